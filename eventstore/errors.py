@@ -1,0 +1,130 @@
+"""Everything a store raises, in families that say what the caller should do.
+
+* ``ConflictError``: the decision is out of date. Query again, decide again, append again.
+* ``RetryableError``: nothing is wrong with the request. The same call may succeed later.
+* ``PermanentError``: the same call will fail the same way. Change the request, or call a person.
+
+An ``EventStoreError`` outside these families is a failure that the store does not know; treat it as a bug.
+"""
+
+from uuid import UUID
+
+__all__ = [
+    "ConcurrencyConflict",
+    "ConflictError",
+    "EventStoreError",
+    "HistoryDiverged",
+    "IdempotencyKeyReused",
+    "InvalidEvent",
+    "InvalidFilter",
+    "InvalidRequest",
+    "OutcomeUnknown",
+    "PermanentError",
+    "PositionNotReached",
+    "RetryableError",
+    "StoreMisconfigured",
+    "StoreUnavailable",
+    "TransientStoreError",
+]
+
+
+class EventStoreError(Exception):
+    """Base of every error that a store raises.
+
+    Attributes:
+        code: The SQLSTATE or the driver's class name behind the error, where there is one.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ConflictError(EventStoreError):
+    """The decision was made on facts that have changed. Query, decide and append again."""
+
+
+class ConcurrencyConflict(ConflictError):
+    """Raised by ``append``: an event in the boundary lies above the position of the decision.
+
+    Attributes:
+        sequence_number: The number of the first conflicting event.
+        event_type: Its type.
+        metadata: Its metadata: who wrote it, in which trace.
+    """
+
+    def __init__(self, *, sequence_number: int, event_type: str, metadata: dict[str, object]) -> None:
+        super().__init__(f"event {sequence_number} ({event_type}) entered the boundary after it was read")
+        self.sequence_number = sequence_number
+        self.event_type = event_type
+        self.metadata = metadata
+
+
+class HistoryDiverged(ConflictError):
+    """Raised by ``append``: the position does not lie in this store's history.
+
+    A failover to a standby that lacked the last events rewrites the history behind a reader's back.
+    Drop every cached state, then query, decide and append again.
+    """
+
+
+class RetryableError(EventStoreError):
+    """Nothing is wrong with the request; the same call may succeed later."""
+
+
+class StoreUnavailable(RetryableError):
+    """Raised by every operation: the database is down, read-only, full, or out of reach.
+
+    It concerns every request alike. Stop sending, probe, and go on when the probe succeeds.
+    """
+
+
+class TransientStoreError(RetryableError):
+    """Raised by every operation: the database refused this one request for a passing reason."""
+
+
+class PositionNotReached(RetryableError):
+    """Raised by ``query``: no server had reached ``min_position`` within the bound."""
+
+
+class OutcomeUnknown(RetryableError):
+    """Raised by ``append``: the connection broke before the answer came.
+
+    The events may or may not be recorded. With a key, append again with the same key: the store answers
+    with the first receipt or does the work. Without one, read before deciding what to do.
+    """
+
+
+class PermanentError(EventStoreError):
+    """The same call will fail the same way."""
+
+
+class InvalidRequest(PermanentError, ValueError):
+    """Raised by every operation: the database refuses a value of the request, or its size."""
+
+
+class InvalidEvent(InvalidRequest):
+    """Raised when an ``Event`` is made: its type, payload, metadata or time cannot be recorded."""
+
+
+class InvalidFilter(InvalidRequest):
+    """Raised when a predicate or filter is made: it could never be asked as it stands."""
+
+
+class IdempotencyKeyReused(PermanentError):
+    """Raised by ``append``: the key has a receipt for a different request.
+
+    Attributes:
+        key: The key in question.
+    """
+
+    def __init__(self, key: UUID) -> None:
+        super().__init__(f"key {key} was used before, for a different request")
+        self.key = key
+
+
+class StoreMisconfigured(PermanentError):
+    """Raised by every operation: wrong address, credentials, rights, settings or schema version.
+
+    The message says what to change.
+    """

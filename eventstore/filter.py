@@ -1,0 +1,255 @@
+"""Filters: which events matter. The filter that a decision reads by is its consistency boundary.
+
+Build one fluently, in the order in which it reads::
+
+    Filter.matching().any_event_type_of("BookCopyLentToReader").and_any_predicate_of(P("BookID", book))
+    Filter.matching().all_predicates_of(P("BookID", book), P("ReaderID", reader))
+        .or_matching().any_event_type_of("ReaderRegistered")
+        .occurred_from(monday).and_occurred_until(friday)
+
+Each step offers only what can sensibly follow; a step that completes a filter *is* that filter.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from eventstore.errors import InvalidFilter
+from eventstore.jsontext import canonical
+from eventstore.predicate import Predicate
+
+__all__ = ["Filter", "FilterItem", "FilterShape", "ItemBuilder"]
+
+
+class FilterShape(StrEnum):
+    """What kind of question a filter asks; low in number, for metrics."""
+
+    TYPES = "types"
+    PREDICATES = "predicates"
+    TYPES_AND_PREDICATES = "types_and_predicates"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterItem:
+    """One alternative: any of these types AND any (or all) of these predicates.
+
+    Attributes:
+        event_types: Sorted, without repetition; empty: any type.
+        predicates: Sorted, without repetition; empty: any payload.
+        all_predicates: Whether every predicate must hold, instead of one.
+    """
+
+    event_types: tuple[str, ...] = ()
+    predicates: tuple[Predicate, ...] = ()
+    all_predicates: bool = False
+
+    @property
+    def predicates_needed(self) -> int:
+        """How many of the predicates an event must fulfil."""
+        return len(self.predicates) if self.all_predicates else min(1, len(self.predicates))
+
+    def matches(self, event_type: str, payload: Mapping[str, Any]) -> bool:
+        """Tell whether an event of this type and payload fulfils the item."""
+        if self.event_types and event_type not in self.event_types:
+            return False
+        fulfilled = (predicate.matches(payload) for predicate in self.predicates)
+        return not self.predicates or (all(fulfilled) if self.all_predicates else any(fulfilled))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filter:
+    """One or more items, OR-ed, optionally bounded by time or by sequence number.
+
+    Equal questions are equal filters and have one digest, in whatever order their parts were named.
+
+    Attributes:
+        items: The alternatives, in a canonical order; a lone item without conditions matches any event.
+        since: The earliest ``occurred_at``, inclusive, or None.
+        until: The latest ``occurred_at``, inclusive, or None.
+        above: Only events with a higher sequence number match; 0 for no bound.
+    """
+
+    items: tuple[FilterItem, ...]
+    since: datetime | None = None
+    until: datetime | None = None
+    above: int = 0
+
+    @staticmethod
+    def matching() -> "ItemBuilder":
+        """Begin a filter."""
+        return ItemBuilder(())
+
+    @staticmethod
+    def matching_any_event() -> "UnboundedFilter":
+        """Match every event."""
+        return UnboundedFilter((FilterItem(),))
+
+    @property
+    def digest(self) -> bytes:
+        """16 bytes that are the same for equal filters, in every process and release."""
+        items = [[i.event_types, [p.fragment for p in i.predicates], i.predicates_needed] for i in self.items]
+        times = [t and t.isoformat() for t in (self.since, self.until)]
+        return hashlib.blake2b(canonical([items, times, self.above]), digest_size=16).digest()
+
+    @property
+    def shape(self) -> FilterShape:
+        """What kind of question this is; the broadest item decides."""
+        shapes = {(bool(item.event_types), bool(item.predicates)) for item in self.items}
+        if (False, False) in shapes:
+            return FilterShape.ANY
+        if shapes == {(True, False)}:
+            return FilterShape.TYPES
+        if shapes == {(False, True)}:
+            return FilterShape.PREDICATES
+        return FilterShape.TYPES_AND_PREDICATES
+
+    @property
+    def predicates(self) -> frozenset[Predicate]:
+        """Every predicate that any item names."""
+        return frozenset(predicate for item in self.items for predicate in item.predicates)
+
+    def matches(
+        self, *, event_type: str, payload: Mapping[str, Any], occurred_at: datetime, sequence_number: int
+    ) -> bool:
+        """Tell whether an event lies within this filter. This is the definition that every engine follows."""
+        return (
+            sequence_number > self.above
+            and (self.since is None or occurred_at >= self.since)
+            and (self.until is None or occurred_at <= self.until)
+            and any(item.matches(event_type, payload) for item in self.items)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Filter):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[object, ...]:
+        return frozenset(self.items), self.since, self.until, self.above
+
+
+class UnboundedFilter(Filter):
+    """A complete filter that may still be bounded."""
+
+    __slots__ = ()
+
+    def occurred_from(self, since: datetime) -> "SinceFilter":
+        """Leave out events that occurred before ``since`` (a time with a zone; inclusive)."""
+        return SinceFilter(self.items, since=_aware(since))
+
+    def occurred_until(self, until: datetime) -> Filter:
+        """Leave out events that occurred after ``until`` (a time with a zone; inclusive)."""
+        return Filter(self.items, until=_aware(until))
+
+    def sequence_number_higher_than(self, number: int) -> Filter:
+        """Leave out events up to and including ``number`` (0 or more)."""
+        if number < 0:
+            raise InvalidFilter(f"sequence numbers begin at 1; higher than {number} is no bound")
+        return Filter(self.items, above=number)
+
+
+class OpenFilter(UnboundedFilter):
+    """A complete filter that may still get further alternatives."""
+
+    __slots__ = ()
+
+    def or_matching(self) -> "ItemBuilder":
+        """Begin a further alternative."""
+        return ItemBuilder(self.items)
+
+
+class TypesFilter(OpenFilter):
+    """A filter whose last alternative names event types only, so far."""
+
+    __slots__ = ()
+
+    def and_any_predicate_of(self, first: Predicate, *others: Predicate) -> OpenFilter:
+        """Narrow the alternative to events that fulfil one of these predicates or more."""
+        return self._narrowed((first, *others), needs_all=False)
+
+    def and_all_predicates_of(self, first: Predicate, *others: Predicate) -> OpenFilter:
+        """Narrow the alternative to events that fulfil all of these predicates."""
+        return self._narrowed((first, *others), needs_all=True)
+
+    def _narrowed(self, predicates: Iterable[Predicate], *, needs_all: bool) -> OpenFilter:
+        *before, last = self.items
+        return OpenFilter((*before, _item(last.event_types, predicates, needs_all=needs_all)))
+
+
+class PredicatesFilter(OpenFilter):
+    """A filter whose last alternative names predicates only, so far."""
+
+    __slots__ = ()
+
+    def and_any_event_type_of(self, first: str, *others: str) -> OpenFilter:
+        """Narrow the alternative to events of these types."""
+        *before, last = self.items
+        item = _item((first, *others), last.predicates, needs_all=last.all_predicates)
+        return OpenFilter((*before, item))
+
+
+class SinceFilter(Filter):
+    """A filter with an earliest time, which may still get a latest one."""
+
+    __slots__ = ()
+
+    def and_occurred_until(self, until: datetime) -> Filter:
+        """Leave out events that occurred after ``until`` as well (inclusive).
+
+        Raises:
+            InvalidFilter: It lies before the earliest time, so that nothing could ever match.
+        """
+        if self.since is not None and _aware(until) < self.since:
+            raise InvalidFilter(f"no event can occur from {self.since} until {until}")
+        return Filter(self.items, since=self.since, until=_aware(until))
+
+
+@dataclass(frozen=True, slots=True)
+class ItemBuilder:
+    """An alternative about to be named; not yet a filter."""
+
+    _before: tuple[FilterItem, ...]
+
+    def any_event_type_of(self, first: str, *others: str) -> TypesFilter:
+        """Match events of these types."""
+        return TypesFilter((*self._before, _item((first, *others), (), needs_all=False)))
+
+    def any_predicate_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:
+        """Match events that fulfil one of these predicates or more."""
+        return PredicatesFilter((*self._before, _item((), (first, *others), needs_all=False)))
+
+    def all_predicates_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:
+        """Match events that fulfil all of these predicates."""
+        return PredicatesFilter((*self._before, _item((), (first, *others), needs_all=True)))
+
+
+def _item(event_types: Iterable[str], predicates: Iterable[Predicate], *, needs_all: bool) -> FilterItem:
+    types = tuple(sorted(set(event_types)))
+    for event_type in types:
+        if not isinstance(event_type, str) or not event_type or "\x00" in event_type:
+            raise InvalidFilter(f"an event type is a string without NUL characters, not {event_type!r}")
+        try:
+            event_type.encode()
+        except UnicodeEncodeError:
+            raise InvalidFilter(f"the event type {event_type!r} contains a lone surrogate") from None
+    distinct: set[Predicate] = set()
+    for predicate in predicates:
+        if not isinstance(predicate, Predicate):
+            raise InvalidFilter(f"a predicate is made with P(key, value); {predicate!r} is none")
+        distinct.add(predicate)
+    ordered = tuple(sorted(distinct, key=lambda predicate: predicate.fragment))
+    # One predicate is both "any" and "all" of itself; equal questions must have one form.
+    return FilterItem(event_types=types, predicates=ordered, all_predicates=needs_all and len(ordered) > 1)
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise InvalidFilter(f"the time {moment} needs a time zone")
+    return moment.astimezone(UTC)

@@ -1,0 +1,93 @@
+"""JSON text, written and read without loss.
+
+Integers of any size and decimals survive a round trip; what JSON or PostgreSQL's ``jsonb`` cannot hold is
+refused here, so that every engine refuses alike and before anything is sent.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, cast
+
+import msgspec
+
+__all__ = ["MAX_DIGITS", "Unstorable", "canonical", "decode_object", "encode_object"]
+
+# What needs a closer look. A float NaN is written as null; the others may stand inside a harmless string.
+_SUSPECT = re.compile(rb"null|NaN|Infinity|\\u0000|[eE][+-]?[0-9]{4}|[0-9.]{1000}")
+# PostgreSQL's numeric holds more; far below its limits there is no engine that differs.
+MAX_DIGITS = 1000
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_canonical_encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
+
+
+class Unstorable(ValueError):
+    """Raised by ``encode_object``: the value has a part that cannot be stored. The message names it."""
+
+
+def encode_object(value: object) -> str:
+    """Write a mapping as JSON text.
+
+    Args:
+        value: A mapping with string keys; dates and UUIDs inside it are written as strings.
+
+    Returns:
+        The text of a JSON object.
+
+    Raises:
+        Unstorable: It is no mapping, is nested too deeply, or holds NaN, an infinity, a NUL character, a lone
+            surrogate, a number beyond 1,000 digits, or an object that JSON does not know.
+    """
+    if not isinstance(value, Mapping):
+        raise Unstorable(f"must be a JSON object, not {type(value).__name__}")
+    try:
+        encoded = _encoder.encode(value if isinstance(value, dict) else dict(value))
+    except UnicodeEncodeError:
+        raise Unstorable("contains a lone surrogate, which is no character") from None
+    except RecursionError:
+        raise Unstorable("is nested too deeply") from None
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise Unstorable(str(error)) from None
+    if _SUSPECT.search(encoded):
+        _refuse_unstorable(value)
+    return encoded.decode()
+
+
+def decode_object(text: str | bytes) -> dict[str, Any]:
+    """Read the text of a JSON object; fractions become ``Decimal``, integers stay exact.
+
+    Raises:
+        ValueError: The text is not JSON.
+    """
+    return cast("dict[str, Any]", _decoder.decode(text))
+
+
+def canonical(value: object) -> bytes:
+    """Write a JSON value with sorted keys, for digests. The value has been through ``encode_object``."""
+    return _canonical_encoder.encode(value)
+
+
+def _refuse_unstorable(value: object) -> None:
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            _refuse_unstorable(key)
+            _refuse_unstorable(member)
+    elif isinstance(value, str):
+        if "\x00" in value:
+            raise Unstorable("contains a NUL character, which PostgreSQL cannot store")
+    elif isinstance(value, list | tuple | set | frozenset):
+        for member in value:
+            _refuse_unstorable(member)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise Unstorable(f"contains {value}, which JSON does not know")
+    elif isinstance(value, Decimal):
+        if not value.is_finite():
+            raise Unstorable(f"contains {value}, which JSON does not know")
+        if max(abs(value.adjusted()), len(value.as_tuple().digits)) >= MAX_DIGITS:
+            raise Unstorable(f"contains a number beyond {MAX_DIGITS:,} digits")
+    elif isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        raise Unstorable(f"contains a number beyond {MAX_DIGITS:,} digits")

@@ -1,0 +1,125 @@
+"""Predicates: one top-level payload field has one scalar value."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, final
+
+import msgspec
+
+from eventstore.errors import InvalidFilter
+from eventstore.jsontext import MAX_DIGITS
+
+__all__ = ["P", "Predicate", "Scalar"]
+
+Scalar = str | bool | int | Decimal
+
+
+@final
+class Predicate:
+    """The payload has the top-level field ``key`` with the scalar ``value``.
+
+    Strings, booleans and numbers are told apart: ``1``, ``"1"`` and ``True`` are three values. Numbers are compared
+    by value, as in ``jsonb``: ``1`` and ``Decimal("1.0")`` are one, and make equal predicates.
+
+    Attributes:
+        key: The field's name.
+        value: The value looked for, in its simplest form.
+        fragment: The JSON object ``{"key": value}``, the same text for equal predicates.
+    """
+
+    __slots__ = ("fragment", "key", "value")
+
+    key: str
+    value: Scalar
+    fragment: str
+
+    def __init__(self, key: str, value: Scalar) -> None:
+        """Make a predicate.
+
+        Args:
+            key: The name of a top-level payload field.
+            value: A string, a boolean, an integer, or a finite ``Decimal``; numbers up to 1,000 digits.
+
+        Raises:
+            InvalidFilter: The key or value has another type (also ``float``, whose decimal digits are ambiguous),
+                contains a NUL character or a lone surrogate, or is not finite.
+        """
+        plain = _simplest(key, value)
+        try:
+            fragment = msgspec.json.encode({str(key): _json_form(plain)}).decode()
+        except UnicodeEncodeError:
+            raise InvalidFilter(f"the predicate on {key!r} contains a lone surrogate") from None
+        object.__setattr__(self, "key", str(key))
+        object.__setattr__(self, "value", plain)
+        object.__setattr__(self, "fragment", fragment)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a predicate cannot be changed (tried to set {name})")
+
+    def __eq__(self, other: object) -> bool:
+        return self.fragment == other.fragment if isinstance(other, Predicate) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.fragment)
+
+    def __repr__(self) -> str:
+        return f"P({self.key!r}, {self.value!r})"
+
+    def __reduce__(self) -> tuple[type["Predicate"], tuple[str, Scalar]]:
+        return Predicate, (self.key, self.value)
+
+    def matches(self, payload: Mapping[str, Any]) -> bool:
+        """Tell whether a payload has this field with this value."""
+        if self.key not in payload:
+            return False
+        found = payload[self.key]
+        if isinstance(found, bool) or isinstance(self.value, bool):
+            return found is self.value
+        if isinstance(found, str) or isinstance(self.value, str):
+            return isinstance(found, str) and found == self.value
+        return isinstance(found, int | Decimal) and found == self.value
+
+
+P = Predicate
+
+
+def _simplest(key: object, value: object) -> Scalar:
+    """Bring equal values into one form, and refuse what no engine can compare."""
+    if not isinstance(key, str):
+        raise InvalidFilter(f"a predicate's key is a string, not {type(key).__name__}")
+    if isinstance(value, bool):
+        plain: Scalar = value
+    elif isinstance(value, str):
+        plain = str.__str__(value)
+    elif isinstance(value, int):
+        plain = int(value)
+    elif isinstance(value, Decimal):
+        if not value.is_finite():
+            raise InvalidFilter(f"the predicate on {key!r} must be finite, not {value}")
+        if max(abs(value.adjusted()), len(value.as_tuple().digits)) >= MAX_DIGITS:
+            raise InvalidFilter(f"the predicate on {key!r} is a number beyond {MAX_DIGITS:,} digits")
+        plain = int(value) if value == value.to_integral_value() else _without_trailing_zeros(value)
+    else:
+        raise InvalidFilter(
+            f"the predicate on {key!r} takes a str, bool, int or Decimal, not {type(value).__name__}"
+        )
+    if "\x00" in key or (isinstance(plain, str) and "\x00" in plain):
+        raise InvalidFilter(f"the predicate on {key!r} contains a NUL character")
+    if isinstance(plain, int) and abs(plain) >= 10**MAX_DIGITS:
+        raise InvalidFilter(f"the predicate on {key!r} is a number beyond {MAX_DIGITS:,} digits")
+    return plain
+
+
+def _without_trailing_zeros(value: Decimal) -> Decimal:
+    # Decimal.normalize would round to the context's precision and make two values one.
+    sign, digits, exponent = value.as_tuple()
+    stripped = list(digits)
+    power = int(exponent)
+    while stripped[-1] == 0:
+        stripped.pop()
+        power += 1
+    return Decimal((sign, tuple(stripped), power))
+
+
+def _json_form(value: Scalar) -> object:
+    return msgspec.Raw(format(value, "f").encode()) if isinstance(value, Decimal) else value

@@ -1,0 +1,206 @@
+"""The store protocol: what every engine promises, and the values that pass through it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol, Self
+from uuid import UUID
+
+from eventstore.errors import InvalidRequest
+from eventstore.events import Event, RecordedEvent
+from eventstore.filter import Filter
+from eventstore.jsontext import Unstorable, encode_object
+from eventstore.position import Position
+
+__all__ = ["ACCEPTED", "Consistency", "EventStore", "EventStream", "Outcome", "OutcomeKind", "Receipt"]
+
+
+class Consistency(StrEnum):
+    """Where a read may be answered.
+
+    STRONG: by the primary; everything recorded before the call is seen.
+    EVENTUAL: by a replica, which may lag. An append that follows is still checked on the primary.
+    """
+
+    STRONG = "strong"
+    EVENTUAL = "eventual"
+
+
+class OutcomeKind(StrEnum):
+    """What became of a command."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a receipt says became of the request, in the caller's words. The store keeps it and does not judge it.
+
+    Attributes:
+        kind: Accepted, rejected, or unchanged.
+        reason: Why, for a rejection.
+        details: A JSON object of whatever else the caller wants to find again, such as the command's type.
+
+    Raises:
+        InvalidRequest: The reason or details cannot be stored.
+    """
+
+    kind: OutcomeKind
+    reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    details_text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        try:
+            encode_object({"reason": self.reason})
+            object.__setattr__(self, "details_text", encode_object(self.details))
+        except Unstorable as error:
+            raise InvalidRequest(f"the outcome {error}") from None
+
+
+ACCEPTED = Outcome(kind=OutcomeKind.ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventStream:
+    """What a query found.
+
+    Attributes:
+        events: The matching events, in order.
+        position: The head of the log in the same snapshot: the ``after`` of an append that follows.
+        replica: Whether a replica answered.
+    """
+
+    events: tuple[RecordedEvent, ...]
+    position: Position
+    replica: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The answer to an append.
+
+    Attributes:
+        key: The append's idempotency key, or None; only receipts with a key are stored.
+        outcome: What the caller said of it.
+        first: The first recorded event's sequence number, or None when there were no events.
+        last: The last one's, or None.
+        position: How far the log was when the append took its turn, its own events included. A read with this
+            ``min_position`` sees them.
+        recorded_at: When it was stored, by the database's clock; None without a key.
+        duplicate: Whether the key had a receipt already, and this is that one.
+    """
+
+    key: UUID | None
+    outcome: Outcome
+    first: int | None
+    last: int | None
+    position: Position
+    recorded_at: datetime | None
+    duplicate: bool = False
+
+    def as_duplicate(self) -> Self:
+        """Return the same receipt, marked as the answer to a repeated append."""
+        return replace(self, duplicate=True)
+
+
+class EventStore(Protocol):
+    """A log of events without fixed streams.
+
+    Every operation may raise a ``RetryableError`` when the engine's server is down, and is safe to cancel.
+    """
+
+    async def query(
+        self,
+        boundary: Filter,
+        *,
+        consistency: Consistency = Consistency.STRONG,
+        min_position: Position | None = None,
+    ) -> EventStream:
+        """Read the matching events and the head of the log, from one snapshot.
+
+        Args:
+            boundary: Which events.
+            consistency: Whether a replica may answer.
+            min_position: The answer must be at least this far. A replica that is not is passed over.
+
+        Raises:
+            PositionNotReached: No server came this far within the store's bound.
+        """
+        ...
+
+    async def append(
+        self,
+        events: Sequence[Event],
+        *,
+        boundary: Filter | None = None,
+        after: Position | None = None,
+        key: UUID | None = None,
+        digest: bytes | None = None,
+        outcome: Outcome = ACCEPTED,
+    ) -> Receipt:
+        """Record all of the events, or none.
+
+        Args:
+            events: What to record. None at all validates the boundary, and writes a receipt if there is a key.
+            boundary: Which events would have changed the decision; None appends unconditionally.
+            after: How far the decision's query saw; needs a boundary. Without it, any event in the boundary is a
+                conflict.
+            key: Makes the append idempotent: when the key has a receipt, nothing is recorded and that
+                receipt is returned, marked as a duplicate, whatever the boundary says by then.
+            digest: What tells the key's request from another; by default computed from the events and boundary.
+                A caller whose retries may decide differently passes one of its own, computed from the command.
+            outcome: What the receipt will say.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            ConcurrencyConflict: An event in the boundary lies above ``after``. Nothing is recorded.
+            HistoryDiverged: ``after`` is not in this store's history. Nothing is recorded.
+            IdempotencyKeyReused: The key has a receipt of a request with another digest.
+            OutcomeUnknown: The connection broke before the answer. Append again with the same key.
+
+        On cancellation the append may still take effect; append again with the same key to know.
+        """
+        ...
+
+    async def receipt(self, key: UUID) -> Receipt | None:
+        """Look up what became of an append. None proves nothing: it may still be under way."""
+        ...
+
+    def read(
+        self,
+        boundary: Filter,
+        *,
+        after: Position | None = None,
+        batch_size: int = 1000,
+        consistency: Consistency = Consistency.STRONG,
+    ) -> AsyncIterator[RecordedEvent]:
+        """Iterate over the matching events up to the present head, in constant memory.
+
+        Args:
+            boundary: Which events.
+            after: Begin above this position.
+            batch_size: About how many events are fetched at a time.
+            consistency: Whether a replica may answer.
+        """
+        ...
+
+    def subscribe(
+        self,
+        boundary: Filter,
+        *,
+        after: Position | None = None,
+        batch_size: int = 1000,
+        consistency: Consistency = Consistency.EVENTUAL,
+    ) -> AsyncIterator[RecordedEvent]:
+        """Like ``read``, and then keep following the log. Ends only by cancellation or an error."""
+        ...
+
+    def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
+        """Iterate over all receipts on the primary, ordered by key, in constant memory."""
+        ...
