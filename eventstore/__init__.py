@@ -1,1 +1,64 @@
-"""eventstore."""
+"""A dynamic event stream store: events without fixed streams, appended only if nothing that matters has changed.
+
+The public names of the package. Engines: ``MemoryEventStore`` here, ``eventstore.postgres.PostgresEventStore``.
+"""
+
+from eventstore.errors import (
+    ConcurrencyConflict,
+    ConflictError,
+    EventStoreError,
+    HistoryDiverged,
+    IdempotencyKeyReused,
+    InvalidEvent,
+    InvalidFilter,
+    InvalidRequest,
+    OutcomeUnknown,
+    PermanentError,
+    PositionNotReached,
+    RetryableError,
+    StoreMisconfigured,
+    StoreUnavailable,
+    TransientStoreError,
+)
+from eventstore.events import Event, RecordedEvent
+from eventstore.filter import Filter, FilterItem, FilterShape
+from eventstore.memory import MemoryEventStore
+from eventstore.position import START, Position
+from eventstore.predicate import P, Predicate, Scalar
+from eventstore.store import ACCEPTED, Consistency, EventStore, EventStream, Outcome, OutcomeKind, Receipt
+
+__all__ = [
+    "ACCEPTED",
+    "START",
+    "ConcurrencyConflict",
+    "ConflictError",
+    "Consistency",
+    "Event",
+    "EventStore",
+    "EventStoreError",
+    "EventStream",
+    "Filter",
+    "FilterItem",
+    "FilterShape",
+    "HistoryDiverged",
+    "IdempotencyKeyReused",
+    "InvalidEvent",
+    "InvalidFilter",
+    "InvalidRequest",
+    "MemoryEventStore",
+    "Outcome",
+    "OutcomeKind",
+    "OutcomeUnknown",
+    "P",
+    "PermanentError",
+    "Position",
+    "PositionNotReached",
+    "Predicate",
+    "Receipt",
+    "RecordedEvent",
+    "RetryableError",
+    "Scalar",
+    "StoreMisconfigured",
+    "StoreUnavailable",
+    "TransientStoreError",
+]

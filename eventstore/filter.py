@@ -67,7 +67,7 @@ class Filter:
     Equal questions are equal filters and have one digest, in whatever order their parts were named.
 
     Attributes:
-        items: The alternatives, in a canonical order; a lone item without conditions matches any event.
+        items: The alternatives, as they were named; an item without conditions matches any event.
         since: The earliest ``occurred_at``, inclusive, or None.
         until: The latest ``occurred_at``, inclusive, or None.
         above: Only events with a higher sequence number match; 0 for no bound.
@@ -91,8 +91,11 @@ class Filter:
     @property
     def digest(self) -> bytes:
         """16 bytes that are the same for equal filters, in every process and release."""
-        items = [[i.event_types, [p.fragment for p in i.predicates], i.predicates_needed] for i in self.items]
-        times = [t and t.isoformat() for t in (self.since, self.until)]
+        items = sorted(
+            [list(item.event_types), [p.fragment for p in item.predicates], item.predicates_needed]
+            for item in set(self.items)
+        )
+        times = [moment and moment.isoformat() for moment in (self.since, self.until)]
         return hashlib.blake2b(canonical([items, times, self.above]), digest_size=16).digest()
 
     @property

@@ -75,19 +75,20 @@ def _refuse_unstorable(value: object) -> None:
         for key, member in value.items():
             _refuse_unstorable(key)
             _refuse_unstorable(member)
-    elif isinstance(value, str):
-        if "\x00" in value:
-            raise Unstorable("contains a NUL character, which PostgreSQL cannot store")
     elif isinstance(value, list | tuple | set | frozenset):
         for member in value:
             _refuse_unstorable(member)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise Unstorable(f"contains {value}, which JSON does not know")
-    elif isinstance(value, Decimal):
-        if not value.is_finite():
-            raise Unstorable(f"contains {value}, which JSON does not know")
-        if max(abs(value.adjusted()), len(value.as_tuple().digits)) >= MAX_DIGITS:
-            raise Unstorable(f"contains a number beyond {MAX_DIGITS:,} digits")
+    elif isinstance(value, str):
+        if "\x00" in value:
+            raise Unstorable("contains a NUL character, which PostgreSQL cannot store")
+    elif isinstance(value, float | Decimal):
+        _refuse_unstorable_fraction(Decimal(value))
     elif isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        raise Unstorable(f"contains a number beyond {MAX_DIGITS:,} digits")
+
+
+def _refuse_unstorable_fraction(value: Decimal) -> None:
+    if not value.is_finite():
+        raise Unstorable(f"contains {value}, which JSON does not know")
+    if max(abs(value.adjusted()), len(value.as_tuple().digits)) >= MAX_DIGITS:
         raise Unstorable(f"contains a number beyond {MAX_DIGITS:,} digits")

@@ -18,8 +18,8 @@ Scalar = str | bool | int | Decimal
 class Predicate:
     """The payload has the top-level field ``key`` with the scalar ``value``.
 
-    Strings, booleans and numbers are told apart: ``1``, ``"1"`` and ``True`` are three values. Numbers are compared
-    by value, as in ``jsonb``: ``1`` and ``Decimal("1.0")`` are one, and make equal predicates.
+    Strings, booleans and numbers are told apart: ``1``, ``"1"`` and ``True`` are three values. Numbers are
+    compared by value, as in ``jsonb``: ``1`` and ``Decimal("1.0")`` are one, and make equal predicates.
 
     Attributes:
         key: The field's name.

@@ -1,0 +1,168 @@
+"""The event store in memory: the executable specification, and what pure tests run on."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from eventstore.errors import ConcurrencyConflict, HistoryDiverged, IdempotencyKeyReused, PositionNotReached
+from eventstore.events import Event, RecordedEvent
+from eventstore.filter import Filter
+from eventstore.jsontext import decode_object
+from eventstore.position import START, Position
+from eventstore.request import AppendRequest
+from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
+
+__all__ = ["MemoryEventStore"]
+
+
+class MemoryEventStore:
+    """An ``EventStore`` that keeps everything in one process and forgets it at the end.
+
+    Every operation runs without interruption between its first look and its last write, so that appends take their
+    turns one by one, as they do on PostgreSQL under the head's lock.
+    """
+
+    def __init__(self) -> None:
+        self._events: list[RecordedEvent] = []
+        self._receipts: dict[UUID, tuple[bytes, Receipt]] = {}
+        self._grown = asyncio.Condition()
+
+    async def query(
+        self,
+        boundary: Filter,
+        *,
+        consistency: Consistency = Consistency.STRONG,
+        min_position: Position | None = None,
+    ) -> EventStream:
+        """See ``EventStore.query``. Memory does not come further by waiting, so it does not wait."""
+        head = self._head()
+        if min_position is not None and head.number < min_position.number:
+            raise PositionNotReached(f"the log ends at {head.number}, before {min_position.number}")
+        return EventStream(events=tuple(self._matching(boundary, above=0)), position=head)
+
+    async def append(
+        self,
+        events: Sequence[Event],
+        *,
+        boundary: Filter | None = None,
+        after: Position | None = None,
+        key: UUID | None = None,
+        digest: bytes | None = None,
+        outcome: Outcome = ACCEPTED,
+    ) -> Receipt:
+        """See ``EventStore.append``."""
+        request = AppendRequest.of(events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
+        if (repeated := self._repeated(request)) is not None:
+            return repeated
+        if request.boundary is not None:
+            self._check(request.boundary, request.after)
+        receipt = self._record(request)
+        async with self._grown:
+            self._grown.notify_all()
+        return receipt
+
+    async def receipt(self, key: UUID) -> Receipt | None:
+        """See ``EventStore.receipt``."""
+        stored = self._receipts.get(key)
+        return stored[1] if stored else None
+
+    async def read(
+        self,
+        boundary: Filter,
+        *,
+        after: Position | None = None,
+        batch_size: int = 1000,
+        consistency: Consistency = Consistency.STRONG,
+    ) -> AsyncIterator[RecordedEvent]:
+        """See ``EventStore.read``."""
+        for event in tuple(self._matching(boundary, above=(after or START).number)):
+            yield event
+
+    async def subscribe(
+        self,
+        boundary: Filter,
+        *,
+        after: Position | None = None,
+        batch_size: int = 1000,
+        consistency: Consistency = Consistency.EVENTUAL,
+    ) -> AsyncIterator[RecordedEvent]:
+        """See ``EventStore.subscribe``."""
+        seen = (after or START).number
+        while True:
+            head = self._head().number
+            for event in tuple(self._matching(boundary, above=seen)):
+                yield event
+            seen = max(seen, head)
+            async with self._grown:
+                while self._head().number <= seen:
+                    await self._grown.wait()
+
+    async def receipts(
+        self,
+        *,
+        batch_size: int = 1000,
+    ) -> AsyncIterator[Receipt]:
+        """See ``EventStore.receipts``."""
+        for key in sorted(self._receipts):
+            yield self._receipts[key][1]
+
+    def _head(self) -> Position:
+        return self._events[-1].position if self._events else START
+
+    def _matching(self, boundary: Filter, *, above: int) -> list[RecordedEvent]:
+        return [
+            event
+            for event in self._events[above:]
+            if boundary.matches(
+                event_type=event.type,
+                payload=event.payload,
+                occurred_at=event.occurred_at,
+                sequence_number=event.sequence_number,
+            )
+        ]
+
+    def _repeated(self, request: AppendRequest) -> Receipt | None:
+        if request.key is None or request.key not in self._receipts:
+            return None
+        digest, receipt = self._receipts[request.key]
+        if digest != request.digest:
+            raise IdempotencyKeyReused(request.key)
+        return replace(receipt, duplicate=True)
+
+    def _check(self, boundary: Filter, after: Position) -> None:
+        at = self._events[after.number - 1].position if 0 < after.number <= len(self._events) else START
+        if at != after:
+            raise HistoryDiverged(f"position {after} is not in this store's history")
+        for event in self._matching(boundary, above=after.number):
+            raise ConcurrencyConflict(
+                sequence_number=event.sequence_number, event_type=event.type, metadata=event.metadata
+            )
+
+    def _record(self, request: AppendRequest) -> Receipt:
+        token = secrets.randbits(62)
+        first = len(self._events) + 1
+        for number, event in enumerate(request.events, start=first):
+            self._events.append(
+                RecordedEvent(
+                    sequence_number=number,
+                    token=token,
+                    type=event.type,
+                    payload=decode_object(event.payload_text),
+                    metadata=decode_object(event.metadata_text),
+                    occurred_at=event.occurred_at,
+                )
+            )
+        receipt = Receipt(
+            key=request.key,
+            outcome=request.outcome,
+            first=first if request.events else None,
+            last=len(self._events) if request.events else None,
+            position=self._head(),
+            recorded_at=datetime.now(UTC) if request.key else None,
+        )
+        if request.key is not None:
+            self._receipts[request.key] = (request.digest, receipt)
+        return receipt

@@ -1,0 +1,75 @@
+"""An append, checked and ready to be judged."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from eventstore.errors import InvalidRequest
+from eventstore.events import Event
+from eventstore.filter import Filter
+from eventstore.position import START, Position
+from eventstore.store import Outcome
+
+__all__ = ["AppendRequest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendRequest:
+    """What a caller asked of ``append``, with its defaults filled in. Every engine judges this value.
+
+    Attributes:
+        events: What to record.
+        boundary: What must not have changed, or None.
+        after: How far the caller had seen; the start without a boundary.
+        key: The idempotency key, or None.
+        digest: What tells the key's request from another.
+        outcome: What the receipt will say.
+    """
+
+    events: tuple[Event, ...]
+    boundary: Filter | None
+    after: Position
+    key: UUID | None
+    digest: bytes
+    outcome: Outcome
+
+    @classmethod
+    def of(
+        cls,
+        events: Sequence[Event],
+        *,
+        boundary: Filter | None,
+        after: Position | None,
+        key: UUID | None,
+        digest: bytes | None,
+        outcome: Outcome,
+    ) -> "AppendRequest":
+        """Check the arguments of ``EventStore.append``, which describes them.
+
+        Raises:
+            InvalidRequest: ``after`` without a boundary, or a digest that is empty or longer than 64 bytes.
+        """
+        if after is not None and boundary is None:
+            raise InvalidRequest("a position says nothing without a boundary; pass both, or neither")
+        if digest is not None and not 0 < len(digest) <= 64:  # noqa: PLR2004  the longest digest in common use
+            raise InvalidRequest("a digest has 1 to 64 bytes")
+        recorded = tuple(events)
+        return cls(
+            events=recorded,
+            boundary=boundary,
+            after=after or START,
+            key=key,
+            digest=digest or _digest(recorded, boundary) if key is not None else b"",
+            outcome=outcome,
+        )
+
+
+def _digest(events: tuple[Event, ...], boundary: Filter | None) -> bytes:
+    """Digest what the caller asked for; not when or by whom, which differ when it asks again."""
+    hashed = hashlib.blake2b(boundary.digest if boundary is not None else b"", digest_size=16)
+    for event in events:
+        for part in (event.type, event.payload_text):
+            encoded = part.encode()
+            hashed.update(len(encoded).to_bytes(8, "big") + encoded)
+    return hashed.digest()
