@@ -1,0 +1,239 @@
+"""The message: what a command looks like on the wire, and what its answer looks like.
+
+Nothing here knows a broker's library; the transport hands over properties and bytes.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from eventstore import Position
+from eventstore.jsontext import canonical, decode_object
+
+__all__ = [
+    "CAUSATION_HEADER",
+    "CONTENT_TYPE",
+    "AmqpProperties",
+    "BadMessage",
+    "CommandMessage",
+    "Reply",
+    "ReplyOutcome",
+    "digest",
+    "parse_reply",
+    "read_body",
+]
+
+CONTENT_TYPE = "application/json"
+CAUSATION_HEADER = "causation-id"
+
+ReplyOutcome = Literal["accepted", "rejected", "unchanged", "failed"]
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+\\?"?', re.DOTALL)
+_NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_OPENING = frozenset(b"[{")
+
+
+class BadMessage(Exception):
+    """The message can never be processed, whatever the state of the world. It becomes a dead letter.
+
+    Attributes:
+        code: A stable, machine-readable reason.
+        text: What exactly is wrong, for a person.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class AmqpProperties(Protocol):
+    """What this module reads of a delivery's AMQP properties."""
+
+    message_id: str | None
+    message_type: str | None
+    correlation_id: str | None
+    reply_to: str | None
+    timestamp: datetime | None
+    headers: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandMessage:
+    """A command as it came, its body still unread.
+
+    Attributes:
+        command_id: Who sends the same command twice uses the same id; it takes effect once.
+        command_type: The command's name.
+        body: The command's JSON text, unchecked.
+        correlation_id: The conversation that the command belongs to; its own id unless the sender named one.
+        causation_id: What caused the command; its own id unless the sender named something.
+        reply_to: The queue that awaits the answer, or None.
+        timestamp: When the sender sent it, or None.
+        headers: The AMQP headers.
+    """
+
+    command_id: UUID
+    command_type: str
+    body: bytes
+    correlation_id: str
+    causation_id: str
+    reply_to: str | None = None
+    timestamp: datetime | None = None
+    headers: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, properties: AmqpProperties, body: bytes) -> "CommandMessage":
+        """Read the envelope.
+
+        Raises:
+            BadMessage: ``missing_message_id``, ``malformed_message_id`` or ``missing_type``.
+        """
+        if not properties.message_id:
+            raise BadMessage("missing_message_id", "the message has no message_id; give each command a UUID")
+        try:
+            command_id = UUID(properties.message_id)
+        except ValueError:
+            raise BadMessage(
+                "malformed_message_id", f"the message_id {properties.message_id[:100]!r} is not a UUID"
+            ) from None
+        if not properties.message_type:
+            raise BadMessage("missing_type", "the message has no type; give it the command's name")
+        headers = properties.headers or {}
+        causation_id = headers.get(CAUSATION_HEADER)
+        return cls(
+            command_id=command_id,
+            command_type=properties.message_type,
+            body=body,
+            correlation_id=properties.correlation_id or str(command_id),
+            causation_id=causation_id if isinstance(causation_id, str) and causation_id else str(command_id),
+            reply_to=properties.reply_to or None,
+            timestamp=properties.timestamp,
+            headers=headers,
+        )
+
+
+def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
+    """Read a command's JSON object. Size and depth are checked before anything is parsed.
+
+    Args:
+        body: The text.
+        max_bytes: The largest size to accept.
+        max_depth: How deeply objects and arrays may be nested, at most.
+
+    Returns:
+        The object; fractions are ``Decimal``.
+
+    Raises:
+        BadMessage: ``too_large``, ``too_deep``, ``not_json`` or ``not_an_object``.
+    """
+    if len(body) > max_bytes:
+        raise BadMessage("too_large", f"the body has {len(body):,} bytes; at most {max_bytes:,} are read")
+    if body.count(b"{") + body.count(b"[") > max_depth and _is_deeper(body, max_depth):
+        raise BadMessage("too_deep", f"the body is nested more than {max_depth} levels deep")
+    try:
+        value: Any = decode_object(body)
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise BadMessage("not_json", f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadMessage("not_an_object", f"the body must be a JSON object, not {type(value).__name__}")
+    return value
+
+
+def digest(command_type: str, body: Mapping[str, Any]) -> bytes:
+    """Tell a command from another under the same id: 16 bytes, the same for any spelling of the same JSON."""
+    return hashlib.blake2b(command_type.encode() + b"\0" + canonical(body), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The answer to a command.
+
+    Attributes:
+        command_id: Which command.
+        outcome: What became of it; ``failed`` means that it was put aside for a person.
+        reason: Why it was rejected or failed.
+        first: The first recorded event's sequence number, or None when there were none.
+        last: The last one's, or None.
+        position: A read with this ``min_position`` sees the outcome; None if it failed.
+        duplicate: Whether the command had been answered before, and this is that answer.
+    """
+
+    command_id: UUID
+    outcome: ReplyOutcome
+    reason: str | None = None
+    first: int | None = None
+    last: int | None = None
+    position: Position | None = None
+    duplicate: bool = False
+
+    def to_json(self) -> bytes:
+        """Write it as it goes over the wire; the position in the form ``number:token``."""
+        return msgspec.json.encode(
+            {
+                "command_id": self.command_id,
+                "outcome": self.outcome,
+                "reason": self.reason,
+                "first": self.first,
+                "last": self.last,
+                "position": None if self.position is None else str(self.position),
+                "duplicate": self.duplicate,
+            }
+        )
+
+
+class _WireReply(msgspec.Struct):
+    command_id: UUID
+    outcome: ReplyOutcome
+    reason: str | None = None
+    first: int | None = None
+    last: int | None = None
+    position: str | None = None
+    duplicate: bool = False
+
+
+_reply_decoder = msgspec.json.Decoder(_WireReply)
+
+
+def parse_reply(body: bytes) -> Reply:
+    """Read what ``Reply.to_json`` wrote.
+
+    Raises:
+        ValueError: It is not a reply; the message says why.
+    """
+    wire = _reply_decoder.decode(body)
+    return Reply(
+        command_id=wire.command_id,
+        outcome=wire.outcome,
+        reason=wire.reason,
+        first=wire.first,
+        last=wire.last,
+        position=None if wire.position is None else Position.parse(wire.position),
+        duplicate=wire.duplicate,
+    )
+
+
+def _is_deeper(body: bytes, limit: int) -> bool:
+    """Whether brackets nest beyond the limit, without a call or an object per bracket.
+
+    Every pass over what is left of the brackets strips the innermost level, so a pair that outlives ``limit`` passes is too deep.
+    """
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKET)
+    for _ in range(limit):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return b"[]" in brackets or b"{}" in brackets or _unclosed(brackets) > limit
+
+
+def _unclosed(brackets: bytes) -> int:
+    """The greatest number of brackets open at once, in text that is not JSON."""
+    depth = deepest = 0
+    for bracket in brackets:
+        depth += 1 if bracket in _OPENING else -1
+        deepest = max(deepest, depth)
+    return deepest

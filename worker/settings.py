@@ -1,0 +1,212 @@
+"""Settings: read from the environment, checked once at the start, and handed on as one value."""
+
+import re
+from collections.abc import Collection
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+__all__ = ["Settings", "SettingsError"]
+
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
+_PASSWORD_PARAMETER = re.compile(r"(?i)((?:password|passwd)=)[^&]*")
+_POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
+_AMQP_SCHEMES = frozenset({"amqp", "amqps"})
+_EXAMPLES = {
+    "database_url": "postgresql://user:password@host:5432/database",
+    "database_admin_url": "postgresql://owner:password@host:5432/database",
+    "amqp_url": "amqp://user:password@host:5672/vhost",
+}
+# More unacknowledged messages than this, RabbitMQ does not give to one consumer of a quorum queue.
+_BROKER_PREFETCH_LIMIT = 2000
+
+
+class SettingsError(Exception):
+    """Raised by ``Settings.load``: a setting is missing or wrong. One sentence for each, saying what to do."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. The environment variable is the field's name in capitals.
+
+    Each field's description says what it means, and ``json_schema_extra["unit"]`` in which unit.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, validate_default=False
+    )
+
+    database_url: str = Field(
+        default="", repr=False, description="The primary database, as the role that may read and append."
+    )
+    database_replica_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        repr=False,
+        description="Replicas for first reads, separated by commas; without any, the primary.",
+    )
+    database_admin_url: str = Field(
+        default="",
+        repr=False,
+        description="The primary database, as the role that owns the schema; for migrations.",
+    )
+    amqp_url: str = Field(default="", repr=False, description="The RabbitMQ broker and virtual host.")
+    worker_domains: str = Field(
+        default="handlers.library:domain",
+        min_length=1,
+        description="The domains to serve, as module:attribute, separated by commas.",
+    )
+    worker_concurrency: int = Field(
+        default=32,
+        ge=1,
+        le=_BROKER_PREFETCH_LIMIT,
+        description="Commands decided at the same time in one process; prefetch and pool sizes derive from it.",
+        json_schema_extra={"unit": "commands"},
+    )
+    worker_drain_deadline: float = Field(
+        default=30.0,
+        ge=0,
+        description="How long started commands may take to finish after SIGTERM.",
+        json_schema_extra={"unit": "seconds"},
+    )
+    worker_max_message_bytes: int = Field(
+        default=1024 * 1024,
+        ge=1,
+        description="A larger body is dead-lettered unread.",
+        json_schema_extra={"unit": "bytes"},
+    )
+    worker_max_json_depth: int = Field(
+        default=64,
+        ge=1,
+        le=500,
+        description="A body nested more deeply is dead-lettered unread.",
+        json_schema_extra={"unit": "levels"},
+    )
+    worker_max_age: float = Field(
+        default=600.0,
+        gt=0,
+        description="For how long after its first failure a command is retried before it is dead-lettered.",
+        json_schema_extra={"unit": "seconds"},
+    )
+    worker_retry_delay: float = Field(
+        default=5.0,
+        gt=0,
+        le=60,
+        description="How long a command rests in the retry queue.",
+        json_schema_extra={"unit": "seconds"},
+    )
+    worker_conflict_attempts: int = Field(
+        default=6,
+        ge=1,
+        le=100,
+        description="How often a command is decided in one delivery before conflicts send it to the retry queue.",
+        json_schema_extra={"unit": "attempts"},
+    )
+    worker_conflict_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="For how long a command is decided again in one delivery because of conflicts.",
+        json_schema_extra={"unit": "seconds"},
+    )
+    worker_reply_timeout: float = Field(
+        default=5.0,
+        gt=0,
+        description="How long the worker tries to send a reply; a reply that fails changes nothing else.",
+        json_schema_extra={"unit": "seconds"},
+    )
+    worker_trace_parent: Literal["parent", "link"] = Field(
+        default="parent",
+        description="Whether processing is a child of the publisher's span, or a trace of its own with a link.",
+    )
+
+    @classmethod
+    def load(cls, *, needs: Collection[str] = ("database_url", "amqp_url")) -> Self:
+        """Read and check the environment.
+
+        Args:
+            needs: The addresses that the caller cannot do without, by field name.
+
+        Raises:
+            SettingsError: A value is missing or wrong; one sentence for each.
+        """
+        try:
+            settings = cls()
+        except ValidationError as error:
+            raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from None
+        missing = [name for name in needs if not getattr(settings, name)]
+        if missing:
+            raise SettingsError(
+                "\n".join(f"{name.upper()} is not set; give it the form {_EXAMPLES[name]}." for name in missing)
+            )
+        return settings
+
+    @property
+    def prefetch(self) -> int:
+        """How many unsettled deliveries a consumer holds: enough that none of its tasks waits for the network."""
+        return min(2 * self.worker_concurrency, _BROKER_PREFETCH_LIMIT)
+
+    @property
+    def pool_size(self) -> int:
+        """How many connections a process opens to each database server at most."""
+        return min(max(2, self.worker_concurrency // 3), 16)
+
+    def redacted(self) -> dict[str, Any]:
+        """Return every setting by its environment variable's name, with passwords replaced."""
+        shown: dict[str, Any] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name.endswith("_url"):
+                value = _redact(value)
+            elif name.endswith("_urls"):
+                value = ",".join(_redact(url) for url in value)
+            shown[name.upper()] = value
+        return shown
+
+    @field_validator("database_replica_urls", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        )
+
+    @field_validator("database_url", "database_admin_url")
+    @classmethod
+    def _postgres(cls, value: str) -> str:
+        return _check_scheme(value, _POSTGRES_SCHEMES, _EXAMPLES["database_url"])
+
+    @field_validator("database_replica_urls")
+    @classmethod
+    def _postgres_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            _check_scheme(url, _POSTGRES_SCHEMES, _EXAMPLES["database_url"])
+        return value
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _amqp(cls, value: str) -> str:
+        return _check_scheme(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
+
+    @model_validator(mode="after")
+    def _conflicts_end_before_age(self) -> Self:
+        if self.worker_conflict_seconds >= self.worker_max_age:
+            raise ValueError(
+                "WORKER_CONFLICT_SECONDS must be below WORKER_MAX_AGE, or no retry would ever be tried"
+            )
+        return self
+
+
+def _check_scheme(url: str, schemes: frozenset[str], example: str) -> str:
+    if url and urlsplit(url).scheme not in schemes:
+        raise ValueError(f"it must have the form {example}")
+    return url
+
+
+def _redact(url: str) -> str:
+    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+
+
+def _sentence(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"] if isinstance(part, str)).upper()
+    text = str(problem["msg"]).removeprefix("Value error, ").rstrip(".")
+    return f"{name}: {text[:1].lower() + text[1:] if name else text}." if name else f"{text}."
