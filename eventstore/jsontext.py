@@ -4,7 +4,6 @@ Integers of any size and decimals survive a round trip; what JSON or PostgreSQL'
 refused here, so that every engine refuses alike and before anything is sent.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal

@@ -100,9 +100,7 @@ def _simplest(key: object, value: object) -> Scalar:
             raise InvalidFilter(f"the predicate on {key!r} is a number beyond {MAX_DIGITS:,} digits")
         plain = int(value) if value == value.to_integral_value() else _without_trailing_zeros(value)
     else:
-        raise InvalidFilter(
-            f"the predicate on {key!r} takes a str, bool, int or Decimal, not {type(value).__name__}"
-        )
+        raise InvalidFilter(f"the predicate on {key!r} takes a str, bool, int or Decimal, not {type(value).__name__}")
     if "\x00" in key or (isinstance(plain, str) and "\x00" in plain):
         raise InvalidFilter(f"the predicate on {key!r} contains a NUL character")
     if isinstance(plain, int) and abs(plain) >= 10**MAX_DIGITS:

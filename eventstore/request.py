@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from eventstore.errors import InvalidRequest
@@ -63,6 +63,10 @@ class AppendRequest:
             digest=digest or _digest(recorded, boundary) if key is not None else b"",
             outcome=outcome,
         )
+
+    def moved_to(self, position: Position) -> "AppendRequest":
+        """Return the same request, judged from a later position up to which its boundary is known to hold."""
+        return replace(self, after=position)
 
 
 def _digest(events: tuple[Event, ...], boundary: Filter | None) -> bytes:

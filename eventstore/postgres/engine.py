@@ -1,0 +1,188 @@
+"""The event store on PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
+from uuid import UUID
+
+from eventstore.errors import EventStoreError
+from eventstore.events import Event, RecordedEvent
+from eventstore.filter import Filter
+from eventstore.position import START, Position
+from eventstore.postgres.appending import Appender
+from eventstore.postgres.batch import receipt_of
+from eventstore.postgres.pools import Pools, ReadCounts
+from eventstore.postgres.reading import Reader
+from eventstore.postgres.statements import statement
+from eventstore.postgres.translation import DRIVER_ERRORS, translate
+from eventstore.request import AppendRequest
+from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
+from eventstore.telemetry import Telemetry
+
+__all__ = ["PostgresEventStore"]
+
+# A long read looks at this many numbers at a time: as many as it wants events at first, more while few match.
+_WIDEST_WINDOW = 16
+
+
+class PostgresEventStore:
+    """An ``EventStore`` on a PostgreSQL primary and any number of streaming replicas.
+
+    Opened with ``connect``. Safe to share between the tasks of one event loop.
+    """
+
+    def __init__(
+        self, pools: Pools, reader: Reader, appender: Appender, telemetry: Telemetry, *, follow_seconds: float
+    ) -> None:
+        self._pools = pools
+        self._follow_seconds = follow_seconds
+        self._reader = reader
+        self._appender = appender
+        self._telemetry = telemetry
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        primary_url: str,
+        *,
+        replica_urls: Sequence[str] = (),
+        pool_size: int = 10,
+        reach_seconds: float = 5.0,
+        read_seconds: float = 30.0,
+        follow_seconds: float = 0.2,
+        application_name: str = "eventstore",
+    ) -> AsyncIterator[Self]:
+        """Open the store, and close it at the end.
+
+        Args:
+            primary_url: The primary's address; several hosts in it are tried in turn for the one that accepts writes.
+            replica_urls: The replicas' addresses. One that is down is passed over, and tried again later.
+            pool_size: The most connections to each server.
+            reach_seconds: How long a query waits until the primary has reached its ``min_position``.
+            read_seconds: How long one reading statement may take before it counts as failed. Appends have no limit:
+                one that is cut short may have happened.
+            follow_seconds: How often a subscription looks for new events.
+            application_name: How the connections appear in ``pg_stat_activity``.
+
+        Raises:
+            StoreUnavailable: The primary cannot be reached.
+            StoreMisconfigured: Wrong address or credentials, or a schema older than this program.
+        """
+        pools = await Pools.open(primary_url, replica_urls, pool_size=pool_size, application_name=application_name)
+        reader = Reader(pools, reach_seconds=reach_seconds, read_seconds=read_seconds)
+        appender = Appender(pools, reader)
+        try:
+            await reader.check_schema()
+            telemetry = Telemetry.for_database(primary_url)
+            yield cls(pools, reader, appender, telemetry, follow_seconds=follow_seconds)
+        finally:
+            await appender.close()
+            await pools.close()
+
+    @property
+    def read_counts(self) -> ReadCounts:
+        """Where reads were answered, since the store was opened."""
+        return self._pools.counts
+
+    async def query(
+        self,
+        boundary: Filter,
+        *,
+        consistency: Consistency = Consistency.STRONG,
+        min_position: Position | None = None,
+    ) -> EventStream:
+        """See ``EventStore.query``."""
+        with self._telemetry.query(boundary, consistency) as span:
+            stream = await self._reader.query(boundary, consistency=consistency, min_position=min_position)
+            span.found(stream)
+            return stream
+
+    async def append(
+        self,
+        events: Sequence[Event],
+        *,
+        boundary: Filter | None = None,
+        after: Position | None = None,
+        key: UUID | None = None,
+        digest: bytes | None = None,
+        outcome: Outcome = ACCEPTED,
+    ) -> Receipt:
+        """See ``EventStore.append``."""
+        request = AppendRequest.of(events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
+        with self._telemetry.append(request) as span:
+            receipt = await self._appender.append(request)
+            span.settled(receipt)
+            return receipt
+
+    async def receipt(self, key: UUID) -> Receipt | None:
+        """See ``EventStore.receipt``."""
+        try:
+            row = await self._pools.primary.connections.fetchrow(statement("receipt"), key)
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+        return receipt_of(row) if row is not None else None
+
+    async def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
+        """See ``EventStore.receipts``."""
+        last: UUID | None = None
+        while True:
+            try:
+                rows = await self._pools.primary.connections.fetch(statement("receipts"), last, batch_size)
+            except DRIVER_ERRORS as error:
+                raise translate(error) from error
+            for row in rows:
+                yield receipt_of(row)
+            if len(rows) < batch_size:
+                return
+            last = rows[-1]["key"]
+
+    async def read(
+        self,
+        boundary: Filter,
+        *,
+        after: Position | None = None,
+        batch_size: int = 1000,
+        consistency: Consistency = Consistency.STRONG,
+    ) -> AsyncIterator[RecordedEvent]:
+        """See ``EventStore.read``."""
+        head = await self._reader.head(consistency=consistency)
+        async for event in self._between(boundary, after or START, head, batch_size, consistency):
+            yield event
+
+    async def subscribe(
+        self,
+        boundary: Filter,
+        *,
+        after: Position | None = None,
+        batch_size: int = 1000,
+        consistency: Consistency = Consistency.EVENTUAL,
+    ) -> AsyncIterator[RecordedEvent]:
+        """See ``EventStore.subscribe``."""
+        seen = after or START
+        while True:
+            head = await self._reader.head(consistency=consistency)
+            if head.number > seen.number:
+                async for event in self._between(boundary, seen, head, batch_size, consistency):
+                    yield event
+                seen = head
+            else:
+                await asyncio.sleep(self._follow_seconds)
+
+    async def _between(
+        self, boundary: Filter, after: Position, head: Position, batch_size: int, consistency: Consistency
+    ) -> AsyncIterator[RecordedEvent]:
+        """Read window by window. Numbers are gapless and in commit order, so no event can appear in a window later."""
+        if batch_size < 1:
+            raise EventStoreError(f"a batch holds 1 event or more, not {batch_size}")
+        seen, width = after.number, batch_size
+        while seen < head.number:
+            up_to = min(seen + width, head.number)
+            window = Filter(boundary.items, since=boundary.since, until=boundary.until, above=max(boundary.above, seen))
+            # The head was seen already, perhaps on another server: whoever answers must be that far.
+            stream = await self._reader.query(window, consistency=consistency, min_position=head, up_to=up_to)
+            for event in stream.events:
+                yield event
+            seen = up_to
+            width = batch_size if len(stream.events) > batch_size else min(2 * width, _WIDEST_WINDOW * batch_size)

@@ -1,0 +1,38 @@
+"""The SQL statements, each in a file of its own under ``sql/``."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+__all__ = ["Migration", "migrations", "statement"]
+
+
+@cache
+def statement(name: str) -> str:
+    """Return the text of ``sql/<name>.sql``; its head says purpose, parameters and result."""
+    return (files("eventstore.postgres") / "sql" / f"{name}.sql").read_text()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One numbered step of the schema.
+
+    Attributes:
+        version: Its number: 1, 2, 3 …
+        name: What it brings.
+        sql: Its statements.
+    """
+
+    version: int
+    name: str
+    sql: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Return every migration, in order."""
+    found = []
+    for path in (files("eventstore.postgres") / "sql" / "migrations").iterdir():
+        number, _, name = path.name.removesuffix(".sql").partition("_")
+        found.append(Migration(version=int(number), name=name, sql=path.read_text()))
+    return tuple(sorted(found, key=lambda migration: migration.version))

@@ -1,0 +1,72 @@
+"""The one place where a driver's error becomes the store's: by SQLSTATE and class, never by message text."""
+
+import asyncpg
+
+from eventstore.errors import (
+    EventStoreError,
+    InvalidRequest,
+    StoreMisconfigured,
+    StoreUnavailable,
+    TransientStoreError,
+)
+
+__all__ = ["DRIVER_ERRORS", "READ_ONLY", "is_connection_loss", "translate"]
+
+# What asyncpg and the sockets below it raise.
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+READ_ONLY = "25006"
+
+_MISCONFIGURED = {
+    "28000": "PostgreSQL refuses this user: check the user name in the address and pg_hba.conf",
+    "28P01": "PostgreSQL refuses this password: check the credentials in the address",
+    "3D000": "the database named in the address does not exist: create it, or correct the address",
+    "42501": "the database role lacks a right: let it log in as a member of eventstore_runtime",
+    "3F000": "the database has no event store yet: run `worker db migrate`",
+    "42P01": "the database has no event store yet: run `worker db migrate`",
+    "42883": "the database's event store is older than this program: run `worker db migrate`",
+    "ES001": "the database's default_transaction_isolation must be 'read committed'",
+    "ES002": "the database's synchronous_commit must be 'on'",
+}
+# Passing reasons that concern one request: serialization failure, deadlock, lock not available, query cancelled.
+_TRANSIENT = {"40001", "40P01", "55P03", "57014"}
+# The server as a whole: read-only, shutting down, starting, out of connections, memory or disk.
+_UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "53000", "53100", "53200", "53300", "58000", "58030"}
+# The request as such: data exceptions, program limits, and constraints that guard the shape of a row.
+_INVALID_CLASSES = ("22", "54", "23")
+
+
+def is_connection_loss(error: BaseException) -> bool:
+    """Tell whether an error leaves open what the server did with the statement under way."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate)[:2] == "08" or error.sqlstate in {"57P01", "57P02", "57P03"}
+    return isinstance(error, OSError | asyncpg.InternalClientError) or (
+        isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+    )
+
+
+def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one return an answer
+    """Say in the store's words what one of ``DRIVER_ERRORS`` means.
+
+    Returns:
+        An error to be raised from the original. A code that is not known stays an ``EventStoreError`` of no family.
+    """
+    code = _code(error)
+    if code in _MISCONFIGURED:
+        return StoreMisconfigured(f"{_MISCONFIGURED[code]} ({error})", code=code)
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return StoreMisconfigured(f"the database address is not usable: {error}", code=code)
+    if code in _TRANSIENT:
+        return TransientStoreError(f"PostgreSQL gave up on this request: {error}", code=code)
+    if code in _UNAVAILABLE or isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return StoreUnavailable(f"PostgreSQL cannot serve now: {error}", code=code)
+    if code[:2] in _INVALID_CLASSES or isinstance(error, ValueError):
+        return InvalidRequest(f"PostgreSQL refuses a value: {error}", code=code)
+    if is_connection_loss(error):
+        return StoreUnavailable(f"PostgreSQL cannot be reached: {error!s}", code=code)
+    return EventStoreError(f"PostgreSQL failed in a way the store does not know: {error}", code=code)
+
+
+def _code(error: BaseException) -> str:
+    state = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) else type(error).__name__
