@@ -222,18 +222,20 @@ def parse_reply(body: bytes) -> Reply:
 def _is_deeper(body: bytes, limit: int) -> bool:
     """Whether brackets nest beyond the limit, without a call or an object per bracket.
 
-    Every pass over what is left of the brackets strips the innermost level, so a pair that outlives ``limit`` passes is too deep.
+    Every pass over what is left of the brackets strips the innermost level, so a pair that outlives ``limit``
+    passes is too deep.
     """
     brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKET)
     for _ in range(limit):
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    return b"[]" in brackets or b"{}" in brackets or _unclosed(brackets) > limit
+    return b"[]" in brackets or b"{}" in brackets or _leaves_open(brackets, limit)
 
 
-def _unclosed(brackets: bytes) -> int:
-    """The greatest number of brackets open at once, in text that is not JSON."""
-    depth = deepest = 0
+def _leaves_open(brackets: bytes, limit: int) -> bool:
+    """Whether text that is not JSON opens more than ``limit`` brackets, which a parser would follow down."""
+    depth = 0
     for bracket in brackets:
         depth += 1 if bracket in _OPENING else -1
-        deepest = max(deepest, depth)
-    return deepest
+        if depth > limit:
+            return True
+    return False

@@ -1,0 +1,158 @@
+"""The broker: one connection with one channel, opened when it is needed and again after it was lost."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    AuthenticationError,
+    ChannelPreconditionFailed,
+    ConnectionClosed,
+    ProbableAuthenticationError,
+)
+from aiormq import Channel as WireChannel
+from aiormq.exceptions import ChannelAccessRefused
+
+from worker.errors import BrokerMisconfigured, BrokerUnavailable
+
+__all__ = ["LOST", "Link", "WireChannel", "broker_address"]
+
+LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
+"""What aio-pika raises when a connection or channel is gone, or does not answer."""
+
+_FIRST_DELAY = 0.05
+_LONGEST_DELAY = 5.0
+_HEARTBEAT_SECONDS = 15
+_NOT_ALLOWED = 530
+
+
+class Link:
+    """A connection and a channel to the broker, for one purpose: consuming and publishing do not share one.
+
+    aio-pika's robust classes are not used: they wait for a reconnection without a limit, at fixed intervals, and
+    replay declarations that we make ourselves.
+
+    Args:
+        url: The broker's address.
+        name: What the connection is called in the broker's management pages.
+        prepare: Called with every newly opened channel, before anyone else gets it.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None
+    ) -> None:
+        self._url = url
+        self._name = name
+        self._prepare = prepare
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._wire: WireChannel | None = None
+        self._opening = asyncio.Lock()
+        self._closed = False
+        self._trouble: str | None = None
+
+    async def wire(self) -> WireChannel:
+        """Return the open channel; open it when there is none, once for all who ask.
+
+        Tries for as long as the caller waits, with full jitter between the attempts.
+
+        Raises:
+            BrokerMisconfigured: The broker refuses us.
+            BrokerUnavailable: The link was closed.
+        """
+        if self._wire is not None and not self._wire.is_closed:
+            return self._wire
+        async with self._opening:
+            delay = _FIRST_DELAY
+            while self._wire is None or self._wire.is_closed:
+                if self._closed:
+                    raise BrokerUnavailable("this connection was closed")
+                try:
+                    await self._open()
+                except BrokerUnavailable as error:
+                    self._trouble = str(error)
+                    await asyncio.sleep(random.uniform(0, delay))  # noqa: S311  jitter, not a secret
+                    delay = min(2 * delay, _LONGEST_DELAY)
+            self._trouble = None
+            return self._wire
+
+    async def close(self) -> None:
+        """Close the connection, if there is one. Safe to repeat."""
+        self._closed = True
+        await self._discard()
+
+    @asynccontextmanager
+    async def translating(self) -> AsyncIterator[None]:
+        """Raise the worker's own errors in place of the library's.
+
+        Raises:
+            BrokerMisconfigured: The broker refuses the user, the virtual host, the rights or a declaration.
+            BrokerUnavailable: It is out of reach, or the connection broke. So does a cancellation that did not come
+                from outside: the library cancels its waiting callers when a channel closes.
+        """
+        address = broker_address(self._url)
+        try:
+            yield
+        except (AuthenticationError, ProbableAuthenticationError) as error:
+            raise BrokerMisconfigured(
+                f"RabbitMQ at {address} refuses the user name or password; correct AMQP_URL"
+            ) from error
+        except (ChannelAccessRefused, ChannelPreconditionFailed) as error:
+            raise BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}") from error
+        except TimeoutError as error:
+            trouble = self._trouble or f"RabbitMQ at {address} did not answer in time"
+            raise BrokerUnavailable(trouble) from error
+        except LOST as error:
+            if isinstance(error, ConnectionClosed) and error.args[:1] == (_NOT_ALLOWED,):
+                raise BrokerMisconfigured(
+                    f"RabbitMQ at {address} refuses the virtual host; create it or correct AMQP_URL"
+                ) from error
+            raise BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}") from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost") from error
+
+    async def _open(self) -> None:
+        await self._discard()
+        async with self.translating():
+            try:
+                self._connection = await aio_pika.connect(
+                    self._url,
+                    timeout=_LONGEST_DELAY,
+                    heartbeat=_HEARTBEAT_SECONDS,
+                    client_properties={"connection_name": self._name},
+                )
+                channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
+                await channel.initialize()
+                if self._prepare is not None:
+                    await self._prepare(channel)
+                wire = cast("WireChannel", await channel.get_underlay_channel())
+            except BaseException:
+                await self._discard()
+                raise
+        # The channel object is kept: it is closed when nothing refers to it any more.
+        self._channel, self._wire = channel, wire
+
+    async def _discard(self) -> None:
+        connection, self._connection, self._channel, self._wire = self._connection, None, None, None
+        if connection is not None:
+            with suppress(*LOST):  # a connection that broke needs no farewell
+                await connection.close()
+
+
+def broker_address(url: str) -> str:
+    """Return ``host:port`` of an AMQP address, without any secret."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'localhost'}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+
+
+def _text(error: Any) -> str:
+    return str(error) or type(error).__name__

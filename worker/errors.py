@@ -1,0 +1,30 @@
+"""What the worker's own parts raise. Failures of the store and of handlers keep their own families."""
+
+__all__ = ["BrokerError", "BrokerMisconfigured", "BrokerUnavailable", "NoReply", "Unroutable", "WorkerError"]
+
+
+class WorkerError(Exception):
+    """Base of every error that the worker's own parts raise."""
+
+
+class BrokerError(WorkerError):
+    """Something between us and RabbitMQ."""
+
+
+class BrokerUnavailable(BrokerError):
+    """Raised when the broker did not answer in time, or the connection broke before it did.
+
+    What was sent may or may not have arrived. Sending it again with the same id is safe.
+    """
+
+
+class BrokerMisconfigured(BrokerError):
+    """Raised when the broker refuses the user, the virtual host, or a declaration; trying again will not help."""
+
+
+class Unroutable(BrokerError):
+    """Raised when no queue takes the message: nothing was stored."""
+
+
+class NoReply(WorkerError):
+    """Raised when a command was sent but its answer did not come in time. It may still be processed."""

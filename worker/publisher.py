@@ -1,0 +1,181 @@
+"""The publisher: how any asyncio program sends commands, and asks what became of them."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from opentelemetry.trace import SpanKind
+from pydantic import BaseModel
+
+from eventstore.jsontext import encode_object
+from worker.broker import broker_address
+from worker.errors import BrokerUnavailable, NoReply
+from worker.inbox import Inbox, InboxLost
+from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
+from worker.sender import Properties, Sender
+from worker.telemetry import injected, publish_attributes, tracer
+from worker.topology import EXCHANGE, Topology
+
+__all__ = ["Publisher"]
+
+_RESEND_DELAY = 0.1
+
+
+class Publisher:
+    """Sends commands. Any number of calls may be under way at once; each is confirmed on its own.
+
+    Commands are not ordered among each other. Who needs an order awaits ``request`` before sending the next.
+    """
+
+    def __init__(self, sender: Sender, inbox: Inbox, *, address: str) -> None:
+        self._sender = sender
+        self._inbox = inbox
+        host, _, port = address.rpartition(":")
+        self._server = (host, int(port))
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        amqp_url: str,
+        *,
+        name: str = "publisher",
+        timeout: float = 5.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
+    ) -> AsyncIterator["Publisher"]:
+        """Connect, and close at the end of the ``async with``. A connection that is lost is opened again.
+
+        Args:
+            amqp_url: The broker.
+            name: What the connections are called in the broker's management pages.
+            timeout: How long the first connection may take, in seconds.
+
+        Raises:
+            BrokerUnavailable: The broker did not answer in time.
+            BrokerMisconfigured: It refuses the user or the virtual host.
+        """
+        sender = Sender(amqp_url, name=name)
+        inbox = Inbox(amqp_url, name=f"{name}-replies")
+        try:
+            await sender.open(timeout)
+            yield cls(sender, inbox, address=broker_address(amqp_url))
+        finally:
+            await inbox.close()
+            await sender.close()
+
+    async def publish(
+        self,
+        domain_name: str,
+        command_type: str,
+        body: Mapping[str, Any] | BaseModel | bytes,
+        *,
+        command_id: UUID | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        reply_to: str | None = None,
+        timeout: float = 5.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
+    ) -> UUID:
+        """Send a command and wait until the broker has stored it.
+
+        Args:
+            domain_name: Whose command it is.
+            command_type: Its name.
+            body: The command, or its JSON as a mapping or text; text is sent as it is, unchecked.
+            command_id: Sending a command again with its id is safe; by default a new one.
+            correlation_id: The conversation it belongs to; by default the command's id.
+            causation_id: What caused it; by default the command's id.
+            reply_to: A queue to which the worker sends the answer.
+            timeout: For all of it, in seconds.
+
+        Returns:
+            The command's id.
+
+        Raises:
+            Unroutable: The domain has no queue, because no worker has ever served it.
+            BrokerUnavailable: Not confirmed in time; it may have arrived. Send it again with the same id.
+        """
+        identity = command_id if command_id is not None else uuid4()
+        id_text = str(identity)
+        correlation = correlation_id or id_text
+        topology = Topology(domain_name)
+        attributes = publish_attributes(
+            EXCHANGE, topology.routing_key, command_id=id_text, correlation_id=correlation, server=self._server
+        )
+        with tracer.start_as_current_span(
+            f"publish {EXCHANGE}:{topology.routing_key}", kind=SpanKind.PRODUCER, attributes=attributes
+        ):
+            properties = Properties(
+                message_id=id_text,
+                message_type=command_type,
+                correlation_id=correlation,
+                reply_to=reply_to,
+                timestamp=datetime.now(UTC),
+                content_type=CONTENT_TYPE,
+                headers=injected({CAUSATION_HEADER: causation_id} if causation_id else None),
+            )
+            await self._sender.send(
+                _encode(body), properties, exchange=EXCHANGE, routing_key=topology.routing_key, timeout=timeout
+            )
+        return identity
+
+    async def request(
+        self,
+        domain_name: str,
+        command_type: str,
+        body: Mapping[str, Any] | BaseModel | bytes,
+        *,
+        command_id: UUID | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        timeout: float = 30.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
+    ) -> Reply:
+        """Send a command and wait for what became of it.
+
+        When the connection breaks meanwhile, the command is sent again with the same id: it takes effect once, and the
+        answer is the first one. The arguments are those of ``publish``; the timeout covers the answer as well.
+
+        Raises:
+            NoReply: The command was stored but not answered in time. It may still be processed.
+            Unroutable: The domain has no queue.
+            BrokerUnavailable: The broker did not store it in time.
+
+        On cancellation the command may still be processed.
+        """
+        identity = command_id if command_id is not None else uuid4()
+        stored = False
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    reply_to = await self._inbox.open()
+                    with self._inbox.expecting(identity) as reply, suppress(InboxLost, BrokerUnavailable):
+                        await self.publish(
+                            domain_name,
+                            command_type,
+                            body,
+                            command_id=identity,
+                            correlation_id=correlation_id,
+                            causation_id=causation_id,
+                            reply_to=reply_to,
+                            timeout=timeout,
+                        )
+                        stored = True
+                        return await reply
+                    await asyncio.sleep(random.uniform(0, _RESEND_DELAY))  # noqa: S311  jitter, not a secret
+        except TimeoutError:
+            if not stored:
+                raise BrokerUnavailable(f"RabbitMQ did not store the command within {timeout:g} s") from None
+            raise NoReply(
+                f"command {identity} was sent, but not answered within {timeout:g} s; it may still be processed"
+            ) from None
+
+
+def _encode(body: Mapping[str, Any] | BaseModel | bytes) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, BaseModel):
+        # Not pydantic's own JSON, which writes decimals as strings.
+        return encode_object(body.model_dump(by_alias=True)).encode()
+    return encode_object(body).encode()
