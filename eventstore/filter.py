@@ -126,6 +126,10 @@ class Filter:
             and any(item.matches(event_type, payload) for item in self.items)
         )
 
+    def narrowed_above(self, number: int) -> "Filter":
+        """Return this filter without the events up to and including ``number``."""
+        return Filter(self.items, since=self.since, until=self.until, above=max(self.above, number))
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Filter):
             return NotImplemented

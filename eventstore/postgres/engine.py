@@ -12,6 +12,7 @@ from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.postgres.appending import Appender
 from eventstore.postgres.batch import receipt_of
+from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.pools import Pools, ReadCounts
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.statements import statement
@@ -72,13 +73,13 @@ class PostgresEventStore:
         """
         pools = await Pools.open(primary_url, replica_urls, pool_size=pool_size, application_name=application_name)
         reader = Reader(pools, reach_seconds=reach_seconds, read_seconds=read_seconds)
-        appender = Appender(pools, reader)
+        batches = GroupCommit(pools)
         try:
             await reader.check_schema()
             telemetry = Telemetry.for_database(primary_url)
-            yield cls(pools, reader, appender, telemetry, follow_seconds=follow_seconds)
+            yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)
         finally:
-            await appender.close()
+            await batches.close()
             await pools.close()
 
     @property
@@ -179,7 +180,7 @@ class PostgresEventStore:
         seen, width = after.number, batch_size
         while seen < head.number:
             up_to = min(seen + width, head.number)
-            window = Filter(boundary.items, since=boundary.since, until=boundary.until, above=max(boundary.above, seen))
+            window = boundary.narrowed_above(seen)
             # The head was seen already, perhaps on another server: whoever answers must be that far.
             stream = await self._reader.query(window, consistency=consistency, min_position=head, up_to=up_to)
             for event in stream.events:

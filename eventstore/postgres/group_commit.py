@@ -1,0 +1,174 @@
+"""Group commit: appends that wait while a batch is in flight become the next batch.
+
+Appends take their turns under one lock, which is held until the commit is on disk. Sent one by one they would pay
+one commit each; together they share it. There is no timer: an idle store sends at once, a busy one batches by itself.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
+from eventstore.postgres.batch import Resend, Verdict, columns, verdict_of
+from eventstore.postgres.pools import Pools
+from eventstore.postgres.statements import statement
+from eventstore.postgres.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
+from eventstore.request import AppendRequest
+
+__all__ = ["GroupCommit"]
+
+# The most requests and bytes of events in one batch: enough to share a commit widely, little enough that the
+# lock is not held long by one process.
+_LARGEST_BATCH = 128
+_LARGEST_BATCH_BYTES = 1_000_000
+# How often an append is sent again after its connection broke, when its key makes that safe.
+_MOST_RESENDS = 3
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    request: AppendRequest
+    verdict: asyncio.Future[Verdict]
+    # How often it was sent without an answer: from then on, only a further answer tells whether it happened.
+    unanswered: int = field(default=0)
+
+    @property
+    def size(self) -> int:
+        return sum(len(event.payload_text) + len(event.metadata_text) for event in self.request.events)
+
+
+class GroupCommit:
+    """Gathers append requests into batches, with one batch in flight at a time.
+
+    Args:
+        pools: Where batches are sent: to the primary.
+    """
+
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+        self._queue: deque[_Waiting] = deque()
+        self._sender: asyncio.Task[None] | None = None
+
+    async def settle(self, request: AppendRequest) -> Verdict:
+        """Have one request judged.
+
+        Returns:
+            Its verdict; never ``Resend``, which is dealt with here.
+
+        Raises:
+            StoreUnavailable: The primary could not be reached, and the request was not sent.
+            OutcomeUnknown: It was sent, and no answer came, also not after sending again with its key.
+            EventStoreError: The statement failed for this request; nothing is recorded.
+
+        On cancellation a request that was not sent yet is withdrawn. One that was sent goes on by itself: cutting
+        its statement short would leave open what happened.
+        """
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all())
+        return await waiting.verdict
+
+    async def send(self, requests: Sequence[AppendRequest]) -> list[Verdict]:
+        """Send one batch, in one transaction, and read its verdicts, one a request, in order.
+
+        Raises:
+            StoreUnavailable: The primary could not be reached; nothing was sent.
+            OutcomeUnknown: The connection broke before the answer.
+            EventStoreError: The statement failed as a whole; nothing is recorded.
+        """
+        arguments = columns(requests)
+        connections = self._pools.primary.connections
+        try:
+            connection = await connections.acquire()
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+        try:
+            rows = await connection.fetch(statement("append"), *arguments)
+        except DRIVER_ERRORS as error:
+            if is_connection_loss(error):
+                raise OutcomeUnknown("the connection broke while an append was under way") from error
+            if getattr(error, "sqlstate", None) == READ_ONLY:
+                await self._pools.forget_primary()
+            raise translate(error) from error
+        finally:
+            await connections.release(connection)
+        return [verdict_of(request, row) for request, row in zip(requests, rows, strict=True)]
+
+    async def close(self) -> None:
+        """Wait until every batch has its answer, also those that outlived their callers."""
+        while self._sender is not None:
+            await asyncio.wait([self._sender])
+
+    async def _send_all(self) -> None:
+        try:
+            while batch := self._next_batch():
+                await self._settle_batch(batch)
+        finally:
+            self._sender = None
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._queue and len(batch) < _LARGEST_BATCH:
+            waiting = self._queue[0]
+            # A caller that is gone withdraws its request; one that was sent before must still be known to have ended.
+            if waiting.verdict.cancelled() and waiting.unanswered == 0:
+                self._queue.popleft()
+                continue
+            size += waiting.size
+            if batch and size > _LARGEST_BATCH_BYTES:
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _settle_batch(self, batch: list[_Waiting]) -> None:
+        try:
+            verdicts = await self.send([waiting.request for waiting in batch])
+        except OutcomeUnknown as error:
+            self._send_again(batch, error)
+        except InvalidRequest as error:
+            # One bad request must not fail its neighbours: halve until it stands alone.
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            middle = len(batch) // 2
+            await self._settle_batch(batch[:middle])
+            await self._settle_batch(batch[middle:])
+        except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer
+            for waiting in batch:
+                _fail(waiting, error)
+        else:
+            for waiting, verdict in zip(batch, verdicts, strict=True):
+                if isinstance(verdict, Resend):
+                    self._queue.appendleft(waiting)
+                elif not waiting.verdict.done():
+                    waiting.verdict.set_result(verdict)
+
+    def _send_again(self, batch: list[_Waiting], error: OutcomeUnknown) -> None:
+        for waiting in reversed(batch):
+            waiting.unanswered += 1
+            if waiting.request.key is None or waiting.unanswered > _MOST_RESENDS:
+                _fail(waiting, error)
+            else:
+                self._queue.appendleft(waiting)
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if waiting.verdict.done():
+        return
+    if waiting.unanswered and isinstance(error, StoreUnavailable):
+        error = OutcomeUnknown(f"an append broke off, and could not be sent again: {error}")
+    elif not isinstance(error, EventStoreError):
+        error = EventStoreError(f"an append failed unexpectedly: {error!r}")
+    # Each caller gets an error of its own: a shared one would collect all their tracebacks.
+    waiting.verdict.set_exception(_copy(error))
+
+
+def _copy(error: Exception) -> Exception:
+    copied = type(error)(*error.args)
+    if isinstance(copied, EventStoreError) and isinstance(error, EventStoreError):
+        copied.code = error.code
+    copied.__cause__ = error
+    return copied
