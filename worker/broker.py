@@ -13,7 +13,7 @@ from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
     AuthenticationError,
     ChannelPreconditionFailed,
-    ConnectionClosed,
+    InvalidFrameError,
     ProbableAuthenticationError,
 )
 from aiormq import Channel as WireChannel
@@ -29,7 +29,6 @@ LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
 _HEARTBEAT_SECONDS = 15
-_NOT_ALLOWED = 530
 
 
 class Link:
@@ -82,6 +81,15 @@ class Link:
             self._trouble = None
             return self._wire
 
+    @staticmethod
+    async def wire_of(channel: AbstractChannel) -> WireChannel:
+        """Return what a channel stands on: it acknowledges and publishes without an object per message."""
+        return cast("WireChannel", await channel.get_underlay_channel())
+
+    async def reset(self) -> None:
+        """Drop the connection, if there is one; the next ``wire`` opens another."""
+        await self._discard()
+
     async def close(self) -> None:
         """Close the connection, if there is one. Safe to repeat."""
         self._closed = True
@@ -109,7 +117,8 @@ class Link:
             trouble = self._trouble or f"RabbitMQ at {address} did not answer in time"
             raise BrokerUnavailable(trouble) from error
         except LOST as error:
-            if isinstance(error, ConnectionClosed) and error.args[:1] == (_NOT_ALLOWED,):
+            # While connecting, the library reports the broker's refusal of the virtual host as an unexpected frame.
+            if isinstance(error, InvalidFrameError):
                 raise BrokerMisconfigured(
                     f"RabbitMQ at {address} refuses the virtual host; create it or correct AMQP_URL"
                 ) from error
@@ -134,7 +143,7 @@ class Link:
                 await channel.initialize()
                 if self._prepare is not None:
                     await self._prepare(channel)
-                wire = cast("WireChannel", await channel.get_underlay_channel())
+                wire = await self.wire_of(channel)
             except BaseException:
                 await self._discard()
                 raise

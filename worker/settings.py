@@ -166,9 +166,7 @@ class Settings(BaseSettings):
     @field_validator("database_replica_urls", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-        )
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("database_url", "database_admin_url")
     @classmethod
@@ -190,9 +188,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _conflicts_end_before_age(self) -> Self:
         if self.worker_conflict_seconds >= self.worker_max_age:
-            raise ValueError(
-                "WORKER_CONFLICT_SECONDS must be below WORKER_MAX_AGE, or no retry would ever be tried"
-            )
+            raise ValueError("WORKER_CONFLICT_SECONDS must be below WORKER_MAX_AGE, or no retry would ever be tried")
         return self
 
 

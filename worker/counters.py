@@ -1,0 +1,67 @@
+"""The counters: every delivery that came in is accounted for."""
+
+from collections import Counter
+from enum import StrEnum
+
+__all__ = ["Counters", "End"]
+
+
+class End(StrEnum):
+    """How a delivery ended. Each ends exactly once."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNCHANGED = "unchanged"
+    DUPLICATE = "duplicate"
+    RETRIED = "retried"
+    DEAD_LETTERED = "dead_lettered"
+    RETURNED = "returned"
+    LOST_CHANNEL = "lost_channel"
+
+
+class Counters:
+    """Counts one process's deliveries. ``received`` equals the sum of all ends plus what is in flight.
+
+    Attributes:
+        received: How many deliveries came in, redeliveries included.
+        in_flight: How many of them have not ended.
+        ends: How many ended in which way.
+        dead_letters: How many were dead-lettered for which reason.
+        attempts: How often commands were decided.
+        conflicts: How many of these decisions were out of date when they were to be recorded.
+        failed_replies: How many answers could not be sent.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.in_flight = 0
+        self.ends: Counter[End] = Counter()
+        self.dead_letters: Counter[str] = Counter()
+        self.attempts = 0
+        self.conflicts = 0
+        self.failed_replies = 0
+
+    def begin(self) -> None:
+        """Count a delivery that came in."""
+        self.received += 1
+        self.in_flight += 1
+
+    def end(self, how: End) -> None:
+        """Count the end of a delivery."""
+        self.ends[how] += 1
+        self.in_flight -= 1
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every delivery is accounted for."""
+        return self.received == self.ends.total() + self.in_flight and self.in_flight >= 0
+
+    def report(self) -> dict[str, int]:
+        """Return the figures by name, in the order in which people ask for them."""
+        return {
+            "received": self.received,
+            **{end.value: self.ends[end] for end in End},
+            "in_flight": self.in_flight,
+            "conflicts": self.conflicts,
+            "failed_replies": self.failed_replies,
+        }

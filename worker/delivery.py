@@ -1,0 +1,75 @@
+"""A delivery: one message on one channel, which ends exactly once."""
+
+import time
+
+from aiormq.abc import DeliveredMessage
+
+from worker.broker import LOST, WireChannel
+from worker.counters import Counters, End
+from worker.sender import Properties
+
+__all__ = ["Delivery"]
+
+
+class Delivery:
+    """A message as it came, with the channel that it can be settled on.
+
+    A delivery whose channel is gone needs nothing: the broker delivers the message again.
+
+    Attributes:
+        body: The message's bytes.
+        properties: Its AMQP properties.
+        tag: What the channel calls it.
+        received_at: When it came, on the monotonic clock.
+    """
+
+    __slots__ = ("_counters", "_ended", "_wire", "body", "properties", "received_at", "tag")
+
+    def __init__(self, wire: WireChannel, message: DeliveredMessage, counters: Counters) -> None:
+        if message.delivery_tag is None:
+            raise ValueError("a delivery has a tag")
+        self.body: bytes = message.body
+        self.properties: Properties = message.header.properties
+        self.tag: int = message.delivery_tag
+        self.received_at = time.monotonic()
+        self._wire = wire
+        self._counters = counters
+        self._ended = False
+        counters.begin()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the channel that could settle it is gone."""
+        return self._wire.is_closed
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is settled, or lost."""
+        return self._ended
+
+    async def acknowledge(self, end: End) -> None:
+        """Tell the broker that the message is done, and count it as said; as lost when the channel is gone."""
+        try:
+            await self._wire.basic_ack(self.tag, wait=False)
+        except LOST:
+            end = End.LOST_CHANNEL
+        self._end(end)
+
+    async def give_back(self) -> None:
+        """Put the message back at its place in the queue."""
+        end = End.RETURNED
+        try:
+            await self._wire.basic_nack(self.tag, requeue=True, wait=False)
+        except LOST:
+            end = End.LOST_CHANNEL
+        self._end(end)
+
+    def abandon(self) -> None:
+        """Leave the message to the broker, which puts it back when the channel closes."""
+        self._end(End.LOST_CHANNEL if self.is_lost else End.RETURNED)
+
+    def _end(self, end: End) -> None:
+        if self._ended:
+            raise RuntimeError(f"delivery {self.tag} was settled before")
+        self._ended = True
+        self._counters.end(end)

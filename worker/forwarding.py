@@ -1,0 +1,96 @@
+"""Forwarding: the one way in which a message moves on to another queue."""
+
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.sender import Properties, Sender
+
+__all__ = ["ERROR_HEADER", "QUEUE_HEADER", "REASON_HEADER", "TIME_HEADER", "TRACEBACK_HEADER", "explain", "forward"]
+
+REASON_HEADER = "worker-reason"
+ERROR_HEADER = "worker-error"
+TRACEBACK_HEADER = "worker-traceback"
+QUEUE_HEADER = "worker-queue"
+TIME_HEADER = "worker-failed-at"
+
+# Together below 16 KB: headers travel in one frame, and brokers and their tools show them whole.
+_MAX_ERROR_BYTES = 4 * 1024
+_MAX_TRACEBACK_BYTES = 11 * 1024
+_TIMEOUT = 10.0
+
+
+async def forward(
+    sender: Sender,
+    body: bytes,
+    properties: Properties,
+    *,
+    queue: str,
+    headers: Mapping[str, Any],
+    rest: float | None = None,
+) -> None:
+    """Store a copy of a message in a queue. Acknowledge the original only after this returns.
+
+    The copy carries none of the broker's ``x-*`` headers, which would make it count deaths and deliveries that were
+    another message's.
+
+    Args:
+        sender: Who sends it.
+        body: The message.
+        properties: The original's properties; they are not changed.
+        queue: Where to.
+        headers: What to add to, or replace among, the original's headers.
+        rest: How long the copy may stay there, in seconds; None for as long as the queue lets it.
+
+    Raises:
+        Unroutable: The queue does not exist.
+        BrokerUnavailable: Not confirmed; the copy may or may not be there.
+    """
+    kept = {key: value for key, value in (properties.headers or {}).items() if not key.startswith("x-")}
+    copy = Properties(
+        content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
+        correlation_id=properties.correlation_id,
+        reply_to=properties.reply_to,
+        message_id=properties.message_id,
+        message_type=properties.message_type,
+        timestamp=properties.timestamp,
+        priority=properties.priority,
+        app_id=properties.app_id,
+        expiration=None if rest is None else str(int(rest * 1000)),
+        headers={**kept, **headers},
+    )
+    await sender.send(body, copy, exchange="", routing_key=queue, timeout=_TIMEOUT)
+
+
+def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: bool) -> dict[str, Any]:
+    """Say in headers why a message was moved; under 16 KB together.
+
+    Args:
+        failure: What happened.
+        reason: The same, machine-readable.
+        queue: Where the message came from.
+        with_traceback: Whether to add where in the code it happened.
+    """
+    headers = {
+        REASON_HEADER: reason,
+        ERROR_HEADER: _clip(str(failure) or type(failure).__name__, _MAX_ERROR_BYTES),
+        QUEUE_HEADER: queue,
+        TIME_HEADER: datetime.now(UTC).isoformat(),
+    }
+    if with_traceback:
+        headers[ERROR_HEADER] = _clip(f"{type(failure).__name__}: {failure}", _MAX_ERROR_BYTES)
+        # The end tells where it happened; a deep recursion would fill the header with its middle.
+        text = "".join(traceback.format_exception(failure, limit=-30))
+        headers[TRACEBACK_HEADER] = _clip(text, _MAX_TRACEBACK_BYTES, keep_end=True)
+    return headers
+
+
+def _clip(text: str, limit: int, *, keep_end: bool = False) -> str:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= limit:
+        return encoded.decode()
+    cut = encoded[-limit + 3 :] if keep_end else encoded[: limit - 3]
+    kept = cut.decode(errors="ignore")
+    return "…" + kept if keep_end else kept + "…"

@@ -1,0 +1,71 @@
+"""The gate: while the database does not answer, nobody asks it but a probe."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from eventstore import EventStoreError
+
+__all__ = ["Gate"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 5.0
+
+
+class Gate:
+    """Open while the database answers. Whoever finds that it does not shuts the gate; a probe opens it again.
+
+    Args:
+        probe: Asks the database to do what commands need of it; raises an ``EventStoreError`` while it cannot.
+    """
+
+    def __init__(self, probe: Callable[[], Awaitable[object]]) -> None:
+        self._probe = probe
+        self._open = asyncio.Event()
+        self._open.set()
+        self._probing: asyncio.Task[None] | None = None
+        # Kept between pauses: a database that answers the probe but no command must not be asked in a tight loop.
+        self._delay = _FIRST_DELAY
+
+    @property
+    def is_open(self) -> bool:
+        """Whether commands may go to the database."""
+        return self._open.is_set()
+
+    async def passed(self) -> None:
+        """Wait until the gate is open."""
+        await self._open.wait()
+
+    def shut(self, reason: BaseException) -> None:
+        """Shut the gate and begin to probe. Does nothing when it is shut already."""
+        if not self._open.is_set():
+            return
+        _log.warning("paused: %s", reason)
+        self._open.clear()
+        self._probing = asyncio.create_task(self._probe_until_open(), name="gate-probe")
+
+    def confirm(self) -> None:
+        """Note that the database did what a command needed."""
+        self._delay = _FIRST_DELAY
+
+    async def close(self) -> None:
+        """Stop probing."""
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+
+    async def _probe_until_open(self) -> None:
+        while True:
+            await asyncio.sleep(random.uniform(self._delay / 2, self._delay))  # noqa: S311  jitter, not a secret
+            self._delay = min(2 * self._delay, _LONGEST_DELAY)
+            try:
+                await self._probe()
+            except EventStoreError as error:
+                _log.debug("still paused: %s", error)
+                continue
+            _log.warning("resumed")
+            self._open.set()
+            return

@@ -1,0 +1,226 @@
+"""Handling: one delivery, from its first byte to its settlement."""
+
+import asyncio
+import logging
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from eventstore import ConflictError
+from worker.counters import Counters, End
+from worker.delivery import Delivery
+from worker.errors import BrokerError
+from worker.forwarding import explain, forward
+from worker.gate import Gate
+from worker.message import CONTENT_TYPE, BadMessage, CommandMessage, Reply
+from worker.processor import Processed, Processor
+from worker.retry import History
+from worker.sender import Properties, Sender
+from worker.settings import Settings
+from worker.settlement import Action, Settlement, settle
+from worker.telemetry import mark_failed, process_span
+from worker.topology import Topology
+
+__all__ = ["Handling"]
+
+_log = logging.getLogger(__name__)
+
+# Well within the broker's consumer timeout of 30 minutes, counting from when the delivery came in.
+_HOLD_SECONDS = 600.0
+_LONGEST_SEND_PAUSE = 5.0
+
+
+class Handling:
+    """Processes and settles the deliveries of one domain. Every path through it settles its delivery.
+
+    Args:
+        processor: Finds the answers.
+        topology: Where the deliveries come from, and where they are sent on to.
+        sender: Sends replies, retries and dead letters; never the connection that consumes.
+        gate: Shut while the database does not answer.
+        counters: Where everything is counted.
+        settings: The limits.
+        server: The broker's host and port, for the spans.
+    """
+
+    def __init__(
+        self,
+        processor: Processor,
+        topology: Topology,
+        *,
+        sender: Sender,
+        gate: Gate,
+        counters: Counters,
+        settings: Settings,
+        server: tuple[str, int],
+    ) -> None:
+        self._processor = processor
+        self._topology = topology
+        self._sender = sender
+        self._gate = gate
+        self._counters = counters
+        self._settings = settings
+        self._server = server
+        self._max_age = timedelta(seconds=settings.worker_max_age)
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Process one delivery and settle it.
+
+        On cancellation it is not settled; the broker delivers it again, and it gets its answer then.
+        """
+        try:
+            message = CommandMessage.parse(delivery.properties, delivery.body)
+        except BadMessage as bad:
+            # Whose trace it belongs to cannot be told from an envelope that makes no sense.
+            await self._settle(delivery, None, bad, trace.INVALID_SPAN)
+            return
+        span = process_span(
+            message,
+            self._topology,
+            server=self._server,
+            delivery_tag=delivery.tag,
+            relation=self._settings.worker_trace_parent,
+        )
+        with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+            happened = await self._process(delivery, message)
+            await self._settle(delivery, message, happened, span)
+
+    async def _process(self, delivery: Delivery, message: CommandMessage) -> Processed | Exception:
+        """Process until there is something to settle: a pause of the database is waited out."""
+        while True:
+            await self._gate.passed()
+            happened: Processed | Exception
+            try:
+                happened = await self._processor.process(message)
+            except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
+                happened = failure
+            if self._judge(delivery, happened).action is not Action.PAUSE:
+                return happened
+            if isinstance(happened, Exception):
+                self._gate.shut(happened)
+            if time.monotonic() - delivery.received_at > _HOLD_SECONDS:
+                return happened
+
+    def _judge(self, delivery: Delivery, happened: Processed | Exception) -> Settlement:
+        history = History.read(delivery.properties.headers or {})
+        return settle(happened, history, now=datetime.now(UTC), max_age=self._max_age)
+
+    async def _settle(
+        self, delivery: Delivery, message: CommandMessage | None, happened: Processed | Exception, span: Span
+    ) -> None:
+        settlement = self._judge(delivery, happened)
+        if isinstance(happened, Processed):
+            await self._answer(delivery, message, happened, span)
+        elif settlement.action is Action.DEAD_LETTER:
+            await self._dead_letter(delivery, message, happened, settlement, span)
+        else:
+            # A pause that outlasted the time we may hold a delivery is sent on as well, with its history as it was.
+            await self._retry(delivery, happened, settlement, span)
+
+    async def _answer(
+        self, delivery: Delivery, message: CommandMessage | None, processed: Processed, span: Span
+    ) -> None:
+        self._gate.confirm()
+        receipt = processed.receipt
+        outcome = receipt.outcome
+        self._counters.attempts += processed.attempts
+        self._counters.conflicts += processed.attempts - 1
+        if span.is_recording():
+            span.set_attribute("command.outcome", outcome.kind.value)
+            span.set_attribute("command.attempts", processed.attempts)
+            span.set_attribute("command.duplicate", receipt.duplicate)
+            if outcome.reason is not None:
+                span.set_attribute("command.reason", outcome.reason)
+        if message is not None and message.reply_to is not None:
+            reply = Reply(
+                command_id=message.command_id,
+                outcome=outcome.kind.value,
+                reason=outcome.reason,
+                first=receipt.first,
+                last=receipt.last,
+                position=receipt.position,
+                duplicate=receipt.duplicate,
+            )
+            await self._reply(message.reply_to, reply, message.correlation_id)
+        await delivery.acknowledge(End.DUPLICATE if receipt.duplicate else End(outcome.kind.value))
+
+    async def _retry(self, delivery: Delivery, failure: Exception, settlement: Settlement, span: Span) -> None:
+        reason = settlement.reason or ""
+        span.add_event("retry later", {"command.reason": reason})
+        if isinstance(failure, ConflictError):
+            self._counters.attempts += self._settings.worker_conflict_attempts
+            self._counters.conflicts += self._settings.worker_conflict_attempts
+        headers = settlement.history.headers() | explain(
+            failure, reason=reason, queue=self._topology.queue, with_traceback=False
+        )
+        rest = self._settings.worker_retry_delay
+        if await self._send_on(delivery, self._topology.retry_queue, headers, rest=rest):
+            _log.info("retry of %s in %g s: %s", delivery.properties.message_id, rest, reason)
+            await delivery.acknowledge(End.RETRIED)
+
+    async def _dead_letter(
+        self,
+        delivery: Delivery,
+        message: CommandMessage | None,
+        failure: Exception,
+        settlement: Settlement,
+        span: Span,
+    ) -> None:
+        reason = settlement.reason or ""
+        mark_failed(span, reason, str(failure))
+        headers = settlement.history.headers() | explain(
+            failure, reason=reason, queue=self._topology.queue, with_traceback=settlement.traceback
+        )
+        if not await self._send_on(delivery, self._topology.dead_queue, headers):
+            return
+        _log.error("dead letter %s: %s: %s", delivery.properties.message_id, reason, failure)
+        self._counters.dead_letters[reason] += 1
+        if message is not None and message.reply_to is not None:
+            reply = Reply(command_id=message.command_id, outcome="failed", reason=f"{reason}: {failure}"[:1000])
+            await self._reply(message.reply_to, reply, message.correlation_id)
+        await delivery.acknowledge(End.DEAD_LETTERED)
+
+    async def _send_on(
+        self, delivery: Delivery, queue: str, headers: dict[str, object], *, rest: float | None = None
+    ) -> bool:
+        """Send a delivery on, for as long as it takes, unless its channel is lost meanwhile.
+
+        Returns:
+            Whether the copy is stored. If not, the delivery is lost to us, and the broker delivers it again.
+        """
+        pause = 0.1
+        while not delivery.is_lost:
+            try:
+                await forward(self._sender, delivery.body, delivery.properties, queue=queue, headers=headers, rest=rest)
+            except BrokerError as error:
+                _log.warning("cannot send %s on to %s: %s", delivery.properties.message_id, queue, error)
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
+                pause = min(2 * pause, _LONGEST_SEND_PAUSE)
+            else:
+                return True
+        delivery.abandon()
+        return False
+
+    async def _reply(self, reply_to: str, reply: Reply, correlation_id: str) -> None:
+        properties = Properties(
+            message_id=str(uuid4()),
+            message_type="reply",
+            correlation_id=correlation_id,
+            content_type=CONTENT_TYPE,
+            timestamp=datetime.now(UTC),
+        )
+        try:
+            await self._sender.send(
+                reply.to_json(),
+                properties,
+                exchange="",
+                routing_key=reply_to,
+                timeout=self._settings.worker_reply_timeout,
+            )
+        except BrokerError as error:
+            self._counters.failed_replies += 1
+            _log.info("the reply to %s could not be sent: %s", reply.command_id, error)

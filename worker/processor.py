@@ -1,0 +1,199 @@
+"""The processor: query, decide, append, until the decision holds. Knows nothing of AMQP."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from eventstore import (
+    ConcurrencyConflict,
+    ConflictError,
+    Consistency,
+    Event,
+    EventStore,
+    EventStream,
+    Outcome,
+    OutcomeKind,
+    OutcomeUnknown,
+    Receipt,
+)
+from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
+from handlers.domain import Domain
+from handlers.errors import InvalidCommand, UnknownCommand
+from worker.message import BadMessage, CommandMessage, digest, read_body
+from worker.retry import conflict_retries
+from worker.settings import Settings
+from worker.telemetry import tracer
+
+__all__ = ["Processed", "Processor"]
+
+_RESENDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processed:
+    """A command that has its answer.
+
+    Attributes:
+        receipt: The answer, as it is on record.
+        attempts: How often it was decided now.
+    """
+
+    receipt: Receipt
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """What stays the same over all attempts at one command."""
+
+    message: CommandMessage
+    decider: Decider[Any, Any]
+    command: Command
+    digest: bytes
+    metadata: dict[str, Any]
+    details: dict[str, Any]
+
+
+class Processor:
+    """Decides the commands of one domain against a store.
+
+    Every outcome, also "rejected" and "unchanged", is validated on the primary when its receipt is written, so a
+    decision from a lagging replica can neither record nor refuse anything wrongly. It costs another attempt, that
+    is all.
+    """
+
+    def __init__(self, store: EventStore, domain: Domain, settings: Settings) -> None:
+        self._store = store
+        self._domain = domain
+        self._settings = settings
+
+    async def process(self, message: CommandMessage) -> Processed:
+        """Find the answer to a command and put it on record.
+
+        A command whose id has an answer already gets that one, and nothing is recorded.
+
+        Raises:
+            BadMessage: The body can never become a command of this domain.
+            IdempotencyKeyReused: The id has an answer to another command.
+            ConflictError: Others were faster, each time.
+            EventStoreError: As the store raises it. Processing the message again is safe.
+            Exception: Whatever a handler raises.
+
+        On cancellation the answer may already be on record; processing the message again returns it.
+        """
+        case = self._open(message)
+        retries = conflict_retries(self._settings)
+        async for attempt in retries:
+            with attempt:
+                number = attempt.retry_state.attempt_number
+                return Processed(receipt=await self._attempt(case, number), attempts=number)
+        raise AssertionError("tenacity returns or raises")
+
+    def _open(self, message: CommandMessage) -> _Case:
+        body = read_body(
+            message.body,
+            max_bytes=self._settings.worker_max_message_bytes,
+            max_depth=self._settings.worker_max_json_depth,
+        )
+        try:
+            decider = self._domain.decider(message.command_type)
+            command = self._domain.parse(message.command_type, body)
+        except UnknownCommand as error:
+            raise BadMessage("unknown_command", str(error)) from error
+        except InvalidCommand as error:
+            raise BadMessage("invalid_command", str(error)) from error
+        context = trace.get_current_span().get_span_context()
+        traced = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
+        identity = {"command_type": message.command_type, "correlation_id": message.correlation_id}
+        return _Case(
+            message=message,
+            decider=decider,
+            command=command,
+            digest=digest(message.command_type, body),
+            metadata={
+                "command_id": str(message.command_id),
+                **identity,
+                "causation_id": message.causation_id,
+                **(traced if context.is_valid else {}),
+            },
+            details={
+                **identity,
+                "domain": self._domain.name,
+                **({"trace_id": f"{context.trace_id:032x}"} if context.is_valid else {}),
+            },
+        )
+
+    async def _attempt(self, case: _Case, number: int) -> Receipt:
+        with tracer.start_as_current_span(
+            "attempt", attributes={"command.attempt": number}, record_exception=False, set_status_on_exception=False
+        ) as span:
+            boundary = case.decider.boundary(case.command)
+            consistency = Consistency.EVENTUAL if number == 1 else Consistency.STRONG
+            stream = await self._store.query(boundary, consistency=consistency)
+            decision = self._decide(case, stream)
+            events, outcome = self._recorded(case, decision, number)
+            try:
+                for resend in range(_RESENDS + 1):
+                    try:
+                        return await self._store.append(
+                            events,
+                            boundary=boundary,
+                            after=stream.position,
+                            key=case.message.command_id,
+                            digest=case.digest,
+                            outcome=outcome,
+                        )
+                    except OutcomeUnknown:
+                        # Only the same append with the same key can tell whether the first one took effect.
+                        if resend == _RESENDS:
+                            raise
+            except ConflictError as conflict:
+                _note_conflict(span, conflict, stream)
+                raise
+        raise AssertionError("the last resend returns or raises")
+
+    def _decide(self, case: _Case, stream: EventStream) -> Decision:
+        with tracer.start_as_current_span(
+            f"decide {case.message.command_type}", attributes={"command.events_read": len(stream.events)}
+        ) as span:
+            state = case.decider.initial(case.command)
+            state = case.decider.fold(state, (self._domain.recorded(event) for event in stream.events))
+            decision = case.decider.decide(case.command, state)
+            if span.is_recording():
+                span.set_attribute("command.decision", type(decision).__name__.lower())
+            return decision
+
+    def _recorded(self, case: _Case, decision: Decision, number: int) -> tuple[list[Event], Outcome]:
+        details = {**case.details, "attempts": number}
+        facts: tuple[DomainEvent, ...]
+        match decision:
+            case Accepted(events=facts):
+                outcome = Outcome(kind=OutcomeKind.ACCEPTED, details=details)
+            case Rejected(reason=reason, event=event):
+                facts = () if event is None else (event,)
+                outcome = Outcome(kind=OutcomeKind.REJECTED, reason=reason, details=details)
+            case Unchanged():
+                facts = ()
+                outcome = Outcome(kind=OutcomeKind.UNCHANGED, details=details)
+            case _:
+                raise TypeError(
+                    f"the decider of {case.message.command_type} returned {decision!r}, which is no decision"
+                )
+        return [self._domain.to_record(fact, case.metadata) for fact in facts], outcome
+
+
+def _note_conflict(span: Span, conflict: ConflictError, stream: EventStream) -> None:
+    attributes: dict[str, str | int | bool] = {
+        "conflict.kind": type(conflict).__name__,
+        "conflict.read_position": stream.position.number,
+        "conflict.read_on_replica": stream.replica,
+    }
+    if isinstance(conflict, ConcurrencyConflict):
+        attributes["conflict.sequence_number"] = conflict.sequence_number
+        attributes["conflict.event_type"] = conflict.event_type
+        for name in ("command_id", "traceparent"):
+            if isinstance(value := conflict.metadata.get(name), str):
+                attributes[f"conflict.{name}"] = value
+    span.add_event("conflict", attributes)

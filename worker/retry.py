@@ -1,0 +1,98 @@
+"""Retries: of conflicts inside one delivery, and of a whole delivery through the retry queue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from eventstore import ConflictError
+from worker.settings import Settings
+
+__all__ = ["ATTEMPTS_HEADER", "BUGS_HEADER", "FIRST_FAILURE_HEADER", "History", "conflict_retries"]
+
+ATTEMPTS_HEADER = "worker-attempts"
+BUGS_HEADER = "worker-handler-failures"
+FIRST_FAILURE_HEADER = "worker-first-failure"
+
+_FIRST_WAIT = 0.05
+_LONGEST_WAIT = 0.5
+
+
+def conflict_retries(settings: Settings) -> AsyncRetrying:
+    """Say how often one delivery is decided again because of conflicts.
+
+    A new value for every command: one that is shared counts the attempts of all who share it. Waits have full jitter,
+    the first up to 50 ms. Only conflicts are tried again; a cancellation, above all, is not. When it gives up, the
+    last conflict is raised as it is.
+    """
+    return AsyncRetrying(
+        retry=retry_if_exception_type(ConflictError),
+        wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+        stop=stop_after_attempt(settings.worker_conflict_attempts)
+        | stop_before_delay(settings.worker_conflict_seconds),
+        reraise=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a message went through before this delivery, as its headers tell.
+
+    Attributes:
+        attempts: How often it was sent to the retry queue for a failure of its own.
+        bugs: How many of these were failures of a handler.
+        first_failure: When it failed first, or None.
+    """
+
+    attempts: int = 0
+    bugs: int = 0
+    first_failure: datetime | None = None
+
+    @classmethod
+    def read(cls, headers: Mapping[str, Any]) -> "History":
+        """Read the headers. What is not ours or makes no sense counts as no history."""
+        return cls(
+            attempts=_count(headers.get(ATTEMPTS_HEADER)),
+            bugs=_count(headers.get(BUGS_HEADER)),
+            first_failure=_time(headers.get(FIRST_FAILURE_HEADER)),
+        )
+
+    def failed(self, now: datetime, *, bug: bool = False) -> "History":
+        """Return the history with one more failure."""
+        return History(attempts=self.attempts + 1, bugs=self.bugs + bug, first_failure=self.first_failure or now)
+
+    def age(self, now: datetime) -> timedelta:
+        """How long ago it failed first; nothing if it never did."""
+        return now - self.first_failure if self.first_failure is not None else timedelta()
+
+    def headers(self) -> dict[str, Any]:
+        """Write it as headers."""
+        if self.first_failure is None:
+            return {}
+        return {
+            ATTEMPTS_HEADER: self.attempts,
+            BUGS_HEADER: self.bugs,
+            FIRST_FAILURE_HEADER: self.first_failure.isoformat(),
+        }
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _time(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

@@ -1,0 +1,192 @@
+"""The service: a worker process, from its settings to its exit status."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+from eventstore import EventStore
+from eventstore.postgres import PostgresEventStore
+from handlers.domain import Domain
+from handlers.registry import load_domains
+from worker.broker import broker_address
+from worker.consumer import Consumer
+from worker.counters import Counters
+from worker.dispatcher import Dispatcher
+from worker.gate import Gate
+from worker.handling import Handling
+from worker.logs import configure_logs
+from worker.processor import Processor
+from worker.sender import Sender
+from worker.settings import Settings
+from worker.telemetry import Telemetry
+from worker.topology import Topology
+
+__all__ = ["Service", "run"]
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """Serves domains from queues: consumers, one dispatcher, and what they share.
+
+    Args:
+        store: Where decisions are read from and recorded.
+        domains: Whose commands to serve.
+        settings: Everything else.
+    """
+
+    def __init__(self, store: EventStore, domains: Sequence[Domain], settings: Settings) -> None:
+        self.counters = Counters()
+        self._settings = settings
+        # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
+        self._gate = Gate(lambda: store.append(()))
+        self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
+        self._dispatcher = Dispatcher(settings.worker_concurrency)
+        self._consumers = [self._consumer(store, domain) for domain in domains]
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether every domain's deliveries can come in."""
+        return all(consumer.is_consuming for consumer in self._consumers)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether work rests because the database does not answer."""
+        return not self._gate.is_open
+
+    async def start(self) -> None:
+        """Connect, declare the topology, and begin to consume.
+
+        Raises:
+            BrokerUnavailable: The broker does not answer.
+            BrokerMisconfigured: The broker refuses us.
+        """
+        await self._sender.open()
+        for consumer in self._consumers:
+            await consumer.start()
+
+    async def serve(self) -> None:
+        """Keep consuming, through every interruption, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for consumer in self._consumers:
+                group.create_task(consumer.keep_consuming())
+
+    async def drain(self) -> int:
+        """Stop consuming, return what has not started, and let what has started finish.
+
+        Returns:
+            How many commands had started and did not finish within the deadline. The broker delivers them again.
+        """
+        await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
+        return await self._dispatcher.drain(self._settings.worker_drain_deadline)
+
+    async def close(self) -> None:
+        """Close every connection. What is unsettled goes back to the broker."""
+        await self._dispatcher.close()
+        await self._gate.close()
+        await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())
+
+    def _consumer(self, store: EventStore, domain: Domain) -> Consumer:
+        host, _, port = broker_address(self._settings.amqp_url).rpartition(":")
+        topology = Topology(domain.name)
+        handling = Handling(
+            Processor(store, domain, self._settings),
+            topology,
+            sender=self._sender,
+            gate=self._gate,
+            counters=self.counters,
+            settings=self._settings,
+            server=(host, int(port)),
+        )
+        return Consumer(
+            self._settings.amqp_url,
+            topology,
+            prefetch=self._settings.prefetch,
+            counters=self.counters,
+            deliver=partial(self._dispatcher.submit, handle=handling.handle),
+        )
+
+
+async def run(settings: Settings) -> int:
+    """Run a worker until it is told to stop, by SIGTERM or SIGINT. A second signal stops it at once.
+
+    Returns:
+        The exit status: 0 after a complete drain, 1 when commands were left to the broker.
+
+    Raises:
+        SettingsError: A telemetry variable is wrong.
+        DomainNotFound: A domain cannot be imported.
+        StoreUnavailable, StoreMisconfigured: The database cannot be used as it is.
+        BrokerUnavailable, BrokerMisconfigured: The broker cannot be used as it is.
+    """
+    configure_logs()
+    domains = load_domains(settings.worker_domains)
+    telemetry = Telemetry.start()
+    try:
+        with _stop_signals() as (stop, hurry):
+            return await _run(settings, domains, stop, hurry)
+    finally:
+        await asyncio.to_thread(telemetry.stop)
+
+
+async def _run(settings: Settings, domains: Sequence[Domain], stop: asyncio.Event, hurry: asyncio.Event) -> int:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(
+            PostgresEventStore.connect(
+                settings.database_url,
+                replica_urls=settings.database_replica_urls,
+                pool_size=settings.pool_size,
+                application_name="worker",
+            )
+        )
+        service = Service(store, domains, settings)
+        stack.push_async_callback(service.close)
+        await service.start()
+        _log.info("consuming %s", ", ".join(Topology(domain.name).queue for domain in domains))
+        serving = asyncio.create_task(service.serve())
+        try:
+            await _until(stop, serving)
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+        _log.info("draining")
+        draining = asyncio.create_task(service.drain())
+        await _until(hurry, draining)
+        draining.cancel()
+        (abandoned,) = await asyncio.gather(draining, return_exceptions=True)
+        complete = abandoned == 0
+        figures = ", ".join(f"{name} {count}" for name, count in service.counters.report().items())
+        _log.info("%s: %s", "drained" if complete else "stopped before everything had finished", figures)
+        return 0 if complete else 1
+
+
+async def _until(signalled: asyncio.Event, task: asyncio.Task[Any]) -> None:
+    """Wait for the signal, or for the task if it ends first; raise what the task raised."""
+    waiter = asyncio.create_task(signalled.wait())
+    await asyncio.wait({waiter, task}, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    if task.done():
+        task.result()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Yield two events: the first signal sets one, the second signal the other."""
+    loop = asyncio.get_running_loop()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop, hurry
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,105 @@
+"""The settlement: what is done with a delivery, given what happened to it. One function, one table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from eventstore import (
+    ConflictError,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    OutcomeUnknown,
+    PositionNotReached,
+    StoreMisconfigured,
+    StoreUnavailable,
+    TransientStoreError,
+)
+from worker.message import BadMessage
+from worker.processor import Processed
+from worker.retry import History
+
+__all__ = ["Action", "Settlement", "settle"]
+
+_BUG_RETRIES = 2
+
+
+class Action(StrEnum):
+    """What to do with a delivery."""
+
+    ANSWER = "answer"
+    """Reply if asked, then acknowledge."""
+    RETRY = "retry"
+    """Send it on to the retry queue, then acknowledge."""
+    DEAD_LETTER = "dead_letter"
+    """Send it on to the dead letters with its reason, reply if asked, then acknowledge."""
+    PAUSE = "pause"
+    """Keep it, and all others, until the database answers again; then process it again. Nobody's attempt is spent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What to do with a delivery, and what to say about it.
+
+    Attributes:
+        action: What to do.
+        history: The history that the message carries on, if it is sent on.
+        reason: The machine-readable reason, for anything but an answer.
+        traceback: Whether a person needs the traceback, because the failure is in our code or a handler's.
+    """
+
+    action: Action
+    history: History
+    reason: str | None = None
+    traceback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    failures: tuple[type[BaseException], ...]
+    action: Action
+    reason: Callable[[BaseException], str]
+    bug: bool = False
+
+
+def _named(reason: str) -> Callable[[BaseException], str]:
+    return lambda _: reason
+
+
+def _own_code(failure: BaseException) -> str:
+    return failure.code if isinstance(failure, BadMessage) else type(failure).__name__
+
+
+# The first rule that fits decides.
+_RULES = (
+    _Rule((BadMessage,), Action.DEAD_LETTER, _own_code),
+    _Rule((IdempotencyKeyReused,), Action.DEAD_LETTER, _named("id_reused")),
+    _Rule((InvalidRequest,), Action.DEAD_LETTER, _named("not_storable")),
+    _Rule((ConflictError,), Action.RETRY, _named("conflicts_exhausted")),
+    _Rule((TransientStoreError, PositionNotReached), Action.RETRY, _named("store_transient")),
+    # A store that turns out misconfigured while we run has changed under us: no command is to blame.
+    _Rule((StoreUnavailable, OutcomeUnknown, StoreMisconfigured), Action.PAUSE, _named("store_unavailable")),
+    _Rule((Exception,), Action.RETRY, _named("handler_error"), bug=True),
+)
+_DEFAULT = _Rule((BaseException,), Action.DEAD_LETTER, _named("unknown_failure"), bug=True)
+
+
+def settle(happened: Processed | BaseException, history: History, *, now: datetime, max_age: timedelta) -> Settlement:
+    """Decide what is done with a delivery.
+
+    Args:
+        happened: The answer, or what processing raised.
+        history: What the message went through before.
+        now: The present time.
+        max_age: How long after its first failure a message is no longer retried.
+    """
+    if isinstance(happened, Processed):
+        return Settlement(action=Action.ANSWER, history=history)
+    rule = next((rule for rule in _RULES if isinstance(happened, rule.failures)), _DEFAULT)
+    reason = rule.reason(happened)
+    if rule.action is Action.PAUSE:
+        return Settlement(action=Action.PAUSE, reason=reason, history=history)
+    failed = history.failed(now, bug=rule.bug)
+    spent = failed.bugs > _BUG_RETRIES if rule.bug else failed.age(now) >= max_age
+    action = Action.DEAD_LETTER if rule.action is Action.DEAD_LETTER or spent else Action.RETRY
+    return Settlement(action=action, reason=reason, history=failed, traceback=rule.bug)
