@@ -10,7 +10,6 @@ from uuid import uuid4
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from eventstore import ConflictError
 from worker.counters import Counters, End
 from worker.delivery import Delivery
 from worker.errors import BrokerError
@@ -127,8 +126,6 @@ class Handling:
         self._gate.confirm()
         receipt = processed.receipt
         outcome = receipt.outcome
-        self._counters.attempts += processed.attempts
-        self._counters.conflicts += processed.attempts - 1
         if span.is_recording():
             span.set_attribute("command.outcome", outcome.kind.value)
             span.set_attribute("command.attempts", processed.attempts)
@@ -151,9 +148,6 @@ class Handling:
     async def _retry(self, delivery: Delivery, failure: Exception, settlement: Settlement, span: Span) -> None:
         reason = settlement.reason or ""
         span.add_event("retry later", {"command.reason": reason})
-        if isinstance(failure, ConflictError):
-            self._counters.attempts += self._settings.worker_conflict_attempts
-            self._counters.conflicts += self._settings.worker_conflict_attempts
         headers = settlement.history.headers() | explain(
             failure, reason=reason, queue=self._topology.queue, with_traceback=False
         )

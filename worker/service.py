@@ -94,7 +94,7 @@ class Service:
         host, _, port = broker_address(self._settings.amqp_url).rpartition(":")
         topology = Topology(domain.name)
         handling = Handling(
-            Processor(store, domain, self._settings),
+            Processor(store, domain, self._settings, self.counters),
             topology,
             sender=self._sender,
             gate=self._gate,

@@ -1,0 +1,48 @@
+import asyncio
+
+import pytest
+
+from eventstore import StoreUnavailable
+from worker import gate as gate_module
+from worker.gate import Gate
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "_FIRST_DELAY", 0.001)
+    monkeypatch.setattr(gate_module, "_LONGEST_DELAY", 0.001)
+
+
+async def test_a_shut_gate_opens_when_the_probe_succeeds() -> None:
+    probes = 0
+
+    async def probe() -> None:
+        nonlocal probes
+        probes += 1
+        if probes < 3:
+            raise StoreUnavailable("down")
+
+    gate = Gate(probe)
+    await gate.passed()
+    gate.shut(StoreUnavailable("down"))
+    gate.shut(StoreUnavailable("still down"))
+    assert not gate.is_open
+    await gate.passed()
+    assert gate.is_open
+    assert probes == 3
+    await gate.close()
+
+
+async def test_closing_ends_the_probe() -> None:
+    asked = asyncio.Event()
+
+    async def probe() -> None:
+        asked.set()
+        raise StoreUnavailable("down")
+
+    gate = Gate(probe)
+    gate.shut(StoreUnavailable("down"))
+    await asked.wait()
+    await gate.close()
+    assert not gate.is_open
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "gate-probe"] == []

@@ -1,0 +1,150 @@
+import json
+import time
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from eventstore import Position
+from worker.message import BadMessage, CommandMessage, Reply, digest, parse_reply, read_body
+
+LIMITS = {"max_bytes": 1024 * 1024, "max_depth": 64}
+
+
+def properties(**given: Any) -> Any:
+    nothing = {
+        "message_id": None,
+        "message_type": None,
+        "correlation_id": None,
+        "reply_to": None,
+        "timestamp": None,
+        "headers": None,
+    }
+    return SimpleNamespace(**{**nothing, **given})
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a":' * depth + b"1" + b"}" * depth
+
+
+def test_an_envelope_without_ids_of_its_conversation_begins_one() -> None:
+    command_id = uuid4()
+    message = CommandMessage.parse(properties(message_id=str(command_id), message_type="Count"), b"{}")
+    assert message.command_id == command_id
+    assert message.correlation_id == message.causation_id == str(command_id)
+    assert message.reply_to is None
+
+
+def test_an_envelope_keeps_the_conversation_it_belongs_to() -> None:
+    message = CommandMessage.parse(
+        properties(
+            message_id=str(uuid4()), message_type="Count", correlation_id="visit", headers={"causation-id": "door"}
+        ),
+        b"{}",
+    )
+    assert (message.correlation_id, message.causation_id) == ("visit", "door")
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"message_type": "Count"}, "missing_message_id"),
+        ({"message_id": "", "message_type": "Count"}, "missing_message_id"),
+        ({"message_id": "42", "message_type": "Count"}, "malformed_message_id"),
+        ({"message_id": str(uuid4())}, "missing_type"),
+    ],
+)
+def test_a_bad_envelope_is_named(given: dict[str, str], code: str) -> None:
+    with pytest.raises(BadMessage) as raised:
+        CommandMessage.parse(properties(**given), b"{}")
+    assert raised.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "not_json"),
+        (b"nope", "not_json"),
+        (b'{"a":1', "not_json"),
+        (b'{"a":NaN}', "not_json"),
+        (b'{"a":"\\ud800"}', "not_json"),
+        (b"\xff\xfe", "not_json"),
+        (b"[" * 20 + b"}" * 20, "not_json"),
+        (b"[1]", "not_an_object"),
+        (b"null", "not_an_object"),
+        (b'{"a":"' + b"x" * 2**21 + b'"}', "too_large"),
+        (nested(65), "too_deep"),
+        (nested(10_000), "too_deep"),
+        (b"[" * 10_000, "too_deep"),
+        (b"[" * 10_000 + b"]" * 10_000, "too_deep"),
+        (b"[{" * 200_000, "too_deep"),
+    ],
+)
+def test_a_bad_body_is_named(body: bytes, code: str) -> None:
+    with pytest.raises(BadMessage) as raised:
+        read_body(body, **LIMITS)
+    assert raised.value.code == code
+    assert raised.value.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        nested(64),
+        b'{"a":"' + b"[{" * 1000 + b'"}',
+        b'{"a":"' + b'\\"[' * 1000 + b'"}',
+        b'{"a":[' + b"[],{}," * 1000 + b"[]]}",
+    ],
+)
+def test_brackets_in_strings_and_side_by_side_are_not_depth(body: bytes) -> None:
+    assert read_body(body, **LIMITS) == json.loads(body)
+
+
+def test_a_hostile_body_is_judged_in_linear_time() -> None:
+    # A quadratic scan of this megabyte takes minutes; the bound is far from both.
+    body = b"[" * 100 + b'"' + b'\\"' * 500_000
+    begun = time.process_time()
+    with pytest.raises(BadMessage):
+        read_body(body, **LIMITS)
+    assert time.process_time() - begun < 5
+
+
+def test_fractions_and_big_integers_survive() -> None:
+    value = read_body(b'{"a":0.1,"b":123456789012345678901234567890}', **LIMITS)
+    assert str(value["a"]) == "0.1"
+    assert value["b"] == 123456789012345678901234567890
+
+
+def test_the_digest_tells_commands_apart_and_spellings_not() -> None:
+    one = digest("Count", read_body(b'{"a":1,"b":[1,2]}', **LIMITS))
+    assert one == digest("Count", read_body(b'{ "b": [1, 2], "a": 1 }', **LIMITS))
+    assert one != digest("Count", read_body(b'{"a":1,"b":[2,1]}', **LIMITS))
+    assert one != digest("CountOnce", read_body(b'{"a":1,"b":[1,2]}', **LIMITS))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(command_id=UUID(int=1), outcome="accepted", first=7, last=8, position=Position(number=8, token=5)),
+        Reply(command_id=UUID(int=2), outcome="rejected", reason="full", duplicate=True),
+        Reply(command_id=UUID(int=3), outcome="failed", reason="not_json: …"),
+    ],
+)
+def test_a_reply_survives_the_wire(reply: Reply) -> None:
+    assert parse_reply(reply.to_json()) == reply
+    assert set(json.loads(reply.to_json())) == {
+        "command_id",
+        "outcome",
+        "reason",
+        "first",
+        "last",
+        "position",
+        "duplicate",
+    }
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"command_id":"x","outcome":"accepted"}', b'{"outcome":"eaten"}'])
+def test_what_is_no_reply_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_reply(body)

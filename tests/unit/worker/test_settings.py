@@ -1,0 +1,85 @@
+import pytest
+
+from worker.settings import Settings, SettingsError
+
+DATABASE = "postgresql://app:secret@db:5432/events"
+BROKER = "amqp://app:secret@mq:5672/work"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_addresses_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", DATABASE)
+    monkeypatch.setenv("AMQP_URL", BROKER)
+    monkeypatch.setenv("DATABASE_REPLICA_URLS", f"{DATABASE}1, {DATABASE}2,")
+    settings = Settings.load()
+    assert settings.database_replica_urls == (f"{DATABASE}1", f"{DATABASE}2")
+    assert settings.worker_domains == "handlers.library:domain"
+    assert settings.prefetch == 64
+
+
+def test_what_is_missing_is_named_and_shown() -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.load()
+    first, second = str(raised.value).splitlines()
+    assert first.startswith("DATABASE_URL is not set; give it the form postgresql://")
+    assert second.startswith("AMQP_URL is not set; give it the form amqp://")
+
+
+def test_what_is_not_needed_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", BROKER)
+    assert Settings.load(needs=("amqp_url",)).database_url == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://db/events"),
+        ("DATABASE_REPLICA_URLS", f"{DATABASE},db:5432"),
+        ("AMQP_URL", "http://mq"),
+        ("WORKER_CONCURRENCY", "0"),
+        ("WORKER_CONCURRENCY", "many"),
+        ("WORKER_RETRY_DELAY", "61"),
+        ("WORKER_TRACE_PARENT", "sibling"),
+    ],
+)
+def test_each_wrong_value_is_one_sentence_without_the_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        Settings.load(needs=())
+    sentence = str(raised.value)
+    assert sentence.startswith(f"{name}: ")
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert "secret" not in sentence
+
+
+def test_rules_across_fields_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_CONFLICT_SECONDS", "10")
+    monkeypatch.setenv("WORKER_MAX_AGE", "5")
+    with pytest.raises(SettingsError, match="WORKER_CONFLICT_SECONDS must be below WORKER_MAX_AGE"):
+        Settings.load(needs=())
+
+
+def test_passwords_are_never_shown() -> None:
+    settings = Settings(
+        database_url=f"{DATABASE}?sslmode=require",
+        database_replica_urls=(DATABASE, "postgresql://db/events?password=secret&user=app"),
+        amqp_url=BROKER,
+    )
+    shown = settings.redacted()
+    assert shown["DATABASE_URL"] == "postgresql://app:***@db:5432/events?sslmode=require"
+    assert shown["AMQP_URL"] == "amqp://app:***@mq:5672/work"
+    assert "secret" not in str(shown)
+    assert "secret" not in repr(settings)
+    assert set(shown) == {name.upper() for name in Settings.model_fields}
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
