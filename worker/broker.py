@@ -29,6 +29,7 @@ LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
 _HEARTBEAT_SECONDS = 15
+_CLOSE_SECONDS = 5.0
 
 
 class Link:
@@ -55,6 +56,7 @@ class Link:
         self._opening = asyncio.Lock()
         self._closed = False
         self._trouble: str | None = None
+        self._releasing: set[asyncio.Task[None]] = set()
 
     async def wire(self) -> WireChannel:
         """Return the open channel; open it when there is none, once for all who ask.
@@ -147,14 +149,40 @@ class Link:
             except BaseException:
                 await self._discard()
                 raise
+        wire.closing.add_done_callback(lambda _: self._release(wire))
         # The channel object is kept: it is closed when nothing refers to it any more.
         self._channel, self._wire = channel, wire
 
+    def _release(self, wire: WireChannel) -> None:
+        task = asyncio.get_running_loop().create_task(_release_writers(wire))
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
     async def _discard(self) -> None:
-        connection, self._connection, self._channel, self._wire = self._connection, None, None, None
+        connection, channel = self._connection, self._channel
+        self._connection = self._channel = self._wire = None
+        if channel is not None and not channel.is_closed:
+            # Closing the channel first has the broker confirm that it took every acknowledgement sent before;
+            # closing the connection would drop those that wait to be written.
+            with suppress(*LOST):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await channel.close()
         if connection is not None:
             with suppress(*LOST):  # a connection that broke needs no farewell
-                await connection.close()
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await connection.close()
+
+
+async def _release_writers(wire: WireChannel) -> None:
+    """Let go of whoever waits to write to a channel that is closed.
+
+    The library's queue of frames is bounded, and nobody empties it once the connection's writer has ended: who waits
+    there to acknowledge would wait forever.
+    """
+    while not wire.write_queue.empty():
+        while not wire.write_queue.empty():
+            wire.write_queue.get_nowait()
+        await asyncio.sleep(0)  # those let go put their frames now
 
 
 def broker_address(url: str) -> str:
