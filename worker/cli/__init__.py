@@ -1,1 +1,5 @@
-"""worker/cli."""
+"""The command line. Each command has a file of its own; ``main`` is what the console script calls."""
+
+from worker.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,49 @@
+"""The application: every command under its name, and one way to fail."""
+
+import sys
+
+import typer
+
+from worker.cli.config import config
+from worker.cli.failures import KNOWN, sentence
+from worker.cli.migrate import migrate
+from worker.cli.publish import publish
+from worker.cli.run import run
+from worker.cli.status import status
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="worker",
+    help="Decide commands from RabbitMQ against an event store on PostgreSQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+database = typer.Typer(help="The event store's database.", no_args_is_help=True)
+
+app.command()(run)
+app.command()(publish)
+app.command()(status)
+app.command()(config)
+app.add_typer(database, name="db")
+database.command()(migrate)
+
+
+def main() -> None:
+    """Run the command line, and exit.
+
+    Exit status: 0 done; 1 done, but the answer is a bad one, as each command's help says; 2 a mistake in the call,
+    the settings or the surroundings, told in one sentence on standard error; 130 interrupted by Ctrl-C.
+    """
+    try:
+        app()
+    except KNOWN as error:
+        print(f"worker: {sentence(error)}", file=sys.stderr)  # noqa: T201  the one place where failures are told
+        sys.exit(2)
+    except BaseExceptionGroup as group:
+        known, unknown = group.split(KNOWN)
+        if known is None or unknown is not None:
+            raise
+        print(f"worker: {sentence(known)}", file=sys.stderr)  # noqa: T201  as above
+        sys.exit(2)

@@ -1,0 +1,139 @@
+"""Dispatch: checked commands go out, many at a time, and what became of each comes back."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from worker.cli.submission import Submission
+from worker.errors import BrokerError, NoReply
+from worker.message import Reply
+from worker.publisher import Publisher
+
+__all__ = ["Answer", "NotAllPublished", "dispatch"]
+
+# Enough that confirmations share the broker's disk writes.
+_AT_ONCE = 64
+
+
+class NotAllPublished(Exception):
+    """Raised by ``dispatch``: the broker stopped taking commands.
+
+    Attributes:
+        cause: Why.
+    """
+
+    def __init__(self, stored: int, total: int, cause: BrokerError) -> None:
+        super().__init__(
+            f"{stored:,} of {total:,} commands were stored before; publishing again repeats those without an id."
+        )
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of one command, as far as it was waited for.
+
+    Attributes:
+        command_id: The id it was published with.
+        reply: The worker's answer, or None.
+        outcome: ``published``, ``no answer``, or what the reply says.
+    """
+
+    command_id: UUID
+    reply: Reply | None = None
+    outcome: str = "published"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was rejected or failed."""
+        return self.reply.reason if self.reply else None
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether the command failed or was not answered in time."""
+        return self.outcome in {"failed", "no answer"}
+
+    def text(self) -> str:
+        """Say it to a person in a line."""
+        if self.reply is None:
+            return self.outcome if self.outcome == "published" else f"{self.outcome}: it may still be processed"
+        words = [self.outcome if self.reason is None else f"{self.outcome}: {self.reason}"]
+        if self.reply.first is not None:
+            single = self.reply.first == self.reply.last
+            words.append(f"event {self.reply.first}" if single else f"events {self.reply.first} to {self.reply.last}")
+        if self.reply.duplicate:
+            words.append("answered before")
+        return ", ".join(words)
+
+    def document(self) -> dict[str, Any]:
+        """Say it to a program."""
+        if self.reply is None:
+            return {"command_id": self.command_id, "outcome": self.outcome}
+        position = self.reply.position
+        return {
+            "command_id": self.command_id,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "first": self.reply.first,
+            "last": self.reply.last,
+            "position": None if position is None else str(position),
+            "duplicate": self.reply.duplicate,
+        }
+
+
+async def dispatch(
+    publisher: Publisher,
+    submissions: Sequence[Submission],
+    *,
+    wait: bool,
+    timeout: float,  # noqa: ASYNC109  it is each command's, and the publisher's to keep
+    done: Callable[[], None],
+) -> list[Answer]:
+    """Publish every command, a bounded number at a time.
+
+    Args:
+        publisher: Where to.
+        submissions: What.
+        wait: Whether to wait for what becomes of each.
+        timeout: For each command, in seconds.
+        done: Called after each command.
+
+    Returns:
+        One answer a command, in their order.
+
+    Raises:
+        NotAllPublished: The broker could not be reached, or nobody serves the domain.
+    """
+    answers: list[Answer | None] = [None] * len(submissions)
+    remaining = iter(enumerate(submissions))
+
+    async def send_some() -> None:
+        for index, submission in remaining:
+            answers[index] = await _send(publisher, submission, wait=wait, timeout=timeout)
+            done()
+
+    senders = [asyncio.create_task(send_some()) for _ in range(min(_AT_ONCE, len(submissions)))]
+    try:
+        await asyncio.gather(*senders)
+    except BrokerError as error:
+        stored = sum(answer is not None for answer in answers)
+        raise NotAllPublished(stored, len(submissions), error) from error
+    finally:
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+    return [answer for answer in answers if answer is not None]
+
+
+async def _send(publisher: Publisher, submission: Submission, *, wait: bool, timeout: float) -> Answer:  # noqa: ASYNC109  as above
+    command_id = submission.command_id or uuid4()
+    what = (submission.domain_name, submission.command_type, submission.body)
+    if not wait:
+        return Answer(command_id=await publisher.publish(*what, command_id=command_id, timeout=timeout))
+    try:
+        reply = await publisher.request(*what, command_id=command_id, timeout=timeout)
+    except NoReply:
+        return Answer(command_id=command_id, outcome="no answer")
+    return Answer(command_id=command_id, reply=reply, outcome=reply.outcome)

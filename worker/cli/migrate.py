@@ -1,0 +1,35 @@
+"""``worker db migrate``."""
+
+from typing import Annotated
+
+import typer
+
+from eventstore import StoreUnavailable
+from eventstore.postgres import migrate as apply
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json, tell
+from worker.settings import Settings
+
+__all__ = ["migrate"]
+
+
+def migrate(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Bring the database of DATABASE_ADMIN_URL to this program's schema version. Running it again changes nothing."""
+    settings = Settings.load(needs=("database_admin_url",))
+    try:
+        report = run_async(apply(settings.database_admin_url, dry_run=dry_run))
+    except StoreUnavailable as error:
+        raise Mistake(f"{error}; start the database or correct DATABASE_ADMIN_URL.") from error
+    applied = [f"{migration.version:04d} {migration.name}" for migration in report.applied]
+    if json:
+        print_json({"before": report.before, "after": report.after, "applied": applied, "dry_run": report.dry_run})
+    elif not applied:
+        tell(f"The schema has version {report.after}; there is nothing to apply.")
+    else:
+        verb = "Would apply" if dry_run else "Applied"
+        tell(f"{verb} {', '.join(applied)}: schema version {report.before} → {report.after}.")

@@ -1,0 +1,108 @@
+"""``worker publish``."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from handlers.registry import load_domains
+from worker.cli.dispatch import Answer, NotAllPublished, dispatch
+from worker.cli.failures import Mistake, sentence
+from worker.cli.loop import run_async
+from worker.cli.submission import Submission, Submissions, identity
+from worker.cli.terminal import print_json, progress_console, table, tell
+from worker.publisher import Publisher
+from worker.settings import Settings
+from worker.telemetry import Telemetry
+
+__all__ = ["publish"]
+
+
+def publish(
+    command: Annotated[str | None, typer.Argument(metavar="COMMAND", help="The command's name.")] = None,
+    body: Annotated[
+        str | None, typer.Argument(metavar="JSON", help="Its body; - reads it from standard input.")
+    ] = None,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option(help='Publish a file: one {"type": ..., "body": {...}, "id": optional} a line.', dir_okay=False),
+    ] = None,
+    command_id: Annotated[
+        str | None, typer.Option("--id", metavar="UUID", help="The command's id; the same id takes effect once.")
+    ] = None,
+    domain: Annotated[str | None, typer.Option(help="Whose command it is; found by its name without this.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for what becomes of it, and print it.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For each command.")] = 30.0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a command.")] = False,
+) -> None:
+    """Publish a command, or a file of commands. All are checked first: if one is wrong, none is published.
+
+    With --wait, the exit status is 1 when a command failed or was not answered in time.
+    """
+    settings = Settings.load(needs=("amqp_url",))
+    checked = Submissions(load_domains(settings.worker_domains), settings, domain)
+    if file is not None:
+        if command is not None or command_id is not None:
+            raise Mistake("a file names its own commands and ids; leave out COMMAND and --id, or --file.")
+        submissions = checked.lines(_lines(file))
+    elif command is None or body is None:
+        raise Mistake("name the COMMAND and its JSON, or pass --file commands.ndjson.")
+    else:
+        text = sys.stdin.buffer.read() if body == "-" else body.encode(errors="surrogateescape")
+        submissions = [checked.single(command, text, identity(command_id))]
+    answers = _send(settings, submissions, wait=wait, timeout=timeout, show_progress=file is not None)
+    _show(answers, json=json, wait=wait, summed_up=file is not None)
+    if any(answer.is_bad for answer in answers):
+        raise typer.Exit(1)
+
+
+def _send(
+    settings: Settings, submissions: Sequence[Submission], *, wait: bool, timeout: float, show_progress: bool
+) -> list[Answer]:
+    async def send(done: Callable[[], None]) -> list[Answer]:
+        async with Publisher.connect(settings.amqp_url, name="worker publish") as publisher:
+            return await dispatch(publisher, submissions, wait=wait, timeout=timeout, done=done)
+
+    telemetry = Telemetry.start()
+    console = progress_console()
+    try:
+        with Progress(console=console, transient=True, disable=not (show_progress and console.is_terminal)) as bar:
+            task = bar.add_task("publishing", total=len(submissions))
+            return run_async(send(lambda: bar.advance(task)))
+    except NotAllPublished as stopped:
+        raise Mistake(
+            f"{sentence(stopped.cause)}\n{stopped}" if len(submissions) > 1 else sentence(stopped.cause)
+        ) from stopped
+    finally:
+        telemetry.stop()
+
+
+def _show(answers: Sequence[Answer], *, json: bool, wait: bool, summed_up: bool) -> None:
+    if json:
+        for answer in answers:
+            print_json(answer.document(), indent=False)
+    elif not summed_up:
+        for answer in answers:
+            tell(f"{answer.command_id}  {answer.text()}" if wait else str(answer.command_id))
+    elif not wait:
+        tell(f"{len(answers):,} commands are published.")
+    else:
+        counts = Counter((answer.outcome, answer.reason or "") for answer in answers)
+        listing = table("outcome", "commands", "reason")
+        listing.columns[1].justify = "right"
+        for (outcome, reason), count in sorted(counts.items()):
+            listing.add_row(outcome, f"{count:,}", reason)
+        tell(listing)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as lines:
+            yield from lines
+    except OSError as error:
+        raise Mistake(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,142 @@
+"""Submissions: commands that a person wants to publish, checked before the first of them is sent."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from handlers.domain import Domain
+from handlers.errors import InvalidCommand, UnknownCommand
+from worker.cli.failures import Mistake
+from worker.message import BadMessage, read_body
+from worker.settings import Settings
+
+__all__ = ["Submission", "Submissions", "identity"]
+
+_MOST_PROBLEMS = 10
+_LINE_FIELDS = frozenset({"type", "body", "id"})
+# A line of a file wraps the command's body in an object of its own.
+_ENVELOPE_LEVELS = 1
+_ENVELOPE_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A command that its domain accepts as well-formed.
+
+    Attributes:
+        domain_name: Whose command it is.
+        command_type: Its name.
+        body: Its JSON object.
+        command_id: The id it shall have, or None for a new one.
+    """
+
+    domain_name: str
+    command_type: str
+    body: Mapping[str, Any]
+    command_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Submissions:
+    """Checks what is to be published by what the domains say of their commands.
+
+    Attributes:
+        domains: The loaded domains.
+        settings: The limits of messages, which are those of the workers.
+        domain_name: Whose commands they are; None finds the domain by the command's name.
+    """
+
+    domains: Sequence[Domain]
+    settings: Settings
+    domain_name: str | None = None
+
+    def single(self, command_type: str, text: bytes, command_id: UUID | None) -> Submission:
+        """Check one command.
+
+        Raises:
+            Mistake: It has no domain, is not JSON, or a field is wrong; the message names the field and the reason.
+        """
+        domain = self._domain_of(command_type)
+        return self._checked(domain, command_type, self._read(text), command_id)
+
+    def lines(self, lines: Iterable[bytes]) -> list[Submission]:
+        """Check a file of commands, one JSON object a line: ``{"type": ..., "body": {...}, "id": optional}``.
+
+        Raises:
+            Mistake: Some lines are wrong; the message names the first ten, each with its number and reason.
+        """
+        good: list[Submission] = []
+        problems: list[str] = []
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                good.append(self._line(line))
+            except Mistake as problem:
+                problems.append(f"line {number}: {problem}")
+        if problems:
+            shown = problems[:_MOST_PROBLEMS]
+            more = [f"and {len(problems) - len(shown):,} more lines"] if len(problems) > len(shown) else []
+            raise Mistake("nothing was published:\n" + "\n".join(shown + more))
+        if not good:
+            raise Mistake("the file holds no command; write one JSON object a line.")
+        return good
+
+    def _line(self, line: bytes) -> Submission:
+        envelope = self._read(line, more_bytes=_ENVELOPE_BYTES, more_levels=_ENVELOPE_LEVELS)
+        if unknown := sorted(set(envelope) - _LINE_FIELDS):
+            raise Mistake(f"a line has the fields type, body and id, not {', '.join(unknown)}.")
+        command_type, body = envelope.get("type"), envelope.get("body")
+        if not isinstance(command_type, str):
+            raise Mistake("the field type must be the command's name.")
+        if not isinstance(body, dict):
+            raise Mistake("the field body must be the command's JSON object.")
+        domain = self._domain_of(command_type)
+        return self._checked(domain, command_type, body, identity(envelope.get("id")))
+
+    def _domain_of(self, command_type: str) -> Domain:
+        candidates = [domain for domain in self.domains if self.domain_name in (None, domain.name)]
+        if not candidates:
+            known = ", ".join(domain.name for domain in self.domains)
+            raise Mistake(f"there is no domain {self.domain_name!r} in WORKER_DOMAINS; it names {known}.")
+        owners = [domain for domain in candidates if any(each.name == command_type for each in domain.deciders)]
+        if len(owners) > 1:
+            names = ", ".join(domain.name for domain in owners)
+            raise Mistake(f"{command_type} is a command of several domains ({names}); choose one with --domain.")
+        if owners:
+            return owners[0]
+        known = ", ".join(sorted(decider.name for domain in candidates for decider in domain.deciders))
+        raise Mistake(f"there is no command {command_type!r}; known are {known}.")
+
+    def _read(self, text: bytes, *, more_bytes: int = 0, more_levels: int = 0) -> dict[str, Any]:
+        try:
+            return read_body(
+                text,
+                max_bytes=self.settings.worker_max_message_bytes + more_bytes,
+                max_depth=self.settings.worker_max_json_depth + more_levels,
+            )
+        except BadMessage as bad:
+            raise Mistake(f"{bad.text}.") from bad
+
+    @staticmethod
+    def _checked(domain: Domain, command_type: str, body: dict[str, Any], command_id: UUID | None) -> Submission:
+        try:
+            domain.parse(command_type, body)
+        except (UnknownCommand, InvalidCommand) as error:
+            raise Mistake(str(error)) from error
+        return Submission(domain_name=domain.name, command_type=command_type, body=body, command_id=command_id)
+
+
+def identity(text: object) -> UUID | None:
+    """Read a command's id; None stays None.
+
+    Raises:
+        Mistake: It is not a UUID.
+    """
+    if text is None:
+        return None
+    try:
+        return UUID(str(text))
+    except ValueError:
+        raise Mistake(f"the id {text!r} is not a UUID.") from None
