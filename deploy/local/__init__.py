@@ -1,0 +1,1 @@
+"""The local stack: real PostgreSQL and RabbitMQ servers on this machine, without Docker."""

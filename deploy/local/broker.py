@@ -1,0 +1,150 @@
+"""The RabbitMQ server, with its management interface."""
+
+import base64
+import http.client
+import secrets
+import urllib.error
+import urllib.request
+from urllib.parse import quote
+
+from deploy.local.binaries import epmd, rabbitmq_server
+from deploy.local.errors import StackError
+from deploy.local.guard import Guard
+from deploy.local.ports import LOOPBACK, free_port, is_free
+from deploy.local.postgres import Login
+from deploy.local.server import Server
+
+__all__ = ["RabbitServer"]
+
+_ATTEMPTS = 5
+_ASK_SECONDS = 2.0
+
+
+class RabbitServer(Server):
+    """A RabbitMQ server in the foreground, straight from the package's own programs, as the servers' account.
+
+    Its port mapper (epmd) is a process of the stack too: a shared one would be started by, and outlive, the first
+    RabbitMQ of the machine.
+
+    Attributes:
+        login: The one user, an administrator; the default virtual host is ``/``.
+        port: The AMQP port on the loopback interface; the same after a restart.
+        management_port: The management interface's.
+    """
+
+    def __init__(self, guard: Guard, *, login: Login) -> None:
+        super().__init__(guard, "rabbitmq")
+        self._program = rabbitmq_server()
+        self._epmd = epmd()
+        self._mapper: int | None = None
+        self._home = guard.folder / "rabbitmq"
+        self._node = f"stack-{secrets.token_hex(4)}@localhost"
+        self._settled = False
+        self.login = login
+        self._choose_ports()
+
+    @property
+    def url(self) -> str:
+        """The AMQP address of the default virtual host."""
+        return self.vhost_url("/")
+
+    @property
+    def management_url(self) -> str:
+        """The address of the management interface, with the login in it."""
+        return f"http://{self.login.user}:{self.login.password}@{LOOPBACK}:{self.management_port}"
+
+    def vhost_url(self, vhost: str) -> str:
+        """Return the AMQP address of a virtual host."""
+        return f"amqp://{self.login.user}:{self.login.password}@{LOOPBACK}:{self.port}/{quote(vhost, safe='')}"
+
+    def start(self) -> None:
+        """Start the server and wait until AMQP and management are served. Does nothing while it runs.
+
+        On its first start ports that another program took meanwhile are replaced; later they are kept.
+
+        Raises:
+            StackError: It ended, or did not become ready in time.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                super().start()
+            except StackError:
+                taken = not all(map(is_free, self._ports))
+                if self._settled or not taken or attempt == _ATTEMPTS:
+                    raise
+                self._choose_ports()
+            else:
+                self._settled = True
+                return
+
+    def _choose_ports(self) -> None:
+        self.port, self.management_port, self._distribution_port, self._mapper_port = self._ports = (
+            free_port(),
+            free_port(),
+            free_port(),
+            free_port(),
+        )
+
+    def _launch(self) -> int:
+        if self._mapper is None or self._guard.status(self._mapper) is not None:
+            self._mapper = self._guard.start(
+                [str(self._epmd), "-port", str(self._mapper_port), "-address", LOOPBACK],
+                log=self._guard.folder / "epmd.log",
+            )
+        home = str(self._home)
+        self._guard.run(["mkdir", "-p", home], log=self.log)
+        (self._home / "rabbitmq.conf").write_text(self._configuration(), encoding="utf-8")
+        (self._home / "enabled_plugins").write_text("[rabbitmq_management].\n", encoding="utf-8")
+        environment = {
+            "HOME": home,
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            # The server's script then becomes the server, instead of staying its parent and its signals' interpreter.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            "RABBITMQ_NODENAME": self._node,
+            "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "RABBITMQ_MNESIA_BASE": f"{home}/data",
+            "RABBITMQ_LOG_BASE": f"{home}/log",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": f"{home}/pid",
+            "RABBITMQ_PLUGINS_EXPAND_DIR": f"{home}/plugins",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
+            "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
+            # Files of the system's own RabbitMQ, which is not this one.
+            "RABBITMQ_ADVANCED_CONFIG_FILE": f"{home}/advanced.config",
+            "RABBITMQ_CONF_ENV_FILE": f"{home}/rabbitmq-env.conf",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        }
+        return self._guard.start([str(self._program)], env=environment, log=self.log)
+
+    def _configuration(self) -> str:
+        return "\n".join(
+            [
+                f"default_user = {self.login.user}",
+                f"default_pass = {self.login.password}",
+                "loopback_users = none",
+                f"management.tcp.ip = {LOOPBACK}",
+                f"management.tcp.port = {self.management_port}",
+                "management_agent.disable_metrics_collector = false",
+                "log.console.level = warning",
+                "",
+            ]
+        )
+
+    def _is_ready(self) -> bool:
+        token = base64.b64encode(f"{self.login.user}:{self.login.password}".encode()).decode()
+        request = urllib.request.Request(
+            f"http://{LOOPBACK}:{self.management_port}/api/health/checks/port-listener/{self.port}",
+            headers={"Authorization": f"Basic {token}"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_ASK_SECONDS) as response:  # noqa: S310  a fixed scheme
+                return bool(response.status == http.HTTPStatus.OK)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except (OSError, http.client.HTTPException):
+            return False

@@ -1,0 +1,150 @@
+"""The local stack: a PostgreSQL primary, its streaming replicas, and RabbitMQ, started together and gone together."""
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from deploy.local.account import Account
+from deploy.local.binaries import copy_postgres, epmd, postgres_folder, rabbitmq_server
+from deploy.local.broker import RabbitServer
+from deploy.local.errors import StackError
+from deploy.local.guard import Guard
+from deploy.local.postgres import ADMIN, WORKER, Login, PostgresServer, make_cluster
+
+__all__ = ["LocalStack"]
+
+_Part = TypeVar("_Part")
+
+
+class LocalStack:
+    """Servers of one owner, on free ports of the loopback interface, in one private folder.
+
+    A context manager: entered, they serve; left, no process and no file of theirs is there any more. That also holds
+    when this process is interrupted, terminated or killed, at any time. Several stacks can run side by side.
+
+    Args:
+        replicas: How many streaming replicas the primary gets.
+        broker: Whether RabbitMQ is started too.
+    """
+
+    def __init__(self, *, replicas: int = 1, broker: bool = True) -> None:
+        self._replica_count = replicas
+        self._with_broker = broker
+        self._guard: Guard | None = None
+        self._primary: PostgresServer | None = None
+        self._replicas: tuple[PostgresServer, ...] = ()
+        self._broker: RabbitServer | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @staticmethod
+    def check() -> None:
+        """See whether this machine has what a stack needs; RabbitMQ is installed where it is missing and root asks.
+
+        Raises:
+            StackError: Something is missing; the text says what to do.
+        """
+        Account.for_servers()
+        postgres_folder()
+        rabbitmq_server()
+        epmd()
+
+    def start(self) -> None:
+        """Start all servers, at the same time, and wait until they serve; the replicas stream by then.
+
+        Raises:
+            StackError: A server could not be started, or the stack runs already. Nothing is left behind, as after any
+                other exception, an interrupt among them.
+        """
+        if self._guard is not None:
+            raise StackError("This stack runs already: stop it first, or make another one.")
+        account = Account.for_servers()
+        programs = postgres_folder()
+        try:
+            self._guard = guard = Guard(account)
+            with ThreadPoolExecutor(2, thread_name_prefix="stack") as pool:
+                try:
+                    broker = pool.submit(self._start_broker, guard)
+                    self._primary, self._replicas = self._start_postgres(guard, programs, copied=account.is_other)
+                    broker.result()
+                except BaseException:
+                    guard.close()  # so that the other thread ends, too
+                    raise
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End all servers and remove their files, and wait until that is done. Does nothing when none run."""
+        guard, self._guard = self._guard, None
+        self._primary, self._replicas, self._broker = None, (), None
+        if guard is not None:
+            guard.close()
+
+    @property
+    def folder(self) -> Path:
+        """The state folder, with each server's data and log."""
+        return self._running(self._guard).folder
+
+    @property
+    def primary(self) -> PostgresServer:
+        """The primary."""
+        return self._running(self._primary)
+
+    @property
+    def replicas(self) -> tuple[PostgresServer, ...]:
+        """The streaming replicas."""
+        self._running(self._primary)
+        return self._replicas
+
+    @property
+    def broker(self) -> RabbitServer:
+        """The RabbitMQ server."""
+        return self._running(self._broker)
+
+    def environment(self) -> dict[str, str]:
+        """Return the servers' addresses as the environment variables that the project's programs read."""
+        primary = self.primary
+        addresses = {
+            "DATABASE_URL": primary.url(primary.worker),
+            "DATABASE_REPLICA_URLS": ",".join(replica.url(replica.worker) for replica in self.replicas),
+            "DATABASE_ADMIN_URL": primary.url(primary.admin),
+        }
+        if self._broker is not None:
+            addresses |= {"AMQP_URL": self._broker.url, "RABBITMQ_MANAGEMENT_URL": self._broker.management_url}
+        return addresses
+
+    def _start_broker(self, guard: Guard) -> None:
+        if self._with_broker:
+            broker = RabbitServer(guard, login=_login("worker"))
+            broker.start()
+            self._broker = broker
+
+    def _start_postgres(
+        self, guard: Guard, programs: Path, *, copied: bool
+    ) -> tuple[PostgresServer, tuple[PostgresServer, ...]]:
+        if copied:
+            # The wheel may lie in a folder that the servers' account may not enter.
+            programs = copy_postgres(programs, guard.folder / "programs")
+        return make_cluster(
+            guard, programs=programs / "bin", admin=_login(ADMIN), worker=_login(WORKER), replicas=self._replica_count
+        )
+
+    @staticmethod
+    def _running(part: _Part | None) -> _Part:
+        if part is None:
+            raise StackError("The local stack, or this server of it, does not run: start it first.")
+        return part
+
+
+def _login(user: str) -> Login:
+    return Login(user, secrets.token_hex(16))

@@ -1,0 +1,8 @@
+"""Fixtures for all tests; see the modules named here."""
+
+pytest_plugins = (
+    "tests.fixtures.host",
+    "tests.fixtures.databases",
+    "tests.fixtures.vhosts",
+    "tests.fixtures.failover",
+)
