@@ -1,0 +1,153 @@
+"""The fleet: worker processes of a run, started and stopped like anybody's."""
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+__all__ = ["Drain", "Fleet", "FleetError"]
+
+_FIGURE = re.compile(r"(\w+) (\d+)(?:,|$)")
+_POLL_SECONDS = 0.05
+_START_SECONDS = 30.0
+_STOP_SECONDS = 45.0
+
+
+class FleetError(Exception):
+    """Raised when a worker process does not do as it should. The message says which, and where its log is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """How a worker process ended.
+
+    Attributes:
+        name: Which process.
+        status: Its exit status.
+        figures: The counts of its last report; empty when it made none.
+        log: Where it wrote its log.
+    """
+
+    name: str
+    status: int
+    figures: dict[str, int]
+    log: Path
+
+    def complaint(self) -> str | None:
+        """Say what was wrong with it; None if it was a complete drain in which every delivery is accounted for."""
+        figures = dict(self.figures)
+        if self.status != 0 or not figures:
+            return f"{self.name} ended with status {self.status}, not after a drain; see {self.log}"
+        for name in ("conflicts", "failed_replies"):
+            figures.pop(name, None)
+        received = figures.pop("received")
+        if received != sum(figures.values()):
+            return f"{self.name} received {received} deliveries, but accounts for {sum(figures.values())}"
+        return None
+
+
+class Fleet:
+    """Worker processes, each with a log of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._processes: dict[str, Process] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, count: int, environment: Mapping[str, str], folder: Path) -> AsyncIterator[Self]:
+        """Start worker processes, wait until they consume, and end them with the ``async with``.
+
+        Args:
+            count: How many.
+            environment: Their whole environment.
+            folder: Where their logs go.
+
+        Raises:
+            FleetError: One did not begin to consume.
+        """
+        fleet = cls(folder)
+        try:
+            for index in range(1, count + 1):
+                await fleet._start(f"worker-{index}", environment)
+            async with asyncio.timeout(_START_SECONDS):
+                await asyncio.gather(*(fleet._consuming(name) for name in fleet._processes))
+            yield fleet
+        except TimeoutError as error:
+            raise FleetError(f"the workers did not begin to consume; see {folder}/worker-*.log") from error
+        finally:
+            await fleet._kill()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes' ids."""
+        return tuple(process.pid for process in self._processes.values())
+
+    async def drain(self) -> list[Drain]:
+        """Send each process SIGTERM and wait until it has ended.
+
+        Raises:
+            FleetError: One did not end.
+        """
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                statuses = [await process.wait() for process in self._processes.values()]
+        except TimeoutError as error:
+            raise FleetError(f"a worker did not stop on SIGTERM; see {self._folder}/worker-*.log") from error
+        return [
+            Drain(name=name, status=status, figures=self._figures(name), log=self._log(name))
+            for name, status in zip(self._processes, statuses, strict=True)
+        ]
+
+    async def _start(self, name: str, environment: Mapping[str, str]) -> None:
+        resource = ",".join(filter(None, [environment.get("OTEL_RESOURCE_ATTRIBUTES"), f"service.instance.id={name}"]))
+        with self._log(name).open("wb") as log:
+            self._processes[name] = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "worker",
+                "run",
+                env={**environment, "OTEL_RESOURCE_ATTRIBUTES": resource},
+                stdout=log,
+                stderr=log,
+                # A terminal's Ctrl-C must reach us only: the workers are told by us.
+                start_new_session=True,
+            )
+
+    async def _consuming(self, name: str) -> None:
+        while not any(message.startswith("consuming ") for message in self._messages(name)):
+            if self._processes[name].returncode is not None:
+                raise FleetError(f"{name} ended at once: {self._log(name).read_text().strip()[-2000:]}")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _kill(self) -> None:
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    def _figures(self, name: str) -> dict[str, int]:
+        drained = [message for message in self._messages(name) if message.startswith("drained: ")]
+        return {figure: int(count) for figure, count in _FIGURE.findall(drained[-1])} if drained else {}
+
+    def _messages(self, name: str) -> list[str]:
+        messages = []
+        for line in self._log(name).read_text().splitlines():
+            try:
+                messages.append(str(json.loads(line)["message"]))
+            except (ValueError, KeyError, TypeError):
+                continue  # not a line of the log, or one that is still being written
+        return messages
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"

@@ -1,0 +1,50 @@
+"""The receiver: an OTLP endpoint on the loopback interface that keeps every span, for a run to look at afterwards."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+
+__all__ = ["SpanReceiver"]
+
+_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+_LARGEST_REQUEST = 64 * 1024 * 1024
+_STOP_SECONDS = 2.0
+# An ExportTraceServiceResponse in which everything was taken.
+_TAKEN = b""
+
+
+class SpanReceiver:
+    """Takes what exporters send over gRPC, and keeps it unread: reading costs time that belongs to the run.
+
+    Attributes:
+        endpoint: What to set ``OTEL_EXPORTER_OTLP_ENDPOINT`` to.
+        requests: The export requests as they came, in protobuf.
+    """
+
+    def __init__(self, port: int, requests: list[bytes]) -> None:
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.requests = requests
+
+    @classmethod
+    @contextmanager
+    def listening(cls) -> Iterator["SpanReceiver"]:
+        """Listen on a free port for as long as the ``with`` lasts."""
+        requests: list[bytes] = []
+
+        def export(request: bytes, _: grpc.ServicerContext) -> bytes:
+            requests.append(request)
+            return _TAKEN
+
+        handler = grpc.unary_unary_rpc_method_handler(export)
+        # One thread: it only appends to a list.
+        with ThreadPoolExecutor(1, thread_name_prefix="span-receiver") as threads:
+            server = grpc.server(threads, options=[("grpc.max_receive_message_length", _LARGEST_REQUEST)])
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Export": handler}),))
+            port = server.add_insecure_port("127.0.0.1:0")
+            server.start()
+            try:
+                yield cls(port, requests)
+            finally:
+                server.stop(_STOP_SECONDS).wait()

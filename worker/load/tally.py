@@ -1,0 +1,58 @@
+"""The tally: what a load run has seen so far."""
+
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from time import perf_counter
+from uuid import UUID
+
+from handlers.decider import Command
+from worker.message import Reply
+
+__all__ = ["Tally"]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was published and answered, kept while it happens; who shows it reads it at any time.
+
+    Attributes:
+        total: How many commands of the load will be published, copies not counted.
+        commands: Every distinct command, the set-up's included, by id.
+        replies: Every answer, by command id.
+        outcomes: How many distinct commands of the load ended in which way; rejections with their reason.
+        latencies: Seconds from publishing to the answer, one a command of the load, in the order of the answers.
+        messages: How many messages were sent, the set-up and copies included.
+        copies: How many messages repeated a command.
+        unanswered: How many were not answered in time.
+        began: When the load began, on the clock of ``perf_counter``; None before.
+        ended: When it was over; None before.
+    """
+
+    total: int = 0
+    commands: dict[UUID, Command] = field(default_factory=dict)
+    replies: dict[UUID, list[Reply]] = field(default_factory=dict)
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    latencies: "array[float]" = field(default_factory=lambda: array("d"))
+    messages: int = 0
+    copies: int = 0
+    unanswered: int = 0
+    began: float | None = None
+    ended: float | None = None
+
+    @property
+    def answered(self) -> int:
+        """How many commands of the load have their answer."""
+        return len(self.latencies)
+
+    @property
+    def seconds(self) -> float:
+        """How long the load has run, or ran."""
+        if self.began is None:
+            return 0.0
+        return (perf_counter() if self.ended is None else self.ended) - self.began
+
+    @property
+    def throughput(self) -> float:
+        """Commands of the load answered per second, over all of it."""
+        return self.answered / self.seconds if self.seconds else 0.0
