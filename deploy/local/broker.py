@@ -8,15 +8,13 @@ import urllib.request
 from urllib.parse import quote
 
 from deploy.local.binaries import epmd, rabbitmq_server
-from deploy.local.errors import StackError
 from deploy.local.guard import Guard
-from deploy.local.ports import LOOPBACK, free_port, is_free
+from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.postgres import Login
 from deploy.local.server import Server
 
 __all__ = ["RabbitServer"]
 
-_ATTEMPTS = 5
 _ASK_SECONDS = 2.0
 
 
@@ -32,16 +30,17 @@ class RabbitServer(Server):
         management_port: The management interface's.
     """
 
+    port: int
+    management_port: int
+
     def __init__(self, guard: Guard, *, login: Login) -> None:
         super().__init__(guard, "rabbitmq")
         self._program = rabbitmq_server()
-        self._epmd = epmd()
+        self._mapper_program = epmd()
         self._mapper: int | None = None
-        self._home = guard.folder / "rabbitmq"
+        self._home = guard.folder / self.name
         self._node = f"stack-{secrets.token_hex(4)}@localhost"
-        self._settled = False
         self.login = login
-        self._choose_ports()
 
     @property
     def url(self) -> str:
@@ -57,44 +56,31 @@ class RabbitServer(Server):
         """Return the AMQP address of a virtual host."""
         return f"amqp://{self.login.user}:{self.login.password}@{LOOPBACK}:{self.port}/{quote(vhost, safe='')}"
 
-    def start(self) -> None:
-        """Start the server and wait until AMQP and management are served. Does nothing while it runs.
-
-        On its first start ports that another program took meanwhile are replaced; later they are kept.
-
-        Raises:
-            StackError: It ended, or did not become ready in time.
-        """
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                super().start()
-            except StackError:
-                taken = not all(map(is_free, self._ports))
-                if self._settled or not taken or attempt == _ATTEMPTS:
-                    raise
-                self._choose_ports()
-            else:
-                self._settled = True
-                return
-
     def _choose_ports(self) -> None:
-        self.port, self.management_port, self._distribution_port, self._mapper_port = self._ports = (
-            free_port(),
-            free_port(),
-            free_port(),
-            free_port(),
-        )
+        self.port, self.management_port = free_port(), free_port()
+        self._distribution_port, self._mapper_port = free_port(), free_port()
 
-    def _launch(self) -> int:
-        if self._mapper is None or self._guard.status(self._mapper) is not None:
+    def _ports(self) -> tuple[int, ...]:
+        # The mapper's own port is taken by the mapper, if by nobody else.
+        mapper = () if self._mapper_runs() else (self._mapper_port,)
+        return (self.port, self.management_port, self._distribution_port, *mapper)
+
+    def _mapper_runs(self) -> bool:
+        return self._mapper is not None and self._guard.status(self._mapper) is None
+
+    def _launch_mapper(self) -> None:
+        if not self._mapper_runs():
             self._mapper = self._guard.start(
-                [str(self._epmd), "-port", str(self._mapper_port), "-address", LOOPBACK],
+                [str(self._mapper_program), "-port", str(self._mapper_port), "-address", LOOPBACK],
                 log=self._guard.folder / "epmd.log",
             )
+
+    def _launch(self) -> int:
+        self._launch_mapper()
         home = str(self._home)
         self._guard.run(["mkdir", "-p", home], log=self.log)
-        (self._home / "rabbitmq.conf").write_text(self._configuration(), encoding="utf-8")
-        (self._home / "enabled_plugins").write_text("[rabbitmq_management].\n", encoding="utf-8")
+        self._guard.write(self._home / "rabbitmq.conf", self._configuration())
+        self._guard.write(self._home / "enabled_plugins", "[rabbitmq_management].\n")
         environment = {
             "HOME": home,
             "LANG": "C.UTF-8",
@@ -128,7 +114,6 @@ class RabbitServer(Server):
                 "loopback_users = none",
                 f"management.tcp.ip = {LOOPBACK}",
                 f"management.tcp.port = {self.management_port}",
-                "management_agent.disable_metrics_collector = false",
                 "log.console.level = warning",
                 "",
             ]

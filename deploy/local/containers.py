@@ -38,9 +38,10 @@ def started() -> Iterator[dict[str, str]]:
         StackError: testcontainers is not installed, or a container did not start.
     """
     try:
-        from testcontainers.community.postgres import PostgresContainer
-        from testcontainers.core.container import DockerContainer
-        from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+        # Only here: it is needed by few, and slow to import.
+        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
+        from testcontainers.core.container import DockerContainer  # noqa: PLC0415
+        from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
     except ImportError:
         raise StackError("The package testcontainers is not installed: run the command through make.") from None
     admin, worker = secrets.token_hex(16), secrets.token_hex(16)

@@ -16,7 +16,7 @@ from deploy.local import guardian
 from deploy.local.account import Account
 from deploy.local.errors import StackError
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "last_line"]
 
 _POLL_SECONDS = 0.02
 _STOP_SECONDS = 30.0
@@ -35,6 +35,7 @@ class Guard:
     def __init__(self, account: Account) -> None:
         if sys.platform != "linux":
             raise StackError("The local stack runs on Linux only: set DATABASE_URL and AMQP_URL to servers elsewhere.")
+        self._account = account
         self._lock = threading.Lock()
         self._closed = False
         self._asked = 0
@@ -53,6 +54,14 @@ class Guard:
             self.close()
             raise
         self.folder = Path(greeting["folder"])
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file that only the servers' account may read; whatever the umask, and whoever writes."""
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        if self._account.is_other:
+            os.chown(path, self._account.uid, self._account.gid)
+        path.write_text(text, encoding="utf-8")
 
     def start(
         self,

@@ -1,9 +1,9 @@
-"""The guardian: the process whose children the servers are, and which outlives the owner just long enough to end them.
+"""The guardian: the process whose children the servers are. It outlives the owner just long enough to end them.
 
-It is a program of its own (``python guardian.py BASE UID GID OWNER``), started by ``deploy.local.guard.Guard``, and uses
-the standard library only. It makes a private state folder below BASE, says which, and then answers requests, one JSON
-object a line. When its standard input ends, because the owner stopped the stack, was interrupted, or was killed, it ends
-every process that descends from it and removes the folder. Nothing depends on the owner being able to clean up.
+It is a program of its own (``python guardian.py BASE UID GID OWNER``), started by ``deploy.local.guard.Guard``, and
+uses the standard library only. It makes a private state folder below BASE, says which, and then answers requests, one
+JSON object a line. When its standard input ends, because the owner stopped the stack, was interrupted, or was killed,
+it ends every process that descends from it and removes the folder. Nothing depends on the owner's being able to.
 
 Invariants:
 
@@ -178,14 +178,23 @@ def _locked(descriptor: int) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    # A postmaster killed by force leaves its System V segment; its id is noted in the data folder.
     for note in folder.glob("*/postmaster.pid"):
-        try:
-            segment = int(note.read_text(encoding="utf-8").splitlines()[_SHARED_MEMORY_LINE].split()[1])
-        except (OSError, IndexError, ValueError):
-            continue
+        _free_shared_memory(note)
+    deadline = time.monotonic() + _LINGER_SECONDS
+    while folder.exists() and time.monotonic() < deadline:  # again, where the owner was just writing a file
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_shared_memory(note: Path) -> None:
+    """Free the System V segment that a postmaster leaves when it is killed by force, and notes in its data folder."""
+    try:
+        line = note.read_text(encoding="utf-8").splitlines()[_SHARED_MEMORY_LINE]
+        key, segment = map(int, line.split())
+    except (OSError, IndexError, ValueError):
+        return
+    # After a restart of the machine the number may be another program's: key and number together are not.
+    if _libc.shmget(key, 0, 0) == segment:
         _libc.shmctl(segment, _IPC_RMID, None)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answer(children: Children, request: dict[str, Any]) -> dict[str, Any]:

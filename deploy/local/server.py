@@ -3,22 +3,24 @@
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from deploy.local.errors import StackError
 from deploy.local.guard import Guard, last_line
+from deploy.local.ports import is_free
 
-__all__ = ["Server", "until"]
+__all__ = ["READY_SECONDS", "Server", "until"]
+
+READY_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+_ATTEMPTS = 5
 
 _Result = TypeVar("_Result")
-_POLL_SECONDS = 0.02
-READY_SECONDS = 60.0
-STOP_SECONDS = 30.0
 
 
 class Server:
-    """One server process. Subclasses say how it is started, asked to end, and found ready.
+    """One server process. Subclasses say how it is launched, how it is found ready, and which ports it needs.
 
     Attributes:
         name: What a person calls it.
@@ -28,8 +30,10 @@ class Server:
     def __init__(self, guard: Guard, name: str) -> None:
         self._guard = guard
         self._pid: int | None = None
+        self._is_known = False
         self.name = name
         self.log = guard.folder / f"{name}.log"
+        self._choose_ports()
 
     @property
     def pid(self) -> int:
@@ -48,21 +52,33 @@ class Server:
         return self._pid is not None and self._guard.status(self._pid) is None
 
     def start(self) -> None:
-        """Start the process and wait until it serves. Does nothing while it runs.
+        """Start the process and wait until it serves. Does nothing while it serves already.
+
+        On its first start, ports that another program took since they were chosen are replaced; from then on they are
+        kept, since others know them.
 
         Raises:
-            StackError: It ended, or did not become ready in time; the text holds what its log says last.
+            StackError: It ended, or did not become ready within a minute, and has been ended; the text holds what its
+                log says last.
         """
-        if not self.is_running:
-            self._pid = self._launch()
-        until(self._serves, READY_SECONDS, f"the server {self.name} to be ready")
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._start_once()
+            except StackError:
+                self.kill()
+                if self._is_known or attempt == _ATTEMPTS or all(map(is_free, self._ports())):
+                    raise
+                self._choose_ports()
+            else:
+                self._is_known = True
+                return
 
     def kill(self) -> None:
-        """End the process by SIGKILL, as a crash would, and wait until it is gone. Its data and address stay."""
+        """End the process by SIGKILL, as a crash would, and wait until it is gone. Its data and ports stay."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End the process in order, and wait until it is gone. Its data and address stay."""
+        """End the process in order, and wait until it is gone. Its data and ports stay."""
         self._end(signal.SIGTERM)
 
     def restart(self) -> None:
@@ -70,16 +86,27 @@ class Server:
         self.stop()
         self.start()
 
-    def _end(self, number: signal.Signals) -> None:
-        if self._pid is not None:
-            pid = self._pid
-            self._guard.signal(pid, number)
-            until(lambda: self._guard.status(pid) is not None, STOP_SECONDS, f"the server {self.name} to end")
+    def _start_once(self) -> None:
+        if not self.is_running:
+            self._pid = self._launch()
+        until(self._serves, READY_SECONDS, f"the server {self.name} to be ready")
 
     def _serves(self) -> bool:
         if not self.is_running:
             raise StackError(f"The server {self.name} did not start: {last_line(self.log)}")
         return self._is_ready()
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._pid is not None:
+            pid = self._pid
+            self._guard.signal(pid, number)
+            until(lambda: self._guard.status(pid) is not None, _STOP_SECONDS, f"the server {self.name} to end")
+
+    def _choose_ports(self) -> None:
+        raise NotImplementedError
+
+    def _ports(self) -> tuple[int, ...]:
+        raise NotImplementedError
 
     def _launch(self) -> int:
         raise NotImplementedError
@@ -100,8 +127,3 @@ def until(condition: Callable[[], _Result], seconds: float, what: str) -> _Resul
             raise StackError(f"Waited {seconds:.0f} s in vain for {what}: see whether this machine is overloaded.")
         time.sleep(_POLL_SECONDS)
     return result
-
-
-def read(path: Path) -> str:
-    """Return a file's text, empty where there is none."""
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

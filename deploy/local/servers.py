@@ -71,7 +71,8 @@ def _named(environment: Mapping[str, str]) -> dict[str, str] | None:
         return None
     if missing:
         raise StackError(
-            f"{', '.join(found)} is set, but {' and '.join(missing)} is not: set all of {', '.join(_REQUIRED)}, or none."
+            f"Some servers are named by {', '.join(found)}, but {' and '.join(missing)} is not set: "
+            f"set all of {', '.join(_REQUIRED)}, or none."
         )
     amqp = urlsplit(found["AMQP_URL"])
     login = amqp.netloc.rpartition("@")[0] or "guest:guest"

@@ -9,9 +9,10 @@ from typing import Self, TypeVar
 from deploy.local.account import Account
 from deploy.local.binaries import copy_postgres, epmd, postgres_folder, rabbitmq_server
 from deploy.local.broker import RabbitServer
+from deploy.local.cluster import Cluster, start_cluster
 from deploy.local.errors import StackError
 from deploy.local.guard import Guard
-from deploy.local.postgres import ADMIN, WORKER, Login, PostgresServer, make_cluster
+from deploy.local.postgres import Login, PostgresServer
 
 __all__ = ["LocalStack"]
 
@@ -33,8 +34,7 @@ class LocalStack:
         self._replica_count = replicas
         self._with_broker = broker
         self._guard: Guard | None = None
-        self._primary: PostgresServer | None = None
-        self._replicas: tuple[PostgresServer, ...] = ()
+        self._cluster: Cluster | None = None
         self._broker: RabbitServer | None = None
 
     def __enter__(self) -> Self:
@@ -74,7 +74,7 @@ class LocalStack:
             with ThreadPoolExecutor(2, thread_name_prefix="stack") as pool:
                 try:
                     broker = pool.submit(self._start_broker, guard)
-                    self._primary, self._replicas = self._start_postgres(guard, programs, copied=account.is_other)
+                    self._cluster = self._start_postgres(guard, programs, copied=account.is_other)
                     broker.result()
                 except BaseException:
                     guard.close()  # so that the other thread ends, too
@@ -86,7 +86,7 @@ class LocalStack:
     def stop(self) -> None:
         """End all servers and remove their files, and wait until that is done. Does nothing when none run."""
         guard, self._guard = self._guard, None
-        self._primary, self._replicas, self._broker = None, (), None
+        self._cluster, self._broker = None, None
         if guard is not None:
             guard.close()
 
@@ -98,13 +98,12 @@ class LocalStack:
     @property
     def primary(self) -> PostgresServer:
         """The primary."""
-        return self._running(self._primary)
+        return self._running(self._cluster).primary
 
     @property
     def replicas(self) -> tuple[PostgresServer, ...]:
         """The streaming replicas."""
-        self._running(self._primary)
-        return self._replicas
+        return self._running(self._cluster).replicas
 
     @property
     def broker(self) -> RabbitServer:
@@ -129,14 +128,16 @@ class LocalStack:
             broker.start()
             self._broker = broker
 
-    def _start_postgres(
-        self, guard: Guard, programs: Path, *, copied: bool
-    ) -> tuple[PostgresServer, tuple[PostgresServer, ...]]:
+    def _start_postgres(self, guard: Guard, programs: Path, *, copied: bool) -> Cluster:
         if copied:
             # The wheel may lie in a folder that the servers' account may not enter.
             programs = copy_postgres(programs, guard.folder / "programs")
-        return make_cluster(
-            guard, programs=programs / "bin", admin=_login(ADMIN), worker=_login(WORKER), replicas=self._replica_count
+        return start_cluster(
+            guard,
+            programs=programs / "bin",
+            admin=_login("admin"),
+            worker=_login("worker"),
+            replicas=self._replica_count,
         )
 
     @staticmethod
