@@ -1,0 +1,95 @@
+"""``python -m deploy.local up | down | status``: the local stack in the background."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local import background
+from deploy.local.errors import StackError
+from deploy.local.record import Record
+
+_NAMES = {
+    "DATABASE_URL": "PostgreSQL primary",
+    "DATABASE_REPLICA_URLS": "PostgreSQL replica",
+    "DATABASE_ADMIN_URL": "PostgreSQL primary, as administrator",
+    "AMQP_URL": "RabbitMQ",
+    "RABBITMQ_MANAGEMENT_URL": "RabbitMQ management",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        The exit status: 0 for done; 1 when ``status`` finds no stack; 2 for a mistake, told in one sentence.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.local", description="PostgreSQL and RabbitMQ on this machine."
+    )
+    parser.add_argument("--record", type=Path, help="the folder that the stack is recorded in (default: .stack)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start the stack in the background and print its addresses")
+    commands.add_parser("down", help="stop it and remove its files")
+    commands.add_parser("status", help="say whether it runs, and print its addresses")
+    options = parser.parse_args(arguments)
+    try:
+        record = Record(options.record.resolve()) if options.record else Record()
+        status = {"up": _up, "down": _down, "status": _status}[options.command](record)
+        sys.stdout.flush()
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain when it flushes the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _up(record: Record) -> int:
+    if record.is_kept():
+        print("The local stack runs already; stop it with 'make down'.")
+        return _show(record, record.addresses())
+    print("Starting PostgreSQL and RabbitMQ ...", flush=True)
+    return _show(record, background.up(record))
+
+
+def _down(record: Record) -> int:
+    print("The local stack is stopped." if background.down(record) else "No local stack runs here.")
+    return 0
+
+
+def _status(record: Record) -> int:
+    if not record.is_kept():
+        print("No local stack runs here; start one with 'make up'.")
+        return 1
+    return _show(record, record.addresses())
+
+
+def _show(record: Record, addresses: Mapping[str, str]) -> int:
+    if not addresses:
+        print("It is still starting; ask again in a few seconds.")
+        return 0
+    listening = background.answers(addresses)
+    table = Table("server", "address", "state")
+    for name, value in addresses.items():
+        for url in value.split(","):
+            place = urlsplit(url).netloc.rpartition("@")[2]
+            table.add_row(_NAMES.get(name, name), place, "answers" if listening.get(place) else "does not answer")
+    Console(soft_wrap=True).print(table)
+    print(record.variables.read_text(encoding="utf-8"), end="")
+    print(f"\nFor your shell: source {record.variables}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

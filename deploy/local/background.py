@@ -1,0 +1,101 @@
+"""The stack of ``make up``: it runs in the background until ``make down``."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.local.binaries import rabbitmq_server
+from deploy.local.errors import StackError
+from deploy.local.record import Record
+from deploy.local.server import until
+
+__all__ = ["answers", "down", "up"]
+
+_CLONE = Path(__file__).resolve().parents[2]
+_STOP_SECONDS = 60.0
+_ANSWER_SECONDS = 2.0
+
+
+def up(record: Record) -> dict[str, str]:
+    """Start a stack that outlives this process, and return its addresses by environment variable.
+
+    Args:
+        record: Where it is recorded.
+
+    Raises:
+        StackError: It could not be started, or one runs already.
+
+    On any exception, an interrupt among them, no stack is left.
+    """
+    rabbitmq_server()  # here, where a person sees that it is being installed
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", "deploy.local.keeper", str(record.folder)],
+        cwd=_CLONE,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        line = keeper.stdout.readline() if keeper.stdout is not None else b""
+    except BaseException:
+        keeper.send_signal(signal.SIGTERM)
+        keeper.wait()
+        raise
+    finally:
+        if keeper.stdout is not None:
+            keeper.stdout.close()
+    reply = json.loads(line or b'{"error": "The process that keeps the local stack has ended: start it again."}')
+    if "error" in reply:
+        keeper.wait()
+        raise StackError(reply["error"])
+    addresses: dict[str, str] = reply["addresses"]
+    return addresses
+
+
+def down(record: Record) -> bool:
+    """Stop the stack in the background, wait until it is gone, and remove its record.
+
+    Returns:
+        Whether one ran.
+
+    Raises:
+        StackError: It does not end, or belongs to another user.
+    """
+    if not record.is_kept():
+        record.remove()
+        return False
+    keeper = until(record.keeper, _ANSWER_SECONDS, "the local stack's keeper to name itself")
+    try:
+        if keeper is not None:
+            os.kill(keeper, signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it was ending by itself
+    except PermissionError:
+        raise StackError(f"The local stack (process {keeper}) is another user's: stop it as that user.") from None
+    until(lambda: not record.is_kept(), _STOP_SECONDS, "the local stack to end")
+    record.remove()
+    return True
+
+
+def answers(addresses: Mapping[str, str]) -> dict[str, bool]:
+    """Return, for each server's ``host:port`` in the addresses, whether something listens there."""
+    places = {
+        urlsplit(url).netloc.rpartition("@")[2] for value in addresses.values() for url in value.split(",") if url
+    }
+    return {place: _listens(place) for place in sorted(places)}
+
+
+def _listens(place: str) -> bool:
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError:
+        return False
+    return True
