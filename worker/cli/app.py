@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from worker.cli.check import check
 from worker.cli.config import config
 from worker.cli.failures import KNOWN, sentence
 from worker.cli.migrate import migrate
@@ -25,6 +26,7 @@ database = typer.Typer(help="The event store's database.", no_args_is_help=True)
 app.command()(run)
 app.command()(publish)
 app.command()(status)
+app.command()(check)
 app.command()(config)
 app.add_typer(database, name="db")
 database.command()(migrate)

@@ -1,47 +1,53 @@
-"""CPU time: what each party of a run spent, as Linux counts it."""
+"""CPU time: what each process of a run spent, as Linux counts it."""
 
 import os
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["cpu_seconds"]
+__all__ = ["Spent", "cpu_spent"]
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+_PROC = Path("/proc")
 # Fields of /proc/<pid>/stat behind the program's name, which may itself contain spaces and brackets.
-_PARENT, _USER, _CHILDREN_SYSTEM = 1, 11, 14
+_PARENT, _USER, _SYSTEM, _CHILDREN_SYSTEM = 1, 11, 12, 14
 
 
-def cpu_seconds(*roots: int) -> float | None:
-    """Return the CPU seconds that processes and all their descendants have used.
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one process has spent so far.
 
-    Descendants that have ended are included where their parent has waited for them.
-
-    Args:
-        roots: The process ids. One that is gone counts nothing.
-
-    Returns:
-        The seconds, or None where there is no ``/proc``.
+    Attributes:
+        program: The program's name, as Linux knows it.
+        seconds: CPU seconds, in user and system mode together.
     """
-    folder = Path("/proc")
-    if not (folder / "self" / "stat").exists():
-        return None
-    ticks: dict[int, int] = {}
+
+    program: str
+    seconds: float
+
+
+def cpu_spent(root: int) -> dict[int, Spent]:
+    """Return what a process and its descendants have spent, by process id.
+
+    A descendant's figure includes those of its children that have ended. It is empty where there is no ``/proc``.
+    """
+    tick = 1 / os.sysconf("SC_CLK_TCK")
     children: defaultdict[int, list[int]] = defaultdict(list)
-    for entry in folder.iterdir():
-        if not entry.name.isdigit():
-            continue
+    found: dict[int, Spent] = {}
+    for entry in _PROC.glob("[0-9]*/stat"):
         try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            name, _, rest = entry.read_text().rpartition(")")
         except OSError:
             continue  # it ended while we looked
-        process = int(entry.name)
-        ticks[process] = sum(int(value) for value in fields[_USER : _CHILDREN_SYSTEM + 1])
+        process, fields = int(entry.parent.name), rest.split()
+        last = _SYSTEM if process == root else _CHILDREN_SYSTEM
+        ticks = sum(int(field) for field in fields[_USER : last + 1])
         children[int(fields[_PARENT])].append(process)
-    waiting = list(roots)
-    seen: set[int] = set()
+        found[process] = Spent(program=name.partition("(")[2], seconds=ticks * tick)
+    family: dict[int, Spent] = {}
+    waiting = [root]
     while waiting:
         process = waiting.pop()
-        if process not in seen:
-            seen.add(process)
+        if process in found and process not in family:
+            family[process] = found[process]
             waiting.extend(children[process])
-    return sum(ticks.get(process, 0) for process in seen) / _TICKS
+    return family

@@ -18,6 +18,14 @@ _FIGURE = re.compile(r"(\w+) (\d+)(?:,|$)")
 _POLL_SECONDS = 0.05
 _START_SECONDS = 30.0
 _STOP_SECONDS = 45.0
+_INTERRUPTED_STOP_SECONDS = 5.0
+# Has Linux end the worker with us, however we end, and becomes the worker.
+_LAUNCH = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))
+os.execv(sys.executable, [sys.executable, "-m", "worker", "run"])
+"""
 
 
 class FleetError(Exception):
@@ -83,7 +91,7 @@ class Fleet:
         except TimeoutError as error:
             raise FleetError(f"the workers did not begin to consume; see {folder}/worker-*.log") from error
         finally:
-            await fleet._kill()
+            await fleet._end()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -114,9 +122,8 @@ class Fleet:
         with self._log(name).open("wb") as log:
             self._processes[name] = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
-                "worker",
-                "run",
+                "-c",
+                _LAUNCH,
                 env={**environment, "OTEL_RESOURCE_ATTRIBUTES": resource},
                 stdout=log,
                 stderr=log,
@@ -130,11 +137,19 @@ class Fleet:
                 raise FleetError(f"{name} ended at once: {self._log(name).read_text().strip()[-2000:]}")
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _kill(self) -> None:
-        for process in self._processes.values():
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+    async def _end(self) -> None:
+        """End whatever still runs, because the run failed or was interrupted."""
+        running = [process for process in self._processes.values() if process.returncode is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_INTERRUPTED_STOP_SECONDS):
+                await asyncio.gather(*(process.wait() for process in running))
+        except TimeoutError:
+            for process in running:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
 
     def _figures(self, name: str) -> dict[str, int]:
         drained = [message for message in self._messages(name) if message.startswith("drained: ")]

@@ -5,6 +5,7 @@ not from a query, and the decision is made again from the prefix at which it was
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -33,6 +34,7 @@ class Verdict:
         events: How many events the log holds.
         receipts: How many receipts of the domain there are.
         decided_again: How many of them were decided again from their prefix.
+        attempts: How many of the commands were decided how often until they had their receipt.
         invariants: The names of the invariants that were checked over every event.
         violations: What is wrong, in sentences; at most the first twenty.
         violation_count: How many violations there are in all.
@@ -42,6 +44,7 @@ class Verdict:
     events: int = 0
     receipts: int = 0
     decided_again: int = 0
+    attempts: Counter[int] = field(default_factory=Counter)
     invariants: tuple[str, ...] = ()
     violations: list[str] = field(default_factory=list)
     violation_count: int = 0
@@ -92,6 +95,7 @@ async def judge(
     _check_invariants(history, domain, verdict)
     own = [receipt for receipt in receipts if receipt.outcome.details.get("domain") == domain.name]
     verdict.receipts = len(own)
+    verdict.attempts.update(int(receipt.outcome.details.get("attempts", 1)) for receipt in own)
     _check_settled(own, commands, verdict)
     tribunal = _Tribunal(history, domain)
     # In the order in which they were decided, so that a boundary that comes again is carried on from where it was.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import grpc
 
@@ -11,6 +12,7 @@ __all__ = ["SpanReceiver"]
 _SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 _LARGEST_REQUEST = 64 * 1024 * 1024
 _STOP_SECONDS = 2.0
+_HAND_ON_SECONDS = 10.0
 # An ExportTraceServiceResponse in which everything was taken.
 _TAKEN = b""
 
@@ -48,3 +50,25 @@ class SpanReceiver:
                 yield cls(port, requests)
             finally:
                 server.stop(_STOP_SECONDS).wait()
+
+    def hand_on(self, endpoint: str) -> None:
+        """Send everything that was received on to another OTLP endpoint, over gRPC.
+
+        Args:
+            endpoint: Its address, with ``http://`` for one without TLS.
+
+        Raises:
+            OSError: It does not take the spans.
+        """
+        parts = urlsplit(endpoint)
+        secure = parts.scheme == "https"
+        target = parts.netloc or endpoint
+        with (
+            grpc.secure_channel(target, grpc.ssl_channel_credentials()) if secure else grpc.insecure_channel(target)
+        ) as channel:
+            export = channel.unary_unary(f"/{_SERVICE}/Export", None, None)
+            try:
+                for request in self.requests:
+                    export(request, timeout=_HAND_ON_SECONDS)
+            except grpc.RpcError as error:
+                raise OSError(f"{endpoint} does not take spans over OTLP/gRPC: {error}") from error

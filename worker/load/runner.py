@@ -7,7 +7,6 @@ from time import perf_counter
 from uuid import UUID, uuid4
 
 from handlers.decider import Command
-from handlers.domain import Workload
 from worker.errors import NoReply
 from worker.load.tally import Tally
 from worker.message import Reply
@@ -53,15 +52,16 @@ class Runner:
         self._timeout = timeout
         self._rng = rng
 
-    async def run(self, workload: Workload, *, total: int) -> Tally:
-        """Settle the workload's set-up, then run its load.
+    async def set_up(self, commands: Iterable[Command]) -> None:
+        """Send commands that the load builds on, and wait until all of them are settled. Raises as ``load`` does."""
+        await self._all(commands, self._send)
+
+    async def load(self, commands: Iterable[Command], *, total: int) -> None:
+        """Send the load, and wait until every message is answered or overdue.
 
         Args:
-            workload: What to send.
-            total: How many commands its load has.
-
-        Returns:
-            The tally, which could be read all the time.
+            commands: What to send.
+            total: How many they are.
 
         Raises:
             Unroutable: No worker has ever served the domain.
@@ -70,13 +70,11 @@ class Runner:
         On cancellation nothing more is sent; what was sent may still be processed.
         """
         self.tally.total = total
-        await self._all(workload.setup, self._send)
         self.tally.began = perf_counter()
         try:
-            await self._all(workload.load, self._send_and_time)
+            await self._all(commands, self._send_and_time)
         finally:
             self.tally.ended = perf_counter()
-        return self.tally
 
     async def _all(self, commands: Iterable[Command], send: _Send) -> None:
         remaining = iter(commands)

@@ -64,11 +64,9 @@ def _label(span: Span, began: float) -> Text:
 def _happening(happening: Happening) -> Text:
     attributes = happening.attributes
     if happening.name == "conflict" and "conflict.sequence_number" in attributes:
-        where = "the replica" if attributes.get("conflict.read_on_replica") else "the primary"
-        return Text(
-            f"conflict: event {attributes['conflict.sequence_number']} ({attributes['conflict.event_type']}) came after "
-            f"position {attributes['conflict.read_position']}, where {where} was read",
-            style="yellow",
-        )
+        event = f"event {attributes['conflict.sequence_number']} ({attributes['conflict.event_type']})"
+        server = "replica" if attributes.get("conflict.read_on_replica") else "primary"
+        position = attributes["conflict.read_position"]
+        return Text(f"conflict: {event} came after position {position}, where the {server} was read", style="yellow")
     told = ", ".join(f"{name} {value}" for name, value in attributes.items())
     return Text(f"{happening.name}: {told}" if told else happening.name, style="yellow")
