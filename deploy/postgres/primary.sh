@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# What a new primary needs: the worker's role, and a role and an access rule for replicas.
+#
+# The image of PostgreSQL runs it once, on an empty data folder, as the server's own user and while the server listens
+# on its Unix socket only. It reads POSTGRES_USER, POSTGRES_DB, PGDATA, POSTGRES_WORKER_PASSWORD and
+# POSTGRES_REPLICATION_PASSWORD.
+set -euo pipefail
+
+: "${POSTGRES_WORKER_PASSWORD:?must hold the password of the role worker}"
+: "${POSTGRES_REPLICATION_PASSWORD:?must hold the password of the role replicator}"
+
+# psql takes the passwords from the environment: as arguments, every process of the machine could read them.
+# The migration gives rights to eventstore_runtime only; worker has them as its member.
+psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --single-transaction \
+    --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
+\getenv worker_password POSTGRES_WORKER_PASSWORD
+\getenv replication_password POSTGRES_REPLICATION_PASSWORD
+CREATE ROLE eventstore_runtime NOLOGIN;
+CREATE ROLE worker LOGIN PASSWORD :'worker_password' IN ROLE eventstore_runtime;
+CREATE ROLE replicator LOGIN REPLICATION PASSWORD :'replication_password';
+SQL
+
+# The rule for all databases, which the image has written, does not cover replication connections.
+echo 'host replication replicator all scram-sha-256' >>"$PGDATA/pg_hba.conf"
