@@ -1,0 +1,132 @@
+"""The image's recipe, as far as it can be judged without a Docker engine, and the wheel that it installs."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.unit.deploy.composition import ROOT
+
+
+def _instructions() -> list[tuple[str, str]]:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    joined = re.sub(r"\\\n\s*", "", code)
+    return [(name, rest.strip()) for name, rest in re.findall(r"^([A-Z]+)\s+(.*)$", joined, re.MULTILINE)]
+
+
+def _last(name: str) -> str:
+    """The last instruction of a kind: what counts in the final image."""
+    return [rest for instruction, rest in _instructions() if instruction == name][-1]
+
+
+def _final_stage() -> list[tuple[str, str]]:
+    instructions = _instructions()
+    start = max(index for index, (name, _) in enumerate(instructions) if name == "FROM")
+    return instructions[start:]
+
+
+def _copied() -> list[str]:
+    """What is copied from the folder of the build."""
+    sources = []
+    for name, rest in _instructions():
+        if name == "COPY" and not rest.startswith("--from="):
+            sources += rest.split()[:-1]
+    return sources
+
+
+def _ignored(path: str) -> bool:
+    """Whether ``.dockerignore`` hides a path: the last line that fits it, or a folder above it, decides."""
+    ignored = False
+    parents = [str(parent) for parent in Path(path).parents if str(parent) != "."]
+    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        pattern = line.removeprefix("!").removeprefix("**/")
+        candidates = [path, *parents]
+        if line.startswith("**/"):
+            candidates = [part for candidate in candidates for part in (candidate, Path(candidate).name)]
+        if any(fnmatch(candidate, pattern) for candidate in candidates):
+            ignored = not line.startswith("!")
+    return ignored
+
+
+def test_it_runs_as_a_numbered_user_who_is_not_root() -> None:
+    instructions = _final_stage()
+    users = [rest for name, rest in instructions if name == "USER"]
+    assert users
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
+
+
+def test_it_starts_the_worker_and_stops_by_sigterm() -> None:
+    assert json.loads(_last("ENTRYPOINT")) == ["worker"]
+    assert json.loads(_last("CMD")) == ["run"]
+    assert _last("STOPSIGNAL") == "SIGTERM"
+
+
+def test_its_programs_are_the_projects_console_scripts() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    health = re.search(r"CMD (\[.*\])$", _last("HEALTHCHECK"))
+    assert health is not None
+    for program in (json.loads(health[1])[0], json.loads(_last("ENTRYPOINT"))[0]):
+        assert program in project["scripts"]
+
+
+def test_it_holds_no_settings_and_no_secrets() -> None:
+    values = [rest for name, rest in _instructions() if name in {"ENV", "ARG"}]
+    assert values
+    assert not [value for value in values if re.search(r"URL|PASSWORD|SECRET|TOKEN|KEY|DOMAINS|OTEL", value)]
+
+
+def test_what_is_copied_exists_and_is_not_ignored() -> None:
+    assert _copied()
+    for source in _copied():
+        assert (ROOT / source).exists(), source
+        assert not _ignored(source), source
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".env", ".git", ".venv", "compose.yaml", "tests", "deploy", "requirements.lock", "worker/__pycache__/a.pyc"],
+)
+def test_nothing_else_reaches_the_build(path: str) -> None:
+    assert _ignored(path)
+
+
+def test_every_package_is_installed_by_hash() -> None:
+    commands = [command for name, rest in _instructions() if name == "RUN" for command in rest.split("&&")]
+    installing = [command for command in commands if "pip install" in command]
+    assert installing
+    for command in installing:
+        assert "--require-hashes" in command or "--no-deps --no-index /wheels/" in command, command
+
+
+def test_all_packages_are_copied() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) <= set(_copied())
+
+
+def test_the_wheel_is_complete(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    build = tmp_path / "build"
+    build.mkdir()
+    # Only what the image's build sees: a file that it does not copy is not in the wheel.
+    for source in _copied():
+        (build / source).symlink_to(ROOT / source)
+    subprocess.run([*command, "--no-build-isolation", "--wheel-dir", str(tmp_path), str(build)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        (points,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
+        assert "worker = worker.cli:main" in archive.read(points).decode()
+    statements = {str(path.relative_to(ROOT)) for path in (ROOT / "eventstore").rglob("*.sql")}
+    assert statements
+    assert statements <= names
+    assert {"eventstore/py.typed", "handlers/py.typed", "worker/py.typed"} <= names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
