@@ -102,8 +102,11 @@ class Pools:
                 target_session_attrs=session,
                 server_settings={
                     "application_name": application_name,
-                    # A generic plan cannot know how selective a filter is, and turns bad at the sixth call.
-                    "plan_cache_mode": "force_custom_plan",
+                    # Every statement is written so that one plan fits all values: planning anew would cost several
+                    # times what running does, and a plan that is chosen by values turns bad at the sixth call.
+                    "plan_cache_mode": "force_generic_plan",
+                    # A plan made while the tables were small must not scan them when they are large.
+                    "enable_seqscan": "off",
                     "jit": "off",
                     "default_transaction_isolation": "read committed",
                     "synchronous_commit": "on",

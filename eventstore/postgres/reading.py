@@ -21,6 +21,7 @@ from eventstore.store import Consistency, EventStream
 __all__ = ["Reader"]
 
 _POLL_SECONDS = 0.01
+_LAST_NUMBER = 2**63 - 1
 
 
 class Reader:
@@ -128,24 +129,23 @@ class Reader:
 
 
 def _question(boundary: Filter, up_to: int | None) -> tuple[str, tuple[object, ...]]:
-    """Choose the statement for a filter, with its arguments."""
-    if boundary.shape is FilterShape.ANY:
-        return statement("query_any"), (boundary.above, up_to, boundary.since, boundary.until)
+    """Choose the statement for a filter, with its arguments.
+
+    A whole history is looked up in the indexes; a range of the log, or all of it, is walked.
+    """
     branches = [
         (canonical(item.event_types).decode() if item.event_types else None, contained)
         for item in boundary.items
         for contained in _contained(item.predicates, together=item.all_predicates)
     ]
-    return statement("query"), (
-        [types for types, _ in branches],
-        [contained for _, contained in branches],
-        sorted({contained for _, contained in branches if contained is not None}),
-        sorted({name for item in boundary.items if not item.predicates for name in item.event_types}),
-        boundary.above,
-        up_to,
-        boundary.since,
-        boundary.until,
-    )
+    types = [types for types, _ in branches]
+    objects = [contained for _, contained in branches]
+    times = (boundary.since, boundary.until)
+    if up_to is not None or boundary.shape is FilterShape.ANY:
+        return statement("query_range"), (types, objects, boundary.above, up_to or _LAST_NUMBER, *times)
+    distinct = sorted({contained for contained in objects if contained is not None})
+    by_type = sorted({name for item in boundary.items if not item.predicates for name in item.event_types})
+    return statement("query"), (types, objects, distinct, by_type, boundary.above, *times)
 
 
 def _contained(predicates: tuple[Predicate, ...], *, together: bool) -> list[str | None]:

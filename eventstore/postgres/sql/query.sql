@@ -1,12 +1,14 @@
--- Purpose: read the events that any of several alternatives matches, and the head, from one snapshot.
+-- Purpose: read the whole history that any of several alternatives matches, and the head, from one snapshot.
 -- Parameters: one element an alternative ("branch"); a filter's item with n any-of predicates makes n branches.
 --   $1 text[]    per branch: its event types as a JSON array, or null for any
 --   $2 jsonb[]   per branch: an object that the payload must contain, or null for any
 --   $3 jsonb[]   the distinct objects of $2, for the index on the payload
 --   $4 text[]    the event types of the branches without an object, for the index on the type
---   $5 bigint, $6 bigint   only events above the one number, and up to the other, or null for no end
---   $7 timestamptz, $8 timestamptz   only events that occurred from and until, or null
+--   $5 bigint    only events above this number
+--   $6 timestamptz, $7 timestamptz   only events that occurred from and until, or null
 -- Result: the events in order, each with the head's number and token; one row of nulls and the head without any.
+-- Plan: a union of the two indexes' bitmaps, whatever the values. The number is added to 0 so that no plan walks the
+-- whole primary key instead.
 SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata, s.head, s.token AS head_token
 FROM eventstore.store s
 LEFT JOIN LATERAL (
@@ -18,9 +20,9 @@ LEFT JOIN LATERAL (
             WHERE (b.contained IS NULL OR e.payload @> b.contained)
                 AND (b.types IS NULL OR b.types::jsonb ? e.event_type)
         )
-        AND e.sequence_number > $5
-        AND ($6::bigint IS NULL OR e.sequence_number <= $6)
-        AND ($7::timestamptz IS NULL OR e.occurred_at >= $7)
-        AND ($8::timestamptz IS NULL OR e.occurred_at <= $8)
+        AND e.sequence_number + 0 > $5::bigint
+        AND ($6::timestamptz IS NULL OR e.occurred_at >= $6)
+        AND ($7::timestamptz IS NULL OR e.occurred_at <= $7)
 ) e ON true
+WHERE s.singleton
 ORDER BY e.sequence_number
