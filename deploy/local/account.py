@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +50,21 @@ class Account:
         """Whether servers run as another user than this process."""
         return self.uid != os.geteuid()
 
-    @staticmethod
-    def base() -> Path:
-        """Return the folder in which state folders are made: ``TMPDIR`` where set, else one that is on a disk."""
-        if not os.environ.get("TMPDIR") and os.access(_DISK, os.W_OK | os.X_OK):
-            return _DISK
-        return Path(tempfile.gettempdir())
+    def base(self) -> Path:
+        """Return the folder to make state folders in: ``TMPDIR`` where it is set, else one that is on a disk.
+
+        A folder that the servers' account could not enter is passed over.
+
+        Raises:
+            StackError: No folder will do.
+        """
+        named = os.environ.get("TMPDIR")
+        for folder in (*([Path(named)] if named else []), _DISK, Path(tempfile.gettempdir())):
+            if os.access(folder, os.W_OK | os.X_OK) and (not self.is_other or _everyone_may_enter(folder)):
+                return folder.resolve()
+        raise StackError(f"{_DISK} cannot be used by servers: set TMPDIR to a folder that every user may enter.")
+
+
+def _everyone_may_enter(folder: Path) -> bool:
+    resolved = folder.resolve()
+    return all(place.stat().st_mode & stat.S_IXOTH for place in (resolved, *resolved.parents))

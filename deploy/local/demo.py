@@ -43,6 +43,8 @@ from worker.telemetry import Telemetry
 _COPIED = 0.04
 # As many as a process takes from its queue at a time, so that no worker waits for us.
 _OUTSTANDING_PER_PROCESS = 64
+# Lines in a file need not be as short as on a narrow terminal.
+_FILE_WIDTH = 120
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 # Exporters drop spans when their queue is full, and then a trace would have holes.
 _BATCHES = {"OTEL_BSP_MAX_QUEUE_SIZE": "100000", "OTEL_BSP_SCHEDULE_DELAY": "1000"}
@@ -98,6 +100,8 @@ def demo(
     """Start servers and workers, publish generated library commands, and verify every answer."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
     try:
         with ExitStack() as stack:
             with console.status("Starting PostgreSQL, a replica, and RabbitMQ"):
@@ -154,7 +158,7 @@ async def _load(plan: Plan) -> Ran:
     workload = library.workload(plan.rng, plan.commands)
     addresses = plan.servers.addresses
     traced = {_ENDPOINT: plan.receiver.endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_EXPORTER": "otlp"}
-    telemetry = _telemetry({**traced, **_BATCHES, "OTEL_SERVICE_NAME": "publisher"})
+    telemetry = _telemetry({**traced, **_BATCHES, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=publisher"})
     environment = {**os.environ, **addresses, **traced, **_BATCHES, "WORKER_DOMAINS": "handlers.library:domain"}
     url = addresses["AMQP_URL"]
     try:

@@ -39,7 +39,7 @@ class Guard:
         self._lock = threading.Lock()
         self._closed = False
         self._asked = 0
-        base = Account.base()
+        base = account.base()
         command = [sys.executable, "-I", "-S", guardian.__file__]
         self._process = subprocess.Popen(
             [*command, str(base), str(account.uid), str(account.gid), str(os.getpid())],

@@ -1,0 +1,39 @@
+"""Which servers are used."""
+
+import pytest
+
+from deploy.local.errors import StackError
+from deploy.local.servers import servers
+
+_NAMED = {
+    "DATABASE_URL": "postgresql://worker:w@db.example/app",
+    "DATABASE_ADMIN_URL": "postgresql://admin:a@db.example/app",
+    "AMQP_URL": "amqps://worker:w%40x@mq.example:5671/shop",
+}
+
+
+def test_servers_named_by_variables_are_used_and_none_is_started() -> None:
+    with servers(_NAMED | {"DATABASE_REPLICA_URLS": "postgresql://worker:w@replica.example/app"}) as found:
+        assert found.environment().items() > _NAMED.items()
+        assert found.environment()["DATABASE_REPLICA_URLS"] == "postgresql://worker:w@replica.example/app"
+        assert not found.throwaway
+
+
+def test_the_management_interface_is_looked_for_beside_the_broker() -> None:
+    with servers(_NAMED) as found:
+        assert found.environment()["RABBITMQ_MANAGEMENT_URL"] == "http://worker:w%40x@mq.example:15672"
+    named = "https://ops:o@mq.example/management"
+    with servers(_NAMED | {"RABBITMQ_MANAGEMENT_URL": named}) as found:
+        assert found.environment()["RABBITMQ_MANAGEMENT_URL"] == named
+
+
+@pytest.mark.parametrize("missing", sorted(_NAMED))
+def test_half_of_the_variables_is_a_mistake_that_names_the_other_half(missing: str) -> None:
+    named = {name: value for name, value in _NAMED.items() if name != missing}
+    with pytest.raises(StackError, match=f"but {missing} is not set: set all of"), servers(named):
+        pass
+
+
+def test_a_variable_that_is_empty_is_not_set() -> None:
+    with pytest.raises(StackError, match="but AMQP_URL is not set"), servers(_NAMED | {"AMQP_URL": ""}):
+        pass

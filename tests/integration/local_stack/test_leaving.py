@@ -1,0 +1,116 @@
+"""However a stack's owner ends, no process, file or memory of the stack is left."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.local.account import Account
+from deploy.local.guard import Guard
+from deploy.local.guardian import descendants
+from deploy.local.server import until
+from deploy.local.stack import LocalStack
+from tests.integration.local_stack.processes import OWNER, left_below, processes_below, shared_memory
+
+_CLONE = Path(__file__).parents[3]
+
+
+def _owner() -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", OWNER],
+        cwd=_CLONE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _wait(owner: "subprocess.Popen[str]") -> None:
+    owner.wait(60)
+    assert owner.stdout is not None
+    owner.stdout.close()
+
+
+def test_two_stacks_run_side_by_side_and_leave_nothing(stack: LocalStack, base: Path) -> None:
+    with LocalStack() as other:
+        assert other.folder.parent == base
+        assert not set(other.environment().values()) & set(stack.environment().values())
+        other.primary.query("CREATE TABLE only_here ()")
+        assert stack.primary.query("SELECT to_regclass('only_here') IS NULL") == "t"
+        names = " ".join(processes_below(base))
+        assert all(name in names for name in ("postgres", "beam", "epmd"))
+    assert left_below(base) == []
+    assert stack.primary.query("SELECT 1") == "1"
+
+
+def test_an_owner_killed_by_force_leaves_nothing(base: Path) -> None:
+    owner = _owner()
+    assert owner.stdout is not None
+    assert Path(owner.stdout.readline().strip()).parent == base
+    family = descendants(owner.pid)
+    owner.kill()
+    _wait(owner)
+    until(lambda: not left_below(base), 20, "all to be gone")
+    assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("moment", ["primary.log", "rabbitmq.log", "primary/postmaster.pid"])
+def test_an_owner_interrupted_during_the_start_leaves_nothing(base: Path, number: signal.Signals, moment: str) -> None:
+    owner = _owner()
+    until(lambda: list(base.glob(f"*/{moment}")), 30, moment)
+    os.killpg(owner.pid, number)  # as a terminal does: to the owner's whole group
+    _wait(owner)
+    until(lambda: not left_below(base), 20, "all to be gone")
+
+
+def test_an_interrupt_is_not_answered_before_all_is_gone(base: Path) -> None:
+    owner = _owner()
+    until(lambda: list(base.glob("*/primary/postmaster.pid")), 30, "the primary")
+    os.killpg(owner.pid, signal.SIGINT)
+    _wait(owner)
+    assert left_below(base) == []
+
+
+def test_a_killed_postmaster_leaves_no_shared_memory(base: Path) -> None:
+    before = shared_memory()
+    with LocalStack(replicas=0, broker=False) as stack:
+        note = (stack.primary.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        segment = note[6].split()[1]
+        stack.primary.kill()
+        until(lambda: segment in shared_memory(), 10, "the segment to be left by its processes")
+    assert segment not in shared_memory() - before
+    assert left_below(base) == []
+
+
+def test_the_next_start_removes_what_a_killed_guardian_left(base: Path) -> None:
+    stack = LocalStack(replicas=0, broker=False)
+    stack.start()
+    folder, server = stack.folder, stack.primary.pid
+    (guardian,) = [pid for pid in descendants(os.getpid()) if server in descendants(pid)]
+    os.kill(guardian, signal.SIGKILL)
+    stack.stop()
+    until(lambda: not processes_below(base), 20, "the servers to die with their guardian")
+    assert folder.exists()
+    guard = Guard(Account.for_servers())
+    try:
+        assert guard.folder.exists()
+        assert not folder.exists()
+    finally:
+        guard.close()
+    assert left_below(base) == []
+
+
+def test_a_folder_in_use_is_not_taken_for_a_stale_one(base: Path) -> None:
+    first = Guard(Account.for_servers())
+    second = Guard(Account.for_servers())
+    try:
+        assert first.folder.exists()
+        assert first.folder.parent == second.folder.parent == base
+    finally:
+        second.close()
+        first.close()
