@@ -104,7 +104,7 @@ async def _print_lines(view: View, console: Console) -> None:
         while True:
             await asyncio.sleep(_LINE_SECONDS)
             view.advance()
-            console.print(view.line(), highlight=False)
+            console.print(view.line(), highlight=False, soft_wrap=True)
     finally:
         view.advance()
-        console.print(view.line(), highlight=False)
+        console.print(view.line(), highlight=False, soft_wrap=True)

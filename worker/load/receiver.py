@@ -1,5 +1,6 @@
 """The receiver: an OTLP endpoint on the loopback interface that keeps every span, for a run to look at afterwards."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ class SpanReceiver:
     @contextmanager
     def listening(cls) -> Iterator["SpanReceiver"]:
         """Listen on a free port for as long as the ``with`` lasts."""
+        # Its support for forking does nothing in a process that executes another program, but complains about it.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
         requests: list[bytes] = []
 
         def export(request: bytes, _: grpc.ServicerContext) -> bytes:

@@ -54,8 +54,8 @@ def figures_table(tally: Tally, attempts: Mapping[int, int], spans: Spans | None
     )
     if spans is not None:
         table.add_row("reads", f"{spans.reads:,}, {share(spans.replica_reads, spans.reads)} served by the replica")
-        counts = spans.counts
-        table.add_row("traces recorded", f"{counts['process']:,} of {tally.messages:,}, {counts.total():,} spans")
+        reaching = f"{spans.complete:,} of {tally.messages:,} from the publisher to a worker"
+        table.add_row("traces recorded", f"{reaching}, {spans.count:,} spans")
     return table
 
 

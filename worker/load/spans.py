@@ -53,15 +53,17 @@ class Spans:
     """Every span of a run.
 
     Attributes:
-        counts: How many spans there are, by the first word of their names.
+        count: How many spans there are.
         replica_reads: How many queries a replica answered.
         reads: How many queries there were.
     """
 
-    counts: Counter[str] = field(default_factory=Counter)
+    count: int = 0
     replica_reads: int = 0
     reads: int = 0
     _wire: list[tuple[str, WireSpan]] = field(default_factory=list)
+    _published: set[bytes] = field(default_factory=set)
+    _processed: set[bytes] = field(default_factory=set)
     _attempts: Counter[bytes] = field(default_factory=Counter)
 
     @classmethod
@@ -80,6 +82,11 @@ class Spans:
                         spans._take(process, span)
         return spans
 
+    @property
+    def complete(self) -> int:
+        """How many traces reach from the publisher to a worker."""
+        return len(self._published & self._processed)
+
     def telling_trace(self) -> bytes | None:
         """Choose the trace that shows most: of a command that met a conflict, if any did."""
         if not self._attempts:
@@ -93,9 +100,13 @@ class Spans:
 
     def _take(self, process: str, span: WireSpan) -> None:
         kind = span.name.partition(" ")[0]
-        self.counts[kind] += 1
+        self.count += 1
         self._wire.append((process, span))
-        if kind == "attempt":
+        if kind == "publish":
+            self._published.add(span.trace_id)
+        elif kind == "process":
+            self._processed.add(span.trace_id)
+        elif kind == "attempt":
             self._attempts[span.trace_id] += 1
         elif kind == "query":
             self.reads += 1
