@@ -1,1 +1,35 @@
-"""handlers."""
+"""What a domain is made of: pure deciders, events, invariants. Knows no broker, no database and no event loop."""
+
+from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
+from handlers.domain import Domain, Invariant, Workload
+from handlers.errors import (
+    DomainNotFound,
+    HandlerError,
+    InvalidCommand,
+    InvalidDomain,
+    UnknownCommand,
+    UnknownEventType,
+    UnreadableEvent,
+)
+from handlers.registry import load_domains
+
+__all__ = [
+    "Accepted",
+    "Command",
+    "Decider",
+    "Decision",
+    "Domain",
+    "DomainEvent",
+    "DomainNotFound",
+    "HandlerError",
+    "InvalidCommand",
+    "InvalidDomain",
+    "Invariant",
+    "Rejected",
+    "Unchanged",
+    "UnknownCommand",
+    "UnknownEventType",
+    "UnreadableEvent",
+    "Workload",
+    "load_domains",
+]

@@ -1,1 +1,42 @@
-"""handlers/library."""
+"""The example domain: a library that lends books. ``WORKER_DOMAINS=handlers.library:domain`` serves it."""
+
+from handlers.domain import Domain
+from handlers.library import (
+    add_book_copy,
+    cancel_reader_contract,
+    events,
+    lend_book_copy,
+    register_reader,
+    remove_book_copy,
+    return_book_copy,
+)
+from handlers.library.invariants import invariants
+from handlers.library.workload import workload
+
+__all__ = ["domain"]
+
+domain = Domain(
+    name="library",
+    deciders=(
+        add_book_copy.decider,
+        remove_book_copy.decider,
+        register_reader.decider,
+        cancel_reader_contract.decider,
+        lend_book_copy.decider,
+        return_book_copy.decider,
+    ),
+    events=(
+        events.BookCopyAddedToCirculation,
+        events.BookCopyRemovedFromCirculation,
+        events.ReaderRegistered,
+        events.ReaderContractCanceled,
+        events.BookCopyLentToReader,
+        events.BookCopyReturnedByReader,
+        events.RemovingBookFromCirculationFailed,
+        events.CancelingReaderContractFailed,
+        events.LendingBookToReaderFailed,
+        events.ReturningBookFromReaderFailed,
+    ),
+    invariants=invariants,
+    workload=workload,
+)

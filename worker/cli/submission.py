@@ -122,7 +122,7 @@ class Submissions:
     @staticmethod
     def _checked(domain: Domain, command_type: str, body: dict[str, Any], command_id: UUID | None) -> Submission:
         try:
-            domain.parse(command_type, body)
+            domain.parse(command_type, body, allow_unknown_fields=False)
         except (UnknownCommand, InvalidCommand) as error:
             raise Mistake(str(error)) from error
         return Submission(domain_name=domain.name, command_type=command_type, body=body, command_id=command_id)

@@ -36,7 +36,7 @@ def command(tracer: Tracer, *, attempts: int, replica: bool = True) -> None:
                 with tracer.start_as_current_span("query events", attributes={"eventstore.replica": replica}):
                     pass
                 if number < attempts:
-                    conflict = {
+                    conflict: dict[str, int | str | bool] = {
                         "conflict.sequence_number": 12,
                         "conflict.event_type": "Lent",
                         "conflict.read_position": 11,

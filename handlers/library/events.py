@@ -1,0 +1,101 @@
+"""What happens in a lending library. JSON names are those of the field's well-known example."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from handlers.decider import DomainEvent
+
+__all__ = [
+    "BookCopyAddedToCirculation",
+    "BookCopyLentToReader",
+    "BookCopyRemovedFromCirculation",
+    "BookCopyReturnedByReader",
+    "BookID",
+    "CancelingReaderContractFailed",
+    "LendingBookToReaderFailed",
+    "ReaderContractCanceled",
+    "ReaderID",
+    "ReaderRegistered",
+    "RemovingBookFromCirculationFailed",
+    "ReturningBookFromReaderFailed",
+]
+
+BookID = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+"""One physical copy of a book; another copy of the same title has another."""
+ReaderID = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class BookCopyAddedToCirculation(DomainEvent):
+    """A copy can be lent from now on."""
+
+    book_id: str = Field(alias="BookID")
+    isbn: str = Field(alias="ISBN")
+    title: str = Field(alias="Title")
+    authors: str = Field(alias="Authors")
+    edition: str = Field(alias="Edition")
+    publisher: str = Field(alias="Publisher")
+    publication_year: int = Field(alias="PublicationYear")
+
+
+class BookCopyRemovedFromCirculation(DomainEvent):
+    """A copy can no longer be lent."""
+
+    book_id: str = Field(alias="BookID")
+
+
+class ReaderRegistered(DomainEvent):
+    """A reader may lend books from now on."""
+
+    reader_id: str = Field(alias="ReaderID")
+    name: str = Field(alias="Name")
+
+
+class ReaderContractCanceled(DomainEvent):
+    """A reader may lend no more books."""
+
+    reader_id: str = Field(alias="ReaderID")
+
+
+class BookCopyLentToReader(DomainEvent):
+    """A reader took a copy home."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+
+
+class BookCopyReturnedByReader(DomainEvent):
+    """A reader brought a copy back."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+
+
+class RemovingBookFromCirculationFailed(DomainEvent):
+    """A copy stays in circulation, or was never there."""
+
+    book_id: str = Field(alias="BookID")
+    reason: str = Field(alias="Reason")
+
+
+class CancelingReaderContractFailed(DomainEvent):
+    """A contract stays, or never was."""
+
+    reader_id: str = Field(alias="ReaderID")
+    reason: str = Field(alias="Reason")
+
+
+class LendingBookToReaderFailed(DomainEvent):
+    """A reader goes home without the copy."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+    reason: str = Field(alias="Reason")
+
+
+class ReturningBookFromReaderFailed(DomainEvent):
+    """A copy is not taken back."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+    reason: str = Field(alias="Reason")

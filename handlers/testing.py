@@ -1,0 +1,113 @@
+"""A test kit for deciders: given these events, when this command comes, then this is decided.
+
+::
+
+    given = kit(domain)
+
+    given(ReaderRegistered(...)).when(LendBookCopyToReader(...)).then(rejected("book is not in circulation"))
+
+Events pass through the same doors as in a worker: each is written as JSON and read back, and the decider sees those
+that lie in the command's boundary, and no other. A boundary that misses an event fails the test.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from eventstore import RecordedEvent
+from eventstore.jsontext import decode_object
+from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected, Unchanged
+from handlers.domain import Domain
+
+__all__ = ["Given", "When", "accepted", "kit", "rejected", "unchanged"]
+
+
+def kit(domain: Domain) -> "Callable[..., Given]":
+    """Return ``given`` for a domain's tests."""
+
+    def given(*events: DomainEvent) -> Given:
+        return Given(domain, events)
+
+    return given
+
+
+def accepted(*events: DomainEvent) -> Accepted:
+    """Expect that the command is accepted, with these events in this order."""
+    return Accepted(events=events)
+
+
+def rejected(reason: str, event: DomainEvent | None = None) -> Rejected:
+    """Expect that the command is rejected for this reason, with this failure event or none."""
+    return Rejected(reason=reason, event=event)
+
+
+def unchanged() -> Unchanged:
+    """Expect that there is nothing to do."""
+    return Unchanged()
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A history.
+
+    Attributes:
+        domain: Whose.
+        events: What has happened, in order.
+    """
+
+    domain: Domain
+    events: tuple[DomainEvent, ...]
+
+    def when(self, command: Command) -> "When":
+        """Decide a command on this history."""
+        decider = self.domain.decider(type(command).__name__)
+        boundary = decider.boundary(command)
+        seen = [
+            event
+            for event in self._recorded()
+            if boundary.matches(
+                event_type=event.type,
+                payload=event.payload,
+                occurred_at=event.occurred_at,
+                sequence_number=event.sequence_number,
+            )
+        ]
+        state = decider.fold(decider.initial(command), map(self.domain.recorded, seen))
+        return When(decider.decide(command, state), tuple(seen))
+
+    def _recorded(self) -> list[RecordedEvent]:
+        written = [self.domain.to_record(event, {}) for event in self.events]
+        return [
+            RecordedEvent(
+                sequence_number=number,
+                token=0,
+                type=event.type,
+                payload=decode_object(event.payload_text),
+                metadata={},
+                occurred_at=datetime.now(UTC),
+            )
+            for number, event in enumerate(written, start=1)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A decision.
+
+    Attributes:
+        decision: What was decided.
+        seen: The events in the command's boundary.
+    """
+
+    decision: Decision
+    seen: tuple[RecordedEvent, ...]
+
+    def then(self, expected: Decision) -> None:
+        """Hold the decision to what is expected.
+
+        Raises:
+            AssertionError: It is another one; the text shows both, and what the decider saw.
+        """
+        if self.decision != expected:
+            seen = ", ".join(f"{event.sequence_number} {event.type}" for event in self.seen) or "no event"
+            raise AssertionError(f"decided {self.decision!r}\nexpected {expected!r}\nin its boundary: {seen}")
