@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -111,8 +112,6 @@ def test_an_exporter_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_stopping_does_not_wait_for_an_exporter_that_hangs() -> None:
-    import threading
-
     hang = threading.Event()
 
     class Hanging(TracerProvider):
