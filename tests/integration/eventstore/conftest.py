@@ -1,0 +1,46 @@
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from eventstore.postgres import PostgresEventStore
+from tests.fixtures.databases import Database
+from tests.integration.eventstore.cluster import cluster, replicated
+from tests.integration.eventstore.staging import Connection, connected
+
+__all__ = ["cluster", "replicated"]
+
+
+@pytest.fixture
+async def admin(database: Database) -> AsyncIterator[Connection]:
+    """The superuser's connection to the test's database."""
+    async with connected(database.admin_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def runtime(database: Database) -> AsyncIterator[Connection]:
+    """A connection as workers have it, with the server's own settings."""
+    async with connected(database.url) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
+    """A store on the test's database, without replicas."""
+    async with PostgresEventStore.connect(database.url) as store:
+        yield store
+
+
+@pytest.fixture
+async def stores(database: Database) -> AsyncIterator[Callable[[int], Awaitable[list[PostgresEventStore]]]]:
+    """Makes so many stores with one connection each, so that their appends meet in the database and nowhere before."""
+    async with AsyncExitStack() as stack:
+
+        async def make(count: int) -> list[PostgresEventStore]:
+            return [
+                await stack.enter_async_context(PostgresEventStore.connect(database.url, pool_size=1))
+                for _ in range(count)
+            ]
+
+        yield make

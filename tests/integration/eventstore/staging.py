@@ -1,0 +1,54 @@
+"""What stages a race: the head's lock in the test's own hands, and a look at who waits for it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeAlias
+
+import asyncpg
+
+from tests.fixtures.waiting import eventually
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+_WAITING = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%append_v1%' AND pid <> ALL ($1)
+"""
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def head_locked(admin_url: str) -> AsyncIterator[None]:
+    """Keep every append waiting for its turn."""
+    async with connected(admin_url) as connection, connection.transaction():
+        await connection.execute("SELECT FROM eventstore.store FOR UPDATE")
+        yield
+
+
+async def waiting(admin: Connection, count: int, *, besides: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Wait until so many appends wait for their turn, and return their processes' ids.
+
+    Args:
+        admin: Who looks.
+        count: How many.
+        besides: The processes that do not count.
+    """
+    await eventually(partial(_are_waiting, admin, count, besides), what=f"{count} appends to wait for their turn")
+    return tuple(row["pid"] for row in await admin.fetch(_WAITING, besides))
+
+
+async def _are_waiting(admin: Connection, count: int, besides: tuple[int, ...]) -> bool:
+    return len(await admin.fetch(_WAITING, besides)) == count
+
+
+async def terminate(admin: Connection, pid: int) -> None:
+    assert await admin.fetchval("SELECT pg_terminate_backend($1)", pid)
