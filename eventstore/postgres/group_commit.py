@@ -140,11 +140,14 @@ class GroupCommit:
             for waiting in batch:
                 _fail(waiting, error)
         else:
+            again = []
             for waiting, verdict in zip(batch, verdicts, strict=True):
                 if isinstance(verdict, Resend):
-                    self._queue.appendleft(waiting)
+                    again.append(waiting)
                 elif not waiting.verdict.done():
                     waiting.verdict.set_result(verdict)
+            # At the front of the queue, in the order in which they came.
+            self._queue.extendleft(reversed(again))
 
     def _send_again(self, batch: list[_Waiting], error: OutcomeUnknown) -> None:
         for waiting in reversed(batch):
