@@ -7,16 +7,20 @@ refused here, so that every engine refuses alike and before anything is sent.
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from itertools import chain
 from typing import Any, cast
 
 import msgspec
 
-__all__ = ["MAX_DIGITS", "Unstorable", "canonical", "decode_object", "encode_object"]
+__all__ = ["MAX_DEPTH", "MAX_DIGITS", "Unstorable", "canonical", "decode_object", "encode_object"]
 
 # What needs a closer look. A float NaN is written as null; the others may stand inside a harmless string.
 _SUSPECT = re.compile(rb"null|NaN|Infinity|\\u0000|[eE][+-]?[0-9]{4}|[0-9.]{1000}")
 # PostgreSQL's numeric holds more; far below its limits there is no engine that differs.
 MAX_DIGITS = 1000
+# Who writes may stand at the bottom of the stack and who reads near its top: what the one could just write the other
+# could never read. Far below the interpreter's limit there is no such text.
+MAX_DEPTH = 500
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _canonical_encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
@@ -37,21 +41,25 @@ def encode_object(value: object) -> str:
         The text of a JSON object.
 
     Raises:
-        Unstorable: It is no mapping, is nested too deeply, or holds NaN, an infinity, a NUL character, a lone
-            surrogate, a number beyond 1,000 digits, or an object that JSON does not know.
+        Unstorable: It is no mapping, is nested more than 500 levels deep, or holds NaN, an infinity, a NUL character,
+            a lone surrogate, a number beyond 1,000 digits, or an object that JSON does not know.
     """
     if not isinstance(value, Mapping):
         raise Unstorable(f"must be a JSON object, not {type(value).__name__}")
+    plain = value if isinstance(value, dict) else dict(value)
     try:
-        encoded = _encoder.encode(value if isinstance(value, dict) else dict(value))
+        encoded = _encoder.encode(plain)
+        if _SUSPECT.search(encoded) or encoded.count(b"{") + encoded.count(b"[") > MAX_DEPTH:
+            # In its simplest form: enumerations and dataclasses hide what they hold.
+            _refuse_unstorable(msgspec.to_builtins(plain, builtin_types=(Decimal,), str_keys=True), MAX_DEPTH)
     except UnicodeEncodeError:
         raise Unstorable("contains a lone surrogate, which is no character") from None
     except RecursionError:
         raise Unstorable("is nested too deeply") from None
+    except Unstorable:
+        raise
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise Unstorable(str(error)) from None
-    if _SUSPECT.search(encoded):
-        _refuse_unstorable(value)
     return encoded.decode()
 
 
@@ -69,14 +77,12 @@ def canonical(value: object) -> bytes:
     return _canonical_encoder.encode(value)
 
 
-def _refuse_unstorable(value: object) -> None:
-    if isinstance(value, Mapping):
-        for key, member in value.items():
-            _refuse_unstorable(key)
-            _refuse_unstorable(member)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for member in value:
-            _refuse_unstorable(member)
+def _refuse_unstorable(value: object, levels: int) -> None:
+    if isinstance(value, Mapping | list | tuple):
+        if levels == 0:
+            raise Unstorable("is nested too deeply")
+        for member in chain(value, value.values()) if isinstance(value, Mapping) else value:
+            _refuse_unstorable(member, levels - 1)
     elif isinstance(value, str):
         if "\x00" in value:
             raise Unstorable("contains a NUL character, which PostgreSQL cannot store")
@@ -89,5 +95,5 @@ def _refuse_unstorable(value: object) -> None:
 def _refuse_unstorable_fraction(value: Decimal) -> None:
     if not value.is_finite():
         raise Unstorable(f"contains {value}, which JSON does not know")
-    if max(abs(value.adjusted()), len(value.as_tuple().digits)) >= MAX_DIGITS:
+    if max(abs(value.adjusted()) + 1, len(value.as_tuple().digits)) > MAX_DIGITS:
         raise Unstorable(f"contains a number beyond {MAX_DIGITS:,} digits")

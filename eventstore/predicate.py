@@ -45,11 +45,13 @@ class Predicate:
                 contains a NUL character or a lone surrogate, or is not finite.
         """
         plain = _simplest(key, value)
+        # Of enumerations that are strings, str() would give the name.
+        name = str.__str__(key)
         try:
-            fragment = msgspec.json.encode({str(key): _json_form(plain)}).decode()
+            fragment = msgspec.json.encode({name: _json_form(plain)}).decode()
         except UnicodeEncodeError:
             raise InvalidFilter(f"the predicate on {key!r} contains a lone surrogate") from None
-        object.__setattr__(self, "key", str(key))
+        object.__setattr__(self, "key", name)
         object.__setattr__(self, "value", plain)
         object.__setattr__(self, "fragment", fragment)
 
@@ -96,7 +98,7 @@ def _simplest(key: object, value: object) -> Scalar:
     elif isinstance(value, Decimal):
         if not value.is_finite():
             raise InvalidFilter(f"the predicate on {key!r} must be finite, not {value}")
-        if max(abs(value.adjusted()), len(value.as_tuple().digits)) >= MAX_DIGITS:
+        if max(abs(value.adjusted()) + 1, len(value.as_tuple().digits)) > MAX_DIGITS:
             raise InvalidFilter(f"the predicate on {key!r} is a number beyond {MAX_DIGITS:,} digits")
         plain = int(value) if value == value.to_integral_value() else _without_trailing_zeros(value)
     else:

@@ -1,0 +1,174 @@
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventstore.jsontext import MAX_DEPTH, Unstorable, canonical, decode_object, encode_object
+
+
+@dataclass
+class Holder:
+    """Hides a value from whoever looks at plain JSON values only."""
+
+    value: object
+
+
+class Text(Enum):
+    NUL = "a\x00b"
+    PLAIN = "plain"
+
+
+texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
+decimals = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30)
+leaves = st.none() | st.booleans() | st.integers() | decimals | texts
+trees = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=6
+)
+objects = st.dictionaries(texts, trees, max_size=4)
+unhurried = settings(deadline=None, max_examples=60)
+
+
+@unhurried
+@given(objects)
+def test_whatever_json_can_hold_comes_back_equal_and_reads_alike_to_everyone(value: dict[str, Any]) -> None:
+    text = encode_object(value)
+    assert decode_object(text) == value
+    assert json.loads(text, parse_float=Decimal) == value
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**64, -(2**64), 10**40 + 1, 0, -1])
+def test_integers_of_any_size_stay_integers(number: int) -> None:
+    found = decode_object(encode_object({"x": number}))["x"]
+    assert type(found) is int
+    assert found == number
+
+
+@pytest.mark.parametrize("number", ["0.1", "1.0", "0.1000000000000000000000000000000000001", "-123456789.987654321"])
+def test_fractions_keep_every_digit(number: str) -> None:
+    assert str(decode_object(encode_object({"x": Decimal(number)}))["x"]) == number
+
+
+def test_a_float_comes_back_as_the_decimal_that_it_is_written_as() -> None:
+    assert decode_object(encode_object({"x": 0.1, "y": 1e22})) == {"x": Decimal("0.1"), "y": Decimal("1e22")}
+
+
+def test_dates_identifiers_and_enumerations_are_written_as_strings() -> None:
+    value = {
+        "at": datetime(2026, 1, 5, 12, 30, tzinfo=UTC),
+        "on": date(2026, 1, 5),
+        "id": UUID(int=1),
+        "text": Text.PLAIN,
+        "holder": Holder((1, "x")),
+    }
+    assert decode_object(encode_object(value)) == {
+        "at": "2026-01-05T12:30:00Z",
+        "on": "2026-01-05",
+        "id": "00000000-0000-0000-0000-000000000001",
+        "text": "plain",
+        "holder": {"value": [1, "x"]},
+    }
+
+
+def test_any_mapping_is_an_object() -> None:
+    assert encode_object(MappingProxyType({"x": 1})) == '{"x":1}'
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "null", "\\u0000", "1e9999", "9" * 2000, "[[[", "\x01"])
+def test_a_string_may_say_what_a_number_may_not_be(text: str) -> None:
+    assert decode_object(encode_object({text: [text]})) == {text: [text]}
+
+
+def test_the_longest_numbers_pass() -> None:
+    longest = {"int": 10**1000 - 1, "digits": Decimal("1." + "1" * 999), "large": Decimal("1E+999")}
+    assert decode_object(encode_object(longest)) == longest
+    assert decode_object(encode_object({"small": Decimal("1E-999")})) == {"small": Decimal("1E-999")}
+
+
+UNSTORABLE: dict[str, tuple[object, str]] = {
+    "a list": ([1], "must be a JSON object, not list"),
+    "nothing": (None, "must be a JSON object, not NoneType"),
+    "text": ('{"x": 1}', "must be a JSON object, not str"),
+    "an unknown object": ({"x": object()}, "object"),
+    "a mapping inside": ({"x": MappingProxyType({})}, "mappingproxy"),
+    "NUL": ({"x": "a\x00b"}, "NUL character"),
+    "NUL in a key": ({"a\x00b": 1}, "NUL character"),
+    "NUL deep inside": ({"x": [{"y": ("\x00",)}]}, "NUL character"),
+    "NUL in an enumeration": ({"x": Text.NUL}, "NUL character"),
+    "NUL in a dataclass": ({"x": Holder("\x00")}, "NUL character"),
+    "NUL in a set": ({"x": {"\x00"}}, "NUL character"),
+    "a lone surrogate": ({"x": "\ud800"}, "lone surrogate"),
+    "a lone surrogate in a key": ({"\udfff": 1}, "lone surrogate"),
+    "NaN": ({"x": float("nan")}, "NaN"),
+    "NaN in a list": ({"x": [1, float("nan")]}, "NaN"),
+    "NaN in a dataclass": ({"x": Holder(float("nan"))}, "NaN"),
+    "an infinity": ({"x": float("-inf")}, "Infinity"),
+    "a decimal NaN": ({"x": Decimal("NaN")}, "NaN"),
+    "a decimal infinity": ({"x": Decimal("Infinity")}, "Infinity"),
+    "a long integer": ({"x": 10**1000}, "beyond 1,000 digits"),
+    "a long negative integer": ({"x": -(10**1000)}, "beyond 1,000 digits"),
+    "an integer too long to print": ({"x": 10**5000}, "digits"),
+    "a large decimal": ({"x": Decimal("1E+1000")}, "beyond 1,000 digits"),
+    "a small decimal": ({"x": Decimal("1E-1000")}, "beyond 1,000 digits"),
+    "a precise decimal": ({"x": Decimal("1." + "1" * 1000)}, "beyond 1,000 digits"),
+    "a long number in a dataclass": ({"x": Holder(10**1000)}, "beyond 1,000 digits"),
+}
+
+
+@pytest.mark.parametrize(("value", "reason"), UNSTORABLE.values(), ids=UNSTORABLE)
+def test_what_cannot_be_stored_is_refused_by_name(value: Any, reason: str) -> None:
+    with pytest.raises(Unstorable, match=reason):
+        encode_object(value)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"x": value}
+    return value
+
+
+def deeper_in_the_stack(frames: int, call: Callable[[], object]) -> object:
+    return call() if frames == 0 else deeper_in_the_stack(frames - 1, call)
+
+
+def test_what_can_be_written_can_be_read_deep_in_the_stack() -> None:
+    text = encode_object(nested(MAX_DEPTH))
+    assert deeper_in_the_stack(300, lambda: decode_object(text)) == nested(MAX_DEPTH)
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 800, 100_000])
+def test_what_is_nested_too_deeply_is_refused(levels: int) -> None:
+    with pytest.raises(Unstorable, match="nested too deeply"):
+        encode_object(nested(levels))
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    wide: dict[str, Any] = {"x": [[]] * 2 * MAX_DEPTH}
+    assert decode_object(encode_object(wide)) == wide
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"x": NaN}', b"\xff", "{} {}"])
+def test_what_is_no_json_is_a_value_error(text: str | bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  whatever the parser says
+        decode_object(text)
+
+
+@unhurried
+@given(objects, st.randoms(use_true_random=False))
+def test_the_canonical_text_does_not_depend_on_the_order_of_keys(value: dict[str, Any], random: Any) -> None:
+    shuffled = list(value.items())
+    random.shuffle(shuffled)
+    assert canonical(dict(shuffled)) == canonical(value)
+
+
+def test_the_canonical_text_keeps_the_order_of_lists() -> None:
+    assert canonical([1, 2]) != canonical([2, 1])
