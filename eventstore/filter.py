@@ -19,6 +19,7 @@ from typing import Any
 
 from eventstore.errors import InvalidFilter
 from eventstore.jsontext import canonical
+from eventstore.position import LAST_NUMBER
 from eventstore.predicate import Predicate
 
 __all__ = ["Filter", "FilterItem", "FilterShape", "ItemBuilder"]
@@ -157,8 +158,8 @@ class UnboundedFilter(Filter):
 
     def sequence_number_higher_than(self, number: int) -> Filter:
         """Leave out events up to and including ``number`` (0 or more)."""
-        if number < 0:
-            raise InvalidFilter(f"sequence numbers begin at 1; higher than {number} is no bound")
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= LAST_NUMBER:
+            raise InvalidFilter(f"a sequence number's bound is an integer from 0 to {LAST_NUMBER}, not {number!r}")
         return Filter(self.items, above=number)
 
 
@@ -259,4 +260,7 @@ def _item(event_types: Iterable[str], predicates: Iterable[Predicate], *, needs_
 def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise InvalidFilter(f"the time {moment} needs a time zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidFilter(f"the time {moment} lies outside the calendar") from None

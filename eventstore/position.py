@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-__all__ = ["START", "Position"]
+__all__ = ["LAST_NUMBER", "START", "Position"]
+
+# What a bigint holds: of sequence numbers, and of tokens.
+LAST_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +24,8 @@ class Position:
     token: int
 
     def __post_init__(self) -> None:
-        if self.number < 0:
-            raise ValueError(f"a position lies at 0 or above, not at {self.number}")
+        if not 0 <= self.number <= LAST_NUMBER or not 0 <= self.token <= LAST_NUMBER:
+            raise ValueError(f"the number and token of a position lie between 0 and {LAST_NUMBER}, unlike {self}")
 
     def __str__(self) -> str:
         """Write it as ``number:token``, the form it has in messages."""
@@ -35,8 +38,8 @@ class Position:
         Raises:
             ValueError: The text is not of the form ``number:token``.
         """
-        number, separator, token = text.partition(":")
-        if not separator:
+        number, _, token = text.partition(":")
+        if not (number.isdecimal() and token.isdecimal() and text.isascii()):
             raise ValueError(f"a position is written as number:token, not {text!r}")
         return cls(number=int(number), token=int(token))
 

@@ -1,0 +1,120 @@
+"""What a filter refuses: each would otherwise be a silently different question, or fail inside an engine."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from eventstore import Filter, InvalidFilter, InvalidRequest, P
+
+MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
+NAIVE = datetime(2026, 1, 5)  # noqa: DTZ001  what is refused
+
+
+@pytest.mark.parametrize(
+    ("event_type", "reason"),
+    [
+        ("", "without NUL"),
+        ("A\x00", "without NUL"),
+        ("A\ud800", "lone surrogate"),
+        (1, "is a string"),
+        (None, "is a string"),
+        (P("a", 1), "is a string"),
+    ],
+)
+def test_what_is_no_event_type_is_refused(event_type: Any, reason: str) -> None:
+    with pytest.raises(InvalidFilter, match=reason):
+        Filter.matching().any_event_type_of(event_type)
+    with pytest.raises(InvalidFilter, match=reason):
+        Filter.matching().any_predicate_of(P("a", 1)).and_any_event_type_of(event_type)
+
+
+@pytest.mark.parametrize("predicate", ["a", ("a", 1), {"a": 1}, None])
+def test_what_is_no_predicate_is_refused(predicate: Any) -> None:
+    with pytest.raises(InvalidFilter, match=r"made with P\(key, value\)"):
+        Filter.matching().any_predicate_of(predicate)
+    with pytest.raises(InvalidFilter, match=r"made with P\(key, value\)"):
+        Filter.matching().any_event_type_of("A").and_all_predicates_of(P("a", 1), predicate)
+
+
+def test_no_condition_at_all_is_a_type_error() -> None:
+    builder: Any = Filter.matching()
+    for step in (builder.any_event_type_of, builder.any_predicate_of, builder.all_predicates_of):
+        with pytest.raises(TypeError):
+            step()
+
+
+def steps(value: object) -> set[str]:
+    return {name for name in dir(value) if name.startswith(("any_", "all_", "and_", "or_", "occurred", "sequence"))}
+
+
+BOUNDS = {"occurred_from", "occurred_until", "sequence_number_higher_than"}
+
+
+@pytest.mark.parametrize(
+    ("value", "offered"),
+    [
+        (Filter.matching(), {"any_event_type_of", "any_predicate_of", "all_predicates_of"}),
+        (Filter.matching_any_event(), BOUNDS),
+        (
+            Filter.matching().any_event_type_of("A"),
+            {"and_any_predicate_of", "and_all_predicates_of", "or_matching", *BOUNDS},
+        ),
+        (Filter.matching().any_predicate_of(P("a", 1)), {"and_any_event_type_of", "or_matching", *BOUNDS}),
+        (Filter.matching().all_predicates_of(P("a", 1)), {"and_any_event_type_of", "or_matching", *BOUNDS}),
+        (
+            Filter.matching().any_predicate_of(P("a", 1)).and_any_event_type_of("A"),
+            {"or_matching", *BOUNDS},
+        ),
+        (
+            Filter.matching().any_event_type_of("A").and_any_predicate_of(P("a", 1)),
+            {"or_matching", *BOUNDS},
+        ),
+        (Filter.matching_any_event().occurred_from(MONDAY), {"and_occurred_until"}),
+        (Filter.matching_any_event().occurred_from(MONDAY).and_occurred_until(MONDAY), set()),
+        (Filter.matching_any_event().occurred_until(MONDAY), set()),
+        (Filter.matching_any_event().sequence_number_higher_than(1), set()),
+    ],
+)
+def test_each_step_offers_only_what_can_follow(value: object, offered: set[str]) -> None:
+    assert steps(value) == offered
+
+
+def test_a_filter_that_is_not_complete_is_none() -> None:
+    assert not isinstance(Filter.matching(), Filter)
+    assert not isinstance(Filter.matching().any_event_type_of("A").or_matching(), Filter)
+
+
+def test_a_time_needs_a_zone() -> None:
+    with pytest.raises(InvalidFilter, match="time zone"):
+        Filter.matching_any_event().occurred_from(NAIVE)
+    with pytest.raises(InvalidFilter, match="time zone"):
+        Filter.matching_any_event().occurred_until(NAIVE)
+    with pytest.raises(InvalidFilter, match="time zone"):
+        Filter.matching_any_event().occurred_from(MONDAY).and_occurred_until(NAIVE)
+
+
+def test_times_that_exclude_each_other_are_refused() -> None:
+    since = Filter.matching_any_event().occurred_from(MONDAY)
+    with pytest.raises(InvalidFilter, match="no event can occur"):
+        since.and_occurred_until(MONDAY - timedelta(microseconds=1))
+
+
+def test_a_time_outside_the_calendar_is_refused() -> None:
+    east, west = timezone(timedelta(hours=1)), timezone(timedelta(hours=-1))
+    with pytest.raises(InvalidFilter, match="outside the calendar"):
+        Filter.matching_any_event().occurred_from(datetime.min.replace(tzinfo=east))
+    with pytest.raises(InvalidFilter, match="outside the calendar"):
+        Filter.matching_any_event().occurred_until(datetime.max.replace(tzinfo=west))
+    assert Filter.matching_any_event().occurred_until(datetime.max.replace(tzinfo=UTC)).until is not None
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 1.5, True, "1", None])
+def test_a_sequence_bound_that_no_event_can_have_is_refused(number: Any) -> None:
+    with pytest.raises(InvalidFilter, match="from 0 to 9223372036854775807"):
+        Filter.matching_any_event().sequence_number_higher_than(number)
+
+
+def test_a_refusal_is_an_invalid_request_and_a_value_error() -> None:
+    assert issubclass(InvalidFilter, InvalidRequest)
+    assert issubclass(InvalidFilter, ValueError)
