@@ -12,7 +12,7 @@ from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.jsontext import decode_object
 from eventstore.position import START, Position
-from eventstore.request import AppendRequest
+from eventstore.request import AppendRequest, check_batch_size
 from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
 
 __all__ = ["MemoryEventStore"]
@@ -78,6 +78,7 @@ class MemoryEventStore:
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
+        check_batch_size(batch_size)
         for event in tuple(self._matching(boundary, above=(after or START).number)):
             yield event
 
@@ -90,6 +91,7 @@ class MemoryEventStore:
         consistency: Consistency = Consistency.EVENTUAL,
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.subscribe``."""
+        check_batch_size(batch_size)
         seen = (after or START).number
         while True:
             head = self._head().number
@@ -106,6 +108,7 @@ class MemoryEventStore:
         batch_size: int = 1000,
     ) -> AsyncIterator[Receipt]:
         """See ``EventStore.receipts``."""
+        check_batch_size(batch_size)
         for key in sorted(self._receipts):
             yield self._receipts[key][1]
 

@@ -11,7 +11,7 @@ from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.store import Outcome
 
-__all__ = ["AppendRequest"]
+__all__ = ["AppendRequest", "check_batch_size"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +48,22 @@ class AppendRequest:
         """Check the arguments of ``EventStore.append``, which describes them.
 
         Raises:
-            InvalidRequest: ``after`` without a boundary, or a digest that is empty or longer than 64 bytes.
+            InvalidRequest: ``after`` without a boundary, a digest that is empty or longer than 64 bytes, or an argument
+                of another type: found here, it cannot disturb the requests that share its transaction.
         """
+        recorded = tuple(events)
+        for name, part, kinds in (
+            ("boundary", boundary, Filter | None),
+            ("position", after, Position | None),
+            ("key", key, UUID | None),
+            *(("event", event, Event) for event in recorded),
+        ):
+            if not isinstance(part, kinds):
+                raise InvalidRequest(f"an append cannot take {part!r} as its {name}")
         if after is not None and boundary is None:
             raise InvalidRequest("a position says nothing without a boundary; pass both, or neither")
         if digest is not None and not 0 < len(digest) <= 64:  # noqa: PLR2004  the longest digest in common use
             raise InvalidRequest("a digest has 1 to 64 bytes")
-        recorded = tuple(events)
         return cls(
             events=recorded,
             boundary=boundary,
@@ -67,6 +76,16 @@ class AppendRequest:
     def moved_to(self, position: Position) -> "AppendRequest":
         """Return the same request, judged from a later position up to which its boundary is known to hold."""
         return replace(self, after=position)
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Check an argument of the store's iterators.
+
+    Raises:
+        InvalidRequest: Nothing would ever be fetched.
+    """
+    if batch_size < 1:
+        raise InvalidRequest(f"a batch holds 1 or more, not {batch_size}")
 
 
 def _digest(events: tuple[Event, ...], boundary: Filter | None) -> bytes:

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Self
 from uuid import UUID
 
-from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.position import START, Position
@@ -17,7 +16,7 @@ from eventstore.postgres.pools import Pools, ReadCounts
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
-from eventstore.request import AppendRequest
+from eventstore.request import AppendRequest, check_batch_size
 from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
 from eventstore.telemetry import Telemetry
 
@@ -127,6 +126,7 @@ class PostgresEventStore:
 
     async def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
         """See ``EventStore.receipts``."""
+        check_batch_size(batch_size)
         last: UUID | None = None
         while True:
             try:
@@ -148,6 +148,7 @@ class PostgresEventStore:
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
+        check_batch_size(batch_size)
         head = await self._reader.head(consistency=consistency)
         async for event in self._between(boundary, after or START, head, batch_size, consistency):
             yield event
@@ -161,6 +162,7 @@ class PostgresEventStore:
         consistency: Consistency = Consistency.EVENTUAL,
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.subscribe``."""
+        check_batch_size(batch_size)
         seen = after or START
         while True:
             head = await self._reader.head(consistency=consistency)
@@ -175,8 +177,6 @@ class PostgresEventStore:
         self, boundary: Filter, after: Position, head: Position, batch_size: int, consistency: Consistency
     ) -> AsyncIterator[RecordedEvent]:
         """Read window by window. Numbers are gapless and in commit order, so no event can appear in a window later."""
-        if batch_size < 1:
-            raise EventStoreError(f"a batch holds 1 event or more, not {batch_size}")
         seen, width = after.number, batch_size
         while seen < head.number:
             up_to = min(seen + width, head.number)

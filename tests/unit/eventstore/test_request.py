@@ -1,0 +1,125 @@
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from eventstore import ACCEPTED, START, Event, Filter, InvalidRequest, P, Position, RecordedEvent
+from eventstore.request import AppendRequest, check_batch_size
+
+KEY = UUID(int=1)
+BOOK = Filter.matching().any_predicate_of(P("Book", "b"))
+
+
+def lent(**payload: Any) -> Event:
+    return Event(type="Lent", payload=payload)
+
+
+def request(*events: Event, **arguments: Any) -> AppendRequest:
+    defaults: dict[str, Any] = {"boundary": None, "after": None, "key": None, "digest": None, "outcome": ACCEPTED}
+    return AppendRequest.of(events, **{**defaults, **arguments})
+
+
+def test_defaults_are_filled_in() -> None:
+    event = lent()
+    asked = request(event, boundary=BOOK)
+    assert asked.events == (event,)
+    assert asked.after == START
+    assert asked.digest == b""
+    assert asked.outcome is ACCEPTED
+
+
+def test_what_was_passed_is_kept() -> None:
+    position = Position(number=3, token=7)
+    asked = request(boundary=BOOK, after=position, key=KEY, digest=b"mine")
+    assert (asked.boundary, asked.after, asked.key, asked.digest) == (BOOK, position, KEY, b"mine")
+
+
+def test_a_later_position_changes_nothing_else() -> None:
+    asked = request(lent(), boundary=BOOK, key=KEY)
+    moved = asked.moved_to(Position(number=9, token=1))
+    assert moved.after == Position(number=9, token=1)
+    assert moved.moved_to(START) == asked
+
+
+def digest(*events: Event, boundary: Filter | None = None) -> bytes:
+    return request(*events, boundary=boundary, key=KEY).digest
+
+
+def test_the_same_request_has_one_digest_whenever_and_by_whomever_it_is_made() -> None:
+    first = Event(type="Lent", payload={"a": 1}, metadata={"by": "x"}, occurred_at=datetime(2026, 1, 5, tzinfo=UTC))
+    again = Event(type="Lent", payload={"a": 1}, metadata={"by": "y"})
+    assert digest(first, boundary=BOOK) == digest(again, boundary=BOOK)
+    assert request(first, key=KEY).digest == request(first, key=uuid4()).digest
+    earlier = request(first, boundary=BOOK, key=KEY, after=Position(number=3, token=7))
+    assert earlier.digest == digest(first, boundary=BOOK)
+
+
+def test_the_boundarys_digest_does_not_depend_on_how_it_was_put() -> None:
+    one = Filter.matching().any_predicate_of(P("a", 1), P("b", 1))
+    other = Filter.matching().any_predicate_of(P("b", Decimal("1.0")), P("a", 1))
+    assert digest(boundary=one) == digest(boundary=other)
+
+
+def test_different_requests_have_different_digests() -> None:
+    other = Filter.matching().any_predicate_of(P("Book", "c"))
+    digests = [
+        digest(),
+        digest(boundary=BOOK),
+        digest(boundary=other),
+        digest(lent()),
+        digest(lent(), boundary=BOOK),
+        digest(lent(), lent()),
+        digest(lent(a=1)),
+        digest(lent(a="1")),
+        digest(lent(a=1), lent(b=1)),
+        digest(lent(b=1), lent(a=1)),
+        digest(Event(type="Lent{}", payload={})),
+        digest(Event(type="Lent", payload={}), Event(type="{}", payload={})),
+    ]
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_position_without_a_boundary_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="without a boundary"):
+        request(lent(), after=START)
+
+
+@pytest.mark.parametrize("refused", [b"", b"x" * 65])
+def test_a_digest_has_1_to_64_bytes(refused: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="1 to 64 bytes"):
+        request(key=KEY, digest=refused)
+    assert request(key=KEY, digest=b"x" * 64).digest == b"x" * 64
+
+
+RECORDED = RecordedEvent(
+    sequence_number=1, token=1, type="Lent", payload={}, metadata={}, occurred_at=datetime(2026, 1, 5, tzinfo=UTC)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("boundary", {"boundary": Filter.matching()}),
+        ("boundary", {"boundary": "Lent"}),
+        ("position", {"boundary": BOOK, "after": 3}),
+        ("key", {"key": str(KEY)}),
+    ],
+)
+def test_an_argument_of_another_type_is_named(name: str, arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=f"as its {name}"):
+        request(**arguments)
+
+
+@pytest.mark.parametrize("event", [RECORDED, {"type": "Lent"}, None])
+def test_what_is_no_event_is_refused(event: Any) -> None:
+    with pytest.raises(InvalidRequest, match="as its event"):
+        request(lent(), event)
+
+
+def test_a_batch_holds_one_or_more() -> None:
+    check_batch_size(1)
+    for size in (0, -1):
+        with pytest.raises(InvalidRequest, match="1 or more"):
+            check_batch_size(size)
