@@ -10,7 +10,7 @@ from uuid import UUID
 from eventstore.errors import InvalidRequest
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
-from eventstore.jsontext import Unstorable, encode_object
+from eventstore.jsontext import Unstorable, decode_object, encode_object
 from eventstore.position import Position
 
 __all__ = ["ACCEPTED", "Consistency", "EventStore", "EventStream", "Outcome", "OutcomeKind", "Receipt"]
@@ -42,7 +42,8 @@ class Outcome:
     Attributes:
         kind: Accepted, rejected, or unchanged.
         reason: Why, for a rejection.
-        details: A JSON object of whatever else the caller wants to find again, such as the command's type.
+        details: A JSON object of whatever else the caller wants to find again, such as the command's type. It is
+            brought into the form in which it comes back: fractions are ``Decimal``, dates are strings.
 
     Raises:
         InvalidRequest: The reason or details cannot be stored.
@@ -56,9 +57,11 @@ class Outcome:
     def __post_init__(self) -> None:
         try:
             encode_object({"reason": self.reason})
-            object.__setattr__(self, "details_text", encode_object(self.details))
+            text = encode_object(self.details)
         except Unstorable as error:
             raise InvalidRequest(f"the outcome {error}") from None
+        object.__setattr__(self, "details", decode_object(text))
+        object.__setattr__(self, "details_text", text)
 
 
 ACCEPTED = Outcome(kind=OutcomeKind.ACCEPTED)
@@ -187,6 +190,9 @@ class EventStore(Protocol):
             after: Begin above this position.
             batch_size: About how many events are fetched at a time.
             consistency: Whether a replica may answer.
+
+        Raises:
+            InvalidRequest: A batch of no events was asked for.
         """
         ...
 
