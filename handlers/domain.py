@@ -16,7 +16,6 @@ __all__ = ["Check", "Domain", "Invariant", "Workload"]
 
 # It becomes part of queue names and routing keys.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
-
 Check = Callable[[int, DomainEvent], str | None]
 """Called with each event and its number; returns what is wrong after it, or None."""
 
@@ -103,7 +102,7 @@ class Domain:
             ) from None
 
     def parse(self, command_type: str, body: Mapping[str, Any], *, allow_unknown_fields: bool = True) -> Command:
-        """Make a command from its JSON object.
+        """Make a command from its JSON object. Only JSON names count: by a field's name in Python, no filter finds it.
 
         Args:
             command_type: The command's name.
@@ -117,7 +116,9 @@ class Domain:
         """
         model: type[Command] = self.decider(command_type).command
         try:
-            return model.model_validate(body, extra=None if allow_unknown_fields else "forbid")
+            return model.model_validate(
+                body, extra=None if allow_unknown_fields else "forbid", by_alias=True, by_name=False
+            )
         except ValidationError as error:
             raise InvalidCommand(f"{command_type}: {_problems(error)}") from None
 
@@ -134,7 +135,7 @@ class Domain:
                 f"event {event.sequence_number} has the type {event.type}, which the domain {self.name} does not know"
             )
         try:
-            return model.model_validate(event.payload)
+            return model.model_validate(event.payload, by_alias=True, by_name=False)
         except ValidationError as error:
             raise UnreadableEvent(
                 f"event {event.sequence_number} ({event.type}) cannot be read: {_problems(error)}"
@@ -159,12 +160,18 @@ class Domain:
 
 def _problems(error: ValidationError) -> str:
     """Say what is wrong with which field. Values are left out: they may be long, or secret."""
-    problems = []
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"]
-        text = "is missing" if problem["type"] == "missing" else message[:1].lower() + message[1:]
-        if problem["type"] == "extra_forbidden":
-            text = "is not a field of it"
-        problems.append(f"{where} {text}" if problem["type"] in {"missing", "extra_forbidden"} else f"{where}: {text}")
-    return "; ".join(problems)
+    return "; ".join(
+        _problem(problem["type"], ".".join(map(str, problem["loc"])), problem["msg"])
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+
+
+def _problem(kind: str, where: str, message: str) -> str:
+    if kind == "missing":
+        return f"{where} is missing"
+    if kind == "extra_forbidden":
+        return f"{where} is not a field of it"
+    text = message.removeprefix("Value error, ").rstrip(".")
+    text = text[:1].lower() + text[1:]
+    # What a check of several fields says stands for itself.
+    return f"{where}: {text}" if where else text
