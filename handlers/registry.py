@@ -34,7 +34,7 @@ def load_domains(places: str) -> tuple[Domain, ...]:
 
 def _load(place: str) -> Domain:
     module_name, _, attribute = place.partition(":")
-    if not module_name or not attribute:
+    if not module_name or module_name.startswith(".") or not attribute:
         raise DomainNotFound(f"WORKER_DOMAINS: {place!r} must have the form module:attribute")
     try:
         module = importlib.import_module(module_name)
@@ -43,7 +43,7 @@ def _load(place: str) -> Domain:
         raise DomainNotFound(
             f"WORKER_DOMAINS: {module_name} cannot be imported: {missing}; install its package, or correct the name"
         ) from error
-    except Exception as error:  # whatever a module of somebody's does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a module of somebody's does when it is imported
         raise DomainNotFound(
             f"WORKER_DOMAINS: {module_name} cannot be imported: {type(error).__name__}: {error}"
         ) from error

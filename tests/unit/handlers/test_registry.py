@@ -1,0 +1,103 @@
+"""Every way in which WORKER_DOMAINS can be wrong is told in a sentence that says which place and why."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from handlers import library
+from handlers.errors import DomainNotFound
+from handlers.registry import load_domains
+
+LAMPS = "tests.unit.handlers.lamps:domain"
+
+BROKEN = {
+    "misspelt": "impotr this\n",
+    "failing": "raise RuntimeError('no light\\ntoday')\n",
+    "leaving": "raise SystemExit(0)\n",
+    "needy": "import a_package_that_nobody_has\n",
+    "hollow": "from handlers import Domain\ndomain = Domain(name='Hollow', deciders=(), events=())\n",
+    "plain": "domain = 'lamps'\n",
+    "grouped": "from types import SimpleNamespace\n"
+    "from tests.unit.handlers.lamps import domain as lamps\nall = SimpleNamespace(lamps=lamps)\n",
+}
+
+
+@pytest.fixture(autouse=True)
+def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    package = tmp_path / "lantern"
+    package.mkdir()
+    for name, text in BROKEN.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lantern"]:
+        del sys.modules[name]
+
+
+def test_domains_come_in_the_order_of_their_places() -> None:
+    loaded = load_domains(f" {LAMPS} , handlers.library:domain,")
+    assert [domain.name for domain in loaded] == ["lamps", "library"]
+    assert loaded[1] is library.domain
+
+
+def test_an_attribute_may_lie_deeper() -> None:
+    assert load_domains("lantern.grouped:all.lamps")[0].name == "lamps"
+
+
+@pytest.mark.parametrize(
+    ("places", "sentence"),
+    [
+        ("", "WORKER_DOMAINS names no domain; give it the form module:attribute"),
+        (" , ", "WORKER_DOMAINS names no domain; give it the form module:attribute"),
+        ("lantern.plain", "WORKER_DOMAINS: 'lantern.plain' must have the form module:attribute"),
+        (":domain", "WORKER_DOMAINS: ':domain' must have the form module:attribute"),
+        ("lantern.plain:", "WORKER_DOMAINS: 'lantern.plain:' must have the form module:attribute"),
+        (
+            "lanterns.plain:domain",
+            (
+                "WORKER_DOMAINS: lanterns.plain cannot be imported: there is no module lanterns; "
+                "install its package, or correct the name"
+            ),
+        ),
+        (
+            "lantern.plan:domain",
+            (
+                "WORKER_DOMAINS: lantern.plan cannot be imported: there is no module lantern.plan; "
+                "install its package, or correct the name"
+            ),
+        ),
+        (
+            "lantern.needy:domain",
+            (
+                "WORKER_DOMAINS: lantern.needy cannot be imported: there is no module a_package_that_nobody_has; "
+                "install its package, or correct the name"
+            ),
+        ),
+        (
+            "lantern.misspelt:domain",
+            "WORKER_DOMAINS: lantern.misspelt cannot be imported: SyntaxError: invalid syntax (misspelt.py, line 1)",
+        ),
+        (
+            "lantern.failing:domain",
+            "WORKER_DOMAINS: lantern.failing cannot be imported: RuntimeError: no light\ntoday",
+        ),
+        ("lantern.leaving:domain", "WORKER_DOMAINS: lantern.leaving cannot be imported: SystemExit: 0"),
+        (
+            "lantern.hollow:domain",
+            (
+                "WORKER_DOMAINS: lantern.hollow cannot be imported: InvalidDomain: a domain's name is up to 50 small "
+                "letters, digits, _ and -, and begins with a letter; 'Hollow' is not"
+            ),
+        ),
+        (".lantern:domain", "WORKER_DOMAINS: '.lantern:domain' must have the form module:attribute"),
+        ("lantern.plain:lamps", "WORKER_DOMAINS: lantern.plain has no attribute lamps"),
+        ("lantern.plain:domain", "WORKER_DOMAINS: lantern.plain:domain is no Domain, but of type str"),
+        (f"{LAMPS},{LAMPS}", "WORKER_DOMAINS names two domains that are called lamps"),
+    ],
+)
+def test_a_wrong_place_is_told_in_a_sentence(places: str, sentence: str) -> None:
+    with pytest.raises(DomainNotFound) as raised:
+        load_domains(places)
+    assert str(raised.value) == sentence
