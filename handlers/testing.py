@@ -7,7 +7,8 @@
     given(ReaderRegistered(...)).when(LendBookCopyToReader(...)).then(rejected("book is not in circulation"))
 
 Events pass through the same doors as in a worker: each is written as JSON and read back, and the decider sees those
-that lie in the command's boundary, and no other. A boundary that misses an event fails the test.
+that lie in the command's boundary, and no other. A boundary that misses an event fails the test, and so does a
+decision whose events the domain could not record.
 """
 
 from collections.abc import Callable
@@ -59,7 +60,12 @@ class Given:
     events: tuple[DomainEvent, ...]
 
     def when(self, command: Command) -> "When":
-        """Decide a command on this history."""
+        """Decide a command on this history.
+
+        Raises:
+            HandlerError: A worker could not decide it: the domain lacks the command, or an event of the history or of
+                the decision.
+        """
         decider = self.domain.decider(type(command).__name__)
         boundary = decider.boundary(command)
         seen = [
@@ -73,7 +79,10 @@ class Given:
             )
         ]
         state = decider.fold(decider.initial(command), map(self.domain.recorded, seen))
-        return When(decider.decide(command, state), tuple(seen))
+        decision = decider.decide(command, state)
+        for fact in _facts(decision):
+            self.domain.to_record(fact, {})
+        return When(decision, tuple(seen))
 
     def _recorded(self) -> list[RecordedEvent]:
         written = [self.domain.to_record(event, {}) for event in self.events]
@@ -111,3 +120,9 @@ class When:
         if self.decision != expected:
             seen = ", ".join(f"{event.sequence_number} {event.type}" for event in self.seen) or "no event"
             raise AssertionError(f"decided {self.decision!r}\nexpected {expected!r}\nin its boundary: {seen}")
+
+
+def _facts(decision: Decision) -> tuple[DomainEvent, ...]:
+    if isinstance(decision, Accepted):
+        return decision.events
+    return (decision.event,) if isinstance(decision, Rejected) and decision.event is not None else ()
