@@ -23,8 +23,9 @@ def _one_reader_a_copy() -> Check:
     def check(number: int, event: DomainEvent) -> str | None:
         match event:
             case BookCopyLentToReader(book_id=book, reader_id=reader):
-                holder = holders.setdefault(book, reader)
-                if holder != reader:
+                holder = holders.get(book)
+                holders[book] = reader
+                if holder is not None:
                     return f"event {number} lends book {book} to {reader} while {holder} has it"
             case BookCopyReturnedByReader(book_id=book, reader_id=reader):
                 holder_or_none = holders.pop(book, None)
@@ -89,9 +90,11 @@ def _contracts() -> Check:
                     return f"event {number} registers {reader}, who is registered"
                 registered.add(reader)
             case ReaderContractCanceled(reader_id=reader):
-                if reader not in registered or loans[reader]:
-                    return f"event {number} cancels the contract of {reader}, who has none, or {loans[reader]} loans"
+                if reader not in registered:
+                    return f"event {number} cancels the contract of {reader}, who is not registered"
                 registered.remove(reader)
+                if loans[reader]:
+                    return f"event {number} cancels the contract of {reader}, who has {loans[reader]} books"
             case BookCopyLentToReader(reader_id=reader):
                 loans[reader] += 1
                 if reader not in registered:
