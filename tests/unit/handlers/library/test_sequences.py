@@ -1,0 +1,64 @@
+"""Whatever commands come in whatever order: no invariant breaks, and the oracle finds every answer right."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from uuid import uuid4
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventstore import MemoryEventStore
+from handlers.decider import Command
+from handlers.library import domain
+from handlers.library.cancel_reader_contract import CancelReaderContract
+from handlers.library.lend_book_copy import LendBookCopyToReader
+from handlers.library.register_reader import RegisterReader
+from handlers.library.remove_book_copy import RemoveBookCopyFromCirculation
+from handlers.library.return_book_copy import ReturnBookCopyFromReader
+from tests.unit.handlers.library.facts import add
+from worker.load.oracle import Verdict, judge
+from worker.message import CommandMessage
+from worker.processor import Processor
+from worker.settings import Settings
+
+# More books than a reader may have, so that the quota is met; few readers, so that they meet each other.
+SHELF = [f"book {number}" for number in range(12)]
+BOOKS, READERS = st.sampled_from(SHELF), st.sampled_from(["r", "s"])
+COMMANDS = st.one_of(
+    BOOKS.map(add),
+    st.builds(RemoveBookCopyFromCirculation, BookID=BOOKS),
+    st.builds(RegisterReader, ReaderID=READERS, Name=st.just("…")),
+    st.builds(CancelReaderContract, ReaderID=READERS),
+    st.builds(LendBookCopyToReader, BookID=BOOKS, ReaderID=READERS),
+    st.builds(ReturnBookCopyFromReader, BookID=BOOKS, ReaderID=READERS),
+)
+OPEN_LIBRARY: list[Command] = [*map(add, SHELF), RegisterReader(reader_id="r", name="…")]
+TAKEN_HOME: list[Command] = [LendBookCopyToReader(book_id=book, reader_id="r") for book in SHELF[:10]]
+
+
+async def judged(commands: Sequence[Command]) -> Verdict:
+    """Decide the commands one after another, as a worker does, and have the log judged."""
+    store = MemoryEventStore()
+    processor = Processor(store, domain, Settings())
+    sent = {uuid4(): command for command in commands}
+    for command_id, command in sent.items():
+        await processor.process(
+            CommandMessage(
+                command_id=command_id,
+                command_type=type(command).__name__,
+                body=json.dumps(command.model_dump(by_alias=True)).encode(),
+                correlation_id=str(command_id),
+                causation_id=str(command_id),
+                headers={},
+            )
+        )
+    return await judge(store, domain, sent)
+
+
+@given(st.lists(COMMANDS, max_size=40), st.sampled_from([[], OPEN_LIBRARY, [*OPEN_LIBRARY, *TAKEN_HOME]]))
+@settings(max_examples=150, deadline=None)
+def test_no_sequence_of_commands_breaks_an_invariant(commands: list[Command], before: list[Command]) -> None:
+    verdict = asyncio.run(judged([*before, *commands]))
+    assert verdict.violations == []
+    assert verdict.receipts == verdict.decided_again == len(before) + len(commands)
