@@ -10,7 +10,7 @@ from uuid import UUID
 from eventstore.errors import ConcurrencyConflict, HistoryDiverged, IdempotencyKeyReused, PositionNotReached
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
-from eventstore.jsontext import decode_object
+from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
 from eventstore.request import AppendRequest, check_batch_size
 from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
@@ -41,7 +41,7 @@ class MemoryEventStore:
         head = self._head()
         if min_position is not None and head.number < min_position.number:
             raise PositionNotReached(f"the log ends at {head.number}, before {min_position.number}")
-        return EventStream(events=tuple(self._matching(boundary, above=0)), position=head)
+        return EventStream(events=tuple(map(_copy, self._matching(boundary, above=0))), position=head)
 
     async def append(
         self,
@@ -80,7 +80,7 @@ class MemoryEventStore:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
         for event in tuple(self._matching(boundary, above=(after or START).number)):
-            yield event
+            yield _copy(event)
 
     async def subscribe(
         self,
@@ -96,7 +96,7 @@ class MemoryEventStore:
         while True:
             head = self._head().number
             for event in tuple(self._matching(boundary, above=seen)):
-                yield event
+                yield _copy(event)
             seen = max(seen, head)
             async with self._grown:
                 while self._head().number <= seen:
@@ -141,7 +141,7 @@ class MemoryEventStore:
             raise HistoryDiverged(f"position {after} is not in this store's history")
         for event in self._matching(boundary, above=after.number):
             raise ConcurrencyConflict(
-                sequence_number=event.sequence_number, event_type=event.type, metadata=event.metadata
+                sequence_number=event.sequence_number, event_type=event.type, metadata=_copy(event).metadata
             )
 
     def _record(self, request: AppendRequest) -> Receipt:
@@ -169,3 +169,12 @@ class MemoryEventStore:
         if request.key is not None:
             self._receipts[request.key] = (request.digest, receipt)
         return receipt
+
+
+def _copy(event: RecordedEvent) -> RecordedEvent:
+    """Whoever is given an event may do what they like with its objects; the record stays."""
+    return replace(
+        event,
+        payload=decode_object(canonical(event.payload)),
+        metadata=decode_object(canonical(event.metadata)),
+    )
