@@ -7,6 +7,7 @@
 An ``EventStoreError`` outside these families is a failure that the store does not know; treat it as a bug.
 """
 
+from typing import Self
 from uuid import UUID
 
 __all__ = [
@@ -38,6 +39,13 @@ class EventStoreError(Exception):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+    def twin(self) -> Self:
+        """Return an equal error for another caller: a shared one would collect all their tracebacks."""
+        twin = type(self).__new__(type(self), *self.args)
+        twin.__dict__.update(self.__dict__)
+        twin.__cause__ = self
+        return twin
 
 
 class ConflictError(EventStoreError):

@@ -15,7 +15,6 @@ from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.pools import Pools, ReadCounts
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.statements import statement
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
 from eventstore.request import AppendRequest, check_batch_size
 from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
 from eventstore.telemetry import Telemetry
@@ -79,6 +78,7 @@ class PostgresEventStore:
             yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)
         finally:
             await batches.close()
+            await reader.close()
             await pools.close()
 
     @property
@@ -118,21 +118,15 @@ class PostgresEventStore:
 
     async def receipt(self, key: UUID) -> Receipt | None:
         """See ``EventStore.receipt``."""
-        try:
-            row = await self._pools.primary.connections.fetchrow(statement("receipt"), key)
-        except DRIVER_ERRORS as error:
-            raise translate(error) from error
-        return receipt_of(row) if row is not None else None
+        rows = await self._reader.rows(statement("receipt"), key)
+        return receipt_of(rows[0]) if rows else None
 
     async def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
         """See ``EventStore.receipts``."""
         check_batch_size(batch_size)
         last: UUID | None = None
         while True:
-            try:
-                rows = await self._pools.primary.connections.fetch(statement("receipts"), last, batch_size)
-            except DRIVER_ERRORS as error:
-                raise translate(error) from error
+            rows = await self._reader.rows(statement("receipts"), last, batch_size)
             for row in rows:
                 yield receipt_of(row)
             if len(rows) < batch_size:

@@ -165,13 +165,4 @@ def _fail(waiting: _Waiting, error: Exception) -> None:
         error = OutcomeUnknown(f"an append broke off, and could not be sent again: {error}")
     elif not isinstance(error, EventStoreError):
         error = EventStoreError(f"an append failed unexpectedly: {error!r}")
-    # Each caller gets an error of its own: a shared one would collect all their tracebacks.
-    waiting.verdict.set_exception(_copy(error))
-
-
-def _copy(error: Exception) -> Exception:
-    copied = type(error)(*error.args)
-    if isinstance(copied, EventStoreError) and isinstance(error, EventStoreError):
-        copied.code = error.code
-    copied.__cause__ = error
-    return copied
+    waiting.verdict.set_exception(error.twin())

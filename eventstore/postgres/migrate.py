@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from eventstore.errors import StoreUnavailable
+from eventstore.postgres.address import check_address
 from eventstore.postgres.statements import Migration, migrations
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
@@ -54,6 +55,7 @@ async def migrate(admin_url: str, *, dry_run: bool = False, wait_seconds: float 
 
     On cancellation, the migration under way is rolled back; those before it stay.
     """
+    check_address(admin_url)
     try:
         connection = await asyncpg.connect(admin_url, timeout=10)
     except (*DRIVER_ERRORS, TimeoutError) as error:

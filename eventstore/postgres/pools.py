@@ -9,6 +9,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreUnavailable
+from eventstore.postgres.address import check_address
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
 __all__ = ["Pool", "Pools", "ReadCounts"]
@@ -49,6 +50,22 @@ class Pool:
     def resting(self) -> bool:
         """Whether the server failed a moment ago."""
         return monotonic() < self._resting_until
+
+    async def fetch(self, sql: str, parameters: Sequence[object] = (), *, seconds: float) -> "list[asyncpg.Record]":
+        """Run one reading statement.
+
+        Args:
+            sql: The statement.
+            parameters: Its parameters.
+            seconds: How long it may take.
+
+        Raises:
+            EventStoreError: As ``translate`` says.
+        """
+        try:
+            return await self.connections.fetch(sql, *parameters, timeout=seconds)
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
 
     def failed(self) -> None:
         """Let the server rest, longer each time in a row."""
@@ -116,6 +133,8 @@ class Pools:
                 },
             )
 
+        for url in (primary_url, *replica_urls):
+            check_address(url)
         try:
             primary = make(primary_url, SessionAttribute.read_write, first=1)
             replicas = [make(url, SessionAttribute.any, first=0) for url in replica_urls]

@@ -1,28 +1,47 @@
--- Purpose: read the whole history that any of several alternatives matches, and the head, from one snapshot.
--- Parameters: one element an alternative ("branch"); a filter's item with n any-of predicates makes n branches.
---   $1 text[]    per branch: its event types as a JSON array, or null for any
---   $2 jsonb[]   per branch: an object that the payload must contain, or null for any
---   $3 jsonb[]   the distinct objects of $2, for the index on the payload
---   $4 text[]    the event types of the branches without an object, for the index on the type
---   $5 bigint    only events above this number
---   $6 timestamptz, $7 timestamptz   only events that occurred from and until, or null
--- Result: the events in order, each with the head's number and token; one row of nulls and the head without any.
--- Plan: a union of the two indexes' bitmaps, whatever the values. The number is added to 0 so that no plan walks the
--- whole primary key instead.
-SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata, s.head, s.token AS head_token
+-- Purpose: read the whole histories that several queries ask for, and the head, from one snapshot.
+-- Parameters: one element an alternative ("branch") of any of the queries, numbered 1, 2, 3 …
+--   $1 jsonb[]   per branch: an array of event types, or null for any
+--   $2 jsonb[]   per branch: an object that the payload must contain, or null for any; not both null
+--   $3 integer[] per branch: how many fields that object has; tail.sql needs it
+--   $4 bigint[]  per branch: only events above this number
+--   $5 timestamptz[], $6 timestamptz[]   per branch: only events that occurred from and until, or null
+--   $7 bigint    the most events to return of one branch, or null for all
+-- Result: events, each with its branch, in no order; one row of branch 0 holds the head's number and token.
+-- Plan: the index on the payload, or the one on the type, once a branch. The number is added to 0 so that no plan walks
+-- the primary key instead.
+WITH branch AS MATERIALIZED (
+    SELECT b.*
+    FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+        WITH ORDINALITY AS b (types, contained, fields, above, since, until, branch)
+)
+SELECT 0 AS branch, s.head AS sequence_number, s.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
+    NULL::jsonb AS payload, NULL::jsonb AS metadata
 FROM eventstore.store s
-LEFT JOIN LATERAL (
-    SELECT *
-    FROM eventstore.events e
-    WHERE (e.payload @> ANY ($3::jsonb[]) OR e.event_type = ANY ($4::text[]))
-        AND EXISTS (
-            SELECT FROM unnest($1::text[], $2::jsonb[]) AS b (types, contained)
-            WHERE (b.contained IS NULL OR e.payload @> b.contained)
-                AND (b.types IS NULL OR b.types::jsonb ? e.event_type)
-        )
-        AND e.sequence_number + 0 > $5::bigint
-        AND ($6::timestamptz IS NULL OR e.occurred_at >= $6)
-        AND ($7::timestamptz IS NULL OR e.occurred_at <= $7)
-) e ON true
 WHERE s.singleton
-ORDER BY e.sequence_number
+UNION ALL
+SELECT b.branch, e.*
+FROM branch b
+CROSS JOIN LATERAL (
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    FROM eventstore.events e
+    WHERE e.payload @> b.contained
+        AND (b.types IS NULL OR b.types ? e.event_type)
+        AND e.sequence_number + 0 > b.above
+        AND (b.since IS NULL OR e.occurred_at >= b.since)
+        AND (b.until IS NULL OR e.occurred_at <= b.until)
+    LIMIT $7::bigint
+) e
+WHERE b.contained IS NOT NULL
+UNION ALL
+SELECT b.branch, e.*
+FROM branch b
+CROSS JOIN LATERAL (
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    FROM eventstore.events e
+    WHERE e.event_type = ANY (ARRAY(SELECT jsonb_array_elements_text(b.types)))
+        AND e.sequence_number + 0 > b.above
+        AND (b.since IS NULL OR e.occurred_at >= b.since)
+        AND (b.until IS NULL OR e.occurred_at <= b.until)
+    LIMIT $7::bigint
+) e
+WHERE b.contained IS NULL

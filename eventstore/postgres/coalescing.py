@@ -1,0 +1,164 @@
+"""Coalesced reads: queries that wait while reads are in flight share the next round trip.
+
+A round trip costs the client and the server more than most queries do. There is no timer: an idle store asks at once,
+a busy one gathers by itself.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from eventstore.errors import EventStoreError, InvalidRequest
+from eventstore.events import RecordedEvent
+from eventstore.position import Position
+from eventstore.postgres.branches import Branch
+from eventstore.postgres.pools import Pool
+from eventstore.postgres.rows import event_of, head_of
+
+__all__ = ["Answer", "Coalescer", "Statement"]
+
+# Two, so that the server works on one while the client reads the other; more would only make smaller ones.
+_MOST_IN_FLIGHT = 2
+_MOST_QUERIES = 64
+
+Statement = Callable[[Sequence[Branch]], tuple[str, tuple[object, ...]]]
+"""Returns a statement's text and parameters for some branches. It answers as ``query.sql`` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found for one query.
+
+    Attributes:
+        events: In order, each once.
+        position: The head.
+        longest: How many events the query's largest branch gave.
+    """
+
+    events: tuple[RecordedEvent, ...]
+    position: Position
+    longest: int
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    branches: tuple[Branch, ...]
+    answer: asyncio.Future[Answer]
+
+
+class Coalescer:
+    """Gathers queries of one kind to one server.
+
+    Args:
+        pool: The server.
+        statement: What is asked for the branches of several queries.
+        seconds: How long one statement may take.
+    """
+
+    def __init__(self, pool: Pool, statement: Statement, *, seconds: float) -> None:
+        self._pool = pool
+        self._statement = statement
+        self._seconds = seconds
+        self._queue: deque[_Waiting] = deque()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    async def ask(self, branches: tuple[Branch, ...]) -> Answer:
+        """Ask one query.
+
+        Raises:
+            EventStoreError: The statement failed.
+
+        On cancellation a query that was not sent yet is withdrawn.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(branches, loop.create_future())
+        self._queue.append(waiting)
+        if not self._scheduled and len(self._in_flight) < _MOST_IN_FLIGHT:
+            # Whoever asks in the same turn of the loop comes along.
+            self._scheduled = True
+            loop.call_soon(self._send)
+        return await waiting.answer
+
+    async def close(self) -> None:
+        """Wait until nothing is in flight."""
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    def _send(self) -> None:
+        self._scheduled = False
+        while len(self._in_flight) < _MOST_IN_FLIGHT and (batch := self._next_batch()):
+            task = asyncio.get_running_loop().create_task(self._answer(batch))
+            self._in_flight.add(task)
+            task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._send()
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        while self._queue and len(batch) < _MOST_QUERIES:
+            waiting = self._queue.popleft()
+            if not waiting.answer.done():
+                batch.append(waiting)
+        return batch
+
+    async def _answer(self, batch: Sequence[_Waiting]) -> None:
+        # Queries of one hot boundary share a branch: it is asked, sent and read once.
+        numbers: dict[Branch, int] = {}
+        for waiting in batch:
+            for branch in waiting.branches:
+                numbers.setdefault(branch, len(numbers) + 1)
+        text, parameters = self._statement(tuple(numbers))
+        try:
+            rows = await self._pool.fetch(text, parameters, seconds=self._seconds)
+            head, events = head_of(rows), _by_branch(rows)
+        except InvalidRequest as error:
+            await self._split(batch, error)
+        except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer
+            for waiting in batch:
+                _fail(waiting, error)
+        else:
+            for waiting in batch:
+                if not waiting.answer.done():
+                    found = [events[number] for branch in waiting.branches if (number := numbers[branch]) in events]
+                    waiting.answer.set_result(Answer(_merged(found), head, max(map(len, found), default=0)))
+
+    async def _split(self, batch: Sequence[_Waiting], error: InvalidRequest) -> None:
+        """Halve until the query that the server refuses stands alone: it must not fail its neighbours."""
+        if len(batch) == 1:
+            _fail(batch[0], error)
+            return
+        middle = len(batch) // 2
+        await self._answer(batch[:middle])
+        await self._answer(batch[middle:])
+
+
+def _by_branch(rows: Iterable[asyncpg.Record]) -> dict[int, dict[int, RecordedEvent]]:
+    """Sort what was found into branches; an event that several of them share is read once."""
+    events: dict[int, RecordedEvent] = {}
+    branches: dict[int, dict[int, RecordedEvent]] = {}
+    for row in rows:
+        branch, number = row[0], row[1]
+        if branch:
+            event = events.get(number)
+            if event is None:
+                event = events[number] = event_of(row)
+            branches.setdefault(branch, {})[number] = event
+    return branches
+
+
+def _merged(branches: Sequence[dict[int, RecordedEvent]]) -> tuple[RecordedEvent, ...]:
+    together = branches[0] if len(branches) == 1 else {n: e for branch in branches for n, e in branch.items()}
+    return tuple(together[number] for number in sorted(together))
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not isinstance(error, EventStoreError):
+        error = EventStoreError(f"a query failed unexpectedly: {error!r}")
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error.twin())

@@ -1,0 +1,26 @@
+-- Purpose: read a range of the log, as far as any of several alternatives matches, and the head, from one snapshot.
+-- Parameters: $1 to $6 as in query.sql, of one query; both types and object may be null
+--   $7 bigint, $8 bigint   only events above the one number, and up to the other
+-- Result: as of query.sql, each event once and in order, of branch 1.
+-- Plan: the range by primary key, each event checked; the cost is the range's.
+SELECT 0 AS branch, s.head AS sequence_number, s.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
+    NULL::jsonb AS payload, NULL::jsonb AS metadata
+FROM eventstore.store s
+WHERE s.singleton
+UNION ALL
+SELECT 1, e.*
+FROM (
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    FROM eventstore.events e
+    WHERE e.sequence_number > $7::bigint AND e.sequence_number <= $8::bigint
+        AND EXISTS (
+            SELECT
+            FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+                AS b (types, contained, fields, above, since, until)
+            WHERE (b.contained IS NULL OR e.payload @> b.contained)
+                AND (b.types IS NULL OR b.types ? e.event_type)
+                AND (b.since IS NULL OR e.occurred_at >= b.since)
+                AND (b.until IS NULL OR e.occurred_at <= b.until)
+        )
+    ORDER BY e.sequence_number
+) e

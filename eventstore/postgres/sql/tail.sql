@@ -1,0 +1,45 @@
+-- Purpose: read the tails that several queries ask for, and the head, from one snapshot: what lies above a number near
+-- the head.
+-- Parameters: $1 to $6 as in query.sql; $7 bigint, the lowest number of $4; $8 bigint, how long a tail may be.
+-- Result: as of query.sql, without a limit. Only the head, when more than $8 events lie above $7.
+-- Plan: the tail by primary key, its fields expanded once, joined with the branches' fields by equality. An index on
+-- the payload would fetch a key's whole history for it.
+WITH branch AS MATERIALIZED (
+    SELECT b.*
+    FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+        WITH ORDINALITY AS b (types, contained, fields, above, since, until, branch)
+), head AS MATERIALIZED (
+    SELECT s.head, s.token FROM eventstore.store s WHERE s.singleton
+), event AS MATERIALIZED (
+    SELECT e.*
+    FROM eventstore.events e
+    WHERE e.sequence_number = ANY (
+        ARRAY(SELECT generate_series(least($7::bigint, h.head) + 1, h.head) FROM head h WHERE h.head - $7 <= $8::bigint)
+    )
+), matching AS (
+    SELECT m.branch, m.number
+    FROM (
+        SELECT p.branch, f.number, count(*) AS fulfilled
+        FROM (SELECT b.branch, field.key, field.value FROM branch b, jsonb_each(b.contained) AS field) p
+        JOIN (SELECT e.sequence_number AS number, field.key, field.value FROM event e, jsonb_each(e.payload) AS field) f
+            ON f.key = p.key AND f.value = p.value
+        GROUP BY p.branch, f.number
+    ) m
+    JOIN branch b ON b.branch = m.branch AND b.fields = m.fulfilled
+    UNION ALL
+    SELECT b.branch, e.sequence_number
+    FROM branch b, jsonb_array_elements_text(b.types) AS t (event_type), event e
+    WHERE b.contained IS NULL AND e.event_type = t.event_type
+)
+SELECT 0 AS branch, h.head AS sequence_number, h.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
+    NULL::jsonb AS payload, NULL::jsonb AS metadata
+FROM head h
+UNION ALL
+SELECT b.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+FROM matching m
+JOIN branch b ON b.branch = m.branch
+JOIN event e ON e.sequence_number = m.number
+WHERE (b.types IS NULL OR b.types ? e.event_type)
+    AND e.sequence_number > b.above
+    AND (b.since IS NULL OR e.occurred_at >= b.since)
+    AND (b.until IS NULL OR e.occurred_at <= b.until)
