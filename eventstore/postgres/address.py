@@ -11,7 +11,7 @@ _LAST_PORT = 65535
 
 
 def check_address(url: str) -> None:
-    """See whether an address has the form of one. The driver looks at the rest, and at some of it only when it connects.
+    """See whether an address has the form of one. The driver looks at the rest, some of it only when it connects.
 
     Raises:
         StoreMisconfigured: It has not; the message says what is wrong, without the address: it may hold a password.

@@ -1,0 +1,68 @@
+"""Sessions with settings under which an append could be wrong or lost: the server itself refuses it there."""
+
+import asyncpg
+import pytest
+
+from eventstore import StoreMisconfigured
+from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.batch import columns
+from eventstore.postgres.statements import statement
+from eventstore.postgres.translation import translate
+from tests.fixtures.administration import execute
+from tests.fixtures.databases import Database
+from tests.integration.eventstore.questions import ANY, counted, of, request
+from tests.integration.eventstore.staging import Connection, connected
+
+
+async def append(connection: Connection) -> str:
+    """Call the function as a program of somebody else's would."""
+    rows = await connection.fetch(statement("append"), *columns([request(counted("a"), boundary=of("b"))]))
+    return str(rows[0]["verdict"])
+
+
+@pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])
+async def test_an_append_that_would_judge_by_an_old_snapshot_is_refused(runtime: Connection, isolation: str) -> None:
+    assert await append(runtime) == "appended"
+    with pytest.raises(asyncpg.PostgresError) as refusal:
+        async with runtime.transaction(isolation=isolation):  # type: ignore[arg-type]
+            await append(runtime)
+    assert refusal.value.sqlstate == "ES001"
+    assert isinstance(translate(refusal.value), StoreMisconfigured)
+    assert "read committed" in str(translate(refusal.value))
+    async with runtime.transaction(isolation="read_committed"):
+        assert await append(runtime) == "appended"
+
+
+@pytest.mark.parametrize("setting", ["off", "local", "remote_write"])
+async def test_an_append_that_a_crash_could_undo_is_refused(runtime: Connection, setting: str) -> None:
+    await runtime.execute(f"SET synchronous_commit = '{setting}'")
+    with pytest.raises(asyncpg.PostgresError) as refusal:
+        await append(runtime)
+    assert refusal.value.sqlstate == "ES002"
+    assert isinstance(translate(refusal.value), StoreMisconfigured)
+    assert "synchronous_commit" in str(translate(refusal.value))
+    for durable in ("on", "remote_apply"):
+        await runtime.execute(f"SET synchronous_commit = '{durable}'")
+        assert await append(runtime) == "appended"
+
+
+async def test_a_store_brings_its_own_settings_whatever_the_database_says(database: Database) -> None:
+    for setting in (
+        "synchronous_commit = off",
+        "default_transaction_isolation = 'serializable'",
+        "statement_timeout = '20s'",
+        "lock_timeout = '20s'",
+        "plan_cache_mode = auto",
+    ):
+        await execute(database.admin_url, f'ALTER DATABASE "{database.name}" SET {setting}')
+    async with connected(database.url) as connection:
+        assert await connection.fetchval("SHOW synchronous_commit") == "off"
+    async with PostgresEventStore.connect(database.url) as store:
+        receipt = await store.append([counted("a")], boundary=of("a"), after=(await store.query(of("a"))).position)
+        assert (await store.query(ANY)).position == receipt.position
+        async with store._pools.primary.connections.acquire() as connection:
+            shown = [
+                await connection.fetchval(f"SHOW {name}")
+                for name in ("synchronous_commit", "transaction_isolation", "statement_timeout", "lock_timeout")
+            ]
+    assert shown == ["on", "read committed", "0", "0"]
