@@ -69,7 +69,7 @@ class ConcurrencyConflict(ConflictError):
 
 
 class HistoryDiverged(ConflictError):
-    """Raised by ``append``: the position does not lie in this store's history.
+    """Raised by ``append`` and ``query``: the position does not lie in this store's history.
 
     A failover to a standby that lacked the last events rewrites the history behind a reader's back.
     Drop every cached state, then query, decide and append again.

@@ -41,6 +41,8 @@ class MemoryEventStore:
         head = self._head()
         if min_position is not None and head.number < min_position.number:
             raise PositionNotReached(f"the log ends at {head.number}, before {min_position.number}")
+        if min_position is not None:
+            self._check_history(min_position)
         return EventStream(events=tuple(map(_copy, self._matching(boundary, above=0))), position=head)
 
     async def append(
@@ -135,10 +137,13 @@ class MemoryEventStore:
             raise IdempotencyKeyReused(request.key)
         return replace(receipt, duplicate=True)
 
+    def _check_history(self, position: Position) -> None:
+        at = self._events[position.number - 1].position if 0 < position.number <= len(self._events) else START
+        if at != position:
+            raise HistoryDiverged(f"position {position} is not in this store's history")
+
     def _check(self, boundary: Filter, after: Position) -> None:
-        at = self._events[after.number - 1].position if 0 < after.number <= len(self._events) else START
-        if at != after:
-            raise HistoryDiverged(f"position {after} is not in this store's history")
+        self._check_history(after)
         for event in self._matching(boundary, above=after.number):
             raise ConcurrencyConflict(
                 sequence_number=event.sequence_number, event_type=event.type, metadata=_copy(event).metadata

@@ -128,10 +128,12 @@ class EventStore(Protocol):
         Args:
             boundary: Which events.
             consistency: Whether a replica may answer.
-            min_position: The answer must be at least this far. A replica that is not is passed over.
+            min_position: The answer must be at least this far, in the same history. A replica that is not is passed
+                over.
 
         Raises:
             PositionNotReached: No server came this far within the store's bound.
+            HistoryDiverged: ``min_position`` is not in this store's history.
         """
         ...
 

@@ -16,7 +16,7 @@ from eventstore.events import RecordedEvent
 from eventstore.position import Position
 from eventstore.postgres.branches import Branch
 from eventstore.postgres.pools import Pool
-from eventstore.postgres.rows import event_of, head_of
+from eventstore.postgres.rows import event_of, head_of, tokens_of
 
 __all__ = ["Answer", "Coalescer", "Statement"]
 
@@ -24,8 +24,8 @@ __all__ = ["Answer", "Coalescer", "Statement"]
 _MOST_IN_FLIGHT = 2
 _MOST_QUERIES = 64
 
-Statement = Callable[[Sequence[Branch]], tuple[str, tuple[object, ...]]]
-"""Returns a statement's text and parameters for some branches. It answers as ``query.sql`` does."""
+Statement = Callable[[Sequence[Branch], Sequence[int]], tuple[str, tuple[object, ...]]]
+"""Returns a statement's text and parameters for branches and milestones. It answers as ``query.sql`` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +35,20 @@ class Answer:
     Attributes:
         events: In order, each once.
         position: The head.
+        token: The token of the event at the milestone; None without one, or when it lies beyond the head.
         longest: How many events the query's largest branch gave.
     """
 
     events: tuple[RecordedEvent, ...]
     position: Position
+    token: int | None
     longest: int
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
     branches: tuple[Branch, ...]
+    milestone: int
     answer: asyncio.Future[Answer]
 
 
@@ -66,8 +69,12 @@ class Coalescer:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
-    async def ask(self, branches: tuple[Branch, ...]) -> Answer:
+    async def ask(self, branches: tuple[Branch, ...], milestone: int) -> Answer:
         """Ask one query.
+
+        Args:
+            branches: The query.
+            milestone: The number of an event whose token is asked for as well; 0 for none.
 
         Raises:
             EventStoreError: The statement failed.
@@ -75,7 +82,7 @@ class Coalescer:
         On cancellation a query that was not sent yet is withdrawn.
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(branches, loop.create_future())
+        waiting = _Waiting(branches, milestone, loop.create_future())
         self._queue.append(waiting)
         if not self._scheduled and len(self._in_flight) < _MOST_IN_FLIGHT:
             # Whoever asks in the same turn of the loop comes along.
@@ -113,10 +120,11 @@ class Coalescer:
         for waiting in batch:
             for branch in waiting.branches:
                 numbers.setdefault(branch, len(numbers) + 1)
-        text, parameters = self._statement(tuple(numbers))
+        milestones = {waiting.milestone for waiting in batch} - {0}
+        text, parameters = self._statement(tuple(numbers), tuple(milestones))
         try:
             rows = await self._pool.fetch(text, parameters, seconds=self._seconds)
-            head, events = head_of(rows), _by_branch(rows)
+            head, tokens, events = head_of(rows), tokens_of(rows), _by_branch(rows)
         except InvalidRequest as error:
             await self._split(batch, error)
         except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer
@@ -126,7 +134,8 @@ class Coalescer:
             for waiting in batch:
                 if not waiting.answer.done():
                     found = [events[number] for branch in waiting.branches if (number := numbers[branch]) in events]
-                    waiting.answer.set_result(Answer(_merged(found), head, max(map(len, found), default=0)))
+                    longest = max(map(len, found), default=0)
+                    waiting.answer.set_result(Answer(_merged(found), head, tokens.get(waiting.milestone), longest))
 
     async def _split(self, batch: Sequence[_Waiting], error: InvalidRequest) -> None:
         """Halve until the query that the server refuses stands alone: it must not fail its neighbours."""
@@ -144,7 +153,7 @@ def _by_branch(rows: Iterable[asyncpg.Record]) -> dict[int, dict[int, RecordedEv
     branches: dict[int, dict[int, RecordedEvent]] = {}
     for row in rows:
         branch, number = row[0], row[1]
-        if branch:
+        if branch > 0:
             event = events.get(number)
             if event is None:
                 event = events[number] = event_of(row)

@@ -6,14 +6,14 @@ from time import monotonic
 
 import asyncpg
 
-from eventstore.errors import PositionNotReached, RetryableError, StoreMisconfigured
+from eventstore.errors import HistoryDiverged, PositionNotReached, RetryableError, StoreMisconfigured
 from eventstore.filter import Filter, FilterShape
-from eventstore.position import Position
+from eventstore.position import START, Position
 from eventstore.postgres.branches import Branch, branches_of, columns
 from eventstore.postgres.coalescing import Answer, Coalescer
 from eventstore.postgres.migrate import SCHEMA_VERSION
 from eventstore.postgres.pools import Pool, Pools
-from eventstore.postgres.rows import event_of, head_of
+from eventstore.postgres.rows import event_of, head_of, tokens_of
 from eventstore.postgres.statements import statement
 from eventstore.store import Consistency, EventStream
 
@@ -23,6 +23,8 @@ _POLL_SECONDS = 0.01
 _LAST_NUMBER = 2**63 - 1
 # A tail that is not longer is walked; beyond, the indexes are faster.
 _LONGEST_TAIL = 4096
+# How long a replica that was behind is believed to be behind still.
+_MOMENT_SECONDS = 0.05
 # A history that is longer is read by itself, so that its rows do not keep others waiting for theirs.
 _LONGEST_SHARED = 1000
 
@@ -35,35 +37,41 @@ class _ServerReads:
         self.histories = Coalescer(pool, _history_statement, seconds=seconds)
         self.tails = Coalescer(pool, _tail_statement, seconds=seconds)
         self._seconds = seconds
-        # The highest head that was seen here: tells about how long a tail is.
+        # The last head that was seen here: tells about how long a tail is.
         self._head = 0
+        self._head_seen_at = 0.0
 
-    async def query(self, boundary: Filter) -> Answer:
+    def is_behind(self, number: int) -> bool:
+        """Whether the server had not come this far a moment ago, so that asking it is in vain."""
+        return self._head < number and monotonic() - self._head_seen_at < _MOMENT_SECONDS
+
+    async def query(self, boundary: Filter, milestone: int) -> Answer:
         """Answer one query, in company where that is faster."""
         if boundary.shape is FilterShape.ANY:
-            return await self.range(boundary, _LAST_NUMBER)
+            return await self.range(boundary, _LAST_NUMBER, milestone)
         branches = branches_of(boundary)
         answer: Answer | None = None
         if boundary.above and branches and self._head - boundary.above <= _LONGEST_TAIL:
-            answer = await self.tails.ask(branches)
+            answer = await self.tails.ask(branches, milestone)
             if answer.position.number - boundary.above > _LONGEST_TAIL:
                 answer = None  # the head had moved on; the statement did not look
         if answer is None:
-            answer = await self.histories.ask(branches)
+            answer = await self.histories.ask(branches, milestone)
             if answer.longest > _LONGEST_SHARED:
-                answer = await self._alone(statement("query"), (*columns(branches), None))
-        self._head = max(self._head, answer.position.number)
+                answer = await self._alone(statement("query"), (*columns(branches), None, [milestone]), milestone)
+        self._saw(answer.position)
         return answer
 
-    async def range(self, boundary: Filter, up_to: int) -> Answer:
+    async def range(self, boundary: Filter, up_to: int, milestone: int) -> Answer:
         """Walk a range of the log, or all of it."""
-        return await self._alone(statement("range"), (*columns(branches_of(boundary)), boundary.above, up_to))
+        branches = columns(branches_of(boundary))
+        return await self._alone(statement("range"), (*branches, boundary.above, up_to, [milestone]), milestone)
 
     async def head(self) -> tuple[Position, int]:
         """Look up how far the log is, and the schema's version."""
         rows = await self.pool.fetch(statement("head"), seconds=self._seconds)
         position = head_of(rows)
-        self._head = max(self._head, position.number)
+        self._saw(position)
         return position, rows[0]["schema_version"]
 
     async def close(self) -> None:
@@ -71,16 +79,19 @@ class _ServerReads:
         await self.histories.close()
         await self.tails.close()
 
-    async def _alone(self, sql: str, parameters: Sequence[object]) -> Answer:
+    def _saw(self, head: Position) -> None:
+        self._head, self._head_seen_at = head.number, monotonic()
+
+    async def _alone(self, sql: str, parameters: Sequence[object], milestone: int) -> Answer:
         rows = await self.pool.fetch(sql, parameters, seconds=self._seconds)
         events = {}
         for count, row in enumerate(rows, start=1):
-            if row["branch"]:
+            if row["branch"] > 0:
                 events[row["sequence_number"]] = event_of(row)
             if count % _LONGEST_SHARED == 0:
                 await asyncio.sleep(0)  # a long history must not keep the loop from everyone else
         ordered = tuple(events[number] for number in sorted(events))
-        return Answer(events=ordered, position=head_of(rows), longest=len(ordered))
+        return Answer(ordered, head_of(rows), tokens_of(rows).get(milestone), len(ordered))
 
 
 class Reader:
@@ -107,10 +118,10 @@ class Reader:
         up_to: int | None = None,
     ) -> EventStream:
         """Answer ``EventStore.query``; ``up_to`` leaves out events with a higher number."""
-        least = min_position.number if min_position is not None else 0
+        least = min_position if min_position is not None else START
         if consistency is Consistency.EVENTUAL and self._pools.replicas:
-            answer = await self._from_replica(boundary, up_to)
-            if answer is not None and answer.position.number >= least:
+            answer = await self._from_replica(boundary, least, up_to)
+            if answer is not None:
                 self._pools.counts.replica += 1
                 return EventStream(events=answer.events, position=answer.position, replica=True)
             self._pools.counts.fallback += 1
@@ -150,43 +161,53 @@ class Reader:
         for server in self._servers.values():
             await server.close()
 
-    async def _from_replica(self, boundary: Filter, up_to: int | None) -> Answer | None:
+    async def _from_replica(self, boundary: Filter, least: Position, up_to: int | None) -> Answer | None:
         pool = self._pools.replica()
-        if pool is None:
+        if pool is None or self._servers[pool].is_behind(least.number):
             return None
         try:
-            answer = await self._read(pool, boundary, up_to)
+            answer = await self._read(pool, boundary, least, up_to)
         except (RetryableError, StoreMisconfigured):
             # Misconfigured, too: a replica that has not replayed the migration yet has no store. The primary tells.
             pool.failed()
             return None
         pool.succeeded()
-        return answer
+        # One that is behind, or in another history, is passed over: the primary tells.
+        return answer if answer.position.number >= least.number and _holds(answer, least) else None
 
-    async def _from_primary(self, boundary: Filter, least: int, up_to: int | None) -> EventStream:
+    async def _from_primary(self, boundary: Filter, least: Position, up_to: int | None) -> EventStream:
         # Even the primary can be behind: a synchronous standby shows a commit before the primary does.
         deadline = monotonic() + self._reach_seconds
         while True:
-            answer = await self._read(self._pools.primary, boundary, up_to)
-            if answer.position.number >= least:
+            answer = await self._read(self._pools.primary, boundary, least, up_to)
+            if answer.position.number >= least.number:
+                if not _holds(answer, least):
+                    raise HistoryDiverged(f"position {least} is not in this store's history")
                 return EventStream(events=answer.events, position=answer.position)
             if monotonic() >= deadline:
                 raise PositionNotReached(
-                    f"the primary's log ends at {answer.position.number}, before {least}, "
+                    f"the primary's log ends at {answer.position.number}, before {least.number}, "
                     f"after {self._reach_seconds} s of waiting"
                 )
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _read(self, pool: Pool, boundary: Filter, up_to: int | None) -> Answer:
+    async def _read(self, pool: Pool, boundary: Filter, least: Position, up_to: int | None) -> Answer:
         server = self._servers[pool]
-        return await (server.query(boundary) if up_to is None else server.range(boundary, up_to))
+        if up_to is not None:
+            return await server.range(boundary, up_to, least.number)
+        return await server.query(boundary, least.number)
 
 
-def _history_statement(branches: Sequence[Branch]) -> tuple[str, tuple[object, ...]]:
+def _holds(answer: Answer, position: Position) -> bool:
+    """Whether a position lies in the history that was read."""
+    return position == START or answer.token == position.token
+
+
+def _history_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:
     # One more than fits tells that there is more.
-    return statement("query"), (*columns(branches), _LONGEST_SHARED + 1)
+    return statement("query"), (*columns(branches), _LONGEST_SHARED + 1, milestones)
 
 
-def _tail_statement(branches: Sequence[Branch]) -> tuple[str, tuple[object, ...]]:
+def _tail_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:
     lowest = min(branch.above for branch in branches)
-    return statement("tail"), (*columns(branches), lowest, _LONGEST_TAIL)
+    return statement("tail"), (*columns(branches), lowest, _LONGEST_TAIL, milestones)

@@ -9,7 +9,7 @@ from eventstore.events import RecordedEvent
 from eventstore.jsontext import decode_object
 from eventstore.position import Position
 
-__all__ = ["event_of", "head_of"]
+__all__ = ["event_of", "head_of", "tokens_of"]
 
 
 def event_of(row: asyncpg.Record) -> RecordedEvent:
@@ -35,3 +35,8 @@ def head_of(rows: Iterable[asyncpg.Record]) -> Position:
         if branch == 0:
             return Position(number=number, token=token)
     raise StoreMisconfigured("the event store has lost its head row: restore the database from a backup")
+
+
+def tokens_of(rows: Iterable[asyncpg.Record]) -> dict[int, int]:
+    """Find the rows of branch -1, the tokens that were asked for, by number."""
+    return {row[1]: row[2] for row in rows if row[0] < 0}

@@ -6,7 +6,9 @@
 --   $4 bigint[]  per branch: only events above this number
 --   $5 timestamptz[], $6 timestamptz[]   per branch: only events that occurred from and until, or null
 --   $7 bigint    the most events to return of one branch, or null for all
--- Result: events, each with its branch, in no order; one row of branch 0 holds the head's number and token.
+--   $8 bigint[]  numbers of events whose tokens are asked for
+-- Result: events, each with its branch, in no order; one row of branch 0 holds the head's number and token, and rows of
+-- branch -1 the number and token of the events of $8.
 -- Plan: the index on the payload, or the one on the type, once a branch. The number is added to 0 so that no plan walks
 -- the primary key instead.
 WITH branch AS MATERIALIZED (
@@ -18,6 +20,10 @@ SELECT 0 AS branch, s.head AS sequence_number, s.token, NULL AS event_type, NULL
     NULL::jsonb AS payload, NULL::jsonb AS metadata
 FROM eventstore.store s
 WHERE s.singleton
+UNION ALL
+SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
+FROM eventstore.events e
+WHERE e.sequence_number = ANY ($8::bigint[])
 UNION ALL
 SELECT b.branch, e.*
 FROM branch b

@@ -1,6 +1,7 @@
 -- Purpose: read the tails that several queries ask for, and the head, from one snapshot: what lies above a number near
 -- the head.
--- Parameters: $1 to $6 as in query.sql; $7 bigint, the lowest number of $4; $8 bigint, how long a tail may be.
+-- Parameters: $1 to $6 as in query.sql; $7 bigint, the lowest number of $4; $8 bigint, how long a tail may be;
+-- $9 bigint[], numbers of events whose tokens are asked for.
 -- Result: as of query.sql, without a limit. Only the head, when more than $8 events lie above $7.
 -- Plan: the tail by primary key, its fields expanded once, joined with the branches' fields by equality. An index on
 -- the payload would fetch a key's whole history for it.
@@ -34,6 +35,10 @@ WITH branch AS MATERIALIZED (
 SELECT 0 AS branch, h.head AS sequence_number, h.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
     NULL::jsonb AS payload, NULL::jsonb AS metadata
 FROM head h
+UNION ALL
+SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
+FROM eventstore.events e
+WHERE e.sequence_number = ANY ($9::bigint[])
 UNION ALL
 SELECT b.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
 FROM matching m
