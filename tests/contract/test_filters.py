@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eventstore import ConcurrencyConflict, Event, EventStore, Filter, P
+from eventstore import ConcurrencyConflict, Event, EventStore, Filter, P, Position
 from tests.contract.facts import ANY, MONDAY, about, collected, fact, matching, numbers, positions
 
 HOUR = timedelta(hours=1)
@@ -82,19 +82,42 @@ CASES: dict[str, tuple[Filter, list[int]]] = {
 }
 
 
-@pytest.mark.parametrize(("boundary", "expected"), CASES.values(), ids=CASES)
-async def test_finds_and_guards_the_same_events(store: EventStore, boundary: Filter, expected: list[int]) -> None:
+async def test_a_query_finds_what_its_filter_names(store: EventStore) -> None:
     await store.append(LOG)
-    assert await matching(store, boundary) == expected
-    assert numbers(await collected(store.read(boundary, batch_size=3))) == expected
-    for position in await positions(store):
-        above = [number for number in expected if number > position.number]
-        if above:
-            with pytest.raises(ConcurrencyConflict) as raised:
-                await store.append([], boundary=boundary, after=position)
-            assert raised.value.sequence_number == above[0]
-        else:
-            await store.append([], boundary=boundary, after=position)
+    found = {name: await matching(store, boundary) for name, (boundary, _) in CASES.items()}
+    assert found == {name: expected for name, (_, expected) in CASES.items()}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+async def test_a_long_read_finds_the_same(store: EventStore, batch_size: int) -> None:
+    await store.append(LOG)
+    found = {
+        name: numbers(await collected(store.read(boundary, batch_size=batch_size)))
+        for name, (boundary, _) in CASES.items()
+    }
+    assert found == {name: expected for name, (_, expected) in CASES.items()}
+
+
+async def test_an_append_is_guarded_against_the_same(store: EventStore) -> None:
+    await store.append(LOG)
+    places = await positions(store)
+    conflicts = {
+        name: [await conflict(store, boundary, position) for position in places]
+        for name, (boundary, _) in CASES.items()
+    }
+    assert conflicts == {
+        name: [next((number for number in expected if number > position.number), None) for position in places]
+        for name, (_, expected) in CASES.items()
+    }
+
+
+async def conflict(store: EventStore, boundary: Filter, after: Position) -> int | None:
+    """The number of the event that refuses an append, None when nothing does."""
+    try:
+        await store.append([], boundary=boundary, after=after)
+    except ConcurrencyConflict as error:
+        return error.sequence_number
+    return None
 
 
 async def test_however_many_conditions_a_filter_has(store: EventStore) -> None:

@@ -1,0 +1,148 @@
+import asyncio
+
+import pytest
+
+from eventstore import ConcurrencyConflict, EventStore, Filter, P, Receipt
+from tests.contract.facts import ANY, about, collected, fact, log, matching, numbers, positions
+
+
+async def test_numbers_are_given_without_gaps_in_order(store: EventStore) -> None:
+    one = await store.append([fact(n=1)])
+    three = await store.append([fact(n=2), fact(n=3), fact(n=4)])
+    assert (one.first, one.last, one.position.number) == (1, 1, 1)
+    assert (three.first, three.last, three.position.number) == (2, 4, 4)
+    events = await log(store)
+    assert [event.payload["n"] for event in events] == [1, 2, 3, 4]
+    assert [events[0].position, events[3].position] == [one.position, three.position]
+
+
+async def test_an_append_without_a_key_has_a_receipt_that_is_not_kept(store: EventStore) -> None:
+    receipt = await store.append([fact()])
+    assert (receipt.key, receipt.recorded_at, receipt.duplicate) == (None, None, False)
+    assert await collected(store.receipts()) == []
+
+
+async def test_without_a_boundary_nothing_is_in_the_way(store: EventStore) -> None:
+    for _ in range(3):
+        await store.append([fact(Book="b")])
+    assert await matching(store, ANY) == [1, 2, 3]
+
+
+async def test_what_was_read_can_be_decided_on(store: EventStore) -> None:
+    await store.append([fact(Book="b")])
+    read = await store.query(about(Book="b"))
+    receipt = await store.append([fact("Returned", Book="b")], boundary=about(Book="b"), after=read.position)
+    assert receipt.first == 2
+    again = await store.append([fact(Book="b")], boundary=about(Book="b"), after=receipt.position)
+    assert again.first == 3
+
+
+async def test_a_conflict_names_the_first_event_that_was_not_read(store: EventStore) -> None:
+    await store.append([fact(Book="b")])
+    read = await store.query(about(Book="b"))
+    await store.append([fact(Book="c")])
+    await store.append([fact("Returned", Book="b", by="first"), fact("Lent", Book="b", by="second")])
+    with pytest.raises(ConcurrencyConflict, match=r"event 3 \(Returned\)") as raised:
+        await store.append([fact(Book="b")], boundary=about(Book="b"), after=read.position)
+    conflict = raised.value
+    assert (conflict.sequence_number, conflict.event_type, conflict.metadata) == (3, "Returned", {"by": "first"})
+
+
+async def test_an_event_outside_the_boundary_is_no_conflict(store: EventStore) -> None:
+    await store.append([fact(Book="b")])
+    read = await store.query(about(Book="b"))
+    await store.append([fact(Book="c"), fact(Reader="b")])
+    receipt = await store.append([fact(Book="b")], boundary=about(Book="b"), after=read.position)
+    assert receipt.first == 4
+
+
+async def test_a_boundary_over_two_things_guards_both(store: EventStore) -> None:
+    boundary = Filter.matching().any_predicate_of(P("Book", "b"), P("Reader", "r"))
+    start, *_ = await positions(store)
+    read = await store.query(boundary)
+    await store.append([fact(Book="b")])
+    with pytest.raises(ConcurrencyConflict):
+        await store.append([fact()], boundary=boundary, after=read.position)
+    read = await store.query(boundary)
+    await store.append([fact(Reader="r")])
+    with pytest.raises(ConcurrencyConflict) as raised:
+        await store.append([fact()], boundary=boundary, after=read.position)
+    assert raised.value.sequence_number == 2
+    with pytest.raises(ConcurrencyConflict) as raised:
+        await store.append([fact()], boundary=boundary, after=start)
+    assert raised.value.sequence_number == 1
+
+
+async def test_a_boundary_without_a_position_allows_no_event_at_all(store: EventStore) -> None:
+    await store.append([fact(Book="c")], boundary=about(Book="b"))
+    await store.append([fact(Book="b")], boundary=about(Book="b"))
+    with pytest.raises(ConcurrencyConflict) as raised:
+        await store.append([fact(Book="b")], boundary=about(Book="b"))
+    assert raised.value.sequence_number == 2
+
+
+async def test_all_events_are_recorded_or_none(store: EventStore) -> None:
+    await store.append([fact(Book="b")])
+    with pytest.raises(ConcurrencyConflict):
+        await store.append([fact(Book="c"), fact(Book="b"), fact(Book="d")], boundary=about(Book="b"))
+    assert await matching(store, ANY) == [1]
+
+
+async def test_a_refused_append_uses_no_number(store: EventStore) -> None:
+    before = await store.append([fact(Book="b")])
+    for _ in range(3):
+        with pytest.raises(ConcurrencyConflict):
+            await store.append([fact(Book="b")], boundary=about(Book="b"))
+    assert (await store.query(ANY)).position == before.position
+    assert (await store.append([fact()])).first == 2
+
+
+async def test_an_append_of_no_events_validates_and_records_nothing(store: EventStore) -> None:
+    head = (await store.append([fact(Book="b")])).position
+    validated = await store.append([], boundary=about(Book="b"), after=head)
+    assert (validated.first, validated.last, validated.position) == (None, None, head)
+    assert await store.append([]) == validated
+    with pytest.raises(ConcurrencyConflict) as raised:
+        await store.append([], boundary=about(Book="b"))
+    assert raised.value.sequence_number == 1
+    assert (await store.query(ANY)).position == head
+    assert await collected(store.receipts()) == []
+
+
+async def test_of_those_who_read_the_same_one_wins(store: EventStore) -> None:
+    await store.append([fact(Book="b")])
+    read = await store.query(about(Book="b"))
+    tries = [
+        store.append(
+            [fact("Returned", Book="b", n=n), fact(Book="c", n=n)], boundary=about(Book="b"), after=read.position
+        )
+        for n in range(40)
+    ]
+    answers = await asyncio.gather(*tries, return_exceptions=True)
+    (winner,) = (answer for answer in answers if isinstance(answer, Receipt))
+    conflicts = [answer for answer in answers if isinstance(answer, ConcurrencyConflict)]
+    assert len(conflicts) == 39
+    assert {conflict.sequence_number for conflict in conflicts} == {2}
+    assert (winner.first, winner.last) == (2, 3)
+    assert await matching(store, ANY) == [1, 2, 3]
+
+
+async def test_those_who_decide_on_different_things_all_win(store: EventStore) -> None:
+    read = await store.query(ANY)
+    tries = [
+        store.append([fact(Book=n), fact("Noted", Book=n)], boundary=about(Book=n), after=read.position)
+        for n in range(200)
+    ]
+    receipts = await asyncio.gather(*tries)
+    assert sorted(receipt.first or 0 for receipt in receipts) == list(range(1, 401, 2))
+    events = await log(store)
+    assert numbers(events) == list(range(1, 401))
+    for n, receipt in enumerate(receipts):
+        assert await matching(store, about(Book=n)) == [receipt.first, receipt.last]
+        assert receipt.position == events[receipt.position.number - 1].position
+
+
+async def test_many_events_are_one_append(store: EventStore) -> None:
+    receipt = await store.append([fact(n=n) for n in range(2000)])
+    assert (receipt.first, receipt.last) == (1, 2000)
+    assert [event.payload["n"] for event in await log(store)] == list(range(2000))
