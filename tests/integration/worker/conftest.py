@@ -1,0 +1,29 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from eventstore.postgres import PostgresEventStore
+from tests.fixtures.databases import Database
+from tests.integration.worker.desk import Desk
+from worker.publisher import Publisher
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
+    """A store on the test's database, with its replicas."""
+    async with PostgresEventStore.connect(database.url, replica_urls=database.replica_urls) as store:
+        yield store
+
+
+@pytest.fixture
+async def desk(vhost: str) -> AsyncIterator[Desk]:
+    """A channel in the test's own hands."""
+    async with Desk.open(vhost) as desk:
+        yield desk
+
+
+@pytest.fixture
+async def publisher(vhost: str) -> AsyncIterator[Publisher]:
+    """A publisher as programs use it."""
+    async with Publisher.connect(vhost) as publisher:
+        yield publisher

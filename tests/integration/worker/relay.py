@@ -1,0 +1,70 @@
+"""A relay between a program and the broker, which the test can cut and mend."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+_CHUNK = 64 * 1024
+
+
+class Relay:
+    """Passes bytes between a port of its own and a server, both ways.
+
+    Attributes:
+        url: The server's address, by way of the relay.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._target = urlsplit(url)
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._ends: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, url: str) -> AsyncIterator["Relay"]:
+        relay = cls(url)
+        await relay.mend()
+        try:
+            yield relay
+        finally:
+            await relay.cut()
+
+    @property
+    def url(self) -> str:
+        user = self._target.netloc.rpartition("@")[0]
+        return self._target._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
+
+    async def cut(self) -> None:
+        """Break every connection, and accept none."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*self._ends, return_exceptions=True)
+
+    async def mend(self) -> None:
+        """Accept connections on the same port as before."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
+        for source, sink in ((reader, back), (there, writer)):
+            self._writers.add(sink)
+            task = asyncio.create_task(self._pass(source, sink))
+            self._ends.add(task)
+            task.add_done_callback(self._ends.discard)
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while chunk := await source.read(_CHUNK):
+                sink.write(chunk)
+                await sink.drain()
+        sink.close()
+        self._writers.discard(sink)
+        with suppress(OSError):
+            await sink.wait_closed()

@@ -1,0 +1,92 @@
+"""A worker inside the test's process, and what holds its decisions or fails them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from eventstore import EventStream, Filter
+from eventstore.postgres import PostgresEventStore
+from tests.fixtures.waiting import eventually
+from tests.unit.worker.tally import domain
+from worker.service import Service
+from worker.settings import Settings
+from worker.topology import Topology
+
+QUEUES = Topology(domain.name)
+
+
+@asynccontextmanager
+async def serving(store: PostgresEventStore, amqp_url: str, **settings: Any) -> AsyncIterator[Service]:
+    """Serve the tally domain; at the end, drain and see that every delivery is accounted for."""
+    chosen: dict[str, Any] = {"worker_concurrency": 4, "worker_retry_delay": 0.05, "worker_drain_deadline": 10.0}
+    service = Service(store, [domain], Settings(amqp_url=amqp_url, **(chosen | settings)))
+    try:
+        await service.start()
+        serve = asyncio.create_task(service.serve())
+        try:
+            yield service
+        finally:
+            serve.cancel()
+            await asyncio.gather(serve, return_exceptions=True)
+        assert await service.drain() == 0
+        assert service.counters.balanced
+        assert service.counters.in_flight == 0
+    finally:
+        await service.close()
+
+
+async def consuming(service: Service, *, not_before: asyncio.Event | None = None) -> None:
+    """Wait until the service consumes."""
+    if not_before is not None:
+        await not_before.wait()
+
+    async def is_consuming() -> bool:
+        return service.is_consuming
+
+    await eventually(is_consuming, what="the worker to consume")
+
+
+async def settled(service: Service, count: int) -> None:
+    """Wait until so many deliveries have ended."""
+
+    async def have_ended() -> bool:
+        return service.counters.ends.total() >= count
+
+    await eventually(have_ended, what=f"{count} deliveries to end")
+
+
+class Hold:
+    """Stands in for a store's ``query``: no decision gets its events until it is let go.
+
+    Attributes:
+        waiting: How many decisions wait now.
+        most: How many have waited at the same time, at most.
+    """
+
+    def __init__(self, query: Callable[..., Awaitable[EventStream]]) -> None:
+        self._query = query
+        self._open = asyncio.Event()
+        self.waiting = 0
+        self.most = 0
+
+    async def __call__(self, boundary: Filter, **options: Any) -> EventStream:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            await self._open.wait()
+            return await self._query(boundary, **options)
+        finally:
+            self.waiting -= 1
+
+    def let_go(self) -> None:
+        """Let all go, and whoever comes later."""
+        self._open.set()
+
+    async def holds(self, count: int) -> None:
+        """Wait until so many decisions wait."""
+
+        async def are_waiting() -> bool:
+            return self.waiting == count
+
+        await eventually(are_waiting, what=f"{count} decisions to be held")

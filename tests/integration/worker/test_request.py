@@ -1,0 +1,144 @@
+"""A request's answer: what became of the command, whoever asks, and whatever happens to the connection meanwhile."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from eventstore import Consistency, Filter, P
+from eventstore.postgres import PostgresEventStore
+from tests.fixtures.vhosts import Management
+from tests.integration.worker.connections import close_connections
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.serving import QUEUES, Hold, serving, settled
+from worker.counters import End
+from worker.errors import BrokerUnavailable, NoReply
+from worker.message import Reply
+from worker.publisher import Publisher
+from worker.topology import declare
+
+
+def of(key: str) -> Filter:
+    return Filter.matching().any_event_type_of("Counted", "CountingFailed").and_any_predicate_of(P("Key", key))
+
+
+def told(reply: Reply) -> tuple[str, str | None, bool]:
+    return reply.outcome, reply.reason, reply.duplicate
+
+
+async def test_each_outcome_is_told(store: PostgresEventStore, vhost: str, publisher: Publisher) -> None:
+    command_id = uuid4()
+    async with serving(store, vhost) as service:
+        first = await publisher.request("tally", "Count", {"Key": "a", "Limit": 1}, command_id=command_id)
+        refused = await publisher.request("tally", "Count", {"Key": "a", "Limit": 1})
+        quietly = await publisher.request("tally", "Count", {"Key": "a", "Limit": 1, "Quietly": True})
+        nothing = await publisher.request("tally", "CountOnce", {"Key": "a"})
+        again = await publisher.request("tally", "Count", {"Key": "a", "Limit": 1}, command_id=command_id)
+        broken = await publisher.request("tally", "Fly", {"Key": "a"})
+    assert (told(first), first.command_id, first.first, first.last) == (("accepted", None, False), command_id, 1, 1)
+    assert (told(refused), refused.first, refused.last) == (("rejected", "limit reached", False), 2, 2)
+    assert (told(quietly), quietly.first, quietly.last) == (("rejected", "limit reached", False), None, None)
+    assert (told(nothing), nothing.first, nothing.last) == (("unchanged", None, False), None, None)
+    assert (told(again), again.first, again.position) == (("accepted", None, True), first.first, first.position)
+    assert (broken.outcome, broken.position) == ("failed", None)
+    assert broken.reason is not None
+    assert broken.reason.startswith("unknown_command: the domain tally has no command 'Fly'")
+    assert service.counters.ends == {
+        End.ACCEPTED: 1,
+        End.REJECTED: 2,
+        End.UNCHANGED: 1,
+        End.DUPLICATE: 1,
+        End.DEAD_LETTERED: 1,
+    }
+
+
+async def test_callers_at_the_same_time_get_each_their_own(
+    store: PostgresEventStore, vhost: str, publisher: Publisher
+) -> None:
+    async with serving(store, vhost), Publisher.connect(vhost, name="another") as another:
+        replies = await asyncio.gather(
+            *((publisher if n % 2 else another).request("tally", "Count", {"Key": str(n % 10)}) for n in range(60))
+        )
+    assert len({reply.command_id for reply in replies}) == 60
+    for n in range(10):
+        mine = replies[n::10]
+        assert [reply.outcome for reply in mine].count("accepted") == 3
+        assert {told(reply) for reply in mine} == {("accepted", None, False), ("rejected", "limit reached", False)}
+        recorded = (await store.query(of(str(n)))).events
+        assert sorted(reply.first for reply in mine if reply.first) == [event.sequence_number for event in recorded]
+
+
+async def test_a_read_at_the_replys_position_sees_the_outcome(
+    store: PostgresEventStore, vhost: str, publisher: Publisher
+) -> None:
+    async with serving(store, vhost):
+        for n in range(20):
+            reply = await publisher.request("tally", "Count", {"Key": f"k{n}"})
+            seen = await store.query(of(f"k{n}"), consistency=Consistency.EVENTUAL, min_position=reply.position)
+            assert [event.sequence_number for event in seen.events] == [reply.first]
+
+
+async def test_a_command_that_nobody_answers_in_time_is_still_there(
+    store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk
+) -> None:
+    await declare(desk.channel, QUEUES)
+    command_id = uuid4()
+    with pytest.raises(NoReply, match=f"command {command_id} was sent, but not answered within 0.3 s"):
+        await publisher.request("tally", "Count", {"Key": "a"}, command_id=command_id, timeout=0.3)
+    await desk.holds(QUEUES.queue, 1)
+    async with serving(store, vhost) as service:
+        reply = await publisher.request("tally", "Count", {"Key": "a"}, command_id=command_id)
+        await settled(service, 2)
+    # The late answer to the first call and the answer to the second are one.
+    assert (reply.outcome, reply.first) == ("accepted", 1)
+    assert len((await store.query(of("a"))).events) == 1
+
+
+async def test_a_request_outlives_its_connections(
+    store: PostgresEventStore,
+    vhost: str,
+    publisher: Publisher,
+    management: Management,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold = Hold(store.query)
+    async with serving(store, vhost) as service:
+        assert (await publisher.request("tally", "Count", {"Key": "before"})).outcome == "accepted"
+        monkeypatch.setattr(store, "query", hold)
+        asking = asyncio.create_task(publisher.request("tally", "Count", {"Key": "a"}))
+        await hold.holds(1)
+        await close_connections(management, vhost, "publisher", "publisher-replies")
+        # It is sent again with the same id, and held as well.
+        await hold.holds(2)
+        assert not asking.done()
+        hold.let_go()
+        reply = await asking
+        await settled(service, 3)
+        assert service.counters.ends == {End.ACCEPTED: 2, End.DUPLICATE: 1}
+    assert (reply.outcome, reply.first) == ("accepted", 2)
+    assert len((await store.query(of("a"))).events) == 1
+
+
+async def test_waiting_for_an_answer_ends_with_the_caller(
+    store: PostgresEventStore, vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = Hold(store.query)
+    monkeypatch.setattr(store, "query", hold)
+    async with serving(store, vhost) as service:
+        asking = asyncio.create_task(publisher.request("tally", "Count", {"Key": "a"}))
+        await hold.holds(1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        hold.let_go()
+        await settled(service, 1)
+        assert service.counters.ends == {End.ACCEPTED: 1}
+        assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
+
+
+async def test_a_closed_publisher_says_so(vhost: str, desk: Desk) -> None:
+    await declare(desk.channel, QUEUES)
+    async with Publisher.connect(vhost) as publisher:
+        await publisher.publish("tally", "Count", {"Key": "a"})
+    with pytest.raises(BrokerUnavailable, match="closed"):
+        await publisher.publish("tally", "Count", {"Key": "b"})
