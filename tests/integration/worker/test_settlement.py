@@ -1,0 +1,174 @@
+"""The settlement table on real queues: answers, retries, and what a retried message carries with it."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from eventstore import Event, EventStream, Filter
+from eventstore.postgres import PostgresEventStore
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.serving import QUEUES, serving, settled
+from worker.counters import End
+from worker.publisher import Publisher
+
+A = b'{"Key": "a"}'
+
+
+class Rival:
+    """Stands in for a store's ``query``: so many times, somebody else is faster than whoever decides."""
+
+    def __init__(self, store: PostgresEventStore, times: int) -> None:
+        self._store = store
+        self._query = store.query
+        self.left = times
+
+    async def __call__(self, boundary: Filter, **options: Any) -> EventStream:
+        stream = await self._query(boundary, **options)
+        if self.left:
+            self.left -= 1
+            await self._store.append([Event(type="Forgotten", payload={"Key": "a"})])
+        return stream
+
+
+async def test_every_answer_is_acknowledged_and_told(store: PostgresEventStore, vhost: str, desk: Desk) -> None:
+    async with serving(store, vhost) as service:
+        asked = [("Count", b'{"Key": "a", "Limit": 1}'), ("Count", b'{"Key": "a", "Limit": 1}'), ("CountOnce", A)]
+        outcomes = []
+        for kind, body in asked:
+            command_id = await desk.put(body, message_type=kind, reply_to=desk.replies, correlation_id="visit")
+            reply = await desk.take(desk.replies)
+            answer = json.loads(reply.body)
+            assert (answer["command_id"], reply.correlation_id) == (command_id, "visit")
+            assert reply.content_type == "application/json"
+            outcomes.append((answer["outcome"], answer["reason"], answer["first"], answer["last"]))
+        assert outcomes == [
+            ("accepted", None, 1, 1),
+            ("rejected", "limit reached", 2, 2),
+            ("unchanged", None, None, None),
+        ]
+        # A command that wants no answer is settled as well.
+        await desk.put(b'{"Key": "b"}')
+        await settled(service, 4)
+    assert service.counters.ends == {End.ACCEPTED: 2, End.REJECTED: 1, End.UNCHANGED: 1}
+    assert [await desk.ready(queue) for queue in (QUEUES.queue, QUEUES.retry_queue, QUEUES.dead_queue)] == [0, 0, 0]
+
+
+async def test_a_message_that_comes_three_times_has_one_effect(
+    store: PostgresEventStore, vhost: str, desk: Desk
+) -> None:
+    command_id = str(uuid4())
+    async with serving(store, vhost) as service:
+        await asyncio.gather(*(desk.put(A, message_id=command_id, reply_to=desk.replies) for _ in range(3)))
+        answers = [await desk.answer() for _ in range(3)]
+        await settled(service, 3)
+    assert sorted(answer.pop("duplicate") for answer in answers) == [False, True, True]
+    assert answers[0] == answers[1] == answers[2]
+    assert (answers[0]["outcome"], answers[0]["first"]) == ("accepted", 1)
+    assert len([receipt async for receipt in store.receipts()]) == 1
+    assert len((await store.query(Filter.matching_any_event())).events) == 1
+    assert service.counters.ends == {End.ACCEPTED: 1, End.DUPLICATE: 2}
+
+
+async def test_a_handlers_bug_is_tried_three_times_and_shown_with_its_traceback(
+    store: PostgresEventStore, vhost: str, desk: Desk, publisher: Publisher
+) -> None:
+    before = datetime.now(UTC)
+    async with serving(store, vhost) as service:
+        command_id = await desk.put(
+            A, message_type="Explode", reply_to=desk.replies, headers={"x-mine": 1, "traceparent": "kept"}
+        )
+        letter = await desk.take(QUEUES.dead_queue)
+        answer = await desk.answer()
+        assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
+    assert (letter.message_id, letter.body, letter.type) == (command_id, A, "Explode")
+    headers = dict(letter.headers)
+    assert headers.pop("worker-error") == "ZeroDivisionError: a exploded at 0"
+    assert 'raise ZeroDivisionError(f"{command.key} exploded' in str(headers.pop("worker-traceback"))
+    first = datetime.fromisoformat(str(headers.pop("worker-first-failure")))
+    last = datetime.fromisoformat(str(headers.pop("worker-failed-at")))
+    assert timedelta() <= first - before <= last - before < timedelta(minutes=1)
+    # The broker put a death and a delivery count on it on its way; only its arrival here counts anew.
+    headers.pop("x-delivery-count")
+    assert headers == {
+        "traceparent": "kept",
+        "worker-attempts": 3,
+        "worker-handler-failures": 3,
+        "worker-reason": "handler_error",
+        "worker-queue": QUEUES.queue,
+    }
+    assert (answer["outcome"], answer["reason"]) == ("failed", "handler_error: a exploded at 0")
+    assert service.counters.ends == {End.RETRIED: 2, End.DEAD_LETTERED: 1, End.ACCEPTED: 1}
+    assert dict(service.counters.dead_letters) == {"handler_error": 1}
+    assert await desk.ready(QUEUES.retry_queue) == 0
+
+
+async def test_a_command_rests_in_the_retry_queue_with_its_history(
+    store: PostgresEventStore, vhost: str, desk: Desk
+) -> None:
+    async with serving(store, vhost, worker_retry_delay=60) as service:
+        command_id = await desk.put(A, message_type="Explode", headers={"x-death": "never"}, priority=3)
+        await settled(service, 1)
+        resting = await desk.take(QUEUES.retry_queue)
+    assert (resting.message_id, resting.body, resting.priority) == (command_id, A, 3)
+    assert resting.expiration == 60
+    assert (resting.headers["worker-attempts"], resting.headers["worker-reason"]) == (1, "handler_error")
+    assert "x-death" not in resting.headers
+
+
+async def test_conflicts_are_tried_again_at_once(
+    store: PostgresEventStore, vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "query", Rival(store, 2))
+    async with serving(store, vhost, worker_conflict_attempts=3) as service:
+        reply = await publisher.request("tally", "Count", {"Key": "a"})
+    assert (reply.outcome, reply.first) == ("accepted", 3)
+    assert (service.counters.attempts, service.counters.conflicts) == (3, 2)
+    assert service.counters.ends == {End.ACCEPTED: 1}
+
+
+async def test_a_command_whose_conflicts_do_not_end_rests_and_is_answered_later(
+    store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rival = Rival(store, 5)
+    monkeypatch.setattr(store, "query", rival)
+    async with serving(store, vhost, worker_conflict_attempts=2) as service:
+        reply = await publisher.request("tally", "Count", {"Key": "a"})
+        assert await desk.ready(QUEUES.dead_queue) == 0
+    assert (reply.outcome, reply.first, reply.duplicate) == ("accepted", 6, False)
+    assert (service.counters.attempts, service.counters.conflicts) == (6, 5)
+    assert service.counters.ends == {End.RETRIED: 2, End.ACCEPTED: 1}
+
+
+async def test_conflicts_past_the_maximum_age_are_put_aside(
+    store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rival = Rival(store, 1_000_000)
+    monkeypatch.setattr(store, "query", rival)
+    ages = {"worker_max_age": 0.2, "worker_conflict_seconds": 0.1}
+    async with serving(store, vhost, worker_conflict_attempts=1, **ages) as service:
+        reply = await publisher.request("tally", "Count", {"Key": "a"})
+        letter = await desk.take(QUEUES.dead_queue)
+        rival.left = 0
+        assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
+    assert (reply.outcome, letter.headers["worker-reason"]) == ("failed", "conflicts_exhausted")
+    assert "(Forgotten) entered the boundary after it was read" in str(letter.headers["worker-error"])
+    assert letter.headers["worker-attempts"] == service.counters.ends[End.RETRIED] + 1
+    assert letter.headers["worker-handler-failures"] == 0
+    assert "worker-traceback" not in letter.headers
+
+
+async def test_a_reply_to_a_queue_that_is_gone_changes_nothing_else(
+    store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk
+) -> None:
+    async with serving(store, vhost) as service:
+        await desk.put(A, reply_to="gone")
+        await desk.put(b"{}", reply_to="gone")
+        await settled(service, 2)
+        assert service.counters.failed_replies == 2
+        assert (await publisher.request("tally", "CountOnce", {"Key": "a"})).outcome == "unchanged"
+    assert service.counters.ends == {End.ACCEPTED: 1, End.DEAD_LETTERED: 1, End.UNCHANGED: 1}
+    assert await desk.ready(QUEUES.queue) == 0
