@@ -47,7 +47,7 @@ async def forward(
         Unroutable: The queue does not exist.
         BrokerUnavailable: Not confirmed; the copy may or may not be there.
     """
-    kept = {key: value for key, value in (properties.headers or {}).items() if not key.startswith("x-")}
+    kept = {key: _sendable(value) for key, value in (properties.headers or {}).items() if not key.startswith("x-")}
     copy = Properties(
         content_type=properties.content_type,
         content_encoding=properties.content_encoding,
@@ -85,6 +85,19 @@ def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: 
         text = "".join(traceback.format_exception(failure, limit=-30))
         headers[TRACEBACK_HEADER] = _clip(text, _MAX_TRACEBACK_BYTES, keep_end=True)
     return headers
+
+
+def _sendable(value: Any) -> Any:
+    """Return a header's value in a form that the client library can write: it reads text that is not UTF-8 as bytes."""
+    match value:
+        case bytes():
+            return bytearray(value)
+        case list():
+            return [_sendable(each) for each in value]
+        case dict():
+            return {key: _sendable(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def _clip(text: str, limit: int, *, keep_end: bool = False) -> str:

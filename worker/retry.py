@@ -24,6 +24,8 @@ FIRST_FAILURE_HEADER = "worker-first-failure"
 
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 0.5
+# Far more than any history of ours, and far less than a header can hold.
+_MOST_COUNTED = 1_000_000_000
 
 
 def conflict_retries(settings: Settings) -> AsyncRetrying:
@@ -85,7 +87,7 @@ class History:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value <= _MOST_COUNTED else 0
 
 
 def _time(value: object) -> datetime | None:
