@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from eventstore.errors import InvalidEvent
-from eventstore.jsontext import Unstorable, encode_object
+from eventstore.jsontext import Unstorable, decode_object, encode_object
 from eventstore.position import Position
 
 __all__ = ["Event", "RecordedEvent"]
@@ -52,6 +52,17 @@ class Event:
             except Unstorable as error:
                 raise InvalidEvent(f"the {part} of {self.type} {error}") from None
             object.__setattr__(self, f"{part}_text", text)
+
+    def recorded(self, sequence_number: int, token: int) -> "RecordedEvent":
+        """Return this event as it is read back once it is on record under this number."""
+        return RecordedEvent(
+            sequence_number=sequence_number,
+            token=token,
+            type=self.type,
+            payload=decode_object(self.payload_text),
+            metadata=decode_object(self.metadata_text),
+            occurred_at=self.occurred_at,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from eventstore.errors import InvalidFilter
+from eventstore.events import RecordedEvent
 from eventstore.jsontext import canonical
 from eventstore.position import LAST_NUMBER
 from eventstore.predicate import Predicate
@@ -125,6 +126,15 @@ class Filter:
             and (self.since is None or occurred_at >= self.since)
             and (self.until is None or occurred_at <= self.until)
             and any(item.matches(event_type, payload) for item in self.items)
+        )
+
+    def holds(self, event: RecordedEvent) -> bool:
+        """Tell whether a recorded event lies within this filter."""
+        return self.matches(
+            event_type=event.type,
+            payload=event.payload,
+            occurred_at=event.occurred_at,
+            sequence_number=event.sequence_number,
         )
 
     def narrowed_above(self, number: int) -> "Filter":

@@ -118,16 +118,7 @@ class MemoryEventStore:
         return self._events[-1].position if self._events else START
 
     def _matching(self, boundary: Filter, *, above: int) -> list[RecordedEvent]:
-        return [
-            event
-            for event in self._events[above:]
-            if boundary.matches(
-                event_type=event.type,
-                payload=event.payload,
-                occurred_at=event.occurred_at,
-                sequence_number=event.sequence_number,
-            )
-        ]
+        return [event for event in self._events[above:] if boundary.holds(event)]
 
     def _repeated(self, request: AppendRequest) -> Receipt | None:
         if request.key is None or request.key not in self._receipts:
@@ -152,17 +143,7 @@ class MemoryEventStore:
     def _record(self, request: AppendRequest) -> Receipt:
         token = secrets.randbits(62)
         first = len(self._events) + 1
-        for number, event in enumerate(request.events, start=first):
-            self._events.append(
-                RecordedEvent(
-                    sequence_number=number,
-                    token=token,
-                    type=event.type,
-                    payload=decode_object(event.payload_text),
-                    metadata=decode_object(event.metadata_text),
-                    occurred_at=event.occurred_at,
-                )
-            )
+        self._events.extend(event.recorded(number, token) for number, event in enumerate(request.events, start=first))
         receipt = Receipt(
             key=request.key,
             outcome=request.outcome,

@@ -13,10 +13,8 @@ decision whose events the domain could not record.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from eventstore import RecordedEvent
-from eventstore.jsontext import decode_object
 from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected, Unchanged
 from handlers.domain import Domain
 
@@ -68,35 +66,14 @@ class Given:
         """
         decider = self.domain.decider(type(command).__name__)
         boundary = decider.boundary(command)
-        seen = [
-            event
-            for event in self._recorded()
-            if boundary.matches(
-                event_type=event.type,
-                payload=event.payload,
-                occurred_at=event.occurred_at,
-                sequence_number=event.sequence_number,
-            )
-        ]
+        written = (self.domain.to_record(event, {}) for event in self.events)
+        recorded = (event.recorded(number, token=0) for number, event in enumerate(written, start=1))
+        seen = [event for event in recorded if boundary.holds(event)]
         state = decider.fold(decider.initial(command), map(self.domain.recorded, seen))
         decision = decider.decide(command, state)
         for fact in _facts(decision):
             self.domain.to_record(fact, {})
         return When(decision, tuple(seen))
-
-    def _recorded(self) -> list[RecordedEvent]:
-        written = [self.domain.to_record(event, {}) for event in self.events]
-        return [
-            RecordedEvent(
-                sequence_number=number,
-                token=0,
-                type=event.type,
-                payload=decode_object(event.payload_text),
-                metadata={},
-                occurred_at=datetime.now(UTC),
-            )
-            for number, event in enumerate(written, start=1)
-        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The processor: query, decide, append, until the decision holds. Knows nothing of AMQP."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +14,24 @@ from eventstore import (
     Event,
     EventStore,
     EventStream,
+    Filter,
+    HistoryDiverged,
     Outcome,
     OutcomeKind,
     OutcomeUnknown,
+    Position,
+    PositionNotReached,
     Receipt,
 )
 from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
 from handlers.domain import Domain
 from handlers.errors import InvalidCommand, UnknownCommand
 from worker.counters import Counters
+from worker.lanes import Lanes
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.retry import conflict_retries
 from worker.settings import Settings
+from worker.states import Known, States
 from worker.telemetry import tracer
 
 __all__ = ["Processed", "Processor"]
@@ -52,6 +59,7 @@ class _Case:
     message: CommandMessage
     decider: Decider[Any, Any]
     command: Command
+    boundary: Filter
     digest: bytes
     metadata: dict[str, Any]
     details: dict[str, Any]
@@ -64,10 +72,13 @@ class Processor:
     decision from a lagging replica can neither record nor refuse anything wrongly. It costs another attempt, that
     is all.
 
+    Commands that share a predicate take turns, and each boundary's state is kept: the next command there reads only
+    what has come since.
+
     Args:
         store: Where to read, and to record.
         domain: Whose commands to decide.
-        settings: The limits of messages and of retries.
+        settings: The limits of messages, of retries and of kept states.
         counters: Where attempts and conflicts are counted.
     """
 
@@ -76,6 +87,8 @@ class Processor:
         self._domain = domain
         self._settings = settings
         self._counters = counters if counters is not None else Counters()
+        self._states = States(settings.worker_cached_states)
+        self._lanes = Lanes()
 
     async def process(self, message: CommandMessage) -> Processed:
         """Find the answer to a command and put it on record.
@@ -92,10 +105,11 @@ class Processor:
         On cancellation the answer may already be on record; processing the message again returns it.
         """
         case = self._open(message)
-        try:
-            return Processed(receipt=await self._attempt(case, 1), attempts=1)
-        except ConflictError as conflict:
-            return await self._attempt_again(case, conflict)
+        async with self._lanes.turn(case.boundary):
+            try:
+                return Processed(receipt=await self._attempt(case, 1), attempts=1)
+            except ConflictError as conflict:
+                return await self._attempt_again(case, conflict)
 
     async def _attempt_again(self, case: _Case, conflict: ConflictError) -> Processed:
         """Hand a conflict to tenacity, as the failure of its first attempt.
@@ -130,6 +144,7 @@ class Processor:
             message=message,
             decider=decider,
             command=command,
+            boundary=decider.boundary(command),
             digest=digest(message.command_type, body),
             metadata={
                 "command_id": str(message.command_id),
@@ -149,38 +164,72 @@ class Processor:
             "attempt", attributes={"command.attempt": number}, record_exception=False, set_status_on_exception=False
         ) as span:
             self._counters.attempts += 1
-            boundary = case.decider.boundary(case.command)
-            consistency = Consistency.EVENTUAL if number == 1 else Consistency.STRONG
-            stream = await self._store.query(boundary, consistency=consistency)
-            decision = self._decide(case, stream)
-            events, outcome = self._recorded(case, decision, number)
+            stream: EventStream | None = None
             try:
-                for resend in range(_RESENDS + 1):
-                    try:
-                        return await self._store.append(
-                            events,
-                            boundary=boundary,
-                            after=stream.position,
-                            key=case.message.command_id,
-                            digest=case.digest,
-                            outcome=outcome,
-                        )
-                    except OutcomeUnknown:
-                        # Only the same append with the same key can tell whether the first one took effect.
-                        if resend == _RESENDS:
-                            raise
-            except ConflictError as conflict:
-                self._counters.conflicts += 1
-                _note_conflict(span, conflict, stream)
+                stream, state = await self._read(case, Consistency.EVENTUAL if number == 1 else Consistency.STRONG)
+                decision = self._decide(case, state, len(stream.events))
+                events, outcome = self._recorded(case, decision, number)
+                receipt = await self._append(case, events, outcome, stream.position)
+            except HistoryDiverged as conflict:
+                self._states.forget()
+                self._note_conflict(span, conflict)
                 raise
+            except ConcurrencyConflict as conflict:
+                self._note_conflict(span, conflict, stream)
+                raise
+            if not receipt.duplicate:
+                self._carry_on(case, state, events, receipt)
+            return receipt
+
+    async def _read(self, case: _Case, consistency: Consistency) -> tuple[EventStream, Any]:
+        """Read what has come since the boundary's state was kept, or all of it; return it with the state after it."""
+        known = self._states.find(case.decider, case.boundary)
+        if known is None:
+            stream = await self._store.query(case.boundary, consistency=consistency)
+            state = case.decider.initial(case.command)
+        else:
+            tail = case.boundary.narrowed_above(known.position.number)
+            try:
+                stream = await self._store.query(tail, consistency=consistency, min_position=known.position)
+            except PositionNotReached:
+                # A log that ends before what we have seen of it was cut back. The next attempt reads all of it.
+                self._states.forget()
+                raise
+            state = known.state
+        state = case.decider.fold(state, map(self._domain.recorded, stream.events))
+        self._states.keep(case.decider, case.boundary, Known(state=state, position=stream.position))
+        return stream, state
+
+    async def _append(self, case: _Case, events: Sequence[Event], outcome: Outcome, after: Position) -> Receipt:
+        for resend in range(_RESENDS + 1):
+            try:
+                return await self._store.append(
+                    events,
+                    boundary=case.boundary,
+                    after=after,
+                    key=case.message.command_id,
+                    digest=case.digest,
+                    outcome=outcome,
+                )
+            except OutcomeUnknown:
+                # Only the same append with the same key can tell whether the first one took effect.
+                if resend == _RESENDS:
+                    raise
         raise AssertionError("the last resend returns or raises")
 
-    def _decide(self, case: _Case, stream: EventStream) -> Decision:
+    def _carry_on(self, case: _Case, state: Any, events: Sequence[Event], receipt: Receipt) -> None:
+        """Keep the state after our own events: up to them, the append found nothing else in the boundary."""
+        recorded = (
+            event.recorded(number, receipt.position.token) for number, event in enumerate(events, receipt.first or 0)
+        )
+        own = (self._domain.recorded(event) for event in recorded if case.boundary.holds(event))
+        state = case.decider.fold(state, own)
+        self._states.keep(case.decider, case.boundary, Known(state=state, position=receipt.position))
+
+    def _decide(self, case: _Case, state: Any, events_read: int) -> Decision:
         with tracer.start_as_current_span(
-            f"decide {case.message.command_type}", attributes={"command.events_read": len(stream.events)}
+            f"decide {case.message.command_type}", attributes={"command.events_read": events_read}
         ) as span:
-            state = case.decider.initial(case.command)
-            state = case.decider.fold(state, (self._domain.recorded(event) for event in stream.events))
             decision = case.decider.decide(case.command, state)
             if span.is_recording():
                 span.set_attribute("command.decision", type(decision).__name__.lower())
@@ -204,17 +253,16 @@ class Processor:
                 )
         return [self._domain.to_record(fact, case.metadata) for fact in facts], outcome
 
-
-def _note_conflict(span: Span, conflict: ConflictError, stream: EventStream) -> None:
-    attributes: dict[str, str | int | bool] = {
-        "conflict.kind": type(conflict).__name__,
-        "conflict.read_position": stream.position.number,
-        "conflict.read_on_replica": stream.replica,
-    }
-    if isinstance(conflict, ConcurrencyConflict):
-        attributes["conflict.sequence_number"] = conflict.sequence_number
-        attributes["conflict.event_type"] = conflict.event_type
-        for name in ("command_id", "traceparent"):
-            if isinstance(value := conflict.metadata.get(name), str):
-                attributes[f"conflict.{name}"] = value
-    span.add_event("conflict", attributes)
+    def _note_conflict(self, span: Span, conflict: ConflictError, stream: EventStream | None = None) -> None:
+        self._counters.conflicts += 1
+        attributes: dict[str, str | int | bool] = {"conflict.kind": type(conflict).__name__}
+        if stream is not None:
+            attributes["conflict.read_position"] = stream.position.number
+            attributes["conflict.read_on_replica"] = stream.replica
+        if isinstance(conflict, ConcurrencyConflict):
+            attributes["conflict.sequence_number"] = conflict.sequence_number
+            attributes["conflict.event_type"] = conflict.event_type
+            for name in ("command_id", "traceparent"):
+                if isinstance(value := conflict.metadata.get(name), str):
+                    attributes[f"conflict.{name}"] = value
+        span.add_event("conflict", attributes)

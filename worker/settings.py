@@ -63,6 +63,12 @@ class Settings(BaseSettings):
         description="Commands decided at the same time in one process; prefetch and pool sizes derive from it.",
         json_schema_extra={"unit": "commands"},
     )
+    worker_cached_states: int = Field(
+        default=10_000,
+        ge=0,
+        description="Folded states kept for each domain: the next command of a boundary reads only what is new.",
+        json_schema_extra={"unit": "states"},
+    )
     worker_drain_deadline: float = Field(
         default=30.0,
         ge=0,
@@ -183,7 +189,12 @@ class Settings(BaseSettings):
     @field_validator("amqp_url")
     @classmethod
     def _amqp(cls, value: str) -> str:
-        return _check_scheme(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
+        _check_scheme(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
+        try:
+            urlsplit(value).port  # noqa: B018  reading it checks it
+        except ValueError:
+            raise ValueError(f"its port is no number up to 65535; give it the form {_EXAMPLES['amqp_url']}") from None
+        return value
 
     @model_validator(mode="after")
     def _conflicts_end_before_age(self) -> Self:

@@ -271,18 +271,33 @@ async def test_conflicts_are_not_tried_again_beyond_the_time_allowed(store: Stag
     assert counters.attempts == 1
 
 
-async def test_concurrent_commands_each_have_their_own_attempts(store: StagedStore) -> None:
+async def test_concurrent_commands_of_many_processes_each_have_their_own_attempts(store: StagedStore) -> None:
     counters = Counters()
-    processor = Processor(store, domain, Settings(worker_conflict_attempts=100, worker_conflict_seconds=60), counters)
+    settings = Settings(worker_conflict_attempts=100, worker_conflict_seconds=60)
+    processors = [Processor(store, domain, settings, counters) for _ in range(20)]
 
     async def yielding() -> None:
         await asyncio.sleep(0)
 
     store.after_query = [yielding] * 10_000
-    processed = await asyncio.gather(*(processor.process(command("Count", Key="a", Limit=99)) for _ in range(20)))
+    processed = await asyncio.gather(
+        *(processor.process(command("Count", Key="a", Limit=99)) for processor in processors)
+    )
     assert sorted(answer.receipt.first or 0 for answer in processed) == list(range(1, 21))
     assert counters.attempts == sum(answer.attempts for answer in processed)
     assert counters.conflicts > 0
+
+
+async def test_concurrent_commands_of_one_process_take_turns_and_do_not_conflict(
+    store: StagedStore, processor: Processor, counters: Counters
+) -> None:
+    async def yielding() -> None:
+        await asyncio.sleep(0)
+
+    store.after_query = [yielding] * 20
+    processed = await asyncio.gather(*(processor.process(command("Count", Key="a", Limit=99)) for _ in range(20)))
+    assert [answer.receipt.first for answer in processed] == list(range(1, 21))
+    assert counters.conflicts == 0
 
 
 async def test_cancellation_is_not_tried_again(store: StagedStore, counters: Counters) -> None:

@@ -1,0 +1,216 @@
+"""Kept states: on the store in memory, whose queries are watched and whose history is rewritten."""
+
+import json
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from eventstore import (
+    ConcurrencyConflict,
+    Consistency,
+    Event,
+    EventStream,
+    Filter,
+    HistoryDiverged,
+    MemoryEventStore,
+    OutcomeKind,
+    P,
+    Position,
+    PositionNotReached,
+)
+from tests.unit.worker.tally import domain
+from worker.counters import Counters
+from worker.message import CommandMessage
+from worker.processor import Processor
+from worker.settings import Settings
+from worker.states import Known, States
+
+COUNT, COUNT_ONCE = domain.decider("Count"), domain.decider("CountOnce")
+
+
+def boundary(key: str = "a") -> Filter:
+    return Filter.matching().any_predicate_of(P("Key", key))
+
+
+def known(number: int, state: object = None) -> Known:
+    return Known(state=state, position=Position(number=number, token=1))
+
+
+class WatchedStore(MemoryEventStore):
+    """Keeps what was asked for, and how many events were the answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[int, int]] = []
+
+    async def query(
+        self,
+        boundary: Filter,
+        *,
+        consistency: Consistency = Consistency.STRONG,
+        min_position: Position | None = None,
+    ) -> EventStream:
+        stream = await super().query(boundary, consistency=consistency, min_position=min_position)
+        self.asked.append((boundary.above, len(stream.events)))
+        return stream
+
+    def rewrite(self, *events: Event, keeping: int) -> None:
+        """Fail over to a standby that has only the first events, and record others there."""
+        self._events = self._events[:keeping]
+        self._receipts.clear()
+        for event in events:
+            self._events.append(event.recorded(len(self._events) + 1, token=99))
+
+
+@pytest.fixture
+def store() -> WatchedStore:
+    return WatchedStore()
+
+
+@pytest.fixture
+def processor(store: WatchedStore) -> Processor:
+    return Processor(store, domain, Settings(), Counters())
+
+
+def count(kind: str = "Count", *, key: str = "a", **body: Any) -> CommandMessage:
+    identity = uuid4()
+    return CommandMessage(
+        command_id=identity,
+        command_type=kind,
+        body=json.dumps({"Key": key, **body}).encode(),
+        correlation_id="visit",
+        causation_id=str(identity),
+        headers={},
+    )
+
+
+def counted(key: str = "a") -> Event:
+    return Event(type="Counted", payload={"Key": key})
+
+
+def test_entries_only_move_forward() -> None:
+    states = States()
+    states.keep(COUNT, boundary(), known(5, "new"))
+    states.keep(COUNT, boundary(), known(4, "old"))
+    assert states.find(COUNT, boundary()) == known(5, "new")
+    states.keep(COUNT, boundary(), known(6, "newest"))
+    assert states.find(COUNT, boundary()) == known(6, "newest")
+
+
+def test_deciders_do_not_share_states_of_one_boundary_and_neither_do_versions() -> None:
+    states = States()
+    states.keep(COUNT, boundary(), known(1))
+    assert states.find(COUNT_ONCE, boundary()) is None
+    assert states.find(replace(COUNT, version=2), boundary()) is None
+
+
+def test_what_was_not_used_for_longest_goes_first() -> None:
+    states = States(capacity=2)
+    for key in ("a", "b"):
+        states.keep(COUNT, boundary(key), known(1))
+    states.find(COUNT, boundary("a"))
+    states.keep(COUNT, boundary("c"), known(1))
+    assert len(states) == 2
+    assert states.find(COUNT, boundary("b")) is None
+
+
+async def test_the_next_command_reads_only_what_is_new(store: WatchedStore, processor: Processor) -> None:
+    await store.append([counted()] * 2)
+    await processor.process(count(Limit=3))
+    await store.append([counted("b")])
+    rejected = await processor.process(count(Limit=3))
+    assert rejected.receipt.outcome.kind is OutcomeKind.REJECTED
+    # The first read both events; what it recorded itself is known without reading.
+    assert store.asked == [(0, 2), (3, 0)]
+    await store.append([Event(type="Forgotten", payload={"Key": "a"})])
+    again = await processor.process(count(Limit=3))
+    assert again.receipt.outcome.kind is OutcomeKind.ACCEPTED
+    assert store.asked[2:] == [(5, 1)]
+
+
+async def test_two_deciders_of_one_boundary_decide_by_their_own_states(
+    store: WatchedStore, processor: Processor
+) -> None:
+    await processor.process(count(Limit=2))
+    assert (await processor.process(count("CountOnce"))).receipt.outcome.kind is OutcomeKind.UNCHANGED
+    assert (await processor.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.ACCEPTED
+    assert store.asked == [(0, 0), (0, 1), (1, 0)]
+
+
+async def test_no_state_is_kept_where_none_may_be(store: WatchedStore) -> None:
+    processor = Processor(store, domain, Settings(worker_cached_states=0), Counters())
+    await processor.process(count())
+    await processor.process(count())
+    assert store.asked == [(0, 0), (0, 1)]
+
+
+async def test_a_conflict_is_decided_again_from_the_state_that_was_read(
+    store: WatchedStore, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.append([counted()])
+    genuine = store.append
+
+    async def racing(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(store, "append", genuine)
+        await genuine([counted()])
+        return await genuine(*arguments, **options)
+
+    monkeypatch.setattr(store, "append", racing)
+    processed = await processor.process(count(Limit=2))
+    assert processed.attempts == 2
+    assert processed.receipt.outcome.kind is OutcomeKind.REJECTED
+    assert store.asked == [(0, 1), (1, 1)]
+
+
+async def test_a_state_of_a_rewritten_history_is_dropped(store: WatchedStore, processor: Processor) -> None:
+    for _ in range(2):
+        await processor.process(count(Limit=9))
+    store.rewrite(Event(type="Forgotten", payload={"Key": "a"}), counted("b"), keeping=1)
+    # By the kept state it would be rejected: two were counted there. In this history, none is.
+    processed = await processor.process(count(Limit=2))
+    assert processed.receipt.outcome.kind is OutcomeKind.ACCEPTED
+    assert processed.attempts == 2
+    assert store.asked[-1] == (0, 2)
+
+
+async def test_a_state_beyond_the_log_is_dropped(store: WatchedStore, processor: Processor) -> None:
+    for _ in range(2):
+        await processor.process(count(Limit=9))
+    store.rewrite(keeping=1)
+    message = count(Limit=2)
+    with pytest.raises(PositionNotReached):
+        await processor.process(message)
+    assert (await processor.process(message)).receipt.outcome.kind is OutcomeKind.ACCEPTED
+
+
+async def test_a_repeated_command_moves_no_state(processor: Processor) -> None:
+    message = count(Limit=1)
+    await processor.process(message)
+    repeated = await processor.process(message)
+    assert repeated.receipt.duplicate
+    assert (await processor.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.ACCEPTED
+    assert (await processor.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.REJECTED
+
+
+async def test_a_history_that_is_rewritten_between_query_and_append_is_recognised(
+    store: WatchedStore, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await processor.process(count(Limit=9))
+    genuine, refused = store.append, list[Exception]()
+
+    async def failing_over(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(store, "append", genuine)
+        store.rewrite(counted("b"), keeping=0)
+        try:
+            return await genuine(*arguments, **options)
+        except (HistoryDiverged, ConcurrencyConflict) as error:
+            refused.append(error)
+            raise
+
+    monkeypatch.setattr(store, "append", failing_over)
+    processed = await processor.process(count(Limit=1))
+    assert [type(error) for error in refused] == [HistoryDiverged]
+    assert processed.receipt.outcome.kind is OutcomeKind.ACCEPTED
+    assert store.asked[-1] == (0, 0)
