@@ -1,0 +1,89 @@
+"""A way to the database that the test can cut, at a moment of its choice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+
+class Proxy:
+    """Passes bytes between clients and a server.
+
+    Attributes:
+        url: The database's address by way of this proxy.
+        cuts: How often it has cut a connection.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._answers_to_lose = 0
+        self.cuts = 0
+        self.url = ""
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        login = self._parts.netloc.rpartition("@")[0]
+        self.url = self._parts._replace(netloc=f"{login}@127.0.0.1:{port}").geturl()
+
+    def lose_answers(self, count: int = 1) -> None:
+        """Cut the next connections that the server sends something to, before it arrives."""
+        self._answers_to_lose = count
+
+    def cut(self) -> None:
+        """Cut every connection."""
+        self.cuts += 1
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        both = {writer, upstream_writer}
+        self._writers |= both
+        for task in (
+            asyncio.create_task(self._pump(reader, upstream_writer, both, answers=False)),
+            asyncio.create_task(self._pump(upstream_reader, writer, both, answers=True)),
+        ):
+            self._tasks.add(task)
+
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        both: set[asyncio.StreamWriter],
+        *,
+        answers: bool,
+    ) -> None:
+        try:
+            while data := await reader.read(65536):
+                if answers and self._answers_to_lose:
+                    self._answers_to_lose -= 1
+                    self.cuts += 1
+                    break
+                writer.write(data)
+        except OSError:
+            pass
+        finally:
+            for each in both:
+                each.transport.abort()
+            self._writers -= both
+
+
+@asynccontextmanager
+async def proxy(url: str) -> AsyncIterator[Proxy]:
+    """Open a way to a database."""
+    way = Proxy(url)
+    await way.start()
+    try:
+        yield way
+    finally:
+        await way.close()

@@ -1,0 +1,224 @@
+"""Reads from replicas that follow, lag, stop and come back."""
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from eventstore import START, ConcurrencyConflict, Consistency, PositionNotReached
+from eventstore.postgres import PostgresEventStore
+from tests.fixtures.waiting import eventually
+from tests.integration.eventstore.cluster import Replicated
+from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
+
+EVENTUAL = Consistency.EVENTUAL
+
+
+def sent(store: PostgresEventStore) -> tuple[int, int, int]:
+    """How many reads were answered by a replica, by the primary, and by the primary in a replica's place."""
+    counts = store.read_counts
+    return counts.replica, counts.primary, counts.fallback
+
+
+def connections(store: PostgresEventStore) -> list[int]:
+    """How many connections the store has to each replica."""
+    return [replica.connections.get_size() for replica in store._pools.replicas]
+
+
+async def replica_answers(store: PostgresEventStore) -> bool:
+    return (await store.query(of("a"), consistency=EVENTUAL)).replica
+
+
+async def test_eventual_reads_go_to_replicas_in_turn_and_strong_ones_to_the_primary(replicated: Replicated) -> None:
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls) as store:
+        position = (await store.append([counted("a")])).position
+        await replicated.follow()
+        assert connections(store) == [0, 0]
+        for turn in range(4):
+            stream = await store.query(of("a"), consistency=EVENTUAL)
+            assert (stream.replica, numbers(stream), stream.position) == (True, [1], position)
+            assert connections(store) == ([0, 1] if turn == 0 else [1, 1])
+        strong = await store.query(of("a"))
+        assert (strong.replica, strong.position) == (False, position)
+        assert sent(store) == (4, 1, 0)
+
+
+async def test_without_replicas_every_read_is_the_primarys(replicated: Replicated) -> None:
+    async with PostgresEventStore.connect(replicated.url) as store:
+        await store.append([counted("a")])
+        assert numbers(await store.query(of("a"), consistency=EVENTUAL)) == [1]
+        assert sent(store) == (0, 1, 0)
+
+
+async def test_a_decision_from_a_replica_that_lags_conflicts_and_never_commits(replicated: Replicated) -> None:
+    replica = replicated.replicas[0]
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
+        await store.append([counted("a")])
+        await replicated.follow()
+        async with replicated.paused(replica):
+            await store.append([counted("a")])
+            stale = await store.query(of("a"), consistency=EVENTUAL)
+            assert (stale.replica, numbers(stale)) == (True, [1])
+            # Neither to record something nor to find that nothing is to be done: what was not seen might matter.
+            for events in ([counted("a")], []):
+                with pytest.raises(ConcurrencyConflict) as conflict:
+                    await store.append(events, boundary=of("a"), after=stale.position)
+                assert conflict.value.sequence_number == 2
+            # What happened meanwhile outside the boundary does not matter.
+            assert (await store.append([counted("b")], boundary=of("b"), after=stale.position)).first == 3
+        assert keys(await store.query(ANY)) == ["a", "a", "b"]
+        await replicated.follow()
+        fresh = await store.query(of("a"), consistency=EVENTUAL)
+        assert (await store.append([counted("a")], boundary=of("a"), after=fresh.position)).first == 4
+
+
+async def test_a_replica_that_has_not_reached_the_position_is_passed_over(replicated: Replicated) -> None:
+    replica = replicated.replicas[0]
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
+        first = (await store.append([counted("a")])).position
+        await replicated.follow()
+        async with replicated.paused(replica):
+            second = (await store.append([counted("a")])).position
+            passed_over = await store.query(of("a"), consistency=EVENTUAL, min_position=second)
+            assert (passed_over.replica, numbers(passed_over)) == (False, [1, 2])
+            reached = await store.query(of("a"), consistency=EVENTUAL, min_position=first)
+            assert (reached.replica, numbers(reached)) == (True, [1])
+            assert sent(store) == (1, 0, 1)
+        await replicated.follow()
+        assert (await store.query(of("a"), consistency=EVENTUAL, min_position=second)).replica
+
+
+async def test_a_position_that_no_server_reaches_is_waited_for_with_a_bound(replicated: Replicated) -> None:
+    async with PostgresEventStore.connect(
+        replicated.url, replica_urls=replicated.replica_urls, reach_seconds=0.1
+    ) as store:
+        position = (await store.append([counted("a")])).position
+        beyond = replace(position, number=2)
+        for consistency in Consistency:
+            with pytest.raises(PositionNotReached):
+                await store.query(of("a"), consistency=consistency, min_position=beyond)
+        await store.append([counted("a")])
+        assert numbers(await store.query(of("a"))) == [1, 2]
+
+
+async def test_reads_of_a_replica_that_is_down_fall_back_and_return_when_it_is_back(replicated: Replicated) -> None:
+    replica = replicated.replicas[0]
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
+        await store.append([counted("a")])
+        await replicated.follow()
+        assert await replica_answers(store)
+        await asyncio.to_thread(replica.kill)
+        for _ in range(3):
+            stream = await store.query(of("a"), consistency=EVENTUAL)
+            assert (stream.replica, numbers(stream)) == (False, [1])
+        assert sent(store) == (1, 0, 3)
+        await asyncio.to_thread(replica.start)
+        await eventually(partial(replica_answers, store), what="the replica's reads to come back")
+        assert store.read_counts.replica == 2
+
+
+async def test_of_two_replicas_the_one_that_is_up_answers(replicated: Replicated) -> None:
+    down, _ = replicated.replicas
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls) as store:
+        await store.append([counted("a")])
+        await replicated.follow()
+        await asyncio.to_thread(down.kill)
+        answers = [(await store.query(of("a"), consistency=EVENTUAL)).replica for _ in range(6)]
+        # Only the first read that meets the one that is down falls back; then it rests.
+        assert answers.count(False) == 1
+        assert sent(store) == (5, 0, 1)
+
+
+async def test_a_store_opens_while_a_replica_is_down(replicated: Replicated) -> None:
+    replica = replicated.replicas[0]
+    await asyncio.to_thread(replica.stop)
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
+        await store.append([counted("a")])
+        assert not await replica_answers(store)
+        await asyncio.to_thread(replica.start)
+        await replicated.follow()
+        await eventually(partial(replica_answers, store), what="the replica to answer")
+
+
+async def test_a_replica_without_the_store_yet_is_passed_over(replicated: Replicated) -> None:
+    # As one is that has not replayed the migration.
+    elsewhere = replicated.replicas[0].url(replicated.replicas[0].worker, "postgres")
+    async with PostgresEventStore.connect(replicated.url, replica_urls=[elsewhere]) as store:
+        await store.append([counted("a")])
+        assert numbers(await store.query(of("a"), consistency=EVENTUAL)) == [1]
+        assert sent(store) == (0, 0, 1)
+
+
+async def test_long_reads_lose_nothing_to_a_replica_that_lags(replicated: Replicated) -> None:
+    lagging, _ = replicated.replicas
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls) as store:
+        await store.append([counted("a") for _ in range(7)])
+        await replicated.follow()
+        async with replicated.paused(lagging):
+            await store.append([counted("a") for _ in range(8)])
+            await follows(store, 15)
+            for _ in range(2):  # beginning with the one and with the other
+                read = [event.sequence_number async for event in store.read(ANY, batch_size=2, consistency=EVENTUAL)]
+                assert read == list(range(1, len(read) + 1))
+                assert len(read) in {7, 15}
+            assert [event.sequence_number async for event in store.read(ANY, batch_size=2)] == list(range(1, 16))
+
+
+async def follows(store: PostgresEventStore, head: int) -> None:
+    """Wait until at least one replica shows the head."""
+
+    async def shows() -> bool:
+        return (await store.query(ANY, consistency=EVENTUAL)).position.number == head
+
+    await eventually(shows, what="the other replica to follow")
+
+
+async def test_a_subscription_misses_nothing_while_replicas_lag_in_turn(replicated: Replicated) -> None:
+    seen: list[int] = []
+
+    async def follow(store: PostgresEventStore) -> None:
+        async for event in store.subscribe(of("a"), batch_size=3):
+            seen.append(event.sequence_number)  # noqa: PERF401  it never ends
+
+    async def has(count: int) -> bool:
+        return len(seen) >= count
+
+    async with PostgresEventStore.connect(
+        replicated.url, replica_urls=replicated.replica_urls, follow_seconds=0.01
+    ) as store:
+        following = asyncio.create_task(follow(store))
+        try:
+            await store.append([counted("a") for _ in range(5)])
+            await eventually(partial(has, 5), what="the first events")
+            for replica in replicated.replicas:
+                async with replicated.paused(replica):
+                    for _ in range(5):
+                        await store.append([counted("a"), counted("b")])
+                    expected = len(await matching(store))
+                    await eventually(partial(has, expected), what="the events that one replica has")
+            await asyncio.to_thread(replicated.replicas[0].restart)
+            await store.append([counted("a")])
+            await eventually(partial(has, 16), what="the event after the restart")
+        finally:
+            following.cancel()
+        assert seen == await matching(store)
+
+
+async def matching(store: PostgresEventStore) -> list[int]:
+    return numbers(await store.query(of("a")))
+
+
+async def test_a_replica_shows_a_prefix_of_the_log_at_any_moment(replicated: Replicated) -> None:
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls) as store:
+
+        async def write(key: str) -> None:
+            for _ in range(25):
+                await store.append([counted(key), counted(key)], boundary=of(f"not {key}"), after=START)
+
+        writing = asyncio.gather(*(write(f"k{place}") for place in range(4)))
+        while not writing.done():
+            stream = await store.query(ANY, consistency=EVENTUAL)
+            assert numbers(stream) == list(range(1, stream.position.number + 1))
+        await writing
+        assert (await store.query(ANY)).position.number == 200

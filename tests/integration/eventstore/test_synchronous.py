@@ -1,0 +1,97 @@
+"""A primary that must not promise a commit before a standby has it, and waits for a standby that is not there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from uuid import uuid4
+
+import pytest
+
+from eventstore import Consistency, PositionNotReached
+from eventstore.postgres import PostgresEventStore
+from tests.fixtures.waiting import eventually
+from tests.integration.eventstore.cluster import Replicated
+from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
+from tests.integration.eventstore.staging import Connection, connected, terminate
+
+_WAITING = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE '%append_v1%' AND pid <> $1
+"""
+
+
+@asynccontextmanager
+async def unpromising(admin: Connection) -> AsyncIterator[None]:
+    """Make every commit wait for a standby that nobody has ever seen."""
+    await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    await _reload(admin, "nobody")
+    try:
+        yield
+    finally:
+        await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await _reload(admin, "")
+
+
+async def _reload(admin: Connection, names: str) -> None:
+    await admin.execute("SELECT pg_reload_conf()")
+    await eventually(partial(_shows, admin, names), what="the server to take its new setting")
+
+
+async def _shows(admin: Connection, names: str) -> bool:
+    return bool(await admin.fetchval("SELECT current_setting('synchronous_standby_names') = $1", names))
+
+
+async def waiting(admin: Connection, *, besides: int = 0) -> int:
+    """Wait until an append waits for the standby; return its process's id."""
+    await eventually(partial(_waits, admin, besides), what="the append to wait for the standby")
+    return int(await admin.fetchval(_WAITING, besides))
+
+
+async def _waits(admin: Connection, besides: int) -> bool:
+    return await admin.fetchval(_WAITING, besides) is not None
+
+
+async def test_a_commit_that_a_replica_shows_first_is_waited_for_on_the_primary(replicated: Replicated) -> None:
+    async with (
+        connected(replicated.admin_url) as admin,
+        PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store,
+        PostgresEventStore.connect(replicated.url, reach_seconds=0.05) as impatient,
+    ):
+        await store.append([counted("a")])
+        async with unpromising(admin):
+            append = asyncio.create_task(store.append([counted("a")]))
+            await waiting(admin)
+            await eventually(partial(_replica_shows, store, 2), what="the replica to show the commit")
+            ahead = await store.query(of("a"), consistency=Consistency.EVENTUAL)
+            assert numbers(await store.query(of("a"))) == [1]
+            with pytest.raises(PositionNotReached):
+                await impatient.query(of("a"), min_position=ahead.position)
+            query = asyncio.create_task(store.query(of("a"), min_position=ahead.position))
+            assert not (await asyncio.wait([query], timeout=0.05))[0]
+        stream = await query
+        assert (stream.replica, numbers(stream), stream.position) == (False, [1, 2], ahead.position)
+        assert (await append).position == ahead.position
+
+
+async def _replica_shows(store: PostgresEventStore, head: int) -> bool:
+    stream = await store.query(of("a"), consistency=Consistency.EVENTUAL)
+    return stream.replica and stream.position.number == head
+
+
+async def test_a_duplicate_is_not_promised_before_the_append_it_speaks_of(replicated: Replicated) -> None:
+    key = uuid4()
+    async with connected(replicated.admin_url) as admin, PostgresEventStore.connect(replicated.url) as store:
+        await store.append([counted("before")])
+        async with unpromising(admin):
+            append = asyncio.create_task(store.append([counted("a")], key=key))
+            pid = await waiting(admin)
+            # The commit is on the primary's disk and nowhere else. Asked again, the store knows of it ...
+            await terminate(admin, pid)
+            await waiting(admin, besides=pid)
+            assert (await store.receipt(key)) is not None
+            # ... and must not say so while a failover could still lose it.
+            assert not append.done()
+        receipt = await append
+        assert (receipt.first, receipt.duplicate) == (2, True)
+        assert keys(await store.query(ANY)) == ["before", "a"]
