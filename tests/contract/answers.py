@@ -1,0 +1,69 @@
+"""What a store answered, in a form that two stores can be compared by: without tokens and clocks."""
+
+from collections.abc import Awaitable
+from typing import NamedTuple
+from uuid import UUID
+
+from eventstore import ConcurrencyConflict, EventStoreError, EventStream, Outcome, Receipt, RecordedEvent
+
+
+class ReceiptAnswer(NamedTuple):
+    """A receipt."""
+
+    key: UUID | None
+    outcome: Outcome
+    first: int | None
+    last: int | None
+    position: int
+    timed: bool
+    duplicate: bool
+
+
+class ErrorAnswer(NamedTuple):
+    """An error, with the conflicting event where there is one."""
+
+    kind: str
+    number: int | None = None
+    event_type: str | None = None
+    metadata: str | None = None
+
+
+class StreamAnswer(NamedTuple):
+    """What a query found."""
+
+    events: list[object]
+    position: int
+
+
+def of_event(event: RecordedEvent) -> object:
+    # By their text, because 1, True and Decimal("1.0") are equal in Python.
+    payload = sorted((field, repr(value)) for field, value in event.payload.items())
+    return event.sequence_number, event.type, payload, event.metadata, event.occurred_at
+
+
+def of_stream(stream: EventStream) -> StreamAnswer:
+    return StreamAnswer([of_event(event) for event in stream.events], stream.position.number)
+
+
+def of_receipt(receipt: Receipt) -> ReceiptAnswer:
+    return ReceiptAnswer(
+        receipt.key,
+        receipt.outcome,
+        receipt.first,
+        receipt.last,
+        receipt.position.number,
+        receipt.recorded_at is not None,
+        receipt.duplicate,
+    )
+
+
+async def of_append(append: Awaitable[Receipt]) -> ReceiptAnswer | ErrorAnswer:
+    """Wait for an append's answer; a refusal is one, too."""
+    try:
+        return of_receipt(await append)
+    except ConcurrencyConflict as conflict:
+        return ErrorAnswer(
+            "ConcurrencyConflict", conflict.sequence_number, conflict.event_type, repr(conflict.metadata)
+        )
+    except EventStoreError as error:
+        return ErrorAnswer(type(error).__name__)

@@ -1,0 +1,108 @@
+"""Generated questions and facts: few types, fields and values, so that they meet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from eventstore import Event, Filter, FilterItem, Outcome, OutcomeKind, P, Position, Predicate, Scalar
+from tests.contract.facts import ANY, MONDAY
+
+TYPES = ("A", "B", 'C"\\')
+FIELDS = ("x", "y")
+SCALARS: tuple[Scalar, ...] = (1, "1", True, Decimal("1.0"), Decimal("0.5"), "' OR 1=1 --")
+MOST_EVENTS = 12
+
+types = st.sampled_from(TYPES)
+scalars: st.SearchStrategy[Scalar] = st.sampled_from(SCALARS)
+moments = st.integers(0, 3).map(lambda hours: MONDAY + timedelta(hours=hours))
+keys = st.integers(1, 3).map(lambda number: UUID(int=number))
+# How far below the head a decision was made; above it when negative.
+lags = st.integers(-1, 5)
+
+payloads: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.sampled_from(FIELDS), scalars | st.sampled_from((None, [1], {"x": 1}))
+)
+facts = st.builds(Event, type=types, payload=payloads, metadata=st.just({"by": "test"}), occurred_at=moments)
+
+
+def _item(event_types: list[str], predicates: list[Predicate], needs_all: bool) -> FilterItem:  # noqa: FBT001  drawn
+    match (event_types, predicates, needs_all):
+        case ([_, *_], [], _):
+            complete: Filter = Filter.matching().any_event_type_of(*event_types)
+        case (_, [_, *_], True):
+            narrowed = Filter.matching().all_predicates_of(*predicates)
+            complete = narrowed.and_any_event_type_of(*event_types) if event_types else narrowed
+        case (_, [_, *_], False):
+            narrowed = Filter.matching().any_predicate_of(*predicates)
+            complete = narrowed.and_any_event_type_of(*event_types) if event_types else narrowed
+        case _:
+            complete = ANY
+    return complete.items[0]
+
+
+_predicates = st.builds(P, st.sampled_from(FIELDS), scalars)
+_items = st.builds(_item, st.lists(types, max_size=2), st.lists(_predicates, max_size=3), st.booleans())
+_bounds: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({}, optional={"since": moments, "until": moments}),
+    st.fixed_dictionaries({"above": st.integers(0, MOST_EVENTS)}),
+)
+filters = st.builds(
+    lambda items, bounds: Filter(tuple(items), **bounds), st.lists(_items, min_size=1, max_size=3), _bounds
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One append, as it can be put to any store.
+
+    Attributes:
+        events: What to record.
+        boundary: What must not have changed, or None.
+        lag: How far below the head it was decided, above it when negative; None: without a position.
+        elsewhere: Whether the position's token is another history's.
+        key: Its key, or None.
+        digest: Its digest, or None.
+        outcome: What its receipt says.
+    """
+
+    events: list[Event]
+    boundary: Filter | None
+    lag: int | None
+    elsewhere: bool
+    key: UUID | None
+    digest: bytes | None
+    outcome: Outcome
+
+    def arguments(self, places: Sequence[Position]) -> dict[str, Any]:
+        """The arguments of ``append``, for a store with these positions, the start's at first."""
+        after = None if self.boundary is None or self.lag is None else self._after(self.lag, places)
+        return {
+            "boundary": self.boundary,
+            "after": after,
+            "key": self.key,
+            "digest": self.digest,
+            "outcome": self.outcome,
+        }
+
+    def _after(self, lag: int, places: Sequence[Position]) -> Position:
+        head = places[-1]
+        place = replace(head, number=head.number - lag) if lag < 0 else places[max(0, head.number - lag)]
+        return replace(place, token=place.token ^ 1) if self.elsewhere else place
+
+
+asks = st.builds(
+    Ask,
+    events=st.lists(facts, max_size=3),
+    boundary=st.none() | filters,
+    lag=st.none() | lags,
+    elsewhere=st.sampled_from((False,) * 9 + (True,)),
+    key=st.none() | keys,
+    digest=st.none() | st.sampled_from((b"one", b"other")),
+    outcome=st.builds(Outcome, kind=st.sampled_from(OutcomeKind), reason=st.sampled_from((None, "no"))),
+)

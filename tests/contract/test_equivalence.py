@@ -1,0 +1,27 @@
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.contract.two_stores import TwoStores
+from tests.fixtures.databases import Database
+
+
+@pytest.mark.parametrize("tail_limit", [4096, 2], ids=["near the head", "far behind the head"])
+def test_postgres_answers_as_memory_does(database: Database, monkeypatch: pytest.MonkeyPatch, tail_limit: int) -> None:
+    # Beyond this many events a position is judged in another way: with a small number, soon.
+    monkeypatch.setattr("eventstore.postgres.batch._TAIL_LIMIT", tail_limit)
+
+    class OnItsDatabase(TwoStores):
+        def __init__(self) -> None:
+            super().__init__(database)
+
+    run_state_machine_as_test(
+        OnItsDatabase,
+        settings=settings(
+            max_examples=80,
+            stateful_step_count=15,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

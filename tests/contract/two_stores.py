@@ -1,0 +1,159 @@
+"""The store in memory and the one on PostgreSQL, put to the same questions side by side."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from itertools import permutations
+from typing import Any, TypeVar
+from uuid import UUID
+
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from eventstore import ACCEPTED, START, Event, EventStore, Filter, MemoryEventStore, Position
+from eventstore.postgres import PostgresEventStore
+from tests.contract import answers, generated
+from tests.contract.facts import ANY, collected, positions
+from tests.contract.generated import Ask
+from tests.fixtures.administration import execute
+from tests.fixtures.databases import Database
+
+Answer = TypeVar("Answer")
+
+# The guard against TRUNCATE is what the owner of a table may lift; no worker's role can.
+_EMPTY = """
+BEGIN;
+ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts;
+TRUNCATE eventstore.events, eventstore.receipts;
+UPDATE eventstore.store SET head = 0, token = 0;
+ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER events_are_facts;
+COMMIT;
+"""
+
+
+class TwoStores(RuleBasedStateMachine):
+    """Every answer of PostgreSQL must be the one of memory.
+
+    What is asked at the same time must be answered as if it had been asked in some order.
+
+    Args:
+        database: Where PostgreSQL keeps its events; emptied for each example.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._resources = AsyncExitStack()
+        self._memory = MemoryEventStore()
+        self._postgres = self._run(self._open(database))
+        self._places = [START]
+
+    def teardown(self) -> None:
+        self._run(self._resources.aclose())
+        self._runner.close()
+
+    @rule(boundaries=st.lists(generated.filters, min_size=1, max_size=4))
+    def query(self, boundaries: list[Filter]) -> None:
+        """Ask several questions at the same time."""
+
+        async def asked(store: EventStore) -> list[answers.StreamAnswer]:
+            return list(map(answers.of_stream, await asyncio.gather(*map(store.query, boundaries))))
+
+        assert self._run(asked(self._postgres)) == self._run(asked(self._memory))
+
+    @rule(boundary=generated.filters, lag=st.integers(0, 9), batch_size=st.integers(1, 4))
+    def read(self, boundary: Filter, lag: int, batch_size: int) -> None:
+        """Read what lies above a position, batch by batch."""
+        after = self._places[max(0, len(self._places) - 1 - lag)]
+
+        async def read(store: EventStore) -> list[object]:
+            events = await collected(store.read(boundary, after=after, batch_size=batch_size))
+            return list(map(answers.of_event, events))
+
+        assert self._run(read(self._postgres)) == self._run(read(self._memory))
+
+    @rule(ask=generated.asks)
+    def append(self, ask: Ask) -> None:
+        """Append alone."""
+        self._append([ask])
+
+    @rule(asks=st.lists(generated.asks, min_size=2, max_size=4))
+    def append_at_the_same_time(self, asks: list[Ask]) -> None:
+        """Append as others do."""
+        self._append(asks)
+
+    @rule(events=st.lists(generated.facts, min_size=1, max_size=4))
+    def record(self, events: list[Event]) -> None:
+        """Append whatever others have done."""
+        self._append([unconditional(events)])
+
+    @rule(key=generated.keys)
+    def receipt(self, key: UUID) -> None:
+        """Look up what became of an append."""
+
+        async def receipt(store: EventStore) -> answers.ReceiptAnswer | None:
+            found = await store.receipt(key)
+            return answers.of_receipt(found) if found is not None else None
+
+        assert self._run(receipt(self._postgres)) == self._run(receipt(self._memory))
+
+    def _append(self, asks: Sequence[Ask]) -> None:
+        found = self._run(appended(self._postgres, self._places, asks))
+        note(f"PostgreSQL: {found}")
+        memory_places = self._run(positions(self._memory))
+        for order in permutations(range(len(asks))):
+            store = copied(self._memory)
+            expected = self._run(appended(store, memory_places, [asks[place] for place in order], in_turn=True))
+            note(f"memory, in the order {order}: {expected}")
+            if [found[place] for place in order] == expected:
+                self._memory = store
+                self._compare()
+                return
+        raise AssertionError("PostgreSQL answered as memory does in no order")
+
+    def _compare(self) -> None:
+        """Both hold the same events and receipts. Remember the new positions."""
+        stream = self._run(self._postgres.query(ANY))
+        assert answers.of_stream(stream) == answers.of_stream(self._run(self._memory.query(ANY)))
+        assert self._run(receipts(self._postgres)) == self._run(receipts(self._memory))
+        self._places = [START, *(event.position for event in stream.events)]
+
+    async def _open(self, database: Database) -> PostgresEventStore:
+        await execute(database.admin_url, _EMPTY)
+        return await self._resources.enter_async_context(PostgresEventStore.connect(database.url, pool_size=4))
+
+    def _run(self, asked: Coroutine[Any, Any, Answer]) -> Answer:
+        return self._runner.run(asked)
+
+
+def unconditional(events: list[Event]) -> Ask:
+    return Ask(
+        events=events,
+        boundary=None,
+        lag=None,
+        elsewhere=False,
+        key=None,
+        digest=None,
+        outcome=ACCEPTED,
+    )
+
+
+def copied(store: MemoryEventStore) -> MemoryEventStore:
+    """A store that goes on from where this one stands."""
+    copy = MemoryEventStore()
+    copy._events = list(store._events)
+    copy._receipts = dict(store._receipts)
+    return copy
+
+
+async def appended(
+    store: EventStore, places: Sequence[Position], asks: Sequence[Ask], *, in_turn: bool = False
+) -> list[answers.ReceiptAnswer | answers.ErrorAnswer]:
+    """The answers to some appends, made at the same time or one after the other."""
+    tries = [answers.of_append(store.append(ask.events, **ask.arguments(places))) for ask in asks]
+    return [await one for one in tries] if in_turn else list(await asyncio.gather(*tries))
+
+
+async def receipts(store: EventStore) -> list[answers.ReceiptAnswer]:
+    return list(map(answers.of_receipt, await collected(store.receipts())))
