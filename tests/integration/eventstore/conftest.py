@@ -6,9 +6,10 @@ import pytest
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.databases import Database
 from tests.integration.eventstore.cluster import cluster, replicated
+from tests.integration.eventstore.library import libraries
 from tests.integration.eventstore.staging import Connection, connected
 
-__all__ = ["cluster", "replicated"]
+__all__ = ["cluster", "libraries", "replicated"]
 
 
 @pytest.fixture

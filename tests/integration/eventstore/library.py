@@ -1,0 +1,68 @@
+"""A log of 100,000 events in two databases: with statistics of its size, and with those of an almost empty table."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from tests.fixtures.administration import execute, on
+from tests.fixtures.environment import Environment
+
+Statistics = Literal["stale", "fresh"]
+
+EVENTS = 100_000
+RECEIPTS = 20_000
+# Each book has 10 events. Every fifth event is of the branch "hot", and every ten thousandth is "Rare".
+_LOAD = f"""
+ALTER TABLE eventstore.events SET (autovacuum_enabled = off);
+ALTER TABLE eventstore.receipts SET (autovacuum_enabled = off);
+INSERT INTO eventstore.events VALUES (1, 1, 'Rare', now(), '{{"BookID": "first"}}', '{{}}');
+INSERT INTO eventstore.receipts
+    VALUES ('00000000-0000-0000-0000-000000000000', '', 'accepted', NULL, '{{}}', NULL, NULL, 1, 1, now());
+ANALYZE eventstore.events, eventstore.receipts;
+INSERT INTO eventstore.events
+SELECT n, n, CASE WHEN n % 10000 = 0 THEN 'Rare' ELSE (ARRAY['Lent', 'Returned', 'Added'])[1 + n % 3] END, now(),
+    jsonb_build_object('BookID', 'b' || n % 10000)
+        || CASE WHEN n % 5 = 0 THEN '{{"Branch": "hot"}}' ELSE '{{}}' END::jsonb,
+    '{{}}'
+FROM generate_series(2, {EVENTS}) AS n;
+INSERT INTO eventstore.receipts
+SELECT lpad(to_hex(n), 32, '0')::uuid, '', 'accepted', NULL, '{{}}', n, n, n, n, now()
+FROM generate_series(1, {RECEIPTS} - 1) AS n;
+UPDATE eventstore.store SET head = {EVENTS}, token = {EVENTS};
+"""  # noqa: S608  nothing in it comes from outside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Libraries:
+    """The addresses of the two databases, for the role that workers use."""
+
+    stale: str
+    fresh: str
+
+
+@pytest.fixture(scope="session")
+def libraries(stack_environment: Environment, template_database: str) -> Iterator[Libraries]:
+    """The two databases, for all tests of this process; what tests do in them they roll back."""
+    admin_url = stack_environment["DATABASE_ADMIN_URL"]
+    stale, fresh = (f"test_{stack_environment.run}_{os.getpid()}_{name}" for name in ("stale", "fresh"))
+
+    async def make() -> None:
+        await execute(admin_url, f'CREATE DATABASE "{stale}" TEMPLATE "{template_database}"')
+        await execute(on(admin_url, stale), _LOAD)
+        await execute(admin_url, f'CREATE DATABASE "{fresh}" TEMPLATE "{stale}"')
+        await execute(on(admin_url, fresh), "VACUUM ANALYZE eventstore.events, eventstore.receipts")
+
+    async def drop() -> None:
+        for name in (stale, fresh):
+            await execute(admin_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    try:
+        asyncio.run(make())
+        url = stack_environment["DATABASE_URL"]
+        yield Libraries(stale=on(url, stale), fresh=on(url, fresh))
+    finally:
+        asyncio.run(drop())

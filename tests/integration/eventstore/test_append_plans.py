@@ -1,0 +1,116 @@
+"""What an append touches on 100,000 events: the tail above its position, and nothing before it."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import pytest
+
+from eventstore import Filter, P, Position
+from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.batch import columns
+from eventstore.postgres.statements import statement
+from eventstore.request import AppendRequest
+from tests.integration.eventstore.library import EVENTS, Libraries, Statistics
+from tests.integration.eventstore.questions import counted, of, request
+from tests.integration.eventstore.staging import Connection
+
+HOT = Filter.matching().any_predicate_of(P("Branch", "hot"))
+HEAD = Position(number=EVENTS, token=EVENTS)
+
+# Counted by the server as rows are touched, also inside functions.
+_TOUCHED = """
+SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
+WHERE schemaname = 'eventstore' AND relname = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """How many rows of each table a batch touched, and what became of its members."""
+
+    verdicts: list[str]
+    events: int
+    receipts: int
+
+
+@pytest.fixture(params=["stale", "fresh"])
+def statistics(request: pytest.FixtureRequest) -> Statistics:
+    value: Statistics = request.param
+    return value
+
+
+@pytest.fixture
+async def session(libraries: Libraries, statistics: Statistics) -> AsyncIterator[Connection]:
+    """A connection with the store's own settings."""
+    url = libraries.stale if statistics == "stale" else libraries.fresh
+    async with PostgresEventStore.connect(url, pool_size=1) as store, store._pools.primary.connections.acquire() as own:
+        yield own  # type: ignore[misc]  # the pool's proxy of a connection
+
+
+async def first_and_eighth(session: Connection, requests: Sequence[AppendRequest]) -> list[Touched]:
+    """Have a batch judged eight times, each undone."""
+    found = []
+    for _ in range(8):
+        transaction = session.transaction()
+        await transaction.start()
+        before = [await session.fetchval(_TOUCHED, table) for table in ("events", "receipts")]
+        rows = await session.fetch(statement("append"), *columns(requests))
+        after = [await session.fetchval(_TOUCHED, table) for table in ("events", "receipts")]
+        await transaction.rollback()
+        found.append(Touched([row["verdict"] for row in rows], after[0] - before[0], after[1] - before[1]))
+    return [found[0], found[7]]
+
+
+def near(distance: int) -> Position:
+    return Position(number=EVENTS - distance, token=EVENTS - distance)
+
+
+async def test_an_append_at_the_head_touches_no_event(session: Connection) -> None:
+    for touched in await first_and_eighth(session, [request(counted("a"), boundary=of("a"), after=HEAD)]):
+        assert touched == Touched(["appended"], 0, 0)
+
+
+async def test_an_unconditional_append_touches_no_event(session: Connection) -> None:
+    for touched in await first_and_eighth(session, [request(counted("a"))]):
+        assert touched == Touched(["appended"], 0, 0)
+
+
+async def test_an_append_with_a_key_looks_for_its_receipt_and_no_other(session: Connection) -> None:
+    fresh = request(counted("a"), boundary=of("a"), after=HEAD, key=uuid4())
+    for touched in await first_and_eighth(session, [fresh]):
+        assert touched == Touched(["appended"], 0, 1)  # its own, for the answer
+    for touched in await first_and_eighth(session, [request(counted("a"), key=UUID(int=77))]):
+        assert touched == Touched(["reused"], 0, 2)  # for the verdict, and for the answer
+
+
+async def test_a_boundary_with_a_long_history_costs_its_tail(session: Connection) -> None:
+    quiet = request(counted("a"), boundary=of("a"), after=near(60))
+    for touched in await first_and_eighth(session, [quiet]):
+        assert touched == Touched(["appended"], 61, 0)  # the tail, and the event at the position
+    for touched in await first_and_eighth(session, [request(counted("a"), boundary=HOT, after=near(60))]):
+        assert touched == Touched(["conflict"], 62, 0)  # and the one that conflicts
+    for touched in await first_and_eighth(session, [request(boundary=HOT, after=near(4))]):
+        assert touched == Touched(["conflict"], 6, 0)
+
+
+async def test_a_position_too_far_behind_costs_a_look_at_its_event(session: Connection) -> None:
+    for touched in await first_and_eighth(session, [request(counted("a"), boundary=HOT, after=near(5000))]):
+        assert touched == Touched(["behind"], 1, 0)
+
+
+async def test_a_batch_costs_one_tail_and_one_look_a_member(session: Connection) -> None:
+    members = [request(counted(f"k{n}"), boundary=of(f"k{n}"), after=near(n % 40), key=uuid4()) for n in range(128)]
+    for touched in await first_and_eighth(session, members):
+        assert touched.verdicts == ["appended"] * 128
+        # Three members are at the head of each forty, one event is looked at for each other; the tail is 39 long.
+        assert touched.events == 39 + sum(1 for n in range(128) if n % 40)
+        assert touched.receipts == 128
+
+
+async def test_a_batch_of_duplicates_looks_for_its_receipts_and_no_others(session: Connection) -> None:
+    members = [request(counted("a"), key=UUID(int=1000 + n)) for n in range(64)]
+    for touched in await first_and_eighth(session, members):
+        assert touched.verdicts == ["reused"] * 64
+        assert touched.receipts == 2 * 64
+        assert touched.events == 0

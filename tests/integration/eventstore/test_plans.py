@@ -1,0 +1,152 @@
+"""How reading statements are carried out on 100,000 events: by what index, and how many rows they touch.
+
+Each at its first call and its eighth, planned for all values at once and for these, with statistics of this table and
+of an almost empty one.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from eventstore import Filter, P
+from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.branches import branches_of, columns
+from eventstore.postgres.statements import statement
+from tests.integration.eventstore.library import EVENTS, RECEIPTS, Libraries, Statistics
+from tests.integration.eventstore.plans import Plan, plans
+from tests.integration.eventstore.staging import Connection
+
+BOOK = Filter.matching().any_predicate_of(P("BookID", "b17"))
+MATCHING = Filter.matching()
+
+
+@pytest.fixture(params=["stale", "fresh"])
+def statistics(request: pytest.FixtureRequest) -> Statistics:
+    value: Statistics = request.param
+    return value
+
+
+@pytest.fixture(params=["force_generic_plan", "force_custom_plan", "auto"])
+async def session(
+    libraries: Libraries, statistics: Statistics, request: pytest.FixtureRequest
+) -> AsyncIterator[Connection]:
+    """A connection with the settings of the store's own, and each way to choose a plan."""
+    url = libraries.stale if statistics == "stale" else libraries.fresh
+    async with PostgresEventStore.connect(url, pool_size=1) as store, store._pools.primary.connections.acquire() as own:
+        assert await own.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+        await own.execute(f"SET plan_cache_mode = {request.param}")
+        yield own  # type: ignore[misc]  # the pool's proxy of a connection
+    # The pool keeps no session that was changed: it is closed with the store.
+
+
+def whole(*boundaries: Filter, limit: int | None = 1001, milestones: Sequence[int] = ()) -> tuple[object, ...]:
+    """The parameters of ``query.sql``."""
+    branches = [branch for boundary in boundaries for branch in branches_of(boundary)]
+    return (*columns(branches), limit, list(milestones))
+
+
+async def first_and_eighth(session: Connection, name: str, parameters: Sequence[object]) -> list[Plan]:
+    found = await plans(session, statement(name), parameters)
+    assert not any(plan.is_sequential for plan in found)
+    return [found[0], found[7]]
+
+
+async def test_a_key_is_looked_up_in_the_index_on_the_payload(session: Connection) -> None:
+    for plan in await first_and_eighth(session, "query", whole(BOOK)):
+        assert plan.indexes() <= {"events_payload", "store_pkey"}
+        assert plan.touched("events") == 10
+
+
+async def test_a_key_that_nobody_has_touches_nothing(session: Connection) -> None:
+    nobody = MATCHING.any_predicate_of(P("BookID", "nobody"))
+    for plan in await first_and_eighth(session, "query", whole(nobody)):
+        assert plan.touched("events") == 0
+
+
+async def test_several_keys_and_types_cost_what_they_find(session: Connection) -> None:
+    lending = MATCHING.any_event_type_of("Lent", "Returned").and_any_predicate_of(P("BookID", "b1"), P("BookID", "b2"))
+    for plan in await first_and_eighth(session, "query", whole(lending)):
+        assert plan.indexes() <= {"events_payload", "store_pkey"}
+        assert plan.touched("events") == 20
+    together = MATCHING.all_predicates_of(P("BookID", "b5"), P("Branch", "hot"))
+    for plan in await first_and_eighth(session, "query", whole(together)):
+        assert plan.touched("events") == 10
+
+
+async def test_types_are_looked_up_in_the_index_on_the_type(session: Connection) -> None:
+    for plan in await first_and_eighth(session, "query", whole(MATCHING.any_event_type_of("Rare", "Unknown"))):
+        assert plan.indexes() <= {"events_type", "store_pkey"}
+        assert plan.touched("events") == 11
+
+
+async def test_queries_that_share_a_round_trip_cost_what_each_costs_alone(session: Connection) -> None:
+    many = [MATCHING.any_predicate_of(P("BookID", f"b{number}")) for number in range(2, 52)]
+    for plan in await first_and_eighth(session, "query", whole(*many, MATCHING.any_event_type_of("Rare"))):
+        assert plan.indexes() <= {"events_payload", "events_type", "store_pkey"}
+        assert plan.touched("events") == 50 * 10 + 11
+
+
+async def test_the_limit_ends_the_reading_of_a_long_history(session: Connection) -> None:
+    hot = MATCHING.any_predicate_of(P("Branch", "hot"))
+    for plan in await first_and_eighth(session, "query", whole(hot, limit=101)):
+        assert plan.touched("events") == 101
+    for plan in await first_and_eighth(session, "query", whole(hot, limit=None)):
+        assert plan.touched("events") == EVENTS / 5
+
+
+async def test_a_position_is_looked_up_by_its_number(session: Connection) -> None:
+    for plan in await first_and_eighth(session, "query", whole(BOOK, milestones=[EVENTS // 2])):
+        assert plan.touched("events") == 11
+
+
+@pytest.mark.parametrize("above", [EVENTS - 50, EVENTS, EVENTS + 1000])
+async def test_a_tail_costs_its_length_whatever_lies_before_it(session: Connection, above: int) -> None:
+    branches = [
+        replace(branch, above=above)
+        for boundary in (
+            MATCHING.any_predicate_of(P("Branch", "hot")),
+            MATCHING.any_event_type_of("Lent"),
+            MATCHING.any_event_type_of("Lent").and_any_predicate_of(P("BookID", "b1")),
+            BOOK,
+        )
+        for branch in branches_of(boundary)
+    ]
+    for plan in await first_and_eighth(session, "tail", (*columns(branches), above, 4096, [])):
+        assert plan.indexes() <= {"events_pkey", "store_pkey"}
+        # Each event of the tail once, and each that is found once more.
+        assert plan.touched("events") <= max(0, EVENTS - above) + plan.returned - 1
+
+
+async def test_a_tail_that_is_too_long_is_not_begun(session: Connection) -> None:
+    branches = branches_of(BOOK.narrowed_above(10))
+    for plan in await first_and_eighth(session, "tail", (*columns(branches), 10, 4096, [10])):
+        assert plan.touched("events") == 1
+
+
+async def test_a_range_costs_its_length(session: Connection) -> None:
+    for boundary in (Filter.matching_any_event(), BOOK):
+        parameters = (*columns(branches_of(boundary)), 70_000, 71_000, [])
+        for plan in await first_and_eighth(session, "range", parameters):
+            assert plan.indexes() <= {"events_pkey", "store_pkey"}
+            assert plan.touched("events") == 1000
+
+
+async def test_a_receipt_is_looked_up_by_its_key(session: Connection) -> None:
+    for plan in await first_and_eighth(session, "receipt", ("00000000-0000-0000-0000-00000000000a",)):
+        assert plan.touched("receipts") == 1
+
+
+async def test_a_page_of_receipts_costs_its_length_wherever_it_lies(session: Connection) -> None:
+    # As the store asks. Planned for its values, with old statistics, a page would be sorted from all that follow it.
+    await session.execute("SET plan_cache_mode = force_generic_plan")
+    for last in (None, 0, RECEIPTS // 2, RECEIPTS - 10):
+        after = None if last is None else f"{last:032x}"
+        for plan in await first_and_eighth(session, "receipts", (after, 100)):
+            assert plan.returned == (9 if last == RECEIPTS - 10 else 100)
+            assert plan.touched("receipts") <= 101
+
+
+async def test_the_head_is_one_row(session: Connection) -> None:
+    for plan in await first_and_eighth(session, "head", ()):
+        assert plan.touched("store") == 1
