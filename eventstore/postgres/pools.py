@@ -124,6 +124,9 @@ class Pools:
                     "plan_cache_mode": "force_generic_plan",
                     # A plan made while the tables were small must not scan them when they are large.
                     "enable_seqscan": "off",
+                    # A statement names first what it has least of: the planner cannot know, and would guess.
+                    "join_collapse_limit": "1",
+                    "from_collapse_limit": "1",
                     "jit": "off",
                     "default_transaction_isolation": "read committed",
                     "synchronous_commit": "on",

@@ -7,7 +7,7 @@ from time import monotonic
 import asyncpg
 
 from eventstore.errors import HistoryDiverged, PositionNotReached, RetryableError, StoreMisconfigured
-from eventstore.filter import Filter, FilterShape
+from eventstore.filter import Filter, FilterItem, FilterShape
 from eventstore.position import START, Position
 from eventstore.postgres.branches import Branch, branches_of, columns
 from eventstore.postgres.coalescing import Answer, Coalescer
@@ -21,8 +21,11 @@ __all__ = ["Reader"]
 
 _POLL_SECONDS = 0.01
 _LAST_NUMBER = 2**63 - 1
-# A tail that is not longer is walked; beyond, the indexes are faster.
-_LONGEST_TAIL = 4096
+# How long a tail may be to be walked. Beyond, the indexes are faster, unless they would fetch a long history.
+_LONGEST_TAIL = 256
+_LONGEST_TAIL_OF_LONG_HISTORY = 4096
+# How many boundaries with a long history are remembered.
+_MOST_REMEMBERED = 10_000
 # How long a replica that was behind is believed to be behind still.
 _MOMENT_SECONDS = 0.05
 # A history that is longer is read by itself, so that its rows do not keep others waiting for theirs.
@@ -40,6 +43,7 @@ class _ServerReads:
         # The last head that was seen here: tells about how long a tail is.
         self._head = 0
         self._head_seen_at = 0.0
+        self._long: set[tuple[FilterItem, ...]] = set()
 
     def is_behind(self, number: int) -> bool:
         """Whether the server had not come this far a moment ago, so that asking it is in vain."""
@@ -51,13 +55,14 @@ class _ServerReads:
             return await self.range(boundary, _LAST_NUMBER, milestone)
         branches = branches_of(boundary)
         answer: Answer | None = None
-        if boundary.above and branches and self._head - boundary.above <= _LONGEST_TAIL:
+        if boundary.above and branches and self._head - boundary.above <= self._longest_tail(boundary):
             answer = await self.tails.ask(branches, milestone)
-            if answer.position.number - boundary.above > _LONGEST_TAIL:
+            if answer.position.number - boundary.above > _LONGEST_TAIL_OF_LONG_HISTORY:
                 answer = None  # the head had moved on; the statement did not look
         if answer is None:
             answer = await self.histories.ask(branches, milestone)
             if answer.longest > _LONGEST_SHARED:
+                self._remember_long(boundary)
                 answer = await self._alone(statement("query"), (*columns(branches), None, [milestone]), milestone)
         self._saw(answer.position)
         return answer
@@ -78,6 +83,14 @@ class _ServerReads:
         """Wait until nothing is in flight."""
         await self.histories.close()
         await self.tails.close()
+
+    def _longest_tail(self, boundary: Filter) -> int:
+        return _LONGEST_TAIL_OF_LONG_HISTORY if boundary.items in self._long else _LONGEST_TAIL
+
+    def _remember_long(self, boundary: Filter) -> None:
+        if len(self._long) >= _MOST_REMEMBERED:
+            self._long.clear()
+        self._long.add(boundary.items)
 
     def _saw(self, head: Position) -> None:
         self._head, self._head_seen_at = head.number, monotonic()
@@ -210,4 +223,4 @@ def _history_statement(branches: Sequence[Branch], milestones: Sequence[int]) ->
 
 def _tail_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:
     lowest = min(branch.above for branch in branches)
-    return statement("tail"), (*columns(branches), lowest, _LONGEST_TAIL, milestones)
+    return statement("tail"), (*columns(branches), lowest, _LONGEST_TAIL_OF_LONG_HISTORY, milestones)

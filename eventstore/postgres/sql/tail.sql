@@ -12,25 +12,22 @@ WITH branch AS MATERIALIZED (
 ), head AS MATERIALIZED (
     SELECT s.head, s.token FROM eventstore.store s WHERE s.singleton
 ), event AS MATERIALIZED (
-    SELECT e.*
+    SELECT e.sequence_number AS number, e.event_type, e.payload
     FROM eventstore.events e
     WHERE e.sequence_number = ANY (
         ARRAY(SELECT generate_series(least($7::bigint, h.head) + 1, h.head) FROM head h WHERE h.head - $7 <= $8::bigint)
     )
-), matching AS (
-    SELECT m.branch, m.number
-    FROM (
-        SELECT p.branch, f.number, count(*) AS fulfilled
-        FROM (SELECT b.branch, field.key, field.value FROM branch b, jsonb_each(b.contained) AS field) p
-        JOIN (SELECT e.sequence_number AS number, field.key, field.value FROM event e, jsonb_each(e.payload) AS field) f
-            ON f.key = p.key AND f.value = p.value
-        GROUP BY p.branch, f.number
-    ) m
-    JOIN branch b ON b.branch = m.branch AND b.fields = m.fulfilled
+), matching AS MATERIALIZED (
+    SELECT p.branch, f.number, count(*) AS fulfilled
+    FROM (SELECT e.number, field.key, field.value FROM event e, jsonb_each(e.payload) AS field) f
+    JOIN (SELECT b.branch, field.key, field.value FROM branch b, jsonb_each(b.contained) AS field) p
+        ON p.key = f.key AND p.value = f.value
+    GROUP BY p.branch, f.number
     UNION ALL
-    SELECT b.branch, e.sequence_number
-    FROM branch b, jsonb_array_elements_text(b.types) AS t (event_type), event e
-    WHERE b.contained IS NULL AND e.event_type = t.event_type
+    SELECT t.branch, e.number, 0
+    FROM event e
+    JOIN (SELECT b.branch, jsonb_array_elements_text(b.types) AS event_type FROM branch b WHERE b.contained IS NULL) t
+        ON t.event_type = e.event_type
 )
 SELECT 0 AS branch, h.head AS sequence_number, h.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
     NULL::jsonb AS payload, NULL::jsonb AS metadata
@@ -40,10 +37,10 @@ SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($9::bigint[])
 UNION ALL
-SELECT b.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+SELECT m.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
 FROM matching m
-JOIN branch b ON b.branch = m.branch
-JOIN event e ON e.sequence_number = m.number
+JOIN branch b ON b.branch = m.branch AND b.fields = m.fulfilled
+JOIN eventstore.events e ON e.sequence_number = m.number
 WHERE (b.types IS NULL OR b.types ? e.event_type)
     AND e.sequence_number > b.above
     AND (b.since IS NULL OR e.occurred_at >= b.since)

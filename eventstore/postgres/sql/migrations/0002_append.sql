@@ -36,6 +36,9 @@ CREATE FUNCTION eventstore.append_v1(
     SET plan_cache_mode = force_generic_plan
     -- A plan made while the tables were empty must not scan them when they are full.
     SET enable_seqscan = off
+    -- Each join is written in the order of its cost. The planner cannot know the sizes, and a wrong guess is quadratic.
+    SET join_collapse_limit = 1
+    SET from_collapse_limit = 1
     SET jit = off
 AS $$
 DECLARE
