@@ -96,17 +96,21 @@ class Runner:
         command_id = uuid4()
         self.tally.commands[command_id] = command
         lot = self._rng.random()
-        together = lot < self._copied / 2
-        copy = asyncio.create_task(self._copy(command, command_id)) if together else None
+        if lot < self._copied / 2:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._copy(command, command_id))
+                await self._time(command, command_id)
+            return
+        await self._time(command, command_id)
+        if lot < self._copied:
+            await self._copy(command, command_id)
+
+    async def _time(self, command: Command, command_id: UUID) -> None:
         sent = perf_counter()
         reply = await self._request(self._publisher, command, command_id)
         if reply is not None:
             self.tally.latencies.append(perf_counter() - sent)
             self.tally.outcomes[reply.outcome, reply.reason or ""] += 1
-        if copy is not None:
-            await copy
-        elif lot < self._copied:
-            await self._copy(command, command_id)
 
     async def _copy(self, command: Command, command_id: UUID) -> None:
         self.tally.copies += 1
