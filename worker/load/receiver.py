@@ -6,6 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+# The library reads it when it is imported. Its support for forking does nothing in a process that executes another
+# program, but complains about it.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 import grpc
 
 __all__ = ["SpanReceiver"]
@@ -34,8 +38,6 @@ class SpanReceiver:
     @contextmanager
     def listening(cls) -> Iterator["SpanReceiver"]:
         """Listen on a free port for as long as the ``with`` lasts."""
-        # Its support for forking does nothing in a process that executes another program, but complains about it.
-        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
         requests: list[bytes] = []
 
         def export(request: bytes, _: grpc.ServicerContext) -> bytes:
