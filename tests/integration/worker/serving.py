@@ -36,15 +36,37 @@ async def serving(store: PostgresEventStore, amqp_url: str, **settings: Any) -> 
         await service.close()
 
 
-async def consuming(service: Service, *, not_before: asyncio.Event | None = None) -> None:
+async def consuming(service: Service) -> None:
     """Wait until the service consumes."""
-    if not_before is not None:
-        await not_before.wait()
 
     async def is_consuming() -> bool:
         return service.is_consuming
 
     await eventually(is_consuming, what="the worker to consume")
+
+
+@asynccontextmanager
+async def interrupted(service: Service) -> AsyncIterator[None]:
+    """Interrupt a service inside the ``async with``; at its end, wait until it has noticed and consumes again."""
+    (consumer,) = service._consumers
+    before = consumer._wire
+    assert before is not None
+    assert not before.is_closed
+    yield
+
+    async def is_noticed() -> bool:
+        return consumer._wire is not before and service.is_consuming
+
+    await eventually(is_noticed, what="the worker to consume anew")
+
+
+async def received(service: Service, count: int) -> None:
+    """Wait until so many deliveries have come in."""
+
+    async def have_come() -> bool:
+        return service.counters.received >= count
+
+    await eventually(have_come, what=f"{count} deliveries")
 
 
 async def settled(service: Service, count: int) -> None:
@@ -66,7 +88,7 @@ class Hold:
 
     def __init__(self, query: Callable[..., Awaitable[EventStream]]) -> None:
         self._query = query
-        self._open = asyncio.Event()
+        self._turns = asyncio.Semaphore(0)
         self.waiting = 0
         self.most = 0
 
@@ -74,14 +96,15 @@ class Hold:
         self.waiting += 1
         self.most = max(self.most, self.waiting)
         try:
-            await self._open.wait()
+            await self._turns.acquire()
             return await self._query(boundary, **options)
         finally:
             self.waiting -= 1
 
-    def let_go(self) -> None:
-        """Let all go, and whoever comes later."""
-        self._open.set()
+    def let_go(self, count: int = 1000) -> None:
+        """Let so many go, first come, first served; by default whoever waits, and whoever comes later."""
+        for _ in range(count):
+            self._turns.release()
 
     async def holds(self, count: int) -> None:
         """Wait until so many decisions wait."""
