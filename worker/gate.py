@@ -35,9 +35,22 @@ class Gate:
         """Whether commands may go to the database."""
         return self._open.is_set()
 
-    async def passed(self) -> None:
-        """Wait until the gate is open."""
-        await self._open.wait()
+    async def passed(self, *, within: float | None = None) -> bool:
+        """Wait until the gate is open.
+
+        Args:
+            within: How long to wait, in seconds; None for as long as it takes.
+
+        Returns:
+            Whether it is.
+        """
+        if not self._open.is_set():
+            try:
+                async with asyncio.timeout(within):
+                    await self._open.wait()
+            except TimeoutError:
+                return False
+        return True
 
     def shut(self, reason: BaseException) -> None:
         """Shut the gate and begin to probe. Does nothing when it is shut already."""

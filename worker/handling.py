@@ -10,6 +10,7 @@ from uuid import uuid4
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
+from eventstore import StoreUnavailable
 from worker.counters import Counters, End
 from worker.delivery import Delivery
 from worker.errors import BrokerError
@@ -90,9 +91,9 @@ class Handling:
 
     async def _process(self, delivery: Delivery, message: CommandMessage) -> Processed | Exception:
         """Process until there is something to settle: a pause of the database is waited out."""
-        while True:
-            await self._gate.passed()
-            happened: Processed | Exception
+        held_until = delivery.received_at + _HOLD_SECONDS
+        happened: Processed | Exception = StoreUnavailable("the database did not serve for as long as this was held")
+        while await self._gate.passed(within=held_until - time.monotonic()):
             try:
                 happened = await self._processor.process(message)
             except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
@@ -101,8 +102,7 @@ class Handling:
                 return happened
             if isinstance(happened, Exception):
                 self._gate.shut(happened)
-            if time.monotonic() - delivery.received_at > _HOLD_SECONDS:
-                return happened
+        return happened
 
     def _judge(self, delivery: Delivery, happened: Processed | Exception) -> Settlement:
         history = History.read(delivery.properties.headers or {})

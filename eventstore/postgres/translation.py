@@ -30,8 +30,9 @@ _MISCONFIGURED = {
 }
 # Passing reasons that concern one request: serialization failure, deadlock, lock not available, query cancelled.
 _TRANSIENT = {"40001", "40P01", "55P03", "57014"}
-# The server as a whole: read-only, shutting down, starting, out of connections, memory or disk.
-_UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "53000", "53100", "53200", "53300", "58000", "58030"}
+# The server as a whole: read-only, shutting down, starting, a database closed to everybody; out of connections, memory
+# or disk.
+_UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100", "53200", "53300", "58000", "58030"}
 # The request as such: data exceptions, program limits, and constraints that guard the shape of a row.
 _INVALID_CLASSES = ("22", "54", "23")
 

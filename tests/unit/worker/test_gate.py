@@ -46,3 +46,14 @@ async def test_closing_ends_the_probe() -> None:
     await gate.close()
     assert not gate.is_open
     assert [task for task in asyncio.all_tasks() if task.get_name() == "gate-probe"] == []
+
+
+async def test_whoever_waits_at_a_gate_may_give_up() -> None:
+    async def probe() -> None:
+        raise StoreUnavailable("down")
+
+    gate = Gate(probe)
+    assert await gate.passed(within=0)
+    gate.shut(StoreUnavailable("down"))
+    assert not await gate.passed(within=0)
+    await gate.close()

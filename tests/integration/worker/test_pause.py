@@ -1,0 +1,101 @@
+"""While the database does not serve, commands are held; nobody pays for it, and all are answered afterwards."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from deploy.local.postgres import DATABASE
+from deploy.local.stack import LocalStack
+from eventstore.postgres import PostgresEventStore, migrate
+from tests.fixtures.databases import Database
+from tests.fixtures.waiting import eventually
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.outage import Outage, full, read_only, without_connections
+from tests.integration.worker.serving import QUEUES, serving, settled
+from worker import gate, handling
+from worker.counters import End
+from worker.publisher import Publisher
+from worker.service import Service
+
+COMMANDS = 20
+
+
+@pytest.fixture(autouse=True)
+def _probe_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_LONGEST_DELAY", 0.2)
+
+
+@pytest.fixture
+async def service(store: PostgresEventStore, vhost: str) -> AsyncIterator[Service]:
+    async with serving(store, vhost, worker_retry_delay=60) as service:
+        yield service
+
+
+async def paused(service: Service, *, is_paused: bool = True) -> None:
+    async def is_so() -> bool:
+        return service.is_paused is is_paused
+
+    await eventually(is_so, what="the worker to pause" if is_paused else "the worker to go on")
+
+
+@asynccontextmanager
+async def held(service: Service, publisher: Publisher, desk: Desk) -> AsyncIterator[None]:
+    """Publish commands into an outage; after it, see that each is answered and that none was touched before."""
+    asking = [
+        asyncio.create_task(publisher.request("tally", "Count", {"Key": f"k{n}"}, timeout=60)) for n in range(COMMANDS)
+    ]
+    await paused(service)
+    # As many as may be unsettled have come in; the others wait in the queue.
+    await desk.holds(QUEUES.queue, COMMANDS - 8)
+    assert service.is_consuming
+    yield
+    assert service.counters.ends == {End.ACCEPTED: 1}
+    replies = await asyncio.gather(*asking)
+    assert {(reply.outcome, reply.duplicate) for reply in replies} == {("accepted", False)}
+    assert service.counters.ends == {End.ACCEPTED: 1 + COMMANDS}
+    assert not service.is_paused
+    assert [await desk.ready(queue) for queue in (QUEUES.queue, QUEUES.retry_queue, QUEUES.dead_queue)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("outage", [without_connections, full, read_only])
+async def test_commands_are_held_until_the_database_serves_again(
+    outage: Outage, database: Database, service: Service, publisher: Publisher, desk: Desk
+) -> None:
+    assert (await publisher.request("tally", "Count", {"Key": "before"})).outcome == "accepted"
+    async with AsyncExitStack() as out:
+        await out.enter_async_context(outage(database))
+        async with held(service, publisher, desk):
+            await out.aclose()
+
+
+async def test_commands_are_held_while_the_server_is_down(vhost: str, publisher: Publisher, desk: Desk) -> None:
+    with LocalStack(replicas=0, broker=False) as stack:
+        primary = stack.primary
+        await migrate(primary.url(primary.admin))
+        async with (
+            PostgresEventStore.connect(primary.url(primary.worker, DATABASE)) as store,
+            serving(store, vhost) as service,
+        ):
+            assert (await publisher.request("tally", "Count", {"Key": "before"})).outcome == "accepted"
+            await asyncio.to_thread(primary.stop)
+            async with held(service, publisher, desk):
+                await asyncio.to_thread(primary.start)
+
+
+async def test_what_is_held_for_too_long_is_sent_on_and_pays_nothing(
+    database: Database, service: Service, publisher: Publisher, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handling, "_HOLD_SECONDS", 0.3)
+    async with read_only(database):
+        sent = await desk.put(b'{"Key": "a"}', headers={"worker-attempts": 2, "worker-first-failure": "2026-01-02"})
+        # The gate stays shut: nothing but the time that it was held sends it on.
+        resting = await desk.take(QUEUES.retry_queue)
+        assert service.is_paused
+    assert resting.message_id == sent
+    assert (resting.headers["worker-attempts"], resting.headers["worker-reason"]) == (2, "store_unavailable")
+    await settled(service, 1)
+    await paused(service, is_paused=False)
+    assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
+    assert service.counters.ends == {End.RETRIED: 1, End.ACCEPTED: 1}
