@@ -30,7 +30,7 @@ def publish(
     *,
     file: Annotated[
         Path | None,
-        typer.Option(help='Publish a file: one {"type": ..., "body": {...}, "id": optional} a line.', dir_okay=False),
+        typer.Option(help='Publish a file: one {"type": ..., "body": {...}, "id": optional} a line.'),
     ] = None,
     command_id: Annotated[
         str | None, typer.Option("--id", metavar="UUID", help="The command's id; the same id takes effect once.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from eventstore.jsontext import Unstorable, encode_object
 from handlers.domain import Domain
 from handlers.errors import InvalidCommand, UnknownCommand
 from worker.cli.failures import Mistake
@@ -123,8 +124,11 @@ class Submissions:
     def _checked(domain: Domain, command_type: str, body: dict[str, Any], command_id: UUID | None) -> Submission:
         try:
             domain.parse(command_type, body, allow_unknown_fields=False)
+            encode_object(body)
         except (UnknownCommand, InvalidCommand) as error:
-            raise Mistake(str(error)) from error
+            raise Mistake(f"{error}.") from error
+        except Unstorable as error:
+            raise Mistake(f"{command_type}: the body {error}.") from error
         return Submission(domain_name=domain.name, command_type=command_type, body=body, command_id=command_id)
 
 

@@ -1,0 +1,218 @@
+"""A person's mistakes: told in one sentence with exit status 2, and found before anything is sent.
+
+The broker's address leads nowhere: whatever is sent would be told in another sentence.
+"""
+
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from worker.cli.app import main
+from worker.settings import Settings
+
+LAMPS = "tests.unit.handlers.lamps:domain"
+ADA = '{"ReaderID": "ada", "Name": "Ada"}'
+NOWHERE = "amqp://worker:secret@127.0.0.1:9/work"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("AMQP_URL", NOWHERE)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+
+
+class Ran(SimpleNamespace):
+    status: int
+    out: str
+    err: str
+
+
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Ran:
+    monkeypatch.setattr(sys, "argv", ["worker", *arguments])
+    with pytest.raises(SystemExit) as raised:
+        main()
+    printed = capsys.readouterr()
+    return Ran(status=raised.value.code, out=printed.out, err=printed.err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("Register", ADA),
+            (
+                "there is no command 'Register'; known are AddBookCopyToCirculation, CancelReaderContract, "
+                "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader."
+            ),
+        ),
+        (("RegisterReader", "{}"), "RegisterReader: ReaderID is missing; Name is missing."),
+        (
+            ("RegisterReader", '{"ReaderID": 5, "Name": "A"}'),
+            "RegisterReader: ReaderID: input should be a valid string.",
+        ),
+        (
+            ("RegisterReader", '{"ReaderID": "", "Name": "A"}'),
+            "RegisterReader: ReaderID: string should have at least 1 character.",
+        ),
+        (
+            ("RegisterReader", '{"ReaderID": "ada", "Name": "A", "Mane": "B"}'),
+            "RegisterReader: Mane is not a field of it.",
+        ),
+        (
+            ("RegisterReader", '{"reader_id": "ada", "Name": "A"}'),
+            "RegisterReader: ReaderID is missing; reader_id is not a field of it.",
+        ),
+        (
+            ("RegisterReader", '{"ReaderID": "a\\u0000", "Name": "A"}'),
+            "RegisterReader: the body contains a NUL character, which PostgreSQL cannot store.",
+        ),
+        (("RegisterReader", "Ada"), "the body is not JSON: JSON is malformed: invalid character (byte 0)."),
+        (("RegisterReader", '{"ReaderID": "ada"'), "the body is not JSON: Input data was truncated."),
+        (("RegisterReader", "[]"), "the body must be a JSON object, not list."),
+        (("RegisterReader", "[" * 100), "the body is nested more than 64 levels deep."),
+        (("RegisterReader", ADA, "--id", "42"), "the id '42' is not a UUID."),
+        (("RegisterReader", ADA, "--domain", "shop"), "there is no domain 'shop' in WORKER_DOMAINS; it names library."),
+        (("RegisterReader",), "name the COMMAND and its JSON, or pass --file commands.ndjson."),
+        ((), "name the COMMAND and its JSON, or pass --file commands.ndjson."),
+        (("--file", "/nowhere/commands"), "/nowhere/commands cannot be read: No such file or directory."),
+        (("--file", "/"), "/ cannot be read: Is a directory."),
+        (
+            ("RegisterReader", ADA, "--file", "/dev/null"),
+            "a file names its own commands and ids; leave out COMMAND and --id, or --file.",
+        ),
+        (
+            ("--id", "0" * 32, "--file", "/dev/null"),
+            "a file names its own commands and ids; leave out COMMAND and --id, or --file.",
+        ),
+        (("--file", "/dev/null"), "the file holds no command; write one JSON object a line."),
+    ],
+)
+def test_a_command_that_cannot_be_right_is_not_sent(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
+) -> None:
+    ran = run(capsys, monkeypatch, "publish", *arguments)
+    assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {sentence}\n")
+
+
+def test_standard_input_is_checked_as_well(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"ReaderID": "\xff"}')))
+    ran = run(capsys, monkeypatch, "publish", "RegisterReader", "-")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("worker: the body is not JSON: ")
+
+
+def test_a_command_of_several_domains_needs_the_domains_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "more_lamps.py").write_text(
+        "from dataclasses import replace\nfrom tests.unit.handlers.lamps import domain as lamps\n"
+        "from handlers import Domain\n"
+        "domain = Domain(name='more', deciders=lamps.deciders, events=lamps.events)\n"
+    )
+    # It is found there because the program looks where it is called.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORKER_DOMAINS", f"{LAMPS},more_lamps:domain")
+    ran = run(capsys, monkeypatch, "publish", "SwitchOn", "{}")
+    assert ran.err == "worker: SwitchOn is a command of several domains (lamps, more); choose one with --domain.\n"
+    ran = run(capsys, monkeypatch, "publish", "SwitchOn", "{}", "--domain", "more")
+    assert (ran.status, ran.err) == (2, "worker: SwitchOn: Lamp is missing.\n")
+
+
+def test_each_wrong_line_of_a_file_is_told_up_to_ten(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "commands.ndjson"
+    wrong = [
+        '{"type": "RegisterReader", "body": {"ReaderID": "r"}}',
+        '{"type": "RegisterReader", "body": {}, "command_id": "x", "Type": "y"}',
+        '{"type": 5, "body": {}}',
+        '{"type": "RegisterReader", "body": "{}"}',
+        '{"type": "RegisterReader", "body": {"ReaderID": "r", "Name": "N"}, "id": "x"}',
+        '{"type": "Register", "body": {}',
+    ]
+    file.write_text("\n".join(['{"type": "CancelReaderContract", "body": {"ReaderID": "r"}}', *wrong, *["[nil]"] * 7]))
+    ran = run(capsys, monkeypatch, "publish", "--file", str(file))
+    assert (ran.status, ran.out) == (2, "")
+    first, *problems = ran.err.splitlines()
+    assert first == "worker: nothing was published:"
+    assert problems == [
+        "line 2: RegisterReader: Name is missing.",
+        "line 3: a line has the fields type, body and id, not Type, command_id.",
+        "line 4: the field type must be the command's name.",
+        "line 5: the field body must be the command's JSON object.",
+        "line 6: the id 'x' is not a UUID.",
+        "line 7: the body is not JSON: Input data was truncated.",
+        *[
+            f"line {number}: the body is not JSON: JSON is malformed: invalid character (byte 5)."
+            for number in range(8, 12)
+        ],
+        "and 3 more lines",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (
+            ("run",),
+            {"WORKER_DOMAINS": "nowhere:domain", "DATABASE_URL": "postgresql://db/events"},
+            (
+                "WORKER_DOMAINS: nowhere cannot be imported: there is no module nowhere; "
+                "install its package, or correct the name."
+            ),
+        ),
+        (
+            ("run",),
+            {"DATABASE_URL": "mysql://db/events"},
+            "DATABASE_URL: it must have the form postgresql://user:password@host:5432/database.",
+        ),
+        (("run",), {}, "DATABASE_URL is not set; give it the form postgresql://user:password@host:5432/database."),
+        (
+            ("run",),
+            {"DATABASE_URL": "postgresql://db/events", "AMQP_URL": "amqp://mq:port"},
+            "AMQP_URL: its port is no number up to 65535; give it the form amqp://user:password@host:5672/vhost.",
+        ),
+        (
+            ("publish", "RegisterReader", ADA),
+            {"AMQP_URL": ""},
+            "AMQP_URL is not set; give it the form amqp://user:password@host:5672/vhost.",
+        ),
+        (
+            ("publish", "RegisterReader", ADA),
+            {"WORKER_DOMAINS": "handlers.library:domian"},
+            "WORKER_DOMAINS: handlers.library has no attribute domian.",
+        ),
+        (
+            ("publish", "RegisterReader", ADA),
+            {"WORKER_DOMAINS": "handlers.library:workload"},
+            "WORKER_DOMAINS: handlers.library:workload is no Domain, but of type function.",
+        ),
+        (("status", "42"), {}, "'42' is not a UUID; pass the id that `worker publish` printed."),
+        (
+            ("db", "migrate"),
+            {},
+            "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database.",
+        ),
+        (
+            ("config",),
+            {"WORKER_CONCURRENCY": "many"},
+            ("WORKER_CONCURRENCY: input should be a valid integer, unable to parse string as an integer."),
+        ),
+    ],
+)
+def test_settings_that_cannot_be_right_are_told(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    sentence: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    ran = run(capsys, monkeypatch, *arguments)
+    assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {sentence}\n")
