@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-__all__ = ["configure_logs"]
+__all__ = ["configure_logs", "quieten_libraries"]
 
 
 def configure_logs(level: int = logging.INFO) -> None:
@@ -19,7 +19,11 @@ def configure_logs(level: int = logging.INFO) -> None:
     handler.setFormatter(_JsonLines())
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(level)
-    # These report every failed attempt to connect; we say once what is wrong, and once that it is over.
+    quieten_libraries()
+
+
+def quieten_libraries() -> None:
+    """Keep the broker's libraries from reporting every failed attempt to connect; what is wrong, we say once."""
     for name in ("aiormq", "aio_pika"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -1,6 +1,7 @@
 """The application: every command under its name, and one way to fail."""
 
 import sys
+from pathlib import Path
 
 import typer
 
@@ -11,6 +12,7 @@ from worker.cli.migrate import migrate
 from worker.cli.publish import publish
 from worker.cli.run import run
 from worker.cli.status import status
+from worker.logs import quieten_libraries
 
 __all__ = ["app", "main"]
 
@@ -38,6 +40,8 @@ def main() -> None:
     Exit status: 0 done; 1 done, but the answer is a bad one, as each command's help says; 2 a mistake in the call,
     the settings or the surroundings, told in one sentence on standard error; 130 interrupted by Ctrl-C.
     """
+    _look_in_current_folder()
+    quieten_libraries()
     try:
         app()
     except KNOWN as error:
@@ -49,3 +53,14 @@ def main() -> None:
             raise
         print(f"worker: {sentence(known)}", file=sys.stderr)  # noqa: T201  as above
         sys.exit(2)
+
+
+def _look_in_current_folder() -> None:
+    """Let a domain be tried without installing its package.
+
+    The script ``worker`` does not look for modules where it is called, though ``python -m worker`` does. Who has told
+    Python not to (``-P``, ``PYTHONSAFEPATH``) is heeded.
+    """
+    folder = str(Path.cwd())
+    if not sys.flags.safe_path and folder not in sys.path:
+        sys.path.insert(0, folder)

@@ -1,0 +1,56 @@
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.e2e.program import Worker
+from tests.fixtures.databases import Database
+from worker.broker import Link
+from worker.load.fleet import Fleet
+from worker.topology import Topology, declare
+
+
+class Serving(Protocol):
+    """Starts workers that serve until the end of the ``async with``."""
+
+    def __call__(self, worker: Worker, count: int = 1) -> AbstractAsyncContextManager[Fleet]: ...
+
+
+@pytest.fixture
+def worker(database: Database, vhost: str) -> Worker:
+    """The command ``worker``, with a database and a virtual host of the test's own, both empty."""
+    return Worker(
+        {
+            "DATABASE_URL": database.url,
+            "DATABASE_REPLICA_URLS": ",".join(database.replica_urls),
+            "DATABASE_ADMIN_URL": database.admin_url,
+            "AMQP_URL": vhost,
+        }
+    )
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Serving:
+    """Runs ``worker run`` with the settings of a test."""
+
+    def serve(worker: Worker, count: int = 1) -> AbstractAsyncContextManager[Fleet]:
+        return Fleet.running(count, worker.environment, tmp_path)
+
+    return serve
+
+
+@pytest.fixture
+async def served(worker: Worker, serving: Serving) -> AsyncIterator[Worker]:
+    """The same, while one worker process serves the library."""
+    async with serving(worker):
+        yield worker
+
+
+@pytest.fixture
+async def queues(vhost: str) -> None:
+    """The library's queues, as a worker leaves them behind; nobody serves them."""
+    link = Link(vhost, name="queues of a test", prepare=lambda channel: declare(channel, Topology("library")))
+    await link.wire()
+    await link.close()

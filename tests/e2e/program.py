@@ -1,0 +1,114 @@
+"""The project's programs, run as anybody runs them: as processes, with an environment, judged by what they print."""
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_SECONDS = 60.0
+# What a program needs of ours to start at all.
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a program ended.
+
+    Attributes:
+        status: Its exit status.
+        output: What it printed on standard output.
+        complaint: What it printed on standard error.
+    """
+
+    status: int
+    output: str
+    complaint: str
+
+    def document(self) -> Any:
+        """Return what it printed as JSON."""
+        return json.loads(self.output)
+
+    def mistake(self) -> str:
+        """Return its one sentence on standard error, with status 2, and nothing else printed."""
+        assert (self.status, self.output) == (2, ""), self
+        assert self.complaint.startswith("worker: "), self
+        assert self.complaint.endswith(".\n"), self
+        assert self.complaint.count("\n") == 1, self
+        return self.complaint.removeprefix("worker: ").removesuffix("\n")
+
+
+class Worker:
+    """The command ``worker``.
+
+    Args:
+        environment: Its settings.
+        folder: Where it is called.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path = ROOT) -> None:
+        self.environment = {**kept(), **environment}
+        self.folder = folder
+
+    def having(self, **settings: str) -> "Worker":
+        """Return the same with other settings."""
+        return Worker(self.environment | settings, self.folder)
+
+    async def __call__(self, *arguments: str, stdin: str | bytes = b"", script: Path | None = None) -> Ended:
+        """Run it to its end.
+
+        Args:
+            arguments: What follows ``worker`` on the command line.
+            stdin: What it is given on standard input.
+            script: Another way to start it than ``python -m worker``.
+        """
+        given = stdin if isinstance(stdin, bytes) else stdin.encode()
+        async with self.started(*arguments, script=script) as process:
+            return await ended(process, given)
+
+    @asynccontextmanager
+    async def started(self, *arguments: str, script: Path | None = None) -> AsyncIterator[Process]:
+        """Start it, and have it gone at the end of the ``async with``."""
+        program = (sys.executable, "-m", "worker") if script is None else (str(script),)
+        async with started(*program, *arguments, environment=self.environment, folder=self.folder) as process:
+            yield process
+
+
+def kept() -> dict[str, str]:
+    """Return what a program needs of this process's environment."""
+    return {name: os.environ[name] for name in _KEPT if name in os.environ}
+
+
+@asynccontextmanager
+async def started(*program: str, environment: Mapping[str, str], folder: Path = ROOT) -> AsyncIterator[Process]:
+    """Start a program, and have it gone at the end of the ``async with``."""
+    process = await asyncio.create_subprocess_exec(
+        *program,
+        env=environment,
+        cwd=folder,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        # A group of its own, as a shell gives it.
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def ended(process: Process, stdin: bytes = b"", *, seconds: float = _SECONDS) -> Ended:
+    """Wait until a program has ended."""
+    async with asyncio.timeout(seconds):
+        output, complaint = await process.communicate(stdin)
+    assert process.returncode is not None
+    return Ended(status=process.returncode, output=output.decode(), complaint=complaint.decode())
