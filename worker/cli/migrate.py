@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from eventstore import StoreUnavailable
+from eventstore import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import migrate as apply
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
@@ -12,6 +12,9 @@ from worker.cli.terminal import print_json, tell
 from worker.settings import Settings
 
 __all__ = ["migrate"]
+
+# SQLSTATE insufficient_privilege. The store's own advice is for the role that workers use.
+_LACKS_RIGHT = "42501"
 
 
 def migrate(
@@ -25,6 +28,12 @@ def migrate(
         report = run_async(apply(settings.database_admin_url, dry_run=dry_run))
     except StoreUnavailable as error:
         raise Mistake(f"{error}; start the database or correct DATABASE_ADMIN_URL.") from error
+    except StoreMisconfigured as error:
+        if error.code != _LACKS_RIGHT:
+            raise
+        raise Mistake(
+            f"the role of DATABASE_ADMIN_URL may not do this: name the database's owner ({error.__cause__})."
+        ) from error
     applied = [f"{migration.version:04d} {migration.name}" for migration in report.applied]
     if json:
         print_json({"before": report.before, "after": report.after, "applied": applied, "dry_run": report.dry_run})

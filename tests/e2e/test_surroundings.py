@@ -1,0 +1,180 @@
+"""Surroundings that are not as they should be: one sentence that says what to do, status 2, and nothing half done."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.e2e.program import Worker
+from tests.fixtures.administration import execute, on
+from tests.fixtures.databases import Database
+
+REGISTER = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
+NOBODY = "postgresql://worker:secret@127.0.0.1:9/events"
+NO_BROKER = "amqp://worker:secret@127.0.0.1:9/work"
+_WRONG = "secret"
+
+Changes = dict[str, str]
+
+
+def secretly(url: str, **parts: str) -> str:
+    """Return an address with another password or path."""
+    split = urlsplit(url)
+    login, host = f"{split.username}:{parts.get('password', split.password)}", f"{split.hostname}:{split.port}"
+    return split._replace(netloc=f"{login}@{host}", path=parts.get("path", split.path)).geturl()
+
+
+def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
+    """Make addresses of the words that stand for them."""
+    made = dict(changes)
+    for name, change in changes.items():
+        match change:
+            case "wrong password":
+                made[name] = secretly(worker.environment[name], password=_WRONG)
+            case "missing":
+                made[name] = secretly(worker.environment[name], path="/nowhere")
+            case "unmigrated":
+                made[name] = on(worker.environment[name], "postgres")
+            case "the primary":
+                made[name] = database.url
+    return made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "sentence"),
+    [
+        (
+            ("run",),
+            {"DATABASE_URL": NOBODY},
+            r"PostgreSQL cannot be reached: .*refused; start the database or correct .*",
+        ),
+        (("run",), {"DATABASE_URL": "wrong password"}, r"PostgreSQL refuses this password: check the credentials .*"),
+        (("run",), {"DATABASE_URL": "missing"}, r"the database named in the address does not exist: create it, or .*"),
+        (("run",), {"DATABASE_URL": "unmigrated"}, r"the database has no event store yet: run `worker db migrate` .*"),
+        (
+            ("run",),
+            {"AMQP_URL": NO_BROKER},
+            r"RabbitMQ at 127.0.0.1:9 is out of reach: .*; start RabbitMQ or correct .*",
+        ),
+        (
+            ("run",),
+            {"AMQP_URL": "wrong password"},
+            r"RabbitMQ at [\d.:]+ refuses the user name or password; correct .*",
+        ),
+        (("run",), {"AMQP_URL": "missing"}, r"RabbitMQ at [\d.:]+ refuses the virtual host; create it or correct .*"),
+        (
+            REGISTER,
+            {"AMQP_URL": NO_BROKER},
+            r"RabbitMQ at 127.0.0.1:9 is out of reach: .*; start RabbitMQ or correct .*",
+        ),
+        (
+            REGISTER,
+            {"AMQP_URL": "wrong password"},
+            r"RabbitMQ at [\d.:]+ refuses the user name or password; correct .*",
+        ),
+        (REGISTER, {"AMQP_URL": "missing"}, r"RabbitMQ at [\d.:]+ refuses the virtual host; create it or correct .*"),
+        (
+            REGISTER,
+            {},
+            r"no queue takes messages for commands:library; nothing was stored; start a worker .*`worker run`\.",
+        ),
+        (("status", "0" * 32), {"DATABASE_URL": NOBODY}, r"PostgreSQL cannot be reached: .*"),
+        (("status", "0" * 32), {"DATABASE_URL": "unmigrated"}, r"the database has no event store yet: .*"),
+        (
+            ("db", "migrate"),
+            {"DATABASE_ADMIN_URL": NOBODY},
+            r"PostgreSQL cannot be reached: .*correct DATABASE_ADMIN_URL\.",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_told_in_one_sentence(
+    worker: Worker, database: Database, arguments: tuple[str, ...], changes: Changes, sentence: str
+) -> None:
+    told = (await worker.having(**_found(worker, database, changes))(*arguments)).mistake()
+    assert re.fullmatch(sentence, told)
+    assert "secret" not in told
+
+
+async def test_a_database_is_migrated_once(worker: Worker, database: Database) -> None:
+    await execute(on(database.admin_url, "postgres"), f'CREATE DATABASE "{database.name}_bare"')
+    bare = f"{database.name}_bare"
+    migrating = worker.having(DATABASE_ADMIN_URL=on(database.admin_url, bare), DATABASE_URL=on(database.url, bare))
+    try:
+        unable = (await migrating.having(DATABASE_ADMIN_URL=on(database.url, bare))("db", "migrate")).mistake()
+        assert re.match(r"the role of DATABASE_ADMIN_URL may not do this: name the database's owner \(.*denied", unable)
+        wanted = await migrating("db", "migrate", "--dry-run")
+        assert re.fullmatch(r"Would apply 0001 \w+(, \d{4} \w+)*: schema version 0 → \d+\.\n", wanted.output)
+        # A dry run has done nothing: all of it is still to be done.
+        done = await migrating("db", "migrate")
+        assert done.output == wanted.output.replace("Would apply", "Applied")
+        again = await migrating("db", "migrate", "--json")
+        document = again.document()
+        assert document["before"] == document["after"] > 0
+        assert document["applied"] == []
+        assert (wanted.status, done.status, again.status) == (0, 0, 0)
+        checked = await migrating.having(DATABASE_REPLICA_URLS="")("check")
+        assert checked.status == 0, checked.output
+    finally:
+        await execute(on(database.admin_url, "postgres"), f'DROP DATABASE "{bare}" WITH (FORCE)')
+
+
+async def test_a_check_finds_all_well(worker: Worker) -> None:
+    end = await worker("check", "--json")
+    assert end.status == 0, end
+    findings = end.document()
+    parts = [finding["part"].split()[0] for finding in findings]
+    assert parts == ["domains", "database", *["replica"] * parts.count("replica"), "admin", "broker", "queue"]
+    assert all(finding["good"] for finding in findings)
+    assert findings[0]["text"] == "library (6 commands)"
+    assert findings[1]["text"].startswith("accepts appends, 0 events")
+    assert findings[-1]["text"] == "not there yet; the first `worker run` makes it"
+
+
+async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
+    assert (await served(*REGISTER, "--wait")).status == 0
+    findings = (await served("check", "--json")).document()
+    assert findings[1]["text"].startswith("accepts appends, 1 events")
+    assert findings[-1]["text"] == "0 waiting, 1 consumers, 0 to be retried, 0 dead letters"
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"AMQP_URL": NO_BROKER}, {"broker": r"RabbitMQ at 127.0.0.1:9 is out of reach: .*; start RabbitMQ .*\."}),
+        (
+            {"DATABASE_REPLICA_URLS": NOBODY},
+            {"replica": r"PostgreSQL cannot be reached: .*\. Until then, its reads go to the primary\."},
+        ),
+        (
+            {"DATABASE_URL": "unmigrated", "DATABASE_ADMIN_URL": "unmigrated", "DATABASE_REPLICA_URLS": ""},
+            {
+                "database": r"the database has no event store yet: run `worker db migrate` .*",
+                "admin": r"schema version 0, this program needs \d+: run `worker db migrate`\.",
+            },
+        ),
+        (
+            {"WORKER_DOMAINS": "nowhere:domain", "DATABASE_REPLICA_URLS": "the primary", "AMQP_URL": ""},
+            {
+                "domains": r"WORKER_DOMAINS: nowhere cannot be imported: .*",
+                "replica": r"it accepts writes, so it is no replica; correct DATABASE_REPLICA_URLS\.",
+                "broker": r"AMQP_URL is not set; name the RabbitMQ broker\.",
+            },
+        ),
+    ],
+)
+async def test_a_check_finds_what_is_wrong_and_goes_on(
+    worker: Worker, database: Database, changes: Changes, wrong: dict[str, str]
+) -> None:
+    end = await worker.having(**_found(worker, database, changes))("check", "--json")
+    assert (end.status, end.complaint) == (2, "")
+    found = {finding["part"].split()[0]: finding["text"] for finding in end.document() if not finding["good"]}
+    assert found.keys() == wrong.keys()
+    assert all(re.fullmatch(wrong[part], text) for part, text in found.items()), found
+
+
+async def test_a_check_is_shown_to_people(worker: Worker) -> None:
+    end = await worker.having(DATABASE_REPLICA_URLS=NOBODY)("check")
+    assert (end.status, end.complaint) == (2, "")
+    assert re.search(r"^ok +domains +library \(6 commands\)", end.output, re.MULTILINE)
+    assert re.search(r"^WRONG +replica 127\.0\.0\.1:9/events +PostgreSQL cannot be", end.output, re.MULTILINE)
+    assert "secret" not in end.output
