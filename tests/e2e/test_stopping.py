@@ -1,0 +1,46 @@
+"""Ctrl-C, as a terminal sends it."""
+
+import asyncio
+import signal
+
+import pytest
+
+from tests.e2e.program import Worker, ended
+from tests.fixtures.waiting import eventually
+from worker.backlog import backlog
+from worker.topology import Topology
+
+LIBRARY = Topology("library")
+
+
+@pytest.mark.usefixtures("queues")
+async def test_a_publisher_that_waits_stops_at_once_and_without_a_traceback(worker: Worker) -> None:
+    url = worker.environment["AMQP_URL"]
+
+    async def is_waiting() -> bool:
+        found = await backlog(url, LIBRARY)
+        return found is not None and found.waiting == 1
+
+    async with worker.started("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}', "--wait") as process:
+        await eventually(is_waiting, what="the command to lie in its queue")
+        process.send_signal(signal.SIGINT)
+        end = await ended(process, seconds=10)
+    assert (end.status, end.output, end.complaint) == (130, "", "")
+
+
+async def test_a_worker_drains_and_is_done(worker: Worker) -> None:
+    async with worker.started("run") as process:
+        assert process.stderr is not None
+        assert b'"consuming library.commands"' in await asyncio.wait_for(process.stderr.readline(), 30)
+        process.send_signal(signal.SIGINT)
+        end = await ended(process)
+    assert (end.status, end.output) == (0, "")
+    assert '"drained: received 0, ' in end.complaint
+    assert "Traceback" not in end.complaint
+
+
+@pytest.mark.usefixtures("queues")
+async def test_an_answer_that_does_not_come_in_time_is_told(worker: Worker) -> None:
+    end = await worker("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}', "--wait", "--timeout", "0.5")
+    assert end.status == 1
+    assert end.output.endswith("  no answer: it may still be processed\n")
