@@ -1,0 +1,134 @@
+"""The demo as a process: it does what it says, ends with the right status, and leaves nothing."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.e2e.program import Ended, Worker, ended, kept, started
+from tests.fixtures.databases import Database
+from tests.integration.local_stack.processes import left_below
+
+DEMO = (sys.executable, "-m", "deploy.local.demo")
+# Somebody with all rights changes one event on the primary, after the load and before the oracle reads it.
+TAMPERED = """
+import os, asyncpg
+from deploy.local import demo
+
+judge = demo.judge
+
+async def tampered(*arguments):
+    connection = await asyncpg.connect(os.environ["DATABASE_ADMIN_URL"])
+    await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts")
+    done = await connection.execute('''
+        UPDATE eventstore.events SET payload = payload || '{"ReaderID": "mallory"}'
+        WHERE sequence_number = (
+            SELECT min(sequence_number) FROM eventstore.events WHERE event_type = 'BookCopyLentToReader'
+        )
+    ''')
+    assert done == "UPDATE 1"
+    await connection.close()
+    return await judge(*arguments)
+
+demo.judge = tampered
+demo.app()
+"""
+
+
+@pytest.fixture
+def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of the test's own that state folders are made in; not below pytest's, which servers may not enter."""
+    folder = Path(tempfile.mkdtemp(prefix="demo-test-", dir="/var/tmp"))
+    folder.chmod(0o777)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+async def run(worker: Worker, *program: str) -> Ended:
+    async with started(*program, environment=worker.environment) as process:
+        return await ended(process)
+
+
+async def test_a_demo_shows_what_happened_and_calls_it_clean(worker: Worker, database: Database) -> None:
+    end = await run(worker, *DEMO, "--commands", "300", "--processes", "2")
+    assert (end.status, end.complaint) == (0, ""), end
+    outcomes = re.findall(r"^(accepted|rejected|unchanged) +([\d,]+) +[\d.]+%", end.output, re.MULTILINE)
+    assert sum(int(count) for _, count in outcomes) == 300
+    assert {kind for kind, _ in outcomes} == {"accepted", "rejected", "unchanged"}
+    assert re.search(r"^throughput +\d+ commands/s over [\d.]+ s", end.output, re.MULTILINE)
+    assert re.search(r"^latency, sent to answered +p50 .*, p95 .*, p99 .*, max ", end.output, re.MULTILINE)
+    assert re.search(r"^conflicts and retries +(none|\d+ conflicts; )", end.output, re.MULTILINE)
+    assert re.search(r"^reads +[\d,]+, [\d.]+% served by the replica", end.output, re.MULTILINE)
+    # Twenty readers, thirty books, and the load; every one of them on record, and nothing else.
+    (verdict,) = re.findall(
+        r"^verdict: clean - (\d+) events .* 350 commands, one receipt each", end.output, re.MULTILINE
+    )
+    connection = await asyncpg.connect(database.admin_url)
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM eventstore.events") == int(verdict)
+        assert await connection.fetchval("SELECT count(*) FROM eventstore.receipts") == 350
+    finally:
+        await connection.close()
+    tree = end.output[end.output.index("One command's trace, ") :]
+    for span in (
+        "publish commands:library ",
+        "└── process commands:library",
+        "attempt ",
+        "query ",
+        "decide ",
+        "append ",
+    ):
+        assert span in tree
+
+
+async def test_a_tampered_log_is_found_out(worker: Worker) -> None:
+    end = await run(worker, sys.executable, "-c", TAMPERED, "--commands", "100", "--processes", "1")
+    assert (end.status, end.complaint) == (1, ""), end
+    assert re.search(r"^verdict: \d+ violations$", end.output, re.MULTILINE)
+    assert "verdict: clean" not in end.output
+    assert "mallory" in end.output
+
+
+async def test_a_used_database_is_refused(served: Worker) -> None:
+    used = await served("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}', "--wait")
+    assert used.status == 0
+    end = await run(served, *DEMO)
+    assert (end.status, end.output.count("\n")) == (2, 1)
+    assert end.complaint == (
+        "demo: The database named by DATABASE_URL holds events already (ReaderRegistered is the first): "
+        "the demo judges a whole log, so give it an empty database.\n"
+    )
+
+
+async def test_half_named_servers_are_refused() -> None:
+    async with started(*DEMO, environment=kept() | {"AMQP_URL": "amqp://mq"}) as process:
+        end = await ended(process)
+    assert (end.status, end.output) == (2, "")
+    assert end.complaint == (
+        "demo: Some servers are named by AMQP_URL, but DATABASE_URL and DATABASE_ADMIN_URL is not set: "
+        "set all of DATABASE_URL, DATABASE_ADMIN_URL, AMQP_URL, or none.\n"
+    )
+
+
+@pytest.mark.parametrize(("number", "moment"), [(signal.SIGTERM, b"set-up: "), (signal.SIGINT, b" of 5,000 commands")])
+async def test_an_interrupted_demo_leaves_no_process_and_no_file(
+    base: Path, number: signal.Signals, moment: bytes
+) -> None:
+    async with started(*DEMO, "--commands", "5000", environment=kept()) as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(90):
+            while moment not in (line := await process.stdout.readline()):
+                assert line, await ended(process)
+        os.killpg(process.pid, number)
+        end = await ended(process, seconds=30)
+    assert left_below(base) == []
+    assert (end.status, end.complaint) == (130, "")
