@@ -41,6 +41,8 @@ def test_what_is_not_needed_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> N
         ("DATABASE_URL", "mysql://db/events"),
         ("DATABASE_REPLICA_URLS", f"{DATABASE},db:5432"),
         ("AMQP_URL", "http://mq"),
+        ("AMQP_URL", "amqp://app:secret@mq:port/work"),
+        ("AMQP_URL", "amqp://app:secret@mq:99999/work"),
         ("WORKER_CONCURRENCY", "0"),
         ("WORKER_CONCURRENCY", "many"),
         ("WORKER_RETRY_DELAY", "61"),
