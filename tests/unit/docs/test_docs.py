@@ -1,0 +1,90 @@
+"""What the documentation says is so: its code is the tested code, its links lead somewhere, its tables are complete."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from tests.e2e.shop.shop import orders
+from worker.message import ReplyOutcome
+from worker.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHOP = (ROOT / "tests" / "e2e" / "shop" / "shop" / "orders.py").read_text()
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def code(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page(name), re.DOTALL)
+
+
+def first_cells(text: str) -> set[str]:
+    return {
+        name for row in re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)
+    }
+
+
+def test_the_readmes_handler_is_the_one_that_is_run() -> None:
+    *shown, test = code("README.md")
+    assert len(shown) == 3
+    for block in shown:
+        for part in block.strip().split("\n\n\n"):
+            assert part in SHOP
+    # The test in the README is run as it stands.
+    names: dict[str, object] = dict(vars(orders))
+    exec("from handlers.testing import *", names)  # noqa: S102  the README's own code
+    exec(test, names)  # noqa: S102  the same
+    run = names["test_what_is_not_there_is_not_sold"]
+    assert callable(run)
+    run()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_and_pages_that_are_named_exist(path: Path) -> None:
+    text = path.read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (path.parent / target).exists(), target
+    for name in re.findall(r"docs/\w+\.md", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    text = page("docs/operations.md")
+    for name, field in Settings.model_fields.items():
+        row = re.search(rf"^\| `{name.upper()}` \|(.*)\|(.*)\|$", text, re.MULTILINE)
+        assert row is not None, name
+        default = (
+            ""
+            if field.default in ("", ())
+            else f"`{field.default:g}`"
+            if isinstance(field.default, float)
+            else f"`{field.default}`"
+        )
+        assert row[1].strip().startswith(default)
+        assert row[2].strip() == field.description
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
+    named = set(re.findall(r"\b(?:WORKER|DATABASE|AMQP)_[A-Z_]+\b", path.read_text()))
+    # Variables of compose.yaml, which are no settings of the worker.
+    assert named - {name.upper() for name in Settings.model_fields} <= {"WORKER_IMAGE"}
+
+
+def test_every_reason_of_a_dead_letter_is_described() -> None:
+    source = "".join((ROOT / "worker" / name).read_text() for name in ("message.py", "processor.py", "settlement.py"))
+    raised = set(re.findall(r'BadMessage\(\s*"(\w+)"', source)) | set(re.findall(r'_named\("(\w+)"\)', source))
+    described = first_cells(page("docs/messages.md").split("| reason |")[1])
+    # A pause is never the reason of a dead letter; the default stands for what cannot happen.
+    assert raised - {"store_unavailable", "unknown_failure"} <= described
+    assert {name for name in described if "_" in name and name.islower()} <= raised
+
+
+def test_every_outcome_of_a_reply_is_described() -> None:
+    for outcome in get_args(ReplyOutcome):
+        assert f"`{outcome}`" in page("docs/messages.md")
