@@ -25,7 +25,7 @@ from deploy.local.servers import Servers, servers
 from eventstore import Filter
 from eventstore.postgres import PostgresEventStore, migrate
 from handlers.library import domain as library
-from worker.cli.failures import KNOWN, sentence
+from worker.cli.failures import telling
 from worker.load.cpu import cpu_spent
 from worker.load.fleet import Drain, Fleet, FleetError
 from worker.load.live import watching
@@ -36,6 +36,7 @@ from worker.load.runner import Runner
 from worker.load.spans import Spans
 from worker.load.tally import Tally
 from worker.load.trace_tree import trace_tree
+from worker.logs import quieten_libraries
 from worker.publisher import Publisher
 from worker.telemetry import Telemetry
 
@@ -99,11 +100,12 @@ def demo(
 ) -> None:
     """Start servers and workers, publish generated library commands, and verify every answer."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    quieten_libraries()
     console = Console()
     if not console.is_terminal:
         console = Console(width=_FILE_WIDTH)
     try:
-        with ExitStack() as stack:
+        with telling("demo"), ExitStack() as stack:
             with console.status("Starting PostgreSQL, a replica, and RabbitMQ"):
                 provided = stack.enter_context(servers())
             console.print(f"Servers: {provided.origin}. Workers: {processes}. Domain: {library.name}.", highlight=False)
@@ -118,9 +120,6 @@ def demo(
             )
             runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
             clean = runner.run(_demo(plan))
-    except KNOWN as error:
-        print(f"demo: {sentence(error)}", file=sys.stderr)
-        raise typer.Exit(2) from None
     except (StackError, FleetError) as error:
         print(f"demo: {error}", file=sys.stderr)
         raise typer.Exit(2) from None

@@ -2,19 +2,24 @@
 
 import asyncio
 import os
+import random
 import re
 import shutil
 import signal
 import sys
 import tempfile
+from asyncio.subprocess import Process
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from handlers.library.workload import workload
 from tests.e2e.program import Ended, Worker, ended, kept, started
 from tests.fixtures.databases import Database
+from tests.fixtures.vhosts import Management
 from tests.integration.local_stack.processes import left_below
 
 DEMO = (sys.executable, "-m", "deploy.local.demo")
@@ -53,6 +58,14 @@ def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+async def _printed(process: Process, words: bytes) -> None:
+    """Wait until a program has printed a line with these words."""
+    assert process.stdout is not None
+    async with asyncio.timeout(90):
+        while words not in (line := await process.stdout.readline()):
+            assert line, await ended(process)
+
+
 async def run(worker: Worker, *program: str) -> Ended:
     async with started(*program, environment=worker.environment) as process:
         return await ended(process)
@@ -68,14 +81,18 @@ async def test_a_demo_shows_what_happened_and_calls_it_clean(worker: Worker, dat
     assert re.search(r"^latency, sent to answered +p50 .*, p95 .*, p99 .*, max ", end.output, re.MULTILINE)
     assert re.search(r"^conflicts and retries +(none|\d+ conflicts; )", end.output, re.MULTILINE)
     assert re.search(r"^reads +[\d,]+, [\d.]+% served by the replica", end.output, re.MULTILINE)
-    # Twenty readers, thirty books, and the load; every one of them on record, and nothing else.
-    (verdict,) = re.findall(
-        r"^verdict: clean - (\d+) events .* 350 commands, one receipt each", end.output, re.MULTILINE
+    # The set-up and the load; every one of them on record, and nothing else.
+    made = workload(random.Random(1), 300)  # noqa: S311  a workload, not a secret
+    commands = len([*made.setup, *made.load])
+    verdict = re.search(
+        r"verdict: clean - (\d+) events .* (\d+) commands, one receipt each", end.output.replace("\n", "")
     )
+    assert verdict is not None, end.output
+    assert int(verdict[2]) == commands
     connection = await asyncpg.connect(database.admin_url)
     try:
-        assert await connection.fetchval("SELECT count(*) FROM eventstore.events") == int(verdict)
-        assert await connection.fetchval("SELECT count(*) FROM eventstore.receipts") == 350
+        assert await connection.fetchval("SELECT count(*) FROM eventstore.events") == int(verdict[1])
+        assert await connection.fetchval("SELECT count(*) FROM eventstore.receipts") == commands
     finally:
         await connection.close()
     tree = end.output[end.output.index("One command's trace, ") :]
@@ -119,15 +136,25 @@ async def test_half_named_servers_are_refused() -> None:
     )
 
 
+async def test_a_broker_that_goes_away_ends_the_demo_with_a_sentence(worker: Worker, management: Management) -> None:
+    path = f"/api/vhosts/{urlsplit(worker.environment['AMQP_URL']).path[1:]}"
+    async with started(*DEMO, "--commands", "5000", environment=worker.environment) as process:
+        await _printed(process, b"set-up: ")
+        management.request("DELETE", path)
+        try:
+            end = await ended(process)
+        finally:
+            management.request("PUT", path)  # for its fixture to delete
+    assert end.status == 2
+    assert re.fullmatch(r"demo: RabbitMQ at [^\n]*\.\n", end.complaint)
+
+
 @pytest.mark.parametrize(("number", "moment"), [(signal.SIGTERM, b"set-up: "), (signal.SIGINT, b" of 5,000 commands")])
 async def test_an_interrupted_demo_leaves_no_process_and_no_file(
     base: Path, number: signal.Signals, moment: bytes
 ) -> None:
     async with started(*DEMO, "--commands", "5000", environment=kept()) as process:
-        assert process.stdout is not None
-        async with asyncio.timeout(90):
-            while moment not in (line := await process.stdout.readline()):
-                assert line, await ended(process)
+        await _printed(process, moment)
         os.killpg(process.pid, number)
         end = await ended(process, seconds=30)
     assert left_below(base) == []

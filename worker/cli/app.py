@@ -7,7 +7,7 @@ import typer
 
 from worker.cli.check import check
 from worker.cli.config import config
-from worker.cli.failures import KNOWN, sentence
+from worker.cli.failures import telling
 from worker.cli.migrate import migrate
 from worker.cli.publish import publish
 from worker.cli.run import run
@@ -42,17 +42,8 @@ def main() -> None:
     """
     _look_in_current_folder()
     quieten_libraries()
-    try:
+    with telling("worker"):
         app()
-    except KNOWN as error:
-        print(f"worker: {sentence(error)}", file=sys.stderr)  # noqa: T201  the one place where failures are told
-        sys.exit(2)
-    except BaseExceptionGroup as group:
-        known, unknown = group.split(KNOWN)
-        if known is None or unknown is not None:
-            raise
-        print(f"worker: {sentence(known)}", file=sys.stderr)  # noqa: T201  as above
-        sys.exit(2)
 
 
 def _look_in_current_folder() -> None:

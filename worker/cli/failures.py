@@ -1,11 +1,15 @@
 """Failures: what a person reads when something that they can change is wrong."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from eventstore import EventStoreError, StoreUnavailable
 from handlers.errors import HandlerError
 from worker.errors import BrokerUnavailable, Unroutable, WorkerError
 from worker.settings import SettingsError
 
-__all__ = ["KNOWN", "Mistake", "sentence"]
+__all__ = ["KNOWN", "Mistake", "sentence", "telling"]
 
 
 class Mistake(Exception):
@@ -36,3 +40,25 @@ def sentence(error: BaseException) -> str:
     text = " ".join(lines).rstrip(".")
     advice = next((advice for family, advice in _ADVICE if isinstance(error, family)), None)
     return f"{text}; {advice}." if advice else f"{text}."
+
+
+@contextmanager
+def telling(program: str) -> Iterator[None]:
+    """Tell what is known, also out of a group, in one sentence on standard error, and exit with status 2.
+
+    Args:
+        program: Who says it.
+    """
+    try:
+        yield
+    except KNOWN as error:
+        told = sentence(error)
+    except BaseExceptionGroup as group:
+        known, unknown = group.split(KNOWN)
+        if known is None or unknown is not None:
+            raise
+        told = sentence(known)
+    else:
+        return
+    print(f"{program}: {told}", file=sys.stderr)  # noqa: T201  the one place where failures are told
+    sys.exit(2)

@@ -1,0 +1,53 @@
+"""What is known is told in a sentence; what is not is a bug, and keeps its traceback."""
+
+import pytest
+
+from eventstore import StoreMisconfigured, StoreUnavailable
+from handlers.errors import InvalidDomain
+from worker.cli.failures import Mistake, sentence, telling
+from worker.errors import BrokerMisconfigured, BrokerUnavailable, Unroutable
+from worker.settings import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Mistake("do this."), "do this."),
+        (SettingsError("A: wrong.\n  B: wrong.\n\n"), "A: wrong.\nB: wrong."),
+        (StoreUnavailable("it is down"), "it is down; start the database or correct its address."),
+        (StoreMisconfigured("no schema.\nHINT: migrate."), "no schema. HINT: migrate."),
+        (BrokerUnavailable("it is down."), "it is down; start RabbitMQ or correct AMQP_URL."),
+        (BrokerMisconfigured("it refuses us"), "it refuses us."),
+        (Unroutable("no queue"), "no queue; start a worker for this domain first, with `worker run`."),
+        (InvalidDomain("no event"), "no event."),
+        (ExceptionGroup("", [ExceptionGroup("", [Mistake("do this.")]), Mistake("do that.")]), "do this."),
+    ],
+)
+def test_what_is_known_is_told_in_a_sentence(error: Exception, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sentence(error) == told
+    with pytest.raises(SystemExit) as raised, telling("worker"):
+        raise error
+    assert raised.value.code == 2
+    assert capsys.readouterr() == ("", f"worker: {told}\n")
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        ZeroDivisionError(),
+        ExceptionGroup("", [ZeroDivisionError()]),
+        ExceptionGroup("", [Mistake("do this."), ZeroDivisionError()]),
+        BaseExceptionGroup("", [Mistake("do this."), KeyboardInterrupt()]),
+    ],
+)
+def test_what_is_not_known_keeps_its_traceback(bug: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(type(bug)) as raised, telling("worker"):
+        raise bug
+    assert raised.value is bug
+    assert capsys.readouterr() == ("", "")
+
+
+def test_nothing_is_told_of_what_goes_well(capsys: pytest.CaptureFixture[str]) -> None:
+    with telling("worker"):
+        pass
+    assert capsys.readouterr() == ("", "")
