@@ -1,0 +1,56 @@
+"""``worker config`` prints every setting, and no secret."""
+
+import json
+import sys
+
+import pytest
+
+from worker.cli.app import main
+from worker.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app:secret@db:5432/events")
+    monkeypatch.setenv("DATABASE_REPLICA_URLS", "postgresql://app:secret@one/events,postgresql://app:secret@two/events")
+    monkeypatch.setenv("AMQP_URL", "amqp://app:secret@mq/work")
+    monkeypatch.setenv("WORKER_CONCURRENCY", "8")
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+
+
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["worker", "config", *arguments])
+    with pytest.raises(SystemExit) as raised:
+        main()
+    assert raised.value.code == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "secret" not in out
+    return out
+
+
+def test_programs_get_every_setting_with_unit_origin_and_meaning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {row["name"]: row for row in json.loads(printed(capsys, monkeypatch, "--json"))}
+    assert rows.keys() == {name.upper() for name in Settings.model_fields}
+    assert all(row["meaning"] for row in rows.values())
+    assert rows["DATABASE_URL"]["value"] == "postgresql://app:***@db:5432/events"
+    assert rows["DATABASE_REPLICA_URLS"]["value"] == "postgresql://app:***@one/events,postgresql://app:***@two/events"
+    assert rows["AMQP_URL"]["value"] == "amqp://app:***@mq/work"
+    assert {key: rows["WORKER_CONCURRENCY"][key] for key in ("value", "unit", "origin")} == {
+        "value": 8,
+        "unit": "commands",
+        "origin": "environment",
+    }
+    assert (rows["WORKER_MAX_AGE"]["unit"], rows["WORKER_MAX_AGE"]["origin"]) == ("seconds", "default")
+
+
+def test_people_get_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    table = printed(capsys, monkeypatch)
+    assert table.split("\n", 1)[0].split() == ["setting", "value", "unit", "origin", "meaning"]
+    for name in Settings.model_fields:
+        assert name.upper() in table
