@@ -31,7 +31,7 @@ from worker.lanes import Lanes
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.retry import conflict_retries
 from worker.settings import Settings
-from worker.states import Known, States
+from worker.states import Identity, Known, States, identity_of
 from worker.telemetry import tracer
 
 __all__ = ["Processed", "Processor"]
@@ -60,6 +60,7 @@ class _Case:
     decider: Decider[Any, Any]
     command: Command
     boundary: Filter
+    identity: Identity
     digest: bytes
     metadata: dict[str, Any]
     details: dict[str, Any]
@@ -137,6 +138,7 @@ class Processor:
             raise BadMessage("unknown_command", str(error)) from error
         except InvalidCommand as error:
             raise BadMessage("invalid_command", str(error)) from error
+        boundary = decider.boundary(command)
         context = trace.get_current_span().get_span_context()
         traced = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
         identity = {"command_type": message.command_type, "correlation_id": message.correlation_id}
@@ -144,7 +146,8 @@ class Processor:
             message=message,
             decider=decider,
             command=command,
-            boundary=decider.boundary(command),
+            boundary=boundary,
+            identity=identity_of(decider, boundary),
             digest=digest(message.command_type, body),
             metadata={
                 "command_id": str(message.command_id),
@@ -183,7 +186,7 @@ class Processor:
 
     async def _read(self, case: _Case, consistency: Consistency) -> tuple[EventStream, Any]:
         """Read what has come since the boundary's state was kept, or all of it; return it with the state after it."""
-        known = self._states.find(case.decider, case.boundary)
+        known = self._states.find(case.identity)
         if known is None:
             stream = await self._store.query(case.boundary, consistency=consistency)
             state = case.decider.initial(case.command)
@@ -197,7 +200,7 @@ class Processor:
                 raise
             state = known.state
         state = case.decider.fold(state, map(self._domain.recorded, stream.events))
-        self._states.keep(case.decider, case.boundary, Known(state=state, position=stream.position))
+        self._states.keep(case.identity, Known(state=state, position=stream.position))
         return stream, state
 
     async def _append(self, case: _Case, events: Sequence[Event], outcome: Outcome, after: Position) -> Receipt:
@@ -224,7 +227,7 @@ class Processor:
         )
         own = (self._domain.recorded(event) for event in recorded if case.boundary.holds(event))
         state = case.decider.fold(state, own)
-        self._states.keep(case.decider, case.boundary, Known(state=state, position=receipt.position))
+        self._states.keep(case.identity, Known(state=state, position=receipt.position))
 
     def _decide(self, case: _Case, state: Any, events_read: int) -> Decision:
         with tracer.start_as_current_span(

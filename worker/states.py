@@ -7,9 +7,17 @@ from typing import Any
 from eventstore import Filter, Position
 from handlers.decider import Decider
 
-__all__ = ["Known", "States"]
+__all__ = ["Identity", "Known", "States", "identity_of"]
 
 _MOST_STATES = 10_000
+
+Identity = tuple[str, int, bytes]
+"""Decider, fold version, and the boundary's digest."""
+
+
+def identity_of(decider: Decider[Any, Any], boundary: Filter) -> Identity:
+    """Tell the state of a boundary, as a decider folds it, from all others."""
+    return decider.name, decider.version, boundary.digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,22 +45,20 @@ class States:
 
     def __init__(self, capacity: int = _MOST_STATES) -> None:
         self._capacity = capacity
-        self._known: OrderedDict[tuple[str, int, bytes], Known] = OrderedDict()
+        self._known: OrderedDict[Identity, Known] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, decider: Decider[Any, Any], boundary: Filter) -> Known | None:
-        """Return what is known of a boundary, as this decider folds it."""
-        identity = (decider.name, decider.version, boundary.digest)
+    def find(self, identity: Identity) -> Known | None:
+        """Return what is known."""
         known = self._known.get(identity)
         if known is not None:
             self._known.move_to_end(identity)
         return known
 
-    def keep(self, decider: Decider[Any, Any], boundary: Filter, known: Known) -> None:
+    def keep(self, identity: Identity, known: Known) -> None:
         """Keep a state, unless a newer one is kept already."""
-        identity = (decider.name, decider.version, boundary.digest)
         earlier = self._known.get(identity)
         if earlier is not None and earlier.position.number > known.position.number:
             return

@@ -25,7 +25,7 @@ from worker.counters import Counters
 from worker.message import CommandMessage
 from worker.processor import Processor
 from worker.settings import Settings
-from worker.states import Known, States
+from worker.states import Known, States, identity_of
 
 COUNT, COUNT_ONCE = domain.decider("Count"), domain.decider("CountOnce")
 
@@ -92,28 +92,28 @@ def counted(key: str = "a") -> Event:
 
 def test_entries_only_move_forward() -> None:
     states = States()
-    states.keep(COUNT, boundary(), known(5, "new"))
-    states.keep(COUNT, boundary(), known(4, "old"))
-    assert states.find(COUNT, boundary()) == known(5, "new")
-    states.keep(COUNT, boundary(), known(6, "newest"))
-    assert states.find(COUNT, boundary()) == known(6, "newest")
+    states.keep(identity_of(COUNT, boundary()), known(5, "new"))
+    states.keep(identity_of(COUNT, boundary()), known(4, "old"))
+    assert states.find(identity_of(COUNT, boundary())) == known(5, "new")
+    states.keep(identity_of(COUNT, boundary()), known(6, "newest"))
+    assert states.find(identity_of(COUNT, boundary())) == known(6, "newest")
 
 
 def test_deciders_do_not_share_states_of_one_boundary_and_neither_do_versions() -> None:
     states = States()
-    states.keep(COUNT, boundary(), known(1))
-    assert states.find(COUNT_ONCE, boundary()) is None
-    assert states.find(replace(COUNT, version=2), boundary()) is None
+    states.keep(identity_of(COUNT, boundary()), known(1))
+    assert states.find(identity_of(COUNT_ONCE, boundary())) is None
+    assert states.find(identity_of(replace(COUNT, version=2), boundary())) is None
 
 
 def test_what_was_not_used_for_longest_goes_first() -> None:
     states = States(capacity=2)
     for key in ("a", "b"):
-        states.keep(COUNT, boundary(key), known(1))
-    states.find(COUNT, boundary("a"))
-    states.keep(COUNT, boundary("c"), known(1))
+        states.keep(identity_of(COUNT, boundary(key)), known(1))
+    states.find(identity_of(COUNT, boundary("a")))
+    states.keep(identity_of(COUNT, boundary("c")), known(1))
     assert len(states) == 2
-    assert states.find(COUNT, boundary("b")) is None
+    assert states.find(identity_of(COUNT, boundary("b"))) is None
 
 
 async def test_the_next_command_reads_only_what_is_new(store: WatchedStore, processor: Processor) -> None:
