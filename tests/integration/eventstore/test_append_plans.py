@@ -7,13 +7,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from eventstore import Filter, P, Position
-from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.batch import columns
 from eventstore.postgres.statements import statement
 from eventstore.request import AppendRequest
 from tests.integration.eventstore.library import EVENTS, Libraries, Statistics
 from tests.integration.eventstore.questions import counted, of, request
-from tests.integration.eventstore.staging import Connection
+from tests.integration.eventstore.staging import Connection, connected
 
 HOT = Filter.matching().any_predicate_of(P("Branch", "hot"))
 HEAD = Position(number=EVENTS, token=EVENTS)
@@ -42,10 +41,9 @@ def statistics(request: pytest.FixtureRequest) -> Statistics:
 
 @pytest.fixture
 async def session(libraries: Libraries, statistics: Statistics) -> AsyncIterator[Connection]:
-    """A connection with the store's own settings."""
-    url = libraries.stale if statistics == "stale" else libraries.fresh
-    async with PostgresEventStore.connect(url, pool_size=1) as store, store._pools.primary.connections.acquire() as own:
-        yield own  # type: ignore[misc]  # the pool's proxy of a connection
+    """A connection with the server's settings: whatever the function needs, it brings along."""
+    async with connected(libraries.stale if statistics == "stale" else libraries.fresh) as connection:
+        yield connection
 
 
 async def first_and_eighth(session: Connection, requests: Sequence[AppendRequest]) -> list[Touched]:
