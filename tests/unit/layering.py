@@ -1,0 +1,115 @@
+"""Which module imports what, and which of it breaks the direction in which the packages build on each other."""
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+PACKAGES = ("eventstore", "handlers", "worker")
+# What each package may import of this repository: itself, and those below it.
+BELOW = {package: PACKAGES[: place + 1] for place, package in enumerate(PACKAGES)}
+OURS = {*PACKAGES, "deploy", "tests"}
+
+DATABASE = {"asyncpg"}
+BROKER = {"aio_pika", "aiormq"}
+TRANSPORT = {f"worker.{name}" for name in ("backlog", "broker", "consumer", "delivery", "inbox", "sender", "topology")}
+# Parts of the standard library that speak to the world, or wait for it.
+INPUT_OUTPUT = {
+    "asyncio",
+    "asyncore",
+    "asynchat",
+    "concurrent",
+    "ctypes",
+    "curses",
+    "dbm",
+    "fcntl",
+    "ftplib",
+    "http",
+    "imaplib",
+    "io",
+    "mmap",
+    "multiprocessing",
+    "nntplib",
+    "os",
+    "pathlib",
+    "poplib",
+    "pty",
+    "select",
+    "selectors",
+    "shelve",
+    "shutil",
+    "signal",
+    "smtplib",
+    "socket",
+    "socketserver",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "telnetlib",
+    "tempfile",
+    "termios",
+    "threading",
+    "tkinter",
+    "tty",
+    "urllib",
+    "webbrowser",
+    "xmlrpc",
+}
+PURE = (set(sys.stdlib_module_names) - INPUT_OUTPUT) | {"pydantic", "eventstore", "handlers"}
+
+
+def sources(root: Path) -> dict[str, str]:
+    """The text of every module of the packages, by its dotted name; packages end in ``.__init__``."""
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts): path.read_text()
+        for package in PACKAGES
+        for path in (root / package).rglob("*.py")
+    }
+
+
+def imported(module: str, text: str) -> set[str]:
+    """The dotted name of everything that a module imports, wherever in its text."""
+    return set(_imported(module, ast.parse(text)))
+
+
+def _imported(module: str, tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (name.name for name in names)
+            case ast.ImportFrom(module=source, names=names, level=level):
+                base = module.split(".")[:-level] if level else []
+                origin = ".".join([*base, *([source] if source else [])])
+                # A name may be a module itself: ``from eventstore import postgres``.
+                yield from (f"{origin}.{name.name}" for name in names)
+
+
+def within(name: str, packages: set[str] | tuple[str, ...]) -> bool:
+    """Whether a dotted name is one of these modules or lies in one."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def faults(modules: Mapping[str, str]) -> list[str]:
+    """Every import that the house does not allow, as one line each."""
+    found = [
+        f"{module} imports {name}: {fault}"
+        for module, text in modules.items()
+        for name in imported(module, text)
+        if (fault := _fault(module, name)) is not None
+    ]
+    return sorted(found)
+
+
+def _fault(module: str, name: str) -> str | None:
+    package = module.partition(".")[0]
+    if within(name, OURS) and not within(name, BELOW[package]):
+        return "imports run worker, handlers, eventstore"
+    if within(name, DATABASE) and not within(module, {"eventstore.postgres"}):
+        return "only eventstore.postgres knows the database's driver"
+    if within(name, BROKER) and module not in TRANSPORT:
+        return "only the transport modules know the broker's library"
+    if within(name, {"eventstore.postgres"}) and not within(module, {"eventstore.postgres", "worker"}):
+        return "engines build on the core, and only the worker chooses one"
+    if package == "handlers" and not within(name, PURE):
+        return "handlers do no input and output"
+    return None

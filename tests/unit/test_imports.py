@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from tests.unit.layering import BROKER, TRANSPORT, faults, imported, sources, within
+
+MODULES = sources(Path(__file__).parents[2])
+
+
+def test_imports_run_one_way() -> None:
+    assert faults(MODULES) == []
+
+
+def test_every_package_was_looked_at() -> None:
+    assert {"eventstore.memory", "eventstore.postgres.engine", "handlers.decider", "worker.cli.app"} <= set(MODULES)
+
+
+def test_every_transport_module_deals_with_the_broker() -> None:
+    users = {module for module, text in MODULES.items() if any(within(name, BROKER) for name in imported(module, text))}
+    assert users == TRANSPORT
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "fault"),
+    [
+        ("eventstore.filter", "import handlers", "eventstore.filter imports handlers: imports run"),
+        (
+            "eventstore.filter",
+            "from worker.message import CommandMessage",
+            "worker.message.CommandMessage: imports run",
+        ),
+        ("eventstore.filter", "from ..worker import retry", "worker.retry: imports run"),
+        ("handlers.library.events", "from worker import retry", "worker.retry: imports run"),
+        ("worker.cli.check", "import deploy.local", "deploy.local: imports run"),
+        ("eventstore.memory", "from tests.contract import facts", "tests.contract.facts: imports run"),
+        ("eventstore.memory", "import asyncpg", "asyncpg: only eventstore.postgres"),
+        ("worker.service", "import asyncpg.exceptions as e", "asyncpg.exceptions: only eventstore.postgres"),
+        ("worker.service", "def late():\n    from asyncpg import Pool", "asyncpg.Pool: only eventstore.postgres"),
+        ("worker.service", "if TYPE_CHECKING:\n    import aio_pika", "aio_pika: only the transport modules"),
+        ("worker.brokerage", "from aiormq.abc import Basic", "aiormq.abc.Basic: only the transport modules"),
+        ("eventstore.postgres.engine", "import aio_pika", "aio_pika: only the transport modules"),
+        ("eventstore.memory", "from eventstore import postgres", "eventstore.postgres: engines build on the core"),
+        ("eventstore.memory", "from .postgres.engine import Pools", "postgres.engine.Pools: engines build on"),
+        ("eventstore.__init__", "from . import postgres", "eventstore.postgres: engines build on the core"),
+        ("handlers.domain", "import eventstore.postgres", "eventstore.postgres: engines build on the core"),
+        ("handlers.library.events", "import asyncio", "asyncio: handlers do no input and output"),
+        ("handlers.domain", "from urllib.request import urlopen", "urllib.request.urlopen: handlers do no"),
+        ("handlers.domain", "import json, socket", "socket: handlers do no"),
+        ("handlers.domain", "import requests", "requests: handlers do no"),
+        ("handlers.domain", "from opentelemetry import trace", "opentelemetry.trace: handlers do no"),
+    ],
+)
+def test_an_import_against_the_direction_is_named(module: str, text: str, fault: str) -> None:
+    (found,) = faults({module: text})
+    assert fault in found
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("eventstore.memory", "import asyncio\nimport msgspec\nfrom .filter import Filter"),
+        ("eventstore.postgres.engine", "import asyncpg\nfrom ..filter import Filter\nfrom . import pools"),
+        ("handlers.library.events", "import re\nimport pydantic\nfrom eventstore import Filter\nfrom . import library"),
+        (
+            "worker.broker",
+            "import aio_pika\nfrom handlers.domain import Domain\nfrom eventstore.postgres import migrate",
+        ),
+        ("worker.service", "import asyncio\nimport asyncpgsa\nimport workers"),
+    ],
+)
+def test_an_import_in_the_direction_is_none_of_its_business(module: str, text: str) -> None:
+    assert faults({module: text}) == []
