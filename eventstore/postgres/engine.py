@@ -23,6 +23,8 @@ __all__ = ["PostgresEventStore"]
 
 # A long read looks at this many numbers at a time: as many as it wants events at first, more while few match.
 _WIDEST_WINDOW = 16
+# A server that has not answered by then does not hold whoever closes the store.
+_CLOSE_SECONDS = 2.0
 
 
 class PostgresEventStore:
@@ -77,7 +79,9 @@ class PostgresEventStore:
             telemetry = Telemetry.for_database(primary_url)
             yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)
         finally:
-            await batches.close()
+            if not await batches.finish(_CLOSE_SECONDS):
+                pools.cut()
+                await batches.finish()
             await reader.close()
             await pools.close()
 

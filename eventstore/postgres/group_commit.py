@@ -7,6 +7,7 @@ one commit each; together they share it. There is no timer: an idle store sends 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
@@ -96,10 +97,20 @@ class GroupCommit:
             await connections.release(connection)
         return [verdict_of(request, row) for request, row in zip(requests, rows, strict=True)]
 
-    async def close(self) -> None:
-        """Wait until every batch has its answer, also those that outlived their callers."""
-        while self._sender is not None:
-            await asyncio.wait([self._sender])
+    async def finish(self, seconds: float | None = None) -> bool:
+        """Wait until every batch has its answer, also those that outlived their callers.
+
+        Args:
+            seconds: How long to wait; None for as long as it takes.
+
+        Returns:
+            Whether every batch has one.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._sender is not None:
+                    await asyncio.wait([self._sender])
+        return self._sender is None
 
     async def _send_all(self) -> None:
         try:

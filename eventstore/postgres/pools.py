@@ -161,6 +161,11 @@ class Pools:
         """Leave a primary that has become read-only: the next connections look for the one that accepts writes."""
         await self.primary.connections.expire_connections()
 
+    def cut(self) -> None:
+        """Break every connection. Nothing is cancelled: what a server was told to do, it may still do."""
+        for pool in (self.primary, *self.replicas):
+            pool.connections.terminate()
+
     async def close(self, seconds: float = 5.0) -> None:
         """Close every connection; those still busy after ``seconds`` are cut."""
         for pool in (self.primary, *self.replicas):

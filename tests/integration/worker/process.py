@@ -1,0 +1,98 @@
+"""A worker process as people start it, and what it says."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.fixtures.waiting import eventually
+
+_ROOT = Path(__file__).resolve().parents[3]
+_FIGURE = re.compile(r"(\w+) (\d+)")
+_ENDS = (
+    "accepted",
+    "rejected",
+    "unchanged",
+    "duplicate",
+    "retried",
+    "dead_lettered",
+    "returned",
+    "lost_channel",
+    "in_flight",
+)
+
+
+class WorkerProcess:
+    """``python -m worker run`` for the tally domain.
+
+    Attributes:
+        messages: What it has logged so far.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self.messages: list[str] = []
+        self._process = process
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, database_url: str, amqp_url: str, **variables: str) -> AsyncIterator["WorkerProcess"]:
+        """Start a worker with these environment variables and wait until it consumes; killed if it is left running."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": database_url,
+            "AMQP_URL": amqp_url,
+            "WORKER_DOMAINS": "tests.unit.worker.tally:domain",
+            **variables,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", "worker", "run"), cwd=_ROOT, env=environment, stderr=PIPE
+        )
+        worker = cls(process)
+        try:
+            await worker.says("consuming tally.commands")
+            yield worker
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            await worker._reading
+
+    async def says(self, beginning: str) -> str:
+        """Wait until it logs a message that begins so, and return it."""
+
+        async def has_said() -> bool:
+            return self._process.returncode is not None or any(each.startswith(beginning) for each in self.messages)
+
+        await eventually(has_said, what=f"the worker to say {beginning!r}", seconds=60)
+        return next(each for each in self.messages if each.startswith(beginning))
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    async def status(self) -> int:
+        """Wait for its exit status."""
+        status = await self._process.wait()
+        await self._reading
+        return status
+
+    def report(self) -> dict[str, int]:
+        """Return the figures of its last words, in which every delivery must be accounted for."""
+        figures = {name: int(count) for name, count in _FIGURE.findall(self.messages[-1].partition(": ")[2])}
+        assert figures["received"] == sum(figures[end] for end in _ENDS)
+        return figures
+
+    async def _read(self) -> None:
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            try:
+                self.messages.append(json.loads(line)["message"])
+            except ValueError:
+                self.messages.append(line.decode().rstrip())
