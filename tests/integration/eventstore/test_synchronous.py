@@ -22,24 +22,27 @@ WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE '%a
 
 
 @asynccontextmanager
-async def unpromising(admin: Connection) -> AsyncIterator[None]:
+async def unpromising(admin: Connection, url: str) -> AsyncIterator[None]:
     """Make every commit wait for a standby that nobody has ever seen."""
-    await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await _reload(admin, "nobody")
-    try:
-        yield
-    finally:
-        await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        await _reload(admin, "")
+    async with connected(url) as probe:
+        commits: list[asyncio.Task[str]] = []
 
+        async def holds() -> bool:
+            # The server's processes take the setting one after another: it is in force when a commit waits.
+            if not commits or commits[-1].done():
+                commits.append(asyncio.create_task(probe.execute("SELECT pg_logical_emit_message(true, 'probe', '')")))
+            query = "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $1"
+            return bool(await admin.fetchval(query, probe.get_server_pid()))
 
-async def _reload(admin: Connection, names: str) -> None:
-    await admin.execute("SELECT pg_reload_conf()")
-    await eventually(partial(_shows, admin, names), what="the server to take its new setting")
-
-
-async def _shows(admin: Connection, names: str) -> bool:
-    return bool(await admin.fetchval("SELECT current_setting('synchronous_standby_names') = $1", names))
+        await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        await admin.execute("SELECT pg_reload_conf()")
+        try:
+            await eventually(holds, what="commits to wait for the standby")
+            yield
+        finally:
+            await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            await admin.execute("SELECT pg_reload_conf()")
+            await asyncio.gather(*commits)
 
 
 async def waiting(admin: Connection, *, besides: int = 0) -> int:
@@ -59,7 +62,7 @@ async def test_a_commit_that_a_replica_shows_first_is_waited_for_on_the_primary(
         PostgresEventStore.connect(replicated.url, reach_seconds=0.05) as impatient,
     ):
         await store.append([counted("a")])
-        async with unpromising(admin):
+        async with unpromising(admin, replicated.admin_url):
             append = asyncio.create_task(store.append([counted("a")]))
             await waiting(admin)
             await eventually(partial(_replica_shows, store, 2), what="the replica to show the commit")
@@ -83,7 +86,7 @@ async def test_a_duplicate_is_not_promised_before_the_append_it_speaks_of(replic
     key = uuid4()
     async with connected(replicated.admin_url) as admin, PostgresEventStore.connect(replicated.url) as store:
         await store.append([counted("before")])
-        async with unpromising(admin):
+        async with unpromising(admin, replicated.admin_url):
             append = asyncio.create_task(store.append([counted("a")], key=key))
             pid = await waiting(admin)
             # The commit is on the primary's disk and nowhere else. Asked again, the store knows of it ...
