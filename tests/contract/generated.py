@@ -21,8 +21,6 @@ types = st.sampled_from(TYPES)
 scalars: st.SearchStrategy[Scalar] = st.sampled_from(SCALARS)
 moments = st.integers(0, 3).map(lambda hours: MONDAY + timedelta(hours=hours))
 keys = st.integers(1, 3).map(lambda number: UUID(int=number))
-# How far below the head a decision was made; above it when negative.
-lags = st.integers(-1, 5)
 
 payloads: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     st.sampled_from(FIELDS), scalars | st.sampled_from((None, [1], {"x": 1}))
@@ -96,13 +94,17 @@ class Ask:
         return replace(place, token=place.token ^ 1) if self.elsewhere else place
 
 
+_told: dict[str, st.SearchStrategy[Any]] = {
+    "events": st.lists(facts, max_size=3),
+    "key": st.none() | keys,
+    "digest": st.none() | st.sampled_from((b"one", b"other")),
+    "outcome": st.builds(Outcome, kind=st.sampled_from(OutcomeKind), reason=st.sampled_from((None, "no"))),
+}
 asks = st.builds(
     Ask,
-    events=st.lists(facts, max_size=3),
-    boundary=st.none() | filters,
-    lag=st.none() | lags,
+    boundary=filters,
+    lag=st.sampled_from((0, 1, 2, 3, 5, None, -1)),
     elsewhere=st.sampled_from((False,) * 9 + (True,)),
-    key=st.none() | keys,
-    digest=st.none() | st.sampled_from((b"one", b"other")),
-    outcome=st.builds(Outcome, kind=st.sampled_from(OutcomeKind), reason=st.sampled_from((None, "no"))),
+    **_told,
 )
+unconditional_asks = st.builds(Ask, boundary=st.none(), lag=st.none(), elsewhere=st.just(False), **_told)

@@ -11,7 +11,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from eventstore import ACCEPTED, START, Event, EventStore, Filter, MemoryEventStore, Position
+from eventstore import START, EventStore, Filter, MemoryEventStore, Position
 from eventstore.postgres import PostgresEventStore
 from tests.contract import answers, generated
 from tests.contract.facts import ANY, collected, positions
@@ -75,18 +75,18 @@ class TwoStores(RuleBasedStateMachine):
 
     @rule(ask=generated.asks)
     def append(self, ask: Ask) -> None:
-        """Append alone."""
+        """Append what was decided within a boundary."""
         self._append([ask])
 
-    @rule(asks=st.lists(generated.asks, min_size=2, max_size=4))
+    @rule(ask=generated.unconditional_asks)
+    def record(self, ask: Ask) -> None:
+        """Append whatever others have done."""
+        self._append([ask])
+
+    @rule(asks=st.lists(generated.asks | generated.unconditional_asks, min_size=2, max_size=4))
     def append_at_the_same_time(self, asks: list[Ask]) -> None:
         """Append as others do."""
         self._append(asks)
-
-    @rule(events=st.lists(generated.facts, min_size=1, max_size=4))
-    def record(self, events: list[Event]) -> None:
-        """Append whatever others have done."""
-        self._append([unconditional(events)])
 
     @rule(key=generated.keys)
     def receipt(self, key: UUID) -> None:
@@ -125,18 +125,6 @@ class TwoStores(RuleBasedStateMachine):
 
     def _run(self, asked: Coroutine[Any, Any, Answer]) -> Answer:
         return self._runner.run(asked)
-
-
-def unconditional(events: list[Event]) -> Ask:
-    return Ask(
-        events=events,
-        boundary=None,
-        lag=None,
-        elsewhere=False,
-        key=None,
-        digest=None,
-        outcome=ACCEPTED,
-    )
 
 
 def copied(store: MemoryEventStore) -> MemoryEventStore:
