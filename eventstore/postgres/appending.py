@@ -4,6 +4,7 @@ from eventstore.errors import ConcurrencyConflict, EventStoreError
 from eventstore.postgres.batch import Behind, Resend
 from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.reading import Reader
+from eventstore.postgres.statements import statement
 from eventstore.request import AppendRequest
 from eventstore.store import Consistency, Receipt
 
@@ -46,8 +47,9 @@ class Appender:
             consistency=Consistency.STRONG,
             min_position=request.after,
         )
-        for event in history.events:
-            raise ConcurrencyConflict(
-                sequence_number=event.sequence_number, event_type=event.type, metadata=event.metadata
-            )
-        return request.moved_to(history.position)
+        if not history.events:
+            return request.moved_to(history.position)
+        if request.key is not None and await self._reader.rows(statement("receipt"), request.key):
+            return request  # another append with the key was faster: what conflicts may be its own event
+        first = history.events[0]
+        raise ConcurrencyConflict(sequence_number=first.sequence_number, event_type=first.type, metadata=first.metadata)
