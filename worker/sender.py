@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Self
+from uuid import uuid4
 
 from aiormq import spec
 from aiormq.exceptions import DeliveryError, PublishError
@@ -24,6 +25,7 @@ class Sender:
 
     def __init__(self, url: str, *, name: str) -> None:
         self._link = Link(url, name=name, prepare=declare_exchange)
+        self._under_way: dict[str, asyncio.Event] = {}
 
     async def open(self, timeout: float = 5.0) -> Self:  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
         """Connect now rather than with the first message.
@@ -69,19 +71,27 @@ class Sender:
         async with self._link.translating():
             try:
                 async with asyncio.timeout(timeout):
-                    wire = await self._link.wire()
-                    # wait=False: the confirmation is the proof; waiting for the socket to drain as well would
-                    # hold the channel's lock and send one message at a time.
-                    await wire.basic_publish(
-                        body,
-                        exchange=exchange,
-                        routing_key=routing_key,
-                        properties=properties,
-                        mandatory=True,
-                        wait=False,
-                    )
+                    await self._publish(body, properties, exchange=exchange, routing_key=routing_key)
             except PublishError as error:
                 target = f"{exchange}:{routing_key}" if exchange else routing_key
                 raise Unroutable(f"no queue takes messages for {target}; nothing was stored") from error
             except DeliveryError as error:
                 raise BrokerUnavailable("RabbitMQ refused to store the message; try again later") from error
+
+    async def _publish(self, body: bytes, properties: Properties, *, exchange: str, routing_key: str) -> None:
+        # The library tells by its id which message came back: of two with one id, one would pass for stored.
+        # One without an id is given one by the library, in the properties.
+        identity = properties.message_id or str(uuid4())
+        while (other := self._under_way.get(identity)) is not None:
+            await other.wait()
+        self._under_way[identity] = ended = asyncio.Event()
+        try:
+            wire = await self._link.wire()
+            # wait=False: the confirmation is the proof; waiting for the socket to drain as well would hold the
+            # channel's lock and send one message at a time.
+            await wire.basic_publish(
+                body, exchange=exchange, routing_key=routing_key, properties=properties, mandatory=True, wait=False
+            )
+        finally:
+            del self._under_way[identity]
+            ended.set()

@@ -4,7 +4,7 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from aiormq.abc import FieldTable
@@ -101,6 +101,12 @@ async def test_a_command_that_no_queue_takes_is_refused_and_not_stored(publisher
     command_id = await publisher.publish("tally", "Count", {"Key": "b"})
     assert (await desk.take("late")).message_id == str(command_id)
     assert await desk.ready("late") == 0
+
+
+async def test_each_copy_of_a_command_that_no_queue_takes_is_refused(publisher: Publisher) -> None:
+    sending = [publisher.publish("tally", "Count", {"Key": "a"}, command_id=UUID(int=1)) for _ in range(5)]
+    refused = await asyncio.gather(*sending, return_exceptions=True)
+    assert [type(each) for each in refused] == [Unroutable] * 5
 
 
 async def test_a_queue_that_is_full_is_told_apart_from_one_that_is_missing(publisher: Publisher, desk: Desk) -> None:
