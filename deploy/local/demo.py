@@ -99,7 +99,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed generates the same commands.")] = 1,
 ) -> None:
     """Start servers and workers, publish generated library commands, and verify every answer."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As Ctrl-C, which the loop's runner turns into a cancellation: an exception could come up anywhere in the loop.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     quieten_libraries()
     console = Console()
     if not console.is_terminal:
