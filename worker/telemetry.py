@@ -44,7 +44,7 @@ class Telemetry:
     named and ``none`` otherwise. Sampling, resource, batch sizes and endpoints are read by the SDK.
     """
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: TracerProvider | None) -> None:
         self._provider = provider
 
     @classmethod
@@ -54,13 +54,14 @@ class Telemetry:
         Raises:
             SettingsError: A variable names an exporter or a protocol that does not exist.
         """
+        exporter = _exporter()
+        if exporter is None:
+            return cls(None)  # spans that nobody will see are not made; the context of who asked passes through
         resource = Resource.create()
         if str(resource.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: _SERVICE_NAME}))
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        exporter = _exporter()
-        if exporter is not None:
-            provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(BatchSpanProcessor(exporter))
         trace.set_tracer_provider(provider)
         return cls(provider)
 
@@ -73,6 +74,8 @@ class Telemetry:
         Returns:
             Whether everything was handed over in time.
         """
+        if self._provider is None:
+            return True
         # The SDK's own time limits do not cover a hanging exporter, so the wait is on a thread that may be left.
         thread = threading.Thread(target=self._provider.shutdown, name="telemetry-shutdown", daemon=True)
         thread.start()

@@ -102,7 +102,9 @@ class RabbitServer(Server):
             # Files of the system's own RabbitMQ, which is not this one.
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{home}/advanced.config",
             "RABBITMQ_CONF_ENV_FILE": f"{home}/rabbitmq-env.conf",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            # Erlang's schedulers would busy-wait for work, on cores that everyone here shares.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none "
+            "-kernel inet_dist_use_interface {127,0,0,1}",
         }
         return self._guard.start([str(self._program)], env=environment, log=self.log)
 

@@ -20,9 +20,9 @@ from eventstore.postgres.rows import event_of, head_of, tokens_of
 
 __all__ = ["Answer", "Coalescer", "Statement"]
 
-# Two, so that the server works on one while the client reads the other; more would only make smaller ones.
-_MOST_IN_FLIGHT = 2
-_MOST_QUERIES = 64
+# With a second one in flight both would be half as large, and cost more together than they save in waiting.
+_MOST_IN_FLIGHT = 1
+_MOST_QUERIES = 128
 
 Statement = Callable[[Sequence[Branch], Sequence[int]], tuple[str, tuple[object, ...]]]
 """Returns a statement's text and parameters for branches and milestones. It answers as ``query.sql`` does."""
