@@ -74,12 +74,12 @@ async def test_brings_only_what_matches_in_order(store: EventStore) -> None:
 async def test_begins_above_a_position(store: EventStore) -> None:
     await store.append([fact(), fact(), fact()])
     start, first, second, _ = await positions(store)
-    followers = {
-        number: Follower(store, ANY, after=position, batch_size=1)
+    followers = [
+        (number, Follower(store, ANY, after=position, batch_size=1))
         for number, position in ((0, None), (0, start), (1, first), (2, second))
-    }
+    ]
     await store.append([fact()])
-    for number, follower in followers.items():
+    for number, follower in followers:
         assert await follower.until(4 - number) == list(range(number + 1, 5))
         await follower.end()
 
