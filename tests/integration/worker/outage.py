@@ -42,9 +42,8 @@ async def _altered(database: Database, change: str, change_back: str) -> AsyncIt
     try:
         yield
     finally:
+        # The store keeps no connection that it made meanwhile: none would have taken a write.
         await execute(server, f'ALTER DATABASE "{database.name}" {change_back}')
-        # Those that were made meanwhile have the setting of then.
-        await _end_connections(server, database.name)
 
 
 async def _end_connections(server: str, name: str) -> None:

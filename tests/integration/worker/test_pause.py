@@ -50,8 +50,8 @@ async def held(service: Service, publisher: Publisher, desk: Desk) -> AsyncItera
     # As many as may be unsettled have come in; the others wait in the queue.
     await desk.holds(QUEUES.queue, COMMANDS - 8)
     assert service.is_consuming
-    yield
     assert service.counters.ends == {End.ACCEPTED: 1}
+    yield
     replies = await asyncio.gather(*asking)
     assert {(reply.outcome, reply.duplicate) for reply in replies} == {("accepted", False)}
     assert service.counters.ends == {End.ACCEPTED: 1 + COMMANDS}
