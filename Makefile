@@ -7,8 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 COMMANDS ?= 5000
 PROCESSES ?= 2
+SIZE ?= 1000000
+REPEAT ?= 5
 
-.PHONY: help demo test lint format up down lock clean
+.PHONY: help demo test bench lint format up down lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -30,6 +32,14 @@ demo: $(VENV)/.ready ## run real commands through the whole line and verify the 
 test: $(VENV)/.ready ## run the tests on real servers
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
+# The peers that the benchmarks compare with are installed for them alone.
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.ready
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bench.lock
+	@touch $@
+
+bench: $(VENV)/.bench ## measure the event store beside its floor, its ceiling and its peers
+	@SIZE=$(SIZE) REPEAT=$(REPEAT) $(BIN)/python -m tests.bench
+
 lint: $(VENV)/.ready ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -48,6 +58,9 @@ down: $(VENV)/.ready ## stop the local stack and remove its files
 lock: ## pin the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-annotate --no-header --constraint requirements.lock \
+		--group pyproject.toml:bench -o requirements-bench.lock
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench

@@ -1,0 +1,90 @@
+"""The figures: what was measured, in which unit, and what it is compared with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+__all__ = ["KINDS", "Figure", "Kind", "figures_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of figure.
+
+    Attributes:
+        unit: ``ms`` of one caller's operation, ``1/s`` of all callers together, ``MB``, or ``of 100``.
+        ratio_to: What our own figure is compared with; a peer's or baseline's is compared with ours.
+        target: What the ratio is to reach, in words.
+    """
+
+    unit: str
+    ratio_to: str | None = None
+    target: str = ""
+
+
+KINDS = {
+    "select_1": Kind(unit="ms"),
+    "query_1": Kind(unit="ms", ratio_to="select_1", target="at most 2"),
+    "append_1": Kind(unit="ms", ratio_to="select_1", target="at most 5"),
+    "append_5": Kind(unit="ms", ratio_to="append_1", target="at most 1.3"),
+    "typical_1": Kind(unit="ms", ratio_to="select_1"),
+    "typical_128": Kind(unit="1/s"),
+    "typical_history_10": Kind(unit="ms", ratio_to="typical_1"),
+    "typical_history_100000": Kind(unit="ms", ratio_to="typical_history_10", target="at most 1.5"),
+    "append_bare_peak": Kind(unit="1/s"),
+    "append_conditional_peak": Kind(unit="1/s", ratio_to="append_bare_peak", target="at least 0.6"),
+    "violations_16": Kind(unit="of 100", target="none"),
+    "memory_128": Kind(unit="MB"),
+    "read_1000000_memory": Kind(unit="MB"),
+}
+"""By name, in the order in which they are measured and shown."""
+TARGETS = {"eventsourcing.typical_128": "at most 1/30", "umadb.typical_128": "at most 1/5"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A figure, as it is written down.
+
+    Attributes:
+        name: A kind's name; a peer's or baseline's has its own name before it, and a dot.
+        value: The median of all rounds.
+        unit: The kind's.
+        ratio_to: The figure it is compared with, or None.
+        ratio: How many times that figure it is: the median over all rounds of the two values of a round, which
+            were measured one right after the other.
+    """
+
+    name: str
+    value: float
+    unit: str
+    ratio_to: str | None
+    ratio: float | None
+
+    @property
+    def target(self) -> str:
+        """What the ratio is to reach, in words."""
+        return TARGETS.get(self.name) or ("" if "." in self.name else KINDS[self.name].target)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return asdict(self)
+
+
+def figures_of(samples: Mapping[str, Sequence[float]]) -> list[Figure]:
+    """Make figures of samples, one list a name and one sample a round."""
+    return [_figure(name, samples) for name in samples]
+
+
+def _figure(name: str, samples: Mapping[str, Sequence[float]]) -> Figure:
+    kind = KINDS[name.rpartition(".")[2]]
+    ratio_to = name.rpartition(".")[2] if "." in name else kind.ratio_to
+    pairs = list(zip(samples[name], samples.get(ratio_to or "", ()), strict=False))
+    ratio = median(value / base for value, base in pairs) if pairs and all(base for _, base in pairs) else None
+    return Figure(
+        name=name,
+        value=median(samples[name]),
+        unit=kind.unit,
+        ratio_to=ratio_to if ratio is not None else None,
+        ratio=ratio,
+    )

@@ -1,0 +1,191 @@
+"""The measurements: each written once, for every subject."""
+
+import time
+from collections.abc import Awaitable, Callable
+from statistics import median
+from typing import Any
+
+from tests.bench.library import Library
+from tests.bench.memory import growth, resident
+from tests.bench.subject import Conflict, Subject
+
+__all__ = ["MEASUREMENTS", "Measurement"]
+
+Measurement = Callable[[Any, Library, float], Awaitable[float]]
+"""Measures a subject for about so many seconds."""
+
+_FEWEST = 5
+_CALLERS = 128
+# So many that one full batch can be made while another is under way.
+_CALLERS_AT_PEAK = 256
+_RACERS = 16
+_RACES = 100
+# Threads do not all start at once, and many callers do not all end at once.
+_LONGER = 3
+
+
+async def select(subject: Subject, _library: Library, seconds: float) -> float:
+    """The round trip's floor."""
+
+    async def once() -> float:
+        return await _timed(subject.ping())
+
+    return await _typical(once, seconds)
+
+
+async def query(subject: Subject, library: Library, seconds: float) -> float:
+    """A query that finds some ten events."""
+
+    async def once() -> float:
+        return await _timed(subject.query(library.loan()))
+
+    return await _typical(once, seconds)
+
+
+async def append(subject: Subject, library: Library, seconds: float, *, events: int = 1) -> float:
+    """A conditional append right after its query, which is not counted."""
+
+    async def once() -> float:
+        loans = [library.loan() for _ in range(events)]
+        after = await subject.query(loans[0])
+        return await _timed(subject.append(loans, loans[0], after))
+
+    return await _typical(once, seconds)
+
+
+async def append_several(subject: Subject, library: Library, seconds: float) -> float:
+    """A conditional append of five events."""
+    return await append(subject, library, seconds, events=5)
+
+
+async def typical(subject: Subject, library: Library, seconds: float) -> float:
+    """A query and the append of one event."""
+
+    async def once() -> float:
+        return await _timed(_decide(subject, library))
+
+    return await _typical(once, seconds)
+
+
+async def typical_together(subject: Subject, library: Library, seconds: float) -> float:
+    """The same by many callers at a time."""
+
+    async def operation(count: list[int]) -> None:
+        await _decide(subject, library)
+        count.append(1)
+
+    return await _throughput(subject, operation, _CALLERS, seconds)
+
+
+async def appends_together(subject: Subject, library: Library, seconds: float) -> float:
+    """Conditional appends without their queries, by so many callers that batches are full."""
+
+    async def caller(deadline: float, done: list[int]) -> None:
+        after = await subject.query(library.untouched())
+        while time.perf_counter() < deadline:
+            loan = library.loan()
+            try:
+                after = await subject.append([loan], loan, after)
+                done.append(1)
+            except Conflict:
+                after = await subject.query(loan)
+
+    return await _rate(subject, caller, _CALLERS_AT_PEAK, seconds)
+
+
+async def violations(subject: Subject, library: Library, _seconds: float) -> float:
+    """In how many of 100 races for one boundary more than one racer won."""
+    broken = 0
+    for _ in range(_RACES):
+        loan = library.untouched()
+        positions: list[Any] = []
+        winners: list[int] = []
+
+        async def look(loan: Any = loan, positions: list[Any] = positions) -> None:
+            positions.append(await subject.query(loan))
+
+        async def race(
+            place: int, loan: Any = loan, positions: list[Any] = positions, winners: list[int] = winners
+        ) -> None:
+            try:
+                await subject.append([loan], loan, positions[place])
+                winners.append(place)
+            except Conflict:
+                return
+
+        await subject.together([look() for _ in range(_RACERS)])
+        await subject.together([race(place) for place in range(_RACERS)])
+        broken += len(winners) > 1
+    return broken
+
+
+async def memory(_subject: Subject, _library: Library, _seconds: float) -> float:
+    """What the process holds, after what it did last."""
+    return resident()
+
+
+async def reading_memory(subject: Subject, _library: Library, _seconds: float) -> float:
+    """By how much the process grows while it reads the whole log."""
+    await subject.ping()
+    return await growth(subject.scan())
+
+
+async def _decide(subject: Subject, library: Library) -> None:
+    loan = library.loan()
+    attempt = 0
+    while True:
+        after = await subject.query(loan)
+        try:
+            await subject.append([loan], loan, after)
+        except Conflict:
+            attempt += 1
+            await subject.pause(library.backoff(attempt))
+        else:
+            return
+
+
+async def _timed(operation: Awaitable[object]) -> float:
+    start = time.perf_counter()
+    await operation
+    return time.perf_counter() - start
+
+
+async def _typical(once: Callable[[], Awaitable[float]], seconds: float) -> float:
+    """The median duration, in milliseconds."""
+    samples: list[float] = []
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline or len(samples) < _FEWEST:
+        samples.append(await once())
+    return median(samples) * 1000
+
+
+async def _throughput(
+    subject: Subject, operation: Callable[[list[int]], Awaitable[None]], callers: int, seconds: float
+) -> float:
+    async def caller(deadline: float, done: list[int]) -> None:
+        while time.perf_counter() < deadline:
+            await operation(done)
+
+    return await _rate(subject, caller, callers, seconds)
+
+
+async def _rate(subject: Subject, caller: Callable[[float, list[int]], Any], callers: int, seconds: float) -> float:
+    """Operations per second, of all callers together, until the last of them ends."""
+    done: list[int] = []
+    start = time.perf_counter()
+    await subject.together([caller(start + _LONGER * seconds, done) for _ in range(callers)])
+    return len(done) / (time.perf_counter() - start)
+
+
+MEASUREMENTS: dict[str, Measurement] = {
+    "select_1": select,
+    "query_1": query,
+    "append_1": append,
+    "append_5": append_several,
+    "typical_1": typical,
+    "typical_128": typical_together,
+    "memory_128": memory,
+    "append_conditional_peak": appends_together,
+    "violations_16": violations,
+    "read_1000000_memory": reading_memory,
+}

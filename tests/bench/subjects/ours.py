@@ -1,0 +1,148 @@
+"""Ours: the event store on PostgreSQL, as a worker opens it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import chain
+
+import asyncpg
+
+from eventstore import ConcurrencyConflict, Event, Filter, P, Position
+from eventstore.postgres import PostgresEventStore, migrate
+from handlers.library import domain
+from tests.bench.library import HISTORIES, LENT, TYPES, loans
+from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
+from tests.bench.subjects.postgres import Connection, administration, copy, rebuilt_indexes, serve
+from worker.processor import Processor
+from worker.settings import Settings
+
+__all__ = ["METADATA", "Ours", "boundary_of", "contender", "event_of", "load"]
+
+METADATA = {"command_type": "LendBookCopyToReader"}
+_METADATA_TEXT = '{"command_type":"LendBookCopyToReader"}'
+_TOKEN = 1
+
+
+def boundary_of(loan: Loan) -> Filter:
+    """Return what a lending's decision depends on."""
+    return (
+        Filter.matching()
+        .any_event_type_of(*TYPES)
+        .and_any_predicate_of(P("BookID", loan.book), P("ReaderID", loan.reader))
+    )
+
+
+def event_of(loan: Loan) -> Event:
+    """Return a loan as an event."""
+    return Event(type=LENT, payload={"BookID": loan.book, "ReaderID": loan.reader}, metadata=METADATA)
+
+
+class Ours(InLoop):
+    """The store, with what is measured of it alone: the processor, and inserts past the store.
+
+    Attributes:
+        store: The store.
+        address: Its server.
+    """
+
+    def __init__(self, store: PostgresEventStore, address: Address, raw: Connection, closing: AsyncExitStack) -> None:
+        self.store = store
+        self.address = address
+        self._raw = raw
+        self._closing = closing
+
+    @classmethod
+    async def open(cls, address: Address) -> "Ours":
+        """Open the store as a worker does."""
+        closing = AsyncExitStack()
+        store = await closing.enter_async_context(PostgresEventStore.connect(address.url))
+        raw = await asyncpg.connect(address.url)
+        closing.push_async_callback(raw.close)
+        return cls(store, address, raw, closing)
+
+    @cached_property
+    def processor(self) -> Processor:
+        """The library's processor, with its cache of folded states."""
+        return Processor(self.store, domain, Settings())
+
+    async def ping(self) -> None:
+        """See ``Subject.ping``."""
+        await self._raw.fetchval("SELECT 1")
+
+    async def query(self, boundary: Loan) -> Position:
+        """See ``Subject.query``."""
+        return (await self.store.query(boundary_of(boundary))).position
+
+    async def append(self, loans: Sequence[Loan], boundary: Loan, after: Position) -> Position:
+        """See ``Subject.append``."""
+        try:
+            receipt = await self.store.append(
+                [event_of(loan) for loan in loans], boundary=boundary_of(boundary), after=after
+            )
+        except ConcurrencyConflict as error:
+            raise Conflict from error
+        return receipt.position
+
+    async def scan(self) -> int:
+        """See ``Subject.scan``."""
+        count = 0
+        async for _ in self.store.read(Filter.matching_any_event()):
+            count += 1
+        return count
+
+    async def close(self) -> None:
+        """See ``Subject.close``."""
+        await self._closing.aclose()
+
+
+async def load(address: Address, size: int) -> None:
+    """Migrate, and fill the log: the books with long histories first, then ``size`` events of the library."""
+    await migrate(address.admin_url)
+    async with administration(address) as connection:
+        async with rebuilt_indexes(connection, "eventstore.events"):
+            columns = "sequence_number token event_type occurred_at payload metadata"
+            await copy(connection, "eventstore", "events", columns, _rows(size))
+        await connection.execute(
+            "UPDATE eventstore.store SET token = $1, head = (SELECT max(sequence_number) FROM eventstore.events)",
+            _TOKEN,
+        )
+
+
+def _rows(size: int) -> Iterator[str]:
+    moment = datetime.now(UTC).isoformat()
+    for number, (event_type, loan) in enumerate(chain(_histories(), loans(size)), start=1):
+        yield (
+            f'{number}\t{_TOKEN}\t{event_type}\t{moment}\t{{"BookID":"{loan.book}","ReaderID":"{loan.reader}"}}'
+            f"\t{_METADATA_TEXT}"
+        )
+
+
+def _histories() -> Iterator[tuple[str, Loan]]:
+    for length, book in HISTORIES.items():
+        for place in range(length):
+            yield TYPES[place % 2], Loan(book, f"h{place // 2}")
+
+
+contender = Contender(
+    serve=serve,
+    load=load,
+    open=Ours.open,
+    figures=frozenset(
+        {
+            "select_1",
+            "query_1",
+            "append_1",
+            "append_5",
+            "typical_1",
+            "typical_128",
+            "typical_history_10",
+            "typical_history_100000",
+            "append_bare_peak",
+            "append_conditional_peak",
+            "violations_16",
+            "memory_128",
+            "read_1000000_memory",
+        }
+    ),
+)

@@ -1,0 +1,106 @@
+"""A baseline: the same store without sharing. Each query is a statement, each append a function call and a commit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from eventstore import ACCEPTED, ConcurrencyConflict, Event, EventStoreError, Position, Receipt
+from eventstore.postgres.batch import Behind, columns, verdict_of
+from eventstore.postgres.branches import branches_of
+from eventstore.postgres.branches import columns as branch_columns
+from eventstore.postgres.rows import event_of as recorded
+from eventstore.postgres.rows import head_of
+from eventstore.postgres.statements import statement
+from eventstore.request import AppendRequest
+from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
+from tests.bench.subjects.ours import boundary_of, event_of, load
+from tests.bench.subjects.postgres import Pool, serve
+
+__all__ = ["Single", "contender"]
+
+_CONNECTIONS = 16
+_SETTINGS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "join_collapse_limit": "1",
+    "from_collapse_limit": "1",
+    "jit": "off",
+}
+"""As the store sets them, for the statements are the store's."""
+
+
+class Single(InLoop):
+    """One statement a query, one transaction an append, on a pool of connections."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, address: Address) -> "Single":
+        """Open the connections."""
+        pool = await asyncpg.create_pool(
+            address.url, min_size=_CONNECTIONS, max_size=_CONNECTIONS, server_settings=_SETTINGS, reset=_keep_session
+        )
+        return cls(pool)
+
+    async def ping(self) -> None:
+        """See ``Subject.ping``."""
+        await self._pool.fetchval("SELECT 1")
+
+    async def query(self, boundary: Loan) -> Position:
+        """See ``Subject.query``."""
+        branches = branch_columns(branches_of(boundary_of(boundary)))
+        rows = await self._pool.fetch(statement("query"), *branches, None, [])
+        events = {row[1]: recorded(row) for row in rows if row[0] > 0}
+        _ = tuple(events[number] for number in sorted(events))
+        return head_of(rows)
+
+    async def append(self, loans: Sequence[Loan], boundary: Loan, after: Position) -> Position:
+        """See ``Subject.append``."""
+        request = _request([event_of(loan) for loan in loans], boundary, after)
+        (row,) = await self._pool.fetch(statement("append"), *columns([request]))
+        match verdict_of(request, row):
+            case Receipt(position=position):
+                return position
+            case ConcurrencyConflict() | Behind():
+                raise Conflict
+            case other:
+                raise EventStoreError(f"the append was answered by {other!r}")
+
+    async def scan(self) -> int:
+        """See ``Subject.scan``. It would be the store's own."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """See ``Subject.close``."""
+        await self._pool.close()
+
+
+def _request(events: Sequence[Event], boundary: Loan, after: Position) -> AppendRequest:
+    return AppendRequest.of(
+        events, boundary=boundary_of(boundary), after=after, key=None, digest=None, outcome=ACCEPTED
+    )
+
+
+async def _keep_session(_connection: Any) -> None:
+    return
+
+
+contender = Contender(
+    serve=serve,
+    load=load,
+    open=Single.open,
+    figures=frozenset(
+        {
+            "query_1",
+            "append_1",
+            "append_5",
+            "typical_1",
+            "typical_128",
+            "append_conditional_peak",
+            "violations_16",
+            "memory_128",
+        }
+    ),
+)
