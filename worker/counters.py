@@ -29,6 +29,7 @@ class Counters:
         dead_letters: How many were dead-lettered for which reason.
         attempts: How often commands were decided.
         conflicts: How many of these decisions were out of date when they were to be recorded.
+        stale_conflicts: How many of these had been read from a replica: the price of its lag, at most.
         failed_replies: How many answers could not be sent.
     """
 
@@ -39,6 +40,7 @@ class Counters:
         self.dead_letters: Counter[str] = Counter()
         self.attempts = 0
         self.conflicts = 0
+        self.stale_conflicts = 0
         self.failed_replies = 0
 
     def begin(self) -> None:
@@ -63,5 +65,6 @@ class Counters:
             **{end.value: self.ends[end] for end in End},
             "in_flight": self.in_flight,
             "conflicts": self.conflicts,
+            "stale_conflicts": self.stale_conflicts,
             "failed_replies": self.failed_replies,
         }

@@ -175,7 +175,7 @@ class Processor:
                 receipt = await self._append(case, events, outcome, stream.position)
             except HistoryDiverged as conflict:
                 self._states.forget()
-                self._note_conflict(span, conflict)
+                self._note_conflict(span, conflict, stream)
                 raise
             except ConcurrencyConflict as conflict:
                 self._note_conflict(span, conflict, stream)
@@ -256,8 +256,9 @@ class Processor:
                 )
         return [self._domain.to_record(fact, case.metadata) for fact in facts], outcome
 
-    def _note_conflict(self, span: Span, conflict: ConflictError, stream: EventStream | None = None) -> None:
+    def _note_conflict(self, span: Span, conflict: ConflictError, stream: EventStream | None) -> None:
         self._counters.conflicts += 1
+        self._counters.stale_conflicts += stream is not None and stream.replica
         attributes: dict[str, str | int | bool] = {"conflict.kind": type(conflict).__name__}
         if stream is not None:
             attributes["conflict.read_position"] = stream.position.number

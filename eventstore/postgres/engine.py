@@ -12,8 +12,9 @@ from eventstore.position import START, Position
 from eventstore.postgres.appending import Appender
 from eventstore.postgres.batch import receipt_of
 from eventstore.postgres.group_commit import GroupCommit
-from eventstore.postgres.pools import Pools, ReadCounts
+from eventstore.postgres.pools import Pools
 from eventstore.postgres.reading import Reader
+from eventstore.postgres.replicas import ReadCounts, Replicas
 from eventstore.postgres.statements import statement
 from eventstore.request import AppendRequest, check_batch_size
 from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
@@ -49,6 +50,7 @@ class PostgresEventStore:
         primary_url: str,
         *,
         replica_urls: Sequence[str] = (),
+        most_lag: int = 10_000,
         pool_size: int = 10,
         reach_seconds: float = 5.0,
         read_seconds: float = 30.0,
@@ -59,7 +61,8 @@ class PostgresEventStore:
 
         Args:
             primary_url: The primary's address; several hosts in it are tried in turn for the one that accepts writes.
-            replica_urls: The replicas' addresses. One that is down is passed over, and tried again later.
+            replica_urls: The replicas' addresses. One that is down is passed over until it is back.
+            most_lag: A replica that is more events behind the primary is passed over until it has caught up.
             pool_size: The most connections to each server.
             reach_seconds: How long a query waits until the primary has reached its ``min_position``.
             read_seconds: How long one reading statement may take before it counts as failed. Appends have no limit:
@@ -72,12 +75,14 @@ class PostgresEventStore:
             StoreMisconfigured: Wrong address or credentials, or a schema older than this program.
         """
         pools = await Pools.open(primary_url, replica_urls, pool_size=pool_size, application_name=application_name)
-        reader = Reader(pools, reach_seconds=reach_seconds, read_seconds=read_seconds)
+        replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
+        reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
         batches = GroupCommit(pools)
         try:
             await reader.check_schema()
             telemetry = Telemetry.for_database(primary_url)
-            yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)
+            async with replicas.watched():
+                yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)
         finally:
             if not await batches.finish(_CLOSE_SECONDS):
                 pools.cut()
@@ -88,7 +93,7 @@ class PostgresEventStore:
     @property
     def read_counts(self) -> ReadCounts:
         """Where reads were answered, since the store was opened."""
-        return self._pools.counts
+        return self._reader.counts
 
     async def query(
         self,

@@ -1,55 +1,38 @@
-"""Connections: one pool to the primary, one to each replica, and which of them answers a read."""
+"""Connections: one pool to the primary, one to each replica."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from time import monotonic
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreUnavailable
+from eventstore.position import START, Position
 from eventstore.postgres.address import check_address
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
-__all__ = ["Pool", "Pools", "ReadCounts"]
+__all__ = ["Pool", "Pools"]
 
 _CONNECT_SECONDS = 5.0
-# How long a failed replica is left alone before one read tries it again, at first and at most.
-_FIRST_REST_SECONDS = 1.0
-_LONGEST_REST_SECONDS = 30.0
-
-
-@dataclass(slots=True)
-class ReadCounts:
-    """Where reads were answered, since the store was opened.
-
-    Attributes:
-        replica: Reads that a replica answered.
-        primary: Reads that asked for the primary, or found no replica configured.
-        fallback: Reads that a replica could have answered, but that the primary had to.
-    """
-
-    replica: int = 0
-    primary: int = 0
-    fallback: int = 0
+_RELEASE_SECONDS = 1.0
 
 
 @dataclass(slots=True, eq=False)
 class Pool:
     """The connections to one server.
 
-    A replica rests after a failure: reads pass it over, until its rest is over and one read tries it again.
+    Attributes:
+        connections: Those.
+        address: The server's host and port.
+        head: How far its log was when it was last asked.
     """
 
     connections: "asyncpg.Pool[asyncpg.Record]"
-    _resting_until: float = field(default=0.0, init=False)
-    _rest_seconds: float = field(default=_FIRST_REST_SECONDS, init=False)
-
-    @property
-    def resting(self) -> bool:
-        """Whether the server failed a moment ago."""
-        return monotonic() < self._resting_until
+    address: str
+    head: Position = START
 
     async def fetch(self, sql: str, parameters: Sequence[object] = (), *, seconds: float) -> "list[asyncpg.Record]":
         """Run one reading statement.
@@ -57,24 +40,22 @@ class Pool:
         Args:
             sql: The statement.
             parameters: Its parameters.
-            seconds: How long it may take.
+            seconds: How long it may take, and how long it may wait for a connection.
 
         Raises:
             EventStoreError: As ``translate`` says.
         """
         try:
-            return await self.connections.fetch(sql, *parameters, timeout=seconds)
+            async with asyncio.timeout(seconds):
+                connection = await self.connections.acquire()
+            try:
+                return await connection.fetch(sql, *parameters, timeout=seconds)
+            finally:
+                # A server that hangs does not even answer that it has given up: then the connection is closed.
+                with suppress(*DRIVER_ERRORS):
+                    await self.connections.release(connection, timeout=_RELEASE_SECONDS)
         except DRIVER_ERRORS as error:
             raise translate(error) from error
-
-    def failed(self) -> None:
-        """Let the server rest, longer each time in a row."""
-        self._resting_until = monotonic() + self._rest_seconds
-        self._rest_seconds = min(2 * self._rest_seconds, _LONGEST_REST_SECONDS)
-
-    def succeeded(self) -> None:
-        """Forget earlier failures."""
-        self._rest_seconds = _FIRST_REST_SECONDS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,14 +64,11 @@ class Pools:
 
     Attributes:
         primary: Appends and strong reads.
-        replicas: Eventual reads, in turn.
-        counts: Where reads were answered.
+        replicas: Eventual reads.
     """
 
     primary: Pool
     replicas: tuple[Pool, ...]
-    counts: ReadCounts = field(default_factory=ReadCounts)
-    _turn: int = field(default=0, init=False)
 
     @classmethod
     async def open(
@@ -146,16 +124,10 @@ class Pools:
                 await replica
         except (*DRIVER_ERRORS, ValueError) as error:
             raise translate(error) from error
-        return cls(primary=Pool(primary), replicas=tuple(Pool(replica) for replica in replicas))
-
-    def replica(self) -> Pool | None:
-        """Choose the replica for the next eventual read, in turn; None when none is up."""
-        for _ in self.replicas:
-            self._turn = (self._turn + 1) % len(self.replicas)
-            candidate = self.replicas[self._turn]
-            if not candidate.resting:
-                return candidate
-        return None
+        return cls(
+            primary=Pool(primary, _server(primary_url)),
+            replicas=tuple(Pool(made, _server(url)) for made, url in zip(replicas, replica_urls, strict=True)),
+        )
 
     async def forget_primary(self) -> None:
         """Leave a primary that has become read-only: the next connections look for the one that accepts writes."""
@@ -174,6 +146,10 @@ class Pools:
                     await pool.connections.close()
             except (*DRIVER_ERRORS, StoreUnavailable):
                 pool.connections.terminate()
+
+
+def _server(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 async def _keep_session(_connection: object) -> None:

@@ -13,6 +13,7 @@ from eventstore.postgres.branches import Branch, branches_of, columns
 from eventstore.postgres.coalescing import Answer, Coalescer
 from eventstore.postgres.migrate import SCHEMA_VERSION
 from eventstore.postgres.pools import Pool, Pools
+from eventstore.postgres.replicas import Fallback, ReadCounts, Replicas
 from eventstore.postgres.rows import event_of, head_of, tokens_of
 from eventstore.postgres.statements import statement
 from eventstore.store import Consistency, EventStream
@@ -26,8 +27,6 @@ _LONGEST_TAIL = 256
 _LONGEST_TAIL_OF_LONG_HISTORY = 4096
 # How many boundaries with a long history are remembered.
 _MOST_REMEMBERED = 10_000
-# How long a replica that was behind is believed to be behind still.
-_MOMENT_SECONDS = 0.05
 # A history that is longer is read by itself, so that its rows do not keep others waiting for theirs.
 _LONGEST_SHARED = 1000
 
@@ -40,14 +39,7 @@ class _ServerReads:
         self.histories = Coalescer(pool, _history_statement, seconds=seconds)
         self.tails = Coalescer(pool, _tail_statement, seconds=seconds)
         self._seconds = seconds
-        # The last head that was seen here: tells about how long a tail is.
-        self._head = 0
-        self._head_seen_at = 0.0
         self._long: set[tuple[FilterItem, ...]] = set()
-
-    def is_behind(self, number: int) -> bool:
-        """Whether the server had not come this far a moment ago, so that asking it is in vain."""
-        return self._head < number and monotonic() - self._head_seen_at < _MOMENT_SECONDS
 
     async def query(self, boundary: Filter, milestone: int) -> Answer:
         """Answer one query, in company where that is faster."""
@@ -55,7 +47,7 @@ class _ServerReads:
             return await self.range(boundary, _LAST_NUMBER, milestone)
         branches = branches_of(boundary)
         answer: Answer | None = None
-        if boundary.above and branches and self._head - boundary.above <= self._longest_tail(boundary):
+        if boundary.above and branches and self.pool.head.number - boundary.above <= self._longest_tail(boundary):
             answer = await self.tails.ask(branches, milestone)
             if answer.position.number - boundary.above > _LONGEST_TAIL_OF_LONG_HISTORY:
                 answer = None  # the head had moved on; the statement did not look
@@ -64,7 +56,7 @@ class _ServerReads:
             if answer.longest > _LONGEST_SHARED:
                 self._remember_long(boundary)
                 answer = await self._alone(statement("query"), (*columns(branches), None, [milestone]), milestone)
-        self._saw(answer.position)
+        self.pool.head = answer.position
         return answer
 
     async def range(self, boundary: Filter, up_to: int, milestone: int) -> Answer:
@@ -75,9 +67,8 @@ class _ServerReads:
     async def head(self) -> tuple[Position, int]:
         """Look up how far the log is, and the schema's version."""
         rows = await self.pool.fetch(statement("head"), seconds=self._seconds)
-        position = head_of(rows)
-        self._saw(position)
-        return position, rows[0]["schema_version"]
+        self.pool.head = head_of(rows)
+        return self.pool.head, rows[0]["schema_version"]
 
     async def close(self) -> None:
         """Wait until nothing is in flight."""
@@ -91,9 +82,6 @@ class _ServerReads:
         if len(self._long) >= _MOST_REMEMBERED:
             self._long.clear()
         self._long.add(boundary.items)
-
-    def _saw(self, head: Position) -> None:
-        self._head, self._head_seen_at = head.number, monotonic()
 
     async def _alone(self, sql: str, parameters: Sequence[object], milestone: int) -> Answer:
         rows = await self.pool.fetch(sql, parameters, seconds=self._seconds)
@@ -110,14 +98,20 @@ class _ServerReads:
 class Reader:
     """Answers queries from the server that the consistency asks for.
 
+    Attributes:
+        counts: Where they were answered.
+
     Args:
         pools: The servers.
+        replicas: Which of them answers an eventual read.
         reach_seconds: How long a query waits for the primary to reach its ``min_position``.
         read_seconds: How long one statement may take.
     """
 
-    def __init__(self, pools: Pools, *, reach_seconds: float, read_seconds: float) -> None:
-        self._pools = pools
+    def __init__(self, pools: Pools, replicas: Replicas, *, reach_seconds: float, read_seconds: float) -> None:
+        self.counts = ReadCounts()
+        self._primary = pools.primary
+        self._replicas = replicas
         self._reach_seconds = reach_seconds
         self._read_seconds = read_seconds
         self._servers = {pool: _ServerReads(pool, seconds=read_seconds) for pool in (pools.primary, *pools.replicas)}
@@ -132,29 +126,29 @@ class Reader:
     ) -> EventStream:
         """Answer ``EventStore.query``; ``up_to`` leaves out events with a higher number."""
         least = min_position if min_position is not None else START
-        if consistency is Consistency.EVENTUAL and self._pools.replicas:
-            answer = await self._from_replica(boundary, least, up_to)
-            if answer is not None:
-                self._pools.counts.replica += 1
-                return EventStream(events=answer.events, position=answer.position, replica=True)
-            self._pools.counts.fallback += 1
+        if consistency is Consistency.EVENTUAL and self._replicas:
+            match await self._from_replica(boundary, least, up_to):
+                case EventStream() as stream:
+                    return stream
+                case Fallback() as reason:
+                    self.counts.fallbacks[reason] += 1
         else:
-            self._pools.counts.primary += 1
+            self.counts.primary += 1
         return await self._from_primary(boundary, least, up_to)
 
     async def head(self, *, consistency: Consistency) -> Position:
         """Look up how far the log is: one row, on a replica if that is allowed and one is up."""
-        pool = self._pools.replica() if consistency is Consistency.EVENTUAL else None
-        if pool is not None:
+        pool = self._replicas.choose(0) if consistency is Consistency.EVENTUAL else self._primary
+        if isinstance(pool, Pool) and pool is not self._primary:
             try:
                 return (await self._servers[pool].head())[0]
-            except RetryableError:
-                pool.failed()
-        return (await self._servers[self._pools.primary].head())[0]
+            except (RetryableError, StoreMisconfigured):
+                self._replicas.failed(pool)
+        return (await self._servers[self._primary].head())[0]
 
     async def rows(self, sql: str, *parameters: object) -> "list[asyncpg.Record]":
         """Run another reading statement on the primary."""
-        return await self._pools.primary.fetch(sql, parameters, seconds=self._read_seconds)
+        return await self._primary.fetch(sql, parameters, seconds=self._read_seconds)
 
     async def check_schema(self) -> None:
         """Make sure that this program and the database fit together.
@@ -162,7 +156,7 @@ class Reader:
         Raises:
             StoreMisconfigured: The database has no event store, or one that is older than this program.
         """
-        _, version = await self._servers[self._pools.primary].head()
+        _, version = await self._servers[self._primary].head()
         if version < SCHEMA_VERSION:
             raise StoreMisconfigured(
                 f"the database's event store has schema version {version}, this program needs {SCHEMA_VERSION}: "
@@ -174,25 +168,27 @@ class Reader:
         for server in self._servers.values():
             await server.close()
 
-    async def _from_replica(self, boundary: Filter, least: Position, up_to: int | None) -> Answer | None:
-        pool = self._pools.replica()
-        if pool is None or self._servers[pool].is_behind(least.number):
-            return None
+    async def _from_replica(self, boundary: Filter, least: Position, up_to: int | None) -> EventStream | Fallback:
+        pool = self._replicas.choose(least.number)
+        if isinstance(pool, Fallback):
+            return pool
         try:
             answer = await self._read(pool, boundary, least, up_to)
         except (RetryableError, StoreMisconfigured):
             # Misconfigured, too: a replica that has not replayed the migration yet has no store. The primary tells.
-            pool.failed()
-            return None
-        pool.succeeded()
-        # One that is behind, or in another history, is passed over: the primary tells.
-        return answer if answer.position.number >= least.number and _holds(answer, least) else None
+            self._replicas.failed(pool)
+            return Fallback.FAILED
+        self._replicas.succeeded(pool)
+        if answer.position.number < least.number or not _holds(answer, least):
+            return Fallback.BEHIND  # or in another history: the primary tells
+        self.counts.replicas[pool.address] += 1
+        return EventStream(events=answer.events, position=answer.position, replica=True)
 
     async def _from_primary(self, boundary: Filter, least: Position, up_to: int | None) -> EventStream:
         # Even the primary can be behind: a synchronous standby shows a commit before the primary does.
         deadline = monotonic() + self._reach_seconds
         while True:
-            answer = await self._read(self._pools.primary, boundary, least, up_to)
+            answer = await self._read(self._primary, boundary, least, up_to)
             if answer.position.number >= least.number:
                 if not _holds(answer, least):
                     raise HistoryDiverged(f"position {least} is not in this store's history")

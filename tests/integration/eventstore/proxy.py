@@ -20,6 +20,8 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._answers_to_lose = 0
+        self._flows = asyncio.Event()
+        self._flows.set()
         self.cuts = 0
         self.url = ""
 
@@ -33,6 +35,14 @@ class Proxy:
         """Cut the next connections that the server sends something to, before it arrives."""
         self._answers_to_lose = count
 
+    def hold(self) -> None:
+        """Pass nothing on from now, in either direction, as a network does that has lost a server."""
+        self._flows.clear()
+
+    def go_on(self) -> None:
+        """Pass on what was held, and all that comes."""
+        self._flows.set()
+
     def cut(self) -> None:
         """Cut every connection."""
         self.cuts += 1
@@ -42,6 +52,7 @@ class Proxy:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
+        self.go_on()
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -69,6 +80,7 @@ class Proxy:
                     self._answers_to_lose -= 1
                     self.cuts += 1
                     break
+                await self._flows.wait()
                 writer.write(data)
         except OSError:
             pass

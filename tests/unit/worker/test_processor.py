@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -52,7 +53,7 @@ class StagedStore(MemoryEventStore):
     ) -> EventStream:
         self.consistencies.append(consistency)
         if consistency is Consistency.EVENTUAL and self.replica is not None:
-            stream = await self.replica.query(boundary, min_position=min_position)
+            stream = replace(await self.replica.query(boundary, min_position=min_position), replica=True)
         else:
             stream = await super().query(boundary, min_position=min_position)
         if self.after_query:
@@ -182,17 +183,20 @@ async def test_a_rejection_from_a_stale_replica_does_not_stand(
     assert processed.receipt.first == 3
 
 
-async def test_an_unchanged_from_a_stale_replica_does_not_stand(store: StagedStore, processor: Processor) -> None:
+async def test_an_unchanged_from_a_stale_replica_does_not_stand(
+    store: StagedStore, processor: Processor, counters: Counters
+) -> None:
     await store.append([counted()])
     store.freeze_replica()
     await store.append([Event(type="Forgotten", payload={"Key": "a"})])
     processed = await processor.process(command("CountOnce", Key="a"))
     assert processed.attempts == 2
     assert processed.receipt.outcome.kind is OutcomeKind.ACCEPTED
+    assert (counters.conflicts, counters.stale_conflicts) == (1, 1)
 
 
 async def test_an_unchanged_from_a_position_that_moved_is_decided_again(
-    store: StagedStore, processor: Processor
+    store: StagedStore, processor: Processor, counters: Counters
 ) -> None:
     await store.append([counted()])
     store.after_query = [intruder(store)]
@@ -200,6 +204,8 @@ async def test_an_unchanged_from_a_position_that_moved_is_decided_again(
     assert processed.attempts == 2
     assert processed.receipt.outcome.kind is OutcomeKind.UNCHANGED
     assert processed.receipt.position.number == 2
+    # The read was not from a replica, which therefore is not to blame.
+    assert (counters.conflicts, counters.stale_conflicts) == (1, 0)
 
 
 @pytest.mark.parametrize(
