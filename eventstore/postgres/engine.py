@@ -72,14 +72,15 @@ class PostgresEventStore:
 
         Raises:
             StoreUnavailable: The primary cannot be reached.
-            StoreMisconfigured: Wrong address or credentials, or a schema older than this program.
+            StoreMisconfigured: Wrong address or credentials, a schema older than this program, or a synchronous_commit
+                weaker than "on".
         """
         pools = await Pools.open(primary_url, replica_urls, pool_size=pool_size, application_name=application_name)
         replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
         reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
         batches = GroupCommit(pools)
         try:
-            await reader.check_schema()
+            await reader.check()
             telemetry = Telemetry.for_database(primary_url)
             async with replicas.watched():
                 yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)

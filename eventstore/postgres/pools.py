@@ -107,7 +107,8 @@ class Pools:
                     "from_collapse_limit": "1",
                     "jit": "off",
                     "default_transaction_isolation": "read committed",
-                    "synchronous_commit": "on",
+                    # Not synchronous_commit: a database that asks for more than "on" must get it, and one that asks for
+                    # less is refused.
                     # An append whose wait is cut short by a timeout may have happened; nothing here may cut it short.
                     "statement_timeout": "0",
                     "lock_timeout": "0",

@@ -30,6 +30,9 @@ _MOST_REMEMBERED = 10_000
 # A history that is longer is read by itself, so that its rows do not keep others waiting for theirs.
 _LONGEST_SHARED = 1000
 
+# What append_v1 accepts, too.
+_DURABLE = {"on", "remote_apply"}
+
 
 class _ServerReads:
     """The reads of one server."""
@@ -64,11 +67,10 @@ class _ServerReads:
         branches = columns(branches_of(boundary))
         return await self._alone(statement("range"), (*branches, boundary.above, up_to, [milestone]), milestone)
 
-    async def head(self) -> tuple[Position, int]:
-        """Look up how far the log is, and the schema's version."""
-        rows = await self.pool.fetch(statement("head"), seconds=self._seconds)
-        self.pool.head = head_of(rows)
-        return self.pool.head, rows[0]["schema_version"]
+    async def head(self) -> Position:
+        """Look up how far the log is."""
+        self.pool.head = head_of(await self.pool.fetch(statement("head"), seconds=self._seconds))
+        return self.pool.head
 
     async def close(self) -> None:
         """Wait until nothing is in flight."""
@@ -141,26 +143,34 @@ class Reader:
         pool = self._replicas.choose(0) if consistency is Consistency.EVENTUAL else self._primary
         if isinstance(pool, Pool) and pool is not self._primary:
             try:
-                return (await self._servers[pool].head())[0]
+                return await self._servers[pool].head()
             except (RetryableError, StoreMisconfigured):
                 self._replicas.failed(pool)
-        return (await self._servers[self._primary].head())[0]
+        return await self._servers[self._primary].head()
 
     async def rows(self, sql: str, *parameters: object) -> "list[asyncpg.Record]":
         """Run another reading statement on the primary."""
         return await self._primary.fetch(sql, parameters, seconds=self._read_seconds)
 
-    async def check_schema(self) -> None:
+    async def check(self) -> None:
         """Make sure that this program and the database fit together.
 
         Raises:
-            StoreMisconfigured: The database has no event store, or one that is older than this program.
+            StoreMisconfigured: The database has no event store, or one that is older than this program, or it would
+                promise commits that a crash can undo.
         """
-        _, version = await self._servers[self._primary].head()
+        rows = await self.rows(statement("head"))
+        head_of(rows)
+        version, durability = rows[0]["schema_version"], rows[0]["synchronous_commit"]
         if version < SCHEMA_VERSION:
             raise StoreMisconfigured(
                 f"the database's event store has schema version {version}, this program needs {SCHEMA_VERSION}: "
                 "run `worker db migrate`"
+            )
+        if durability not in _DURABLE:
+            raise StoreMisconfigured(
+                f"the database's synchronous_commit must be 'on' or 'remote_apply', not {durability!r}: "
+                "a crash could lose what was promised; change it with ALTER DATABASE or ALTER ROLE"
             )
 
     async def close(self) -> None:

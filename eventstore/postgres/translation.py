@@ -26,7 +26,7 @@ _MISCONFIGURED = {
     "42P01": "the database has no event store yet: run `worker db migrate`",
     "42883": "the database's event store is older than this program: run `worker db migrate`",
     "ES001": "the database's default_transaction_isolation must be 'read committed'",
-    "ES002": "the database's synchronous_commit must be 'on'",
+    "ES002": "the database's synchronous_commit must be 'on' or 'remote_apply'",
 }
 # Passing reasons that concern one request: serialization failure, deadlock, lock not available, query cancelled.
 _TRANSIENT = {"40001", "40P01", "55P03", "57014"}

@@ -48,7 +48,6 @@ async def test_an_append_that_a_crash_could_undo_is_refused(runtime: Connection,
 
 async def test_a_store_brings_its_own_settings_whatever_the_database_says(database: Database) -> None:
     for setting in (
-        "synchronous_commit = off",
         "default_transaction_isolation = 'serializable'",
         "statement_timeout = '20s'",
         "lock_timeout = '20s'",
@@ -56,7 +55,7 @@ async def test_a_store_brings_its_own_settings_whatever_the_database_says(databa
     ):
         await execute(database.admin_url, f'ALTER DATABASE "{database.name}" SET {setting}')
     async with connected(database.url) as connection:
-        assert await connection.fetchval("SHOW synchronous_commit") == "off"
+        assert await connection.fetchval("SHOW statement_timeout") == "20s"
     async with PostgresEventStore.connect(database.url) as store:
         receipt = await store.append([counted("a")], boundary=of("a"), after=(await store.query(of("a"))).position)
         assert (await store.query(ANY)).position == receipt.position
@@ -66,3 +65,14 @@ async def test_a_store_brings_its_own_settings_whatever_the_database_says(databa
                 for name in ("synchronous_commit", "transaction_isolation", "statement_timeout", "lock_timeout")
             ]
     assert shown == ["on", "read committed", "0", "0"]
+
+
+@pytest.mark.parametrize("setting", ["off", "local", "remote_write"])
+async def test_a_store_does_not_open_where_a_crash_could_undo_a_commit(database: Database, setting: str) -> None:
+    await execute(database.admin_url, f'ALTER DATABASE "{database.name}" SET synchronous_commit = {setting}')
+    with pytest.raises(StoreMisconfigured, match=f"must be 'on' or 'remote_apply', not '{setting}': .* ALTER DATABASE"):
+        async with PostgresEventStore.connect(database.url):
+            pass
+    await execute(database.admin_url, f'ALTER DATABASE "{database.name}" RESET synchronous_commit')
+    async with PostgresEventStore.connect(database.url) as store:
+        assert (await store.append([counted("a")])).first == 1

@@ -10,6 +10,7 @@ import pytest
 
 from eventstore import Consistency, PositionNotReached
 from eventstore.postgres import PostgresEventStore
+from tests.fixtures.administration import execute
 from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
@@ -22,8 +23,8 @@ WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE '%a
 
 
 @asynccontextmanager
-async def unpromising(admin: Connection, url: str) -> AsyncIterator[None]:
-    """Make every commit wait for a standby that nobody has ever seen."""
+async def unpromising(admin: Connection, url: str, *, standby: str = "nobody") -> AsyncIterator[None]:
+    """Make every commit wait for a standby, by default for one that nobody has ever seen."""
     async with connected(url) as probe:
         commits: list[asyncio.Task[str]] = []
 
@@ -34,7 +35,7 @@ async def unpromising(admin: Connection, url: str) -> AsyncIterator[None]:
             query = "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $1"
             return bool(await admin.fetchval(query, probe.get_server_pid()))
 
-        await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        await admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '\"{standby}\"'")
         await admin.execute("SELECT pg_reload_conf()")
         try:
             await eventually(holds, what="commits to wait for the standby")
@@ -98,3 +99,26 @@ async def test_a_duplicate_is_not_promised_before_the_append_it_speaks_of(replic
         receipt = await append
         assert (receipt.first, receipt.duplicate) == (2, True)
         assert keys(await store.query(ANY)) == ["before", "a"]
+
+
+async def test_a_database_that_waits_until_a_replica_shows_a_commit_is_heeded(replicated: Replicated) -> None:
+    replica = replicated.replicas[0]
+    await execute(replicated.admin_url, f'ALTER DATABASE "{replicated.database}" SET synchronous_commit = remote_apply')
+    async with (
+        connected(replicated.admin_url) as admin,
+        connected(replica.url(replica.admin, replicated.database)) as standby,
+        PostgresEventStore.connect(replicated.url) as store,
+    ):
+        await store.append([counted("a")])
+        await replicated.follow()
+        async with (
+            replicated.paused(replica),
+            unpromising(admin, replicated.admin_url, standby=replica.name),
+        ):
+            append = asyncio.create_task(store.append([counted("a")]))
+            # The standby has it on disk, which would be enough for "on".
+            await waiting(admin)
+            assert await standby.fetchval("SELECT head FROM eventstore.store") == 1
+            await standby.execute("SELECT pg_wal_replay_resume()")
+            assert (await append).first == 2
+            assert await standby.fetchval("SELECT head FROM eventstore.store") == 2
