@@ -135,12 +135,14 @@ class Link:
         await self._discard()
         async with self.translating():
             try:
-                self._connection = await aio_pika.connect(
-                    self._url,
-                    timeout=_LONGEST_DELAY,
-                    heartbeat=_HEARTBEAT_SECONDS,
-                    client_properties={"connection_name": self._name},
-                )
+                # The library's own time limit can leave an attempt's error behind, for the event loop to complain of.
+                async with asyncio.timeout(_LONGEST_DELAY):
+                    self._connection = await aio_pika.connect(
+                        self._url,
+                        timeout=None,
+                        heartbeat=_HEARTBEAT_SECONDS,
+                        client_properties={"connection_name": self._name},
+                    )
                 channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
                 await channel.initialize()
                 if self._prepare is not None:

@@ -58,7 +58,7 @@ def broker(composed: dict[str, Any]) -> Iterator[ComposedBroker]:
 def amqp_url(broker: ComposedBroker, composed: dict[str, Any]) -> str:
     """The address that workers are given, at this broker's port."""
     parts = urlsplit(composed["services"]["worker"]["environment"]["AMQP_URL"])
-    return parts._replace(netloc=f"{parts.username}:{parts.password}@{LOOPBACK}:{broker.port}").geturl()
+    return str(parts._replace(netloc=f"{parts.username}:{parts.password}@{LOOPBACK}:{broker.port}").geturl())
 
 
 async def test_workers_can_declare_and_publish(amqp_url: str) -> None:

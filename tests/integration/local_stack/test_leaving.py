@@ -55,7 +55,7 @@ def test_an_owner_killed_by_force_leaves_nothing(base: Path) -> None:
     owner.kill()
     _wait(owner)
     until(lambda: not left_below(base), 20, "all to be gone")
-    assert not [pid for pid in family if Path(f"/proc/{pid}").exists()]
+    until(lambda: not [pid for pid in family if Path(f"/proc/{pid}").exists()], 20, "every process to be gone")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

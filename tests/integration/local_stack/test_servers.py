@@ -66,6 +66,8 @@ async def test_a_killed_broker_comes_back_with_its_durable_messages(stack: Local
         await channel.declare_queue("kept", durable=True, arguments={"x-queue-type": "quorum"})
         letter = aio_pika.Message(b"hello", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         await channel.default_exchange.publish(letter, "kept")
+    # RabbitMQ writes the name of a new quorum queue down half a second later, and never finds it again without.
+    until(lambda: any(b"kept" in names.read_bytes() for names in stack.folder.rglob("names.dets")), 10, "the name")
     stack.broker.kill()
     stack.broker.start()
     assert stack.broker.url == url
