@@ -9,6 +9,7 @@ from worker.cli.check import check
 from worker.cli.config import config
 from worker.cli.failures import telling
 from worker.cli.migrate import migrate
+from worker.cli.prune import prune
 from worker.cli.publish import publish
 from worker.cli.run import run
 from worker.cli.status import status
@@ -32,6 +33,7 @@ app.command()(check)
 app.command()(config)
 app.add_typer(database, name="db")
 database.command()(migrate)
+database.command()(prune)
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ from worker.cli.loop import run_async
 from worker.cli.terminal import print_json, tell
 from worker.settings import Settings
 
-__all__ = ["migrate"]
+__all__ = ["LACKS_RIGHT", "migrate"]
 
 # SQLSTATE insufficient_privilege. The store's own advice is for the role that workers use.
-_LACKS_RIGHT = "42501"
+LACKS_RIGHT = "42501"
 
 
 def migrate(
@@ -29,7 +29,7 @@ def migrate(
     except StoreUnavailable as error:
         raise Mistake(f"{error}; start the database or correct DATABASE_ADMIN_URL.") from error
     except StoreMisconfigured as error:
-        if error.code != _LACKS_RIGHT:
+        if error.code != LACKS_RIGHT:
             raise
         raise Mistake(
             f"the role of DATABASE_ADMIN_URL may not do this: name the database's owner ({error.__cause__})."

@@ -1,0 +1,100 @@
+"""``worker db prune``."""
+
+import re
+import sys
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from eventstore import StoreMisconfigured, StoreUnavailable
+from eventstore.postgres import LEAST_AGE, Prunable, count_prunable
+from eventstore.postgres import prune as delete
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.migrate import LACKS_RIGHT
+from worker.cli.terminal import print_json, progress_console, tell
+from worker.settings import Settings
+
+__all__ = ["prune"]
+
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+# More hours, days or weeks than this, nobody means.
+_AGE = re.compile(r"([0-9]{1,5})([hdw])")
+
+
+def prune(
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="How old a receipt must be: 36h, 90d, 12w.")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Delete old receipts from the database of DATABASE_ADMIN_URL, in batches, after asking. Events are never deleted.
+
+    A command that is repeated after its receipt is gone is decided anew, and `worker status` does not know it any more:
+    choose an age beyond which no command is published, redelivered or replayed from the dead letters again. Exit status
+    1 when the answer was no.
+    """
+    settings = Settings.load(needs=("database_admin_url",))
+    age = _age(older_than, settings)
+    try:
+        found = run_async(count_prunable(settings.database_admin_url, age))
+        wanted = not dry_run and found.receipts > 0 and (yes or _agreed(found))
+        deleted = _delete(settings.database_admin_url, found) if wanted else 0
+    except StoreUnavailable as error:
+        raise Mistake(f"{error}; start the database or correct DATABASE_ADMIN_URL.") from error
+    except StoreMisconfigured as error:
+        if error.code != LACKS_RIGHT:
+            raise
+        raise Mistake(
+            f"the role of DATABASE_ADMIN_URL may not do this: name the database's owner ({error.__cause__})."
+        ) from error
+    if json:
+        document = {"before": found.before, "receipts": found.receipts, "total": found.total, "deleted": deleted}
+        print_json({**document, "dry_run": dry_run})
+    elif not found.receipts:
+        tell(f"None of {found.total:,} receipts was recorded before {_moment(found)}.")
+    elif dry_run:
+        tell(f"{_described(found)} would be deleted.")
+    else:
+        tell(f"Deleted {deleted:,} receipts." if wanted else "Nothing was deleted.")
+    if found.receipts and not dry_run and not wanted:
+        raise typer.Exit(1)
+
+
+def _age(text: str, settings: Settings) -> timedelta:
+    match = _AGE.fullmatch(text)
+    if match is None:
+        raise Mistake(f"{text!r} is no age: write hours, days or weeks, as in 36h, 90d or 12w.")
+    age = int(match[1]) * _UNITS[match[2]]
+    least = max(LEAST_AGE, timedelta(seconds=settings.worker_max_age))
+    if age < least:
+        raise Mistake(
+            f"{text} is too young: for {least / _UNITS['h']:g} hours a receipt may be what keeps a redelivered command "
+            "from being decided twice."
+        )
+    return age
+
+
+def _agreed(found: Prunable) -> bool:
+    if not sys.stdin.isatty():
+        raise Mistake("there is nobody to ask before receipts are deleted: pass --yes, or --dry-run to count them.")
+    typer.echo(f"{_described(found)} will be deleted. A command that is repeated after that is decided anew.", err=True)
+    return typer.confirm("Delete them?", err=True)
+
+
+def _described(found: Prunable) -> str:
+    return f"{found.receipts:,} of {found.total:,} receipts, recorded before {_moment(found)},"
+
+
+def _moment(found: Prunable) -> str:
+    return f"{found.before:%Y-%m-%d %H:%M} UTC"
+
+
+def _delete(admin_url: str, found: Prunable) -> int:
+    console = progress_console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("deleting", total=found.receipts)
+        return run_async(delete(admin_url, found, progress=lambda count: bar.advance(task, count)))
