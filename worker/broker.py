@@ -20,11 +20,14 @@ from aiormq import Channel as WireChannel
 from aiormq.exceptions import ChannelAccessRefused
 
 from worker.errors import BrokerMisconfigured, BrokerUnavailable
+from worker.frames import tolerate
 
 __all__ = ["LOST", "Link", "WireChannel", "broker_address"]
 
 LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 """What aio-pika raises when a connection or channel is gone, or does not answer."""
+
+tolerate()
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0

@@ -11,8 +11,10 @@ BELOW = {package: PACKAGES[: place + 1] for place, package in enumerate(PACKAGES
 OURS = {*PACKAGES, "deploy", "tests"}
 
 DATABASE = {"asyncpg"}
-BROKER = {"aio_pika", "aiormq"}
-TRANSPORT = {f"worker.{name}" for name in ("backlog", "broker", "consumer", "delivery", "inbox", "sender", "topology")}
+BROKER = {"aio_pika", "aiormq", "pamqp"}
+TRANSPORT = {
+    f"worker.{name}" for name in ("backlog", "broker", "consumer", "delivery", "frames", "inbox", "sender", "topology")
+}
 # Parts of the standard library that speak to the world, or wait for it.
 INPUT_OUTPUT = {
     "asyncio",

@@ -161,3 +161,34 @@ async def test_headers_never_keep_a_message_from_being_put_aside(
     letter = await desk.take(QUEUES.dead_queue)
     assert letter.headers["worker-reason"] == "handler_error"
     assert service.counters.ends[End.RETURNED] == 0
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"timestamp": 1_700_000_000_000_000_000},
+        {"headers": {"at": {"when": 2**62}}},
+        {"headers": {"deep": 1}, "content_type": "text/plain"},
+    ],
+    ids=["a time in nanoseconds", "a great number in the headers", "another content type"],
+)
+async def test_properties_that_only_the_broker_understands_do_not_stop_a_good_command(
+    properties: dict[str, Any], service: Service, management: Management, vhost: str, desk: Desk
+) -> None:
+    message = {
+        "properties": {"type": "Count", "message_id": str(uuid4()), "reply_to": desk.replies, **properties},
+        "routing_key": "tally",
+        "payload": GOOD.decode(),
+        "payload_encoding": "string",
+    }
+    path = f"/api/exchanges{urlsplit(vhost).path}/commands/publish"
+    assert await asyncio.to_thread(management.request, "POST", path, message) == {"routed": True}
+    assert (await desk.answer())["outcome"] == "accepted"
+    assert service.counters.received == 1
+
+
+async def test_a_name_that_is_not_utf_8_is_put_aside(service: Service, desk: Desk) -> None:
+    await desk.put(GOOD, message_type=NotUtf8("caf\xe9"))
+    letter = await desk.take(QUEUES.dead_queue)
+    assert letter.headers["worker-reason"] == "unknown_command"
+    assert service.counters.received == 1

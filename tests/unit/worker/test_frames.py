@@ -1,0 +1,55 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pamqp import decode, encode
+
+from worker.frames import tolerate
+
+tolerate()
+
+
+def read(kind: str, value: bytes) -> tuple[int, Any]:
+    """Read a value that something follows, as it does in a frame."""
+    return decode.by_type(value + b"\xfe\xfe", kind)
+
+
+@pytest.mark.parametrize("seconds", [1_700_000_000_000_000, 1_700_000_000_000_000_000, 2**64 - 1])
+def test_a_time_outside_the_calendar_is_none(seconds: int) -> None:
+    assert read("timestamp", seconds.to_bytes(8, "big")) == (8, None)
+
+
+def test_a_time_is_a_time() -> None:
+    assert read("timestamp", (1_700_000_000).to_bytes(8, "big")) == (8, datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC))
+
+
+def test_what_is_not_utf_8_in_a_text_is_marked() -> None:
+    assert read("shortstr", b"\x04caf\xe9") == (5, "caf\N{REPLACEMENT CHARACTER}")
+    assert read("shortstr", b"\x04cafe") == (5, "cafe")
+
+
+def test_headers_are_read() -> None:
+    written = encode.field_table({"a": 1, "b": {"c": ["d"]}})
+    assert read("table", written) == (len(written), {"a": 1, "b": {"c": ["d"]}})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x01\xe9S\x00\x00\x00\x01x",  # a name that is not UTF-8
+        b"\x01a?",  # a type that nobody knows
+        b"\x01aS\x00",  # a text that is cut short
+        b"\x01aT" + (2**64 - 1).to_bytes(8, "big") + b"\x09",  # a name that is longer than what follows
+    ],
+)
+def test_headers_that_cannot_be_read_are_none(content: bytes) -> None:
+    written = len(content).to_bytes(4, "big") + content
+    assert read("table", written) == (len(written), {})
+
+
+def test_headers_nested_without_end_are_none() -> None:
+    written = b""
+    for _ in range(5000):
+        content = b"\x01aF" + (written or (0).to_bytes(4, "big"))
+        written = len(content).to_bytes(4, "big") + content
+    assert read("table", written) == (len(written), {})

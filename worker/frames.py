@@ -1,0 +1,49 @@
+"""Frames: what AMQP lets a publisher send, and the library below aio-pika cannot read.
+
+A frame that cannot be read ends the connection. The broker delivers its message again, to the next connection, until
+the delivery limit: one message would stop a domain, and take its neighbours along. So the readers that can fail are
+replaced, in the library's own tables of them, by ones that keep what can be read.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from pamqp import decode
+
+__all__ = ["tolerate"]
+
+Decoder = Callable[[bytes], tuple[int, Any]]
+
+_TIMESTAMP_BYTES = 8
+
+
+def tolerate() -> None:
+    """Read every message that a broker can deliver. Concerns the whole process; calling it again changes nothing."""
+    decode.METHODS["timestamp"] = decode.TABLE_MAPPING[b"T"] = _timestamp
+    decode.METHODS["shortstr"] = _short_string
+    decode.METHODS["table"] = _headers
+
+
+def _timestamp(value: bytes) -> tuple[int, Any]:
+    """Read a time; one in micro- or nanoseconds lies outside the calendar, and counts as none."""
+    try:
+        return decode.timestamp(value)
+    except (ValueError, OverflowError, OSError):
+        return _TIMESTAMP_BYTES, None
+
+
+def _short_string(value: bytes) -> tuple[int, str]:
+    """Read a text; what is not UTF-8 in it is marked as such."""
+    try:
+        return decode.short_str(value)
+    except UnicodeDecodeError:
+        length = value[0]
+        return length + 1, value[1 : length + 1].decode(errors="replace")
+
+
+def _headers(value: bytes) -> tuple[int, Any]:
+    """Read headers; where one of them cannot be read, none of them is."""
+    try:
+        return decode.field_table(value)
+    except (ValueError, KeyError, RecursionError):
+        return int.from_bytes(value[:4], "big") + 4, {}
