@@ -24,8 +24,11 @@ class Gate:
 
     def __init__(self, probe: Callable[[], Awaitable[object]]) -> None:
         self._probe = probe
-        self._open = asyncio.Event()
-        self._open.set()
+        self._is_open = True
+        self._draining = False
+        # Set while nobody has to wait.
+        self._free = asyncio.Event()
+        self._free.set()
         self._probing: asyncio.Task[None] | None = None
         # Kept between pauses: a database that answers the probe but no command must not be asked in a tight loop.
         self._delay = _FIRST_DELAY
@@ -33,7 +36,12 @@ class Gate:
     @property
     def is_open(self) -> bool:
         """Whether commands may go to the database."""
-        return self._open.is_set()
+        return self._is_open
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether nobody waits here any more."""
+        return self._draining
 
     async def passed(self, *, within: float | None = None) -> bool:
         """Wait until the gate is open.
@@ -42,27 +50,34 @@ class Gate:
             within: How long to wait, in seconds; None for as long as it takes.
 
         Returns:
-            Whether it is.
+            Whether it is. A drain ends the waiting.
         """
-        if not self._open.is_set():
+        if not self._free.is_set():
             try:
                 async with asyncio.timeout(within):
-                    await self._open.wait()
+                    await self._free.wait()
             except TimeoutError:
                 return False
-        return True
+        return self._is_open
 
     def shut(self, reason: BaseException) -> None:
         """Shut the gate and begin to probe. Does nothing when it is shut already."""
-        if not self._open.is_set():
+        if not self._is_open:
             return
         _log.warning("paused: %s", reason)
-        self._open.clear()
+        self._is_open = False
+        if not self._draining:
+            self._free.clear()
         self._probing = asyncio.create_task(self._probe_until_open(), name="gate-probe")
 
     def confirm(self) -> None:
         """Note that the database did what a command needed."""
         self._delay = _FIRST_DELAY
+
+    def drain(self) -> None:
+        """Let nobody wait any longer, now or later."""
+        self._draining = True
+        self._free.set()
 
     async def close(self) -> None:
         """Stop probing."""
@@ -80,5 +95,6 @@ class Gate:
                 _log.debug("still paused: %s", error)
                 continue
             _log.warning("resumed")
-            self._open.set()
+            self._is_open = True
+            self._free.set()
             return

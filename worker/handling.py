@@ -87,10 +87,17 @@ class Handling:
         )
         with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             happened = await self._process(delivery, message)
-            await self._settle(delivery, message, happened, span)
+            if happened is None:
+                await delivery.give_back()
+            else:
+                await self._settle(delivery, message, happened, span)
 
-    async def _process(self, delivery: Delivery, message: CommandMessage) -> Processed | Exception:
-        """Process until there is something to settle: a pause of the database is waited out."""
+    async def _process(self, delivery: Delivery, message: CommandMessage) -> Processed | Exception | None:
+        """Process until there is something to settle: a pause of the database is waited out.
+
+        Returns:
+            What there is to settle; None when a drain ended the waiting.
+        """
         held_until = delivery.received_at + _HOLD_SECONDS
         happened: Processed | Exception = StoreUnavailable("the database did not serve for as long as this was held")
         while await self._gate.passed(within=held_until - time.monotonic()):
@@ -102,7 +109,7 @@ class Handling:
                 return happened
             if isinstance(happened, Exception):
                 self._gate.shut(happened)
-        return happened
+        return None if self._gate.is_draining else happened
 
     def _judge(self, delivery: Delivery, happened: Processed | Exception) -> Settlement:
         history = History.read(delivery.properties.headers or {})

@@ -80,12 +80,13 @@ class Service:
                 group.create_task(consumer.keep_consuming())
 
     async def drain(self) -> int:
-        """Stop consuming, return what has not started, and let what has started finish.
+        """Stop consuming, return what has not started or waits for the database, and let what has started finish.
 
         Returns:
             How many commands had started and did not finish within the deadline. The broker delivers them again.
         """
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
+        self._gate.drain()
         return await self._dispatcher.drain(self._settings.worker_drain_deadline)
 
     async def close(self) -> None:

@@ -99,3 +99,18 @@ async def test_what_is_held_for_too_long_is_sent_on_and_pays_nothing(
     await paused(service, is_paused=False)
     assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
     assert service.counters.ends == {End.RETRIED: 1, End.ACCEPTED: 1}
+
+
+async def test_a_drain_gives_back_what_is_held(
+    database: Database, service: Service, publisher: Publisher, desk: Desk
+) -> None:
+    async with without_connections(database):
+        await asyncio.gather(*(publisher.publish("tally", "Count", {"Key": f"k{n}"}) for n in range(COMMANDS)))
+        await paused(service)
+        await desk.holds(QUEUES.queue, COMMANDS - 8)
+        # Long before the deadline, which waiting for the database would use up.
+        async with asyncio.timeout(10):
+            assert await service.drain() == 0
+    assert service.counters.ends == {End.RETURNED: service.counters.received}
+    await desk.holds(QUEUES.queue, COMMANDS)
+    assert [await desk.ready(queue) for queue in (QUEUES.retry_queue, QUEUES.dead_queue)] == [0, 0]

@@ -57,3 +57,29 @@ async def test_whoever_waits_at_a_gate_may_give_up() -> None:
     gate.shut(StoreUnavailable("down"))
     assert not await gate.passed(within=0)
     await gate.close()
+
+
+async def test_a_drain_ends_the_waiting_and_keeps_whoever_comes_later_from_it() -> None:
+    async def probe() -> None:
+        raise StoreUnavailable("down")
+
+    gate = Gate(probe)
+    gate.shut(StoreUnavailable("down"))
+    waiting = asyncio.create_task(gate.passed())
+    await asyncio.sleep(0)  # lets it begin to wait
+    gate.drain()
+    assert not await waiting
+    assert not await gate.passed()
+    await gate.close()
+
+
+async def test_an_open_gate_lets_pass_during_a_drain_until_it_is_shut() -> None:
+    async def probe() -> None:
+        raise StoreUnavailable("down")
+
+    gate = Gate(probe)
+    gate.drain()
+    assert await gate.passed()
+    gate.shut(StoreUnavailable("down"))
+    assert not await gate.passed()
+    await gate.close()
