@@ -14,7 +14,7 @@ from eventstore.postgres.batch import receipt_of
 from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.pools import Pools
 from eventstore.postgres.reading import Reader
-from eventstore.postgres.replicas import ReadCounts, Replicas
+from eventstore.postgres.replicas import MOST_LAG, ReadCounts, Replicas
 from eventstore.postgres.statements import statement
 from eventstore.request import AppendRequest, check_batch_size
 from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
@@ -50,7 +50,7 @@ class PostgresEventStore:
         primary_url: str,
         *,
         replica_urls: Sequence[str] = (),
-        most_lag: int = 10_000,
+        most_lag: int = MOST_LAG,
         pool_size: int = 10,
         reach_seconds: float = 5.0,
         read_seconds: float = 30.0,

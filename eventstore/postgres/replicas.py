@@ -15,7 +15,10 @@ from eventstore.postgres.pools import Pool
 from eventstore.postgres.rows import head_of
 from eventstore.postgres.statements import statement
 
-__all__ = ["Fallback", "ReadCounts", "Replicas"]
+__all__ = ["MOST_LAG", "Fallback", "ReadCounts", "Replicas"]
+
+MOST_LAG = 10_000
+"""How many events a replica may lag, unless a store is told otherwise."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,13 +61,13 @@ class _Replica:
 
     Attributes:
         pool: Its connections, with the last head that it showed.
-        up: Whether it may be asked.
+        up: Whether it may be asked; None before the first look.
         rests_until: When the watch may bring it back at the earliest.
         rest_seconds: How long it rests after its next failed read.
     """
 
     pool: Pool
-    up: bool = False
+    up: bool | None = None
     rests_until: float = 0.0
     rest_seconds: float = _FIRST_REST_SECONDS
 
@@ -146,8 +149,9 @@ class Replicas:
         if wrong is not None:
             self._take_out(replica, wrong)
         elif not replica.up and monotonic() >= replica.rests_until:
+            if replica.up is False:
+                _log.info("replica %s answers reads again", server.address)
             replica.up = True
-            _log.info("replica %s answers reads", server.address)
 
     def _fault(self, server: Pool, *, in_recovery: bool) -> str | None:
         """Say why a replica that answers must not be asked, if so."""
@@ -163,6 +167,6 @@ class Replicas:
         return None
 
     def _take_out(self, replica: _Replica, reason: str) -> None:
-        if replica.up:
+        if replica.up is not False:
             replica.up = False
-            _log.warning("replica %s answers no more reads: %s", replica.pool.address, reason)
+            _log.warning("replica %s answers no reads, the primary does: %s", replica.pool.address, reason)

@@ -27,7 +27,10 @@ async def replica_answers(store: PostgresEventStore, *, expected: bool = True) -
     return (await store.query(of("a"), consistency=EVENTUAL)).replica is expected
 
 
-async def test_a_replica_that_lags_too_far_is_taken_out_until_it_has_caught_up(replicated: Replicated) -> None:
+async def test_a_replica_that_lags_too_far_is_taken_out_until_it_has_caught_up(
+    replicated: Replicated, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "eventstore")
     async with PostgresEventStore.connect(
         replicated.url, replica_urls=replicated.replica_urls[:1], most_lag=5
     ) as store:
@@ -37,12 +40,19 @@ async def test_a_replica_that_lags_too_far_is_taken_out_until_it_has_caught_up(r
             await store.append([counted("a") for _ in range(5)])
             await eventually(partial(_is_known, store, 6), what="the watch to see the primary's head")
             assert await replica_answers(store)
+            assert caplog.messages == []
             await store.append([counted("a")])
             await eventually(partial(replica_answers, store, expected=False), what="the replica to be taken out")
             assert len((await store.query(of("a"), consistency=EVENTUAL)).events) == 7
             assert set(store.read_counts.fallbacks) == {Fallback.NONE_UP}
         await eventually(partial(replica_answers, store), what="the replica to be taken back")
         assert len((await store.query(of("a"), consistency=EVENTUAL)).events) == 7
+    # Both changes are told, once each.
+    name = f"replica 127.0.0.1:{replicated.replicas[0].port}"
+    assert caplog.messages == [
+        f"{name} answers no reads, the primary does: it lags by 6 events",
+        f"{name} answers reads again",
+    ]
 
 
 async def _is_known(store: PostgresEventStore, head: int) -> bool:
