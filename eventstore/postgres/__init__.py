@@ -3,14 +3,19 @@
 from eventstore.postgres.engine import PostgresEventStore
 from eventstore.postgres.migrate import SCHEMA_VERSION, MigrationReport, migrate
 from eventstore.postgres.pruning import LEAST_AGE, Prunable, count_prunable, prune
+from eventstore.postgres.replicas import MOST_LAG
+from eventstore.postgres.surveying import Survey, survey
 
 __all__ = [
     "LEAST_AGE",
+    "MOST_LAG",
     "SCHEMA_VERSION",
     "MigrationReport",
     "PostgresEventStore",
     "Prunable",
+    "Survey",
     "count_prunable",
     "migrate",
     "prune",
+    "survey",
 ]

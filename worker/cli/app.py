@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from worker.cli.check import check
+from worker.cli.check import check, check_database
 from worker.cli.config import config
 from worker.cli.failures import telling
 from worker.cli.migrate import migrate
@@ -34,6 +34,7 @@ app.command()(config)
 app.add_typer(database, name="db")
 database.command()(migrate)
 database.command()(prune)
+database.command("check")(check_database)
 
 
 def main() -> None:

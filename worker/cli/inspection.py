@@ -2,42 +2,27 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from urllib.parse import urlsplit
 
-from eventstore import Consistency, EventStoreError, Filter
-from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate
+from eventstore import EventStoreError, Filter
+from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, Survey, migrate, survey
 from handlers.domain import Domain
 from handlers.errors import HandlerError
 from handlers.registry import load_domains
 from worker.backlog import backlog
 from worker.broker import broker_address
+from worker.cli.condition import connections, primary_condition, replica_condition
 from worker.cli.failures import sentence
+from worker.cli.findings import Finding
 from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.topology import Topology
 
-__all__ = ["Finding", "inspect"]
+__all__ = ["inspect", "inspect_database"]
 
 # Nothing lies above it: such a read finds the head and no event.
 _BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
-# How the store names the refusal of a server that is up, but only to be read from.
-_READ_ONLY_SERVER = "TargetServerAttributeNotMatched"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one part turned out to be.
-
-    Attributes:
-        part: Which part, for a person.
-        good: Whether it can be used.
-        text: What it is; if it cannot be used, what to do.
-    """
-
-    part: str
-    good: bool
-    text: str
 
 
 async def inspect(settings: Settings) -> list[Finding]:
@@ -49,6 +34,27 @@ async def inspect(settings: Settings) -> list[Finding]:
     found, domains = _domains(settings)
     database, broker = await asyncio.gather(_database(settings), _broker(settings, domains))
     return [found, *database, *broker]
+
+
+async def inspect_database(settings: Settings) -> list[Finding]:
+    """Look closely at every database server that the settings name. Nothing is changed anywhere.
+
+    Returns:
+        What there is to say of the primary, then of each replica.
+    """
+    primary, head = await _primary(settings.database_url)
+    findings = [primary]
+    try:
+        findings += primary_condition(await survey(settings.database_url, primary=True), settings)
+    except EventStoreError as error:
+        if primary.good:
+            findings.append(replace(primary, good=False, text=sentence(error)))
+    for url in settings.database_replica_urls:
+        finding, found = await _replica(url, head if primary.good else None)
+        findings.append(finding)
+        if found is not None:
+            findings.append(replace(connections(found, settings), part=f"connections {_address(url)}"))
+    return findings
 
 
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
@@ -64,10 +70,7 @@ async def _database(settings: Settings) -> list[Finding]:
     if not settings.database_url:
         return [Finding(part="database", good=False, text="DATABASE_URL is not set; name the primary database.")]
     primary, head = await _primary(settings.database_url)
-    replicas = [
-        await _replica(settings.database_url if primary.good else None, url, head)
-        for url in settings.database_replica_urls
-    ]
+    replicas = [(await _replica(url, head if primary.good else None))[0] for url in settings.database_replica_urls]
     admin = [await _admin(settings.database_admin_url)] if settings.database_admin_url else []
     return [primary, *replicas, *admin]
 
@@ -85,26 +88,13 @@ async def _primary(url: str) -> tuple[Finding, int]:
     return Finding(part=part, good=True, text=text), head
 
 
-async def _replica(primary_url: str | None, url: str, head: int) -> Finding:
+async def _replica(url: str, head: int | None) -> tuple[Finding, Survey | None]:
     part = f"replica {_address(url)}"
     try:
-        async with PostgresEventStore.connect(url, pool_size=1, application_name="worker check"):
-            text = "it accepts writes, so it is no replica; correct DATABASE_REPLICA_URLS."
-            return Finding(part=part, good=False, text=text)
+        found = await survey(url)
     except EventStoreError as error:
-        if error.code != _READ_ONLY_SERVER:
-            return Finding(part=part, good=False, text=f"{sentence(error)} Until then, its reads go to the primary.")
-    if primary_url is None:
-        return Finding(part=part, good=True, text="answers; how far it lags cannot be told without the primary")
-    async with PostgresEventStore.connect(
-        primary_url, replica_urls=(url,), pool_size=1, application_name="worker check"
-    ) as store:
-        stream = await store.query(_BEYOND, consistency=Consistency.EVENTUAL)
-    if not stream.replica:
-        text = "it answers, but not to this role, or it has not replayed the migration; look at its log."
-        return Finding(part=part, good=False, text=text)
-    behind = max(0, head - stream.position.number)
-    return Finding(part=part, good=True, text=f"answers reads, {behind:,} events behind")
+        return Finding(part=part, good=False, text=f"{sentence(error)} Until then, its reads go to the primary."), None
+    return replace(replica_condition(found, head), part=part), found
 
 
 async def _admin(url: str) -> Finding:

@@ -1,0 +1,44 @@
+-- Purpose: look at everything of a server and its event store that can be wrong without anything failing at once.
+-- Parameters: none.
+-- Result: one row. Rights are those of the role that asks, settings those of a session that sets nothing itself.
+SELECT s.schema_version, s.head, s.token,
+    pg_is_in_recovery() AS in_recovery,
+    pg_backend_pid() AS process,
+    current_user::text AS role,
+    current_setting('default_transaction_isolation') AS isolation,
+    current_setting('synchronous_commit') AS durability,
+    current_setting('max_connections')::integer
+        - current_setting('superuser_reserved_connections')::integer
+        - coalesce(current_setting('reserved_connections', true)::integer, 0) AS connections,
+    (
+        SELECT coalesce(bool_and(has_table_privilege(t.name, 'SELECT')), false)
+        FROM unnest(ARRAY['eventstore.store', 'eventstore.events', 'eventstore.receipts']) AS t (name)
+    ) AND EXISTS (
+        SELECT FROM pg_proc p
+        WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname = 'append_v1'
+            AND has_function_privilege(p.oid, 'EXECUTE')
+    ) AS may_work,
+    (
+        SELECT bool_or(has_table_privilege(t.name, 'INSERT, UPDATE, DELETE, TRUNCATE'))
+        FROM unnest(ARRAY['eventstore.store', 'eventstore.events', 'eventstore.receipts']) AS t (name)
+    ) AS may_change,
+    ARRAY(
+        SELECT n.name
+        FROM unnest(ARRAY['events_payload', 'events_type', 'events_occurred_at']) AS n (name)
+        WHERE NOT EXISTS (
+            SELECT FROM pg_index i
+            WHERE i.indexrelid = to_regclass('eventstore.' || n.name)
+                AND i.indrelid = 'eventstore.events'::regclass AND i.indisvalid
+        )
+    ) AS missing_indexes,
+    EXISTS (
+        SELECT FROM pg_class c
+        WHERE c.oid = to_regclass('eventstore.events_payload')
+            AND c.reloptions && ARRAY['fastupdate=off', 'fastupdate=false', 'fastupdate=no', 'fastupdate=0']
+    ) AS without_pending_list,
+    EXISTS (
+        SELECT FROM pg_trigger t
+        WHERE t.tgrelid = 'eventstore.events'::regclass AND t.tgname = 'events_are_facts' AND t.tgenabled = 'A'
+    ) AS guarded
+FROM eventstore.store s
+WHERE s.singleton

@@ -1,0 +1,85 @@
+"""Surveys: what a server and its event store are like, as seen by one role in a session of its own."""
+
+from dataclasses import dataclass
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from eventstore.errors import StoreMisconfigured
+from eventstore.postgres.address import check_address
+from eventstore.postgres.statements import statement
+from eventstore.postgres.translation import DRIVER_ERRORS, translate
+
+__all__ = ["Survey", "survey"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        schema_version: The schema's version.
+        head: The sequence number of the last event.
+        in_recovery: Whether the server follows another.
+        role: Who looked.
+        isolation: The isolation level of a session that sets none.
+        durability: Its ``synchronous_commit``.
+        connections: How many connections the server has for roles that are no superusers.
+        may_work: Whether the role may read and append.
+        may_change: Whether it may also change the tables by other means.
+        missing_indexes: Indexes that are not there, or not valid.
+        without_pending_list: Whether the index on the payload has ``fastupdate = off``.
+        guarded: Whether the database refuses to change events.
+        pooled: Whether a pooler stands between.
+    """
+
+    schema_version: int
+    head: int
+    in_recovery: bool
+    role: str
+    isolation: str
+    durability: str
+    connections: int
+    may_work: bool
+    may_change: bool
+    missing_indexes: tuple[str, ...]
+    without_pending_list: bool
+    guarded: bool
+    pooled: bool
+
+
+async def survey(url: str, *, primary: bool = False) -> Survey:
+    """Look at a server. Nothing is changed.
+
+    Args:
+        url: Its address.
+        primary: Whether, of several hosts in the address, the one that accepts writes is meant.
+
+    Raises:
+        StoreUnavailable: It cannot be reached.
+        StoreMisconfigured: The address or the credentials are wrong, there is no event store, or the role may not see
+            it.
+    """
+    check_address(url)
+    try:
+        # Without prepared statements, which some poolers cannot keep.
+        wanted = SessionAttribute.read_write if primary else SessionAttribute.any
+        connection = await asyncpg.connect(url, timeout=10, statement_cache_size=0, target_session_attrs=wanted)
+    except (*DRIVER_ERRORS, TimeoutError) as error:
+        raise translate(error) from error
+    try:
+        rows = await connection.fetch(statement("survey"), timeout=10)
+        told = connection.get_server_pid()
+    except (*DRIVER_ERRORS, TimeoutError) as error:
+        raise translate(error) from error
+    finally:
+        await connection.close(timeout=1)
+    if not rows:
+        raise StoreMisconfigured("the event store has lost its head row: restore the database from a backup")
+    (row,) = rows
+    return Survey(
+        **{name: row[name] for name in Survey.__dataclass_fields__ if name not in {"missing_indexes", "pooled"}},
+        missing_indexes=tuple(row["missing_indexes"]),
+        # A pooler tells its clients a process of its own making.
+        pooled=row["process"] != told,
+    )

@@ -1,0 +1,37 @@
+"""Surveys of real servers: what each column is by default, and that a pooler shows."""
+
+import asyncpg
+import pytest
+
+from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, survey
+from tests.integration.eventstore.cluster import Replicated
+from tests.integration.eventstore.questions import counted
+
+
+async def test_a_primary_and_a_replica_are_told_apart(replicated: Replicated) -> None:
+    async with PostgresEventStore.connect(replicated.url) as store:
+        await store.append([counted("a"), counted("a")])
+    await replicated.follow()
+    primary = await survey(replicated.url, primary=True)
+    assert (primary.schema_version, primary.head, primary.in_recovery) == (SCHEMA_VERSION, 2, False)
+    assert (primary.role, primary.may_work, primary.may_change) == (replicated.primary.worker.user, True, False)
+    assert (primary.isolation, primary.durability, primary.connections) == ("read committed", "on", 297)
+    assert (primary.missing_indexes, primary.without_pending_list, primary.guarded) == ((), True, True)
+    for url in replicated.replica_urls:
+        replica = await survey(url)
+        assert (replica.head, replica.in_recovery, replica.may_work, replica.pooled) == (2, True, True, False)
+
+
+async def test_a_pooler_shows_by_the_process_that_it_names(
+    replicated: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not (await survey(replicated.url)).pooled
+    # A pooler answers the connection itself, and gives it a number of its own making.
+    monkeypatch.setattr(asyncpg.Connection, "get_server_pid", lambda _: 1)
+    assert (await survey(replicated.url)).pooled
+
+
+async def test_of_several_hosts_the_primary_is_surveyed(replicated: Replicated) -> None:
+    both = replicated.url.replace("@127.0.0.1:", f"@127.0.0.1:{replicated.replicas[0].port},127.0.0.1:")
+    assert (await survey(both)).in_recovery
+    assert not (await survey(both, primary=True)).in_recovery

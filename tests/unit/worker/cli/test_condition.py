@@ -1,0 +1,75 @@
+"""What is judged of a database, where staging it would take servers of its own."""
+
+from dataclasses import replace
+
+import pytest
+
+from eventstore.postgres import MOST_LAG, SCHEMA_VERSION, Survey
+from worker.cli.condition import primary_condition, replica_condition
+from worker.settings import Settings
+
+SETTINGS = Settings(worker_concurrency=32)
+WELL = Survey(
+    schema_version=SCHEMA_VERSION,
+    head=50_000,
+    in_recovery=False,
+    role="worker",
+    isolation="read committed",
+    durability="on",
+    connections=97,
+    may_work=True,
+    may_change=False,
+    missing_indexes=(),
+    without_pending_list=True,
+    guarded=True,
+    pooled=False,
+)
+REPLICA = replace(WELL, in_recovery=True)
+
+
+def wrong(found: Survey) -> dict[str, str]:
+    return {finding.part: finding.text for finding in primary_condition(found, SETTINGS) if not finding.good}
+
+
+def test_a_database_as_it_should_be_has_nothing_wrong() -> None:
+    assert wrong(WELL) == {}
+    assert wrong(replace(WELL, schema_version=SCHEMA_VERSION + 1, durability="remote_apply")) == {}
+
+
+def test_connections_are_counted_in_worker_processes() -> None:
+    (text,) = [each.text for each in primary_condition(WELL, SETTINGS) if each.part == "connections"]
+    assert text == "97, enough for 9 worker processes of 10 each"
+    assert wrong(replace(WELL, connections=10)) == {}
+    assert "raise max_connections, or lower WORKER_CONCURRENCY" in wrong(replace(WELL, connections=9))["connections"]
+
+
+def test_a_pooler_is_named() -> None:
+    assert "let DATABASE_URL name PostgreSQL itself" in wrong(replace(WELL, pooled=True))["pooler"]
+
+
+@pytest.mark.parametrize(
+    ("found", "head", "text"),
+    [
+        (REPLICA, 50_000, "answers reads, 0 events behind"),
+        (REPLICA, 50_000 + MOST_LAG, "answers reads, 10,000 events behind"),
+        (replace(REPLICA, head=60_000), 50_000, "answers reads, 0 events behind"),  # it was asked later
+        (REPLICA, None, "answers; how far it lags cannot be told without the primary"),
+    ],
+)
+def test_a_replica_that_is_near_is_well(found: Survey, head: int | None, text: str) -> None:
+    finding = replica_condition(found, head)
+    assert (finding.good, finding.text) == (True, text)
+
+
+@pytest.mark.parametrize(
+    ("found", "head", "text"),
+    [
+        (REPLICA, 50_001 + MOST_LAG, "10,001 events behind: no read goes there until it is within 10,000; see whether"),
+        (replace(REPLICA, in_recovery=False), 50_000, "it accepts writes, so it is no replica; correct"),
+        (replace(REPLICA, may_work=False), 50_000, "it answers, but worker may not read there; correct"),
+    ],
+)
+def test_a_replica_that_is_not_to_be_asked_is_named(found: Survey, head: int, text: str) -> None:
+    finding = replica_condition(found, head)
+    assert not finding.good
+    assert finding.text.startswith(text)

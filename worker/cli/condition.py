@@ -1,0 +1,130 @@
+"""The condition of the database: what is wrong with it, or will be, and what to do."""
+
+from collections.abc import Iterator
+
+from eventstore.postgres import MOST_LAG, SCHEMA_VERSION, Survey
+from worker.cli.findings import Finding
+from worker.settings import Settings
+
+__all__ = ["primary_condition", "replica_condition"]
+
+
+def primary_condition(found: Survey, settings: Settings) -> Iterator[Finding]:
+    """Judge the primary by what was found there.
+
+    Args:
+        found: The survey, by the role of workers.
+        settings: What one worker process needs.
+    """
+    yield _judged(
+        "schema",
+        good=found.schema_version >= SCHEMA_VERSION,
+        well=f"version {found.schema_version}",
+        wrong=f"version {found.schema_version}, this program needs {SCHEMA_VERSION}: run `worker db migrate`.",
+    )
+    yield _role(found)
+    yield _judged(
+        "isolation",
+        good=found.isolation == "read committed",
+        well="read committed",
+        wrong=f"default_transaction_isolation is {found.isolation!r}: workers set their own, but appends of every "
+        "other program are refused; ALTER DATABASE … SET default_transaction_isolation = 'read committed'.",
+    )
+    yield _judged(
+        "durability",
+        good=found.durability in {"on", "remote_apply"},
+        well=f"synchronous_commit = {found.durability}",
+        wrong=f"synchronous_commit is {found.durability!r}, with which a crash can lose what was promised, so that "
+        "workers refuse to start; ALTER DATABASE … SET synchronous_commit = on.",
+    )
+    yield _indexes(found)
+    yield _judged(
+        "guard",
+        good=found.guarded,
+        well="changes of events are refused",
+        wrong="events can be changed and deleted: ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER "
+        "events_are_facts.",
+    )
+    yield connections(found, settings)
+    yield _judged(
+        "pooler",
+        good=not found.pooled,
+        well="none in between",
+        wrong="a pooler answers at this address. Only session pooling keeps the settings and statements of a "
+        "connection; let DATABASE_URL name PostgreSQL itself, since workers pool their connections themselves.",
+    )
+
+
+def replica_condition(found: Survey, head: int | None) -> Finding:
+    """Judge a replica.
+
+    Args:
+        found: The survey.
+        head: The primary's head shortly before, or None when it cannot be asked.
+    """
+    if not found.in_recovery:
+        return _wrong("replica", "it accepts writes, so it is no replica; correct DATABASE_REPLICA_URLS.")
+    if not found.may_work:
+        return _wrong("replica", f"it answers, but {found.role} may not read there; correct DATABASE_REPLICA_URLS.")
+    if head is None:
+        return _well("replica", "answers; how far it lags cannot be told without the primary")
+    behind = max(0, head - found.head)
+    return _judged(
+        "replica",
+        good=behind <= MOST_LAG,
+        well=f"answers reads, {behind:,} events behind",
+        wrong=f"{behind:,} events behind: no read goes there until it is within {MOST_LAG:,}; see whether it still "
+        "receives from the primary (pg_stat_wal_receiver), and whether its replay is paused.",
+    )
+
+
+def connections(found: Survey, settings: Settings) -> Finding:
+    """See how many worker processes the server has connections for."""
+    processes = found.connections // settings.pool_size
+    return _judged(
+        "connections",
+        good=processes > 0,
+        well=f"{found.connections:,}, enough for {processes:,} worker processes of {settings.pool_size} each",
+        wrong=f"{found.connections:,}, and one worker process opens {settings.pool_size}: raise max_connections, or "
+        "lower WORKER_CONCURRENCY.",
+    )
+
+
+def _role(found: Survey) -> Finding:
+    if not found.may_work:
+        return _wrong("role", f"{found.role} may not read and append: GRANT eventstore_runtime TO {found.role}.")
+    return _judged(
+        "role",
+        good=not found.may_change,
+        well=f"{found.role} may read and append, and nothing else",
+        wrong=f"{found.role} may change the tables by hand: let workers log in as a role that is a member of "
+        "eventstore_runtime, and nothing more.",
+    )
+
+
+def _indexes(found: Survey) -> Finding:
+    if found.missing_indexes:
+        names = ", ".join(found.missing_indexes)
+        return _wrong(
+            "indexes", f"{names}: missing or not valid, so that reads scan the log; make them as the schema has."
+        )
+    return _judged(
+        "indexes",
+        good=found.without_pending_list,
+        well="valid, without a pending list",
+        wrong="the index on the payload has a pending list, which slows every read: ALTER INDEX "
+        "eventstore.events_payload SET (fastupdate = off), then SELECT "
+        "gin_clean_pending_list('eventstore.events_payload').",
+    )
+
+
+def _judged(part: str, *, good: bool, well: str, wrong: str) -> Finding:
+    return _well(part, well) if good else _wrong(part, wrong)
+
+
+def _well(part: str, text: str) -> Finding:
+    return Finding(part=part, good=True, text=text)
+
+
+def _wrong(part: str, text: str) -> Finding:
+    return Finding(part=part, good=False, text=text)

@@ -1,0 +1,38 @@
+"""Findings: what an inspection tells, for people and for programs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import typer
+
+from worker.cli.terminal import print_json, table, tell
+
+__all__ = ["Finding", "report"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one part turned out to be.
+
+    Attributes:
+        part: Which part, for a person.
+        good: Whether it is as it should be.
+        text: What it is; if it is not as it should be, what to do.
+    """
+
+    part: str
+    good: bool
+    text: str
+
+
+def report(findings: Sequence[Finding], *, json: bool) -> None:
+    """Print findings, and exit with status 2 when one is bad."""
+    if json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        listing = table("", "part", "")
+        for finding in findings:
+            listing.add_row("ok" if finding.good else "WRONG", finding.part, finding.text)
+        tell(listing)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(2)
