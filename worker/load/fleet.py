@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from worker.counters import End
+
 __all__ = ["Drain", "Fleet", "FleetError"]
 
 _FIGURE = re.compile(r"(\w+) (\d+)(?:,|$)")
@@ -50,14 +52,12 @@ class Drain:
 
     def complaint(self) -> str | None:
         """Say what was wrong with it; None if it was a complete drain in which every delivery is accounted for."""
-        figures = dict(self.figures)
-        if self.status != 0 or not figures:
+        if self.status != 0 or not self.figures:
             return f"{self.name} ended with status {self.status}, not after a drain; see {self.log}"
-        for name in ("conflicts", "failed_replies"):
-            figures.pop(name, None)
-        received = figures.pop("received")
-        if received != sum(figures.values()):
-            return f"{self.name} received {received} deliveries, but accounts for {sum(figures.values())}"
+        received = self.figures["received"]
+        accounted = sum(self.figures.get(end, 0) for end in (*End, "in_flight"))
+        if received != accounted:
+            return f"{self.name} received {received} deliveries, but accounts for {accounted}"
         return None
 
 

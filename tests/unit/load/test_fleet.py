@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from worker.counters import Counters, End
 from worker.load.fleet import Drain
 
 GOOD = {"received": 5, "accepted": 3, "duplicate": 1, "returned": 1, "in_flight": 0, "conflicts": 9}
@@ -30,3 +31,12 @@ def test_no_report_is_a_complaint() -> None:
 
 def test_an_unaccounted_delivery_is_a_complaint() -> None:
     assert drain(**GOOD | {"received": 6}).complaint() == "worker-1 received 6 deliveries, but accounts for 5"
+
+
+def test_what_is_counted_besides_deliveries_accounts_for_none() -> None:
+    counters = Counters()
+    counters.begin()
+    counters.end(End.ACCEPTED)
+    report = counters.report()
+    besides = set(report) - {"received", "in_flight", *End}
+    assert drain(**report | dict.fromkeys(besides, 7)).complaint() is None
