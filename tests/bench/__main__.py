@@ -1,6 +1,6 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
-Environment: ``SIZE`` events in the log (1,000,000), ``REPEAT`` rounds (5), ``SLICE`` seconds a measurement (0.4), and
+Environment: ``SIZE`` events in the log (1,000,000), ``REPEAT`` rounds (5), ``SLICE`` seconds a measurement (0.3), and
 ``PEERS=no`` to leave out the peers, which are also left out where they are not installed.
 """
 
@@ -22,7 +22,7 @@ def main() -> int:
     """Run the benchmarks; return the exit status."""
     size = int(os.environ.get("SIZE", "1000000"))
     repeat = int(os.environ.get("REPEAT", "5"))
-    seconds = float(os.environ.get("SLICE", "0.4"))
+    seconds = float(os.environ.get("SLICE", "0.3"))
     peers = present() if os.environ.get("PEERS") != "no" else []
     names = [OURS, *BASELINES, *peers]
     start, load = time.monotonic(), os.getloadavg()[0]
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _progress(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
 
 
 if __name__ == "__main__":

@@ -48,11 +48,11 @@ class Figure:
 
     Attributes:
         name: A kind's name; a peer's or baseline's has its own name before it, and a dot.
-        value: The median of all rounds.
+        value: The median of all samples.
         unit: The kind's.
         ratio_to: The figure it is compared with, or None.
-        ratio: How many times that figure it is: the median over all rounds of the two values of a round, which
-            were measured one right after the other.
+        ratio: How many times that figure it is: the median over all pairs of samples that were taken beside each
+            other, and so steadier on a busy machine than the ratio of the two values.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Figure:
 
 
 def figures_of(samples: Mapping[str, Sequence[float]]) -> list[Figure]:
-    """Make figures of samples, one list a name and one sample a round."""
+    """Make figures of samples, one list a name, those of compared figures in the same order."""
     return [_figure(name, samples) for name in samples]
 
 

@@ -18,7 +18,6 @@ from tests.bench.subject import Address, Contender, Subject
 __all__ = ["BenchError", "SubjectProcess", "contender"]
 
 _STOP_SECONDS = 30
-_LOAD = "load"
 _ALL = MEASUREMENTS | OWN_MEASUREMENTS
 
 
@@ -42,7 +41,7 @@ class SubjectProcess:
     Args:
         name: The contender.
         address: Its server.
-        size: How many events the server is, or is to be, filled with.
+        size: How many events the server is filled with.
     """
 
     def __init__(self, name: str, address: Address, size: int) -> None:
@@ -64,23 +63,12 @@ class SubjectProcess:
         self._process.kill()
         self._process.join()
 
-    def load(self) -> None:
-        """Fill the server.
-
-        Raises:
-            BenchError: It failed.
-        """
-        self._ask(_LOAD, 0.0)
-
     def measure(self, name: str, seconds: float) -> float:
         """Take one measurement, for about so many seconds.
 
         Raises:
             BenchError: It failed.
         """
-        return self._ask(name, seconds)
-
-    def _ask(self, name: str, seconds: float) -> float:
         self._ours.send((name, seconds))
         try:
             answer = self._ours.recv()
@@ -102,20 +90,12 @@ def _serve(orders: "Connection[float | str, tuple[str, float]]", name: str, addr
             except EOFError:
                 break
             try:
-                if what == _LOAD:
-                    runner.run(_load(found, address, size))
-                    orders.send(0.0)
-                else:
-                    subject = subject or runner.run(_open(found, address))
-                    orders.send(runner.run(_measure(what, subject, library, seconds)))
+                subject = subject or runner.run(_open(found, address))
+                orders.send(runner.run(_measure(what, subject, library, seconds)))
             except Exception:  # noqa: BLE001  whatever it is, whoever asked must hear of it
                 orders.send(traceback.format_exc())
         if subject is not None:
             runner.run(_close(subject))
-
-
-async def _load(found: Contender, address: Address, size: int) -> None:
-    await found.load(address, size)
 
 
 async def _open(found: Contender, address: Address) -> Subject:

@@ -1,20 +1,29 @@
 """The run: servers and processes for every subject, then round after round of measurements, one at a time."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.util import find_spec
 
 from tests.bench.figure import KINDS, Figure, figures_of
 from tests.bench.process import SubjectProcess, contender
+from tests.bench.subject import Contender
 
 __all__ = ["BASELINES", "OURS", "PEERS", "present", "run", "size_for"]
 
 OURS = "ours"
 BASELINES = ("single", "cte")
 PEERS = ("eventsourcing", "umadb")
-# Counted or measured once: they are no durations, and take long.
-_ONCE = ("read_1000000_memory", "violations_16")
+# Once a run: neither depends on how busy the machine is.
+_SCAN = "read_1000000_memory"
+_RACES = "violations_16"
+# Durations of single callers, in several short passes a round: what is compared was then measured a moment apart.
+_SHORT = [name for name, kind in KINDS.items() if kind.unit == "ms"]
+_LONG = [name for name in KINDS if name not in {*_SHORT, _SCAN, _RACES}]
+_PASSES = 4
+_LOADED_AT_A_TIME = 2
 
 
 def present() -> list[str]:
@@ -35,8 +44,7 @@ def run(
     Args:
         names: The subjects, as ``contender`` finds them.
         size: How many events each is loaded with.
-        repeat: How many rounds. In each, every figure of every subject is measured, figure by figure, so that those
-            that are compared lie close together.
+        repeat: How many rounds; each measures every figure of every subject, one at a time.
         seconds: About how long one measurement takes.
         progress: Is told what is being done.
 
@@ -46,31 +54,78 @@ def run(
     Raises:
         BenchError: A measurement failed. As in any other case, all servers are gone.
     """
-    samples: dict[str, list[float]] = defaultdict(list)
     with ExitStack() as closing:
-        processes: dict[str, SubjectProcess] = {}
-        for name in names:
-            progress(f"{name}: loading {size_for(name, size)} events")
-            address = closing.enter_context(contender(name).serve())
-            with SubjectProcess(name, address, size_for(name, size)) as loading:
-                loading.load()
-            processes[name] = closing.enter_context(SubjectProcess(name, address, size_for(name, size)))
-            if "read_1000000_memory" in contender(name).figures:
-                progress(f"{name}: reading all of them")
-                with SubjectProcess(name, address, size_for(name, size)) as reading:
-                    samples[_full(name, "read_1000000_memory")].append(reading.measure("read_1000000_memory", seconds))
+        progress("starting servers")
+        measured = _Run({name: contender(name) for name in names}, size, progress, closing)
+        measured.load()
+        measured.scan()
+        measured.open()
         for number in range(1, repeat + 1):
             progress(f"round {number} of {repeat}")
-            for kind in KINDS:
-                for name in names:
-                    if kind in contender(name).figures and kind not in _ONCE:
-                        samples[_full(name, kind)].append(processes[name].measure(kind, seconds))
-        progress("races")
-        for name in names:
-            if "violations_16" in contender(name).figures:
-                samples[_full(name, "violations_16")].append(processes[name].measure("violations_16", seconds))
-    ordered = {_full(name, kind): samples[_full(name, kind)] for kind in KINDS for name in names}
-    return figures_of({name: values for name, values in ordered.items() if values})
+            measured.round(seconds)
+        measured.race()
+        samples = measured.samples
+    ordered = {full: samples[full] for kind in KINDS for name in names if (full := _full(name, kind)) in samples}
+    return figures_of(ordered)
+
+
+class _Run:
+    """Samples by full name, and what gathers them."""
+
+    def __init__(
+        self, contenders: Mapping[str, Contender], size: int, progress: Callable[[str], None], closing: ExitStack
+    ) -> None:
+        self.samples: dict[str, list[float]] = defaultdict(list)
+        self._contenders = contenders
+        self._sizes = {name: size_for(name, size) for name in contenders}
+        self._progress = progress
+        self._closing = closing
+        self._addresses = {name: closing.enter_context(found.serve()) for name, found in contenders.items()}
+        self._processes: dict[str, SubjectProcess] = {}
+
+    def load(self) -> None:
+        with ThreadPoolExecutor(_LOADED_AT_A_TIME) as threads:
+            list(threads.map(self._load, self._contenders))
+
+    def scan(self) -> None:
+        # In a process each: its own growth is all that is seen, and none of what it leaves.
+        for name, found in self._contenders.items():
+            if _SCAN in found.figures:
+                self._progress(f"{name}: reading all of them")
+                with self._process(name) as process:
+                    self._measure(name, process, _SCAN, 0.0)
+
+    def open(self) -> None:
+        self._processes = {name: self._closing.enter_context(self._process(name)) for name in self._contenders}
+
+    def round(self, seconds: float) -> None:
+        for _ in range(_PASSES):
+            for name, process in self._processes.items():
+                for kind in _SHORT:
+                    self._measure(name, process, kind, seconds / _PASSES)
+        for kind in _LONG:
+            for name, process in self._processes.items():
+                self._measure(name, process, kind, seconds)
+
+    def race(self) -> None:
+        for name, process in self._processes.items():
+            self._progress(f"{name}: races")
+            self._measure(name, process, _RACES, 0.0)
+
+    def _load(self, name: str) -> None:
+        self._progress(f"{name}: loading {self._sizes[name]:,} events")
+        asyncio.run(_await(self._contenders[name].load(self._addresses[name], self._sizes[name])))
+
+    def _process(self, name: str) -> SubjectProcess:
+        return SubjectProcess(name, self._addresses[name], self._sizes[name])
+
+    def _measure(self, name: str, process: SubjectProcess, kind: str, seconds: float) -> None:
+        if kind in self._contenders[name].figures:
+            self.samples[_full(name, kind)].append(process.measure(kind, seconds))
+
+
+async def _await(work: Awaitable[None]) -> None:
+    await work
 
 
 def _full(name: str, kind: str) -> str:

@@ -1,6 +1,6 @@
 """Ours: the event store on PostgreSQL, as a worker opens it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import cached_property
@@ -96,22 +96,28 @@ class Ours(InLoop):
         await self._closing.aclose()
 
 
-async def load(address: Address, size: int) -> None:
-    """Migrate, and fill the log: the books with long histories first, then ``size`` events of the library."""
+async def load(address: Address, size: int, *, histories: bool = True) -> None:
+    """Migrate, and fill the log: the books with long histories first, if they are wanted, then ``size`` events."""
     await migrate(address.admin_url)
     async with administration(address) as connection:
         async with rebuilt_indexes(connection, "eventstore.events"):
             columns = "sequence_number token event_type occurred_at payload metadata"
-            await copy(connection, "eventstore", "events", columns, _rows(size))
+            await copy(
+                connection,
+                "eventstore",
+                "events",
+                columns,
+                _rows(chain(_histories() if histories else (), loans(size))),
+            )
         await connection.execute(
             "UPDATE eventstore.store SET token = $1, head = (SELECT max(sequence_number) FROM eventstore.events)",
             _TOKEN,
         )
 
 
-def _rows(size: int) -> Iterator[str]:
+def _rows(events: Iterable[tuple[str, Loan]]) -> Iterator[str]:
     moment = datetime.now(UTC).isoformat()
-    for number, (event_type, loan) in enumerate(chain(_histories(), loans(size)), start=1):
+    for number, (event_type, loan) in enumerate(events, start=1):
         yield (
             f'{number}\t{_TOKEN}\t{event_type}\t{moment}\t{{"BookID":"{loan.book}","ReaderID":"{loan.reader}"}}'
             f"\t{_METADATA_TEXT}"

@@ -1,6 +1,7 @@
 """A baseline: the same store without sharing. Each query is a statement, each append a function call and a commit."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -89,7 +90,7 @@ async def _keep_session(_connection: Any) -> None:
 
 contender = Contender(
     serve=serve,
-    load=load,
+    load=partial(load, histories=False),
     open=Single.open,
     figures=frozenset(
         {
