@@ -2,6 +2,7 @@
 
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ _ATTEMPTS = 5
 _Result = TypeVar("_Result")
 
 
-class Server:
+class Server(ABC):
     """One server process. Subclasses say how it is launched, how it is found ready, and which ports it needs.
 
     Attributes:
@@ -102,17 +103,21 @@ class Server:
             self._guard.signal(pid, number)
             until(lambda: self._guard.status(pid) is not None, _STOP_SECONDS, f"the server {self.name} to end")
 
+    @abstractmethod
     def _choose_ports(self) -> None:
-        raise NotImplementedError
+        """Choose free ones."""
 
+    @abstractmethod
     def _ports(self) -> tuple[int, ...]:
-        raise NotImplementedError
+        """Return those it will listen on."""
 
+    @abstractmethod
     def _launch(self) -> int:
-        raise NotImplementedError
+        """Start the process and return its id."""
 
+    @abstractmethod
     def _is_ready(self) -> bool:
-        raise NotImplementedError
+        """Tell whether it serves."""
 
 
 def until(condition: Callable[[], _Result], seconds: float, what: str) -> _Result:
