@@ -94,14 +94,15 @@ class MemoryEventStore:
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.subscribe``."""
         check_batch_size(batch_size)
-        seen = (after or START).number
+        seen = after or START
         while True:
-            head = self._head().number
-            for event in tuple(self._matching(boundary, above=seen)):
-                yield _copy(event)
-            seen = max(seen, head)
+            if (head := self._head()).number >= seen.number:
+                self._check_history(seen)
+                for event in tuple(self._matching(boundary, above=seen.number)):
+                    yield _copy(event)
+                seen = head
             async with self._grown:
-                while self._head().number <= seen:
+                while (head := self._head()) == seen or head.number < seen.number:
                     await self._grown.wait()
 
     async def receipts(

@@ -206,7 +206,16 @@ class EventStore(Protocol):
         batch_size: int = 1000,
         consistency: Consistency = Consistency.EVENTUAL,
     ) -> AsyncIterator[RecordedEvent]:
-        """Like ``read``, and then keep following the log. Ends only by cancellation or an error."""
+        """Like ``read``, and then keep following the log, each event once and in order.
+
+        Lost connections and servers that are down do not end it: it goes on by itself, from where it was, as soon as
+        one answers. It ends by cancellation or an error that waiting does not mend.
+
+        Raises:
+            InvalidRequest: A batch of no events was asked for.
+            HistoryDiverged: ``after``, or what was brought already, is not in this store's history any more. Found out
+                as soon as the log is that far again. Drop what was derived from it, and begin anew.
+        """
         ...
 
     def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:

@@ -1,6 +1,5 @@
 """The event store on PostgreSQL."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
@@ -11,6 +10,7 @@ from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.postgres.appending import Appender
 from eventstore.postgres.batch import receipt_of
+from eventstore.postgres.following import Following, next_width
 from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.pools import Pools
 from eventstore.postgres.reading import Reader
@@ -22,8 +22,6 @@ from eventstore.telemetry import Telemetry
 
 __all__ = ["PostgresEventStore"]
 
-# A long read looks at this many numbers at a time: as many as it wants events at first, more while few match.
-_WIDEST_WINDOW = 16
 # A server that has not answered by then does not hold whoever closes the store.
 _CLOSE_SECONDS = 2.0
 
@@ -168,14 +166,17 @@ class PostgresEventStore:
         """See ``EventStore.subscribe``."""
         check_batch_size(batch_size)
         seen = after or START
-        while True:
-            head = await self._reader.head(consistency=consistency)
-            if head.number > seen.number:
-                async for event in self._between(boundary, seen, head, batch_size, consistency):
-                    yield event
-                seen = head
-            else:
-                await asyncio.sleep(self._follow_seconds)
+        following = Following(
+            reader=self._reader,
+            boundary=boundary,
+            batch_size=batch_size,
+            consistency=consistency,
+            follow_seconds=self._follow_seconds,
+            seen=seen.number,
+            head=seen,
+        )
+        async for event in following.events():
+            yield event
 
     async def _between(
         self, boundary: Filter, after: Position, head: Position, batch_size: int, consistency: Consistency
@@ -190,4 +191,4 @@ class PostgresEventStore:
             for event in stream.events:
                 yield event
             seen = up_to
-            width = batch_size if len(stream.events) > batch_size else min(2 * width, _WIDEST_WINDOW * batch_size)
+            width = next_width(width, len(stream.events), batch_size)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import monotonic
 
 import asyncpg
@@ -97,6 +98,22 @@ class _ServerReads:
         return Answer(ordered, head_of(rows), tokens_of(rows).get(milestone), len(ordered))
 
 
+@dataclass(frozen=True, slots=True)
+class _Least:
+    """What an answer must know: a position, and that the log goes on to a number."""
+
+    position: Position
+    reach: int
+
+    @property
+    def number(self) -> int:
+        return max(self.position.number, self.reach)
+
+    def holds(self, answer: Answer) -> bool:
+        """Whether the position lies in the history that was read."""
+        return self.position == START or answer.token == self.position.token
+
+
 class Reader:
     """Answers queries from the server that the consistency asks for.
 
@@ -125,9 +142,22 @@ class Reader:
         consistency: Consistency,
         min_position: Position | None = None,
         up_to: int | None = None,
+        reach: int = 0,
     ) -> EventStream:
-        """Answer ``EventStore.query``; ``up_to`` leaves out events with a higher number."""
-        least = min_position if min_position is not None else START
+        """Answer ``EventStore.query``.
+
+        Args:
+            boundary: Which events.
+            consistency: Whether a replica may answer.
+            min_position: As there.
+            up_to: Leaves out events with a higher number.
+            reach: The answer must come from a server that is at least this far, in whichever history.
+
+        Raises:
+            PositionNotReached: As there.
+            HistoryDiverged: As there.
+        """
+        least = _Least(min_position if min_position is not None else START, reach)
         if consistency is Consistency.EVENTUAL and self._replicas:
             match await self._from_replica(boundary, least, up_to):
                 case EventStream() as stream:
@@ -178,7 +208,7 @@ class Reader:
         for server in self._servers.values():
             await server.close()
 
-    async def _from_replica(self, boundary: Filter, least: Position, up_to: int | None) -> EventStream | Fallback:
+    async def _from_replica(self, boundary: Filter, least: _Least, up_to: int | None) -> EventStream | Fallback:
         pool = self._replicas.choose(least.number)
         if isinstance(pool, Fallback):
             return pool
@@ -189,19 +219,19 @@ class Reader:
             self._replicas.failed(pool)
             return Fallback.FAILED
         self._replicas.succeeded(pool)
-        if answer.position.number < least.number or not _holds(answer, least):
+        if answer.position.number < least.number or not least.holds(answer):
             return Fallback.BEHIND  # or in another history: the primary tells
         self.counts.replicas[pool.address] += 1
         return EventStream(events=answer.events, position=answer.position, replica=True)
 
-    async def _from_primary(self, boundary: Filter, least: Position, up_to: int | None) -> EventStream:
+    async def _from_primary(self, boundary: Filter, least: _Least, up_to: int | None) -> EventStream:
         # Even the primary can be behind: a synchronous standby shows a commit before the primary does.
         deadline = monotonic() + self._reach_seconds
         while True:
             answer = await self._read(self._primary, boundary, least, up_to)
             if answer.position.number >= least.number:
-                if not _holds(answer, least):
-                    raise HistoryDiverged(f"position {least} is not in this store's history")
+                if not least.holds(answer):
+                    raise HistoryDiverged(f"position {least.position} is not in this store's history")
                 return EventStream(events=answer.events, position=answer.position)
             if monotonic() >= deadline:
                 raise PositionNotReached(
@@ -210,16 +240,11 @@ class Reader:
                 )
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _read(self, pool: Pool, boundary: Filter, least: Position, up_to: int | None) -> Answer:
+    async def _read(self, pool: Pool, boundary: Filter, least: _Least, up_to: int | None) -> Answer:
         server = self._servers[pool]
         if up_to is not None:
-            return await server.range(boundary, up_to, least.number)
-        return await server.query(boundary, least.number)
-
-
-def _holds(answer: Answer, position: Position) -> bool:
-    """Whether a position lies in the history that was read."""
-    return position == START or answer.token == position.token
+            return await server.range(boundary, up_to, least.position.number)
+        return await server.query(boundary, least.position.number)
 
 
 def _history_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:

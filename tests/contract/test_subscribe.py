@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from eventstore import START, Consistency, EventStore, Filter, Position, RecordedEvent
+from eventstore import START, Consistency, EventStore, Filter, HistoryDiverged, Position, RecordedEvent
 from tests.contract.facts import ANY, about, fact, log, numbers, positions
 
 
@@ -84,13 +84,27 @@ async def test_begins_above_a_position(store: EventStore) -> None:
         await follower.end()
 
 
-async def test_a_position_above_the_head_is_waited_for(store: EventStore) -> None:
+async def test_a_position_above_the_head_is_waited_for_and_then_judged(store: EventStore) -> None:
     await store.append([fact()])
     follower = Follower(store, ANY, after=Position(number=2, token=7))
+    other = Follower(store, ANY)
+    assert await other.until(1) == [1]
+    assert not follower.task.done()
+    await store.append([fact(), fact()])
+    assert await other.until(3) == [1, 2, 3]
+    await other.end()
+    # Event 2 is another one than the follower has seen.
+    with pytest.raises(HistoryDiverged):
+        await follower.task
+    assert follower.seen == []
+
+
+async def test_a_position_of_another_history_is_no_place_to_begin(store: EventStore) -> None:
+    event = (await store.append([fact()])).position
     await store.append([fact()])
-    await store.append([fact()])
-    assert await follower.until(1) == [3]
-    await follower.end()
+    wrong = Position(number=event.number, token=event.token + 1)
+    with pytest.raises(HistoryDiverged):
+        await anext(store.subscribe(ANY, after=wrong))
 
 
 async def test_misses_nothing_while_many_write(store: EventStore) -> None:
