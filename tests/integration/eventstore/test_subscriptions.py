@@ -160,7 +160,7 @@ async def test_a_history_that_was_rewritten_ends_those_who_saw_it_and_nobody_els
             assert not ahead.task.done()
             await eventually(partial(appends, store, "new"), what="the new primary to take events")
             with pytest.raises(HistoryDiverged):
-                await ahead.task
+                await asyncio.wait_for(ahead.task, 20)
             assert [event.payload["Key"] for event in ahead.seen] == ["kept", "lost"]
             for consistency in Consistency:
                 with pytest.raises(HistoryDiverged):
