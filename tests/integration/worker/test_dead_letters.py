@@ -13,7 +13,7 @@ import pytest
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.vhosts import Management
 from tests.integration.worker.desk import Desk
-from tests.integration.worker.serving import QUEUES, serving
+from tests.integration.worker.serving import QUEUES, serving, settled
 from worker.counters import End
 from worker.publisher import Publisher
 from worker.service import Service
@@ -87,6 +87,7 @@ async def test_each_bad_message_is_put_aside_with_its_reason_and_the_worker_goes
     # Nothing of the bad ones was recorded.
     assert {reply.outcome for reply in answered} == {"accepted"}
     assert {receipt.key async for receipt in store.receipts()} == {reply.command_id for reply in answered}
+    await settled(service, 2 * len(BAD))
     assert service.counters.ends == {End.DEAD_LETTERED: len(BAD), End.ACCEPTED: len(BAD)}
     assert service.counters.dead_letters == Counter(reason for _, _, _, reason, _ in BAD)
 
@@ -101,6 +102,7 @@ async def test_a_message_without_an_id_is_put_aside(
     letter = await desk.take(QUEUES.dead_queue)
     assert letter.headers["worker-reason"] == "missing_message_id"
     assert "give each command a UUID" in str(letter.headers["worker-error"])
+    await settled(service, 1)
     assert service.counters.dead_letters == {"missing_message_id": 1}
 
 
@@ -118,6 +120,7 @@ async def test_an_id_that_was_used_for_another_command_is_put_aside(
     await desk.put(b'{ "Key" :"a"}', message_id=str(command_id), reply_to=desk.replies)
     answer = await desk.answer()
     assert (answer["outcome"], answer["first"], answer["duplicate"]) == ("accepted", first.first, True)
+    await settled(service, 3)
     assert service.counters.ends == {End.ACCEPTED: 1, End.DEAD_LETTERED: 1, End.DUPLICATE: 1}
 
 
@@ -135,6 +138,7 @@ async def test_whoever_asked_is_told(service: Service, desk: Desk) -> None:
         "duplicate": False,
     }
     assert (await desk.take(QUEUES.dead_queue)).reply_to == desk.replies
+    await settled(service, 1)
     assert service.counters.failed_replies == 0
 
 
