@@ -5,7 +5,14 @@ from functools import partial
 
 import pytest
 
-from eventstore import ConcurrencyConflict, Consistency, HistoryDiverged, OutcomeUnknown, RetryableError, StoreUnavailable
+from eventstore import (
+    ConcurrencyConflict,
+    Consistency,
+    HistoryDiverged,
+    OutcomeUnknown,
+    RetryableError,
+    StoreUnavailable,
+)
 from eventstore.postgres import PostgresEventStore, migrate
 from tests.fixtures.failover import PrimaryAndStandby
 from tests.fixtures.waiting import eventually
