@@ -1,4 +1,4 @@
-# The worker. Built from pinned and hashed packages; holds no settings and no secrets.
+# The worker. Built from pinned and hashed packages; holds no addresses and no secrets.
 #
 #   docker build --tag dynamic-streams-worker .
 #
@@ -28,13 +28,14 @@ RUN groupadd --gid 10001 worker \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin worker
 ENV PATH=/opt/worker/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    WORKER_HEALTH_PORT=8080
 COPY --from=build /opt/worker /opt/worker
 # By number, so that Kubernetes can tell that it is not root.
 USER 10001:10001
 # The worker handles SIGTERM itself (it drains) and waits for every process it starts, so it needs no init to pass
 # signals on or to collect orphans. Only while Python starts does PID 1 ignore the signal; `docker run --init` closes that gap.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=20s --start-period=1m --start-interval=5s --retries=3 CMD ["worker", "check"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=1m --start-interval=2s --retries=3 CMD ["worker", "health", "--ready"]
 ENTRYPOINT ["worker"]
 CMD ["run"]

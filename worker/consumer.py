@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 
 from aio_pika.abc import AbstractChannel
@@ -53,11 +54,23 @@ class Consumer:
         self._wire: WireChannel | None = None
         self._tag: str | None = None
         self._broken = asyncio.Event()
+        # None while the broker knows us as a consumer.
+        self._interrupted_at: float | None = time.monotonic()
+
+    @property
+    def queue(self) -> str:
+        """What it consumes."""
+        return self._topology.queue
 
     @property
     def is_consuming(self) -> bool:
         """Whether deliveries can come in now."""
-        return self._wire is not None and not self._wire.is_closed and not self._broken.is_set()
+        return self._interrupted_at is None and self._wire is not None and not self._wire.is_closed
+
+    @property
+    def interrupted_for(self) -> float:
+        """For how long no delivery could come in, in seconds; 0 while they can."""
+        return 0.0 if self._interrupted_at is None else time.monotonic() - self._interrupted_at
 
     async def start(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  an open end would hide a wrong address
         """Connect, declare and begin to consume.
@@ -106,7 +119,15 @@ class Consumer:
         async def on_message(message: DeliveredMessage) -> None:
             self._deliver(Delivery(wire, message, self._counters))
 
-        wire.closing.add_done_callback(lambda _: broken.set())
-        wire.on_consumer_cancel_callbacks.add(lambda _: broken.set())
+        def on_end(_: object) -> None:
+            if not broken.is_set():
+                broken.set()
+                # Attempts that fail are one interruption, counted from its beginning.
+                self._interrupted_at = self._interrupted_at or time.monotonic()
+
+        wire.closing.add_done_callback(on_end)
+        wire.on_consumer_cancel_callbacks.add(on_end)
         confirmed = await wire.basic_consume(self._topology.queue, on_message)
         self._tag = confirmed.consumer_tag
+        if not broken.is_set():
+            self._interrupted_at = None

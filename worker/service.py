@@ -19,6 +19,8 @@ from worker.counters import Counters
 from worker.dispatcher import Dispatcher
 from worker.gate import Gate
 from worker.handling import Handling
+from worker.health import Health
+from worker.health_server import health_served
 from worker.logs import configure_logs
 from worker.processor import Processor
 from worker.sender import Sender
@@ -51,6 +53,7 @@ class Service:
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
         self._dispatcher = Dispatcher(settings.worker_concurrency)
         self._consumers = [self._consumer(store, domain) for domain in domains]
+        self._draining = False
 
     @property
     def is_consuming(self) -> bool:
@@ -61,6 +64,22 @@ class Service:
     def is_paused(self) -> bool:
         """Whether work rests because the database does not answer."""
         return not self._gate.is_open
+
+    def health(self) -> Health:
+        """Judge whether this worker does what it is there for."""
+        if self._draining:
+            return Health(live=True, ready=False, reason="draining")
+        if self.is_paused:
+            return Health(live=True, ready=False, reason="paused until the database answers")
+        interrupted = max(self._consumers, key=lambda consumer: consumer.interrupted_for)
+        if interrupted.is_consuming:
+            return Health(live=True, ready=True, reason="consuming")
+        seconds = interrupted.interrupted_for
+        return Health(
+            live=seconds <= self._settings.worker_health_grace,
+            ready=False,
+            reason=f"{interrupted.queue} has not been consumed for {seconds:.0f} s",
+        )
 
     async def start(self) -> None:
         """Connect, declare the topology, and begin to consume.
@@ -85,6 +104,7 @@ class Service:
         Returns:
             How many commands had started and did not finish within the deadline. The broker delivers them again.
         """
+        self._draining = True
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
         self._gate.drain()
         return await self._dispatcher.drain(self._settings.worker_drain_deadline)
@@ -123,7 +143,7 @@ async def run(settings: Settings) -> int:
         The exit status: 0 after a complete drain, 1 when commands were left to the broker.
 
     Raises:
-        SettingsError: A telemetry variable is wrong.
+        SettingsError: A telemetry variable is wrong, or the port for health probes is taken.
         DomainNotFound: A domain cannot be imported.
         StoreUnavailable, StoreMisconfigured: The database cannot be used as it is.
         BrokerUnavailable, BrokerMisconfigured: The broker cannot be used as it is.
@@ -150,6 +170,9 @@ async def _run(settings: Settings, domains: Sequence[Domain], stop: asyncio.Even
         )
         service = Service(store, domains, settings)
         stack.push_async_callback(service.close)
+        await stack.enter_async_context(
+            health_served(settings.worker_health_host, settings.worker_health_port, service.health)
+        )
         await service.start()
         _relax_garbage_collection()
         _log.info("consuming %s", ", ".join(Topology(domain.name).queue for domain in domains))

@@ -121,6 +121,23 @@ class Settings(BaseSettings):
         description="How long the worker tries to send a reply; a reply that fails changes nothing else.",
         json_schema_extra={"unit": "seconds"},
     )
+    worker_health_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="The port that answers `/livez` and `/readyz` over HTTP; without one, nobody listens.",
+    )
+    worker_health_host: str = Field(
+        default="127.0.0.1",
+        description="The address that this port is opened on; `0.0.0.0` for probes from outside, as Kubernetes sends.",
+    )
+    worker_health_grace: float = Field(
+        default=60.0,
+        ge=0,
+        description="For how long a queue may go without its consumer, as while the broker restarts, before the worker "
+        "is not live any more.",
+        json_schema_extra={"unit": "seconds"},
+    )
     worker_trace_parent: Literal["parent", "link"] = Field(
         default="parent",
         description="Whether processing is a child of the publisher's span, or a trace of its own with a link.",

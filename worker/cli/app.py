@@ -8,6 +8,7 @@ import typer
 from worker.cli.check import check, check_database
 from worker.cli.config import config
 from worker.cli.failures import telling
+from worker.cli.health import health
 from worker.cli.migrate import migrate
 from worker.cli.prune import prune
 from worker.cli.publish import publish
@@ -30,6 +31,7 @@ app.command()(run)
 app.command()(publish)
 app.command()(status)
 app.command()(check)
+app.command()(health)
 app.command()(config)
 app.add_typer(database, name="db")
 database.command()(migrate)
