@@ -5,4 +5,5 @@ pytest_plugins = (
     "tests.fixtures.databases",
     "tests.fixtures.vhosts",
     "tests.fixtures.failover",
+    "tests.fixtures.secured",
 )

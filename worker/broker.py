@@ -8,7 +8,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection, ConnectionParameter
 from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
     AuthenticationError,
@@ -21,6 +21,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from worker.errors import BrokerMisconfigured, BrokerUnavailable
 from worker.frames import tolerate
+from worker.tls import SERVER_NAME, tls_context, tls_trouble
 
 __all__ = ["LOST", "Link", "WireChannel", "broker_address"]
 
@@ -33,6 +34,12 @@ _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
 _HEARTBEAT_SECONDS = 15
 _CLOSE_SECONDS = 5.0
+
+
+class _Connection(aio_pika.Connection):
+    """The library's connection, which can also be told what the broker's certificate is expected to name."""
+
+    PARAMETERS = (*aio_pika.Connection.PARAMETERS, ConnectionParameter(name=SERVER_NAME, parser=str, is_kwarg=True))
 
 
 class Link:
@@ -105,7 +112,8 @@ class Link:
         """Raise the worker's own errors in place of the library's.
 
         Raises:
-            BrokerMisconfigured: The broker refuses the user, the virtual host, the rights or a declaration.
+            BrokerMisconfigured: The broker refuses the user, the virtual host, the rights or a declaration; it or we
+                refuse the other's certificate; a TLS file is no use.
             BrokerUnavailable: It is out of reach, or the connection broke. So does a cancellation that did not come
                 from outside: the library cancels its waiting callers when a channel closes.
         """
@@ -122,6 +130,8 @@ class Link:
             trouble = self._trouble or f"RabbitMQ at {address} did not answer in time"
             raise BrokerUnavailable(trouble) from error
         except LOST as error:
+            if (refusal := tls_trouble(error)) is not None:
+                raise BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}") from error
             # While connecting, the library reports the broker's refusal of the virtual host as an unexpected frame.
             if isinstance(error, InvalidFrameError):
                 raise BrokerMisconfigured(
@@ -142,6 +152,9 @@ class Link:
                 async with asyncio.timeout(_LONGEST_DELAY):
                     self._connection = await aio_pika.connect(
                         self._url,
+                        connection_class=_Connection,
+                        # Read anew each time: certificates are renewed while we run.
+                        ssl_context=await asyncio.to_thread(tls_context, self._url),
                         timeout=None,
                         heartbeat=_HEARTBEAT_SECONDS,
                         client_properties={"connection_name": self._name},
@@ -191,9 +204,17 @@ async def _release_writers(wire: WireChannel) -> None:
 
 
 def broker_address(url: str) -> str:
-    """Return ``host:port`` of an AMQP address, without any secret."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'localhost'}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+    """Return ``host:port`` of an AMQP address, without any secret.
+
+    Raises:
+        BrokerMisconfigured: It has no such thing.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
+    except ValueError:  # its text may quote the password
+        raise BrokerMisconfigured("the broker's address has no readable host and port; correct AMQP_URL") from None
+    return f"{parts.hostname or 'localhost'}:{port}"
 
 
 def _text(error: Any) -> str:

