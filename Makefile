@@ -10,7 +10,7 @@ PROCESSES ?= 2
 SIZE ?= 1000000
 REPEAT ?= 5
 
-.PHONY: help demo test bench lint format up down lock clean
+.PHONY: help demo test faults bench lint format up down lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -31,6 +31,9 @@ demo: $(VENV)/.ready ## run real commands through the whole line and verify the 
 
 test: $(VENV)/.ready ## run the tests on real servers
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: $(VENV)/.ready ## break every part under load, 20,000 commands a fault, and audit what is left
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 # The peers that the benchmarks compare with are installed for them alone.
 $(VENV)/.bench: requirements-bench.lock $(VENV)/.ready

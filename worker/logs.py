@@ -23,8 +23,8 @@ def configure_logs(level: int = logging.INFO) -> None:
 
 
 def quieten_libraries() -> None:
-    """Keep the broker's libraries from reporting every failed attempt to connect; what is wrong, we say once."""
-    for name in ("aiormq", "aio_pika"):
+    """Keep the libraries below from reporting every failed attempt to connect; what is wrong, we say once."""
+    for name in ("aiormq", "aio_pika", "asyncpg"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

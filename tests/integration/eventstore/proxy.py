@@ -1,4 +1,4 @@
-"""A way to the database that the test can cut, at a moment of its choice."""
+"""A way to a server that the test can cut, slow down or block, at a moment of its choice."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,19 +10,22 @@ class Proxy:
     """Passes bytes between clients and a server.
 
     Attributes:
-        url: The database's address by way of this proxy.
+        url: The server's address by way of this proxy.
         cuts: How often it has cut a connection.
+        delay: How long it keeps all that it passes on, in seconds.
     """
 
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._swallowed: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._answers_to_lose = 0
         self._flows = asyncio.Event()
         self._flows.set()
         self.cuts = 0
+        self.delay = 0.0
         self.url = ""
 
     async def start(self) -> None:
@@ -43,6 +46,10 @@ class Proxy:
         """Pass on what was held, and all that comes."""
         self._flows.set()
 
+    def swallow(self) -> None:
+        """Lose, for good, all that is sent on the present connections. Neither side is told, and new ones work."""
+        self._swallowed |= self._writers
+
     def cut(self) -> None:
         """Cut every connection."""
         self.cuts += 1
@@ -54,6 +61,8 @@ class Proxy:
             self._server.close()
         self.go_on()
         self.cut()
+        for task in self._tasks:
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,8 +89,13 @@ class Proxy:
                     self._answers_to_lose -= 1
                     self.cuts += 1
                     break
+                if self.delay:
+                    await asyncio.sleep(self.delay)
                 await self._flows.wait()
-                writer.write(data)
+                if writer not in self._swallowed:
+                    writer.write(data)
+            if writer in self._swallowed:
+                await asyncio.Future()
         except OSError:
             pass
         finally:
@@ -92,7 +106,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy(url: str) -> AsyncIterator[Proxy]:
-    """Open a way to a database."""
+    """Open a way to a server."""
     way = Proxy(url)
     await way.start()
     try:

@@ -1,0 +1,91 @@
+"""The audit: what a trial left behind must add up."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from eventstore import Filter
+from eventstore.postgres import PostgresEventStore
+from handlers.decider import Command
+from handlers.domain import Domain
+from tests.integration.worker.desk import Desk
+from worker.load.oracle import judge
+from worker.message import Reply
+from worker.topology import Topology
+
+__all__ = ["Audit"]
+
+
+@dataclass(slots=True)
+class Audit:
+    """What became of every command that was published.
+
+    Attributes:
+        settled: When each command with a receipt was settled, in seconds since the epoch.
+        dead: The ids of the dead letters, as often as they are there.
+        lost: Commands of which nothing is left.
+        doubled: Commands of which too much is there.
+        wrong: What the oracle found.
+        complaints: All of that in sentences, the first of each kind.
+    """
+
+    settled: dict[UUID, float] = field(default_factory=dict)
+    dead: list[str] = field(default_factory=list)
+    lost: list[UUID] = field(default_factory=list)
+    doubled: list[UUID] = field(default_factory=list)
+    wrong: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+    @classmethod
+    async def of(
+        cls,
+        store: PostgresEventStore,
+        desk: Desk,
+        domain: Domain,
+        commands: Mapping[UUID, Command],
+        replies: Mapping[UUID, Sequence[Reply]],
+    ) -> "Audit":
+        """Read the whole log, all receipts and all dead letters, after every worker has drained.
+
+        Args:
+            store: Where the log is.
+            desk: The broker.
+            domain: Whose commands they were.
+            commands: All that was published.
+            replies: All answers that must agree with their receipts.
+        """
+        audit = cls()
+        queues = Topology(domain.name)
+        for queue in (queues.queue, queues.retry_queue):
+            if left := await desk.ready(queue):
+                audit.complaints.append(f"{left} messages are left in {queue}")
+        audit.dead = [
+            str((await desk.take(queues.dead_queue)).message_id) for _ in range(await desk.ready(queues.dead_queue))
+        ]
+        events: Counter[UUID] = Counter()
+        async for event in store.read(Filter.matching_any_event(), batch_size=5000):
+            events[UUID(str(event.metadata["command_id"]))] += 1
+        owned: dict[UUID, int] = {}
+        async for receipt in store.receipts():
+            if receipt.key is not None and receipt.recorded_at is not None:
+                audit.settled[receipt.key] = receipt.recorded_at.timestamp()
+                owned[receipt.key] = 0 if receipt.first is None else (receipt.last or 0) - receipt.first + 1
+        letters = Counter(map(UUID, audit.dead))
+        for command_id in commands:
+            endings = (command_id in owned) + letters[command_id]
+            if endings == 0:
+                audit.lost.append(command_id)
+            elif endings > 1 or events[command_id] != owned.get(command_id, 0):
+                audit.doubled.append(command_id)
+        answered = {command_id: command for command_id, command in commands.items() if command_id in owned}
+        verdict = await judge(store, domain, answered, replies)
+        audit.wrong = verdict.violation_count
+        audit.complaints += verdict.violations
+        audit.complaints += _named("neither receipt nor dead letter", audit.lost)
+        audit.complaints += _named("more than one receipt or dead letter, or events beside its receipt", audit.doubled)
+        return audit
+
+
+def _named(what: str, command_ids: Iterable[UUID]) -> list[str]:
+    return [f"command {command_id}: {what}" for command_id in list(command_ids)[:5]]

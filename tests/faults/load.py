@@ -1,0 +1,162 @@
+"""The load: commands that are under way, each published until the broker has it, and not once more."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Self
+from uuid import UUID, uuid4
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from eventstore.postgres.translation import DRIVER_ERRORS
+from handlers.decider import Command
+from tests.fixtures.waiting import eventually
+from worker.errors import BrokerUnavailable
+from worker.inbox import Inbox, InboxLost
+from worker.message import Reply
+from worker.publisher import Publisher
+
+__all__ = ["UNDER_WAY", "Load"]
+
+UNDER_WAY = 48
+"""The most commands that are under way at the same time."""
+
+_CONFIRM_SECONDS = 5.0
+_PATIENCE_SECONDS = 60.0
+# A reply may be lost with its connection. Whoever waits for longer looks for the receipt.
+_REPLY_SECONDS = 1.0
+_LOOK_SECONDS = 0.1
+_RECORDED = "SELECT key FROM eventstore.receipts WHERE key = ANY ($1)"
+
+
+class Load:
+    """Keeps commands under way, as many as it is allowed.
+
+    A command whose publishing was not confirmed is published again with the same id, for as long as it takes. One that
+    was confirmed is never sent again: what became of it is for the broker and the workers to remember.
+
+    Attributes:
+        commands: All that was sent, by id.
+        sent_at: When each was confirmed, in seconds since the epoch.
+        answered: Those that are known to have their answer.
+        replies: All answers that came back, by command id.
+        repeated: How often a command had to be published again.
+    """
+
+    def __init__(
+        self, publisher: Publisher, inbox: Inbox, domain_name: str, commands: Iterator[Command], *, copies: int
+    ) -> None:
+        self.commands: dict[UUID, Command] = {}
+        self.sent_at: dict[UUID, float] = {}
+        self.answered: set[UUID] = set()
+        self.replies: dict[UUID, list[Reply]] = {}
+        self.repeated = 0
+        self._publisher = publisher
+        self._inbox = inbox
+        self._domain_name = domain_name
+        self._source = commands
+        self._copies = copies
+        self._allowed = asyncio.Semaphore(0)
+        self._granted = 0
+        self._overdue: dict[UUID, asyncio.Event] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def through(
+        cls, amqp_url: str, database_url: str, domain_name: str, commands: Iterator[Command], *, copies: int = 1
+    ) -> AsyncIterator[Self]:
+        """Connect and send what is allowed, until the end of the ``async with``.
+
+        Args:
+            amqp_url: The broker.
+            database_url: Where the receipts are.
+            domain_name: Whose commands they are.
+            commands: The commands, without end.
+            copies: How often each is sent.
+        """
+        inbox = Inbox(amqp_url, name="load replies")
+        try:
+            async with Publisher.connect(amqp_url, name="load") as publisher, asyncio.TaskGroup() as group:
+                load = cls(publisher, inbox, domain_name, commands, copies=copies)
+                tasks = [group.create_task(load._send_some()) for _ in range(UNDER_WAY)]
+                tasks.append(group.create_task(load._look_for_receipts(database_url)))
+                yield load
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await inbox.close()
+
+    def allow(self, count: int) -> None:
+        """Let so many more commands be sent, as soon as others are answered."""
+        self._granted += count
+        for _ in range(count):
+            self._allowed.release()
+
+    async def reach(self, count: int) -> None:
+        """Wait until so many commands are answered.
+
+        Raises:
+            AssertionError: They were not, though it was waited for far longer than any recovery takes.
+        """
+
+        async def is_reached() -> bool:
+            return len(self.answered) >= count
+
+        await eventually(is_reached, what=f"{count} answers", seconds=_PATIENCE_SECONDS)
+
+    async def finish(self) -> None:
+        """Wait until all that was allowed is answered. Raises as ``reach`` does."""
+        await self.reach(self._granted)
+
+    async def ask(self, command: Command, command_id: UUID) -> None:
+        """Send one command and wait until it has its answer."""
+        self.commands[command_id] = command
+        with self._inbox.expecting(command_id) as reply:
+            for _ in range(self._copies):
+                await self._publish(command, command_id)
+            self.sent_at[command_id] = time.time()
+            with suppress(InboxLost, TimeoutError):
+                async with asyncio.timeout(_REPLY_SECONDS):
+                    self.replies.setdefault(command_id, []).append(await reply)
+                    self.answered.add(command_id)
+                    return
+        self._overdue[command_id] = recorded = asyncio.Event()
+        await recorded.wait()
+        self.answered.add(command_id)
+
+    async def _send_some(self) -> None:
+        while True:
+            await self._allowed.acquire()
+            await self.ask(next(self._source), uuid4())
+
+    async def _publish(self, command: Command, command_id: UUID) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_CONFIRM_SECONDS):
+                    await self._publisher.publish(
+                        self._domain_name,
+                        type(command).__name__,
+                        command,
+                        command_id=command_id,
+                        reply_to=await self._inbox.open(),
+                        timeout=_CONFIRM_SECONDS,
+                    )
+            except (BrokerUnavailable, TimeoutError):
+                self.repeated += 1
+            else:
+                return
+
+    async def _look_for_receipts(self, database_url: str) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self._overdue:
+                with suppress(*DRIVER_ERRORS):
+                    connection = await asyncpg.connect(database_url, target_session_attrs=SessionAttribute.read_write)
+                    try:
+                        found = await connection.fetch(_RECORDED, list(self._overdue))
+                    finally:
+                        await connection.close()
+                    for row in found:
+                        self._overdue.pop(row["key"]).set()

@@ -1,0 +1,46 @@
+"""How much a fault test does: short by default, long where the environment says so."""
+
+import os
+from dataclasses import dataclass
+
+__all__ = ["Size"]
+
+_SHORT_COMMANDS = 300
+_SHORT_BLOWS = 3
+# One blow for so many commands.
+_LONG_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """The size of one run.
+
+    Attributes:
+        commands: How many commands there are at least, the set-up not counted.
+        blows: How often the fault is injected.
+        seed: The same seed gives the same commands, and the same blows after about as many of them.
+    """
+
+    commands: int
+    blows: int
+    seed: int
+
+    @classmethod
+    def chosen(cls, *, short_blows: int = _SHORT_BLOWS, most_blows: int | None = None) -> "Size":
+        """Read ``FAULTS_COMMANDS`` (without it, the short form) and ``FAULTS_SEED`` (1).
+
+        Args:
+            short_blows: How often the fault is injected in the short form.
+            most_blows: The most often in any form, for a fault from which it takes long to recover.
+        """
+        seed = int(os.environ.get("FAULTS_SEED", "1"))
+        if (named := os.environ.get("FAULTS_COMMANDS")) is None:
+            return cls(commands=_SHORT_COMMANDS, blows=short_blows, seed=seed)
+        commands = int(named)
+        blows = max(1, commands // _LONG_BATCH)
+        return cls(commands=commands, blows=blows if most_blows is None else min(blows, most_blows), seed=seed)
+
+    @staticmethod
+    def is_long() -> bool:
+        """Whether this is the long form."""
+        return "FAULTS_COMMANDS" in os.environ

@@ -1,0 +1,71 @@
+"""A database that ends sessions, stops, or dies, and comes back."""
+
+import asyncio
+import random
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+
+from deploy.local.errors import StackError
+from deploy.local.postgres import DATABASE, PostgresServer
+from deploy.local.server import until
+from deploy.local.stack import LocalStack
+from eventstore.postgres import migrate
+from tests.faults.conftest import Settle
+from tests.faults.size import Size
+from tests.faults.trial import Ground, Trial
+from tests.fixtures.databases import Database
+
+_TERMINATE = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < $1
+"""
+
+
+async def test_sessions_are_terminated(ground: Ground, database: Database, tmp_path: Path, settle: Settle) -> None:
+    async with Trial.of("database sessions terminated", ground, tmp_path, Size.chosen()) as trial:
+        ended = 0
+
+        async def terminate(rng: random.Random) -> None:
+            nonlocal ended
+            connection = await asyncpg.connect(database.admin_url)
+            try:
+                ended += await connection.fetchval(_TERMINATE, rng.choice([0.5, 1.0, 1.0]))
+            finally:
+                await connection.close()
+
+        await trial.suffer(terminate)
+        assert ended > 0
+        settle(await trial.audit())
+
+
+async def test_the_database_is_restarted(vhost: str, tmp_path: Path, settle: Settle) -> None:
+    with LocalStack(replicas=1, broker=False) as stack:
+        primary = stack.primary
+        await migrate(primary.url(primary.admin))
+        ground = Ground(
+            database_url=primary.url(primary.worker, DATABASE),
+            amqp_url=vhost,
+            replica_urls=tuple(replica.url(replica.worker) for replica in stack.replicas),
+        )
+        size = Size.chosen(short_blows=2)
+        async with Trial.of("PostgreSQL stopped or killed, and started", ground, tmp_path, size) as trial:
+            ways = [primary.kill, primary.stop]
+
+            async def restart(_: random.Random) -> None:
+                ways.append(way := ways.pop(0))
+                await asyncio.to_thread(way)
+                await asyncio.to_thread(until, partial(_has_started, primary), 30, "the database to start")
+
+            await trial.suffer(restart)
+            settle(await trial.audit())
+
+
+def _has_started(server: PostgresServer) -> bool:
+    """Start a server, which refuses while processes of the one that was killed are still there."""
+    try:
+        server.start()
+    except StackError:
+        return False
+    return True

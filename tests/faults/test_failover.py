@@ -1,0 +1,81 @@
+"""A primary that dies for good, and a standby that takes its place, with all that was acknowledged or without."""
+
+import asyncio
+import random
+from pathlib import Path
+from uuid import UUID
+
+from deploy.local.postgres import DATABASE
+from eventstore.postgres import PostgresEventStore, migrate
+from tests.faults.conftest import Settle
+from tests.faults.load import UNDER_WAY
+from tests.faults.size import Size
+from tests.faults.trial import Ground, Trial
+from tests.fixtures.failover import PrimaryAndStandby
+
+# How many answers are given while an asynchronous standby is away. What they say may be older, of those under way.
+_AWAY = 2 * UNDER_WAY
+
+
+async def test_a_synchronous_standby_is_promoted(
+    primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle
+) -> None:
+    primary, standby = primary_and_standby
+    ground = await _ground(primary_and_standby, vhost)
+    primary.query(f"ALTER SYSTEM SET synchronous_standby_names = '\"{standby.name}\"'")
+    primary.query("SELECT pg_reload_conf()")
+    size = Size.chosen(short_blows=1, most_blows=1)
+    async with Trial.of("primary killed, synchronous standby promoted", ground, tmp_path, size) as trial:
+        assert primary.query("SELECT sync_state FROM pg_stat_replication") == "sync"
+
+        async def fail_over(_: random.Random) -> None:
+            await asyncio.to_thread(primary.kill)
+            await asyncio.to_thread(standby.promote)
+
+        await trial.suffer(fail_over)
+        settle(await trial.audit())
+
+
+async def test_an_asynchronous_standby_is_promoted_without_the_last_events(
+    primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle
+) -> None:
+    primary, standby = primary_and_standby
+    ground = await _ground(primary_and_standby, vhost)
+    size = Size.chosen(short_blows=1, most_blows=1)
+    async with Trial.of("primary killed, standby promoted without its last events", ground, tmp_path, size) as trial:
+        load, missing = trial.load, set[UUID]()
+
+        async def fail_over(_: random.Random) -> None:
+            await asyncio.to_thread(standby.stop)
+            await load.reach(len(load.answered) + _AWAY)
+            await asyncio.to_thread(primary.kill)
+            await asyncio.to_thread(standby.start)
+            acknowledged = set(load.answered)
+            await asyncio.to_thread(standby.promote)
+            # Answers that were given in a history that is no more.
+            missing.update(acknowledged - await _settled(ground))
+            for command_id in missing:
+                load.replies.pop(command_id, None)
+
+        await trial.suffer(fail_over)
+        # An asynchronous standby loses these, which no worker can help. Whoever sent them finds no receipt, and sends
+        # them again: what workers had kept of the lost history must not answer them.
+        assert len(missing) >= _AWAY - UNDER_WAY
+        async with asyncio.TaskGroup() as group:
+            for command_id in missing:
+                group.create_task(load.ask(load.commands[command_id], command_id))
+        settle(await trial.audit())
+
+
+async def _ground(servers: PrimaryAndStandby, vhost: str) -> Ground:
+    primary, standby = servers
+    await migrate(primary.url(primary.admin))
+    one = primary.url(primary.worker, DATABASE)
+    # Both servers in one address: whoever connects looks for the one that takes writes.
+    both = one.replace(f":{primary.port}/", f":{primary.port},127.0.0.1:{standby.port}/")
+    return Ground(database_url=both, amqp_url=vhost, replica_urls=(standby.url(standby.worker, DATABASE),))
+
+
+async def _settled(ground: Ground) -> set[UUID]:
+    async with PostgresEventStore.connect(ground.database_url) as store:
+        return {receipt.key async for receipt in store.receipts() if receipt.key is not None}

@@ -1,0 +1,34 @@
+"""What a worker holds after many commands: as much as after some."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Settle
+from tests.faults.size import Size
+from tests.faults.trial import Ground, Trial
+
+_SOME, _MANY = 10_000, 100_000
+# Kept states are bounded, and full long before the end: what grows beyond them would be a leak.
+_MOST_BYTES_A_COMMAND = 600
+
+
+@pytest.mark.skipif(not Size.is_long(), reason="100,000 commands take minutes: in the long form only")
+async def test_memory_does_not_grow_with_the_commands(
+    ground: Ground, tmp_path: Path, settle: Settle, note_memory: Callable[[dict[str, int]], None]
+) -> None:
+    size = Size(commands=_MANY, blows=1, seed=1)
+    async with Trial.of("none, 100,000 commands", ground, tmp_path, size) as trial:
+        load, crew = trial.load, trial.crew
+        load.allow(_SOME)
+        await load.finish()
+        some = crew.memory()
+        load.allow(_MANY - _SOME)
+        await load.finish()
+        many = crew.memory()
+        trial.over()
+        figures = await trial.audit()
+    note_memory({f"{_SOME:,}": some, f"{_MANY:,}": many})
+    settle(figures)
+    assert (many - some) * 1024 < _MOST_BYTES_A_COMMAND * (_MANY - _SOME), (some, many)

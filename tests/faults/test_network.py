@@ -1,0 +1,97 @@
+"""A network between the workers and one of their servers that delays, cuts, and passes nothing on."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import Settle
+from tests.faults.load import UNDER_WAY, Load
+from tests.faults.size import Size
+from tests.faults.trial import Ground, Trial
+from tests.integration.eventstore.proxy import Proxy, proxy
+
+# For how many seconds nothing passes.
+_SILENCE = (1.0, 8.0) if Size.is_long() else (1.0, 2.0)
+
+Trouble = Callable[[Proxy, Load, random.Random], Coroutine[Any, Any, None]]
+
+
+async def delays(way: Proxy, load: Load, rng: random.Random) -> None:
+    way.delay = rng.uniform(0.02, 0.1)
+    await load.reach(len(load.answered) + UNDER_WAY // 4)
+    way.delay = 0.0
+
+
+async def cuts(way: Proxy, _: Load, __: random.Random) -> None:
+    way.cut()
+
+
+async def loses_answers(way: Proxy, _: Load, rng: random.Random) -> None:
+    way.lose_answers(rng.randint(1, 5))
+
+
+async def passes_nothing_on_for_a_while(way: Proxy, _: Load, rng: random.Random) -> None:
+    way.hold()
+    await asyncio.sleep(rng.uniform(*_SILENCE))
+    way.go_on()
+
+
+async def passes_nothing_on_and_cuts(way: Proxy, _: Load, rng: random.Random) -> None:
+    way.hold()
+    await asyncio.sleep(rng.uniform(*_SILENCE))
+    way.cut()
+    way.go_on()
+
+
+TROUBLES = (delays, cuts, loses_answers, passes_nothing_on_for_a_while, passes_nothing_on_and_cuts)
+
+
+@pytest.fixture(params=["broker", "database"])
+def side(request: pytest.FixtureRequest) -> str:
+    """Which server is troubled."""
+    return str(request.param)
+
+
+async def test_the_network_fails(side: str, ground: Ground, tmp_path: Path, settle: Settle) -> None:
+    async with proxy(ground.amqp_url if side == "broker" else ground.database_url) as way:
+        beyond = (
+            replace(ground, worker_amqp_url=way.url)
+            if side == "broker"
+            else replace(ground, worker_database_url=way.url)
+        )
+        fault = f"network to the {side} delays, cuts, passes nothing on"
+        async with Trial.of(fault, beyond, tmp_path, Size.chosen(short_blows=len(TROUBLES))) as trial:
+            troubles = _in_turn(TROUBLES)
+
+            async def trouble(rng: random.Random) -> None:
+                await next(troubles)(way, trial.load, rng)
+
+            await trial.suffer(trouble)
+            assert way.cuts > 0
+            figures = await trial.audit()
+        settle(figures)
+
+
+@pytest.mark.skipif(not Size.is_long(), reason="the broker's heartbeats take their time: in the long form only")
+async def test_connections_to_the_broker_fall_silent(ground: Ground, tmp_path: Path, settle: Settle) -> None:
+    async with proxy(ground.amqp_url) as way:
+        beyond = replace(ground, worker_amqp_url=way.url)
+        fault = "connections to the broker fall silent, found by heartbeats"
+        async with Trial.of(fault, beyond, tmp_path, Size.chosen(most_blows=2)) as trial:
+
+            async def silence(_: random.Random) -> None:
+                way.swallow()
+
+            await trial.suffer(silence)
+            figures = await trial.audit()
+        settle(figures)
+
+
+def _in_turn(troubles: Sequence[Trouble]) -> "itertools.cycle[Trouble]":
+    return itertools.cycle(troubles)

@@ -1,0 +1,196 @@
+"""A trial: real workers under a real load, a fault that strikes again and again, and the audit afterwards."""
+
+import asyncio
+import itertools
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+from eventstore.postgres import PostgresEventStore
+from handlers.decider import Command
+from handlers.library import domain as library
+from tests.faults.audit import Audit
+from tests.faults.crew import Crew
+from tests.faults.figures import Figures, recovery
+from tests.faults.load import Load
+from tests.faults.size import Size
+from tests.fixtures.waiting import eventually
+from tests.integration.worker.desk import Desk
+from worker.backlog import backlog
+from worker.topology import Topology
+
+__all__ = ["LIBRARY", "Blow", "Ground", "Trial"]
+
+LIBRARY = Topology(library.name)
+Blow = Callable[[random.Random], Awaitable[None]]
+
+_WORKERS = 2
+_EMPTY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where a trial takes place.
+
+    Attributes:
+        database_url: The database, for the auditor.
+        amqp_url: The broker, for publishers and the auditor.
+        worker_database_url: The database on the workers' way; by default the same way.
+        worker_amqp_url: The broker on the workers' way; by default the same way.
+        replica_urls: The replicas that workers read from.
+    """
+
+    database_url: str
+    amqp_url: str
+    worker_database_url: str = ""
+    worker_amqp_url: str = ""
+    replica_urls: tuple[str, ...] = field(default=())
+
+    def environment(self) -> dict[str, str]:
+        """Return a worker's environment."""
+        return {
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONWARNINGS": "error",
+            "PATH": str(Path(sys.executable).parent),
+            "DATABASE_URL": self.worker_database_url or self.database_url,
+            "DATABASE_REPLICA_URLS": ",".join(self.replica_urls),
+            "AMQP_URL": self.worker_amqp_url or self.amqp_url,
+            "WORKER_DOMAINS": "handlers.library:domain",
+            "WORKER_RETRY_DELAY": "0.5",
+        }
+
+
+class Trial:
+    """A fault under load.
+
+    Attributes:
+        crew: The workers.
+        load: The commands.
+        ground: Where it takes place.
+        size: How large it is.
+        report: What the workers counted that drained, all together; empty before the audit.
+    """
+
+    def __init__(self, fault: str, ground: Ground, size: Size, *, crew: Crew, load: Load, setup: int) -> None:
+        self.crew = crew
+        self.load = load
+        self.ground = ground
+        self.size = size
+        self.report: Counter[str] = Counter()
+        self._fault = fault
+        self._setup = setup
+        self._rng = random.Random(size.seed)  # noqa: S311  it chooses blows, not secrets
+        self._ends: list[float] = []
+        self._complaints: list[str] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def of(
+        cls, fault: str, ground: Ground, folder: Path, size: Size, *, workers: int = _WORKERS, copies: int = 1
+    ) -> AsyncIterator[Self]:
+        """Start workers and load, and have the set-up settled: without the fault, all works.
+
+        Args:
+            fault: What will be done, for the table.
+            ground: The servers.
+            folder: Where logs go.
+            size: How large.
+            workers: How many worker processes there are.
+            copies: How often each command is sent.
+        """
+        setup, commands = _commands(size)
+        async with (
+            Crew.working(workers, ground.environment(), folder) as crew,
+            Load.through(ground.amqp_url, ground.database_url, library.name, commands, copies=copies) as load,
+        ):
+            load.allow(setup)
+            await load.finish()
+            yield cls(fault, ground, size, crew=crew, load=load, setup=setup)
+
+    async def suffer(self, blow: Blow) -> None:
+        """Deal each blow somewhere among the commands under way, then wait until everything has its answer.
+
+        Answers that do not come are a matter of the audit, which tells what became of their commands.
+        """
+        try:
+            await self._suffer(blow)
+        except AssertionError as overdue:
+            self._complaints.append(f"{overdue}: {len(self.load.answered)} came")
+
+    async def _suffer(self, blow: Blow) -> None:
+        batch = self.size.commands // self.size.blows
+        for number in range(self.size.blows):
+            self.load.allow(batch)
+            await self.load.reach(self._setup + number * batch + self._rng.randrange(1 + batch // 3))
+            await blow(self._rng)
+            self.over()
+        await self.load.finish()
+
+    def over(self) -> None:
+        """Note that a blow has ended now."""
+        self._ends.append(time.time())
+
+    async def audit(self) -> Figures:
+        """Have the workers finish and drain, and look at everything they left behind."""
+        faults = await self._drain()
+        while not await self._is_empty():
+            # Deliveries of a connection that was lost unnoticed came back when their worker had left.
+            self.crew.dismiss()
+            await self.crew.hire()
+            faults += await self._drain()
+        faults += await asyncio.to_thread(self.crew.complaints)
+        async with (
+            PostgresEventStore.connect(self.ground.database_url) as store,
+            Desk.open(self.ground.amqp_url) as desk,
+        ):
+            audit = await Audit.of(store, desk, library, self.load.commands, self.load.replies)
+        first, last = recovery(self._ends, self._spans(audit.settled))
+        return Figures(
+            fault=self._fault,
+            commands=len(self.load.commands),
+            blows=len(self._ends),
+            repeated=self.load.repeated,
+            lost=len(audit.lost),
+            doubled=len(audit.doubled),
+            wrong=audit.wrong + len(faults),
+            dead=len(audit.dead),
+            first=first,
+            last=last,
+            complaints=(*self._complaints, *audit.complaints, *faults),
+        )
+
+    async def _drain(self) -> list[str]:
+        """Wait until nothing is left to begin with, and have every worker finish; return what is wrong with them."""
+        await eventually(self._is_empty, what="the queues to be empty", seconds=_EMPTY_SECONDS)
+        drains = await self.crew.drain()
+        for drain in drains:
+            self.report.update(drain.figures)
+        return [complaint for drain in drains if (complaint := drain.complaint()) is not None]
+
+    def _spans(self, settled: dict[UUID, float]) -> Iterator[tuple[float, float]]:
+        for command_id, sent in self.load.sent_at.items():
+            if command_id in settled:
+                yield sent, settled[command_id]
+
+    async def _is_empty(self) -> bool:
+        found = await backlog(self.ground.amqp_url, LIBRARY)
+        return found is not None and found.waiting == found.resting == 0
+
+
+def _commands(size: Size) -> tuple[int, Iterator[Command]]:
+    """Return how many commands set the stage, and those with all that follow, without end."""
+    if library.workload is None:
+        raise AssertionError("the library has a workload")
+    workload = partial(library.workload, random.Random(size.seed), size.commands)  # noqa: S311  no secret either
+    first = workload()
+    setup = list(first.setup)
+    more = itertools.chain.from_iterable(workload().load for _ in itertools.count())
+    return len(setup), itertools.chain(setup, first.load, more)
