@@ -8,6 +8,8 @@ from typing import Any
 
 from opentelemetry import trace
 
+from worker.printable import printable_json
+
 __all__ = ["configure_logs", "quieten_libraries"]
 
 
@@ -29,6 +31,8 @@ def quieten_libraries() -> None:
 
 
 class _JsonLines(logging.Formatter):
+    """One line a record, whatever is in it: messages carry text from senders that nobody has checked."""
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -42,4 +46,4 @@ class _JsonLines(logging.Formatter):
             line["span_id"] = f"{context.span_id:016x}"
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return printable_json(json.dumps(line, ensure_ascii=False))

@@ -1,17 +1,22 @@
 """Settings: read from the environment, checked once at the start, and handed on as one value."""
 
+import os
 import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["Settings", "SettingsError"]
+from worker.credentials import Unreadable, file_variable, from_files, redacted
 
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
-_PASSWORD_PARAMETER = re.compile(r"(?i)((?:password|passwd)=)[^&]*")
+__all__ = ["IN_FILES", "Settings", "SettingsError"]
+
+IN_FILES = ("database_url", "database_replica_urls", "database_admin_url", "amqp_url")
+"""The settings that hold passwords: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
+
+
 _POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
 _AMQP_SCHEMES = frozenset({"amqp", "amqps"})
 _EXAMPLES = {
@@ -145,7 +150,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, *, needs: Collection[str] = ("database_url", "amqp_url")) -> Self:
-        """Read and check the environment.
+        """Read and check the environment, and the files that it names.
 
         Args:
             needs: The addresses that the caller cannot do without, by field name.
@@ -154,7 +159,10 @@ class Settings(BaseSettings):
             SettingsError: A value is missing or wrong; one sentence for each.
         """
         try:
-            settings = cls()
+            in_files: dict[str, Any] = dict(from_files(os.environ, IN_FILES))
+            settings = cls(**in_files)
+        except Unreadable as error:
+            raise SettingsError(str(error)) from None
         except ValidationError as error:
             raise SettingsError("\n".join(_sentence(problem) for problem in error.errors())) from None
         missing = [name for name in needs if not getattr(settings, name)]
@@ -174,41 +182,50 @@ class Settings(BaseSettings):
         """How many connections a process opens to each database server at most."""
         return min(max(2, self.worker_concurrency // 3), 16)
 
+    def origin(self, name: str) -> str:
+        """Say where a field's value came from: ``environment``, ``default``, or which file."""
+        if name in IN_FILES and (path := os.environ.get(file_variable(name))):
+            return f"file {path}"
+        return "environment" if name in self.model_fields_set else "default"
+
     def redacted(self) -> dict[str, Any]:
         """Return every setting by its environment variable's name, with passwords replaced."""
         shown: dict[str, Any] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name.endswith("_url"):
-                value = _redact(value)
+                value = redacted(value)
             elif name.endswith("_urls"):
-                value = ",".join(_redact(url) for url in value)
+                value = ",".join(redacted(url) for url in value)
             shown[name.upper()] = value
         return shown
 
     @field_validator("database_replica_urls", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        # A file may have a line for each.
+        parts = re.split(r"[,\n]", value) if isinstance(value, str) else ()
+        return tuple(part.strip() for part in parts if part.strip()) if isinstance(value, str) else value
 
     @field_validator("database_url", "database_admin_url")
     @classmethod
     def _postgres(cls, value: str) -> str:
-        return _check_scheme(value, _POSTGRES_SCHEMES, _EXAMPLES["database_url"])
+        _check_url(value, _POSTGRES_SCHEMES, _EXAMPLES["database_url"])
+        return value
 
     @field_validator("database_replica_urls")
     @classmethod
     def _postgres_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
-            _check_scheme(url, _POSTGRES_SCHEMES, _EXAMPLES["database_url"])
+            _check_url(url, _POSTGRES_SCHEMES, _EXAMPLES["database_url"])
         return value
 
     @field_validator("amqp_url")
     @classmethod
     def _amqp(cls, value: str) -> str:
-        _check_scheme(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
+        parts = _check_url(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
         try:
-            urlsplit(value).port  # noqa: B018  reading it checks it
+            parts.port  # noqa: B018  reading it checks it
         except ValueError:
             raise ValueError(f"its port is no number up to 65535; give it the form {_EXAMPLES['amqp_url']}") from None
         return value
@@ -220,14 +237,16 @@ class Settings(BaseSettings):
         return self
 
 
-def _check_scheme(url: str, schemes: frozenset[str], example: str) -> str:
-    if url and urlsplit(url).scheme not in schemes:
+def _check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text would show what stands in the password's place
+        raise ValueError(f"its host cannot be read; give it the form {example}") from None
+    if url and parts.scheme not in schemes:
         raise ValueError(f"it must have the form {example}")
-    return url
-
-
-def _redact(url: str) -> str:
-    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+    if "@" not in parts.netloc and "@" in url:
+        raise ValueError("in its user name and password, write / as %2F, ? as %3F and # as %23, elsewhere @ as %40")
+    return parts
 
 
 def _sentence(problem: Any) -> str:

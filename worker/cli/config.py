@@ -19,7 +19,7 @@ def config(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
             "name": name.upper(),
             "value": shown[name.upper()],
             "unit": _unit(field.json_schema_extra),
-            "origin": "environment" if name in settings.model_fields_set else "default",
+            "origin": settings.origin(name),
             "meaning": field.description or "",
         }
         for name, field in Settings.model_fields.items()

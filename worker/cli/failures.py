@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from eventstore import EventStoreError, StoreUnavailable
 from handlers.errors import HandlerError
 from worker.errors import BrokerUnavailable, Unroutable, WorkerError
+from worker.printable import printable
 from worker.settings import SettingsError
 
 __all__ = ["KNOWN", "Mistake", "sentence", "telling"]
@@ -34,7 +35,7 @@ def sentence(error: BaseException) -> str:
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [printable(line.strip()) for line in str(error).split("\n") if line.strip()]
     if isinstance(error, SettingsError | Mistake):
         return "\n".join(lines)
     text = " ".join(lines).rstrip(".")

@@ -4,8 +4,10 @@ import sys
 from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
+
+from worker.printable import printable, printable_json
 
 __all__ = ["print_json", "progress_console", "table", "tell"]
 
@@ -14,13 +16,22 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def tell(*parts: object) -> None:
-    """Print something for people on standard output; tables are drawn, text is printed as it is."""
-    Console(highlight=False, markup=False, soft_wrap=not any(isinstance(part, Table) for part in parts)).print(*parts)
+    """Print something for people on standard output: tables are drawn, a text is a line, whatever a message put in."""
+    shown = [printable(part) if isinstance(part, str) else part for part in parts]
+    has_table = any(isinstance(part, Table) for part in parts)
+    Console(highlight=False, markup=False, emoji=False, soft_wrap=not has_table).print(*shown)
+
+
+class _Listing(Table):
+    """A table whose cells cannot steer the terminal: they may hold what a message brought."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        super().add_row(*(printable(cell, lines=True) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 def table(*headings: str, title: str | None = None) -> Table:
-    """Make an empty table with these headings."""
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    """Make an empty table with these headings. What is not seen in a cell's text is written out."""
+    made = _Listing(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         made.add_column(heading, overflow="fold")
     return made
@@ -29,7 +40,8 @@ def table(*headings: str, title: str | None = None) -> Table:
 def print_json(value: Any, *, indent: bool = True) -> None:
     """Print a value for programs on standard output: one document, or one line without ``indent``."""
     encoded = _encoder.encode(value)
-    sys.stdout.write((msgspec.json.format(encoded, indent=_JSON_WIDTH) if indent else encoded).decode() + "\n")
+    text = (msgspec.json.format(encoded, indent=_JSON_WIDTH) if indent else encoded).decode()
+    sys.stdout.write(printable_json(text) + "\n")
 
 
 def progress_console() -> Console:

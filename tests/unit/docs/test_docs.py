@@ -7,8 +7,9 @@ from typing import get_args
 import pytest
 
 from tests.e2e.shop.shop import orders
+from worker.credentials import file_variable
 from worker.message import ReplyOutcome
-from worker.settings import Settings
+from worker.settings import IN_FILES, Settings
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,8 +73,9 @@ def test_every_setting_is_described_with_its_default() -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
     named = set(re.findall(r"\b(?:WORKER|DATABASE|AMQP)_[A-Z_]+\b", path.read_text()))
+    known = {name.upper() for name in Settings.model_fields} | {file_variable(name) for name in IN_FILES}
     # Variables of compose.yaml, which are no settings of the worker.
-    assert named - {name.upper() for name in Settings.model_fields} <= {"WORKER_IMAGE"}
+    assert named - known <= {"WORKER_IMAGE"}
 
 
 def test_every_reason_of_a_dead_letter_is_described() -> None:

@@ -1,0 +1,70 @@
+"""Credentials: addresses that hold a password, read from files as well as from variables, and shown without it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+__all__ = ["Unreadable", "file_variable", "from_files", "redacted"]
+
+_PASSWORD_PARAMETER = re.compile(r"(?i)((?:password|passwd|sslpassword)=)[^&]*")
+
+
+class Unreadable(Exception):
+    """Raised by ``from_files``. One sentence for each file that is no use, without any of its content."""
+
+
+def file_variable(name: str) -> str:
+    """Return the variable that names the file which holds a setting, for example ``DATABASE_URL_FILE``."""
+    return f"{name.upper()}_FILE"
+
+
+def from_files(environment: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Read the settings whose values lie in files, as Docker and Kubernetes provide secrets.
+
+    Args:
+        environment: The environment variables.
+        names: The settings that may lie in a file.
+
+    Returns:
+        The values by setting, without white space around them.
+
+    Raises:
+        Unreadable: A file cannot be read, is empty, or its setting is given by a variable as well.
+    """
+    found: dict[str, str] = {}
+    problems: list[str] = []
+    for name in names:
+        variable = file_variable(name)
+        if not (path := environment.get(variable)):
+            continue
+        if environment.get(name.upper()):
+            problems.append(f"{name.upper()} and {variable} are both set: unset one of them.")
+            continue
+        try:
+            found[name] = _content(Path(path))
+        except ValueError as error:
+            problems.append(f"{variable}: {path} {error}.")
+    if problems:
+        raise Unreadable("\n".join(problems))
+    return found
+
+
+def redacted(url: str) -> str:
+    """Return an address without its password, also where an unescaped ``@`` or ``/`` in that makes it malformed."""
+    scheme, mark, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    shown = f"{user}:***" if colon else user
+    return _PASSWORD_PARAMETER.sub(r"\1***", f"{scheme}{mark}{shown}{at}{place}")
+
+
+def _content(path: Path) -> str:
+    try:
+        content = path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise ValueError("is no UTF-8 text; write the address into it, and nothing else") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    if not content:
+        raise ValueError("is empty; write the address into it")
+    return content
