@@ -3,9 +3,8 @@
 import asyncio
 import gc
 import logging
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -21,10 +20,12 @@ from worker.gate import Gate
 from worker.handling import Handling
 from worker.health import Health
 from worker.health_server import health_served
+from worker.lifeline import tied
 from worker.logs import configure_logs
 from worker.processor import Processor
 from worker.sender import Sender
 from worker.settings import Settings
+from worker.signals import stop_signals
 from worker.telemetry import Telemetry
 from worker.topology import Topology
 
@@ -136,8 +137,12 @@ class Service:
         )
 
 
-async def run(settings: Settings) -> int:
+async def run(settings: Settings, *, lifeline: int | None = None) -> int:
     """Run a worker until it is told to stop, by SIGTERM or SIGINT. A second signal stops it at once.
+
+    Args:
+        settings: Everything.
+        lifeline: The file descriptor that ties it to its supervisor, which then answers health probes.
 
     Returns:
         The exit status: 0 after a complete drain, 1 when commands were left to the broker.
@@ -152,13 +157,15 @@ async def run(settings: Settings) -> int:
     domains = load_domains(settings.worker_domains)
     telemetry = Telemetry.start()
     try:
-        with _stop_signals() as (stop, hurry):
-            return await _run(settings, domains, stop, hurry)
+        with stop_signals() as (stop, hurry):
+            return await _run(settings, domains, lifeline, stop, hurry)
     finally:
         await asyncio.to_thread(telemetry.stop)
 
 
-async def _run(settings: Settings, domains: Sequence[Domain], stop: asyncio.Event, hurry: asyncio.Event) -> int:
+async def _run(
+    settings: Settings, domains: Sequence[Domain], lifeline: int | None, stop: asyncio.Event, hurry: asyncio.Event
+) -> int:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
             PostgresEventStore.connect(
@@ -170,27 +177,32 @@ async def _run(settings: Settings, domains: Sequence[Domain], stop: asyncio.Even
         )
         service = Service(store, domains, settings)
         stack.push_async_callback(service.close)
-        await stack.enter_async_context(
-            health_served(settings.worker_health_host, settings.worker_health_port, service.health)
-        )
+        port = settings.worker_health_port if lifeline is None else None
+        await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
+        # A supervisor takes the first report for the proof that we could start.
+        await stack.enter_async_context(tied(lifeline, service.health, stop=stop, hurry=hurry))
         _relax_garbage_collection()
         _log.info("consuming %s", ", ".join(Topology(domain.name).queue for domain in domains))
-        serving = asyncio.create_task(service.serve())
-        try:
-            await _until(stop, serving)
-        finally:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-        _log.info("draining")
-        draining = asyncio.create_task(service.drain())
-        await _until(hurry, draining)
-        draining.cancel()
-        (abandoned,) = await asyncio.gather(draining, return_exceptions=True)
-        complete = abandoned == 0
-        figures = ", ".join(f"{name} {count}" for name, count in service.counters.report().items())
-        _log.info("%s: %s", "drained" if complete else "stopped before everything had finished", figures)
-        return 0 if complete else 1
+        return await _serve(service, stop, hurry)
+
+
+async def _serve(service: Service, stop: asyncio.Event, hurry: asyncio.Event) -> int:
+    serving = asyncio.create_task(service.serve())
+    try:
+        await _until(stop, serving)
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    _log.info("draining")
+    draining = asyncio.create_task(service.drain())
+    await _until(hurry, draining)
+    draining.cancel()
+    (abandoned,) = await asyncio.gather(draining, return_exceptions=True)
+    complete = abandoned == 0
+    figures = ", ".join(f"{name} {count}" for name, count in service.counters.report().items())
+    _log.info("%s: %s", "drained" if complete else "stopped before everything had finished", figures)
+    return 0 if complete else 1
 
 
 def _relax_garbage_collection() -> None:
@@ -207,22 +219,3 @@ async def _until(signalled: asyncio.Event, task: asyncio.Task[Any]) -> None:
     waiter.cancel()
     if task.done():
         task.result()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
-    """Yield two events: the first signal sets one, the second signal the other."""
-    loop = asyncio.get_running_loop()
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def on_signal() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield stop, hurry
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)

@@ -1,17 +1,31 @@
 """``worker run``."""
 
+from typing import Annotated
+
 import typer
 
 from worker import service
 from worker.cli.loop import run_async
 from worker.settings import Settings
+from worker.supervisor import supervise
 
 __all__ = ["run"]
 
+_MOST_PROCESSES = 1024
 
-def run() -> None:
+
+def run(
+    *,
+    processes: Annotated[int, typer.Option(min=1, max=_MOST_PROCESSES, help="How many worker processes.")] = 1,
+    lifeline: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
     """Serve the domains of WORKER_DOMAINS until SIGTERM or Ctrl-C, then finish what has started.
 
-    A second signal stops at once. Exit status 0 after a complete drain, 1 when commands were left to the broker.
+    With several processes, those that crash are started again. A second signal stops at once.
+
+    Exit status 0 after a complete drain, 1 when commands were left to the broker or a process could not live.
     """
-    raise typer.Exit(run_async(service.run(Settings.load())))
+    settings = Settings.load()
+    if processes > 1 and lifeline is None:
+        raise typer.Exit(run_async(supervise(settings, processes)))
+    raise typer.Exit(run_async(service.run(settings, lifeline=lifeline)))

@@ -29,7 +29,7 @@ _ENDS = (
 
 
 class WorkerProcess:
-    """``python -m worker run`` for the tally domain.
+    """``python -m worker run`` for the tally domain, by default.
 
     Attributes:
         messages: What it has logged so far.
@@ -42,8 +42,17 @@ class WorkerProcess:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, database_url: str, amqp_url: str, **variables: str) -> AsyncIterator["WorkerProcess"]:
-        """Start a worker with these environment variables and wait until it consumes; killed if it is left running."""
+    async def running(
+        cls, database_url: str, amqp_url: str, *arguments: str, **variables: str
+    ) -> AsyncIterator["WorkerProcess"]:
+        """Start a worker with these environment variables and wait until it consumes; killed if it is left running.
+
+        Args:
+            database_url: The database.
+            amqp_url: The virtual host.
+            arguments: What follows ``worker run`` on the command line.
+            variables: More of its environment.
+        """
         environment = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": database_url,
@@ -52,7 +61,10 @@ class WorkerProcess:
             **variables,
         }
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "worker", "run"), cwd=_ROOT, env=environment, stderr=PIPE
+            *(sys.executable, "-W", "error", "-m", "worker", "run", *arguments),
+            cwd=_ROOT,
+            env=environment,
+            stderr=PIPE,
         )
         worker = cls(process)
         try:
@@ -64,14 +76,18 @@ class WorkerProcess:
             await process.wait()
             await worker._reading
 
-    async def says(self, beginning: str) -> str:
-        """Wait until it logs a message that begins so, and return it."""
+    async def says(self, beginning: str, *, times: int = 1) -> str:
+        """Wait until it has logged so many messages that begin so, and return the last of them."""
+
+        def said() -> list[str]:
+            return [each for each in self.messages if each.startswith(beginning)]
 
         async def has_said() -> bool:
-            return self._process.returncode is not None or any(each.startswith(beginning) for each in self.messages)
+            return self._process.returncode is not None or len(said()) >= times
 
         await eventually(has_said, what=f"the worker to say {beginning!r}", seconds=60)
-        return next(each for each in self.messages if each.startswith(beginning))
+        assert len(said()) >= times, self.messages
+        return said()[-1]
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send it a signal."""

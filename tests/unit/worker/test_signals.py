@@ -1,0 +1,31 @@
+import asyncio
+import signal
+
+import pytest
+
+from worker.signals import stop_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_first_signal_stops_and_the_second_hurries(number: signal.Signals) -> None:
+    with stop_signals() as (stop, hurry):
+        signal.raise_signal(number)
+        await asyncio.wait_for(stop.wait(), 10)
+        assert not hurry.is_set()
+        signal.raise_signal(number)
+        await asyncio.wait_for(hurry.wait(), 10)
+
+
+async def test_a_first_signal_is_not_the_second_because_somebody_else_said_stop() -> None:
+    with stop_signals() as (stop, hurry):
+        stop.set()
+        handled = asyncio.Event()
+        signal.raise_signal(signal.SIGTERM)
+        # Handled after it, since it came after it.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, handled.set)
+        signal.raise_signal(signal.SIGUSR1)
+        await asyncio.wait_for(handled.wait(), 10)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
+        assert not hurry.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(hurry.wait(), 10)

@@ -1,0 +1,189 @@
+"""The supervisor's decisions, on small processes that live and die as they are told."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.waiting import eventually
+from worker.health import Health
+from worker.supervisor import Patience, Supervisor
+
+# Notes its start in the file it is given, and holds the end of a lifeline that comes as the last argument.
+LIFE = """
+import json, os, signal, socket, sys
+lifeline = socket.socket(fileno=int(sys.argv[-1]))
+with open(sys.argv[1], "a") as lives:
+    lives.write("life\\n")
+lived = len(open(sys.argv[1]).readlines())
+def say(**health):
+    lifeline.sendall(json.dumps({"live": True, "ready": True, "reason": "consuming"} | health).encode() + b"\\n")
+"""
+DRAINS = "say(); lifeline.recv(1)"
+
+
+@dataclass
+class Run:
+    """A supervisor that runs.
+
+    Attributes:
+        lives: A file with a line for each start of a process.
+        ended: Its exit status, once it has one.
+    """
+
+    supervisor: Supervisor
+    lives: Path
+    ended: asyncio.Task[int]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def lived(self, count: int) -> None:
+        async def have_lived() -> bool:
+            return self.lives.exists() and len(self.lives.read_text().splitlines()) >= count
+
+        await eventually(have_lived, what=f"{count} lives")
+
+    async def judged(self, **expected: Any) -> Health:
+        async def is_so() -> bool:
+            found = self.supervisor.health()
+            return all(getattr(found, name) == value for name, value in expected.items())
+
+        await eventually(is_so, what=f"{expected}")
+        return self.supervisor.health()
+
+    async def status(self) -> int:
+        async with asyncio.timeout(30):
+            return await self.ended
+
+
+@asynccontextmanager
+async def supervising(
+    tmp_path: Path, what: str, *, processes: int = 1, grace: float = 60, **patience: Any
+) -> AsyncIterator[Run]:
+    """Supervise processes that do so with their lives; all are gone at the end."""
+    lives = tmp_path / "lives"
+    supervisor = Supervisor(
+        (sys.executable, "-S", "-c", LIFE + what, str(lives)),
+        processes,
+        grace=grace,
+        drain_deadline=patience.pop("drain_deadline", 20.0),
+        patience=Patience(**({"first_delay": 0.01, "longest_delay": 0.05} | patience)),
+    )
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    run = Run(supervisor, lives, asyncio.create_task(supervisor.run(stop, hurry)), stop, hurry)
+    try:
+        yield run
+    finally:
+        run.ended.cancel()
+        await asyncio.gather(run.ended, return_exceptions=True)
+
+
+async def test_all_drain_when_told_and_that_is_success(tmp_path: Path) -> None:
+    async with supervising(tmp_path, DRAINS, processes=3) as run:
+        assert (await run.judged(ready=True)).reason == "3 processes are consuming"
+        run.stop.set()
+        assert await run.status() == 0
+        assert run.supervisor.health() == Health(live=True, ready=False, reason="draining")
+    assert len(run.lives.read_text().splitlines()) == 3
+
+
+async def test_one_that_leaves_work_behind_is_no_success(tmp_path: Path) -> None:
+    async with supervising(tmp_path, DRAINS + "; sys.exit(lived == 2)", processes=2) as run:
+        await run.judged(ready=True)
+        run.stop.set()
+        assert await run.status() == 1
+
+
+async def test_one_that_dies_is_started_again(tmp_path: Path) -> None:
+    dies_once = "say()\nif lived == 1: os.kill(os.getpid(), signal.SIGSEGV)\nlifeline.recv(1)"
+    async with supervising(tmp_path, dies_once) as run:
+        await run.lived(2)
+        await run.judged(live=True, ready=True)
+        run.stop.set()
+        assert await run.status() == 0
+
+
+@pytest.mark.parametrize("grace", [0.0, 3600.0])
+async def test_one_that_is_away_counts_as_live_for_the_grace_only(tmp_path: Path, grace: float) -> None:
+    dies = "say(); os.kill(os.getpid(), signal.SIGSEGV)"
+    async with supervising(tmp_path, dies, first_delay=3600, longest_delay=3600, grace=grace) as run:
+
+        async def has_died() -> bool:
+            return "worker 1: it was ended by SIGSEGV, for " in run.supervisor.health().reason
+
+        await eventually(has_died, what="the death to be noticed")
+        found = run.supervisor.health()
+        assert (found.live, found.ready) == (grace > 0, False)
+        run.stop.set()
+        # It was told of when it happened, and there is nothing to drain.
+        assert await run.status() == 0
+
+
+async def test_one_that_cannot_live_ends_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    only_the_first_lives = "say()\nif lived > 1: os.kill(os.getpid(), signal.SIGKILL)\nlifeline.recv(1)"
+    async with supervising(tmp_path, only_the_first_lives, processes=2, most_deaths=3) as run:
+        assert await run.status() == 1
+    assert len(run.lives.read_text().splitlines()) == 4
+    assert "was ended by SIGKILL; giving up after 3 deaths in a row" in caplog.text
+
+
+async def test_one_that_was_of_use_starts_with_a_clean_slate(tmp_path: Path) -> None:
+    async with supervising(tmp_path, "say(); sys.exit(1)", most_deaths=2, useful=0) as run:
+        await run.lived(5)
+        assert not run.ended.done()
+
+
+async def test_a_mistake_of_the_first_ends_all_before_the_others_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with supervising(tmp_path, "sys.exit(2)", processes=3) as run:
+        assert await run.status() == 2
+    assert run.lives.read_text() == "life\n"
+    # The process has told it.
+    assert caplog.text == ""
+
+
+async def test_surroundings_that_fail_later_are_waited_for(tmp_path: Path) -> None:
+    async with supervising(tmp_path, "say(); sys.exit(2)", most_deaths=2) as run:
+        await run.lived(6)
+        assert not run.ended.done()
+
+
+async def test_one_that_is_stuck_is_killed_and_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stuck_once = "say()\nif lived == 1: os.kill(os.getpid(), signal.SIGSTOP)\nlifeline.recv(1)"
+    async with supervising(tmp_path, stuck_once, most_silence=0.5) as run:
+        await run.lived(2)
+    assert "has been stuck for 0.5 s; it is killed" in caplog.text
+
+
+async def test_one_that_does_not_drain_is_told_to_hurry_and_then_killed(tmp_path: Path) -> None:
+    deaf = "say()\nwhile True: signal.pause()"
+    async with supervising(tmp_path, deaf, drain_deadline=0, farewell=0.2) as run:
+        await run.judged(ready=True)
+        run.stop.set()
+        assert await run.status() == 1
+
+
+async def test_a_hurry_reaches_the_processes(tmp_path: Path) -> None:
+    hurries = (
+        "say()\nsaid = lifeline.recv(1) + lifeline.recv(1)\nopen(sys.argv[1], 'a').write(said.decode()); sys.exit(1)"
+    )
+    async with supervising(tmp_path, hurries) as run:
+        await run.judged(ready=True)
+        run.stop.set()
+        run.hurry.set()
+        assert await run.status() == 1
+    assert run.lives.read_text() == "life\nsh"
+
+
+async def test_what_a_process_says_of_itself_counts(tmp_path: Path) -> None:
+    async with supervising(tmp_path, 'say(live=False, ready=False, reason="deaf"); lifeline.recv(1)') as run:
+        found = await run.judged(live=False)
+        assert found == Health(live=False, ready=False, reason="worker 1: deaf")
