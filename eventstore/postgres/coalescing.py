@@ -15,14 +15,15 @@ from eventstore.errors import EventStoreError, InvalidRequest
 from eventstore.events import RecordedEvent
 from eventstore.position import Position
 from eventstore.postgres.branches import Branch
+from eventstore.postgres.line import Line
 from eventstore.postgres.pools import Pool
 from eventstore.postgres.rows import event_of, head_of, tokens_of
 
 __all__ = ["Answer", "Coalescer", "Statement"]
 
-# With a second one in flight both would be half as large, and cost more together than they save in waiting.
-_MOST_IN_FLIGHT = 1
 _MOST_QUERIES = 128
+# How many queries are queued or under way at once: eight statements. Whoever comes then waits outside, in turn.
+_MOST_WAITING = 1024
 
 Statement = Callable[[Sequence[Branch], Sequence[int]], tuple[str, tuple[object, ...]]]
 """Returns a statement's text and parameters for branches and milestones. It answers as ``query.sql`` does."""
@@ -62,15 +63,15 @@ class Coalescer:
     """
 
     def __init__(self, pool: Pool, statement: Statement, *, seconds: float) -> None:
-        self._pool = pool
+        self._line = Line(pool)
         self._statement = statement
         self._seconds = seconds
+        self._room = asyncio.Semaphore(_MOST_WAITING)
         self._queue: deque[_Waiting] = deque()
-        self._in_flight: set[asyncio.Task[None]] = set()
-        self._scheduled = False
+        self._sender: asyncio.Task[None] | None = None
 
     async def ask(self, branches: tuple[Branch, ...], milestone: int) -> Answer:
-        """Ask one query.
+        """Ask one query. While very many wait, its caller waits before it does.
 
         Args:
             branches: The query.
@@ -81,30 +82,28 @@ class Coalescer:
 
         On cancellation a query that was not sent yet is withdrawn.
         """
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(branches, milestone, loop.create_future())
-        self._queue.append(waiting)
-        if not self._scheduled and len(self._in_flight) < _MOST_IN_FLIGHT:
-            # Whoever asks in the same turn of the loop comes along.
-            self._scheduled = True
-            loop.call_soon(self._send)
-        return await waiting.answer
+        async with self._room:
+            waiting = _Waiting(branches, milestone, asyncio.get_running_loop().create_future())
+            self._queue.append(waiting)
+            if self._sender is None:
+                # It begins in the next turn of the loop: whoever asks in this one comes along.
+                self._sender = asyncio.create_task(self._send_all())
+            return await waiting.answer
 
     async def close(self) -> None:
         """Wait until nothing is in flight."""
-        while self._in_flight:
-            await asyncio.wait(self._in_flight)
+        while self._sender is not None:
+            await asyncio.wait([self._sender])
+        await self._line.drop()
 
-    def _send(self) -> None:
-        self._scheduled = False
-        while len(self._in_flight) < _MOST_IN_FLIGHT and (batch := self._next_batch()):
-            task = asyncio.get_running_loop().create_task(self._answer(batch))
-            self._in_flight.add(task)
-            task.add_done_callback(self._landed)
-
-    def _landed(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._send()
+    async def _send_all(self) -> None:
+        # One statement at a time: with a second one in flight both would be half as large, and cost more together
+        # than they save in waiting.
+        try:
+            while batch := self._next_batch():
+                await self._answer(batch)
+        finally:
+            self._sender = None
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -123,7 +122,7 @@ class Coalescer:
         milestones = {waiting.milestone for waiting in batch} - {0}
         text, parameters = self._statement(tuple(numbers), tuple(milestones))
         try:
-            rows = await self._pool.fetch(text, parameters, seconds=self._seconds)
+            rows = await self._line.fetch(text, parameters, seconds=self._seconds)
             head, tokens, events = head_of(rows), tokens_of(rows), _by_branch(rows)
         except InvalidRequest as error:
             await self._split(batch, error)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
 from eventstore.postgres.batch import Resend, Verdict, columns, verdict_of
+from eventstore.postgres.line import Line
 from eventstore.postgres.pools import Pools
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
@@ -23,6 +24,8 @@ __all__ = ["GroupCommit"]
 # lock is not held long by one process.
 _LARGEST_BATCH = 128
 _LARGEST_BATCH_BYTES = 1_000_000
+# How many requests are queued or under way at once: eight batches. Whoever comes then waits outside, in turn.
+_MOST_WAITING = 1024
 # How often an append is sent again after its connection broke, when its key makes that safe.
 _MOST_RESENDS = 3
 
@@ -48,11 +51,13 @@ class GroupCommit:
 
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
+        self._line = Line(pools.primary)
+        self._room = asyncio.Semaphore(_MOST_WAITING)
         self._queue: deque[_Waiting] = deque()
         self._sender: asyncio.Task[None] | None = None
 
     async def settle(self, request: AppendRequest) -> Verdict:
-        """Have one request judged.
+        """Have one request judged. While very many wait, its caller waits before it does.
 
         Returns:
             Its verdict; never ``Resend``, which is dealt with here.
@@ -65,11 +70,12 @@ class GroupCommit:
         On cancellation a request that was not sent yet is withdrawn. One that was sent goes on by itself: cutting
         its statement short would leave open what happened.
         """
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_all())
-        return await waiting.verdict
+        async with self._room:
+            waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+            self._queue.append(waiting)
+            if self._sender is None:
+                self._sender = asyncio.create_task(self._send_all())
+            return await waiting.verdict
 
     async def send(self, requests: Sequence[AppendRequest]) -> list[Verdict]:
         """Send one batch, in one transaction, and read its verdicts, one a request, in order.
@@ -80,21 +86,20 @@ class GroupCommit:
             EventStoreError: The statement failed as a whole; nothing is recorded.
         """
         arguments = columns(requests)
-        connections = self._pools.primary.connections
-        try:
-            connection = await connections.acquire()
-        except DRIVER_ERRORS as error:
-            raise translate(error) from error
+        connection = await self._line.take()
         try:
             rows = await connection.fetch(statement("append"), *arguments)
         except DRIVER_ERRORS as error:
+            await self._line.drop()
             if is_connection_loss(error):
                 raise OutcomeUnknown("the connection broke while an append was under way") from error
             if getattr(error, "sqlstate", None) == READ_ONLY:
                 await self._pools.forget_primary()
             raise translate(error) from error
-        finally:
-            await connections.release(connection)
+        except BaseException:
+            await self._line.drop()
+            raise
+        await self._line.rest()
         return [verdict_of(request, row) for request, row in zip(requests, rows, strict=True)]
 
     async def finish(self, seconds: float | None = None) -> bool:
@@ -110,6 +115,7 @@ class GroupCommit:
             async with asyncio.timeout(seconds):
                 while self._sender is not None:
                     await asyncio.wait([self._sender])
+                await self._line.drop()
         return self._sender is None
 
     async def _send_all(self) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -14,10 +15,19 @@ from eventstore.position import START, Position
 from eventstore.postgres.address import check_address
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
-__all__ = ["Pool", "Pools"]
+__all__ = ["Connection", "Keeper", "Pool", "Pools"]
 
 _CONNECT_SECONDS = 5.0
 _RELEASE_SECONDS = 1.0
+
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+
+class Keeper(Protocol):
+    """Who keeps a connection while it rests."""
+
+    async def make_room(self) -> None:
+        """Give the connection back if no statement is under way on it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,11 +38,45 @@ class Pool:
         connections: Those.
         address: The server's host and port.
         head: How far its log was when it was last asked.
+        epoch: Grows when connections that were made before must not be used any more.
+        wanted: How many wait for a connection.
+        keepers: Who keeps connections while they rest, and gives them back when asked to.
     """
 
     connections: "asyncpg.Pool[asyncpg.Record]"
     address: str
     head: Position = START
+    epoch: int = 0
+    wanted: int = 0
+    keepers: list[Keeper] = field(default_factory=list)
+
+    async def acquire(self, seconds: float | None = None) -> Connection:
+        """Take a connection.
+
+        Args:
+            seconds: How long to wait for one; None for as long as it takes.
+
+        Raises:
+            EventStoreError: As ``translate`` says.
+        """
+        self.wanted += 1
+        try:
+            async with asyncio.timeout(seconds):
+                if self.connections.get_size() >= self.connections.get_max_size():
+                    for keeper in self.keepers:
+                        if self.connections.get_idle_size():
+                            break
+                        await keeper.make_room()
+                return await self.connections.acquire()
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+        finally:
+            self.wanted -= 1
+
+    async def release(self, connection: Connection) -> None:
+        """Give a connection back. One whose server does not even answer that it has given up is closed."""
+        with suppress(*DRIVER_ERRORS):
+            await self.connections.release(connection, timeout=_RELEASE_SECONDS)
 
     async def fetch(self, sql: str, parameters: Sequence[object] = (), *, seconds: float) -> "list[asyncpg.Record]":
         """Run one reading statement.
@@ -45,17 +89,13 @@ class Pool:
         Raises:
             EventStoreError: As ``translate`` says.
         """
+        connection = await self.acquire(seconds)
         try:
-            async with asyncio.timeout(seconds):
-                connection = await self.connections.acquire()
-            try:
-                return await connection.fetch(sql, *parameters, timeout=seconds)
-            finally:
-                # A server that hangs does not even answer that it has given up: then the connection is closed.
-                with suppress(*DRIVER_ERRORS):
-                    await self.connections.release(connection, timeout=_RELEASE_SECONDS)
+            return await connection.fetch(sql, *parameters, timeout=seconds)
         except DRIVER_ERRORS as error:
             raise translate(error) from error
+        finally:
+            await self.release(connection)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,6 +172,7 @@ class Pools:
 
     async def forget_primary(self) -> None:
         """Leave a primary that has become read-only: the next connections look for the one that accepts writes."""
+        self.primary.epoch += 1
         await self.primary.connections.expire_connections()
 
     def cut(self) -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import OutcomeUnknown, StoreUnavailable
+from eventstore import EventStoreError, OutcomeUnknown, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.translation import DRIVER_ERRORS
 from tests.integration.eventstore.cluster import Replicated
@@ -19,11 +19,13 @@ async def test_a_store_works_again_when_its_server_is_back(replicated: Replicate
     async with PostgresEventStore.connect(replicated.url) as store:
         position = (await store.append([counted("a")])).position
         getattr(replicated.primary, way)()
-        for _ in range(2):
+        # A connection may be kept whose end is only noticed when it is used: then nobody knows what the server got.
+        for append_fails in (StoreUnavailable | OutcomeUnknown, StoreUnavailable):
             with pytest.raises(StoreUnavailable):
                 await store.query(ANY)
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(EventStoreError) as failed:
                 await store.append([counted("lost")])
+            assert isinstance(failed.value, append_fails)
         replicated.primary.start()
         receipt = await store.append([counted("a")], boundary=of("a"), after=position)
         assert receipt.first == 2
