@@ -18,8 +18,6 @@ from eventstore import (
     HistoryDiverged,
     Outcome,
     OutcomeKind,
-    OutcomeUnknown,
-    Position,
     PositionNotReached,
     Receipt,
 )
@@ -35,8 +33,6 @@ from worker.states import Identity, Known, States, identity_of
 from worker.telemetry import tracer
 
 __all__ = ["Processed", "Processor"]
-
-_RESENDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +168,14 @@ class Processor:
                 stream, state = await self._read(case, Consistency.EVENTUAL if number == 1 else Consistency.STRONG)
                 decision = self._decide(case, state, len(stream.events))
                 events, outcome = self._recorded(case, decision, number)
-                receipt = await self._append(case, events, outcome, stream.position)
+                receipt = await self._store.append(
+                    events,
+                    boundary=case.boundary,
+                    after=stream.position,
+                    key=case.message.command_id,
+                    digest=case.digest,
+                    outcome=outcome,
+                )
             except HistoryDiverged as conflict:
                 self._states.forget()
                 self._note_conflict(span, conflict, stream)
@@ -202,23 +205,6 @@ class Processor:
         state = case.decider.fold(state, map(self._domain.recorded, stream.events))
         self._states.keep(case.identity, Known(state=state, position=stream.position))
         return stream, state
-
-    async def _append(self, case: _Case, events: Sequence[Event], outcome: Outcome, after: Position) -> Receipt:
-        for resend in range(_RESENDS + 1):
-            try:
-                return await self._store.append(
-                    events,
-                    boundary=case.boundary,
-                    after=after,
-                    key=case.message.command_id,
-                    digest=case.digest,
-                    outcome=outcome,
-                )
-            except OutcomeUnknown:
-                # Only the same append with the same key can tell whether the first one took effect.
-                if resend == _RESENDS:
-                    raise
-        raise AssertionError("the last resend returns or raises")
 
     def _carry_on(self, case: _Case, state: Any, events: Sequence[Event], receipt: Receipt) -> None:
         """Keep the state after our own events: up to them, the append found nothing else in the boundary."""
