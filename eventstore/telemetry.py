@@ -1,59 +1,101 @@
-"""Spans of the store's operations, by the semantic conventions for database clients.
+"""Spans and durations of the store's operations, by the semantic conventions for database clients.
 
 Source: https://opentelemetry.io/docs/specs/semconv/database/ (stable). Without a configured SDK they cost next to
 nothing.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
+from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
 from eventstore.errors import ConflictError, EventStoreError
 from eventstore.filter import Filter
+from eventstore.metrics import append_duration, conflicts, event_count, query_duration
 from eventstore.request import AppendRequest
 from eventstore.store import Consistency, EventStream, Receipt
 
-__all__ = ["Telemetry"]
+__all__ = ["Operation", "Telemetry", "child_span", "mark_failed"]
+
+_NO_FILTER = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class QuerySpan:
-    """The span of one query."""
+def child_span(
+    tracer: Tracer, name: str, attributes: dict[str, AttributeValue], *, kind: SpanKind = SpanKind.INTERNAL
+) -> Span:
+    """Start a span below the current one. The caller ends it.
 
-    span: Span
+    Below a span that was left out by sampling, every standard sampler leaves out the children as well. Asking it for
+    each would cost what sampling is there to save.
+    """
+    parent = trace.get_current_span()
+    if not parent.is_recording() and parent.get_span_context().is_valid:
+        return trace.INVALID_SPAN
+    return tracer.start_span(name, kind=kind, attributes=attributes)
+
+
+class Operation:
+    """One query or append under way. Leaving its context ends its span and records its duration.
+
+    The span is not made the current one, since nothing happens below it.
+
+    Attributes:
+        span: Its span.
+    """
+
+    __slots__ = ("_duration", "_filter_type", "_labels", "_started", "span")
+
+    def __init__(self, span: Span, duration: Histogram, labels: dict[str, str], filter_type: str) -> None:
+        self.span = span
+        self._duration = duration
+        self._labels = labels
+        self._filter_type = filter_type
+        self._started = perf_counter()
 
     def found(self, stream: EventStream) -> None:
-        """Note what the query found, and where."""
+        """Note what a query found, and where."""
         if self.span.is_recording():
             self.span.set_attribute("eventstore.events", len(stream.events))
             self.span.set_attribute("eventstore.position", stream.position.number)
             self.span.set_attribute("eventstore.replica", stream.replica)
 
-
-@dataclass(frozen=True, slots=True)
-class AppendSpan:
-    """The span of one append."""
-
-    span: Span
-
     def settled(self, receipt: Receipt) -> None:
-        """Note what the store answered."""
+        """Note what the store answered to an append."""
         if self.span.is_recording():
             self.span.set_attribute("eventstore.position", receipt.position.number)
             self.span.set_attribute("eventstore.duplicate", receipt.duplicate)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._duration.record(perf_counter() - self._started, self._labels)
+        match error:
+            case ConflictError():
+                # An answer, not an error.
+                conflicts.add(1, {"filter_type": self._filter_type})
+                self.span.set_attribute("eventstore.conflict", type(error).__name__)
+            case EventStoreError():
+                mark_failed(self.span, error)
+        self.span.end()
+
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Makes the spans of one store.
+    """Traces and measures the operations of one store.
 
     Attributes:
-        tracer: Where they go.
+        tracer: Where the spans go.
         database: What they say of the database.
     """
 
@@ -74,48 +116,74 @@ class Telemetry:
                 database["server.port"] = parts.port
         return cls(tracer=trace.get_tracer("eventstore"), database=database)
 
-    @contextmanager
-    def query(self, boundary: Filter, consistency: Consistency) -> Iterator[QuerySpan]:
-        """Trace one query."""
-        attributes = {
-            **self.database,
-            "db.operation.name": "query",
-            "db.collection.name": "events",
-            "eventstore.filter_type": boundary.shape.value,
-            "eventstore.consistency": consistency.value,
-        }
-        with self._span("query events", attributes) as span:
-            yield QuerySpan(span)
-
-    @contextmanager
-    def append(self, request: AppendRequest) -> Iterator[AppendSpan]:
-        """Trace one append. A conflict is an answer, not an error."""
-        attributes = {
-            **self.database,
-            "db.operation.name": "append",
-            "db.collection.name": "events",
-            "db.stored_procedure.name": "append_v1",
-            "eventstore.events": len(request.events),
-            "eventstore.conditional": request.boundary is not None,
-        }
-        with self._span("append events", attributes) as span:
-            yield AppendSpan(span)
-
-    @contextmanager
-    def _span(self, name: str, attributes: dict[str, AttributeValue]) -> Iterator[Span]:
-        with self.tracer.start_as_current_span(
-            name,
+    def query(self, boundary: Filter, consistency: Consistency) -> Operation:
+        """Begin a query."""
+        filter_type = boundary.shape.value
+        span = child_span(
+            self.tracer,
+            "query events",
+            {
+                **self.database,
+                "db.operation.name": "query",
+                "db.collection.name": "events",
+                "eventstore.filter_type": filter_type,
+                "eventstore.consistency": consistency.value,
+            },
             kind=SpanKind.CLIENT,
-            attributes=attributes,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                yield span
-            except ConflictError as conflict:
-                span.set_attribute("eventstore.conflict", type(conflict).__name__)
-                raise
-            except EventStoreError as error:
-                span.set_attribute("error.type", error.code or type(error).__name__)
-                span.set_status(Status(StatusCode.ERROR, str(error)))
-                raise
+        )
+        return Operation(span, query_duration, {"filter_type": filter_type}, filter_type)
+
+    def append(self, request: AppendRequest) -> Operation:
+        """Begin an append."""
+        events = len(request.events)
+        span = child_span(
+            self.tracer,
+            "append events",
+            {
+                **self.database,
+                "db.operation.name": "append",
+                "db.collection.name": "events",
+                "db.stored_procedure.name": "append_v1",
+                "eventstore.events": events,
+                "eventstore.conditional": request.boundary is not None,
+            },
+            kind=SpanKind.CLIENT,
+        )
+        filter_type = request.boundary.shape.value if request.boundary is not None else _NO_FILTER
+        return Operation(span, append_duration, {"event_count": event_count(events)}, filter_type)
+
+    def batch(self, members: Sequence[Span], events: int) -> Span:
+        """Begin the span of a batch that appends share. The caller ends it.
+
+        It is recorded when one of its members is, as a part of that one's trace. All of them link to it. An append that
+        is alone is its own batch.
+
+        Args:
+            members: The spans of the appends.
+            events: How many events they append together.
+        """
+        recorded = [member for member in members if member.is_recording()]
+        if not recorded or len(members) == 1:
+            return trace.INVALID_SPAN
+        span = self.tracer.start_span(
+            "append batch",
+            context=trace.set_span_in_context(recorded[0], Context()),
+            kind=SpanKind.CLIENT,
+            attributes={
+                **self.database,
+                "db.operation.name": "append",
+                "db.operation.batch.size": len(members),
+                "db.collection.name": "events",
+                "db.stored_procedure.name": "append_v1",
+                "eventstore.events": events,
+            },
+        )
+        for member in recorded:
+            member.add_link(span.get_span_context())
+        return span
+
+
+def mark_failed(span: Span, error: EventStoreError) -> None:
+    """Say on a span that its operation failed."""
+    span.set_attribute("error.type", error.code or type(error).__name__)
+    span.set_status(Status(StatusCode.ERROR, str(error)))

@@ -87,6 +87,10 @@ class Domain:
         object.__setattr__(self, "_deciders", deciders)
         object.__setattr__(self, "_events", events)
 
+    def has_command(self, command_type: str) -> bool:
+        """Whether it has a command of this name."""
+        return command_type in self._deciders
+
     def decider(self, command_type: str) -> Decider[Any, Any]:
         """Return who decides commands of this name.
 

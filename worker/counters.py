@@ -3,7 +3,10 @@
 from collections import Counter
 from enum import StrEnum
 
-__all__ = ["Counters", "End"]
+__all__ = ["UNKNOWN_COMMAND", "Counters", "End"]
+
+UNKNOWN_COMMAND = "unknown"
+"""What a delivery counts as whose command the domain does not know: names that anybody can make up are not counted."""
 
 
 class End(StrEnum):
@@ -25,7 +28,7 @@ class Counters:
     Attributes:
         received: How many deliveries came in, redeliveries included.
         in_flight: How many of them have not ended.
-        ends: How many ended in which way.
+        settled: How many ended in which way, by command.
         dead_letters: How many were dead-lettered for which reason.
         attempts: How often commands were decided.
         conflicts: How many of these decisions were out of date when they were to be recorded.
@@ -36,7 +39,7 @@ class Counters:
     def __init__(self) -> None:
         self.received = 0
         self.in_flight = 0
-        self.ends: Counter[End] = Counter()
+        self.settled: Counter[tuple[End, str]] = Counter()
         self.dead_letters: Counter[str] = Counter()
         self.attempts = 0
         self.conflicts = 0
@@ -48,10 +51,23 @@ class Counters:
         self.received += 1
         self.in_flight += 1
 
-    def end(self, how: End) -> None:
-        """Count the end of a delivery."""
-        self.ends[how] += 1
+    def end(self, how: End, command: str = UNKNOWN_COMMAND) -> None:
+        """Count the end of a delivery.
+
+        Args:
+            how: How it ended.
+            command: The name of its command, if the domain has one of that name.
+        """
+        self.settled[how, command] += 1
         self.in_flight -= 1
+
+    @property
+    def ends(self) -> Counter[End]:
+        """How many deliveries ended in which way."""
+        ends: Counter[End] = Counter()
+        for (end, _), count in self.settled.items():
+            ends[end] += count
+        return ends
 
     @property
     def balanced(self) -> bool:
@@ -60,9 +76,10 @@ class Counters:
 
     def report(self) -> dict[str, int]:
         """Return the figures by name, in the order in which people ask for them."""
+        ends = self.ends
         return {
             "received": self.received,
-            **{end.value: self.ends[end] for end in End},
+            **{end.value: ends[end] for end in End},
             "in_flight": self.in_flight,
             "conflicts": self.conflicts,
             "stale_conflicts": self.stale_conflicts,

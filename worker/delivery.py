@@ -5,7 +5,7 @@ import time
 from aiormq.abc import DeliveredMessage
 
 from worker.broker import LOST, WireChannel
-from worker.counters import Counters, End
+from worker.counters import UNKNOWN_COMMAND, Counters, End
 from worker.sender import Properties
 
 __all__ = ["Delivery"]
@@ -21,9 +21,10 @@ class Delivery:
         properties: Its AMQP properties.
         tag: What the channel calls it.
         received_at: When it came, on the monotonic clock.
+        command: The name that it is counted under.
     """
 
-    __slots__ = ("_counters", "_ended", "_wire", "body", "properties", "received_at", "tag")
+    __slots__ = ("_counters", "_ended", "_wire", "body", "command", "properties", "received_at", "tag")
 
     def __init__(self, wire: WireChannel, message: DeliveredMessage, counters: Counters) -> None:
         if message.delivery_tag is None:
@@ -32,6 +33,7 @@ class Delivery:
         self.properties: Properties = message.header.properties
         self.tag: int = message.delivery_tag
         self.received_at = time.monotonic()
+        self.command = UNKNOWN_COMMAND
         self._wire = wire
         self._counters = counters
         self._ended = False
@@ -72,4 +74,4 @@ class Delivery:
         if self._ended:
             raise RuntimeError(f"delivery {self.tag} was settled before")
         self._ended = True
-        self._counters.end(end)
+        self._counters.end(end, self.command)

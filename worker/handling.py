@@ -17,12 +17,13 @@ from worker.errors import BrokerError
 from worker.forwarding import explain, forward
 from worker.gate import Gate
 from worker.message import CONTENT_TYPE, BadMessage, CommandMessage, Reply
+from worker.metrics import attempts, process_duration
 from worker.processor import Processed, Processor
 from worker.retry import History
 from worker.sender import Properties, Sender
 from worker.settings import Settings
 from worker.settlement import Action, Settlement, settle
-from worker.telemetry import mark_failed, process_span
+from worker.spans import consumed_destination, mark_failed, process_span
 from worker.topology import Topology
 
 __all__ = ["Handling"]
@@ -66,6 +67,11 @@ class Handling:
         self._settings = settings
         self._server = server
         self._max_age = timedelta(seconds=settings.worker_max_age)
+        self._labels = {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.name": "process",
+            "messaging.destination.name": consumed_destination(topology),
+        }
 
     async def handle(self, delivery: Delivery) -> None:
         """Process one delivery and settle it.
@@ -77,7 +83,10 @@ class Handling:
         except BadMessage as bad:
             # Whose trace it belongs to cannot be told from an envelope that makes no sense.
             await self._settle(delivery, None, bad, trace.INVALID_SPAN)
+            self._measure(delivery, bad)
             return
+        if self._processor.knows(message.command_type):
+            delivery.command = message.command_type
         span = process_span(
             message,
             self._topology,
@@ -91,6 +100,15 @@ class Handling:
                 await delivery.give_back()
             else:
                 await self._settle(delivery, message, happened, span)
+                self._measure(delivery, happened)
+
+    def _measure(self, delivery: Delivery, happened: Processed | Exception) -> None:
+        labels = self._labels
+        if isinstance(happened, Processed):
+            attempts.record(happened.attempts, {"command": delivery.command})
+        else:
+            labels = {**labels, "error.type": self._judge(delivery, happened).reason or ""}
+        process_duration.record(time.monotonic() - delivery.received_at, labels)
 
     async def _process(self, delivery: Delivery, message: CommandMessage) -> Processed | Exception | None:
         """Process until there is something to settle: a pause of the database is waited out.

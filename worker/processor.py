@@ -21,6 +21,7 @@ from eventstore import (
     PositionNotReached,
     Receipt,
 )
+from eventstore.telemetry import child_span
 from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
 from handlers.domain import Domain
 from handlers.errors import InvalidCommand, UnknownCommand
@@ -29,8 +30,8 @@ from worker.lanes import Lanes
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.retry import conflict_retries
 from worker.settings import Settings
+from worker.spans import current, mark_failed, trace_id_of, tracer
 from worker.states import Identity, Known, States, identity_of
-from worker.telemetry import tracer
 
 __all__ = ["Processed", "Processor"]
 
@@ -87,6 +88,15 @@ class Processor:
         self._states = States(settings.worker_cached_states)
         self._lanes = Lanes()
 
+    @property
+    def kept_states(self) -> int:
+        """How many folded states are kept."""
+        return len(self._states)
+
+    def knows(self, command_type: str) -> bool:
+        """Whether the domain has a command of that name."""
+        return self._domain.has_command(command_type)
+
     async def process(self, message: CommandMessage) -> Processed:
         """Find the answer to a command and put it on record.
 
@@ -104,7 +114,7 @@ class Processor:
         case = self._open(message)
         async with self._lanes.turn(case.boundary):
             try:
-                return Processed(receipt=await self._attempt(case, 1), attempts=1)
+                return Processed(receipt=await self._attempt(case, 1, waited=0.0), attempts=1)
             except ConflictError as conflict:
                 return await self._attempt_again(case, conflict)
 
@@ -113,12 +123,14 @@ class Processor:
 
         The first attempt is made without tenacity: it costs as much as deciding does, and few commands need it.
         """
+        waited = 0.0
         async for attempt in conflict_retries(self._settings):
             with attempt:
                 number = attempt.retry_state.attempt_number
                 if number == 1:
                     raise conflict
-                return Processed(receipt=await self._attempt(case, number), attempts=number)
+                before, waited = waited, attempt.retry_state.idle_for
+                return Processed(receipt=await self._attempt(case, number, waited=waited - before), attempts=number)
         raise AssertionError("tenacity returns or raises")
 
     def _open(self, message: CommandMessage) -> _Case:
@@ -158,10 +170,9 @@ class Processor:
             },
         )
 
-    async def _attempt(self, case: _Case, number: int) -> Receipt:
-        with tracer.start_as_current_span(
-            "attempt", attributes={"command.attempt": number}, record_exception=False, set_status_on_exception=False
-        ) as span:
+    async def _attempt(self, case: _Case, number: int, *, waited: float) -> Receipt:
+        attempt = child_span(tracer, "attempt", {"command.attempt": number, "command.waited": waited})
+        with current(attempt) as span:
             self._counters.attempts += 1
             stream: EventStream | None = None
             try:
@@ -216,13 +227,19 @@ class Processor:
         self._states.keep(case.identity, Known(state=state, position=receipt.position))
 
     def _decide(self, case: _Case, state: Any, events_read: int) -> Decision:
-        with tracer.start_as_current_span(
-            f"decide {case.message.command_type}", attributes={"command.events_read": events_read}
-        ) as span:
+        span = child_span(tracer, f"decide {case.message.command_type}", {"command.events_read": events_read})
+        try:
             decision = case.decider.decide(case.command, state)
+        except Exception as bug:
+            span.record_exception(bug)
+            mark_failed(span, type(bug).__name__, str(bug))
+            raise
+        else:
             if span.is_recording():
                 span.set_attribute("command.decision", type(decision).__name__.lower())
             return decision
+        finally:
+            span.end()
 
     def _recorded(self, case: _Case, decision: Decision, number: int) -> tuple[list[Event], Outcome]:
         details = {**case.details, "attempts": number}
@@ -252,7 +269,8 @@ class Processor:
         if isinstance(conflict, ConcurrencyConflict):
             attributes["conflict.sequence_number"] = conflict.sequence_number
             attributes["conflict.event_type"] = conflict.event_type
-            for name in ("command_id", "traceparent"):
-                if isinstance(value := conflict.metadata.get(name), str):
-                    attributes[f"conflict.{name}"] = value
+            if isinstance(winner := conflict.metadata.get("command_id"), str):
+                attributes["conflict.command_id"] = winner
+            if (trace_id := trace_id_of(conflict.metadata.get("traceparent"))) is not None:
+                attributes["conflict.trace_id"] = trace_id
         span.add_event("conflict", attributes)

@@ -17,7 +17,7 @@ from worker.errors import BrokerUnavailable, NoReply
 from worker.inbox import Inbox, InboxLost
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
 from worker.sender import Properties, Sender
-from worker.telemetry import injected, publish_attributes, tracer
+from worker.spans import injected, publish_attributes, tracer
 from worker.topology import EXCHANGE, Topology
 
 __all__ = ["Publisher"]

@@ -22,6 +22,7 @@ from worker.health import Health
 from worker.health_server import health_served
 from worker.lifeline import tied
 from worker.logs import configure_logs
+from worker.metrics import observed
 from worker.processor import Processor
 from worker.sender import Sender
 from worker.settings import Settings
@@ -53,7 +54,10 @@ class Service:
         self._gate = Gate(lambda: store.append(()))
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
         self._dispatcher = Dispatcher(settings.worker_concurrency)
-        self._consumers = [self._consumer(store, domain) for domain in domains]
+        self._processors = [Processor(store, domain, settings, self.counters) for domain in domains]
+        self._consumers = [
+            self._consumer(processor, domain) for processor, domain in zip(self._processors, domains, strict=True)
+        ]
         self._draining = False
 
     @property
@@ -65,6 +69,11 @@ class Service:
     def is_paused(self) -> bool:
         """Whether work rests because the database does not answer."""
         return not self._gate.is_open
+
+    @property
+    def kept_states(self) -> int:
+        """How many folded states are kept."""
+        return sum(processor.kept_states for processor in self._processors)
 
     def health(self) -> Health:
         """Judge whether this worker does what it is there for."""
@@ -116,11 +125,11 @@ class Service:
         await self._gate.close()
         await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())
 
-    def _consumer(self, store: EventStore, domain: Domain) -> Consumer:
+    def _consumer(self, processor: Processor, domain: Domain) -> Consumer:
         host, _, port = broker_address(self._settings.amqp_url).rpartition(":")
         topology = Topology(domain.name)
         handling = Handling(
-            Processor(store, domain, self._settings, self.counters),
+            processor,
             topology,
             sender=self._sender,
             gate=self._gate,
@@ -158,13 +167,19 @@ async def run(settings: Settings, *, lifeline: int | None = None) -> int:
     telemetry = Telemetry.start()
     try:
         with stop_signals() as (stop, hurry):
-            return await _run(settings, domains, lifeline, stop, hurry)
+            return await _run(settings, domains, telemetry, lifeline=lifeline, stop=stop, hurry=hurry)
     finally:
         await asyncio.to_thread(telemetry.stop)
 
 
 async def _run(
-    settings: Settings, domains: Sequence[Domain], lifeline: int | None, stop: asyncio.Event, hurry: asyncio.Event
+    settings: Settings,
+    domains: Sequence[Domain],
+    telemetry: Telemetry,
+    *,
+    lifeline: int | None,
+    stop: asyncio.Event,
+    hurry: asyncio.Event,
 ) -> int:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
@@ -177,6 +192,11 @@ async def _run(
         )
         service = Service(store, domains, settings)
         stack.push_async_callback(service.close)
+        stack.enter_context(
+            observed(service.counters, is_paused=lambda: service.is_paused, kept_states=lambda: service.kept_states)
+        )
+        # While the counts can still be observed.
+        stack.push_async_callback(asyncio.to_thread, telemetry.stop)
         port = settings.worker_health_port if lifeline is None else None
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()

@@ -1,35 +1,28 @@
-"""Traces: how they are set up from the standard ``OTEL_*`` variables, and what the worker's spans are called.
+"""Telemetry: how traces and metrics leave the process, from the standard ``OTEL_*`` variables.
 
-Names and attributes follow the semantic conventions for messaging. Only the SDK's public interface is used.
+Only the SDK's public interface is used.
 """
 
 import threading
-from collections.abc import Mapping
 from os import environ
-from typing import Any
+from typing import Literal, TypeAlias
+from uuid import uuid4
 
-from opentelemetry import propagate, trace
-from opentelemetry.context import Context
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry import metrics, trace
+from opentelemetry.environment_variables import OTEL_METRICS_EXPORTER, OTEL_TRACES_EXPORTER
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
-from worker.message import CommandMessage
 from worker.settings import SettingsError
-from worker.topology import Topology
 
-__all__ = [
-    "Telemetry",
-    "injected",
-    "mark_failed",
-    "process_span",
-    "publish_attributes",
-    "tracer",
-]
+__all__ = ["Telemetry"]
 
-tracer = trace.get_tracer("worker")
-"""The worker's tracer; it follows whichever provider is set later."""
+_Signal: TypeAlias = Literal["traces", "metrics"]
 
 _SERVICE_NAME = "dynamic-streams-worker"
 _PROTOCOLS = ("grpc", "http/protobuf")
@@ -38,35 +31,44 @@ _FLUSH_SECONDS = 5.0
 
 
 class Telemetry:
-    """The process's tracer provider, from the environment.
+    """The process's providers, from the environment.
 
-    ``OTEL_TRACES_EXPORTER`` is ``otlp``, ``console`` or ``none``; without it, ``otlp`` when an endpoint is
-    named and ``none`` otherwise. Sampling, resource, batch sizes and endpoints are read by the SDK.
+    ``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` are ``otlp``, ``console`` or ``none``; without them, ``otlp``
+    when an endpoint is named and ``none`` otherwise. Sampling, resource, batch sizes, intervals and endpoints are read
+    by the SDK.
     """
 
-    def __init__(self, provider: TracerProvider | None) -> None:
-        self._provider = provider
+    def __init__(self, tracers: TracerProvider | None, meters: MeterProvider | None) -> None:
+        self._providers = [provider for provider in (meters, tracers) if provider is not None]
 
     @classmethod
     def start(cls) -> "Telemetry":
-        """Set the provider up. Call it once in a process, before the first span.
+        """Set the providers up. Call it once in a process, before the first span.
+
+        Spans and measurements that nobody will see are not made.
 
         Raises:
             SettingsError: A variable names an exporter or a protocol that does not exist.
         """
-        exporter = _exporter()
-        if exporter is None:
-            return cls(None)  # spans that nobody will see are not made; the context of who asked passes through
-        resource = Resource.create()
-        if str(resource.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
-            resource = resource.merge(Resource({SERVICE_NAME: _SERVICE_NAME}))
-        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(exporter))
-        trace.set_tracer_provider(provider)
-        return cls(provider)
+        spans, measurements = _span_exporter(), _metric_exporter()
+        resource = _resource()
+        meters = tracers = None
+        if measurements is not None:
+            meters = MeterProvider(
+                [PeriodicExportingMetricReader(measurements)], resource=resource, shutdown_on_exit=False
+            )
+            metrics.set_meter_provider(meters)
+        if spans is not None:
+            # The SDK counts the spans that are dropped because the queue to the collector is full, if it is told to.
+            environ.setdefault(OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, "true")
+            # What it would count of each span that begins and ends, nobody needs.
+            tracers = TracerProvider(resource=resource, shutdown_on_exit=False, meter_provider=NoOpMeterProvider())
+            tracers.add_span_processor(BatchSpanProcessor(spans, meter_provider=meters or NoOpMeterProvider()))
+            trace.set_tracer_provider(tracers)
+        return cls(tracers, meters)
 
     def stop(self, timeout: float = _FLUSH_SECONDS) -> bool:
-        """Export what is left and shut down.
+        """Export what is left and shut down. Does nothing the second time.
 
         Args:
             timeout: How long to wait, in seconds. A collector that is down does not hold the process longer.
@@ -74,103 +76,32 @@ class Telemetry:
         Returns:
             Whether everything was handed over in time.
         """
-        if self._provider is None:
-            return True
         # The SDK's own time limits do not cover a hanging exporter, so the wait is on a thread that may be left.
-        thread = threading.Thread(target=self._provider.shutdown, name="telemetry-shutdown", daemon=True)
+        thread = threading.Thread(target=self._shut_down, name="telemetry-shutdown", daemon=True)
         thread.start()
         thread.join(timeout)
         return not thread.is_alive()
 
-
-def injected(headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the headers with the current trace context added."""
-    carrier: dict[str, Any] = dict(headers) if headers else {}
-    propagate.inject(carrier)
-    return carrier
+    def _shut_down(self) -> None:
+        # The tracer provider first: the spans that it drops are counted by the meter provider.
+        while self._providers:
+            self._providers.pop().shutdown()
 
 
-def publish_attributes(
-    exchange: str, routing_key: str, *, command_id: str, correlation_id: str, server: tuple[str, int]
-) -> dict[str, str | int]:
-    """The attributes of a span that publishes a command."""
-    return {
-        "messaging.system": "rabbitmq",
-        "messaging.operation.name": "publish",
-        "messaging.operation.type": "send",
-        "messaging.destination.name": f"{exchange}:{routing_key}",
-        "messaging.rabbitmq.destination.routing_key": routing_key,
-        "messaging.message.id": command_id,
-        "messaging.message.conversation_id": correlation_id,
-        "server.address": server[0],
-        "server.port": server[1],
-    }
+def _resource() -> Resource:
+    # Two processes of one service are told apart: their counts must not be taken for each other's.
+    resource = Resource({SERVICE_INSTANCE_ID: str(uuid4())}).merge(Resource.create())
+    if str(resource.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: _SERVICE_NAME}))
+    return resource
 
 
-def process_span(
-    message: CommandMessage,
-    topology: Topology,
-    *,
-    server: tuple[str, int],
-    delivery_tag: int,
-    relation: str = "parent",
-) -> Span:
-    """Start the span of a command's processing. The caller makes it current, and ends it.
-
-    Args:
-        message: The command.
-        topology: Where it came from.
-        server: The broker's host and port.
-        delivery_tag: The delivery, as the broker counts.
-        relation: ``parent`` continues the publisher's trace; ``link`` begins a new one that points to it.
-    """
-    creation = propagate.extract({key: value for key, value in message.headers.items() if isinstance(value, str)})
-    destination = f"{topology.exchange}:{topology.routing_key}:{topology.queue}"
-    context: Context | None = creation
-    links: list[Link] = []
-    if relation == "link":
-        context = Context()
-        span_context = trace.get_current_span(creation).get_span_context()
-        links = [Link(span_context)] if span_context.is_valid else []
-    return tracer.start_span(
-        f"process {destination}",
-        context=context,
-        kind=SpanKind.CONSUMER,
-        links=links,
-        attributes={
-            "messaging.system": "rabbitmq",
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": destination,
-            "messaging.rabbitmq.destination.routing_key": topology.routing_key,
-            "messaging.rabbitmq.message.delivery_tag": delivery_tag,
-            "messaging.message.id": str(message.command_id),
-            "messaging.message.conversation_id": message.correlation_id,
-            "server.address": server[0],
-            "server.port": server[1],
-            "command.type": message.command_type,
-        },
-    )
-
-
-def mark_failed(span: Span, error_type: str, text: str) -> None:
-    """Say on a span that its work failed."""
-    span.set_attribute("error.type", error_type)
-    span.set_status(Status(StatusCode.ERROR, text))
-
-
-def _exporter() -> SpanExporter | None:
-    named = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    choice = environ.get("OTEL_TRACES_EXPORTER") or ("otlp" if named else "none")
-    if choice not in _EXPORTERS:
-        raise SettingsError(f"OTEL_TRACES_EXPORTER must be one of {', '.join(_EXPORTERS)}, not {choice!r}.")
+def _span_exporter() -> SpanExporter | None:
+    choice, protocol = _choice(OTEL_TRACES_EXPORTER, "traces")
     if choice == "none":
         return None
     if choice == "console":
         return ConsoleSpanExporter()
-    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
-    if protocol not in _PROTOCOLS:
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL must be one of {', '.join(_PROTOCOLS)}, not {protocol!r}.")
     # Either exporter takes long to import, and most commands need neither.
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc  # noqa: PLC0415
@@ -179,3 +110,31 @@ def _exporter() -> SpanExporter | None:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http  # noqa: PLC0415
 
     return Http()
+
+
+def _metric_exporter() -> MetricExporter | None:
+    choice, protocol = _choice(OTEL_METRICS_EXPORTER, "metrics")
+    if choice == "none":
+        return None
+    if choice == "console":
+        return ConsoleMetricExporter()
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc  # noqa: PLC0415
+
+        return Grpc()
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http  # noqa: PLC0415
+
+    return Http()
+
+
+def _choice(variable: str, signal: _Signal) -> tuple[str, str]:
+    """Say which exporter is wanted for a signal, and by which protocol it speaks."""
+    prefix = f"OTEL_EXPORTER_OTLP_{signal.upper()}"
+    named = environ.get(f"{prefix}_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    choice = environ.get(variable) or ("otlp" if named else "none")
+    if choice not in _EXPORTERS:
+        raise SettingsError(f"{variable} must be one of {', '.join(_EXPORTERS)}, not {choice!r}.")
+    protocol = environ.get(f"{prefix}_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
+    if choice == "otlp" and protocol not in _PROTOCOLS:
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL must be one of {', '.join(_PROTOCOLS)}, not {protocol!r}.")
+    return choice, protocol

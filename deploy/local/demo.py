@@ -157,7 +157,12 @@ async def _load(plan: Plan) -> Ran:
         raise StackError("The library domain has no workload.")
     workload = library.workload(plan.rng, plan.commands)
     addresses = plan.servers.addresses
-    traced = {_ENDPOINT: plan.receiver.endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_TRACES_EXPORTER": "otlp"}
+    traced = {
+        _ENDPOINT: plan.receiver.endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_METRICS_EXPORTER": "none",
+    }
     telemetry = _telemetry({**traced, **_BATCHES, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=publisher"})
     environment = {**os.environ, **addresses, **traced, **_BATCHES, "WORKER_DOMAINS": "handlers.library:domain"}
     url = addresses["AMQP_URL"]

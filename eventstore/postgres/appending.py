@@ -1,5 +1,7 @@
 """Appends: judged in batches, and helped to catch up when they are too far behind to be judged."""
 
+from opentelemetry.trace import Span
+
 from eventstore.errors import ConcurrencyConflict, EventStoreError
 from eventstore.postgres.batch import Behind, Resend
 from eventstore.postgres.group_commit import GroupCommit
@@ -23,10 +25,10 @@ class Appender:
         self._batches = batches
         self._reader = reader
 
-    async def append(self, request: AppendRequest) -> Receipt:
-        """Answer ``EventStore.append``."""
+    async def append(self, request: AppendRequest, span: Span) -> Receipt:
+        """Answer ``EventStore.append``; ``span`` links to each batch that carries it."""
         while True:
-            match await self._batches.settle(request):
+            match await self._batches.settle(request, span):
                 case Receipt() as receipt:
                     return receipt
                 case EventStoreError() as error:

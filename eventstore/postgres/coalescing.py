@@ -7,12 +7,14 @@ a busy one gathers by itself.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 
 import asyncpg
 
 from eventstore.errors import EventStoreError, InvalidRequest
 from eventstore.events import RecordedEvent
+from eventstore.metrics import batch_size, queue_wait
 from eventstore.position import Position
 from eventstore.postgres.branches import Branch
 from eventstore.postgres.line import Line
@@ -51,6 +53,7 @@ class _Waiting:
     branches: tuple[Branch, ...]
     milestone: int
     answer: asyncio.Future[Answer]
+    since: float = field(default_factory=perf_counter)
 
 
 class Coalescer:
@@ -58,12 +61,14 @@ class Coalescer:
 
     Args:
         pool: The server.
+        kind: What the queries are called in the metrics.
         statement: What is asked for the branches of several queries.
         seconds: How long one statement may take.
     """
 
-    def __init__(self, pool: Pool, statement: Statement, *, seconds: float) -> None:
+    def __init__(self, pool: Pool, kind: str, statement: Statement, *, seconds: float) -> None:
         self._line = Line(pool)
+        self._labels = {"operation": kind}
         self._statement = statement
         self._seconds = seconds
         self._room = asyncio.Semaphore(_MOST_WAITING)
@@ -101,6 +106,8 @@ class Coalescer:
         # than they save in waiting.
         try:
             while batch := self._next_batch():
+                batch_size.record(len(batch), self._labels)
+                queue_wait.record(perf_counter() - batch[0].since, self._labels)
                 await self._answer(batch)
         finally:
             self._sender = None

@@ -11,6 +11,7 @@ from eventstore.position import START, Position
 from eventstore.postgres.appending import Appender
 from eventstore.postgres.batch import receipt_of
 from eventstore.postgres.following import Following, next_width
+from eventstore.postgres.gauges import observed
 from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.pools import Pools
 from eventstore.postgres.reading import Reader
@@ -76,12 +77,13 @@ class PostgresEventStore:
         pools = await Pools.open(primary_url, replica_urls, pool_size=pool_size, application_name=application_name)
         replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
         reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
-        batches = GroupCommit(pools)
+        telemetry = Telemetry.for_database(primary_url)
+        batches = GroupCommit(pools, telemetry)
         try:
             await reader.check()
-            telemetry = Telemetry.for_database(primary_url)
             async with replicas.watched():
-                yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)
+                with observed(pools, replicas, reader.counts):
+                    yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)
         finally:
             if not await batches.finish(_CLOSE_SECONDS):
                 pools.cut()
@@ -102,9 +104,9 @@ class PostgresEventStore:
         min_position: Position | None = None,
     ) -> EventStream:
         """See ``EventStore.query``."""
-        with self._telemetry.query(boundary, consistency) as span:
+        with self._telemetry.query(boundary, consistency) as operation:
             stream = await self._reader.query(boundary, consistency=consistency, min_position=min_position)
-            span.found(stream)
+            operation.found(stream)
             return stream
 
     async def append(
@@ -119,9 +121,9 @@ class PostgresEventStore:
     ) -> Receipt:
         """See ``EventStore.append``."""
         request = AppendRequest.of(events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
-        with self._telemetry.append(request) as span:
-            receipt = await self._appender.append(request)
-            span.settled(receipt)
+        with self._telemetry.append(request) as operation:
+            receipt = await self._appender.append(request, operation.span)
+            operation.settled(receipt)
             return receipt
 
     async def receipt(self, key: UUID) -> Receipt | None:

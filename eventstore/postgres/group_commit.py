@@ -9,14 +9,20 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from time import perf_counter
+
+from opentelemetry import trace
+from opentelemetry.trace import Span
 
 from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
+from eventstore.metrics import batch_size, queue_wait
 from eventstore.postgres.batch import Resend, Verdict, columns, verdict_of
 from eventstore.postgres.line import Line
 from eventstore.postgres.pools import Pools
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
 from eventstore.request import AppendRequest
+from eventstore.telemetry import Telemetry, mark_failed
 
 __all__ = ["GroupCommit"]
 
@@ -28,12 +34,15 @@ _LARGEST_BATCH_BYTES = 1_000_000
 _MOST_WAITING = 1024
 # How often an append is sent again after its connection broke, when its key makes that safe.
 _MOST_RESENDS = 3
+_APPEND = {"operation": "append"}
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
     request: AppendRequest
     verdict: asyncio.Future[Verdict]
+    span: Span
+    since: float = field(default_factory=perf_counter)
     # How often it was sent without an answer: from then on, only a further answer tells whether it happened.
     unanswered: int = field(default=0)
 
@@ -47,17 +56,23 @@ class GroupCommit:
 
     Args:
         pools: Where batches are sent: to the primary.
+        telemetry: Traces them.
     """
 
-    def __init__(self, pools: Pools) -> None:
+    def __init__(self, pools: Pools, telemetry: Telemetry) -> None:
         self._pools = pools
+        self._telemetry = telemetry
         self._line = Line(pools.primary)
         self._room = asyncio.Semaphore(_MOST_WAITING)
         self._queue: deque[_Waiting] = deque()
         self._sender: asyncio.Task[None] | None = None
 
-    async def settle(self, request: AppendRequest) -> Verdict:
+    async def settle(self, request: AppendRequest, span: Span = trace.INVALID_SPAN) -> Verdict:
         """Have one request judged. While very many wait, its caller waits before it does.
+
+        Args:
+            request: That.
+            span: Links to each batch that carries it.
 
         Returns:
             Its verdict; never ``Resend``, which is dealt with here.
@@ -71,7 +86,7 @@ class GroupCommit:
         its statement short would leave open what happened.
         """
         async with self._room:
-            waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+            waiting = _Waiting(request, asyncio.get_running_loop().create_future(), span)
             self._queue.append(waiting)
             if self._sender is None:
                 self._sender = asyncio.create_task(self._send_all())
@@ -142,7 +157,7 @@ class GroupCommit:
 
     async def _settle_batch(self, batch: list[_Waiting]) -> None:
         try:
-            verdicts = await self.send([waiting.request for waiting in batch])
+            verdicts = await self._send_traced(batch)
         except OutcomeUnknown as error:
             self._send_again(batch, error)
         except InvalidRequest as error:
@@ -165,6 +180,19 @@ class GroupCommit:
                     waiting.verdict.set_result(verdict)
             # At the front of the queue, in the order in which they came.
             self._queue.extendleft(reversed(again))
+
+    async def _send_traced(self, batch: Sequence[_Waiting]) -> list[Verdict]:
+        batch_size.record(len(batch), _APPEND)
+        queue_wait.record(perf_counter() - min(waiting.since for waiting in batch), _APPEND)
+        events = sum(len(waiting.request.events) for waiting in batch)
+        span = self._telemetry.batch([waiting.span for waiting in batch], events)
+        try:
+            return await self.send([waiting.request for waiting in batch])
+        except EventStoreError as error:
+            mark_failed(span, error)
+            raise
+        finally:
+            span.end()
 
     def _send_again(self, batch: list[_Waiting], error: OutcomeUnknown) -> None:
         for waiting in reversed(batch):

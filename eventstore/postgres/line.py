@@ -59,9 +59,14 @@ class Line:
         if kept is not None:
             await self._pool.release(kept)
 
+    @property
+    def rests(self) -> bool:
+        """Whether it keeps a connection on which no statement is under way."""
+        return self._resting and self._kept is not None
+
     async def make_room(self) -> None:
         """Give the connection back if no statement is under way on it."""
-        if self._resting:
+        if self.rests:
             await self.drop()
 
     async def fetch(self, sql: str, parameters: Sequence[object], *, seconds: float) -> "list[asyncpg.Record]":

@@ -26,6 +26,10 @@ Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 class Keeper(Protocol):
     """Who keeps a connection while it rests."""
 
+    @property
+    def rests(self) -> bool:
+        """Whether it keeps a connection on which no statement is under way."""
+
     async def make_room(self) -> None:
         """Give the connection back if no statement is under way on it."""
 
@@ -49,6 +53,11 @@ class Pool:
     epoch: int = 0
     wanted: int = 0
     keepers: list[Keeper] = field(default_factory=list)
+
+    @property
+    def idle(self) -> int:
+        """How many connections are open and do nothing."""
+        return self.connections.get_idle_size() + sum(keeper.rests for keeper in self.keepers)
 
     async def acquire(self, seconds: float | None = None) -> Connection:
         """Take a connection.

@@ -40,8 +40,8 @@ class _ServerReads:
 
     def __init__(self, pool: Pool, *, seconds: float) -> None:
         self.pool = pool
-        self.histories = Coalescer(pool, _history_statement, seconds=seconds)
-        self.tails = Coalescer(pool, _tail_statement, seconds=seconds)
+        self.histories = Coalescer(pool, "query", _history_statement, seconds=seconds)
+        self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds)
         self._seconds = seconds
         self._long: set[tuple[FilterItem, ...]] = set()
 

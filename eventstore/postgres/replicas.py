@@ -115,6 +115,10 @@ class Replicas:
         self._turn += 1
         return near[self._turn % len(near)]
 
+    def is_up(self, pool: Pool) -> bool:
+        """Whether a replica may be asked."""
+        return self._replicas[pool].up is True
+
     def failed(self, pool: Pool) -> None:
         """Take a replica out that failed a read. Each time in a row the watch lets it rest longer."""
         replica = self._replicas[pool]

@@ -165,14 +165,49 @@ async def test_a_conflict_is_an_event_on_the_attempt_and_names_who_was_faster(
             "conflict.sequence_number": 1,
             "conflict.event_type": "Counted",
             "conflict.command_id": "theirs",
-            "conflict.traceparent": WINNER["traceparent"],
+            "conflict.trace_id": "0af7651916cd43dd8448eb211c80319c",
             "conflict.read_position": 0,
             "conflict.read_on_replica": False,
         },
     )
     assert attempts[2].events == []
+    assert attempts[1].attributes["command.waited"] == 0
+    assert 0 < attempts[2].attributes["command.waited"] <= 0.05
     assert process.attributes["command.attempts"] == 2
     assert not any(span.failed for span in spans)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_appends_that_share_a_batch_link_to_its_span(
+    receiver: Receiver, publisher: Publisher, database: Database
+) -> None:
+    async with (
+        connected(database.admin_url) as admin,
+        asyncio.TaskGroup() as asking,
+        head_locked(database.admin_url),
+    ):
+        asking.create_task(publisher.request("tally", "Count", {"Key": "first"}))
+        await waiting(admin, 1)
+        for key in "abc":
+            asking.create_task(publisher.request("tally", "Count", {"Key": key}))
+        await receiver.named("decide Count", 4)
+    (batch,) = await receiver.named("append batch", 1)
+    appends = await receiver.named("append events", 4)
+    link = f"{batch.trace_id}-{batch.span_id}"
+    assert sorted(append.links for append in appends) == [[], [link], [link], [link]]
+    # It belongs to the trace of one of them.
+    assert batch.parent_id in {append.span_id for append in appends if append.links}
+    assert (batch.kind, batch.attributes["db.operation.batch.size"]) == ("CLIENT", 3)
+    assert batch.attributes["eventstore.events"] == 3
+
+
+async def test_a_trace_that_is_left_out_by_sampling_has_no_span_at_all(
+    receiver: Receiver, database: Database, vhost: str, publisher: Publisher
+) -> None:
+    variables = {**receiver.variables, "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
+    async with WorkerProcess.running(database.url, vhost, **variables):
+        assert (await publisher.request("tally", "Count", {"Key": "a"})).first == 1
+    assert {span.name for span in receiver.spans} == {PUBLISH}
 
 
 @pytest.mark.usefixtures("worker")

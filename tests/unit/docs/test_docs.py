@@ -90,3 +90,14 @@ def test_every_reason_of_a_dead_letter_is_described() -> None:
 def test_every_outcome_of_a_reply_is_described() -> None:
     for outcome in get_args(ReplyOutcome):
         assert f"`{outcome}`" in page("docs/messages.md")
+
+
+def test_every_metric_is_described_with_its_unit() -> None:
+    source = "".join(
+        (ROOT / name).read_text()
+        for name in ("eventstore/metrics.py", "eventstore/postgres/gauges.py", "worker/metrics.py")
+    )
+    made = set(re.findall(r'create_\w+\(\s*"([\w.]+)",.*?unit="(.*?)"', source, re.DOTALL))
+    assert len(made) == source.count("meter.create_")
+    table = page("docs/telemetry.md").split("| name | unit |")[1]
+    assert set(re.findall(r"^\| `([\w.]+)` \| (\S+) \|", table, re.MULTILINE)) == made

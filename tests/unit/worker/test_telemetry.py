@@ -12,11 +12,12 @@ from opentelemetry.trace import SpanKind
 from eventstore import MemoryEventStore
 from tests.unit.worker.tally import domain
 from worker import processor as processor_module
-from worker import telemetry as telemetry_module
+from worker import spans as spans_module
 from worker.message import CommandMessage
 from worker.processor import Processor
 from worker.settings import Settings, SettingsError
-from worker.telemetry import Telemetry, process_span
+from worker.spans import process_span
+from worker.telemetry import Telemetry
 from worker.topology import Topology
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -29,7 +30,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     # The process has one global provider, which cannot be set twice; the modules' tracer can.
-    for module in (telemetry_module, processor_module):
+    for module in (spans_module, processor_module):
         monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
     yield exporter
     provider.shutdown()
@@ -102,7 +103,12 @@ async def test_what_is_recorded_leads_back_to_the_trace(spans: InMemorySpanExpor
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("OTEL_TRACES_EXPORTER", "pigeon"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke")]
+    ("name", "value"),
+    [
+        ("OTEL_TRACES_EXPORTER", "pigeon"),
+        ("OTEL_METRICS_EXPORTER", "crow"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
+    ],
 )
 def test_an_exporter_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
@@ -119,6 +125,6 @@ def test_stopping_does_not_wait_for_an_exporter_that_hangs() -> None:
             hang.wait()
 
     try:
-        assert Telemetry(Hanging(shutdown_on_exit=False)).stop(timeout=0.01) is False
+        assert Telemetry(Hanging(shutdown_on_exit=False), None).stop(timeout=0.01) is False
     finally:
         hang.set()

@@ -1,0 +1,129 @@
+"""Spans: what the worker's are called, and what they say.
+
+Names and attributes follow the semantic conventions for messaging. Source:
+https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from worker.message import CommandMessage
+from worker.topology import Topology
+
+__all__ = [
+    "consumed_destination",
+    "current",
+    "injected",
+    "mark_failed",
+    "process_span",
+    "publish_attributes",
+    "trace_id_of",
+    "tracer",
+]
+
+tracer = trace.get_tracer("worker")
+"""The worker's tracer; it follows whichever provider is set later."""
+
+_traceparents = TraceContextTextMapPropagator()
+
+
+def injected(headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the headers with the current trace context added."""
+    carrier: dict[str, Any] = dict(headers) if headers else {}
+    propagate.inject(carrier)
+    return carrier
+
+
+def publish_attributes(
+    exchange: str, routing_key: str, *, command_id: str, correlation_id: str, server: tuple[str, int]
+) -> dict[str, str | int]:
+    """The attributes of a span that publishes a command."""
+    return {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": f"{exchange}:{routing_key}",
+        "messaging.rabbitmq.destination.routing_key": routing_key,
+        "messaging.message.id": command_id,
+        "messaging.message.conversation_id": correlation_id,
+        "server.address": server[0],
+        "server.port": server[1],
+    }
+
+
+def consumed_destination(topology: Topology) -> str:
+    """Name where deliveries come from, as the conventions want it."""
+    return f"{topology.exchange}:{topology.routing_key}:{topology.queue}"
+
+
+def process_span(
+    message: CommandMessage,
+    topology: Topology,
+    *,
+    server: tuple[str, int],
+    delivery_tag: int,
+    relation: str = "parent",
+) -> Span:
+    """Start the span of a command's processing. The caller makes it current, and ends it.
+
+    Args:
+        message: The command.
+        topology: Where it came from.
+        server: The broker's host and port.
+        delivery_tag: The delivery, as the broker counts.
+        relation: ``parent`` continues the publisher's trace; ``link`` begins a new one that points to it.
+    """
+    creation = propagate.extract({key: value for key, value in message.headers.items() if isinstance(value, str)})
+    destination = consumed_destination(topology)
+    context: Context | None = creation
+    links: list[Link] = []
+    if relation == "link":
+        context = Context()
+        span_context = trace.get_current_span(creation).get_span_context()
+        links = [Link(span_context)] if span_context.is_valid else []
+    return tracer.start_span(
+        f"process {destination}",
+        context=context,
+        kind=SpanKind.CONSUMER,
+        links=links,
+        attributes={
+            "messaging.system": "rabbitmq",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": destination,
+            "messaging.rabbitmq.destination.routing_key": topology.routing_key,
+            "messaging.rabbitmq.message.delivery_tag": delivery_tag,
+            "messaging.message.id": str(message.command_id),
+            "messaging.message.conversation_id": message.correlation_id,
+            "server.address": server[0],
+            "server.port": server[1],
+            "command.type": message.command_type,
+        },
+    )
+
+
+def current(span: Span) -> AbstractContextManager[Span]:
+    """Make a span the current one and end it with the ``with``; one that is not recorded is left alone."""
+    if not span.is_recording():
+        return nullcontext(span)
+    return trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False)
+
+
+def trace_id_of(traceparent: object) -> str | None:
+    """Return the trace id in a ``traceparent``, if it is one."""
+    if not isinstance(traceparent, str):
+        return None
+    context = trace.get_current_span(_traceparents.extract({"traceparent": traceparent})).get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def mark_failed(span: Span, error_type: str, text: str) -> None:
+    """Say on a span that its work failed."""
+    span.set_attribute("error.type", error_type)
+    span.set_status(Status(StatusCode.ERROR, text))
