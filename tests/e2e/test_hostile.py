@@ -1,0 +1,63 @@
+"""Messages that try to be more than data: SQL, formats, lines of a log, orders to a terminal."""
+
+import json
+import signal
+from typing import Any
+from uuid import uuid4
+
+from tests.e2e.program import Worker, ended
+from tests.integration.worker.desk import Desk
+
+ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\n\u2028\u202e"
+FORGED = f'{ESCAPES}{{"level": "error", "message": "forged"}} %s %(message)s {{0}} {{__class__}}'
+SQL = "'; DROP TABLE eventstore.events; -- \" $1 $$ \\"
+
+
+def seen(text: str) -> bool:
+    """Whether a program's output has nothing in it but lines of what can be seen."""
+    return text.replace("\n", "").isprintable()
+
+
+async def test_what_a_message_brings_stays_data(worker: Worker, vhost: str) -> None:
+    tally = worker.having(WORKER_DOMAINS="tests.unit.worker.tally:domain", WORKER_RETRY_DELAY="0.05")
+    key = f"{SQL}{FORGED}"
+    body = json.dumps({"Key": key, "Limit": 1}).encode()
+    first, second, unknown, exploding = (str(uuid4()) for _ in range(4))
+    async with tally.started("run") as process, Desk.open(vhost) as desk:
+        assert process.stderr is not None
+        assert b"consuming tally.commands" in await process.stderr.readline()
+        common: dict[str, Any] = {
+            "reply_to": desk.replies,
+            "correlation_id": FORGED,
+            "headers": {FORGED: SQL, "causation-id": FORGED},
+        }
+        await desk.put(body, message_id=first, **common)
+        assert (await desk.answer())["outcome"] == "accepted"
+        await desk.put(body, message_id=second, **common)
+        assert (await desk.answer())["outcome"] == "rejected"  # it is the same key, and the first event is found by it
+        await desk.put(body, message_id=f"{SQL}{FORGED}"[:250], **common)
+        await desk.put(body, message_id=unknown, message_type=FORGED, **common)
+        await desk.put(body, message_id=exploding, message_type="Explode", **common)
+        assert {(await desk.answer())["command_id"] for _ in range(2)} == {unknown, exploding}
+        letters = {letter.message_id: letter for letter in [await desk.take("tally.commands.dead") for _ in range(3)]}
+        process.send_signal(signal.SIGTERM)
+        end = await ended(process)
+    assert end.status == 0
+    # One line a record, none of them from a message.
+    assert seen(end.complaint)
+    records = [json.loads(line) for line in end.complaint.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= record.keys() for record in records)
+    assert "forged" not in {record["message"] for record in records}
+    assert sum(record["message"].startswith("dead letter ") for record in records) == 3
+    # What is sent on is the same message still, with our reasons beside its own headers.
+    assert letters[exploding].headers[FORGED] == SQL
+    assert letters[exploding].correlation_id == FORGED
+    assert key in str(letters[exploding].headers["worker-error"])
+    for command_id, outcome in ((first, "accepted"), (second, "rejected")):
+        people, program = await tally("status", command_id), await tally("status", command_id, "--json")
+        assert seen(people.output), people.output
+        assert "\\x1b[2J" in people.output
+        assert seen(program.output), program.output
+        told = program.document()
+        assert (told["outcome"], told["correlation_id"]) == (outcome, FORGED)
+        assert told["events"][0]["payload"]["Key"] == key
