@@ -1,6 +1,14 @@
 """What the worker's own parts raise. Failures of the store and of handlers keep their own families."""
 
-__all__ = ["BrokerError", "BrokerMisconfigured", "BrokerUnavailable", "NoReply", "Unroutable", "WorkerError"]
+__all__ = [
+    "BrokerError",
+    "BrokerMisconfigured",
+    "BrokerUnavailable",
+    "DeadlineExceeded",
+    "NoReply",
+    "Unroutable",
+    "WorkerError",
+]
 
 
 class WorkerError(Exception):
@@ -28,3 +36,7 @@ class Unroutable(BrokerError):
 
 class NoReply(WorkerError):
     """Raised when a command was sent but its answer did not come in time. It may still be processed."""
+
+
+class DeadlineExceeded(WorkerError):
+    """Raised when a command had no answer within the handler deadline. Processing it again is safe."""

@@ -13,7 +13,7 @@ from opentelemetry.trace import Span
 from eventstore import StoreUnavailable
 from worker.counters import Counters, End
 from worker.delivery import Delivery
-from worker.errors import BrokerError
+from worker.errors import BrokerError, DeadlineExceeded
 from worker.forwarding import explain, forward
 from worker.gate import Gate
 from worker.message import CONTENT_TYPE, BadMessage, CommandMessage, Reply
@@ -30,7 +30,8 @@ __all__ = ["Handling"]
 
 _log = logging.getLogger(__name__)
 
-# Well within the broker's consumer timeout of 30 minutes, counting from when the delivery came in.
+# From when the delivery came in. With a handler deadline after it, of 10 minutes at most, and as much before it for the
+# delivery whose turn it was, all ends within the broker's consumer timeout of 30 minutes.
 _HOLD_SECONDS = 600.0
 _LONGEST_SEND_PAUSE = 5.0
 
@@ -120,7 +121,11 @@ class Handling:
         happened: Processed | Exception = StoreUnavailable("the database did not serve for as long as this was held")
         while await self._gate.passed(within=held_until - time.monotonic()):
             try:
-                happened = await self._processor.process(message)
+                happened = await self._decided(message)
+            except DeadlineExceeded as failure:
+                # A decision waits for nothing but the database. If it hangs, no other command shall pay for that.
+                self._gate.shut(failure)
+                return failure
             except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
                 happened = failure
             if self._judge(delivery, happened).action is not Action.PAUSE:
@@ -128,6 +133,17 @@ class Handling:
             if isinstance(happened, Exception):
                 self._gate.shut(happened)
         return None if self._gate.is_draining else happened
+
+    async def _decided(self, message: CommandMessage) -> Processed:
+        deadline = self._settings.worker_handler_deadline
+        limit = asyncio.timeout(deadline)
+        try:
+            async with limit:
+                return await self._processor.process(message)
+        except TimeoutError:
+            if limit.expired():
+                raise DeadlineExceeded(f"there was no answer within {deadline:g} s") from None
+            raise
 
     def _judge(self, delivery: Delivery, happened: Processed | Exception) -> Settlement:
         history = History.read(delivery.properties.headers or {})

@@ -32,6 +32,7 @@ from worker.retry import conflict_retries
 from worker.settings import Settings
 from worker.spans import current, mark_failed, trace_id_of, tracer
 from worker.states import Identity, Known, States, identity_of
+from worker.watchdog import Watchdog
 
 __all__ = ["Processed", "Processor"]
 
@@ -78,13 +79,22 @@ class Processor:
         domain: Whose commands to decide.
         settings: The limits of messages, of retries and of kept states.
         counters: Where attempts and conflicts are counted.
+        watchdog: Told whenever a domain's code runs.
     """
 
-    def __init__(self, store: EventStore, domain: Domain, settings: Settings, counters: Counters | None = None) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        domain: Domain,
+        settings: Settings,
+        counters: Counters | None = None,
+        watchdog: Watchdog | None = None,
+    ) -> None:
         self._store = store
         self._domain = domain
         self._settings = settings
         self._counters = counters if counters is not None else Counters()
+        self._watchdog = watchdog if watchdog is not None else Watchdog()
         self._states = States(settings.worker_cached_states)
         self._lanes = Lanes()
 
@@ -111,7 +121,8 @@ class Processor:
 
         On cancellation the answer may already be on record; processing the message again returns it.
         """
-        case = self._open(message)
+        with self._watchdog.running(message.command_type):
+            case = self._open(message)
         async with self._lanes.turn(case.boundary):
             try:
                 return Processed(receipt=await self._attempt(case, 1, waited=0.0), attempts=1)
@@ -213,7 +224,8 @@ class Processor:
                 self._states.forget()
                 raise
             state = known.state
-        state = case.decider.fold(state, map(self._domain.recorded, stream.events))
+        with self._watchdog.running(case.message.command_type):
+            state = case.decider.fold(state, map(self._domain.recorded, stream.events))
         self._states.keep(case.identity, Known(state=state, position=stream.position))
         return stream, state
 
@@ -229,7 +241,8 @@ class Processor:
     def _decide(self, case: _Case, state: Any, events_read: int) -> Decision:
         span = child_span(tracer, f"decide {case.message.command_type}", {"command.events_read": events_read})
         try:
-            decision = case.decider.decide(case.command, state)
+            with self._watchdog.running(case.message.command_type):
+                decision = case.decider.decide(case.command, state)
         except Exception as bug:
             span.record_exception(bug)
             mark_failed(span, type(bug).__name__, str(bug))

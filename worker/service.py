@@ -29,6 +29,7 @@ from worker.settings import Settings
 from worker.signals import stop_signals
 from worker.telemetry import Telemetry
 from worker.topology import Topology
+from worker.watchdog import Watchdog
 
 __all__ = ["Service", "run"]
 
@@ -53,8 +54,9 @@ class Service:
         # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
         self._gate = Gate(lambda: store.append(()))
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
+        self._watchdog = Watchdog()
         self._dispatcher = Dispatcher(settings.worker_concurrency)
-        self._processors = [Processor(store, domain, settings, self.counters) for domain in domains]
+        self._processors = [Processor(store, domain, settings, self.counters, self._watchdog) for domain in domains]
         self._consumers = [
             self._consumer(processor, domain) for processor, domain in zip(self._processors, domains, strict=True)
         ]
@@ -104,7 +106,7 @@ class Service:
 
     async def serve(self) -> None:
         """Keep consuming, through every interruption, until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        async with self._watchdog.watching(), asyncio.TaskGroup() as group:
             for consumer in self._consumers:
                 group.create_task(consumer.keep_consuming())
 

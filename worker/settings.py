@@ -120,6 +120,14 @@ class Settings(BaseSettings):
         description="For how long a command is decided again in one delivery because of conflicts.",
         json_schema_extra={"unit": "seconds"},
     )
+    worker_handler_deadline: float = Field(
+        default=60.0,
+        gt=0,
+        le=600,
+        description="How long one delivery's processing may take, waits for the database included, before it is sent "
+        "to the retry queue.",
+        json_schema_extra={"unit": "seconds"},
+    )
     worker_reply_timeout: float = Field(
         default=5.0,
         gt=0,
@@ -231,9 +239,13 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _conflicts_end_before_age(self) -> Self:
+    def _conflicts_end_in_time(self) -> Self:
         if self.worker_conflict_seconds >= self.worker_max_age:
             raise ValueError("WORKER_CONFLICT_SECONDS must be below WORKER_MAX_AGE, or no retry would ever be tried")
+        if self.worker_conflict_seconds >= self.worker_handler_deadline:
+            raise ValueError(
+                "WORKER_CONFLICT_SECONDS must be below WORKER_HANDLER_DEADLINE, or conflicts would count as a handler's"
+            )
         return self
 
 

@@ -15,6 +15,7 @@ from eventstore import (
     StoreUnavailable,
     TransientStoreError,
 )
+from worker.errors import DeadlineExceeded
 from worker.message import BadMessage
 from worker.processor import Processed
 from worker.retry import History
@@ -77,6 +78,7 @@ _RULES = (
     _Rule((InvalidRequest,), Action.DEAD_LETTER, _named("not_storable")),
     _Rule((ConflictError,), Action.RETRY, _named("conflicts_exhausted")),
     _Rule((TransientStoreError, PositionNotReached), Action.RETRY, _named("store_transient")),
+    _Rule((DeadlineExceeded,), Action.RETRY, _named("handler_deadline")),
     # A store that turns out misconfigured while we run has changed under us: no command is to blame.
     _Rule((StoreUnavailable, OutcomeUnknown, StoreMisconfigured), Action.PAUSE, _named("store_unavailable")),
     _Rule((Exception,), Action.RETRY, _named("handler_error"), bug=True),

@@ -278,7 +278,7 @@ async def test_conflicts_are_not_tried_again_beyond_the_time_allowed(store: Stag
 
 async def test_concurrent_commands_of_many_processes_each_have_their_own_attempts(store: StagedStore) -> None:
     counters = Counters()
-    settings = Settings(worker_conflict_attempts=100, worker_conflict_seconds=60)
+    settings = Settings(worker_conflict_attempts=100, worker_conflict_seconds=50)
     processors = [Processor(store, domain, settings, counters) for _ in range(20)]
 
     async def yielding() -> None:

@@ -46,6 +46,8 @@ def test_what_is_not_needed_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> N
         ("WORKER_CONCURRENCY", "0"),
         ("WORKER_CONCURRENCY", "many"),
         ("WORKER_RETRY_DELAY", "61"),
+        ("WORKER_HANDLER_DEADLINE", "601"),
+        ("WORKER_HEALTH_PORT", "65536"),
         ("WORKER_TRACE_PARENT", "sibling"),
     ],
 )
@@ -62,10 +64,11 @@ def test_each_wrong_value_is_one_sentence_without_the_value(
     assert "secret" not in sentence
 
 
-def test_rules_across_fields_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", ["WORKER_MAX_AGE", "WORKER_HANDLER_DEADLINE"])
+def test_rules_across_fields_hold(monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     monkeypatch.setenv("WORKER_CONFLICT_SECONDS", "10")
-    monkeypatch.setenv("WORKER_MAX_AGE", "5")
-    with pytest.raises(SettingsError, match="WORKER_CONFLICT_SECONDS must be below WORKER_MAX_AGE"):
+    monkeypatch.setenv(bound, "5")
+    with pytest.raises(SettingsError, match=f"WORKER_CONFLICT_SECONDS must be below {bound}"):
         Settings.load(needs=())
 
 

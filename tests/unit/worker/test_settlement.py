@@ -20,6 +20,7 @@ from eventstore import (
     TransientStoreError,
 )
 from handlers.errors import UnknownEventType
+from worker.errors import DeadlineExceeded
 from worker.message import BadMessage
 from worker.processor import Processed
 from worker.retry import History
@@ -50,6 +51,7 @@ def test_an_answer_is_answered() -> None:
         (HistoryDiverged("…"), Action.RETRY, "conflicts_exhausted"),
         (TransientStoreError("…"), Action.RETRY, "store_transient"),
         (PositionNotReached("…"), Action.RETRY, "store_transient"),
+        (DeadlineExceeded("…"), Action.RETRY, "handler_deadline"),
         (StoreUnavailable("…"), Action.PAUSE, "store_unavailable"),
         (OutcomeUnknown("…"), Action.PAUSE, "store_unavailable"),
         (StoreMisconfigured("…"), Action.PAUSE, "store_unavailable"),
@@ -65,7 +67,7 @@ def test_the_table(failure: BaseException, action: Action, reason: str) -> None:
     assert (settlement.action, settlement.reason) == (action, reason)
 
 
-@pytest.mark.parametrize("failure", [CONFLICT, TransientStoreError("…")])
+@pytest.mark.parametrize("failure", [CONFLICT, TransientStoreError("…"), DeadlineExceeded("…")])
 def test_what_passes_is_retried_until_the_maximum_age(failure: Exception) -> None:
     young = History(attempts=900, first_failure=NOW - MAX_AGE + timedelta(seconds=1))
     old = History(attempts=1, first_failure=NOW - MAX_AGE)

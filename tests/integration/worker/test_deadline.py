@@ -1,0 +1,88 @@
+"""Commands that take too long: those that wait are sent on, those that compute are told of."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventstore import Filter
+from eventstore.postgres import PostgresEventStore
+from tests.fixtures.databases import Database
+from tests.integration.eventstore.staging import connected, head_locked, waiting
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.process import WorkerProcess
+from tests.integration.worker.serving import QUEUES, Hold, serving, settled
+from worker.counters import End
+from worker.publisher import Publisher
+
+SHORT = {"worker_handler_deadline": 0.3, "worker_conflict_seconds": 0.1}
+TROUBLES = {"WORKER_DOMAINS": "tests.integration.worker.troubles:domain"}
+
+
+async def test_what_has_no_answer_by_the_deadline_is_sent_on_as_a_failure_of_its_own(
+    store: PostgresEventStore, vhost: str, desk: Desk, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = Hold(store.query)
+    monkeypatch.setattr(store, "query", hold)
+    async with serving(store, vhost, **SHORT, worker_retry_delay=60) as service:
+        sent = await desk.put(b'{"Key": "a"}')
+        resting = await desk.take(QUEUES.retry_queue)
+        assert (resting.message_id, resting.headers["worker-reason"]) == (sent, "handler_deadline")
+        assert (resting.headers["worker-attempts"], resting.headers["worker-error"]) == (
+            1,
+            "there was no answer within 0.3 s",
+        )
+        await settled(service, 1)
+        assert service.counters.ends == {End.RETRIED: 1}
+        hold.let_go()
+        # Its boundary is free again, and so is whoever decides.
+        assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
+
+
+async def test_a_database_that_hangs_costs_those_it_hangs_with_one_attempt_and_nobody_else_any(
+    store: PostgresEventStore, database: Database, vhost: str, desk: Desk
+) -> None:
+    async with serving(store, vhost, **SHORT) as service, connected(database.admin_url) as admin:
+        async with head_locked(database.admin_url):
+            ids = {await desk.put(b'{"Key": "k%d"}' % n, reply_to=desk.replies) for n in range(12)}
+            await waiting(admin, 1)
+            # Four are decided at once; four more have come in, and wait at the gate like those that come back.
+            await settled(service, 4)
+            assert service.is_paused
+            assert service.counters.ends == {End.RETRIED: 4}
+        replies = await desk.answers(12)
+    assert set(replies) == ids
+    assert {reply["outcome"] for reply in replies.values()} == {"accepted"}
+    # What had been sent to the database when the time was up took effect once.
+    assert (await store.query(Filter.matching_any_event())).position.number == 12
+    assert service.counters.ends[End.RETRIED] == 4
+
+
+async def test_a_time_limit_of_a_handlers_own_is_a_bug_of_the_handler(
+    store: PostgresEventStore, vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def impatient(*_: Any, **__: Any) -> None:
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(store, "query", impatient)
+    async with serving(store, vhost, worker_retry_delay=60):
+        await desk.put(b'{"Key": "a"}')
+        assert (await desk.take(QUEUES.retry_queue)).headers["worker-reason"] == "handler_error"
+
+
+async def test_a_decision_that_blocks_the_worker_is_named(
+    database: Database, vhost: str, desk: Desk, tmp_path: Path
+) -> None:
+    until = tmp_path / "until"
+    async with WorkerProcess.running(database.url, vhost, **TROUBLES) as worker:
+        await desk.put(b'{"Key": "a", "Until": "%s"}' % str(until).encode(), message_type="Compute")
+        told = await worker.says("the event loop has been blocked for 5 s by Compute in ")
+        assert "nothing else runs, and the broker hears no heartbeat" in told
+        until.touch()
+        await worker.says("the event loop runs again, after ")
+        worker.signal()
+        assert await worker.status() == 0
+        assert worker.report()["accepted"] == 1
+    assert len([message for message in worker.messages if "event loop" in message]) == 2

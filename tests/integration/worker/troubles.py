@@ -1,0 +1,61 @@
+"""The tally domain with commands that trouble the process that decides them."""
+
+import os
+import signal
+from pathlib import Path
+
+from pydantic import Field
+
+from eventstore import Filter, P
+from handlers.decider import Accepted, Command, Decider, Decision
+from handlers.domain import Domain
+from tests.unit.worker import tally
+
+
+class Compute(Command):
+    """Keep the process busy until a file is there."""
+
+    key: str = Field(alias="Key")
+    until: str = Field(alias="Until")
+
+
+class Crash(Command):
+    """End the process that decides it by a signal, if one is named."""
+
+    key: str = Field(alias="Key")
+    signal: int | None = Field(alias="Signal", default=None)
+
+
+def boundary(command: Compute | Crash) -> Filter:
+    return Filter.matching().any_event_type_of("Counted").and_any_predicate_of(P("Key", command.key))
+
+
+def decide_compute(command: Compute, _: tally.Tally) -> Decision:
+    while not Path(command.until).exists():
+        pass
+    return Accepted(events=(tally.Counted(key=command.key),))
+
+
+def decide_crash(command: Crash, _: tally.Tally) -> Decision:
+    if command.signal is not None:
+        os.kill(os.getpid(), signal.Signals(command.signal))
+    return Accepted(events=(tally.Counted(key=command.key),))
+
+
+domain = Domain(
+    name=tally.domain.name,
+    deciders=(
+        *tally.domain.deciders,
+        Decider(
+            command=Compute,
+            boundary=boundary,
+            initial=lambda _: tally.Tally(),
+            evolve=tally.evolve,
+            decide=decide_compute,
+        ),
+        Decider(
+            command=Crash, boundary=boundary, initial=lambda _: tally.Tally(), evolve=tally.evolve, decide=decide_crash
+        ),
+    ),
+    events=tally.domain.events,
+)

@@ -1,0 +1,82 @@
+"""The watchdog: notices a blocked event loop, and says by which command.
+
+A decider that computes for long keeps everything else from running, the connection's heartbeats included: the broker
+then takes the worker for dead. Nothing on the loop can notice while it lasts, so a thread does.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+__all__ = ["Watchdog"]
+
+_log = logging.getLogger(__name__)
+
+
+class Watchdog:
+    """Watches over the event loop of one process.
+
+    Args:
+        seconds: For how long the loop may be blocked before that is told.
+    """
+
+    def __init__(self, seconds: float = 5.0) -> None:
+        self._seconds = seconds
+        self._command: str | None = None
+        self._seen = time.monotonic()
+        self._over = threading.Event()
+
+    @contextmanager
+    def running(self, command: str) -> Iterator[None]:
+        """Note that a command's own code runs, without a pause, inside the ``with``."""
+        self._command = command
+        try:
+            yield
+        finally:
+            self._command = None
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watch for as long as the ``async with`` lasts."""
+        self._seen = time.monotonic()
+        ticking = asyncio.create_task(self._tick())
+        thread = threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watchdog", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            self._over.set()
+            await asyncio.gather(ticking, return_exceptions=True)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds / 5)
+            now = time.monotonic()
+            if now - self._seen > self._seconds:
+                _log.warning("the event loop runs again, after %.0f s", now - self._seen)
+            self._seen = now
+
+    def _watch(self, loop_thread: int) -> None:
+        told: float | None = None
+        while not self._over.wait(self._seconds / 5):
+            seen = self._seen
+            if time.monotonic() - seen > self._seconds and seen != told:
+                told = seen
+                self._tell(loop_thread)
+
+    def _tell(self, loop_thread: int) -> None:
+        command = self._command
+        frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  documented, and the only way to see it
+        where = traceback.extract_stack(frame)[-1] if frame is not None else None
+        _log.warning(
+            "the event loop has been blocked for %g s%s%s: nothing else runs, and the broker hears no heartbeat",
+            self._seconds,
+            f" by {command}" if command is not None else "",
+            f" in {where.name} ({where.filename}, line {where.lineno})" if where is not None else "",
+        )
