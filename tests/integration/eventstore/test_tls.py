@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from eventstore import EventStoreError, StoreMisconfigured
+from eventstore import EventStoreError, Filter, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import PostgresEventStore, migrate, survey
 from tests.fixtures.secured import WRONG_NAME, Secured
+from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.staging import connected
 
 
@@ -55,6 +56,28 @@ async def test_a_role_that_must_show_a_certificate_does(secured: Secured) -> Non
     await reach(secured.database(**verified, sslcert=files.client, sslkey=files.key))
     with pytest.raises(EventStoreError, match="requires a valid client certificate"):
         await reach(secured.database(**verified))
+
+
+async def test_renewed_files_are_read_for_the_next_connection(secured: Secured, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(secured.certificates.ca.read_bytes())
+    async with PostgresEventStore.connect(secured.database(sslmode="verify-full", sslrootcert=file)) as store:
+        await store.append(())
+        file.write_bytes(secured.certificates.other_ca.read_bytes())
+        secured.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+        async def is_refused() -> bool:
+            try:
+                await store.query(Filter.matching_any_event())
+            except StoreUnavailable:  # the end of the last connection
+                return False
+            except StoreMisconfigured as refused:
+                return "not accepted" in str(refused)
+            return False
+
+        await eventually(is_refused, what="the server to be refused")
+        file.write_bytes(secured.certificates.ca.read_bytes())
+        await store.append(())
 
 
 async def test_files_that_are_no_use_are_named(secured: Secured, tmp_path: Path) -> None:

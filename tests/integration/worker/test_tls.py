@@ -66,6 +66,19 @@ async def test_verification_is_given_up_on_demand_only(secured: Secured, known: 
     assert "no_verify_ssl is 1 or 0" in await refusal(secured.rabbit.amqps(**other, no_verify_ssl="perhaps"))
 
 
+async def test_renewed_files_are_read_for_the_next_connection(
+    secured: Secured, known: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(secured.certificates.other_ca.read_bytes())
+    sender = Sender(secured.rabbit.amqps(**known | {"cafile": file}), name="TLS")
+    with pytest.raises(BrokerMisconfigured, match="not accepted"):
+        await sender.open()
+    file.write_bytes(secured.certificates.ca.read_bytes())
+    await sender.open()
+    await sender.close()
+
+
 async def test_a_port_of_the_other_kind_is_told(secured: Secured, known: dict[str, Any]) -> None:
     rabbit = secured.rabbit
     said = await refusal(rabbit.amqps(**known).replace(f":{rabbit.tls_port}/", f":{rabbit.port}/"))
