@@ -30,7 +30,7 @@ demo: $(VENV)/.ready ## run real commands through the whole line and verify the 
 	@$(BIN)/python -m deploy.local.demo --commands $(COMMANDS) --processes $(PROCESSES)
 
 test: $(VENV)/.ready ## run the tests on real servers
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 faults: $(VENV)/.ready ## break every part under load, 20,000 commands a fault, and audit what is left
 	@$(BIN)/python -m tests.faults $(ARGS)

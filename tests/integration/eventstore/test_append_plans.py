@@ -1,4 +1,4 @@
-"""What an append touches on 100,000 events: the tail above its position, and nothing before it."""
+"""What an append touches on a million events: the tail above its position, and nothing before it."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,9 @@ from eventstore.request import AppendRequest
 from tests.integration.eventstore.library import EVENTS, Libraries, Statistics
 from tests.integration.eventstore.questions import counted, of, request
 from tests.integration.eventstore.staging import Connection, connected
+
+# One process loads the events, for both modules that ask for them.
+pytestmark = pytest.mark.xdist_group("libraries")
 
 HOT = Filter.matching().any_predicate_of(P("Branch", "hot"))
 HEAD = Position(number=EVENTS, token=EVENTS)
