@@ -2,7 +2,7 @@
 
 from eventstore.postgres.engine import PostgresEventStore
 from eventstore.postgres.migrate import SCHEMA_VERSION, MigrationReport, migrate
-from eventstore.postgres.pruning import LEAST_AGE, Prunable, count_prunable, prune
+from eventstore.postgres.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
 from eventstore.postgres.replicas import MOST_LAG
 from eventstore.postgres.surveying import Survey, survey
 
@@ -17,5 +17,6 @@ __all__ = [
     "count_prunable",
     "migrate",
     "prune",
+    "receipts_since",
     "survey",
 ]

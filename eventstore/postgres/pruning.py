@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import InvalidRequest
 from eventstore.postgres.address import check_address
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
-__all__ = ["LEAST_AGE", "Prunable", "count_prunable", "prune"]
+__all__ = ["LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"]
 
 LEAST_AGE = timedelta(days=1)
 """A younger receipt may still be what keeps a redelivered command from being decided twice."""
@@ -77,6 +78,8 @@ async def prune(admin_url: str, found: Prunable, *, progress: Callable[[int], No
     connection = await _connect(admin_url)
     deleted = 0
     try:
+        # First, and in a transaction of its own: whoever is killed below has deleted some.
+        await connection.execute(statement("pruning"), found.before)
         for page in range(0, found.pages, _PAGES):
             batch = await connection.fetchval(
                 statement("prune"), (page, 0), (min(page + _PAGES, found.pages), 0), found.before
@@ -90,9 +93,31 @@ async def prune(admin_url: str, found: Prunable, *, progress: Callable[[int], No
     return deleted
 
 
-async def _connect(admin_url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    check_address(admin_url)
+async def receipts_since(url: str) -> datetime | None:
+    """Return the moment from which on every receipt is still there; None if none was ever deleted.
+
+    Whatever was first sent before it may have been answered, although there is no receipt of it.
+
+    Args:
+        url: The address of the primary; of several hosts in it, the one that accepts writes.
+
+    Raises:
+        StoreUnavailable: The server cannot be reached.
+        StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
+    """
+    connection = await _connect(url, SessionAttribute.read_write)
     try:
-        return await asyncpg.connect(admin_url, timeout=10)
+        moment: datetime | None = await connection.fetchval(statement("receipts_since"))
+    except DRIVER_ERRORS as error:
+        raise translate(error) from error
+    finally:
+        await connection.close()
+    return moment
+
+
+async def _connect(url: str, wanted: SessionAttribute = SessionAttribute.any) -> "asyncpg.Connection[asyncpg.Record]":
+    check_address(url)
+    try:
+        return await asyncpg.connect(url, timeout=10, target_session_attrs=wanted)
     except (*DRIVER_ERRORS, TimeoutError) as error:
         raise translate(error) from error

@@ -1,18 +1,21 @@
 """Receipts that are deleted for their age: those, no younger one, and no event."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from eventstore import InvalidRequest, StoreMisconfigured, StoreUnavailable
-from eventstore.postgres import PostgresEventStore, count_prunable, prune
+from eventstore.postgres import PostgresEventStore, count_prunable, prune, receipts_since
 from eventstore.postgres.statements import statement
 from tests.fixtures.databases import Database
+from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.questions import ANY, counted, numbers
 from tests.integration.eventstore.staging import Connection
 
-QUARTER = timedelta(days=90)
+QUARTER, HALF = timedelta(days=90), timedelta(days=180)
+NOWHERE = "postgresql://nobody:secret@127.0.0.1:9/nowhere"
 _LOAD = """
 INSERT INTO eventstore.receipts
 SELECT gen_random_uuid(), '', 'unchanged', NULL, '{}', NULL, NULL, 0, 0, now() - make_interval(days => n % 180)
@@ -60,6 +63,45 @@ async def test_many_are_deleted_in_batches_each_once(
     assert await admin.fetchval("SELECT count(*) FROM eventstore.receipts WHERE recorded_at < $1", found.before) == 0
 
 
+async def test_it_is_known_from_when_on_receipts_are_complete(
+    store: PostgresEventStore, database: Database, admin: Connection
+) -> None:
+    key = uuid4()
+    await store.append([counted("a")], key=key)
+    await age(admin, key, 200)
+    assert await receipts_since(database.url) is None
+    later, earlier = await count_prunable(database.admin_url, QUARTER), await count_prunable(database.admin_url, HALF)
+    # To count deletes nothing, and to find nothing old neither.
+    assert await receipts_since(database.url) is None
+    assert await prune(database.admin_url, later) == 1
+    assert await receipts_since(database.url) == later.before
+    # What was deleted does not come back with a smaller pruning.
+    await prune(database.admin_url, earlier)
+    assert await receipts_since(database.url) == later.before
+
+
+async def test_it_is_noted_before_the_first_receipt_is_deleted(
+    store: PostgresEventStore, database: Database, admin: Connection
+) -> None:
+    """Whoever is killed at pruning has deleted some."""
+    key = uuid4()
+    await store.append([counted("a")], key=key)
+    await age(admin, key, 91)
+    found = await count_prunable(database.admin_url, QUARTER)
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE eventstore.receipts IN SHARE MODE")
+        pruning = asyncio.create_task(prune(database.admin_url, found))
+
+        async def is_noted() -> bool:
+            return await receipts_since(database.url) == found.before
+
+        await eventually(is_noted, what="the note")
+        assert await store.receipt(key) is not None
+        pruning.cancel()
+        await asyncio.gather(pruning, return_exceptions=True)
+    assert await store.receipt(key) is not None
+
+
 async def test_a_batch_looks_only_at_its_own_pages(admin: Connection) -> None:
     await admin.execute(_LOAD, 5000)
     async with admin.transaction():
@@ -88,4 +130,6 @@ async def test_workers_may_not_delete_receipts(
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable):
-        await count_prunable("postgresql://nobody:secret@127.0.0.1:9/nowhere", QUARTER)
+        await count_prunable(NOWHERE, QUARTER)
+    with pytest.raises(StoreUnavailable):
+        await receipts_since(NOWHERE)

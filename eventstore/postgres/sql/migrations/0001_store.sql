@@ -41,6 +41,12 @@ CREATE TABLE eventstore.receipts (
     CHECK ((first_number IS NULL) = (last_number IS NULL))
 );
 
+-- How far receipts were deleted, in one row once any were. Not in the store's row, whose lock every append waits for.
+CREATE TABLE eventstore.pruning (
+    singleton       boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
+    receipts_before timestamptz NOT NULL
+);
+
 CREATE FUNCTION eventstore.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = eventstore, pg_temp
@@ -59,4 +65,4 @@ ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER events_are_facts;
 REVOKE ALL ON FUNCTION eventstore.refuse_change() FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA eventstore TO eventstore_runtime;
-GRANT SELECT ON eventstore.store, eventstore.events, eventstore.receipts TO eventstore_runtime;
+GRANT SELECT ON eventstore.store, eventstore.events, eventstore.receipts, eventstore.pruning TO eventstore_runtime;
