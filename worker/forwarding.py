@@ -1,19 +1,31 @@
 """Forwarding: the one way in which a message moves on to another queue."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from worker.sender import Properties, Sender
 
-__all__ = ["ERROR_HEADER", "QUEUE_HEADER", "REASON_HEADER", "TIME_HEADER", "TRACEBACK_HEADER", "explain", "forward"]
+__all__ = [
+    "ERROR_HEADER",
+    "OWN_ID_HEADER",
+    "QUEUE_HEADER",
+    "REASON_HEADER",
+    "TIME_HEADER",
+    "TRACEBACK_HEADER",
+    "explain",
+    "forward",
+]
 
 REASON_HEADER = "worker-reason"
 ERROR_HEADER = "worker-error"
 TRACEBACK_HEADER = "worker-traceback"
 QUEUE_HEADER = "worker-queue"
 TIME_HEADER = "worker-failed-at"
+OWN_ID_HEADER = "worker-assigned-id"
+"""Marks a message whose id is ours: it came without one."""
 
 # Together below 16 KB: headers travel in one frame, and brokers and their tools show them whole.
 _MAX_ERROR_BYTES = 4 * 1024
@@ -28,12 +40,14 @@ async def forward(
     *,
     queue: str,
     headers: Mapping[str, Any],
+    without: Collection[str] = (),
     rest: float | None = None,
 ) -> None:
     """Store a copy of a message in a queue. Acknowledge the original only after this returns.
 
     The copy carries none of the broker's ``x-*`` headers, which would make it count deaths and deliveries that were
-    another message's.
+    another message's. A message that has no id is given one, since only a message with an id can be confirmed, and
+    with it a header that says so: it shall not pass for a command that somebody sent.
 
     Args:
         sender: Who sends it.
@@ -41,25 +55,31 @@ async def forward(
         properties: The original's properties; they are not changed.
         queue: Where to.
         headers: What to add to, or replace among, the original's headers.
+        without: Which of the original's headers to leave out.
         rest: How long the copy may stay there, in seconds; None for as long as the queue lets it.
 
     Raises:
         Unroutable: The queue does not exist.
         BrokerUnavailable: Not confirmed; the copy may or may not be there.
     """
-    kept = {key: _sendable(value) for key, value in (properties.headers or {}).items() if not key.startswith("x-")}
+    kept = {
+        key: _sendable(value)
+        for key, value in (properties.headers or {}).items()
+        if not key.startswith("x-") and key not in without
+    }
+    mark = {} if properties.message_id else {OWN_ID_HEADER: True}
     copy = Properties(
         content_type=properties.content_type,
         content_encoding=properties.content_encoding,
         correlation_id=properties.correlation_id,
         reply_to=properties.reply_to,
-        message_id=properties.message_id,
+        message_id=properties.message_id or str(uuid4()),
         message_type=properties.message_type,
         timestamp=properties.timestamp,
         priority=properties.priority,
         app_id=properties.app_id,
         expiration=None if rest is None else str(int(rest * 1000)),
-        headers={**kept, **headers},
+        headers={**kept, **mark, **headers},
     )
     await sender.send(body, copy, exchange="", routing_key=queue, timeout=_TIMEOUT)
 

@@ -1,4 +1,5 @@
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
@@ -74,3 +75,24 @@ def test_a_short_traceback_is_whole_and_an_empty_error_has_its_name() -> None:
 def test_what_utf8_cannot_hold_is_replaced() -> None:
     headers = explain(ValueError("a\ud800b"), reason="r", queue="q", with_traceback=False)
     assert headers[ERROR_HEADER] == "a?b"
+
+
+async def test_an_id_of_ours_is_marked_and_anybody_elses_is_not() -> None:
+    recorder = Recorder()
+    await forward(cast("Sender", recorder), b"", Properties(message_id=""), queue="q", headers={})
+    given = recorder.sent["properties"]
+    assert str(UUID(given.message_id)) == given.message_id
+    assert given.headers == {"worker-assigned-id": True}
+    # What is sent on once more keeps both.
+    await forward(cast("Sender", recorder), b"", given, queue="q", headers={})
+    again = recorder.sent["properties"]
+    assert (again.message_id, again.headers) == (given.message_id, given.headers)
+    await forward(cast("Sender", recorder), b"", Properties(message_id="id"), queue="q", headers={})
+    assert recorder.sent["properties"].headers == {}
+
+
+async def test_headers_can_be_left_out() -> None:
+    recorder = Recorder()
+    original = Properties(message_id="id", headers={"a": 1, "b": 2, "c": 3})
+    await forward(cast("Sender", recorder), b"", original, queue="q", headers={"b": 4}, without={"b", "c"})
+    assert recorder.sent["properties"].headers == {"a": 1, "b": 4}
