@@ -16,7 +16,14 @@ from tenacity import (
 from eventstore import ConflictError
 from worker.settings import Settings
 
-__all__ = ["ATTEMPTS_HEADER", "BUGS_HEADER", "FIRST_FAILURE_HEADER", "History", "conflict_retries"]
+__all__ = [
+    "ATTEMPTS_HEADER",
+    "BUGS_HEADER",
+    "FIRST_FAILURE_HEADER",
+    "History",
+    "conflict_retries",
+    "read_time",
+]
 
 ATTEMPTS_HEADER = "worker-attempts"
 BUGS_HEADER = "worker-handler-failures"
@@ -64,7 +71,7 @@ class History:
         return cls(
             attempts=_count(headers.get(ATTEMPTS_HEADER)),
             bugs=_count(headers.get(BUGS_HEADER)),
-            first_failure=_time(headers.get(FIRST_FAILURE_HEADER)),
+            first_failure=read_time(headers.get(FIRST_FAILURE_HEADER)),
         )
 
     def failed(self, now: datetime, *, bug: bool = False) -> "History":
@@ -90,7 +97,8 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and 0 < value <= _MOST_COUNTED else 0
 
 
-def _time(value: object) -> datetime | None:
+def read_time(value: object) -> datetime | None:
+    """Read a time from a header of ours; None if it is none."""
     if not isinstance(value, str):
         return None
     try:

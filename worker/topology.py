@@ -27,8 +27,9 @@ MAX_RETRY_DELAY = 60.0
 # Only a guard against messages that kill the process. A drain returns deliveries, which counts on RabbitMQ before 4.3.
 _DELIVERY_LIMIT = 50
 # RabbitMQ 4 sets a limit of 20 by default and, without a dead-letter exchange, drops what exceeds it: looking
-# at dead letters twenty times must not lose them. -1 loses messages on 3.10, so the limit is a large number.
-_UNLIMITED = 1_000_000
+# at dead letters twenty times must not lose them. -1 loses messages on 3.10, so the limit is a large number: who looks
+# once a second reaches it in thirty years.
+_UNLIMITED = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,19 @@ OURS = {*PACKAGES, "deploy", "tests"}
 DATABASE = {"asyncpg"}
 BROKER = {"aio_pika", "aiormq", "pamqp"}
 TRANSPORT = {
-    f"worker.{name}" for name in ("backlog", "broker", "consumer", "delivery", "frames", "inbox", "sender", "topology")
+    f"worker.{name}"
+    for name in (
+        "backlog",
+        "broker",
+        "consumer",
+        "dead_queue",
+        "delivery",
+        "frames",
+        "inbox",
+        "sender",
+        "topology",
+        "walk",
+    )
 }
 # Parts of the standard library that speak to the world, or wait for it.
 INPUT_OUTPUT = {

@@ -7,6 +7,7 @@ import typer
 
 from worker.cli.check import check, check_database
 from worker.cli.config import config
+from worker.cli.dead_letters import dead_letters
 from worker.cli.failures import telling
 from worker.cli.health import health
 from worker.cli.migrate import migrate
@@ -33,6 +34,7 @@ app.command()(status)
 app.command()(check)
 app.command()(health)
 app.command()(config)
+app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(database, name="db")
 database.command()(migrate)
 database.command()(prune)

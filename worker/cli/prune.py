@@ -1,7 +1,5 @@
 """``worker db prune``."""
 
-import re
-import sys
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,6 +9,8 @@ from rich.progress import Progress
 from eventstore import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import LEAST_AGE, Prunable, count_prunable
 from eventstore.postgres import prune as delete
+from worker.cli.age import age
+from worker.cli.consent import agreed
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.migrate import LACKS_RIGHT
@@ -18,10 +18,6 @@ from worker.cli.terminal import print_json, progress_console, tell
 from worker.settings import Settings
 
 __all__ = ["prune"]
-
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-# More hours, days or weeks than this, nobody means.
-_AGE = re.compile(r"([0-9]{1,5})([hdw])")
 
 
 def prune(
@@ -34,13 +30,13 @@ def prune(
     """Delete old receipts from the database of DATABASE_ADMIN_URL, in batches, after asking. Events are never deleted.
 
     A command that is repeated after its receipt is gone is decided anew, and `worker status` does not know it any more:
-    choose an age beyond which no command is published, redelivered or replayed from the dead letters again. Exit status
-    1 when the answer was no.
+    choose an age beyond which no command is published or redelivered again. Dead letters from before it are not
+    replayed unasked. Exit status 1 when the answer was no.
     """
     settings = Settings.load(needs=("database_admin_url",))
-    age = _age(older_than, settings)
+    least_age = _age(older_than, settings)
     try:
-        found = run_async(count_prunable(settings.database_admin_url, age))
+        found = run_async(count_prunable(settings.database_admin_url, least_age))
         wanted = not dry_run and found.receipts > 0 and (yes or _agreed(found))
         deleted = _delete(settings.database_admin_url, found) if wanted else 0
     except StoreUnavailable as error:
@@ -65,24 +61,22 @@ def prune(
 
 
 def _age(text: str, settings: Settings) -> timedelta:
-    match = _AGE.fullmatch(text)
-    if match is None:
-        raise Mistake(f"{text!r} is no age: write hours, days or weeks, as in 36h, 90d or 12w.")
-    age = int(match[1]) * _UNITS[match[2]]
+    chosen = age(text, units="hdw")
     least = max(LEAST_AGE, timedelta(seconds=settings.worker_max_age))
-    if age < least:
+    if chosen < least:
         raise Mistake(
-            f"{text} is too young: for {least / _UNITS['h']:g} hours a receipt may be what keeps a redelivered command "
-            "from being decided twice."
+            f"{text} is too young: for {least / timedelta(hours=1):g} hours a receipt may be what keeps a redelivered "
+            "command from being decided twice."
         )
-    return age
+    return chosen
 
 
 def _agreed(found: Prunable) -> bool:
-    if not sys.stdin.isatty():
-        raise Mistake("there is nobody to ask before receipts are deleted: pass --yes, or --dry-run to count them.")
-    typer.echo(f"{_described(found)} will be deleted. A command that is repeated after that is decided anew.", err=True)
-    return typer.confirm("Delete them?", err=True)
+    return agreed(
+        f"{_described(found)} will be deleted. A command that is repeated after that is decided anew.",
+        "Delete them?",
+        nobody="there is nobody to ask before receipts are deleted: pass --yes, or --dry-run to count them.",
+    )
 
 
 def _described(found: Prunable) -> str:

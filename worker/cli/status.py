@@ -35,7 +35,7 @@ def status(
         else:
             tell(
                 f"There is no answer to command {identity} on record: it was never sent, waits in its queue, "
-                "or is a dead letter."
+                "or is a dead letter (`worker dead-letters show` tells)."
             )
         raise typer.Exit(1)
     receipt, events = found

@@ -1,6 +1,7 @@
 """The terminal: tables for people on standard output, JSON for programs, progress on standard error."""
 
 import sys
+from os import environ
 from typing import Any
 
 import msgspec
@@ -12,14 +13,19 @@ from worker.printable import printable, printable_json
 __all__ = ["print_json", "progress_console", "table", "tell"]
 
 _JSON_WIDTH = 2
+_WIDEST = 1000
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def tell(*parts: object) -> None:
-    """Print something for people on standard output: tables are drawn, a text is a line, whatever a message put in."""
+    """Print something for people on standard output: tables are drawn, a text is a line, whatever a message put in.
+
+    Where nobody looks, in a file or a pipe, no line is broken, unless ``COLUMNS`` says how wide it is.
+    """
     shown = [printable(part) if isinstance(part, str) else part for part in parts]
     has_table = any(isinstance(part, Table) for part in parts)
-    Console(highlight=False, markup=False, emoji=False, soft_wrap=not has_table).print(*shown)
+    width = None if sys.stdout.isatty() or "COLUMNS" in environ else _WIDEST
+    Console(highlight=False, markup=False, emoji=False, soft_wrap=not has_table, width=width).print(*shown)
 
 
 class _Listing(Table):

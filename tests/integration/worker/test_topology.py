@@ -45,13 +45,13 @@ async def test_each_queue_is_a_quorum_queue_that_loses_nothing_on_its_hops(vhost
     }
     assert found["orders.commands.retry"]["arguments"] == {
         "x-queue-type": "quorum",
-        "x-delivery-limit": 1_000_000,
+        "x-delivery-limit": 1_000_000_000,
         "x-message-ttl": 60_000,
         "x-dead-letter-routing-key": "orders.commands",
         **hop,
     }
     # Whoever looks at a dead letter puts it back, which counts; it must never be dropped for that.
-    assert found["orders.commands.dead"]["arguments"] == {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+    assert found["orders.commands.dead"]["arguments"] == {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000}
 
 
 async def test_a_durable_direct_exchange_routes_by_the_domains_name(vhost: str, management: Management) -> None:

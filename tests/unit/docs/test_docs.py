@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.shop.shop import orders
 from worker.credentials import file_variable
+from worker.dead_letter import BROKER_REASONS
 from worker.message import ReplyOutcome
 from worker.settings import IN_FILES, Settings
 
@@ -82,6 +83,7 @@ def test_every_reason_of_a_dead_letter_is_described() -> None:
     source = "".join((ROOT / "worker" / name).read_text() for name in ("message.py", "processor.py", "settlement.py"))
     raised = set(re.findall(r'BadMessage\(\s*"(\w+)"', source)) | set(re.findall(r'_named\("(\w+)"\)', source))
     described = first_cells(page("docs/messages.md").split("| reason |")[1])
+    raised |= set(BROKER_REASONS)
     # A pause is never the reason of a dead letter; the default stands for what cannot happen.
     assert raised - {"store_unavailable", "unknown_failure"} <= described
     assert {name for name in described if "_" in name and name.islower()} <= raised

@@ -1,0 +1,163 @@
+"""Looking at dead letters: however often, however many, nothing is removed, and their order and contents stay."""
+
+import asyncio
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.graveyard import GOOD, bury, emptied, letters, make_queues, opened, story
+from tests.integration.worker.serving import QUEUES
+from worker.dead_letter import DeadLetter
+from worker.dead_letters import look
+from worker.dead_queue import DeadQueue
+from worker.errors import BrokerUnavailable
+from worker.topology import Topology
+
+DEAD = QUEUES.dead_queue
+# The broker's default for quorum queues on RabbitMQ 4, and our own for work queues.
+LIMITS = (20, 50)
+
+
+@pytest.fixture(autouse=True)
+async def _queues(vhost: str) -> None:
+    await make_queues(vhost)
+
+
+def ids(found: list[Any]) -> list[str]:
+    return [each.message_id for each in found]
+
+
+async def test_looking_more_often_than_any_limit_loses_nothing(vhost: str, desk: Desk) -> None:
+    put = await bury(desk, 3, headers=story(shop="kept"), reply_to="there")
+    for _ in range(sum(LIMITS)):
+        assert ids(await letters(vhost)) == put
+    assert await desk.ready(DEAD) == 3
+    taken = await emptied(desk, DEAD, 3)
+    assert ids(taken) == put
+    for each in taken:
+        assert (each.body, each.reply_to, each.headers["shop"]) == (GOOD, "there", "kept")
+        # The broker has counted every look, or it has no reason to (RabbitMQ from 4.3 on).
+        assert each.headers.get("x-delivery-count", 0) in {0, sum(LIMITS)}
+
+
+async def test_many_letters_in_many_chunks_keep_their_order(
+    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As many chunks, and as many groups on their way back, as a hundred thousand letters make.
+    monkeypatch.setattr("worker.walk._FIRST_WIDTH", 40)
+    monkeypatch.setattr("worker.walk._MOST_WIDTH", 40)
+    monkeypatch.setattr("worker.walk._GROUP", 10)
+    put = await bury(desk, 2000)
+    for _ in range(3):
+        assert ids(await letters(vhost)) == put
+        assert await desk.ready(DEAD) == 2000
+
+
+async def test_looking_takes_a_bounded_memory_however_much_there_is(vhost: str, desk: Desk) -> None:
+    size, count = 200_000, 600
+    await bury(desk, count, body=b"b" * size)
+    passed: list[int] = []
+    tracemalloc.start()
+    try:
+        async with opened(vhost) as queue:
+            await look(queue, count, lambda letter: passed.append(letter.size), progress=lambda: None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert passed == [size] * count
+    # Two chunks, one of which is on its way; not the 120 MB of them all.
+    assert peak < 40_000_000, peak
+
+
+async def test_a_walk_that_ends_early_gives_everything_back(vhost: str, desk: Desk) -> None:
+    put = await bury(desk, 200)
+    async with opened(vhost) as queue:
+        async with queue.walk(200) as walk:
+            first = await anext(walk)
+            assert first.properties.message_id == put[0]
+            assert await queue.count() == 150
+        assert await queue.count() == 200
+    assert ids(await letters(vhost)) == put
+
+
+async def test_whatever_goes_wrong_with_a_letter_all_are_given_back(vhost: str, desk: Desk) -> None:
+    put = await bury(desk, 100)
+
+    def fail(_: DeadLetter) -> None:
+        raise ZeroDivisionError
+
+    async with opened(vhost) as queue:
+        with pytest.raises(ZeroDivisionError):
+            await look(queue, 100, fail, progress=lambda: None)
+        assert await queue.count() == 100
+    assert ids(await letters(vhost)) == put
+
+
+async def test_a_walk_that_is_cancelled_gives_everything_back(vhost: str, desk: Desk) -> None:
+    put = await bury(desk, 100)
+    holding = asyncio.Event()
+
+    async def hold() -> None:
+        async with opened(vhost) as queue, queue.walk(100) as walk:
+            await anext(walk)
+            holding.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hold())
+    await holding.wait()
+    assert await desk.ready(DEAD) < 100
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await desk.ready(DEAD) == 100
+    assert ids(await letters(vhost)) == put
+
+
+async def test_a_walk_sees_no_more_than_it_was_bound_to(vhost: str, desk: Desk) -> None:
+    put = await bury(desk, 60)
+    async with opened(vhost) as queue, queue.walk(7) as walk:
+        assert [held.properties.message_id async for held in walk] == put[:7]
+
+
+async def test_a_walk_ends_where_fewer_are_left_than_were_counted(
+    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.walk._PATIENCE", 0.01)
+    put = await bury(desk, 3)
+    async with opened(vhost) as queue, queue.walk(1000) as walk:
+        assert [held.properties.message_id async for held in walk] == put
+
+
+async def test_only_what_is_acknowledged_is_gone_wherever_it_lies(
+    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.walk._FIRST_WIDTH", 10)
+    monkeypatch.setattr("worker.walk._MOST_WIDTH", 10)
+    put = await bury(desk, 100)
+    gone = {0, 9, 10, 50, 51, 52, 99}
+    async with opened(vhost) as queue, queue.walk(100) as walk:
+        for place in range(100):
+            held = await anext(walk)
+            if place in gone:
+                await held.acknowledge()
+    kept = [each for place, each in enumerate(put) if place not in gone]
+    assert await desk.ready(DEAD) == len(kept)
+    assert ids(await letters(vhost)) == kept
+
+
+async def test_a_queue_that_is_deleted_under_a_walk_is_told(vhost: str, desk: Desk) -> None:
+    await bury(desk, 1)
+    async with opened(vhost) as queue, queue.walk(2) as walk:
+        await anext(walk)
+        await desk.delete(DEAD)
+        with pytest.raises(BrokerUnavailable, match=r"or tally\.commands\.dead was deleted"):
+            await anext(walk)
+
+
+async def test_a_queue_that_is_not_there_has_no_count(vhost: str) -> None:
+    async with DeadQueue.open(vhost, Topology("nobody")) as queue:
+        assert await queue.count() is None
+    async with opened(vhost) as queue:
+        assert await queue.count() == 0

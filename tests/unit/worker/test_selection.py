@@ -1,0 +1,85 @@
+"""Which dead letters are meant, and which of them a replay leaves."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.worker.letters import DIED, ID, letter
+from worker.selection import NO_ID, Judgement, Rules, Selection
+
+SECOND = timedelta(seconds=1)
+NOTHING_TOLD = {"worker-failed-at": "", "worker-first-failure": ""}
+
+
+@pytest.mark.parametrize(
+    ("selection", "fits"),
+    [
+        (Selection(), True),
+        (Selection(ids=frozenset({ID})), True),
+        (Selection(ids=frozenset({"other"})), False),
+        (Selection(reasons=frozenset({"handler_error", "other"})), True),
+        (Selection(reasons=frozenset({"other"})), False),
+        (Selection(commands=frozenset({"Count"})), True),
+        (Selection(commands=frozenset({"count"})), False),
+        (Selection(died_before=DIED + SECOND), True),
+        (Selection(died_before=DIED), False),
+        (Selection(died_after=DIED), True),
+        (Selection(died_after=DIED + SECOND), False),
+        # All parts must fit.
+        (Selection(reasons=frozenset({"handler_error"}), commands=frozenset({"other"})), False),
+        (Selection(commands=frozenset({"Count"}), died_after=DIED, died_before=DIED + SECOND), True),
+    ],
+)
+def test_a_letter_is_meant_when_every_part_fits(selection: Selection, fits: bool) -> None:  # noqa: FBT001  a parametrised case
+    assert selection.fits(letter()) is fits
+
+
+def test_ids_are_found_in_any_spelling_and_the_lack_of_one_as_well() -> None:
+    assert Selection(ids=frozenset({ID})).fits(letter(message_id=ID.upper()))
+    assert Selection(ids=frozenset({NO_ID})).fits(letter(message_id=None))
+    assert not Selection(ids=frozenset({ID})).fits(letter(message_id=None))
+
+
+@pytest.mark.parametrize("bound", ["died_before", "died_after"])
+def test_a_letter_that_does_not_say_when_it_died_has_no_age(bound: str) -> None:
+    moment: Any = {bound: DIED}
+    assert not Selection(**moment).fits(letter(NOTHING_TOLD))
+
+
+def judged(headers: dict[str, Any] | None = None, *, rules: dict[str, Any] | None = None, **properties: Any) -> str:
+    return Rules(**({"since": DIED + SECOND} | (rules or {}))).judge(letter(headers, **properties)).value
+
+
+def test_a_letter_is_replayed_unless_something_speaks_against_it() -> None:
+    assert judged() == Judgement.REPLAY
+
+
+def test_a_letter_without_an_id_of_its_own_is_replayed_only_when_that_is_asked_for() -> None:
+    assigned = {"worker-assigned-id": True}
+    assert judged(assigned) == Judgement.NO_OWN_ID
+    assert judged(assigned, rules={"assign_ids": True}) == Judgement.REPLAY
+    # Nobody would recognise a repetition of it.
+    assert judged(message_id=None, rules={"assign_ids": True}) == Judgement.NO_ID
+
+
+@pytest.mark.parametrize(
+    ("published", "judgement"),
+    [(DIED - 2 * SECOND, Judgement.FORGOTTEN), (DIED - SECOND, Judgement.REPLAY), (None, Judgement.REPLAY)],
+)
+def test_a_letter_whose_receipt_may_be_deleted_is_left(published: datetime | None, judgement: Judgement) -> None:
+    rules = {"receipts_since": DIED - SECOND}
+    assert judged(timestamp=published, rules=rules) == judgement
+    assert judged(timestamp=published, rules={**rules, "even_if_forgotten": True}) == Judgement.REPLAY
+    assert judged(timestamp=published) == Judgement.REPLAY
+
+
+def test_a_letter_of_an_unknown_age_may_be_of_any() -> None:
+    assert judged(NOTHING_TOLD, rules={"receipts_since": DIED}) == Judgement.FORGOTTEN
+    assert judged(NOTHING_TOLD) == Judgement.REPLAY
+
+
+def test_what_this_replay_has_sent_is_not_sent_again() -> None:
+    since = DIED + SECOND
+    assert judged({"worker-replayed-at": since.isoformat()}) == Judgement.JUST_REPLAYED
+    assert judged({"worker-replayed-at": (since - SECOND).isoformat()}) == Judgement.REPLAY

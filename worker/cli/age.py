@@ -1,0 +1,49 @@
+"""Ages, as people write them: 30m, 36h, 90d."""
+
+import re
+from datetime import timedelta
+
+from worker.cli.failures import Mistake
+
+__all__ = ["age", "told"]
+
+_UNITS = {
+    "s": ("seconds", timedelta(seconds=1)),
+    "m": ("minutes", timedelta(minutes=1)),
+    "h": ("hours", timedelta(hours=1)),
+    "d": ("days", timedelta(days=1)),
+    "w": ("weeks", timedelta(weeks=1)),
+}
+# More hours, days or weeks than this, nobody means.
+_AGE = re.compile(r"([0-9]{1,5})([smhdw])")
+
+
+def age(text: str, *, units: str = "smhdw") -> timedelta:
+    """Read an age: a whole number and a unit.
+
+    Args:
+        text: What somebody wrote.
+        units: Which units are allowed, from the smallest.
+
+    Raises:
+        Mistake: It is none.
+    """
+    match = _AGE.fullmatch(text)
+    if match is None or match[2] not in units:
+        names = [_UNITS[unit][0] for unit in units]
+        examples = [f"{number}{unit}" for unit, number in zip("mhdw", (30, 36, 90, 12), strict=True) if unit in units]
+        raise Mistake(
+            f"{text!r} is no age: write {', '.join(names[:-1])} or {names[-1]}, "
+            f"as in {', '.join(examples[:-1])} or {examples[-1]}."
+        )
+    return int(match[1]) * _UNITS[match[2]][1]
+
+
+def told(age: timedelta) -> str:
+    """Tell an age in one unit, rounded down: the largest of which there are two, or else the smallest."""
+    seconds = max(0, int(age.total_seconds()))
+    for unit in ("d", "h", "m"):
+        length = int(_UNITS[unit][1].total_seconds())
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
