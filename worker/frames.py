@@ -1,27 +1,35 @@
-"""Frames: what AMQP lets a publisher send, and the library below aio-pika cannot read.
+"""Frames: what AMQP lets a publisher send, and the library below aio-pika cannot read, or not write again.
 
 A frame that cannot be read ends the connection. The broker delivers its message again, to the next connection, until
 the delivery limit: one message would stop a domain, and take its neighbours along. So the readers that can fail are
 replaced, in the library's own tables of them, by ones that keep what can be read.
+
+What was read must be written again where a message is sent on: one that cannot be would come back to us until the
+delivery limit, and be put aside without a reason.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from pamqp import decode
+from pamqp import decode, encode
 
 __all__ = ["tolerate"]
 
 Decoder = Callable[[bytes], tuple[int, Any]]
 
 _TIMESTAMP_BYTES = 8
+_write: Callable[[Any], bytes] = encode.encode_table_value
 
 
 def tolerate() -> None:
-    """Read every message that a broker can deliver. Concerns the whole process; calling it again changes nothing."""
+    """Read every message that a broker can deliver, and write what was read.
+
+    Concerns the whole process; calling it again changes nothing.
+    """
     decode.METHODS["timestamp"] = decode.TABLE_MAPPING[b"T"] = _timestamp
     decode.METHODS["shortstr"] = _short_string
     decode.METHODS["table"] = _headers
+    encode.encode_table_value = _value
 
 
 def _timestamp(value: bytes) -> tuple[int, Any]:
@@ -47,3 +55,8 @@ def _headers(value: bytes) -> tuple[int, Any]:
         return decode.field_table(value)
     except (ValueError, KeyError, RecursionError):
         return int.from_bytes(value[:4], "big") + 4, {}
+
+
+def _value(value: Any) -> bytes:
+    """Write a header's value; a fraction with all its digits, where the library has room for the smaller ones only."""
+    return b"d" + encode.double(value) if isinstance(value, float) else _write(value)

@@ -76,6 +76,11 @@ class WorkerProcess:
             await process.wait()
             await worker._reading
 
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
     async def says(self, beginning: str, *, times: int = 1) -> str:
         """Wait until it has logged so many messages that begin so, and return the last of them."""
 

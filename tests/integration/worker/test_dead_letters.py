@@ -154,9 +154,10 @@ async def test_a_good_command_with_nonsense_in_its_headers_is_answered(service: 
         {"worker-attempts": 2**63 - 1, "worker-handler-failures": 2**63 - 1},
         {"worker-first-failure": "9999-12-31T23:59:59-14:00"},
         {"x-a": 1, "a" * 255: "b" * 60_000},
+        {"share": 1e300, "deep": [0.1]},
         {"shop": NotUtf8("caf\xe9"), "deep": {"in": [NotUtf8("\xff")]}},
     ],
-    ids=["great counts", "a far future", "long ones", "another encoding"],
+    ids=["great counts", "a far future", "long ones", "great fractions", "another encoding"],
 )
 async def test_headers_never_keep_a_message_from_being_put_aside(
     headers: dict[str, Any], service: Service, desk: Desk

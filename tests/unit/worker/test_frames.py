@@ -53,3 +53,9 @@ def test_headers_nested_without_end_are_none() -> None:
         content = b"\x01aF" + (written or (0).to_bytes(4, "big"))
         written = len(content).to_bytes(4, "big") + content
     assert read("table", written) == (len(written), {})
+
+
+@pytest.mark.parametrize("value", [0.1, 1e300, -1e-300, float("inf"), {"in": [2e200]}])
+def test_fractions_are_written_as_they_were_read(value: Any) -> None:
+    written = encode.field_table({"a": value})
+    assert read("table", written) == (len(written), {"a": value})
