@@ -1,44 +1,78 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
-Environment: ``SIZE`` events in the log (1,000,000), ``REPEAT`` rounds (5), ``SLICE`` seconds a measurement (0.3), and
-``PEERS=no`` to leave out the peers, which are also left out where they are not installed.
+Environment: ``PART`` is ``store``, ``worker`` or both, separated by a comma (the default). Of the store: ``SIZE``
+events in the log (1,000,000), ``REPEAT`` rounds (5), ``SLICE`` seconds a measurement (0.3), and ``PEERS=no`` to leave
+out the peers, which are also left out where they are not installed. Of the worker: ``ROUNDS`` rounds (7) of
+``COMMANDS`` commands (3,000).
 """
 
 import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.errors import StackError
+from tests.bench.figure import Figure
 from tests.bench.process import BenchError
 from tests.bench.run import BASELINES, OURS, PEERS, present, run, size_for
 from tests.bench.table import show
+from tests.bench.worker.run import run as run_worker
 
 _LATEST = Path(".bench") / "latest.json"
 
 
 def main() -> int:
     """Run the benchmarks; return the exit status."""
+    parts = os.environ.get("PART", "store,worker").split(",")
+    start, load = time.monotonic(), os.getloadavg()[0]
+    figures: list[Figure] = []
+    notes: list[str] = []
+    try:
+        for part in parts:
+            found, more = _PARTS[part]()
+            figures += found
+            notes += more
+    except (BenchError, StackError) as error:
+        _progress(str(error))
+        return 1
+    _write(figures)
+    notes.append(f"{time.monotonic() - start:.0f} s in all")
+    notes.append(f"load average {load:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} processors")
+    show(figures, notes)
+    return 0
+
+
+def _store() -> tuple[list[Figure], list[str]]:
     size = int(os.environ.get("SIZE", "1000000"))
     repeat = int(os.environ.get("REPEAT", "5"))
     seconds = float(os.environ.get("SLICE", "0.3"))
     peers = present() if os.environ.get("PEERS") != "no" else []
-    names = [OURS, *BASELINES, *peers]
-    start, load = time.monotonic(), os.getloadavg()[0]
-    try:
-        figures = run(names, size=size, repeat=repeat, seconds=seconds, progress=_progress)
-    except (BenchError, StackError) as error:
-        _progress(str(error))
-        return 1
-    _LATEST.parent.mkdir(exist_ok=True)
-    _LATEST.write_text(json.dumps([figure.as_json() for figure in figures], indent=1) + "\n", encoding="utf-8")
-    notes = [f"{size:,} events; {repeat} rounds, medians; {time.monotonic() - start:.0f} s in all"]
+    figures = run([OURS, *BASELINES, *peers], size=size, repeat=repeat, seconds=seconds, progress=_progress)
+    notes = [f"store: {size:,} events; {repeat} rounds, medians"]
     notes += [f"{peer}: {size_for(peer, size):,} events" for peer in peers if size_for(peer, size) != size]
     notes += [f"{peer}: not measured" for peer in PEERS if peer not in peers]
-    notes.append(f"load average {load:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} processors")
-    show(figures, notes)
-    return 0
+    return figures, notes
+
+
+def _worker() -> tuple[list[Figure], list[str]]:
+    rounds = int(os.environ.get("ROUNDS", "7"))
+    count = int(os.environ.get("COMMANDS", "3000"))
+    figures = run_worker(repeat=rounds, count=count, progress=_progress)
+    return figures, [f"worker: {count:,} commands, half as many for the hot book; {rounds} rounds, medians"]
+
+
+_PARTS = {"store": _store, "worker": _worker}
+
+
+def _write(figures: Sequence[Figure]) -> None:
+    """Write the figures down. Those of a part that was not measured this time stay."""
+    written = {figure.name: figure.as_json() for figure in figures}
+    kept = json.loads(_LATEST.read_text(encoding="utf-8")) if _LATEST.exists() else []
+    rest = [figure for figure in kept if figure["name"] not in written]
+    _LATEST.parent.mkdir(exist_ok=True)
+    _LATEST.write_text(json.dumps([*written.values(), *rest], indent=1) + "\n", encoding="utf-8")
 
 
 def _progress(text: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["KINDS", "Figure", "Kind", "figures_of"]
+__all__ = ["CPU", "KINDS", "WORKER_KINDS", "Figure", "Kind", "figures_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +13,8 @@ class Kind:
     """A kind of figure.
 
     Attributes:
-        unit: ``ms`` of one caller's operation, ``1/s`` of all callers together, ``MB``, or ``of 100``.
+        unit: ``ms`` of one caller's operation, ``1/s`` of all callers together, ``µs`` of CPU time per command, ``MB``,
+            or ``of 100``.
         ratio_to: What our own figure is compared with; a peer's or baseline's is compared with ours.
         target: What the ratio is to reach, in words.
     """
@@ -38,8 +39,31 @@ KINDS = {
     "memory_128": Kind(unit="MB"),
     "read_1000000_memory": Kind(unit="MB"),
 }
-"""By name, in the order in which they are measured and shown."""
-TARGETS = {"eventsourcing.typical_128": "at most 1/30", "umadb.typical_128": "at most 1/5"}
+"""Of the store, by name, in the order in which they are measured and shown."""
+WORKER_KINDS = {
+    "consume_ack": Kind(unit="1/s"),
+    "worker_e2e_untraced": Kind(unit="1/s", ratio_to="consume_ack", target="at least 0.5"),
+    "worker_e2e_traced_5": Kind(unit="1/s", ratio_to="worker_e2e_untraced"),
+    "worker_e2e_traced_100": Kind(unit="1/s", ratio_to="consume_ack", target="at least 0.3"),
+    "worker_e2e_2": Kind(unit="1/s", ratio_to="worker_e2e_untraced"),
+    "hot_book": Kind(unit="1/s"),
+    "hot_book_4": Kind(unit="1/s", ratio_to="hot_book", target="at least 1"),
+    "consume_ack.cpu": Kind(unit="µs"),
+    "worker_e2e_untraced.cpu": Kind(unit="µs", ratio_to="consume_ack.cpu"),
+    "worker_e2e_traced_5.cpu": Kind(unit="µs", ratio_to="worker_e2e_untraced.cpu", target="at most 1.05"),
+    "worker_e2e_traced_100.cpu": Kind(unit="µs", ratio_to="worker_e2e_untraced.cpu"),
+    "worker_e2e_2.cpu": Kind(unit="µs", ratio_to="worker_e2e_untraced.cpu"),
+    "hot_book.cpu": Kind(unit="µs"),
+    "hot_book_4.cpu": Kind(unit="µs", ratio_to="hot_book.cpu"),
+}
+"""Of the worker. CPU time is that of all worker processes together."""
+CPU = ".cpu"
+TARGETS = {
+    "eventsourcing.typical_128": "at most 1/30",
+    "umadb.typical_128": "at most 1/5",
+    "single.hot_book": "at most 1/3",
+}
+_ALL = KINDS | WORKER_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +88,7 @@ class Figure:
     @property
     def target(self) -> str:
         """What the ratio is to reach, in words."""
-        return TARGETS.get(self.name) or ("" if "." in self.name else KINDS[self.name].target)
+        return TARGETS.get(self.name) or ("" if _is_anothers(self.name) else _ALL[self.name].target)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -77,8 +101,9 @@ def figures_of(samples: Mapping[str, Sequence[float]]) -> list[Figure]:
 
 
 def _figure(name: str, samples: Mapping[str, Sequence[float]]) -> Figure:
-    kind = KINDS[name.rpartition(".")[2]]
-    ratio_to = name.rpartition(".")[2] if "." in name else kind.ratio_to
+    own = name.partition(".")[2] if _is_anothers(name) else name
+    kind = _ALL[own]
+    ratio_to = own if own != name else kind.ratio_to
     pairs = list(zip(samples[name], samples.get(ratio_to or "", ()), strict=False))
     ratio = median(value / base for value, base in pairs) if pairs and all(base for _, base in pairs) else None
     return Figure(
@@ -88,3 +113,8 @@ def _figure(name: str, samples: Mapping[str, Sequence[float]]) -> Figure:
         ratio_to=ratio_to if ratio is not None else None,
         ratio=ratio,
     )
+
+
+def _is_anothers(name: str) -> bool:
+    """Whether a figure is a peer's or a baseline's."""
+    return name not in _ALL

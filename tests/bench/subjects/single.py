@@ -18,10 +18,10 @@ from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
 from tests.bench.subjects.ours import boundary_of, event_of, load
 from tests.bench.subjects.postgres import Pool, serve
 
-__all__ = ["Single", "contender"]
+__all__ = ["SETTINGS", "Single", "contender", "keep_session"]
 
 _CONNECTIONS = 16
-_SETTINGS = {
+SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "join_collapse_limit": "1",
@@ -41,7 +41,7 @@ class Single(InLoop):
     async def open(cls, address: Address) -> "Single":
         """Open the connections."""
         pool = await asyncpg.create_pool(
-            address.url, min_size=_CONNECTIONS, max_size=_CONNECTIONS, server_settings=_SETTINGS, reset=_keep_session
+            address.url, min_size=_CONNECTIONS, max_size=_CONNECTIONS, server_settings=SETTINGS, reset=keep_session
         )
         return cls(pool)
 
@@ -84,7 +84,7 @@ def _request(events: Sequence[Event], boundary: Loan, after: Position) -> Append
     )
 
 
-async def _keep_session(_connection: Any) -> None:
+async def keep_session(_connection: Any) -> None:
     return
 
 

@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
+
+Figures: TypeAlias = dict[str, dict[str, Any]]
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,55 +25,92 @@ OURS = SINGLE_CALLER | {
     "memory_128",
     "read_1000000_memory",
 }
+WORKER = {
+    "consume_ack",
+    "worker_e2e_untraced",
+    "worker_e2e_traced_5",
+    "worker_e2e_traced_100",
+    "worker_e2e_2",
+    "hot_book",
+    "single.hot_book",
+    "hot_book_4",
+}
 OF_BASELINES = SINGLE_CALLER | {"typical_128", "violations_16", "memory_128"}
 EXPECTED = (
     OURS
     | {f"single.{name}" for name in OF_BASELINES | {"append_conditional_peak"}}
     | {f"cte.{name}" for name in OF_BASELINES}
+    | WORKER
+    | {f"{name}.cpu" for name in WORKER}
 )
 
 
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("bench")]
+
+
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What a small run wrote down, by name."""
-    folder = tmp_path_factory.mktemp("bench")
-    small = {"SIZE": "2000", "REPEAT": "1", "SLICE": "0.02", "PEERS": "no", "PYTHONPATH": str(ROOT)}
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both parts write."""
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def store_figures(folder: Path) -> Figures:
+    """What a small run of the store's part wrote down, by name."""
+    small = {"PART": "store", "SIZE": "2000", "REPEAT": "1", "SLICE": "0.02", "PEERS": "no"}
+    return figures_of_run(folder, small, shows="typical_128")
+
+
+@pytest.fixture(scope="module")
+def figures(folder: Path, store_figures: Figures) -> Figures:
+    """The same with what a small run of the worker's part added."""
+    both = figures_of_run(folder, {"PART": "worker", "ROUNDS": "1", "COMMANDS": "40"}, shows="worker_e2e_untraced")
+    assert store_figures.items() <= both.items()
+    return both
+
+
+def figures_of_run(folder: Path, variables: dict[str, str], *, shows: str) -> Figures:
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench"],
         cwd=folder,
-        env=os.environ | small,
+        env=os.environ | variables | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "typical_128" in done.stdout
+    assert shows in done.stdout
     written = json.loads((folder / ".bench" / "latest.json").read_text(encoding="utf-8"))
     return {figure["name"]: figure for figure in written}
 
 
-def test_every_figure_is_there_once(figures: dict[str, dict[str, Any]]) -> None:
+def test_every_figure_is_there_once(figures: Figures) -> None:
     assert set(figures) == EXPECTED
     assert all(set(figure) == {"name", "value", "unit", "ratio_to", "ratio"} for figure in figures.values())
 
 
-def test_every_figure_has_its_unit(figures: dict[str, dict[str, Any]]) -> None:
+def test_every_figure_has_its_unit(figures: Figures) -> None:
     units = {name: figure["unit"] for name, figure in figures.items()}
     assert {units[name] for name in SINGLE_CALLER | {"select_1", "typical_history_10", "cte.query_1"}} == {"ms"}
     assert {units[name] for name in ("typical_128", "append_bare_peak", "single.typical_128")} == {"1/s"}
+    assert {units[name] for name in ("consume_ack", "worker_e2e_2", "single.hot_book")} == {"1/s"}
+    assert {units[f"{name}.cpu"] for name in WORKER} == {"µs"}
     assert {units[name] for name in ("memory_128", "read_1000000_memory")} == {"MB"}
 
 
-def test_ratios_are_to_figures_that_are_there(figures: dict[str, dict[str, Any]]) -> None:
+def test_ratios_are_to_figures_that_are_there(figures: Figures) -> None:
     assert figures["query_1"]["ratio_to"] == "select_1"
     assert figures["append_conditional_peak"]["ratio_to"] == "append_bare_peak"
     assert figures["single.typical_128"]["ratio_to"] == "typical_128"
+    assert figures["worker_e2e_untraced"]["ratio_to"] == "consume_ack"
+    assert figures["worker_e2e_traced_5.cpu"]["ratio_to"] == "worker_e2e_untraced.cpu"
+    assert figures["single.hot_book.cpu"]["ratio_to"] == "hot_book.cpu"
     for figure in figures.values():
         assert (figure["ratio_to"] is None) == (figure["ratio"] is None)
         assert figure["ratio_to"] is None or figure["ratio_to"] in figures
 
 
-def test_nobody_but_the_racy_baseline_breaks_a_boundary(figures: dict[str, dict[str, Any]]) -> None:
+def test_nobody_but_the_racy_baseline_breaks_a_boundary(figures: Figures) -> None:
     assert figures["violations_16"]["value"] == 0
     assert figures["single.violations_16"]["value"] == 0
     assert figures["cte.violations_16"]["value"] > 0

@@ -1,0 +1,48 @@
+"""What the workers are given: commands that never meet, and commands that all want one book."""
+
+import random
+from collections.abc import Iterator
+from itertools import count
+
+from handlers.decider import Command
+from handlers.library.add_book_copy import AddBookCopyToCirculation
+from handlers.library.lend_book_copy import LendBookCopyToReader
+from handlers.library.register_reader import RegisterReader
+from handlers.library.return_book_copy import ReturnBookCopyFromReader
+
+__all__ = ["Commands"]
+
+_READERS = 50
+
+
+class Commands:
+    """Generates commands, the same each time for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)  # noqa: S311  nothing to be kept secret
+        self._number = count(1)
+
+    def uncontended(self, amount: int) -> Iterator[Command]:
+        """Commands of which each has a boundary of its own: one query that finds nothing, one event."""
+        for _ in range(amount):
+            yield RegisterReader(reader_id=f"reader-{next(self._number)}", name="Ada")
+
+    def hot_book_setup(self) -> Iterator[Command]:
+        """What the commands for one book build on."""
+        yield AddBookCopyToCirculation(
+            book_id="hot",
+            isbn="978-0",
+            title="Wanted",
+            authors="N. N.",
+            edition="1",
+            publisher="House",
+            publication_year=2000,
+        )
+        for reader in range(_READERS):
+            yield RegisterReader(reader_id=f"hot-{reader}", name="Ada")
+
+    def hot_book(self, amount: int) -> Iterator[Command]:
+        """Loans and returns of one book by many readers, at random: whoever comes too late is refused."""
+        for _ in range(amount):
+            kind = self._rng.choice((LendBookCopyToReader, ReturnBookCopyFromReader))
+            yield kind(book_id="hot", reader_id=f"hot-{self._rng.randrange(_READERS)}")

@@ -1,0 +1,49 @@
+"""A consumer that does nothing but acknowledge: the ceiling of whatever consumes with this library.
+
+``python -m tests.bench.worker.consume_ack QUEUE PREFETCH COUNT``, with ``AMQP_URL`` set. It says "consuming" when it
+does, and "done" after so many acknowledgements.
+"""
+
+import asyncio
+import os
+import sys
+
+import aio_pika
+import uvloop
+from aiormq.abc import DeliveredMessage
+
+from worker.broker import Link
+
+
+async def consume(url: str, queue: str, prefetch: int, count: int) -> None:
+    """Acknowledge so many deliveries, each by itself, as a worker does."""
+    connection = await aio_pika.connect(url)
+    channel = await connection.channel()
+    wire = await Link.wire_of(channel)
+    done = asyncio.Event()
+    seen = 0
+
+    async def acknowledge(message: DeliveredMessage) -> None:
+        nonlocal seen
+        await wire.basic_ack(message.delivery_tag or 0, wait=False)
+        seen += 1
+        if seen == count:
+            done.set()
+
+    await wire.basic_qos(prefetch_count=prefetch)
+    _say("consuming")
+    await wire.basic_consume(queue, acknowledge)
+    await done.wait()
+    # The broker answers in order: it has taken every acknowledgement by then.
+    await channel.close()
+    _say("done")
+    await connection.close()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    uvloop.run(consume(os.environ["AMQP_URL"], sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

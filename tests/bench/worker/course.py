@@ -1,0 +1,147 @@
+"""The course: servers, a queue that is filled before the start, and a program that is timed until the last command."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from uuid import uuid4
+
+import asyncpg
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from deploy.local.stack import LocalStack
+from eventstore.postgres import migrate
+from handlers.decider import Command
+from handlers.library import domain
+from tests.bench.process import BenchError
+from tests.bench.worker.commands import Commands
+from tests.bench.worker.programs import CONSUME_ACK, Program
+from tests.bench.worker.timed import Timed
+from worker.broker import Link
+from worker.load.receiver import SpanReceiver
+from worker.publisher import Publisher
+from worker.settings import Settings
+from worker.topology import Topology, declare
+
+__all__ = ["Course", "Run"]
+
+_TOPOLOGY = Topology(domain.name)
+_PUBLISHERS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one run came to.
+
+    Attributes:
+        rate: Commands, or deliveries, per second.
+        cpu: CPU time per command of all the program's processes, in µs, until everything was exported and closed.
+    """
+
+    rate: float
+    cpu: float
+
+
+class Course:
+    """Measures one program after another on the same servers.
+
+    Args:
+        addresses: The servers, as the worker's settings name them.
+        receiver: Where spans are sent.
+        admin: The superuser's connection.
+    """
+
+    def __init__(
+        self, addresses: Mapping[str, str], receiver: SpanReceiver, admin: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        self._addresses = addresses
+        self._receiver = receiver
+        self._admin = admin
+        self._commands = Commands(seed=1)
+        self._prefetch = str(Settings().prefetch)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncIterator["Course"]:
+        """Start the servers and lay out what the runs need."""
+        with LocalStack(replicas=1) as stack, SpanReceiver.listening() as receiver:
+            addresses = stack.environment()
+            await migrate(addresses["DATABASE_ADMIN_URL"])
+            link = Link(addresses["AMQP_URL"], name="bench", prepare=lambda channel: declare(channel, _TOPOLOGY))
+            await link.wire()
+            await link.close()
+            admin = await asyncpg.connect(addresses["DATABASE_ADMIN_URL"])
+            course = cls(addresses, receiver, admin)
+            try:
+                setup = list(course._commands.hot_book_setup())
+                await course._run(Program(), setup)
+                yield course
+            finally:
+                await admin.close()
+
+    async def run(self, program: Program, count: int) -> Run:
+        """Time a program on so many commands.
+
+        Raises:
+            BenchError: It did not begin, did not end, or lost a trace.
+        """
+        make = self._commands.hot_book if program.hot else self._commands.uncontended
+        return await self._run(program, list(make(count)))
+
+    async def consume_ack(self, count: int) -> Run:
+        """Time bare consuming and acknowledging of so many commands."""
+        await self._fill(self._commands.uncontended(count))
+        command = (*CONSUME_ACK, _TOPOLOGY.queue, self._prefetch, str(count))
+        with Timed.running(command, {**os.environ, **self._addresses}) as timed:
+            await timed.says("consuming")
+            start, before = time.perf_counter(), timed.spent()
+            await timed.says("done")
+            seconds = time.perf_counter() - start
+            return Run(rate=count / seconds, cpu=(await timed.ended() - before) / count * 1e6)
+
+    async def _run(self, program: Program, commands: list[Command]) -> Run:
+        await self._fill(commands)
+        await self._admin.execute("TRUNCATE eventstore.receipts")
+        await self._admin.execute("CHECKPOINT")
+        self._receiver.requests.clear()
+        environment = {**os.environ, **self._addresses, **program.variables, "OTEL_METRICS_EXPORTER": "none"}
+        if program.exports:
+            environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": self._receiver.endpoint}
+        with Timed.running(program.command + (self._prefetch,) * program.takes_prefetch, environment) as timed:
+            await timed.says("consuming", times=program.processes)
+            start, before = time.perf_counter(), timed.spent()
+            await timed.until(partial(self._settled, len(commands)), what=f"{len(commands)} receipts")
+            seconds = time.perf_counter() - start
+            cpu = await timed.ended(signal.SIGTERM) - before
+        if program.traced is not None and self._traces() < program.traced * len(commands):
+            raise BenchError(f"{self._traces()} of {len(commands)} traces arrived")
+        return Run(rate=len(commands) / seconds, cpu=cpu / len(commands) * 1e6)
+
+    async def _fill(self, commands: Iterable[Command]) -> None:
+        remaining = iter(commands)
+        async with Publisher.connect(self._addresses["AMQP_URL"], name="bench") as publisher:
+
+            async def publish() -> None:
+                for command in remaining:
+                    await publisher.publish(domain.name, type(command).__name__, command, command_id=uuid4())
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_PUBLISHERS):
+                    group.create_task(publish())
+
+    async def _settled(self, count: int) -> bool:
+        """Whether every command has its receipt."""
+        return bool(await self._admin.fetchval("SELECT count(*) >= $1 FROM eventstore.receipts", count))
+
+    def _traces(self) -> int:
+        return sum(
+            span.name.startswith("process ")
+            for request in self._receiver.requests
+            for resource in ExportTraceServiceRequest.FromString(request).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        )
