@@ -12,7 +12,7 @@ from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
-from eventstore.request import AppendRequest, check_batch_size
+from eventstore.request import AppendRequest, check_batch_size, check_limit
 from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
 
 __all__ = ["MemoryEventStore"]
@@ -76,13 +76,24 @@ class MemoryEventStore:
         boundary: Filter,
         *,
         after: Position | None = None,
+        up_to: int | None = None,
         batch_size: int = 1000,
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
         for event in tuple(self._matching(boundary, above=(after or START).number)):
+            if up_to is not None and event.sequence_number > up_to:
+                return
             yield _copy(event)
+
+    async def latest(
+        self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
+    ) -> EventStream:
+        """See ``EventStore.latest``."""
+        check_limit(limit)
+        found = self._matching(boundary, above=0)[-limit:]
+        return EventStream(events=tuple(map(_copy, found)), position=self._head())
 
     async def subscribe(
         self,

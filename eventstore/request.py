@@ -11,7 +11,7 @@ from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.store import Outcome
 
-__all__ = ["AppendRequest", "check_batch_size"]
+__all__ = ["AppendRequest", "check_batch_size", "check_limit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,16 @@ def check_batch_size(batch_size: int) -> None:
     """
     if batch_size < 1:
         raise InvalidRequest(f"a batch holds 1 or more, not {batch_size}")
+
+
+def check_limit(limit: int) -> None:
+    """Check how many events a caller wants at most.
+
+    Raises:
+        InvalidRequest: None.
+    """
+    if limit < 1:
+        raise InvalidRequest(f"a limit is 1 or more, not {limit}")
 
 
 def _digest(events: tuple[Event, ...], boundary: Filter | None) -> bytes:

@@ -182,6 +182,7 @@ class EventStore(Protocol):
         boundary: Filter,
         *,
         after: Position | None = None,
+        up_to: int | None = None,
         batch_size: int = 1000,
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
@@ -190,11 +191,30 @@ class EventStore(Protocol):
         Args:
             boundary: Which events.
             after: Begin above this position.
+            up_to: Leave out events with a higher sequence number.
             batch_size: About how many events are fetched at a time.
             consistency: Whether a replica may answer.
 
         Raises:
             InvalidRequest: A batch of no events was asked for.
+        """
+        ...
+
+    async def latest(
+        self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
+    ) -> EventStream:
+        """Read the last matching events, and a position that they are complete up to.
+
+        Args:
+            boundary: Which events.
+            limit: How many at most, 1 or more; so many are held in memory.
+            consistency: Whether a replica may answer.
+
+        Returns:
+            The events, in order. A subscription after the position goes on from there without a gap.
+
+        Raises:
+            InvalidRequest: No event was asked for.
         """
         ...
 

@@ -21,6 +21,7 @@ _POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
 _AMQP_SCHEMES = frozenset({"amqp", "amqps"})
 _EXAMPLES = {
     "database_url": "postgresql://user:password@host:5432/database",
+    "database_replica_urls": "postgresql://user:password@host:5432/database,…",
     "database_admin_url": "postgresql://owner:password@host:5432/database",
     "amqp_url": "amqp://user:password@host:5672/vhost",
 }
@@ -155,6 +156,11 @@ class Settings(BaseSettings):
         default="parent",
         description="Whether processing is a child of the publisher's span, or a trace of its own with a link.",
     )
+    worker_trace_url: str = Field(
+        default="",
+        description="Where a person opens a trace, for `worker status`: `http://localhost:16686/trace/{trace_id}` in "
+        "Jaeger.",
+    )
 
     @classmethod
     def load(cls, *, needs: Collection[str] = ("database_url", "amqp_url")) -> Self:
@@ -236,6 +242,13 @@ class Settings(BaseSettings):
             parts.port  # noqa: B018  reading it checks it
         except ValueError:
             raise ValueError(f"its port is no number up to 65535; give it the form {_EXAMPLES['amqp_url']}") from None
+        return value
+
+    @field_validator("worker_trace_url")
+    @classmethod
+    def _page(cls, value: str) -> str:
+        if value and not (value.startswith(("http://", "https://")) and value.count("{trace_id}") == 1):
+            raise ValueError("it must have the form http://localhost:16686/trace/{trace_id}, with {trace_id} as it is")
         return value
 
     @model_validator(mode="after")

@@ -1,7 +1,10 @@
 """The event store on PostgreSQL."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import islice
 from typing import Self
 from uuid import UUID
 
@@ -17,7 +20,7 @@ from eventstore.postgres.pools import Pools
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.replicas import MOST_LAG, ReadCounts, Replicas
 from eventstore.postgres.statements import statement
-from eventstore.request import AppendRequest, check_batch_size
+from eventstore.request import AppendRequest, check_batch_size, check_limit
 from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
 from eventstore.telemetry import Telemetry
 
@@ -25,6 +28,8 @@ __all__ = ["PostgresEventStore"]
 
 # A server that has not answered by then does not hold whoever closes the store.
 _CLOSE_SECONDS = 2.0
+# How many numbers a walk back from the head looks at in one statement, while it finds what it looks for.
+_WINDOW = 1000
 
 
 class PostgresEventStore:
@@ -148,14 +153,42 @@ class PostgresEventStore:
         boundary: Filter,
         *,
         after: Position | None = None,
+        up_to: int | None = None,
         batch_size: int = 1000,
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
         head = await self._reader.head(consistency=consistency)
-        async for event in self._between(boundary, after or START, head, batch_size, consistency):
-            yield event
+        # Numbers are gapless and in commit order, so no event can appear in a window later.
+        seen, width = max((after or START).number, boundary.above), batch_size
+        last = head.number if up_to is None else min(up_to, head.number)
+        while seen < last:
+            window = boundary.narrowed_above(seen)
+            seen = min(seen + width, last)
+            # The head was seen already, perhaps on another server: whoever answers must be that far.
+            stream = await self._reader.query(window, consistency=consistency, min_position=head, up_to=seen)
+            for event in stream.events:
+                yield event
+            width = next_width(width, len(stream.events), batch_size)
+
+    async def latest(
+        self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
+    ) -> EventStream:
+        """See ``EventStore.latest``. Few matches are found by the indexes, many by walking back from the head."""
+        check_limit(limit)
+        if (stream := await self._reader.short(boundary, consistency=consistency)) is not None:
+            return replace(stream, events=stream.events[-limit:])
+        head = await self._reader.head(consistency=consistency)
+        found: deque[RecordedEvent] = deque()
+        seen, width = head.number, limit
+        while seen > boundary.above and len(found) < limit:
+            window = boundary.narrowed_above(max(seen - width, 0))
+            stream = await self._reader.query(window, consistency=consistency, min_position=head, up_to=seen)
+            found.extendleft(islice(reversed(stream.events), limit - len(found)))
+            seen = window.above
+            width = next_width(width, len(stream.events), max(limit, _WINDOW))
+        return EventStream(events=tuple(found), position=head)
 
     async def subscribe(
         self,
@@ -174,23 +207,8 @@ class PostgresEventStore:
             batch_size=batch_size,
             consistency=consistency,
             follow_seconds=self._follow_seconds,
-            seen=seen.number,
+            seen=max(seen.number, boundary.above),
             head=seen,
         )
         async for event in following.events():
             yield event
-
-    async def _between(
-        self, boundary: Filter, after: Position, head: Position, batch_size: int, consistency: Consistency
-    ) -> AsyncIterator[RecordedEvent]:
-        """Read window by window. Numbers are gapless and in commit order, so no event can appear in a window later."""
-        seen, width = after.number, batch_size
-        while seen < head.number:
-            up_to = min(seen + width, head.number)
-            window = boundary.narrowed_above(seen)
-            # The head was seen already, perhaps on another server: whoever answers must be that far.
-            stream = await self._reader.query(window, consistency=consistency, min_position=head, up_to=up_to)
-            for event in stream.events:
-                yield event
-            seen = up_to
-            width = next_width(width, len(stream.events), batch_size)

@@ -1,101 +1,34 @@
 """Queries: which server answers, and by which statement. Every answer holds the events and the head of one snapshot."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeAlias
 
 import asyncpg
 
 from eventstore.errors import HistoryDiverged, PositionNotReached, RetryableError, StoreMisconfigured
-from eventstore.filter import Filter, FilterItem, FilterShape
+from eventstore.filter import Filter
 from eventstore.position import START, Position
-from eventstore.postgres.branches import Branch, branches_of, columns
-from eventstore.postgres.coalescing import Answer, Coalescer
+from eventstore.postgres.coalescing import Answer
 from eventstore.postgres.migrate import SCHEMA_VERSION
 from eventstore.postgres.pools import Pool, Pools
 from eventstore.postgres.replicas import Fallback, ReadCounts, Replicas
-from eventstore.postgres.rows import event_of, head_of, tokens_of
+from eventstore.postgres.rows import head_of
+from eventstore.postgres.server_reads import LongHistory, ServerReads
 from eventstore.postgres.statements import statement
 from eventstore.store import Consistency, EventStream
 
 __all__ = ["Reader"]
 
 _POLL_SECONDS = 0.01
-_LAST_NUMBER = 2**63 - 1
-# How long a tail may be to be walked. Beyond, the indexes are faster, unless they would fetch a long history.
-_LONGEST_TAIL = 256
-_LONGEST_TAIL_OF_LONG_HISTORY = 4096
-# How many boundaries with a long history are remembered.
-_MOST_REMEMBERED = 10_000
-# A history that is longer is read by itself, so that its rows do not keep others waiting for theirs.
-_LONGEST_SHARED = 1000
 
 # What append_v1 accepts, too.
 _DURABLE = {"on", "remote_apply"}
 
 
-class _ServerReads:
-    """The reads of one server."""
-
-    def __init__(self, pool: Pool, *, seconds: float) -> None:
-        self.pool = pool
-        self.histories = Coalescer(pool, "query", _history_statement, seconds=seconds)
-        self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds)
-        self._seconds = seconds
-        self._long: set[tuple[FilterItem, ...]] = set()
-
-    async def query(self, boundary: Filter, milestone: int) -> Answer:
-        """Answer one query, in company where that is faster."""
-        if boundary.shape is FilterShape.ANY:
-            return await self.range(boundary, _LAST_NUMBER, milestone)
-        branches = branches_of(boundary)
-        answer: Answer | None = None
-        if boundary.above and branches and self.pool.head.number - boundary.above <= self._longest_tail(boundary):
-            answer = await self.tails.ask(branches, milestone)
-            if answer.position.number - boundary.above > _LONGEST_TAIL_OF_LONG_HISTORY:
-                answer = None  # the head had moved on; the statement did not look
-        if answer is None:
-            answer = await self.histories.ask(branches, milestone)
-            if answer.longest > _LONGEST_SHARED:
-                self._remember_long(boundary)
-                answer = await self._alone(statement("query"), (*columns(branches), None, [milestone]), milestone)
-        self.pool.head = answer.position
-        return answer
-
-    async def range(self, boundary: Filter, up_to: int, milestone: int) -> Answer:
-        """Walk a range of the log, or all of it."""
-        branches = columns(branches_of(boundary))
-        return await self._alone(statement("range"), (*branches, boundary.above, up_to, [milestone]), milestone)
-
-    async def head(self) -> Position:
-        """Look up how far the log is."""
-        self.pool.head = head_of(await self.pool.fetch(statement("head"), seconds=self._seconds))
-        return self.pool.head
-
-    async def close(self) -> None:
-        """Wait until nothing is in flight."""
-        await self.histories.close()
-        await self.tails.close()
-
-    def _longest_tail(self, boundary: Filter) -> int:
-        return _LONGEST_TAIL_OF_LONG_HISTORY if boundary.items in self._long else _LONGEST_TAIL
-
-    def _remember_long(self, boundary: Filter) -> None:
-        if len(self._long) >= _MOST_REMEMBERED:
-            self._long.clear()
-        self._long.add(boundary.items)
-
-    async def _alone(self, sql: str, parameters: Sequence[object], milestone: int) -> Answer:
-        rows = await self.pool.fetch(sql, parameters, seconds=self._seconds)
-        events = {}
-        for count, row in enumerate(rows, start=1):
-            if row["branch"] > 0:
-                events[row["sequence_number"]] = event_of(row)
-            if count % _LONGEST_SHARED == 0:
-                await asyncio.sleep(0)  # a long history must not keep the loop from everyone else
-        ordered = tuple(events[number] for number in sorted(events))
-        return Answer(ordered, head_of(rows), tokens_of(rows).get(milestone), len(ordered))
+_Ask: TypeAlias = Callable[[ServerReads, int], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +66,7 @@ class Reader:
         self._replicas = replicas
         self._reach_seconds = reach_seconds
         self._read_seconds = read_seconds
-        self._servers = {pool: _ServerReads(pool, seconds=read_seconds) for pool in (pools.primary, *pools.replicas)}
+        self._servers = {pool: ServerReads(pool, seconds=read_seconds) for pool in (pools.primary, *pools.replicas)}
 
     async def query(
         self,
@@ -158,15 +91,35 @@ class Reader:
             HistoryDiverged: As there.
         """
         least = _Least(min_position if min_position is not None else START, reach)
+
+        async def ask(server: ServerReads, milestone: int) -> Answer:
+            if up_to is not None:
+                return await server.range(boundary, up_to, milestone)
+            return await server.query(boundary, milestone)
+
+        return await self._asked(ask, consistency, least)
+
+    async def short(self, boundary: Filter, *, consistency: Consistency) -> EventStream | None:
+        """Answer like ``query``, if only some hundred events match; None when there may be more."""
+
+        async def ask(server: ServerReads, milestone: int) -> Answer:
+            return await server.short(boundary, milestone)
+
+        try:
+            return await self._asked(ask, consistency, _Least(START, 0))
+        except LongHistory:
+            return None
+
+    async def _asked(self, ask: _Ask, consistency: Consistency, least: _Least) -> EventStream:
         if consistency is Consistency.EVENTUAL and self._replicas:
-            match await self._from_replica(boundary, least, up_to):
+            match await self._from_replica(ask, least):
                 case EventStream() as stream:
                     return stream
                 case Fallback() as reason:
                     self.counts.fallbacks[reason] += 1
         else:
             self.counts.primary += 1
-        return await self._from_primary(boundary, least, up_to)
+        return await self._from_primary(ask, least)
 
     async def head(self, *, consistency: Consistency) -> Position:
         """Look up how far the log is: one row, on a replica if that is allowed and one is up."""
@@ -208,12 +161,12 @@ class Reader:
         for server in self._servers.values():
             await server.close()
 
-    async def _from_replica(self, boundary: Filter, least: _Least, up_to: int | None) -> EventStream | Fallback:
+    async def _from_replica(self, ask: _Ask, least: _Least) -> EventStream | Fallback:
         pool = self._replicas.choose(least.number)
         if isinstance(pool, Fallback):
             return pool
         try:
-            answer = await self._read(pool, boundary, least, up_to)
+            answer = await ask(self._servers[pool], least.position.number)
         except (RetryableError, StoreMisconfigured):
             # Misconfigured, too: a replica that has not replayed the migration yet has no store. The primary tells.
             self._replicas.failed(pool)
@@ -224,11 +177,11 @@ class Reader:
         self.counts.replicas[pool.address] += 1
         return EventStream(events=answer.events, position=answer.position, replica=True)
 
-    async def _from_primary(self, boundary: Filter, least: _Least, up_to: int | None) -> EventStream:
+    async def _from_primary(self, ask: _Ask, least: _Least) -> EventStream:
         # Even the primary can be behind: a synchronous standby shows a commit before the primary does.
         deadline = monotonic() + self._reach_seconds
         while True:
-            answer = await self._read(self._primary, boundary, least, up_to)
+            answer = await ask(self._servers[self._primary], least.position.number)
             if answer.position.number >= least.number:
                 if not least.holds(answer):
                     raise HistoryDiverged(f"position {least.position} is not in this store's history")
@@ -239,19 +192,3 @@ class Reader:
                     f"after {self._reach_seconds} s of waiting"
                 )
             await asyncio.sleep(_POLL_SECONDS)
-
-    async def _read(self, pool: Pool, boundary: Filter, least: _Least, up_to: int | None) -> Answer:
-        server = self._servers[pool]
-        if up_to is not None:
-            return await server.range(boundary, up_to, least.position.number)
-        return await server.query(boundary, least.position.number)
-
-
-def _history_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:
-    # One more than fits tells that there is more.
-    return statement("query"), (*columns(branches), _LONGEST_SHARED + 1, milestones)
-
-
-def _tail_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:
-    lowest = min(branch.above for branch in branches)
-    return statement("tail"), (*columns(branches), lowest, _LONGEST_TAIL_OF_LONG_HISTORY, milestones)

@@ -8,6 +8,7 @@ import typer
 from worker.cli.check import check, check_database
 from worker.cli.config import config
 from worker.cli.dead_letters import dead_letters
+from worker.cli.events import events
 from worker.cli.failures import telling
 from worker.cli.health import health
 from worker.cli.migrate import migrate
@@ -31,6 +32,7 @@ database = typer.Typer(help="The event store's database.", no_args_is_help=True)
 app.command()(run)
 app.command()(publish)
 app.command()(status)
+app.command()(events)
 app.command()(check)
 app.command()(health)
 app.command()(config)

@@ -5,8 +5,9 @@ from uuid import UUID
 
 import typer
 
-from eventstore import Filter, Position, Receipt, RecordedEvent
+from eventstore import Filter, Receipt, RecordedEvent
 from eventstore.postgres import PostgresEventStore
+from worker.cli.events import fields
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.terminal import print_json, table, tell
@@ -28,7 +29,8 @@ def status(
         identity = UUID(command_id)
     except ValueError:
         raise Mistake(f"{command_id!r} is not a UUID; pass the id that `worker publish` printed.") from None
-    found = run_async(_look_up(Settings.load(needs=("database_url",)), identity))
+    settings = Settings.load(needs=("database_url",))
+    found = run_async(_look_up(settings, identity))
     if found is None:
         if json:
             print_json({"command_id": identity, "outcome": None})
@@ -39,10 +41,11 @@ def status(
             )
         raise typer.Exit(1)
     receipt, events = found
+    document = _document(receipt, events, settings.worker_trace_url)
     if json:
-        print_json(_document(receipt, events))
+        print_json(document)
     else:
-        _show(receipt, events)
+        _show(document)
 
 
 async def _look_up(settings: Settings, key: UUID) -> tuple[Receipt, list[RecordedEvent]] | None:
@@ -58,18 +61,13 @@ async def _look_up(settings: Settings, key: UUID) -> tuple[Receipt, list[Recorde
 async def _events(store: PostgresEventStore, receipt: Receipt) -> list[RecordedEvent]:
     if receipt.first is None or receipt.last is None:
         return []
-    before = Position(number=receipt.first - 1, token=0)
-    found: list[RecordedEvent] = []
-    log = store.read(Filter.matching_any_event(), after=before, batch_size=receipt.last - receipt.first + 1)
-    async for event in log:
-        found.append(event)
-        if event.sequence_number == receipt.last:
-            break
-    return found
+    own = Filter.matching_any_event().sequence_number_higher_than(receipt.first - 1)
+    return [event async for event in store.read(own, up_to=receipt.last)]
 
 
-def _document(receipt: Receipt, events: list[RecordedEvent]) -> dict[str, Any]:
+def _document(receipt: Receipt, events: list[RecordedEvent], trace_url: str) -> dict[str, Any]:
     details = receipt.outcome.details
+    trace_id = details.get("trace_id")
     return {
         "command_id": receipt.key,
         "command_type": details.get("command_type"),
@@ -88,26 +86,25 @@ def _document(receipt: Receipt, events: list[RecordedEvent]) -> dict[str, Any]:
         "recorded_at": receipt.recorded_at,
         "attempts": details.get("attempts"),
         "correlation_id": details.get("correlation_id"),
-        "trace_id": details.get("trace_id"),
+        "trace_id": trace_id,
+        "trace_url": trace_url.replace("{trace_id}", trace_id) if trace_url and trace_id else None,
     }
 
 
-def _show(receipt: Receipt, events: list[RecordedEvent]) -> None:
-    document = _document(receipt, events)
+def _show(document: dict[str, Any]) -> None:
     facts = table("", "")
     facts.show_header = False
-    facts.add_row("command", f"{document['command_type'] or '?'} {receipt.key}")
+    facts.add_row("command", f"{document['command_type'] or '?'} {document['command_id']}")
     outcome = document["outcome"] if not document["reason"] else f"{document['outcome']}: {document['reason']}"
     facts.add_row("outcome", outcome)
-    facts.add_row("decided at", f"position {receipt.position.number}, {receipt.recorded_at or '?'}")
+    facts.add_row("decided at", f"position {document['position'].partition(':')[0]}, {document['recorded_at'] or '?'}")
     facts.add_row("attempts", str(document["attempts"] or "?"))
-    facts.add_row("trace", document["trace_id"] or "not recorded")
+    facts.add_row("trace", document["trace_url"] or document["trace_id"] or "not recorded")
     tell(facts)
-    if not events:
+    if not document["events"]:
         tell("No event was recorded.")
         return
     listing = table("number", "type", "payload")
     for event in document["events"]:
-        fields = ", ".join(f"{name}={value}" for name, value in event["payload"].items())
-        listing.add_row(str(event["sequence_number"]), event["type"], fields)
+        listing.add_row(str(event["sequence_number"]), event["type"], fields(event["payload"]))
     tell(listing)

@@ -88,3 +88,10 @@ def test_passwords_are_never_shown() -> None:
 
 def test_every_setting_says_what_it_means() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("url", ["localhost:16686/trace/{trace_id}", "http://localhost/trace", "ftp://{trace_id}"])
+def test_a_traces_page_has_a_place_for_its_id(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("WORKER_TRACE_URL", url)
+    with pytest.raises(SettingsError, match=r"^WORKER_TRACE_URL: it must have the form http://localhost:16686/trace/"):
+        Settings.load(needs=())

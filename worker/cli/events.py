@@ -1,0 +1,137 @@
+"""``worker events``."""
+
+import sys
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from eventstore import Consistency, Filter, RecordedEvent
+from eventstore.postgres import PostgresEventStore
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.selection import selected
+from worker.cli.terminal import print_json
+from worker.printable import printable
+from worker.settings import Settings
+
+__all__ = ["events", "fields"]
+
+_LIMIT = 100
+# The last events are held until the first of them is known; those after a number are not.
+_MOST_LATEST = 10_000
+_TYPE_WIDTH = 28
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def events(
+    *,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only events of this type; again for more types.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="KEY=VALUE",
+            help='Only events whose payload has this field with this value, which is JSON: Edition=2, Edition="2". '
+            "What is no JSON is a string. Again for more conditions.",
+        ),
+    ] = None,
+    any_condition: Annotated[bool, typer.Option("--any", help="One condition suffices; else all hold.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Not before this time, as 2026-01-05T10:00 (UTC unless said), or 15m ago."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Not after this time.")] = None,
+    after: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, metavar="NUMBER", help="The first events above this number.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="COUNT", help=f"How many events to show; {_LIMIT} unless said.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new events until Ctrl-C (exit status 130).")
+    ] = False,
+    metadata: Annotated[bool, typer.Option("--metadata", help="Show the metadata, too.")] = False,
+    replica: Annotated[bool, typer.Option("--replica", help="Read from a replica if one answers.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")] = False,
+) -> None:
+    """Show events, oldest first: the last that match, or the first that match above a number.
+
+    With --follow and --after, everything above the number is shown.
+    """
+    if follow and after is not None and limit is not None:
+        raise Mistake("--follow shows everything above the number of --after: leave out --limit.")
+    if after is None and limit is not None and limit > _MOST_LATEST:
+        raise Mistake(f"the last {_MOST_LATEST:,} events at most are shown; for more, read on from a number: --after.")
+    boundary = selected(types or (), where or (), any_condition=any_condition, since=since, until=until)
+    settings = Settings.load(needs=("database_url", "database_replica_urls") if replica else ("database_url",))
+    found = _found(settings, boundary, after, _LIMIT if limit is None else limit, follow=follow, replica=replica)
+    count = run_async(_print(found, follow=follow, metadata=metadata, json=json))
+    if count == 0 and not json:
+        print("No event matches.", file=sys.stderr)  # noqa: T201  beside what programs may read from standard output
+
+
+async def _found(
+    settings: Settings, boundary: Filter, after: int | None, limit: int, *, follow: bool, replica: bool
+) -> AsyncIterator[RecordedEvent]:
+    consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
+    async with PostgresEventStore.connect(
+        settings.database_url,
+        replica_urls=settings.database_replica_urls if replica else (),
+        pool_size=1,
+        application_name="worker events",
+    ) as store:
+        if after is None:
+            latest = await store.latest(boundary, limit=limit, consistency=consistency)
+            for event in latest.events:
+                yield event
+            if not follow:
+                return
+            rest = store.subscribe(boundary, after=latest.position, consistency=consistency)
+        elif follow:
+            rest = store.subscribe(boundary.narrowed_above(after), consistency=consistency)
+        else:
+            rest = store.read(boundary.narrowed_above(after), batch_size=min(limit, 1000), consistency=consistency)
+        count = 0
+        async for event in rest:
+            yield event
+            count += 1
+            if not follow and count == limit:
+                return
+
+
+async def _print(found: AsyncIterator[RecordedEvent], *, follow: bool, metadata: bool, json: bool) -> int:
+    count = 0
+    async for event in found:
+        if json:
+            print_json(_document(event), indent=False)
+        else:
+            sys.stdout.write(_line(event, metadata=metadata) + "\n")
+        if follow:
+            sys.stdout.flush()
+        count += 1
+    return count
+
+
+def _document(event: RecordedEvent) -> dict[str, Any]:
+    return {
+        "sequence_number": event.sequence_number,
+        "type": event.type,
+        "occurred_at": event.occurred_at,
+        "payload": event.payload,
+        "metadata": event.metadata,
+    }
+
+
+def _line(event: RecordedEvent, *, metadata: bool) -> str:
+    time = f"{event.occurred_at:%Y-%m-%d %H:%M:%S}.{event.occurred_at.microsecond // 1000:03}"
+    line = f"{event.sequence_number:>8}  {time}  {event.type:<{_TYPE_WIDTH}}  {fields(event.payload)}"
+    return printable(f"{line}  | {fields(event.metadata)}" if metadata else line)
+
+
+def fields(document: dict[str, Any]) -> str:
+    """Write an object's fields in one line, each value as JSON, so that a ``--where`` can be copied from it."""
+    return " ".join(f"{name}={_encoder.encode(value).decode()}" for name, value in document.items())
