@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+_GREETING_BYTES = 4096
+
 
 class Proxy:
     """Passes bytes between clients and a server.
@@ -24,6 +26,9 @@ class Proxy:
         self._answers_to_lose = 0
         self._flows = asyncio.Event()
         self._flows.set()
+        self._held = b""
+        # The first words of each connection's client, by both of its ends.
+        self._greetings: dict[asyncio.StreamWriter, bytes] = {}
         self.cuts = 0
         self.delay = 0.0
         self.url = ""
@@ -38,8 +43,13 @@ class Proxy:
         """Cut the next connections that the server sends something to, before it arrives."""
         self._answers_to_lose = count
 
-    def hold(self) -> None:
-        """Pass nothing on from now, in either direction, as a network does that has lost a server."""
+    def hold(self, only: bytes = b"") -> None:
+        """Pass nothing on from now, in either direction, as a network does that has lost a server.
+
+        Args:
+            only: What a client says of itself when it connects; connections of others are passed on.
+        """
+        self._held = only
         self._flows.clear()
 
     def go_on(self) -> None:
@@ -89,9 +99,12 @@ class Proxy:
                     self._answers_to_lose -= 1
                     self.cuts += 1
                     break
+                if not answers and len(self._greetings.get(writer, b"")) < _GREETING_BYTES:
+                    self._greetings |= {each: self._greetings.get(each, b"") + data for each in both}
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                await self._flows.wait()
+                if self._held in self._greetings.get(writer, b""):
+                    await self._flows.wait()
                 if writer not in self._swallowed:
                     writer.write(data)
             if writer in self._swallowed:
