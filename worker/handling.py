@@ -119,31 +119,24 @@ class Handling:
         """
         held_until = delivery.received_at + _HOLD_SECONDS
         happened: Processed | Exception = StoreUnavailable("the database did not serve for as long as this was held")
-        while await self._gate.passed(within=held_until - time.monotonic()):
+        while (opening := await self._gate.passed(within=held_until - time.monotonic())) is not None:
+            served = False
             try:
-                happened = await self._decided(message)
-            except DeadlineExceeded as failure:
-                # A decision waits for nothing but the database. If it hangs, no other command shall pay for that.
-                self._gate.shut(failure)
-                return failure
+                happened = await self._processor.process(message)
+                served = True
             except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
                 happened = failure
+            finally:
+                self._gate.left(opening, served=served)
+            if isinstance(happened, DeadlineExceeded):
+                # A decision waits for nothing but the database. If it hangs, no other command shall pay for that.
+                self._gate.shut(happened)
+                return happened
             if self._judge(delivery, happened).action is not Action.PAUSE:
                 return happened
             if isinstance(happened, Exception):
                 self._gate.shut(happened)
         return None if self._gate.is_draining else happened
-
-    async def _decided(self, message: CommandMessage) -> Processed:
-        deadline = self._settings.worker_handler_deadline
-        limit = asyncio.timeout(deadline)
-        try:
-            async with limit:
-                return await self._processor.process(message)
-        except TimeoutError:
-            if limit.expired():
-                raise DeadlineExceeded(f"there was no answer within {deadline:g} s") from None
-            raise
 
     def _judge(self, delivery: Delivery, happened: Processed | Exception) -> Settlement:
         history = History.read(delivery.properties.headers or {})
@@ -164,7 +157,6 @@ class Handling:
     async def _answer(
         self, delivery: Delivery, message: CommandMessage | None, processed: Processed, span: Span
     ) -> None:
-        self._gate.confirm()
         receipt = processed.receipt
         outcome = receipt.outcome
         if span.is_recording():

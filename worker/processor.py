@@ -1,6 +1,8 @@
 """The processor: query, decide, append, until the decision holds. Knows nothing of AMQP."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,7 @@ from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, 
 from handlers.domain import Domain
 from handlers.errors import InvalidCommand, UnknownCommand
 from worker.counters import Counters
+from worker.errors import DeadlineExceeded
 from worker.lanes import Lanes
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.retry import conflict_retries
@@ -116,6 +119,7 @@ class Processor:
             BadMessage: The body can never become a command of this domain.
             IdempotencyKeyReused: The id has an answer to another command.
             ConflictError: Others were faster, each time.
+            DeadlineExceeded: It was its turn for longer than the handler deadline.
             EventStoreError: As the store raises it. Processing the message again is safe.
             Exception: Whatever a handler raises.
 
@@ -123,11 +127,24 @@ class Processor:
         """
         with self._watchdog.running(message.command_type):
             case = self._open(message)
-        async with self._lanes.turn(case.boundary):
+        async with self._lanes.turn(case.boundary), self._deadline():
             try:
                 return Processed(receipt=await self._attempt(case, 1, waited=0.0), attempts=1)
             except ConflictError as conflict:
                 return await self._attempt_again(case, conflict)
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        """Bound a command's own time. Those before it in its lane have their own."""
+        seconds = self._settings.worker_handler_deadline
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                yield
+        except TimeoutError:
+            if limit.expired():
+                raise DeadlineExceeded(f"there was no answer within {seconds:g} s") from None
+            raise
 
     async def _attempt_again(self, case: _Case, conflict: ConflictError) -> Processed:
         """Hand a conflict to tenacity, as the failure of its first attempt.
