@@ -127,8 +127,7 @@ class Link:
         except (ChannelAccessRefused, ChannelPreconditionFailed) as error:
             raise BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}") from error
         except TimeoutError as error:
-            trouble = self._trouble or f"RabbitMQ at {address} did not answer in time"
-            raise BrokerUnavailable(trouble) from error
+            raise BrokerUnavailable(self._trouble or await self._silence(address)) from error
         except LOST as error:
             if (refusal := tls_trouble(error)) is not None:
                 raise BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}") from error
@@ -143,6 +142,17 @@ class Link:
             if task is None or task.cancelling():
                 raise
             raise BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost") from error
+
+    async def _silence(self, address: str) -> str:
+        """Say why the broker did not answer in time."""
+        transport = None if self._connection is None else self._connection.transport
+        if transport is not None:
+            try:
+                async with asyncio.timeout(0):
+                    await transport.connection.ready()
+            except TimeoutError:
+                return f"RabbitMQ at {address} takes no messages now: it is short of memory or disk"
+        return f"RabbitMQ at {address} did not answer in time"
 
     async def _open(self) -> None:
         await self._discard()

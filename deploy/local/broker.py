@@ -56,6 +56,23 @@ class RabbitServer(Server):
         """Return the AMQP address of a virtual host."""
         return f"amqp://{self.login.user}:{self.login.password}@{LOOPBACK}:{self.port}/{quote(vhost, safe='')}"
 
+    def control(self, *arguments: str) -> None:
+        """Tell the running server something, as ``rabbitmqctl`` does.
+
+        Raises:
+            StackError: It refused.
+        """
+        environment = {
+            "HOME": str(self._home),
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            "RABBITMQ_CONF_ENV_FILE": f"{self._home}/rabbitmq-env.conf",
+        }
+        program = self._program.with_name("rabbitmqctl")
+        log = self._guard.folder / "rabbitmqctl.log"
+        self._guard.run([str(program), "--node", self._node, *arguments], env=environment, log=log)
+
     def _choose_ports(self) -> None:
         self.port, self.management_port = free_port(), free_port()
         self._distribution_port, self._mapper_port = free_port(), free_port()

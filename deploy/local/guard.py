@@ -97,13 +97,13 @@ class Guard:
             )
         )
 
-    def run(self, argv: Sequence[str], *, log: Path) -> None:
-        """Run a program to its end.
+    def run(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
+        """Run a program to its end. The arguments are those of ``start``.
 
         Raises:
             StackError: It failed; the text holds its last line of output. Or the guard was closed meanwhile.
         """
-        pid = self.start(argv, log=log)
+        pid = self.start(argv, log=log, env=env)
         while (code := self.status(pid)) is None:
             time.sleep(_POLL_SECONDS)
         if code:

@@ -1,0 +1,65 @@
+"""A broker that is short of memory takes no messages. What it has given out is settled all the same."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+
+import pytest
+
+from deploy.local.broker import RabbitServer
+from deploy.local.stack import LocalStack
+from eventstore.postgres import PostgresEventStore
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.serving import QUEUES, Hold, serving, settled
+from worker.counters import End
+from worker.errors import BrokerUnavailable
+from worker.publisher import Publisher
+from worker.topology import declare
+
+COMMANDS, ASKING = 20, 2
+
+
+@pytest.fixture
+def broker() -> Iterator[RabbitServer]:
+    """A broker of the test's own."""
+    with LocalStack(replicas=0) as stack:
+        yield stack.broker
+
+
+@pytest.fixture
+async def own_desk(broker: RabbitServer) -> AsyncIterator[Desk]:
+    async with Desk.open(broker.url) as desk:
+        await declare(desk.channel, QUEUES)
+        yield desk
+
+
+async def alarm(broker: RabbitServer, *, is_on: bool) -> None:
+    """Let the broker find that it uses too much memory, or enough of it is left."""
+    share = "0.0000001" if is_on else "0.9"
+    await asyncio.to_thread(partial(broker.control, "set_vm_memory_high_watermark", share))
+
+
+async def test_publishers_are_told_and_deliveries_are_acknowledged(
+    broker: RabbitServer, own_desk: Desk, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = Hold(store.query)
+    monkeypatch.setattr(store, "query", hold)
+    for n in range(COMMANDS):
+        await own_desk.put(b'{"Key": "k%d"}' % n, reply_to=own_desk.replies if n < ASKING else None)
+    async with (
+        Publisher.connect(broker.url) as publisher,
+        serving(store, broker.url, worker_reply_timeout=0.5) as service,
+    ):
+        await hold.holds(4)
+        await alarm(broker, is_on=True)
+        async with asyncio.timeout(20):
+            with pytest.raises(BrokerUnavailable, match="takes no messages now: it is short of memory or disk"):
+                await publisher.publish("tally", "Count", {"Key": "late"}, timeout=0.5)
+        hold.let_go()
+        # More than may be unsettled: the broker gives out the last ones for the acknowledgements of the first.
+        await settled(service, COMMANDS)
+        assert service.counters.ends == {End.ACCEPTED: COMMANDS}
+        # Replies are messages, too: they are tried for a while, and given up.
+        assert service.counters.failed_replies == ASKING
+        await alarm(broker, is_on=False)
+        assert (await publisher.request("tally", "Count", {"Key": "again"})).outcome == "accepted"
