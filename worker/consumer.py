@@ -84,17 +84,21 @@ class Consumer:
 
     async def keep_consuming(self) -> None:
         """Begin again whenever consuming has stopped. Runs until it is cancelled."""
+        told: str | None = None  # an interruption is told once, and each reason why it lasts
         while True:
             await self._broken.wait()
-            _log.warning("consuming %s was interrupted", self._topology.queue)
+            if told is None:
+                _log.warning("consuming %s was interrupted", self._topology.queue)
             # All workers lose a broker at once; they shall not all come back at once.
             await asyncio.sleep(random.uniform(0, _RECONNECT_SPREAD))  # noqa: S311  jitter, not a secret
             try:
                 await self._link.reset()
                 await self._link.wire()
             except BrokerError as error:
-                _log.error("cannot consume %s: %s", self._topology.queue, error)
+                if told != (told := str(error)):
+                    _log.error("cannot consume %s: %s", self._topology.queue, error)
                 continue
+            told = None
             _log.warning("consuming %s again", self._topology.queue)
 
     async def stop(self) -> None:

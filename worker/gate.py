@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 from eventstore import EventStoreError
 
@@ -98,7 +99,8 @@ class Gate:
             return
         _log.warning("paused: %s", reason)
         self._is_open = False
-        self._probing = asyncio.create_task(self._probe_until_open(), name="gate-probe")
+        # In a context of its own: what it finds concerns the database, and no command or trace.
+        self._probing = asyncio.create_task(self._probe_until_open(), name="gate-probe", context=Context())
 
     def drain(self) -> None:
         """Let nobody wait any longer, now or later."""

@@ -16,6 +16,7 @@ from worker.delivery import Delivery
 from worker.errors import BrokerError, DeadlineExceeded
 from worker.forwarding import explain, forward
 from worker.gate import Gate
+from worker.logs import concerning, whereabouts
 from worker.message import CONTENT_TYPE, BadMessage, CommandMessage, Reply
 from worker.metrics import attempts, process_duration
 from worker.processor import Processed, Processor
@@ -79,6 +80,13 @@ class Handling:
 
         On cancellation it is not settled; the broker delivers it again, and it gets its answer then.
         """
+        properties = delivery.properties
+        with concerning(
+            command_id=properties.message_id, command_type=properties.message_type, domain=self._topology.domain_name
+        ):
+            await self._handle(delivery)
+
+    async def _handle(self, delivery: Delivery) -> None:
         try:
             message = CommandMessage.parse(delivery.properties, delivery.body)
         except BadMessage as bad:
@@ -186,7 +194,10 @@ class Handling:
         )
         rest = self._settings.worker_retry_delay
         if await self._send_on(delivery, self._topology.retry_queue, headers, rest=rest):
-            _log.info("retry of %s in %g s: %s", delivery.properties.message_id, rest, reason)
+            if settlement.traceback:
+                _log.warning("retry in %g s: %s: %s", rest, reason, whereabouts(failure))
+            else:
+                _log.info("retry in %g s: %s", rest, reason)
             await delivery.acknowledge(End.RETRIED)
 
     async def _dead_letter(
@@ -204,7 +215,7 @@ class Handling:
         )
         if not await self._send_on(delivery, self._topology.dead_queue, headers):
             return
-        _log.error("dead letter %s: %s: %s", delivery.properties.message_id, reason, failure)
+        _log.error("dead letter: %s: %s", reason, whereabouts(failure) if settlement.traceback else failure)
         self._counters.dead_letters[reason] += 1
         if message is not None and message.reply_to is not None:
             reply = Reply(command_id=message.command_id, outcome="failed", reason=f"{reason}: {failure}"[:1000])
@@ -220,11 +231,13 @@ class Handling:
             Whether the copy is stored. If not, the delivery is lost to us, and the broker delivers it again.
         """
         pause = 0.1
+        told = False
         while not delivery.is_lost:
             try:
                 await forward(self._sender, delivery.body, delivery.properties, queue=queue, headers=headers, rest=rest)
             except BrokerError as error:
-                _log.warning("cannot send %s on to %s: %s", delivery.properties.message_id, queue, error)
+                _log.log(logging.DEBUG if told else logging.WARNING, "cannot send on to %s: %s", queue, error)
+                told = True
                 await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
                 pause = min(2 * pause, _LONGEST_SEND_PAUSE)
             else:
@@ -250,4 +263,4 @@ class Handling:
             )
         except BrokerError as error:
             self._counters.failed_replies += 1
-            _log.info("the reply to %s could not be sent: %s", reply.command_id, error)
+            _log.info("the reply could not be sent: %s", error)

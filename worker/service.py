@@ -164,7 +164,7 @@ async def run(settings: Settings, *, lifeline: int | None = None) -> int:
         StoreUnavailable, StoreMisconfigured: The database cannot be used as it is.
         BrokerUnavailable, BrokerMisconfigured: The broker cannot be used as it is.
     """
-    configure_logs()
+    configure_logs(settings.worker_log_format, settings.worker_log_level)
     domains = load_domains(settings.worker_domains)
     telemetry = Telemetry.start()
     try:

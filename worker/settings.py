@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.credentials import Unreadable, file_variable, from_files, redacted
+from worker.logs import LogFormat, LogLevel
 
 __all__ = ["IN_FILES", "Settings", "SettingsError"]
 
@@ -160,6 +161,14 @@ class Settings(BaseSettings):
         default="",
         description="Where a person opens a trace, for `worker status`: `http://localhost:16686/trace/{trace_id}` in "
         "Jaeger.",
+    )
+    worker_log_format: LogFormat = Field(
+        default="auto",
+        description="How `worker run` logs: `json`, one object a line; `human`, to read; `auto`, `human` on a terminal "
+        "and else `json`.",
+    )
+    worker_log_level: LogLevel = Field(
+        default="info", description="What it logs at least: `debug`, `info`, `warning` or `error`."
     )
 
     @classmethod

@@ -218,7 +218,7 @@ async def supervise(settings: Settings, processes: int) -> int:
     Raises:
         SettingsError: The port for health probes is taken.
     """
-    configure_logs()
+    configure_logs(settings.worker_log_format, settings.worker_log_level)
     supervisor = Supervisor(
         (sys.executable, *sys.orig_argv[1:]),
         processes,

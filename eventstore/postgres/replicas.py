@@ -154,7 +154,7 @@ class Replicas:
             self._take_out(replica, wrong)
         elif not replica.up and monotonic() >= replica.rests_until:
             if replica.up is False:
-                _log.info("replica %s answers reads again", server.address)
+                _log.warning("replica %s answers reads again", server.address)
             replica.up = True
 
     def _fault(self, server: Pool, *, in_recovery: bool) -> str | None:

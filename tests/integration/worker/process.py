@@ -10,6 +10,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.fixtures.waiting import eventually
 
@@ -33,10 +34,12 @@ class WorkerProcess:
 
     Attributes:
         messages: What it has logged so far.
+        records: The same with all that belongs to it.
     """
 
     def __init__(self, process: Process) -> None:
         self.messages: list[str] = []
+        self.records: list[dict[str, Any]] = []
         self._process = process
         self._reading = asyncio.create_task(self._read())
 
@@ -114,6 +117,7 @@ class WorkerProcess:
         assert self._process.stderr is not None
         async for line in self._process.stderr:
             try:
-                self.messages.append(json.loads(line)["message"])
+                self.records.append(json.loads(line))
+                self.messages.append(self.records[-1]["message"])
             except ValueError:
                 self.messages.append(line.decode().rstrip())

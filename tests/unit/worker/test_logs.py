@@ -1,0 +1,78 @@
+"""What a log line holds, and for whom it is written."""
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from worker.logs import _HumanLines, _JsonLines, concerning, whereabouts
+
+_SAY = "import logging, sys; from worker.logs import configure_logs; configure_logs(); logging.warning('it is')"
+COMMAND = {"command_id": "c1", "command_type": "Count", "domain": "tally"}
+
+
+def said(formatter: logging.Formatter, text: str = "it is") -> str:
+    return formatter.format(logging.LogRecord("worker.x", logging.WARNING, __file__, 1, text, (), None))
+
+
+def on_a_terminal(**variables: str) -> str:
+    """What a process says whose standard error is a terminal."""
+    ours, theirs = os.openpty()
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm", **variables}
+    try:
+        subprocess.run([sys.executable, "-c", _SAY], stderr=theirs, env=environment, check=True)
+        return os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_line_names_the_command_that_it_concerns() -> None:
+    with concerning(**COMMAND):
+        told = json.loads(said(_JsonLines()))
+        line = said(_HumanLines(coloured=False))
+    assert {name: told[name] for name in COMMAND} == COMMAND
+    assert (told["message"], told["level"], told["process"]) == ("it is", "warning", os.getpid())
+    assert re.fullmatch(r"\d\d:\d\d:\d\d warning it is  command_id=c1  command_type=Count  domain=tally", line)
+    assert "command_id" not in json.loads(said(_JsonLines()))
+    with concerning(command_id=None, command_type="", domain="tally"):
+        assert json.loads(said(_JsonLines())).keys() & COMMAND.keys() == {"domain"}
+
+
+def test_a_line_to_read_cannot_steer_the_terminal() -> None:
+    with concerning(command_id="\x1b[2J\nerror", command_type=None, domain="tally"):
+        line = said(_HumanLines(coloured=False), "\x1b]0;title\x07\nerror")
+    assert line.isprintable()
+    assert r"\x1b[2J\nerror" in line
+
+
+def test_a_terminal_is_written_to_for_people_and_in_colour_unless_they_mind() -> None:
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \x1b\[33mwarning\x1b\[0m it is\r\n", on_a_terminal())
+    assert re.fullmatch(r"\d\d:\d\d:\d\d warning it is\r\n", on_a_terminal(NO_COLOR="1"))
+    assert re.fullmatch(r"\d\d:\d\d:\d\d warning it is\r\n", on_a_terminal(TERM="dumb"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("'human', 'warning'", r"\d\d:\d\d:\d\d warning it is\n"),
+        ("'human', 'error'", ""),
+        ("'json'", r'\{"time": .*, "level": "warning", .*\}\n'),
+        ("", r'\{"time": .*, "level": "warning", .*\}\n'),  # what is no terminal is a program
+    ],
+)
+def test_format_and_level_can_be_chosen(arguments: str, line: str) -> None:
+    code = _SAY.replace("configure_logs()", f"configure_logs({arguments})")
+    process = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=True)
+    assert re.fullmatch(line, process.stderr)
+
+
+def test_whereabouts_leave_out_what_a_failure_says() -> None:
+    with pytest.raises(ValueError, match="a secret") as raised:
+        int("a secret")
+    assert re.fullmatch(rf"ValueError in test_\w+ \({re.escape(__file__)}:\d+\)", whereabouts(raised.value))
+    assert whereabouts(ValueError("a secret")) == "ValueError"
