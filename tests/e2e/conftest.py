@@ -7,6 +7,7 @@ import pytest
 
 from tests.e2e.program import Worker
 from tests.fixtures.databases import Database
+from tests.integration.worker.desk import Desk
 from worker.broker import Link
 from worker.load.fleet import Fleet
 from worker.topology import Topology, declare
@@ -54,3 +55,10 @@ async def queues(vhost: str) -> None:
     link = Link(vhost, name="queues of a test", prepare=lambda channel: declare(channel, Topology("library")))
     await link.wire()
     await link.close()
+
+
+@pytest.fixture
+async def desk(vhost: str) -> AsyncIterator[Desk]:
+    """A channel in the test's own hands."""
+    async with Desk.open(vhost) as desk:
+        yield desk

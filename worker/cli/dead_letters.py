@@ -66,7 +66,7 @@ def list_letters(
         tell("There are no dead letters." if not found.total else f"None of {found.total:,} dead letters fits.")
     else:
         if newest:
-            tell(rows(newest, now=choice.asked_at))
+            tell(rows(newest, now=choice.asked_at, with_domain=len(found.there) > 1))
             tell()
         tell(kinds(found.kinds))
         shown = (

@@ -17,19 +17,22 @@ __all__ = ["kinds", "rows", "show_whole"]
 _SHOWN_ABOVE = frozenset({ERROR_HEADER, TRACEBACK_HEADER})
 
 
-def rows(letters: Iterable[DeadLetter], *, now: datetime) -> Table:
+def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = False) -> Table:
     """Draw letters, one a line.
 
     Args:
         letters: Which.
         now: From when their age is counted.
+        with_domain: Whether to name the domain of each.
     """
-    listing = table("id", "command", "reason", "died (UTC)", "age", "attempts", "bytes")
-    for number in (4, 5, 6):
-        listing.columns[number].justify = "right"
+    domain = ("domain",) if with_domain else ()
+    listing = table("id", *domain, "command", "reason", "died (UTC)", "age", "attempts", "bytes")
+    for column in listing.columns[-3:]:
+        column.justify = "right"
     for letter in letters:
         listing.add_row(
             (letter.message_id or NO_ID) + ("" if letter.has_own_id or not letter.message_id else " (assigned)"),
+            *((letter.domain_name,) if with_domain else ()),
             letter.command_type or "",
             letter.reason,
             _moment(letter.died_at),

@@ -1,0 +1,58 @@
+"""Dead letters of the library, put in their queue by hand, and a person who is asked what to do with them."""
+
+import asyncio
+import json
+import os
+import pty
+import sys
+from asyncio.subprocess import PIPE
+from typing import Any
+
+from tests.e2e.program import ROOT, Ended, Worker
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.graveyard import story
+from worker.topology import Topology
+
+LIBRARY = Topology("library")
+DEAD, WORK = LIBRARY.dead_queue, LIBRARY.queue
+ADA = b'{"ReaderID": "ada", "Name": "Ada Lovelace"}'
+
+
+async def bury(desk: Desk, body: bytes = ADA, **properties: Any) -> str:
+    """Put a message among the dead letters."""
+    chosen = {"message_type": "RegisterReader", "headers": story()} | properties
+    return await desk.put(body, exchange="", routing_key=DEAD, **chosen)
+
+
+async def bury_many(desk: Desk, count: int, **properties: Any) -> list[str]:
+    """Put good commands of different readers among the dead letters."""
+    readers = [json.dumps({"ReaderID": f"r{number}", "Name": "R"}).encode() for number in range(count)]
+    return [await bury(desk, reader, **properties) for reader in readers]
+
+
+def listed(listing: Ended) -> list[str]:
+    """Return the ids that a list shows, in its order."""
+    assert listing.status == 0, listing
+    return [letter["id"] for letter in listing.document()["letters"]]
+
+
+async def asked(worker: Worker, *arguments: str, answer: str) -> Ended:
+    """Run a command at a terminal and type an answer."""
+    keyboard, terminal = pty.openpty()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "worker", "dead-letters", *arguments),
+            env=worker.environment,
+            cwd=ROOT,
+            stdin=terminal,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        os.write(keyboard, f"{answer}\n".encode())
+        output, complaint = await process.communicate()
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    assert process.returncode is not None
+    # What asks prints a blank to standard output, whatever it is told.
+    return Ended(status=process.returncode, output=output.decode().lstrip(), complaint=complaint.decode())
