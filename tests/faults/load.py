@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -98,13 +99,14 @@ class Load:
         """Wait until so many commands are answered.
 
         Raises:
-            AssertionError: They were not, though it was waited for far longer than any recovery takes.
+            AssertionError: They were not, and none came for far longer than any recovery takes.
         """
+        while (known := len(self.answered)) < count:
+            await eventually(partial(self._knows_more_than, known), what=f"{count} answers", seconds=_PATIENCE_SECONDS)
 
-        async def is_reached() -> bool:
-            return len(self.answered) >= count
-
-        await eventually(is_reached, what=f"{count} answers", seconds=_PATIENCE_SECONDS)
+    def withdraw(self) -> None:
+        """Send nothing more than what is under way."""
+        self._allowed = asyncio.Semaphore(0)
 
     async def finish(self) -> None:
         """Wait until all that was allowed is answered. Raises as ``reach`` does."""
@@ -125,6 +127,9 @@ class Load:
         self._overdue[command_id] = recorded = asyncio.Event()
         await recorded.wait()
         self.answered.add(command_id)
+
+    async def _knows_more_than(self, count: int) -> bool:
+        return len(self.answered) > count
 
     async def _send_some(self) -> None:
         while True:

@@ -123,6 +123,7 @@ class Trial:
         try:
             await self._suffer(blow)
         except AssertionError as overdue:
+            self.load.withdraw()
             self._complaints.append(f"{overdue}: {len(self.load.answered)} came")
 
     async def _suffer(self, blow: Blow) -> None:
