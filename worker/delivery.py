@@ -8,7 +8,13 @@ from worker.broker import LOST, WireChannel
 from worker.counters import UNKNOWN_COMMAND, Counters, End
 from worker.sender import Properties
 
-__all__ = ["Delivery"]
+__all__ = ["SUSPECT_HEADER", "Delivery"]
+
+SUSPECT_HEADER = "worker-suspect"
+"""Goes along with a suspect that is retried, since the copy begins the broker's count anew."""
+
+# One crash can be a coincidence; a command that was there each of two times is worth a process of its own.
+_RETURNS_OF_A_SUSPECT = 2
 
 
 class Delivery:
@@ -24,7 +30,7 @@ class Delivery:
         command: The name that it is counted under.
     """
 
-    __slots__ = ("_counters", "_ended", "_wire", "body", "command", "properties", "received_at", "tag")
+    __slots__ = ("_counters", "_ended", "_redelivered", "_wire", "body", "command", "properties", "received_at", "tag")
 
     def __init__(self, wire: WireChannel, message: DeliveredMessage, counters: Counters) -> None:
         if message.delivery_tag is None:
@@ -34,6 +40,7 @@ class Delivery:
         self.tag: int = message.delivery_tag
         self.received_at = time.monotonic()
         self.command = UNKNOWN_COMMAND
+        self._redelivered = bool(message.redelivered)
         self._wire = wire
         self._counters = counters
         self._ended = False
@@ -43,6 +50,19 @@ class Delivery:
     def is_lost(self) -> bool:
         """Whether the channel that could settle it is gone."""
         return self._wire.is_closed
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the broker has handed it out more than twice, so that it may have killed whoever had it.
+
+        RabbitMQ before 4.3 also counts what was given back on purpose, as on a drain. That costs time, no more.
+        """
+        headers = self.properties.headers or {}
+        if SUSPECT_HEADER in headers:
+            return True
+        # On the first delivery, such a header is the publisher's.
+        returns = headers.get("x-delivery-count") if self._redelivered else 0
+        return isinstance(returns, int) and returns >= _RETURNS_OF_A_SUSPECT
 
     @property
     def has_ended(self) -> bool:

@@ -5,6 +5,8 @@ __all__ = [
     "BrokerMisconfigured",
     "BrokerUnavailable",
     "DeadlineExceeded",
+    "IsolationFailed",
+    "KilledItsProcess",
     "NoReply",
     "Unroutable",
     "WorkerError",
@@ -40,3 +42,11 @@ class NoReply(WorkerError):
 
 class DeadlineExceeded(WorkerError):
     """Raised when a command had no answer within the handler deadline. Processing it again is safe."""
+
+
+class IsolationFailed(WorkerError):
+    """Raised when a suspect could not be given to a process of its own. No command is to blame."""
+
+
+class KilledItsProcess(WorkerError):
+    """Raised when the process that decided a command ended over it. It would end every other one as well."""

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from worker.sender import Properties, Sender
+from worker.settlement import FailedElsewhere
 
 __all__ = [
     "ERROR_HEADER",
@@ -100,11 +101,18 @@ def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: 
         TIME_HEADER: datetime.now(UTC).isoformat(),
     }
     if with_traceback:
-        headers[ERROR_HEADER] = _clip(f"{type(failure).__name__}: {failure}", _MAX_ERROR_BYTES)
-        # The end tells where it happened; a deep recursion would fill the header with its middle.
-        text = "".join(traceback.format_exception(failure, limit=-30))
+        kind, text = _origin(failure)
+        headers[ERROR_HEADER] = _clip(f"{kind}: {failure}", _MAX_ERROR_BYTES)
         headers[TRACEBACK_HEADER] = _clip(text, _MAX_TRACEBACK_BYTES, keep_end=True)
     return headers
+
+
+def _origin(failure: BaseException) -> tuple[str, str]:
+    """Return a failure's type and traceback, also when it was raised in another process."""
+    if isinstance(failure, FailedElsewhere):
+        return failure.failure.kind, failure.failure.traceback
+    # The end tells where it happened; a deep recursion would fill the header with its middle.
+    return type(failure).__name__, "".join(traceback.format_exception(failure, limit=-30))
 
 
 def _sendable(value: Any) -> Any:

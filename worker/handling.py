@@ -12,10 +12,11 @@ from opentelemetry.trace import Span
 
 from eventstore import StoreUnavailable
 from worker.counters import Counters, End
-from worker.delivery import Delivery
+from worker.delivery import SUSPECT_HEADER, Delivery
 from worker.errors import BrokerError, DeadlineExceeded
 from worker.forwarding import explain, forward
 from worker.gate import Gate
+from worker.isolation import Isolation
 from worker.logs import concerning, whereabouts
 from worker.message import CONTENT_TYPE, BadMessage, CommandMessage, Reply
 from worker.metrics import attempts, process_duration
@@ -23,7 +24,7 @@ from worker.processor import Processed, Processor
 from worker.retry import History
 from worker.sender import Properties, Sender
 from worker.settings import Settings
-from worker.settlement import Action, Settlement, settle
+from worker.settlement import Action, FailedElsewhere, Settlement, settle
 from worker.spans import consumed_destination, mark_failed, process_span
 from worker.topology import Topology
 
@@ -44,6 +45,7 @@ class Handling:
         processor: Finds the answers.
         topology: Where the deliveries come from, and where they are sent on to.
         sender: Sends replies, retries and dead letters; never the connection that consumes.
+        isolation: Finds the answers to suspects.
         gate: Shut while the database does not answer.
         counters: Where everything is counted.
         settings: The limits.
@@ -56,6 +58,7 @@ class Handling:
         topology: Topology,
         *,
         sender: Sender,
+        isolation: Isolation,
         gate: Gate,
         counters: Counters,
         settings: Settings,
@@ -64,6 +67,7 @@ class Handling:
         self._processor = processor
         self._topology = topology
         self._sender = sender
+        self._isolation = isolation
         self._gate = gate
         self._counters = counters
         self._settings = settings
@@ -130,7 +134,7 @@ class Handling:
         while (opening := await self._gate.passed(within=held_until - time.monotonic())) is not None:
             served = False
             try:
-                happened = await self._processor.process(message)
+                happened = await self._decided(delivery, message)
                 served = True
             except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
                 happened = failure
@@ -145,6 +149,11 @@ class Handling:
             if isinstance(happened, Exception):
                 self._gate.shut(happened)
         return None if self._gate.is_draining else happened
+
+    async def _decided(self, delivery: Delivery, message: CommandMessage) -> Processed:
+        if delivery.is_suspect:
+            return await self._isolation.process(self._topology.domain_name, message)
+        return await self._processor.process(message)
 
     def _judge(self, delivery: Delivery, happened: Processed | Exception) -> Settlement:
         history = History.read(delivery.properties.headers or {})
@@ -192,10 +201,12 @@ class Handling:
         headers = settlement.history.headers() | explain(
             failure, reason=reason, queue=self._topology.queue, with_traceback=False
         )
+        if delivery.is_suspect:
+            headers[SUSPECT_HEADER] = True
         rest = self._settings.worker_retry_delay
         if await self._send_on(delivery, self._topology.retry_queue, headers, rest=rest):
             if settlement.traceback:
-                _log.warning("retry in %g s: %s: %s", rest, reason, whereabouts(failure))
+                _log.warning("retry in %g s: %s: %s", rest, reason, _where(failure))
             else:
                 _log.info("retry in %g s: %s", rest, reason)
             await delivery.acknowledge(End.RETRIED)
@@ -215,7 +226,7 @@ class Handling:
         )
         if not await self._send_on(delivery, self._topology.dead_queue, headers):
             return
-        _log.error("dead letter: %s: %s", reason, whereabouts(failure) if settlement.traceback else failure)
+        _log.error("dead letter: %s: %s", reason, _where(failure) if settlement.traceback else failure)
         self._counters.dead_letters[reason] += 1
         if message is not None and message.reply_to is not None:
             reply = Reply(command_id=message.command_id, outcome="failed", reason=f"{reason}: {failure}"[:1000])
@@ -264,3 +275,8 @@ class Handling:
         except BrokerError as error:
             self._counters.failed_replies += 1
             _log.info("the reply could not be sent: %s", error)
+
+
+def _where(failure: BaseException) -> str:
+    """Say what kind of failure it is and where it was raised, also when that was in another process."""
+    return failure.failure.where if isinstance(failure, FailedElsewhere) else whereabouts(failure)

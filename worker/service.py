@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -15,11 +15,13 @@ from handlers.registry import load_domains
 from worker.broker import broker_address
 from worker.consumer import Consumer
 from worker.counters import Counters
+from worker.delivery import Delivery
 from worker.dispatcher import Dispatcher
 from worker.gate import Gate
 from worker.handling import Handling
 from worker.health import Health
 from worker.health_server import health_served
+from worker.isolation import Isolation
 from worker.lifeline import tied
 from worker.logs import configure_logs
 from worker.metrics import observed
@@ -56,6 +58,9 @@ class Service:
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
         self._watchdog = Watchdog()
         self._dispatcher = Dispatcher(settings.worker_concurrency)
+        self._isolation = Isolation(settings, self.counters)
+        # Suspects wait for each other, and for nobody else; nor does anybody wait for them.
+        self._suspects = Dispatcher(1)
         self._processors = [Processor(store, domain, settings, self.counters, self._watchdog) for domain in domains]
         self._consumers = [
             self._consumer(processor, domain) for processor, domain in zip(self._processors, domains, strict=True)
@@ -119,11 +124,13 @@ class Service:
         self._draining = True
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
         self._gate.drain()
-        return await self._dispatcher.drain(self._settings.worker_drain_deadline)
+        deadline = self._settings.worker_drain_deadline
+        return sum(await asyncio.gather(self._dispatcher.drain(deadline), self._suspects.drain(deadline)))
 
     async def close(self) -> None:
         """Close every connection. What is unsettled goes back to the broker."""
-        await self._dispatcher.close()
+        await asyncio.gather(self._dispatcher.close(), self._suspects.close())
+        await self._isolation.close()
         await self._gate.close()
         await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())
 
@@ -134,6 +141,7 @@ class Service:
             processor,
             topology,
             sender=self._sender,
+            isolation=self._isolation,
             gate=self._gate,
             counters=self.counters,
             settings=self._settings,
@@ -144,8 +152,11 @@ class Service:
             topology,
             prefetch=self._settings.prefetch,
             counters=self.counters,
-            deliver=partial(self._dispatcher.submit, handle=handling.handle),
+            deliver=partial(self._submit, handle=handling.handle),
         )
+
+    def _submit(self, delivery: Delivery, handle: Callable[[Delivery], Awaitable[None]]) -> None:
+        (self._suspects if delivery.is_suspect else self._dispatcher).submit(delivery, handle)
 
 
 async def run(settings: Settings, *, lifeline: int | None = None) -> int:

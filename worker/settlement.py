@@ -15,12 +15,12 @@ from eventstore import (
     StoreUnavailable,
     TransientStoreError,
 )
-from worker.errors import DeadlineExceeded
+from worker.errors import DeadlineExceeded, IsolationFailed, KilledItsProcess
 from worker.message import BadMessage
 from worker.processor import Processed
 from worker.retry import History
 
-__all__ = ["Action", "Settlement", "settle"]
+__all__ = ["Action", "FailedElsewhere", "Failure", "Settlement", "Verdict", "judge", "settle"]
 
 _BUG_RETRIES = 2
 
@@ -36,6 +36,52 @@ class Action(StrEnum):
     """Send it on to the dead letters with its reason, reply if asked, then acknowledge."""
     PAUSE = "pause"
     """Keep it, and all others, until the database answers again; then process it again. Nobody's attempt is spent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is to be done about a failure, as long as its message's history does not say otherwise.
+
+    Attributes:
+        action: What to do.
+        reason: The machine-readable reason.
+        bug: Whether the failure is in our code or a handler's.
+    """
+
+    action: Action
+    reason: str
+    bug: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What was raised in another process, and what is to be done about it.
+
+    Attributes:
+        verdict: The latter.
+        kind: The former's type.
+        text: Its text.
+        where: The same in a few words, without its text.
+        traceback: Where it came from.
+    """
+
+    verdict: Verdict
+    kind: str
+    text: str
+    where: str
+    traceback: str
+
+
+class FailedElsewhere(Exception):
+    """Stands for what was raised in another process, where it was judged.
+
+    Attributes:
+        failure: What that was.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +125,21 @@ _RULES = (
     _Rule((ConflictError,), Action.RETRY, _named("conflicts_exhausted")),
     _Rule((TransientStoreError, PositionNotReached), Action.RETRY, _named("store_transient")),
     _Rule((DeadlineExceeded,), Action.RETRY, _named("handler_deadline")),
+    _Rule((KilledItsProcess,), Action.DEAD_LETTER, _named("killed_its_process")),
+    _Rule((IsolationFailed,), Action.RETRY, _named("isolation_failed")),
     # A store that turns out misconfigured while we run has changed under us: no command is to blame.
     _Rule((StoreUnavailable, OutcomeUnknown, StoreMisconfigured), Action.PAUSE, _named("store_unavailable")),
     _Rule((Exception,), Action.RETRY, _named("handler_error"), bug=True),
 )
 _DEFAULT = _Rule((BaseException,), Action.DEAD_LETTER, _named("unknown_failure"), bug=True)
+
+
+def judge(failure: BaseException) -> Verdict:
+    """Decide what is to be done about a failure, its message's history aside."""
+    if isinstance(failure, FailedElsewhere):
+        return failure.failure.verdict
+    rule = next((rule for rule in _RULES if isinstance(failure, rule.failures)), _DEFAULT)
+    return Verdict(action=rule.action, reason=rule.reason(failure), bug=rule.bug)
 
 
 def settle(happened: Processed | BaseException, history: History, *, now: datetime, max_age: timedelta) -> Settlement:
@@ -97,11 +153,10 @@ def settle(happened: Processed | BaseException, history: History, *, now: dateti
     """
     if isinstance(happened, Processed):
         return Settlement(action=Action.ANSWER, history=history)
-    rule = next((rule for rule in _RULES if isinstance(happened, rule.failures)), _DEFAULT)
-    reason = rule.reason(happened)
-    if rule.action is Action.PAUSE:
-        return Settlement(action=Action.PAUSE, reason=reason, history=history)
-    failed = history.failed(now, bug=rule.bug)
-    spent = failed.bugs > _BUG_RETRIES if rule.bug else failed.age(now) >= max_age
-    action = Action.DEAD_LETTER if rule.action is Action.DEAD_LETTER or spent else Action.RETRY
-    return Settlement(action=action, reason=reason, history=failed, traceback=rule.bug)
+    verdict = judge(happened)
+    if verdict.action is Action.PAUSE:
+        return Settlement(action=Action.PAUSE, reason=verdict.reason, history=history)
+    failed = history.failed(now, bug=verdict.bug)
+    spent = failed.bugs > _BUG_RETRIES if verdict.bug else failed.age(now) >= max_age
+    action = Action.DEAD_LETTER if verdict.action is Action.DEAD_LETTER or spent else Action.RETRY
+    return Settlement(action=action, reason=verdict.reason, history=failed, traceback=verdict.bug)

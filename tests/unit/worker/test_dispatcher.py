@@ -40,7 +40,7 @@ def counters() -> Counters:
 
 
 def delivery(wire: Wire, counters: Counters, tag: int) -> Delivery:
-    message = SimpleNamespace(body=b"{}", delivery_tag=tag, header=SimpleNamespace(properties=None))
+    message = SimpleNamespace(body=b"{}", delivery_tag=tag, redelivered=False, header=SimpleNamespace(properties=None))
     return Delivery(cast("WireChannel", wire), cast("Any", message), counters)
 
 

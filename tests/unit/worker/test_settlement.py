@@ -20,11 +20,11 @@ from eventstore import (
     TransientStoreError,
 )
 from handlers.errors import UnknownEventType
-from worker.errors import DeadlineExceeded
+from worker.errors import DeadlineExceeded, IsolationFailed, KilledItsProcess
 from worker.message import BadMessage
 from worker.processor import Processed
 from worker.retry import History
-from worker.settlement import Action, Settlement, settle
+from worker.settlement import Action, FailedElsewhere, Failure, Settlement, judge, settle
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MAX_AGE = timedelta(minutes=10)
@@ -52,6 +52,8 @@ def test_an_answer_is_answered() -> None:
         (TransientStoreError("…"), Action.RETRY, "store_transient"),
         (PositionNotReached("…"), Action.RETRY, "store_transient"),
         (DeadlineExceeded("…"), Action.RETRY, "handler_deadline"),
+        (KilledItsProcess("…"), Action.DEAD_LETTER, "killed_its_process"),
+        (IsolationFailed("…"), Action.RETRY, "isolation_failed"),
         (StoreUnavailable("…"), Action.PAUSE, "store_unavailable"),
         (OutcomeUnknown("…"), Action.PAUSE, "store_unavailable"),
         (StoreMisconfigured("…"), Action.PAUSE, "store_unavailable"),
@@ -117,3 +119,12 @@ def test_a_history_survives_its_headers() -> None:
 )
 def test_headers_that_make_no_sense_are_no_history(headers: dict[str, object]) -> None:
     assert History.read(headers) == History()
+
+
+@pytest.mark.parametrize(
+    "failure", [BadMessage("too_deep", "…"), CONFLICT, StoreUnavailable("…"), ZeroDivisionError("…")]
+)
+def test_what_failed_in_another_process_is_settled_as_it_was_judged_there(failure: Exception) -> None:
+    reported = Failure(verdict=judge(failure), kind=type(failure).__name__, text=str(failure), where="", traceback="")
+    for history in (None, History(attempts=2, bugs=2, first_failure=NOW)):
+        assert settled(FailedElsewhere(reported), history) == settled(failure, history)

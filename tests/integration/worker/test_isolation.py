@@ -1,0 +1,261 @@
+"""Messages that kill whoever decides them: found, and kept from their neighbours."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventstore import Filter
+from eventstore.postgres import PostgresEventStore
+from tests.fixtures.databases import Database
+from tests.fixtures.ports import free_port
+from tests.fixtures.waiting import eventually
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.probes import answers
+from tests.integration.worker.process import WorkerProcess
+from tests.integration.worker.serving import QUEUES, serving, settled
+from worker import isolation
+from worker.counters import End
+from worker.publisher import Publisher
+from worker.service import Service
+from worker.topology import declare
+
+DOMAIN = "tests.integration.worker.troubles:domain"
+SUSPECT = {"worker-suspect": True}
+GOOD = 30
+
+
+@pytest.fixture
+async def service(store: PostgresEventStore, database: Database, vhost: str) -> AsyncIterator[Service]:
+    """A worker in this process, whose suspects go to one of their own."""
+    async with serving(store, vhost, database_url=database.url, worker_domains=DOMAIN) as service:
+        yield service
+
+
+def process_of(service: Service) -> int:
+    """The process that decides suspects now."""
+    child = service._isolation._child
+    assert child is not None
+    return child._process.pid
+
+
+def of_kernel(process: int, what: str) -> str:
+    """What the kernel tells of a process; nothing of one that is gone."""
+    try:
+        return Path(f"/proc/{process}/{what}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def is_there(process: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be collected does not."""
+    return of_kernel(process, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
+
+
+async def gone(process: int) -> None:
+    async def is_gone() -> bool:
+        return not is_there(process)
+
+    await eventually(is_gone, what=f"process {process} to end")
+
+
+async def asked(desk: Desk, body: bytes, kind: str = "Count", **properties: Any) -> dict[str, Any]:
+    """Put a suspect, and return the answer."""
+    await desk.put(body, message_type=kind, reply_to=desk.replies, headers=SUSPECT, **properties)
+    return await desk.answer()
+
+
+async def test_a_poison_ends_in_the_dead_letters_and_its_neighbours_are_answered(
+    database: Database, vhost: str, desk: Desk, publisher: Publisher
+) -> None:
+    await declare(desk.channel, QUEUES)
+    good = [b'{"Key": "k%d"}' % n for n in range(GOOD)]
+    ids = {await desk.put(body, reply_to=desk.replies) for body in good[: GOOD // 2]}
+    poison = await desk.put(b'{"Key": "p", "Signal": %d}' % signal.SIGSEGV, message_type="Crash")
+    ids |= {await desk.put(body, reply_to=desk.replies) for body in good[GOOD // 2 :]}
+    port = free_port()
+    async with WorkerProcess.running(
+        database.url, vhost, "--processes", "2", WORKER_DOMAINS=DOMAIN, WORKER_HEALTH_PORT=str(port)
+    ) as worker:
+        dead = await desk.take(QUEUES.dead_queue)
+        assert (dead.message_id, dead.headers["worker-reason"]) == (poison, "killed_its_process")
+        assert dead.headers["worker-error"] == "the process that decided it was ended by SIGSEGV"
+        # Some are answered a second time, from their receipts.
+        answered: dict[str, dict[str, Any]] = {}
+        while answered.keys() != ids:
+            answered |= await desk.answers(1)
+        assert {answer["outcome"] for answer in answered.values()} == {"accepted"}
+        await answers(port, live=True, ready=True)
+        assert (await publisher.request("tally", "Count", {"Key": "after"})).outcome == "accepted"
+        await desk.holds(QUEUES.queue, 0)
+        assert await desk.ready(QUEUES.dead_queue) == 0
+        crashes = [message for message in worker.messages if "was ended by SIGSEGV; starting another" in message]
+        # The broker hands it out twice before it is a suspect.
+        assert len(crashes) == 2
+        worker.signal()
+        assert await worker.status() == 0
+
+
+async def test_suspects_are_answered_like_all_others(store: PostgresEventStore, service: Service, desk: Desk) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    one = b'{"Key": "a", "Limit": 1}'
+    traced = {**SUSPECT, "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    first = await desk.put(one, reply_to=desk.replies, headers=traced)
+    assert (await desk.answer())["outcome"] == "accepted"
+    process = process_of(service)
+    assert of_kernel(process, "oom_score_adj") == "1000\n"
+    assert (await asked(desk, one))["reason"] == "limit reached"
+    assert (await asked(desk, one, "CountOnce"))["outcome"] == "unchanged"
+    again = await asked(desk, one, message_id=first)
+    assert (again["outcome"], again["duplicate"], again["first"]) == ("accepted", True, 1)
+    # One process has decided them all, and the worker itself none.
+    assert process_of(service) == process
+    await settled(service, 4)
+    assert service.counters.ends == {End.ACCEPTED: 1, End.REJECTED: 1, End.UNCHANGED: 1, End.DUPLICATE: 1}
+    assert service.counters.attempts == 4
+    assert service.kept_states == 0
+    event = (await store.query(Filter.matching_any_event())).events[0]
+    assert event.metadata["traceparent"].split("-")[1] == trace
+    assert event.metadata["command_id"] == first
+
+
+async def test_a_suspects_bug_is_a_bug_and_it_stays_a_suspect(
+    store: PostgresEventStore, database: Database, vhost: str, desk: Desk
+) -> None:
+    await declare(desk.channel, QUEUES)
+    await desk.put(b'{"Key": "a"}', message_type="Explode")
+    work = await desk.channel.get_queue(QUEUES.queue, ensure=False)
+    for _ in range(2):
+        taken = await work.get()
+        assert taken is not None
+        await taken.reject(requeue=True)
+    async with serving(store, vhost, database_url=database.url, worker_domains=DOMAIN) as service:
+        dead = await desk.take(QUEUES.dead_queue)
+        await settled(service, 3)
+    assert dead.headers["worker-reason"] == "handler_error"
+    assert dead.headers["worker-error"] == "ZeroDivisionError: a exploded at 0"
+    assert "in decide_explode" in str(dead.headers["worker-traceback"])
+    assert dead.headers["worker-handler-failures"] == 3
+    assert service.counters.ends == {End.RETRIED: 2, End.DEAD_LETTERED: 1}
+    # The copies that were retried begin the broker's count anew.
+    assert dead.headers["worker-suspect"] is True
+    assert service.kept_states == 0
+
+
+@pytest.mark.parametrize("message", [b"no JSON", b'{"Key": 5}'])
+async def test_a_suspect_that_makes_no_sense_is_told_so(service: Service, desk: Desk, message: bytes) -> None:
+    await desk.put(message, headers=SUSPECT)
+    assert (await desk.take(QUEUES.dead_queue)).headers["worker-reason"] in {"not_json", "invalid_command"}
+    await settled(service, 1)
+
+
+async def test_after_a_death_the_next_suspect_gets_another_process(service: Service, desk: Desk) -> None:
+    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+    first = process_of(service)
+    reply = await asked(desk, b'{"Key": "b", "Signal": %d}' % signal.SIGKILL, "Crash")
+    assert reply["reason"] == "killed_its_process: the process that decided it was ended by SIGKILL"
+    assert (await asked(desk, b'{"Key": "c"}', "Crash"))["outcome"] == "accepted"
+    assert process_of(service) != first
+    await settled(service, 3)
+    assert service.counters.dead_letters == {"killed_its_process": 1}
+
+
+async def test_a_process_that_dies_between_suspects_is_nobodys_doing(service: Service, desk: Desk) -> None:
+    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+    process = process_of(service)
+    os.kill(process, signal.SIGKILL)
+    await gone(process)
+    # Given to a process that is gone, it is tried again, with another.
+    assert (await asked(desk, b'{"Key": "b"}'))["outcome"] == "accepted"
+    await settled(service, 3)
+    assert service.counters.ends == {End.ACCEPTED: 2, End.RETRIED: 1}
+
+
+async def test_a_process_that_is_told_to_stop_by_others_goes_on(service: Service, desk: Desk) -> None:
+    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+    process = process_of(service)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(process, number)
+    assert (await asked(desk, b'{"Key": "b"}'))["outcome"] == "accepted"
+    assert process_of(service) == process
+
+
+async def test_a_suspect_that_never_comes_back_is_given_up(
+    store: PostgresEventStore, database: Database, vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "_STUCK_SECONDS", 0.5)
+    limits = {"worker_handler_deadline": 1.0, "worker_conflict_seconds": 0.1}
+    async with serving(store, vhost, database_url=database.url, worker_domains=DOMAIN, **limits) as service:
+        assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+        process = process_of(service)
+        reply = await asked(desk, b'{"Key": "b", "Until": "/never"}', "Compute")
+        assert "did not come back within 1.5 s, and was killed" in reply["reason"]
+        await gone(process)
+        assert (await asked(desk, b'{"Key": "c"}'))["outcome"] == "accepted"
+
+
+async def test_nobody_waits_for_a_suspect(service: Service, desk: Desk, publisher: Publisher, tmp_path: Path) -> None:
+    until = tmp_path / "until"
+    slow = b'{"Key": "a", "Until": "%s"}' % str(until).encode()
+    await desk.put(slow, message_type="Compute", reply_to=desk.replies, headers=SUSPECT)
+    # More than may run at the same time; they wait for each other alone.
+    for n in range(5):
+        await desk.put(b'{"Key": "s%d"}' % n, reply_to=desk.replies, headers=SUSPECT)
+    assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
+    assert service.counters.ends == {End.ACCEPTED: 1}
+    until.touch()
+    assert len(await desk.answers(6)) == 6
+
+
+async def test_a_drain_that_cannot_wait_ends_the_process_too(
+    service: Service, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+    process = process_of(service)
+    monkeypatch.setattr(service, "_settings", service._settings.model_copy(update={"worker_drain_deadline": 0.1}))
+    await desk.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=SUSPECT)
+
+    async def has_begun() -> bool:
+        return service._suspects.running == 1
+
+    await eventually(has_begun, what="the suspect to be decided")
+    assert await service.drain() == 1
+    await gone(process)
+    assert service.counters.ends == {End.ACCEPTED: 1, End.RETURNED: 1}
+
+
+async def test_a_process_that_nobody_needs_ends(service: Service, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "_IDLE_SECONDS", 0.1)
+    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+
+    async def has_none() -> bool:
+        return service._isolation._child is None
+
+    await eventually(has_none, what="the process to be let go")
+    assert (await asked(desk, b'{"Key": "b"}'))["outcome"] == "accepted"
+
+
+async def test_a_process_whose_worker_is_killed_does_not_live_on(database: Database, vhost: str, desk: Desk) -> None:
+    async with WorkerProcess.running(database.url, vhost, WORKER_DOMAINS=DOMAIN) as worker:
+        await desk.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=SUSPECT)
+        found: list[int] = []
+
+        async def computes() -> bool:
+            pid = worker._process.pid
+            found[:] = map(int, of_kernel(pid, f"task/{pid}/children").split())
+            return any(seconds(process) > 3.0 for process in found)
+
+        await eventually(computes, what="the suspect to be decided", seconds=60)
+        worker.signal(signal.SIGKILL)
+        assert await worker.status() == -signal.SIGKILL
+    for process in found:
+        await gone(process)
+
+
+def seconds(process: int) -> float:
+    """How long a process has computed."""
+    fields = of_kernel(process, "stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
