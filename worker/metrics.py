@@ -144,8 +144,9 @@ _meter.create_observable_counter(
 _meter.create_observable_gauge(
     "worker.paused",
     [_paused],
-    unit="1",
-    description="Whether work rests because the database does not answer: 1 or 0.",
+    # Not "1": Prometheus would take the gauge for a ratio, and name it so.
+    unit="{worker}",
+    description="Workers that rest because the database does not answer: 1 or 0 in each process.",
 )
 _meter.create_observable_up_down_counter(
     "worker.states.kept",

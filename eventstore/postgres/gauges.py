@@ -89,8 +89,9 @@ meter.create_observable_gauge(
 meter.create_observable_gauge(
     "eventstore.replica.up",
     [_replicas_up],
-    unit="1",
-    description="Whether a replica answers reads: 1 or 0.",
+    # Not "1": Prometheus would take the gauge for a ratio, and name it so.
+    unit="{replica}",
+    description="Replicas that answer reads: 1 or 0 for each server.",
 )
 meter.create_observable_counter(
     "eventstore.reads",

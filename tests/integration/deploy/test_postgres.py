@@ -24,8 +24,10 @@ _PASSWORDS = {
     "POSTGRES_ADMIN_PASSWORD": "adminsecret",
     "POSTGRES_WORKER_PASSWORD": "workersecret",
     "POSTGRES_REPLICATION_PASSWORD": r"""it's :a "$tricky\ one""",
+    "POSTGRES_MONITOR_PASSWORD": "monitorsecret",
     "RABBITMQ_ADMIN_PASSWORD": "unused",
     "RABBITMQ_WORKER_PASSWORD": "unused",
+    "GRAFANA_ADMIN_PASSWORD": "unused",
 }
 
 
@@ -104,6 +106,19 @@ async def test_the_replica_sets_itself_up_and_serves_the_workers_reads(pair: Pai
         stream = await store.query(Filter.matching_any_event(), consistency=Consistency.EVENTUAL)
     assert stream.replica
     assert [event.sequence_number for event in stream.events] == [1, 2]
+
+
+async def test_whoever_watches_sees_statistics_and_no_events(pair: Pair) -> None:
+    await migrate(pair.admin_url())
+    await _append(pair)
+    url = pair.primary.url("monitor", _PASSWORDS["POSTGRES_MONITOR_PASSWORD"])
+    # Of another's session, a role without pg_monitor sees nothing.
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'admin' AND query LIKE '%held open%'"
+    async with _connected(pair.admin_url()) as admin:
+        await admin.execute("SELECT 'held open'")
+        assert await _value(url, sql) == 1
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await _count(url)
 
 
 async def test_the_replica_goes_on_from_its_own_data_and_catches_up(pair: Pair) -> None:

@@ -23,7 +23,18 @@ from tests.unit.deploy.composition import (
 )
 from worker.settings import Settings
 
-_SERVICES = ("postgres", "postgres-replica", "rabbitmq", "jaeger", "migrate", "worker")
+_SERVICES = (
+    "postgres",
+    "postgres-replica",
+    "rabbitmq",
+    "otel-collector",
+    "jaeger",
+    "postgres-exporter",
+    "prometheus",
+    "grafana",
+    "migrate",
+    "worker",
+)
 _SECONDS = {"s": 1, "m": 60}
 
 
@@ -99,7 +110,7 @@ def test_workers_start_after_what_they_need(services: dict[str, Any]) -> None:
         "postgres": "service_healthy",
         "postgres-replica": "service_healthy",
         "rabbitmq": "service_healthy",
-        "jaeger": "service_started",
+        "otel-collector": "service_started",
     }
     for name in ("migrate", "postgres-replica"):
         assert services[name]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
@@ -148,6 +159,44 @@ def test_only_the_migration_is_an_administrator(services: dict[str, Any]) -> Non
     }
 
 
+def test_every_image_is_pinned(services: dict[str, Any]) -> None:
+    recipe = (ROOT / "deploy" / "otel" / "Dockerfile").read_text(encoding="utf-8")
+    bases = re.findall(r"^FROM (\S+)", recipe, re.MULTILINE)
+    assert len(bases) == 2
+    for image in [*bases, *(service["image"] for service in services.values() if "build" not in service)]:
+        # A version that is not moved on: of PostgreSQL two numbers, of all others three.
+        name, _, tag = image.rpartition(":")
+        numbers = 2 if name == "postgres" else 3
+        assert re.fullmatch(rf"v?\d+(\.\d+){{{numbers - 1}}}(-[a-z]+)?", tag), image
+
+
+def test_what_is_built_here_has_its_recipe(services: dict[str, Any]) -> None:
+    contexts = {name: service["build"]["context"] for name, service in services.items() if "build" in service}
+    assert contexts == {"migrate": ".", "worker": ".", "otel-collector": "deploy/otel"}
+    for context in contexts.values():
+        assert (ROOT / context / "Dockerfile").is_file()
+
+
+def test_nothing_that_works_waits_for_what_watches(services: dict[str, Any]) -> None:
+    watching = {"otel-collector", "jaeger", "postgres-exporter", "prometheus", "grafana"}
+    for name in services.keys() - watching:
+        needs = services[name].get("depends_on", {})
+        assert {needs[other]["condition"] for other in needs.keys() & watching} <= {"service_started"}
+
+
+def test_the_exporter_of_postgresql_only_watches(services: dict[str, Any]) -> None:
+    environment = services["postgres-exporter"]["environment"]
+    assert environment["DATA_SOURCE_USER"] == "monitor"
+    assert environment["DATA_SOURCE_PASS"] == services["postgres"]["environment"]["POSTGRES_MONITOR_PASSWORD"]
+    assert environment["DATA_SOURCE_URI"].split("?")[0] == "postgres:5432/dynamic_streams"
+
+
+def test_the_brokers_metrics_are_there_to_be_scraped(services: dict[str, Any]) -> None:
+    assert "./deploy/rabbitmq/enabled_plugins:/etc/rabbitmq/enabled_plugins:ro" in services["rabbitmq"]["volumes"]
+    plugins = (ROOT / "deploy" / "rabbitmq" / "enabled_plugins").read_text(encoding="utf-8")
+    assert plugins.splitlines()[-1] == "[rabbitmq_management,rabbitmq_prometheus]."
+
+
 def test_addresses_name_services_of_the_file(services: dict[str, Any]) -> None:
     for service in ("worker", "migrate"):
         for name, value in services[service]["environment"].items():
@@ -166,7 +215,7 @@ def test_mounted_files_exist_and_cannot_be_changed_from_inside(services: dict[st
     files = [mount.split(":") for mount in mounts if mount.startswith("./")]
     assert files
     for source, target, mode in files:
-        assert (ROOT / source).is_file(), source
+        assert (ROOT / source).exists(), source
         assert mode == "ro", source
         if target.endswith(".sh"):
             assert (ROOT / source).stat().st_mode & 0o111, f"{source} must be executable"
@@ -175,7 +224,7 @@ def test_mounted_files_exist_and_cannot_be_changed_from_inside(services: dict[st
 def test_data_lies_where_postgresql_18_keeps_it(services: dict[str, Any]) -> None:
     # Images from 18 on refuse a volume at /var/lib/postgresql/data.
     for name in ("postgres", "postgres-replica"):
-        assert services[name]["image"] == "postgres:18"
+        assert services[name]["image"].startswith("postgres:18.")
         assert f"{name}:/var/lib/postgresql" in services[name]["volumes"]
 
 

@@ -1,0 +1,81 @@
+"""The collector's configuration: what a pipeline names is there, and what is there is used."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.deploy.composition import composition, example_environment
+from tests.unit.deploy.watching import yaml_of
+
+_KINDS = ("receivers", "processors", "exporters")
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """As the collector merges its files: mappings by key, the rest by the last one."""
+    both = {**one, **other}
+    for key in one.keys() & other.keys():
+        if isinstance(one[key], dict) and isinstance(other[key], dict):
+            both[key] = _merged(one[key], other[key])
+    return both
+
+
+@pytest.fixture(params=["by itself", "with tail sampling"])
+def configuration(request: pytest.FixtureRequest) -> dict[str, Any]:
+    alone = yaml_of("otel/collector.yaml")
+    return alone if request.param == "by itself" else _merged(alone, yaml_of("otel/tail-sampling.yaml"))
+
+
+@pytest.fixture
+def collector() -> dict[str, Any]:
+    found: dict[str, Any] = composition(example_environment())["services"]["otel-collector"]
+    return found
+
+
+def test_pipelines_name_what_is_there_and_nothing_is_there_for_nobody(configuration: dict[str, Any]) -> None:
+    pipelines = configuration["service"]["pipelines"].values()
+    for kind in _KINDS:
+        assert {name for pipeline in pipelines for name in pipeline[kind]} == set(configuration[kind]), kind
+    assert set(configuration["service"]["extensions"]) == set(configuration["extensions"])
+    assert set(configuration) == {*_KINDS, "extensions", "service"}
+
+
+def test_memory_is_limited_first_and_batches_are_made_last(configuration: dict[str, Any]) -> None:
+    assert set(configuration["service"]["pipelines"]) == {"traces", "metrics"}
+    for pipeline in configuration["service"]["pipelines"].values():
+        assert pipeline["processors"][0] == "memory_limiter"
+        assert pipeline["processors"][-1] == "batch"
+
+
+def test_traces_go_to_jaeger_and_metrics_to_prometheus(configuration: dict[str, Any]) -> None:
+    pipelines = configuration["service"]["pipelines"]
+    assert pipelines["traces"]["exporters"] == ["otlp_grpc/jaeger"]
+    assert configuration["exporters"]["otlp_grpc/jaeger"]["endpoint"] == "jaeger:4317"
+    assert pipelines["metrics"]["exporters"] == ["prometheus"]
+    assert configuration["exporters"]["prometheus"]["translation_strategy"] == "UnderscoreEscapingWithSuffixes"
+
+
+def test_tail_sampling_keeps_errors_and_conflicts() -> None:
+    policies = {
+        policy["name"]: policy
+        for policy in yaml_of("otel/tail-sampling.yaml")["processors"]["tail_sampling"]["policies"]
+    }
+    assert policies["errors"]["status_code"] == {"status_codes": ["ERROR"]}
+    assert policies["conflicts"]["ottl_condition"]["spanevent"] == ['name == "conflict"']
+
+
+def test_it_listens_where_workers_send_and_where_its_health_is_asked(
+    configuration: dict[str, Any], collector: dict[str, Any]
+) -> None:
+    protocols = configuration["receivers"]["otlp"]["protocols"]
+    ports = {name: protocol["endpoint"].rpartition(":")[2] for name, protocol in protocols.items()}
+    assert {port.rpartition(":")[2] for port in collector["ports"]} == set(ports.values())
+    worker = composition(example_environment())["services"]["worker"]["environment"]
+    assert worker["OTEL_EXPORTER_OTLP_ENDPOINT"] == f"http://otel-collector:{ports['grpc']}"
+    assert worker["OTEL_EXPORTER_OTLP_PROTOCOL"] == "grpc"
+    health = configuration["extensions"]["health_check"]["endpoint"].rpartition(":")[2]
+    assert f"http://127.0.0.1:{health}/" in collector["healthcheck"]["test"]
+
+
+def test_it_is_given_its_file(collector: dict[str, Any]) -> None:
+    assert collector["command"] == ["--config=/etc/otelcol/collector.yaml"]
+    assert "./deploy/otel:/etc/otelcol:ro" in collector["volumes"]
