@@ -87,6 +87,11 @@ class Pool:
         with suppress(*DRIVER_ERRORS):
             await self.connections.release(connection, timeout=_RELEASE_SECONDS)
 
+    async def renew(self) -> None:
+        """Leave the present connections, each once it is free; new ones find out anew who answers the address."""
+        self.epoch += 1
+        await self.connections.expire_connections()
+
     async def fetch(self, sql: str, parameters: Sequence[object] = (), *, seconds: float) -> "list[asyncpg.Record]":
         """Run one reading statement.
 
@@ -181,8 +186,7 @@ class Pools:
 
     async def forget_primary(self) -> None:
         """Leave a primary that has become read-only: the next connections look for the one that accepts writes."""
-        self.primary.epoch += 1
-        await self.primary.connections.expire_connections()
+        await self.primary.renew()
 
     def cut(self) -> None:
         """Break every connection. Nothing is cancelled: what a server was told to do, it may still do."""

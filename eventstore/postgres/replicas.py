@@ -142,7 +142,15 @@ class Replicas:
         try:
             (row,) = rows = await server.fetch(statement("head"), seconds=_LOOK_SECONDS)
             server.head = head_of(rows)
-            wrong = self._fault(server, in_recovery=row["in_recovery"]) if replica else None
+            wrong = None
+            if replica is not None:
+                wrong = self._stranger(server, in_recovery=row["in_recovery"])
+                if wrong is not None:
+                    # Where several replicas share an address, one may have been promoted, or follow another primary.
+                    # Connections outlive that, and this watch would see no other server for hours.
+                    await server.renew()
+                else:
+                    wrong = self._lag(server)
         except EventStoreError as error:
             wrong = str(error)
         except Exception as error:  # noqa: BLE001  a watch that ends would leave a replica out, or in, for good
@@ -157,8 +165,8 @@ class Replicas:
                 _log.warning("replica %s answers reads again", server.address)
             replica.up = True
 
-    def _fault(self, server: Pool, *, in_recovery: bool) -> str | None:
-        """Say why a replica that answers must not be asked, if so."""
+    def _stranger(self, server: Pool, *, in_recovery: bool) -> str | None:
+        """Say why a server that answers is no replica of this primary, if so."""
         primary = self._primary.head
         if not in_recovery:
             # Promoted by mistake, or after a failover that the primary's address does not know of yet. It may have
@@ -166,9 +174,12 @@ class Replicas:
             return "it accepts writes, so it is no replica"
         if server.head.number == primary.number and server.head.token != primary.token:
             return "its history is not the primary's"
-        if primary.number - server.head.number > self._most_lag:
-            return f"it lags by {primary.number - server.head.number:,} events"
         return None
+
+    def _lag(self, server: Pool) -> str | None:
+        """Say that a replica lags too far to be asked, if so."""
+        lag = self._primary.head.number - server.head.number
+        return f"it lags by {lag:,} events" if lag > self._most_lag else None
 
     def _take_out(self, replica: _Replica, reason: str) -> None:
         if replica.up is not False:

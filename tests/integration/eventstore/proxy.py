@@ -60,6 +60,10 @@ class Proxy:
         """Lose, for good, all that is sent on the present connections. Neither side is told, and new ones work."""
         self._swallowed |= self._writers
 
+    def lead_to(self, url: str) -> None:
+        """Have new connections end at another server, as a service does that several share. Present ones stay."""
+        self._parts = urlsplit(url)
+
     def cut(self) -> None:
         """Cut every connection."""
         self.cuts += 1

@@ -11,6 +11,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.replicas import Fallback
 from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.cluster import Replicated
+from tests.integration.eventstore.proxy import proxy
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
 
 EVENTUAL = Consistency.EVENTUAL
@@ -137,6 +138,20 @@ async def test_of_two_replicas_the_one_that_is_up_answers(replicated: Replicated
         assert answers.count(False) <= 1
         assert answered(store, replicated)[0] == 0
         assert sent(store) == (answers.count(True), 0, answers.count(False))
+
+
+async def test_an_address_that_replicas_share_outlives_the_promotion_of_one(replicated: Replicated) -> None:
+    # As behind a Kubernetes service: the connections stay with the one that accepts writes, new ones end elsewhere.
+    async with (
+        proxy(replicated.url) as service,
+        PostgresEventStore.connect(replicated.url, replica_urls=[service.url]) as store,
+    ):
+        await store.append([counted("a")])
+        await replicated.follow()
+        assert not await replica_answers(store)
+        assert store.read_counts.fallbacks == {Fallback.NONE_UP: 1}
+        service.lead_to(replicated.replica_urls[0])
+        await eventually(partial(replica_answers, store), what="a replica to answer")
 
 
 async def test_a_store_opens_while_a_replica_is_down(replicated: Replicated) -> None:
