@@ -1,0 +1,152 @@
+"""The example's database, broker and autoscaler fit the workers, and each other."""
+
+from typing import Any
+
+import pytest
+
+from handlers.registry import load_domains
+from tests.unit.deploy.kubernetes.kustomization import EXAMPLE, Manifest, build, named
+from worker.settings import Settings
+from worker.topology import Topology
+
+# For migrations, checks and people, and what PostgreSQL keeps for superusers (superuser_reserved_connections).
+_SPARE = 20
+# The primary's pool and the replicas': after a failover, both can end at one server.
+_POOLS = 2
+
+
+@pytest.fixture(scope="module")
+def example() -> list[Manifest]:
+    return build(EXAMPLE)
+
+
+@pytest.fixture
+def settings(example: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for variable, value in named(example, "ConfigMap", "worker-settings")["data"].items():
+        if not variable.endswith("_FILE"):
+            monkeypatch.setenv(variable, value)
+    return Settings.load(needs=())
+
+
+@pytest.fixture
+def database(example: list[Manifest]) -> Manifest:
+    found: Manifest = named(example, "Cluster", "database")["spec"]
+    return found
+
+
+@pytest.fixture
+def scaling(example: list[Manifest]) -> Manifest:
+    found: Manifest = named(example, "ScaledObject", "worker")["spec"]
+    return found
+
+
+def mounted_secrets(manifest: Manifest) -> set[tuple[str, str]]:
+    return {
+        (source["secret"]["name"], item["key"])
+        for volume in manifest["spec"]["template"]["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", ())
+        for item in source["secret"]["items"]
+    }
+
+
+def test_all_workers_find_room_in_the_database(
+    example: list[Manifest], settings: Settings, database: Manifest, scaling: Manifest
+) -> None:
+    surge = named(example, "Deployment", "worker")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    needed = (scaling["maxReplicaCount"] + surge) * settings.pool_size * _POOLS
+    (role,) = database["managed"]["roles"]
+    assert needed <= role["connectionLimit"]
+    assert role["connectionLimit"] + _SPARE <= int(database["postgresql"]["parameters"]["max_connections"])
+
+
+def test_a_commit_is_on_two_instances_and_a_failover_keeps_it(database: Manifest) -> None:
+    assert database["instances"] == 3
+    assert database["postgresql"]["synchronous"] == {
+        "method": "any",
+        "number": 1,
+        "dataDurability": "required",
+        "failoverQuorum": True,
+    }
+    # The store refuses to append with less.
+    assert database["postgresql"]["parameters"]["synchronous_commit"] in {"on", "remote_apply"}
+    assert not {"fsync", "full_page_writes"} & set(database["postgresql"]["parameters"])
+
+
+def test_the_group_role_is_there_before_its_member_and_before_the_migration(database: Manifest) -> None:
+    initdb = database["bootstrap"]["initdb"]
+    assert initdb["postInitSQL"] == ["CREATE ROLE eventstore_runtime NOLOGIN"]
+    (role,) = database["managed"]["roles"]
+    assert role["inRoles"] == ["eventstore_runtime"]
+    assert role["name"] != initdb["owner"]
+    assert not {"superuser", "createdb", "createrole", "replication", "bypassrls"} & set(role)
+
+
+def test_secrets_are_those_that_the_operators_make_or_the_guide_does(example: list[Manifest]) -> None:
+    database = named(example, "Cluster", "database")
+    broker = named(example, "RabbitmqCluster", "broker")["metadata"]["name"]
+    (role,) = database["spec"]["managed"]["roles"]
+    of_database = database["metadata"]["name"]
+    assert mounted_secrets(named(example, "Deployment", "worker")) == {
+        (role["passwordSecret"]["name"], "database_url"),
+        (role["passwordSecret"]["name"], "database_replica_urls"),
+        (f"{of_database}-ca", "ca.crt"),
+        (f"{broker}-default-user", "connection_string"),
+    }
+    assert mounted_secrets(named(example, "Job", "worker-migrate")) == {
+        (f"{of_database}-app", "uri"),
+        (f"{of_database}-ca", "ca.crt"),
+    }
+    (target,) = named(example, "TriggerAuthentication", "broker")["spec"]["secretTargetRef"]
+    assert target == {"parameter": "host", "name": f"{broker}-default-user", "key": "connection_string"}
+
+
+def test_the_policies_lead_to_the_servers(example: list[Manifest]) -> None:
+    destinations = [
+        peer["podSelector"]["matchLabels"]
+        for manifest in example
+        if manifest["kind"] == "NetworkPolicy"
+        for rule in manifest["spec"]["egress"]
+        for peer in rule["to"]
+    ]
+    database = named(example, "Cluster", "database")["metadata"]["name"]
+    broker = named(example, "RabbitmqCluster", "broker")["metadata"]["name"]
+    assert {"cnpg.io/cluster": database} in destinations
+    assert {"app.kubernetes.io/name": broker} in destinations
+
+
+def test_every_node_of_the_broker_is_elsewhere_and_one_may_go(example: list[Manifest]) -> None:
+    broker = named(example, "RabbitmqCluster", "broker")["spec"]
+    assert broker["replicas"] == 3
+    ((term,),) = (rules for rules in broker["affinity"]["podAntiAffinity"].values())
+    budget = named(example, "PodDisruptionBudget", "broker")["spec"]
+    assert term["labelSelector"] == budget["selector"] == {"matchLabels": {"app.kubernetes.io/name": "broker"}}
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    assert budget["maxUnavailable"] == 1
+    assert f"target_group_size = {broker['replicas']}" in broker["rabbitmq"]["additionalConfig"]
+
+
+def test_the_autoscaler_watches_the_queue_that_workers_consume(
+    example: list[Manifest], settings: Settings, scaling: Manifest
+) -> None:
+    assert scaling["scaleTargetRef"] == {"name": named(example, "Deployment", "worker")["metadata"]["name"]}
+    assert "replicas" not in named(example, "Deployment", "worker")["spec"]
+    queues = [Topology(domain.name).queue for domain in load_domains(settings.worker_domains)]
+    assert [trigger["metadata"]["queueName"] for trigger in scaling["triggers"]] == queues
+    for trigger in scaling["triggers"]:
+        assert trigger["authenticationRef"] == {"name": "broker"}
+        # What workers hold already does not wait in the queue, and must not matter beside what does.
+        assert int(trigger["metadata"]["value"]) >= 5 * settings.prefetch
+
+
+def test_workers_are_taken_away_one_by_one_each_after_a_drain(
+    example: list[Manifest], settings: Settings, scaling: Manifest
+) -> None:
+    down: dict[str, Any] = scaling["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
+    (policy,) = down["policies"]
+    assert (policy["type"], policy["value"]) == ("Pods", 1)
+    assert policy["periodSeconds"] > settings.worker_drain_deadline
+    assert down["stabilizationWindowSeconds"] >= 300
+    # Workers declare the queue: with none, it may not even be there to be measured.
+    assert 2 <= scaling["minReplicaCount"] < scaling["maxReplicaCount"]
+    # Or the loss of a node could take all of them.
+    assert named(example, "PodDisruptionBudget", "worker")["spec"]["maxUnavailable"] < scaling["minReplicaCount"]

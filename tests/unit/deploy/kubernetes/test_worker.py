@@ -1,0 +1,225 @@
+"""The worker's pods say what the program says: its settings, its probes, its time to stop, its user."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+
+from tests.unit.deploy.composition import ROOT, composition, example_environment
+from tests.unit.deploy.kubernetes.kustomization import BASE, EXAMPLE, Manifest, build, named
+from worker.credentials import file_variable
+from worker.health_server import LIVE_PATH, READY_PATH
+from worker.settings import IN_FILES, Settings
+from worker.supervisor import Patience
+
+_PODS = [("Deployment", "worker"), ("Job", "worker-migrate")]
+
+
+@pytest.fixture(params=[BASE, EXAMPLE], ids=["base", "example"])
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    return build(request.param)
+
+
+@pytest.fixture
+def settings(manifests: list[Manifest]) -> dict[str, str]:
+    found: dict[str, str] = named(manifests, "ConfigMap", "worker-settings")["data"]
+    return found
+
+
+def pod(manifests: list[Manifest], kind: str = "Deployment", name: str = "worker") -> Manifest:
+    found: Manifest = named(manifests, kind, name)["spec"]["template"]["spec"]
+    return found
+
+
+def container(pod: Manifest) -> Manifest:
+    (only,) = pod["containers"]
+    found: Manifest = only
+    return found
+
+
+def variables(manifests: list[Manifest], kind: str, name: str) -> dict[str, str]:
+    """What a container finds in its environment."""
+    found: dict[str, str] = {}
+    described = container(pod(manifests, kind, name))
+    for source in described.get("envFrom", ()):
+        found |= named(manifests, "ConfigMap", source["configMapRef"]["name"])["data"]
+    return found | {variable["name"]: variable["value"] for variable in described.get("env", ())}
+
+
+def mounted(pod: Manifest) -> dict[str, tuple[str, str]]:
+    """The Secret and its key by the path of each file that a container finds."""
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    files = {}
+    for mount in container(pod)["volumeMounts"]:
+        for source in volumes[mount["name"]].get("projected", {}).get("sources", ()):
+            for item in source["secret"]["items"]:
+                path = str(PurePosixPath(mount["mountPath"]) / item["path"])
+                assert path not in files
+                files[path] = (source["secret"]["name"], item["key"])
+    return files
+
+
+@pytest.mark.parametrize(("kind", "name"), _PODS)
+def test_every_variable_is_a_setting_or_a_librarys(manifests: list[Manifest], kind: str, name: str) -> None:
+    known = {field.upper() for field in Settings.model_fields} | {file_variable(field) for field in IN_FILES}
+    of_libraries = {"PGSSLMODE", "PGSSLROOTCERT"}
+    found = set(variables(manifests, kind, name))
+    assert found
+    assert {variable for variable in found - known - of_libraries if not variable.startswith("OTEL_")} == set()
+
+
+def test_the_settings_accept_the_values(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in settings.items():
+        if not variable.endswith("_FILE"):
+            monkeypatch.setenv(variable, value)
+    loaded = Settings.load(needs=())
+    assert {name for name in Settings.model_fields if name.upper() in settings} == loaded.model_fields_set
+
+
+@pytest.mark.parametrize(("kind", "name"), _PODS)
+def test_every_file_that_is_named_is_mounted_and_no_other(manifests: list[Manifest], kind: str, name: str) -> None:
+    values = variables(manifests, kind, name)
+    files = mounted(pod(manifests, kind, name))
+    assert {value for value in values.values() if value.startswith("/")} == set(files)
+    assert {variable for variable in values if variable.endswith("_FILE")} == (
+        {"DATABASE_ADMIN_URL_FILE"}
+        if kind == "Job"
+        else {"DATABASE_URL_FILE", "DATABASE_REPLICA_URLS_FILE", "AMQP_URL_FILE"}
+    )
+
+
+def test_no_address_with_a_password_and_no_secret_is_written_down() -> None:
+    for path in sorted(BASE.parent.rglob("*.yaml")):
+        text = path.read_text()
+        assert not re.search(r"://[^/\s]*@", text), path
+        assert not re.search(r"^kind: Secret$", text, re.MULTILINE), path
+
+
+def test_workers_see_no_administrators_password_and_no_private_key() -> None:
+    for folder in (BASE, EXAMPLE):
+        secrets = mounted(pod(build(folder))).values()
+        assert not {"worker-admin", "database-app"} & {secret for secret, _ in secrets}
+        assert not [key for _, key in secrets if key.endswith(".key")]
+
+
+def test_only_the_workers_user_reads_the_mounted_secrets(manifests: list[Manifest]) -> None:
+    for kind, name in _PODS:
+        found = pod(manifests, kind, name)
+        (volume,) = (volume for volume in found["volumes"] if volume["name"] == "credentials")
+        assert volume["projected"]["defaultMode"] == 0o440
+        assert found["securityContext"]["fsGroup"] == found["securityContext"]["runAsGroup"]
+
+
+def test_probes_ask_what_the_health_server_answers(manifests: list[Manifest], settings: dict[str, str]) -> None:
+    described = container(pod(manifests))
+    ports = {port["name"]: str(port["containerPort"]) for port in described["ports"]}
+    paths = {}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        request = described[probe]["httpGet"]
+        assert ports[request["port"]] == settings["WORKER_HEALTH_PORT"]
+        assert request.get("scheme", "HTTP") == "HTTP"
+        paths[probe] = request["path"]
+    assert paths == {"startupProbe": LIVE_PATH, "livenessProbe": LIVE_PATH, "readinessProbe": READY_PATH}
+    # Probes come from outside of the container.
+    assert settings["WORKER_HEALTH_HOST"] == "0.0.0.0"  # noqa: S104  there is no other way
+
+
+def test_a_worker_may_drain_before_it_is_killed(manifests: list[Manifest], settings: dict[str, str]) -> None:
+    grace = pod(manifests)["terminationGracePeriodSeconds"]
+    assert grace >= float(settings["WORKER_DRAIN_DEADLINE"]) + Patience().farewell
+
+
+def test_the_image_is_the_one_that_is_built() -> None:
+    built = composition(example_environment())["services"]["worker"]["image"]
+    assert f"docker build --tag {built} ." in (ROOT / "Dockerfile").read_text()
+    for kind, name in _PODS:
+        assert container(pod(build(BASE), kind, name))["image"] == built
+        registry, slash, rest = container(pod(build(EXAMPLE), kind, name))["image"].rpartition("/")
+        assert (registry, slash) == ("registry.example", "/")
+        # Never "latest": what runs would depend on when it was started.
+        assert re.fullmatch(rf"{built}:\d+\.\d+\.\d+", rest)
+
+
+def test_it_runs_what_the_image_offers(manifests: list[Manifest]) -> None:
+    services: dict[str, Any] = composition(example_environment())["services"]
+    for (kind, name), service in zip(_PODS, ("worker", "migrate"), strict=True):
+        described = container(pod(manifests, kind, name))
+        assert described["args"] == services[service]["command"]
+        assert "command" not in described  # it would replace the entry point
+
+
+@pytest.mark.parametrize(("kind", "name"), _PODS)
+def test_pods_are_restricted(manifests: list[Manifest], kind: str, name: str) -> None:
+    found = pod(manifests, kind, name)
+    user = re.search(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert user is not None
+    assert found["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": int(user[1]),
+        "runAsGroup": int(user[2]),
+        "fsGroup": int(user[2]),
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container(found)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert found["automountServiceAccountToken"] is False
+    # A service "worker-health" would set WORKER_HEALTH_PORT to tcp://…
+    assert found["enableServiceLinks"] is False
+    assert {"requests", "limits"} == set(container(found)["resources"])
+    assert "memory" in container(found)["resources"]["limits"]
+
+
+def test_old_workers_stay_until_new_ones_work(manifests: list[Manifest]) -> None:
+    strategy = named(manifests, "Deployment", "worker")["spec"]["strategy"]
+    assert strategy["type"] == "RollingUpdate"
+    assert strategy["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_whatever_selects_workers_finds_them(manifests: list[Manifest]) -> None:
+    deployment = named(manifests, "Deployment", "worker")["spec"]
+    labels = deployment["template"]["metadata"]["labels"].items()
+    selectors = [deployment["selector"], named(manifests, "PodDisruptionBudget", "worker")["spec"]["selector"]]
+    selectors += [spread["labelSelector"] for spread in pod(manifests)["topologySpreadConstraints"]]
+    for selector in selectors:
+        assert selector["matchLabels"].items() <= labels
+        # The migration's pod is no worker: it must not count as one.
+        migration = named(manifests, "Job", "worker-migrate")["spec"]["template"]["metadata"]["labels"]
+        assert not selector["matchLabels"].items() <= migration.items()
+
+
+def test_nodes_can_be_drained_while_the_database_is_down(manifests: list[Manifest]) -> None:
+    budget = named(manifests, "PodDisruptionBudget", "worker")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+def test_nobody_connects_to_workers_and_all_that_they_reach_is_named() -> None:
+    manifests = build(EXAMPLE)
+    policies = [manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
+    assert not [rule for policy in policies for rule in policy.get("ingress", ())]
+    isolated = named(manifests, "NetworkPolicy", "worker")["spec"]
+    assert set(isolated["policyTypes"]) == {"Ingress", "Egress"}
+    for kind, name in _PODS:
+        labels = named(manifests, kind, name)["spec"]["template"]["metadata"]["labels"]
+        reached = {
+            port["port"]
+            for policy in policies
+            if policy["podSelector"]["matchLabels"].items() <= labels.items()
+            for rule in policy["egress"]
+            for port in rule["ports"]
+            if rule["to"]
+        }
+        assert isolated["podSelector"]["matchLabels"].items() <= labels.items()
+        assert reached == ({53, 5432} if kind == "Job" else {53, 5432, 5672, 4317})
+
+
+def test_postgresql_is_verified_by_whoever_connects() -> None:
+    manifests = build(EXAMPLE)
+    for kind, name in _PODS:
+        values = variables(manifests, kind, name)
+        assert values["PGSSLMODE"] == "verify-full"
+        secret = mounted(pod(manifests, kind, name))[values["PGSSLROOTCERT"]]
+        assert secret == ("database-ca", "ca.crt")
