@@ -10,6 +10,8 @@ from worker.load.fleet import Fleet
 __all__ = ["Crew"]
 
 _MEMORY = "VmRSS:"
+# A worker that starts while its servers do not answer in time says so and ends with this status.
+_SURROUNDINGS = 2
 # A person never sees where in the code a fault of the servers was noticed; warnings are errors here.
 _NEVER = ("Traceback", "Warning: ", '"settling delivery')
 
@@ -25,6 +27,7 @@ class Crew(Fleet):
         super().__init__(folder)
         self.killed = 0
         self._hired = 0
+        self._departures: list[str] = []
         self._environment: Mapping[str, str] = {}
 
     @classmethod
@@ -44,7 +47,10 @@ class Crew(Fleet):
     async def kill(self, name: str) -> None:
         """End one as ``kill -9`` does, and wait until it is gone."""
         process = self._processes.pop(name)
-        process.kill()
+        if process.returncode is None:
+            process.kill()
+        elif process.returncode != _SURROUNDINGS:
+            self._departures.append(f"{name} ended by itself, with status {process.returncode}")
         await process.wait()
         self.killed += 1
 
@@ -63,7 +69,7 @@ class Crew(Fleet):
 
     def complaints(self) -> list[str]:
         """Return what any of them, the killed included, logged that no worker should ever log."""
-        return [
+        return self._departures + [
             f"{log.name}: {line[:2000]}"
             for log in sorted(self._folder.glob("worker-*.log"))
             for line in log.read_text().splitlines()
