@@ -41,6 +41,7 @@ def configure_logs(form: LogFormat = "auto", level: LogLevel = "info") -> None:
         return
     handler = logging.StreamHandler(sys.stderr)
     human = form == "human" or (form == "auto" and sys.stderr.isatty())
+    handler.addFilter(_OnceInAWhile("opentelemetry"))
     handler.setFormatter(_HumanLines(coloured=_takes_colour(sys.stderr)) if human else _JsonLines())
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(level.upper())
@@ -88,6 +89,25 @@ def _fields() -> dict[str, str]:
 
 def _takes_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class _OnceInAWhile(logging.Filter):
+    """Lets a library say each thing once in ten minutes: a collector that is away is met with every batch of spans."""
+
+    _SECONDS = 600.0
+
+    def __init__(self, library: str) -> None:
+        super().__init__(library)
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not super().filter(record):
+            return True  # it is not that library's
+        what = record.name, str(record.msg)
+        if record.created - self._said.get(what, -self._SECONDS) < self._SECONDS:
+            return False
+        self._said[what] = record.created
+        return True
 
 
 class _JsonLines(logging.Formatter):

@@ -3,6 +3,7 @@
 Only the SDK's public interface is used.
 """
 
+import logging
 import threading
 from os import environ
 from typing import Literal, TypeAlias
@@ -22,6 +23,8 @@ from worker.settings import SettingsError
 
 __all__ = ["Telemetry"]
 
+_log = logging.getLogger(__name__)
+
 _Signal: TypeAlias = Literal["traces", "metrics"]
 
 _SERVICE_NAME = "dynamic-streams-worker"
@@ -39,7 +42,8 @@ class Telemetry:
     """
 
     def __init__(self, tracers: TracerProvider | None, meters: MeterProvider | None) -> None:
-        self._providers = [provider for provider in (meters, tracers) if provider is not None]
+        # The tracer provider first: the spans that it drops are counted by the meter provider.
+        self._providers = [provider for provider in (tracers, meters) if provider is not None]
 
     @classmethod
     def start(cls) -> "Telemetry":
@@ -50,20 +54,25 @@ class Telemetry:
         Raises:
             SettingsError: A variable names an exporter or a protocol that does not exist.
         """
-        spans, measurements = _span_exporter(), _metric_exporter()
+        wanted_spans, wanted_metrics = (
+            _choice(OTEL_TRACES_EXPORTER, "traces"),
+            _choice(OTEL_METRICS_EXPORTER, "metrics"),
+        )
         resource = _resource()
         meters = tracers = None
-        if measurements is not None:
+        if (measurements := _metric_exporter(*wanted_metrics)) is not None:
             meters = MeterProvider(
                 [PeriodicExportingMetricReader(measurements)], resource=resource, shutdown_on_exit=False
             )
             metrics.set_meter_provider(meters)
-        if spans is not None:
-            # The SDK counts the spans that are dropped because the queue to the collector is full, if it is told to.
-            environ.setdefault(OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, "true")
+        # The SDK counts the spans that are dropped because the queue to the collector is full, and those that could not
+        # be sent, if it is told to before the exporter is made.
+        environ.setdefault(OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, "true")
+        counting = meters or NoOpMeterProvider()
+        if (spans := _span_exporter(*wanted_spans, counting)) is not None:
             # What it would count of each span that begins and ends, nobody needs.
             tracers = TracerProvider(resource=resource, shutdown_on_exit=False, meter_provider=NoOpMeterProvider())
-            tracers.add_span_processor(BatchSpanProcessor(spans, meter_provider=meters or NoOpMeterProvider()))
+            tracers.add_span_processor(BatchSpanProcessor(spans, meter_provider=counting))
             trace.set_tracer_provider(tracers)
         return cls(tracers, meters)
 
@@ -71,21 +80,26 @@ class Telemetry:
         """Export what is left and shut down. Does nothing the second time.
 
         Args:
-            timeout: How long to wait, in seconds. A collector that is down does not hold the process longer.
+            timeout: How long to wait, in seconds. A collector that is down does not hold the process longer, nor does
+                one for traces keep the metrics from theirs.
 
         Returns:
-            Whether everything was handed over in time.
+            Whether everything was handed over in time. If not, the log says so.
         """
-        # The SDK's own time limits do not cover a hanging exporter, so the wait is on a thread that may be left.
-        thread = threading.Thread(target=self._shut_down, name="telemetry-shutdown", daemon=True)
-        thread.start()
-        thread.join(timeout)
-        return not thread.is_alive()
+        providers, self._providers = self._providers, []
+        share = timeout / max(len(providers), 1)
+        in_time = [self._shut_down(provider, share) for provider in providers]
+        if not all(in_time):
+            _log.warning("not all traces and metrics could be handed over within %g s; the rest is dropped", timeout)
+        return all(in_time)
 
-    def _shut_down(self) -> None:
-        # The tracer provider first: the spans that it drops are counted by the meter provider.
-        while self._providers:
-            self._providers.pop().shutdown()
+    @staticmethod
+    def _shut_down(provider: TracerProvider | MeterProvider, seconds: float) -> bool:
+        # The SDK's own time limits do not cover a hanging exporter, so the wait is on a thread that may be left.
+        thread = threading.Thread(target=provider.shutdown, name="telemetry-shutdown", daemon=True)
+        thread.start()
+        thread.join(seconds)
+        return not thread.is_alive()
 
 
 def _resource() -> Resource:
@@ -96,8 +110,7 @@ def _resource() -> Resource:
     return resource
 
 
-def _span_exporter() -> SpanExporter | None:
-    choice, protocol = _choice(OTEL_TRACES_EXPORTER, "traces")
+def _span_exporter(choice: str, protocol: str, counting: metrics.MeterProvider) -> SpanExporter | None:
     if choice == "none":
         return None
     if choice == "console":
@@ -106,14 +119,13 @@ def _span_exporter() -> SpanExporter | None:
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc  # noqa: PLC0415
 
-        return Grpc()
+        return Grpc(meter_provider=counting)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http  # noqa: PLC0415
 
-    return Http()
+    return Http(meter_provider=counting)
 
 
-def _metric_exporter() -> MetricExporter | None:
-    choice, protocol = _choice(OTEL_METRICS_EXPORTER, "metrics")
+def _metric_exporter(choice: str, protocol: str) -> MetricExporter | None:
     if choice == "none":
         return None
     if choice == "console":

@@ -108,8 +108,9 @@ class WorkerProcess:
         return status
 
     def report(self) -> dict[str, int]:
-        """Return the figures of its last words, in which every delivery must be accounted for."""
-        figures = {name: int(count) for name, count in _FIGURE.findall(self.messages[-1].partition(": ")[2])}
+        """Return the figures that it ends with, in which every delivery must be accounted for."""
+        last = [message for message in self.messages if message.startswith(("drained: ", "stopped before "))][-1]
+        figures = {name: int(count) for name, count in _FIGURE.findall(last.partition(": ")[2])}
         assert figures["received"] == sum(figures[end] for end in _ENDS)
         return figures
 
