@@ -13,6 +13,7 @@ from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from handlers.registry import load_domains
 from worker.broker import broker_address
+from worker.capacity import check_capacity
 from worker.consumer import Consumer
 from worker.counters import Counters
 from worker.delivery import Delivery
@@ -159,11 +160,12 @@ class Service:
         (self._suspects if delivery.is_suspect else self._dispatcher).submit(delivery, handle)
 
 
-async def run(settings: Settings, *, lifeline: int | None = None) -> int:
+async def run(settings: Settings, *, processes: int = 1, lifeline: int | None = None) -> int:
     """Run a worker until it is told to stop, by SIGTERM or SIGINT. A second signal stops it at once.
 
     Args:
         settings: Everything.
+        processes: How many processes like this one there are to be, for the servers' limits.
         lifeline: The file descriptor that ties it to its supervisor, which then answers health probes.
 
     Returns:
@@ -180,6 +182,7 @@ async def run(settings: Settings, *, lifeline: int | None = None) -> int:
     telemetry = Telemetry.start()
     try:
         with stop_signals() as (stop, hurry):
+            await check_capacity(settings, processes)
             return await _run(settings, domains, telemetry, lifeline=lifeline, stop=stop, hurry=hurry)
     finally:
         await asyncio.to_thread(telemetry.stop)

@@ -61,6 +61,7 @@ class Supervisor:
         grace: How long a process that starts again counts as live, in seconds.
         drain_deadline: How long a drain may take, in seconds.
         patience: How often, and how soon, processes are started again.
+        others: What is added to the command of all but the first process.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Supervisor:
         grace: float,
         drain_deadline: float,
         patience: Patience | None = None,
+        others: Sequence[str] = (),
     ) -> None:
         self._patience = patience if patience is not None else Patience()
         self._grace = grace
         self._drain_deadline = drain_deadline
         self._members = [
-            Member(number, command, most_silence=self._patience.most_silence) for number in range(1, processes + 1)
+            Member(number, (*command, *(others if number > 1 else ())), most_silence=self._patience.most_silence)
+            for number in range(1, processes + 1)
         ]
         # Set once a process has come to consume: then settings and surroundings are known to be right.
         self._proven = asyncio.Event()
@@ -222,6 +225,8 @@ async def supervise(settings: Settings, processes: int) -> int:
     supervisor = Supervisor(
         (sys.executable, *sys.orig_argv[1:]),
         processes,
+        # The first one looks for all of them whether the servers have room.
+        others=("--processes", "1"),
         grace=settings.worker_health_grace,
         drain_deadline=settings.worker_drain_deadline,
     )

@@ -28,4 +28,4 @@ def run(
     settings = Settings.load()
     if processes > 1 and lifeline is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
-    raise typer.Exit(run_async(service.run(settings, lifeline=lifeline)))
+    raise typer.Exit(run_async(service.run(settings, processes=processes, lifeline=lifeline)))
