@@ -1,6 +1,7 @@
 """The event store on PostgreSQL: the only package that knows asyncpg."""
 
 from eventstore.postgres.engine import PostgresEventStore
+from eventstore.postgres.measuring import Measures, measure
 from eventstore.postgres.migrate import SCHEMA_VERSION, MigrationReport, migrate
 from eventstore.postgres.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
 from eventstore.postgres.replicas import MOST_LAG
@@ -10,11 +11,13 @@ __all__ = [
     "LEAST_AGE",
     "MOST_LAG",
     "SCHEMA_VERSION",
+    "Measures",
     "MigrationReport",
     "PostgresEventStore",
     "Prunable",
     "Survey",
     "count_prunable",
+    "measure",
     "migrate",
     "prune",
     "receipts_since",

@@ -15,6 +15,7 @@ from worker.cli.migrate import migrate
 from worker.cli.prune import prune
 from worker.cli.publish import publish
 from worker.cli.run import run
+from worker.cli.stats import stats
 from worker.cli.status import status
 from worker.logs import quieten_libraries
 
@@ -41,6 +42,7 @@ app.add_typer(database, name="db")
 database.command()(migrate)
 database.command()(prune)
 database.command("check")(check_database)
+database.command()(stats)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from worker.errors import BrokerError
 from worker.settings import Settings
 from worker.topology import Topology
 
-__all__ = ["inspect", "inspect_database"]
+__all__ = ["address", "inspect", "inspect_database"]
 
 # Nothing lies above it: such a read finds the head and no event.
 _BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
@@ -53,7 +53,7 @@ async def inspect_database(settings: Settings) -> list[Finding]:
         finding, found = await _replica(url, head if primary.good else None)
         findings.append(finding)
         if found is not None:
-            findings.append(replace(connections(found, settings), part=f"connections {_address(url)}"))
+            findings.append(replace(connections(found, settings), part=f"connections {address(url)}"))
     return findings
 
 
@@ -76,7 +76,7 @@ async def _database(settings: Settings) -> list[Finding]:
 
 
 async def _primary(url: str) -> tuple[Finding, int]:
-    part = f"database {_address(url)}"
+    part = f"database {address(url)}"
     try:
         async with PostgresEventStore.connect(url, pool_size=1, application_name="worker check") as store:
             head = (await store.query(_BEYOND)).position.number
@@ -89,7 +89,7 @@ async def _primary(url: str) -> tuple[Finding, int]:
 
 
 async def _replica(url: str, head: int | None) -> tuple[Finding, Survey | None]:
-    part = f"replica {_address(url)}"
+    part = f"replica {address(url)}"
     try:
         found = await survey(url)
     except EventStoreError as error:
@@ -98,7 +98,7 @@ async def _replica(url: str, head: int | None) -> tuple[Finding, Survey | None]:
 
 
 async def _admin(url: str) -> Finding:
-    part = f"admin database {_address(url)}"
+    part = f"admin database {address(url)}"
     try:
         report = await migrate(url, dry_run=True)
     except EventStoreError as error:
@@ -133,6 +133,7 @@ async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding
     return [Finding(part=part, good=True, text="takes our connection"), *findings]
 
 
-def _address(url: str) -> str:
+def address(url: str) -> str:
+    """Return of an address what may be shown: host, port and path."""
     parts = urlsplit(url)
     return parts.netloc.rpartition("@")[2] + parts.path

@@ -1,0 +1,23 @@
+-- Purpose: see how large the database is, how far its log is, and what the role that asks may see of it.
+-- Parameters: none.
+-- Result: one row. The cache's counts are since the statistics were reset, or null; extension is the schema in which
+-- pg_stat_statements lies, or null.
+SELECT s.head, s.schema_version,
+    current_user::text AS role,
+    pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all,
+    pg_is_in_recovery() AS in_recovery,
+    current_setting('server_version') AS server_version,
+    current_setting('max_connections')::integer AS max_connections,
+    pg_database_size(current_database()) AS bytes,
+    d.blks_hit::float8 / nullif(d.blks_hit + d.blks_read, 0) AS cache_hit_ratio,
+    d.deadlocks,
+    d.stats_reset,
+    (
+        SELECT n.nspname::text
+        FROM pg_extension x
+        JOIN pg_namespace n ON n.oid = x.extnamespace
+        WHERE x.extname = 'pg_stat_statements'
+    ) AS extension
+FROM eventstore.store s
+LEFT JOIN pg_stat_database d ON d.datname = current_database()
+WHERE s.singleton

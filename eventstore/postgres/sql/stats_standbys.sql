@@ -1,0 +1,13 @@
+-- Purpose: see which standbys receive from this server, and how far they are.
+-- Parameters: none.
+-- Result: one row a standby; all but its name is null unless the role that asks may see it.
+SELECT coalesce(nullif(r.application_name, ''), '-') AS name,
+    r.client_addr::text AS address,
+    r.state,
+    r.sync_state,
+    pg_wal_lsn_diff(
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, r.replay_lsn
+    )::bigint AS bytes_behind,
+    extract(epoch FROM r.replay_lag)::float8 AS seconds_behind
+FROM pg_stat_replication r
+ORDER BY name, address

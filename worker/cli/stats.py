@@ -1,0 +1,132 @@
+"""``worker db stats``."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.filesize import decimal
+
+from eventstore import EventStoreError
+from eventstore.postgres import Measures, measure, survey
+from worker.cli.failures import sentence
+from worker.cli.inspection import address
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json, table, tell
+from worker.settings import Settings
+
+__all__ = ["stats"]
+
+_Row = Mapping[str, Any]
+
+
+def stats(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show the database's figures: sizes, rows, use of indexes, connections, lag, and slow statements.
+
+    Reads what DATABASE_URL's role may see, of the primary, and the head of each replica. Numbers of rows are estimates,
+    except that of the events. Slow statements need the extension pg_stat_statements. Changes nothing.
+    """
+    settings = Settings.load(needs=("database_url",))
+    found, replicas = run_async(_collect(settings))
+    if json:
+        print_json(_document(found, replicas))
+    else:
+        _show(found, replicas)
+
+
+async def _collect(settings: Settings) -> tuple[Measures, list[_Row]]:
+    found = await measure(settings.database_url)
+    return found, [await _replica(url, found.database["head"]) for url in settings.database_replica_urls]
+
+
+async def _replica(url: str, head: int) -> _Row:
+    try:
+        replica = (await survey(url)).head
+    except EventStoreError as error:
+        return {"replica": address(url), "head": None, "events_behind": None, "failure": sentence(error)}
+    # It was asked later: it may show more than the primary did.
+    return {"replica": address(url), "head": replica, "events_behind": max(0, head - replica), "failure": None}
+
+
+def _document(found: Measures, replicas: list[_Row]) -> dict[str, Any]:
+    return {
+        "database": found.database,
+        "tables": found.tables,
+        "indexes": found.indexes,
+        "connections": found.connections,
+        "standbys": found.standbys,
+        "replicas": replicas,
+        "statements": found.statements,
+    }
+
+
+def _show(found: Measures, replicas: list[_Row]) -> None:
+    database = found.database
+    facts = table("", "")
+    facts.show_header = False
+    facts.add_row("events", f"{database['head']:,}")
+    facts.add_row("size", decimal(database["bytes"]))
+    ratio = database["cache_hit_ratio"]
+    facts.add_row("found in the cache", "-" if ratio is None else f"{ratio:.1%} of the blocks")
+    facts.add_row(
+        "server", f"PostgreSQL {database['server_version']}, at most {database['max_connections']} connections"
+    )
+    facts.add_row("counted since", _moment(database["stats_reset"]) or "the statistics began")
+    tell(facts)
+
+    tables = table("table", "rows (estimated)", "size", "indexes", "dead rows", "vacuumed", "analyzed")
+    for row in found.tables:
+        sizes = (decimal(row["bytes"]), decimal(row["index_bytes"]), f"{row['dead_rows']:,}")
+        times = (_moment(row["vacuumed_at"]) or "never", _moment(row["analyzed_at"]) or "never")
+        tables.add_row(row["name"], f"{row['estimated_rows']:,}", *sizes, *times)
+    tell("", tables)
+
+    indexes = table("index", "table", "size", "scans", "entries read")
+    for row in found.indexes:
+        counts = (f"{row['scans']:,}", f"{row['entries_read']:,}")
+        indexes.add_row(row["name"], row["table_name"], decimal(row["bytes"]), *counts)
+    tell("", indexes)
+
+    connections = table("connections of", "count", "active", "idle in transaction", "waiting for a lock")
+    for row in found.connections:
+        connections.add_row(row["name"], *(str(count) for count in list(row.values())[1:]))
+    tell("", connections)
+    _show_lag(found, replicas)
+    _show_statements(found)
+    if not database["sees_all"]:
+        role = database["role"]
+        tell(
+            "",
+            f"{role} may not see what other roles' connections do, their statements, and how far standbys are: "
+            f"GRANT pg_monitor TO {role} shows them.",
+        )
+
+
+def _show_lag(found: Measures, replicas: list[_Row]) -> None:
+    if found.standbys:
+        standbys = table("standby", "address", "state", "sync", "bytes behind", "seconds behind")
+        for row in found.standbys:
+            standbys.add_row(*("-" if value is None else str(value) for value in row.values()))
+        tell("", standbys)
+    if replicas:
+        heads = table("replica", "events behind", "head")
+        for row in replicas:
+            behind = ("-", row["failure"]) if row["failure"] else (f"{row['events_behind']:,}", f"{row['head']:,}")
+            heads.add_row(row["replica"], *behind)
+        tell("", heads)
+
+
+def _show_statements(found: Measures) -> None:
+    if found.statements is None:
+        tell("", "No statements: the extension pg_stat_statements is not there, not loaded, or not for this role.")
+        return
+    statements = table("calls", "total", "mean", "longest", "statement")
+    for row in found.statements:
+        times = (f"{row['total_seconds']:.1f} s", f"{row['mean_seconds'] * 1000:.2f} ms")
+        text = row["text"].strip()
+        statements.add_row(f"{row['calls']:,}", *times, f"{row['max_seconds'] * 1000:.1f} ms", text[:160])
+    tell("", statements)
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
