@@ -54,6 +54,15 @@ def test_traces_go_to_jaeger_and_metrics_to_prometheus(configuration: dict[str, 
     assert configuration["exporters"]["prometheus"]["translation_strategy"] == "UnderscoreEscapingWithSuffixes"
 
 
+def test_its_own_counts_are_named_as_alerts_name_them() -> None:
+    # Without being told so, a reader leaves "_total" out, and the alert never fires.
+    (reader,) = yaml_of("otel/collector.yaml")["service"]["telemetry"]["metrics"]["readers"]
+    own = reader["pull"]["exporter"]["prometheus"]
+    assert own["without_type_suffix"] is False
+    jobs = {scrape["job_name"]: scrape for scrape in yaml_of("prometheus/prometheus.yml")["scrape_configs"]}
+    assert jobs["otel-collector"]["static_configs"][0]["targets"] == [f"otel-collector:{own['port']}"]
+
+
 def test_tail_sampling_keeps_errors_and_conflicts() -> None:
     policies = {
         policy["name"]: policy

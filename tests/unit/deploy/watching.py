@@ -23,6 +23,8 @@ _OTHERS = {
     "rabbitmq_detailed_queue_messages_ready": _QUEUE,
     "rabbitmq_detailed_queue_consumers": _QUEUE,
     # https://opentelemetry.io/docs/collector/internal-telemetry/
+    "otelcol_receiver_refused_spans_total": _TARGET | {"receiver"},
+    "otelcol_exporter_enqueue_failed_spans_total": _TARGET | {"exporter"},
     "otelcol_exporter_send_failed_spans_total": _TARGET | {"exporter"},
 }
 
