@@ -20,6 +20,8 @@ _NAMES = {
     "DATABASE_ADMIN_URL": "PostgreSQL primary, as administrator",
     "AMQP_URL": "RabbitMQ",
     "RABBITMQ_MANAGEMENT_URL": "RabbitMQ management",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "Jaeger, where traces are sent",
+    "WORKER_TRACE_URL": "Jaeger, to look at traces",
 }
 
 
@@ -82,7 +84,7 @@ def _show(record: Record, addresses: Mapping[str, str]) -> int:
     listening = background.answers(addresses)
     table = Table("server", "address", "state")
     for name, value in addresses.items():
-        for url in value.split(","):
+        for url in filter(lambda part: "://" in part, value.split(",")):
             place = urlsplit(url).netloc.rpartition("@")[2]
             table.add_row(_NAMES.get(name, name), place, "answers" if listening.get(place) else "does not answer")
     Console(soft_wrap=True).print(table)

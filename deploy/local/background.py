@@ -87,7 +87,10 @@ def down(record: Record) -> bool:
 def answers(addresses: Mapping[str, str]) -> dict[str, bool]:
     """Return, for each server's ``host:port`` in the addresses, whether something listens there."""
     places = {
-        urlsplit(url).netloc.rpartition("@")[2] for value in addresses.values() for url in value.split(",") if url
+        urlsplit(url).netloc.rpartition("@")[2]
+        for value in addresses.values()
+        for url in value.split(",")
+        if "://" in url
     }
     return {place: _listens(place) for place in sorted(places)}
 

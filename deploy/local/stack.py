@@ -12,6 +12,7 @@ from deploy.local.broker import RabbitServer
 from deploy.local.cluster import Cluster, start_cluster
 from deploy.local.errors import StackError
 from deploy.local.guard import Guard
+from deploy.local.jaeger import JaegerServer, jaeger_program
 from deploy.local.postgres import Login, PostgresServer
 
 __all__ = ["LocalStack"]
@@ -28,11 +29,14 @@ class LocalStack:
     Args:
         replicas: How many streaming replicas the primary gets.
         broker: Whether RabbitMQ is started too.
+        jaeger: Whether Jaeger is started too, where its program is on the PATH.
     """
 
-    def __init__(self, *, replicas: int = 1, broker: bool = True) -> None:
+    def __init__(self, *, replicas: int = 1, broker: bool = True, jaeger: bool = False) -> None:
         self._replica_count = replicas
         self._with_broker = broker
+        self._with_jaeger = jaeger
+        self._jaeger: JaegerServer | None = None
         self._guard: Guard | None = None
         self._cluster: Cluster | None = None
         self._broker: RabbitServer | None = None
@@ -71,11 +75,13 @@ class LocalStack:
         programs = postgres_folder()
         try:
             self._guard = guard = Guard(account)
-            with ThreadPoolExecutor(2, thread_name_prefix="stack") as pool:
+            with ThreadPoolExecutor(3, thread_name_prefix="stack") as pool:
                 try:
                     broker = pool.submit(self._start_broker, guard)
+                    jaeger = pool.submit(self._start_jaeger, guard, copied=account.is_other)
                     self._cluster = self._start_postgres(guard, programs, copied=account.is_other)
                     broker.result()
+                    jaeger.result()
                 except BaseException:
                     guard.close()  # so that the other thread ends, too
                     raise
@@ -86,7 +92,7 @@ class LocalStack:
     def stop(self) -> None:
         """End all servers and remove their files, and wait until that is done. Does nothing when none run."""
         guard, self._guard = self._guard, None
-        self._cluster, self._broker = None, None
+        self._cluster, self._broker, self._jaeger = None, None, None
         if guard is not None:
             guard.close()
 
@@ -120,6 +126,8 @@ class LocalStack:
         }
         if self._broker is not None:
             addresses |= {"AMQP_URL": self._broker.url, "RABBITMQ_MANAGEMENT_URL": self._broker.management_url}
+        if self._jaeger is not None:
+            addresses |= self._jaeger.variables()
         return addresses
 
     def _start_broker(self, guard: Guard) -> None:
@@ -127,6 +135,12 @@ class LocalStack:
             broker = RabbitServer(guard, login=_login("worker"))
             broker.start()
             self._broker = broker
+
+    def _start_jaeger(self, guard: Guard, *, copied: bool) -> None:
+        if self._with_jaeger and (program := jaeger_program()) is not None:
+            jaeger = JaegerServer(guard, program, copied=copied)
+            jaeger.start()
+            self._jaeger = jaeger
 
     def _start_postgres(self, guard: Guard, programs: Path, *, copied: bool) -> Cluster:
         if copied:

@@ -1,0 +1,149 @@
+"""Jaeger, where a program of that name is on the PATH: version 2, or version 1's all-in-one."""
+
+import http.client
+import re
+import shutil
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from deploy.local.guard import Guard
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.server import Server
+
+__all__ = ["JaegerServer", "jaeger_program"]
+
+_NAMES = ("jaeger", "jaeger-all-in-one")
+_ASK_SECONDS = 2.0
+_VERSION_SECONDS = 10.0
+_FIRST = re.compile(r"\bv?1\.\d+\.\d+")
+# Version 2 is configured by a file alone.
+_CONFIGURATION = """\
+service:
+  extensions: [jaeger_storage, jaeger_query]
+  pipelines:
+    traces: {{receivers: [otlp], exporters: [jaeger_storage_exporter]}}
+  telemetry:
+    metrics: {{level: none}}
+extensions:
+  jaeger_storage:
+    backends:
+      memory: {{memory: {{max_traces: 100000}}}}
+  jaeger_query:
+    storage: {{traces: memory}}
+    http: {{endpoint: "{host}:{page}"}}
+    grpc: {{endpoint: "{host}:{query}"}}
+receivers:
+  otlp:
+    protocols:
+      grpc: {{endpoint: "{host}:{otlp}"}}
+exporters:
+  jaeger_storage_exporter: {{trace_storage: memory}}
+"""
+
+
+def jaeger_program() -> Path | None:
+    """Return the program on the PATH, or None."""
+    found = next((path for name in _NAMES if (path := shutil.which(name)) is not None), None)
+    return None if found is None else Path(found).resolve()
+
+
+class JaegerServer(Server):
+    """A Jaeger that keeps traces in memory.
+
+    Attributes:
+        page_port: Where a person, and the query API, look at traces.
+        otlp_port: Where traces are sent by OTLP over gRPC.
+
+    Args:
+        guard: Runs it.
+        program: Version 2, or version 1's all-in-one.
+        copied: Whether the servers' account may be unable to enter the program's folder.
+    """
+
+    page_port: int
+    otlp_port: int
+
+    def __init__(self, guard: Guard, program: Path, *, copied: bool) -> None:
+        super().__init__(guard, "jaeger")
+        self._is_first = _is_first(program)
+        self._program = program
+        if copied:
+            self._program = guard.folder / "jaeger-program"
+            shutil.copyfile(program, self._program)
+            self._program.chmod(0o755)
+
+    @property
+    def page_url(self) -> str:
+        """The address of its pages and of the query API."""
+        return f"http://{LOOPBACK}:{self.page_port}"
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment that has the project's programs send traces here, and say where to look at them."""
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:{self.otlp_port}",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            # Jaeger takes traces only.
+            "OTEL_METRICS_EXPORTER": "none",
+            "WORKER_TRACE_URL": f"{self.page_url}/trace/{{trace_id}}",
+        }
+
+    def _choose_ports(self) -> None:
+        self.page_port, self.otlp_port, self._query_port = free_port(), free_port(), free_port()
+        # Of version 1, which opens them whether they are wanted or not.
+        self._others = {
+            name: free_port()
+            for name in (
+                "ADMIN_HTTP_HOST_PORT",
+                "COLLECTOR_GRPC_SERVER_HOST_PORT",
+                "COLLECTOR_HTTP_SERVER_HOST_PORT",
+                "COLLECTOR_OTLP_HTTP_HOST_PORT",
+                "HTTP_SERVER_HOST_PORT",
+            )
+        }
+
+    def _ports(self) -> tuple[int, ...]:
+        return (self.page_port, self.otlp_port, self._query_port, *self._others.values())
+
+    def _launch(self) -> int:
+        if self._is_first:
+            # As variables: one that a release does not know is passed over, a flag is not.
+            ports = {
+                **self._others,
+                "COLLECTOR_OTLP_GRPC_HOST_PORT": self.otlp_port,
+                "QUERY_HTTP_SERVER_HOST_PORT": self.page_port,
+                "QUERY_GRPC_SERVER_HOST_PORT": self._query_port,
+            }
+            environment = {name: f"{LOOPBACK}:{port}" for name, port in ports.items()}
+            environment |= {"COLLECTOR_OTLP_ENABLED": "true", "SPAN_STORAGE_TYPE": "memory"}
+            return self._guard.start([str(self._program)], env=environment, log=self.log)
+        file = self._guard.folder / "jaeger.yaml"
+        ports = {"page": self.page_port, "query": self._query_port, "otlp": self.otlp_port}
+        self._guard.write(file, _CONFIGURATION.format(host=LOOPBACK, **ports))
+        return self._guard.start([str(self._program), "--config", str(file)], log=self.log)
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.page_url}/api/services", timeout=_ASK_SECONDS) as response:  # noqa: S310  a fixed scheme
+                if response.status != http.HTTPStatus.OK:
+                    return False
+            socket.create_connection((LOOPBACK, self.otlp_port), timeout=_ASK_SECONDS).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except (OSError, http.client.HTTPException):
+            return False
+        return True
+
+
+def _is_first(program: Path) -> bool:
+    """Tell version 1, which takes variables, from version 2, which takes a file."""
+    try:
+        told = subprocess.run(
+            [program, "version"], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "all-in-one" in program.name
+    return _FIRST.search(told.stdout + told.stderr) is not None

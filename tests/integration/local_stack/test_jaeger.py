@@ -1,0 +1,73 @@
+"""Starting and stopping Jaeger with the stack of ``make up``. A stand-in has its name.
+
+What real Jaeger takes, only ``tests/e2e/test_jaeger.py`` can tell.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.local.record import Record
+from tests.integration.local_stack.processes import left_below
+
+_CLONE = Path(__file__).parents[3]
+# It answers the query API's list of services, and listens where OTLP is taken; by file or variables, as its version.
+_STAND_IN = """\
+#!/usr/bin/python3
+import http.server, os, re, socket, sys
+if sys.argv[1:] == ["version"]:
+    sys.exit(print("{version}"))
+if "{version}".startswith("v2"):
+    assert sys.argv[1] == "--config", sys.argv
+    text = open(sys.argv[2]).read()
+    page = re.search(r'http: \\{{endpoint: "127.0.0.1:(\\d+)"', text)[1]
+    otlp = re.search(r'protocols:\\s+grpc: \\{{endpoint: "127.0.0.1:(\\d+)"', text)[1]
+else:
+    assert sys.argv[1:] == [], sys.argv
+    page = os.environ["QUERY_HTTP_SERVER_HOST_PORT"].rpartition(":")[2]
+    otlp = os.environ["COLLECTOR_OTLP_GRPC_HOST_PORT"].rpartition(":")[2]
+listening = socket.create_server(("127.0.0.1", int(otlp)))
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/api/services" else 404)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(page)), Page).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(("name", "version"), [("jaeger", "v2.20.0"), ("jaeger-all-in-one", "v1.76.0")])
+def test_a_stand_in_named_jaeger_is_started_told_and_gone_with_the_stack(
+    tmp_path: Path, base: Path, name: str, version: str
+) -> None:
+    program = tmp_path / "bin" / name
+    program.parent.mkdir()
+    program.write_text(_STAND_IN.format(version=version))
+    program.chmod(0o755)
+    environment = os.environ | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    record = Record(tmp_path / "record")
+
+    def run(command: str) -> "subprocess.CompletedProcess[str]":
+        arguments = [sys.executable, "-m", "deploy.local", "--record", str(record.folder), command]
+        return subprocess.run(arguments, cwd=_CLONE, env=environment, capture_output=True, text=True, check=False)
+
+    try:
+        up = run("up")
+        assert up.returncode == 0, up.stderr
+        assert up.stdout.count("answers") == 7
+        assert "Jaeger, where traces are sent" in up.stdout
+        addresses = record.addresses()
+        assert addresses["WORKER_TRACE_URL"].endswith("/trace/{trace_id}")
+        sourced = subprocess.run(
+            ["bash", "-c", f"source '{record.variables}' && printenv WORKER_TRACE_URL OTEL_METRICS_EXPORTER"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert sourced.stdout.splitlines() == [addresses["WORKER_TRACE_URL"], "none"]
+    finally:
+        down = run("down")
+    assert down.returncode == 0, down.stderr
+    assert left_below(base) == []
