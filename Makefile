@@ -7,10 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 COMMANDS ?= 5000
 PROCESSES ?= 2
+SCENARIO ?= hot-book
 SIZE ?= 1000000
 REPEAT ?= 5
 
-.PHONY: help demo test faults bench lint format up down lock dashboards clean
+.PHONY: help demo load test faults bench lint format up down lock dashboards clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -28,6 +29,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 demo: $(VENV)/.ready ## run real commands through the whole line and verify the result
 	@$(BIN)/python -m deploy.local.demo --commands $(COMMANDS) --processes $(PROCESSES)
+
+load: $(VENV)/.ready ## run a load scenario on servers and workers of its own, and have every answer verified
+	@$(BIN)/python -m deploy.local.load $(SCENARIO) $(ARGS)
 
 test: $(VENV)/.ready ## run the tests on real servers
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)

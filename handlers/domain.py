@@ -1,8 +1,7 @@
-"""The domain: a named set of deciders, with the events, invariants and workload that belong to them."""
+"""The domain: a named set of deciders, with the events, invariants and scenarios that belong to them."""
 
-import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +10,9 @@ from pydantic import ValidationError
 from eventstore import Event, RecordedEvent
 from handlers.decider import Command, Decider, DomainEvent
 from handlers.errors import InvalidCommand, InvalidDomain, UnknownCommand, UnknownEventType, UnreadableEvent
+from handlers.scenario import Scenario
 
-__all__ = ["Check", "Domain", "Invariant", "Workload"]
+__all__ = ["Check", "Domain", "Invariant"]
 
 # It becomes part of queue names and routing keys.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
@@ -35,19 +35,6 @@ class Invariant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """Commands for a load run.
-
-    Attributes:
-        setup: What the load builds on; settled before the load starts.
-        load: The load itself.
-    """
-
-    setup: Iterable[Command]
-    load: Iterable[Command]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """What a worker serves. ``WORKER_DOMAINS`` points at such a value.
 
@@ -56,18 +43,17 @@ class Domain:
         deciders: One a kind of command.
         events: Every kind of event that the deciders' boundaries may hold or their decisions record.
         invariants: What the oracle checks over a whole log.
-        workload: Generates a load run's commands from a source of randomness and a number of commands; None if the
-            domain has no load to show.
+        scenarios: What can be run as a load, each under a name of its own.
 
     Raises:
-        InvalidDomain: The name is not of this form, or two commands or two events share a name.
+        InvalidDomain: The name is not of this form, or two commands, two events or two scenarios share a name.
     """
 
     name: str
     deciders: tuple[Decider[Any, Any], ...]
     events: tuple[type[DomainEvent], ...]
     invariants: tuple[Invariant, ...] = ()
-    workload: Callable[[random.Random, int], Workload] | None = None
+    scenarios: tuple[type[Scenario], ...] = ()
     _deciders: dict[str, Decider[Any, Any]] = field(init=False, repr=False, compare=False)
     _events: dict[str, type[DomainEvent]] = field(init=False, repr=False, compare=False)
 
@@ -84,8 +70,14 @@ class Domain:
                 raise InvalidDomain(f"the domain {self.name} has no {what}")
             if len(named) < len(given):
                 raise InvalidDomain(f"the domain {self.name} has two kinds of {what} with one name")
+        if len({scenario.name for scenario in self.scenarios}) < len(self.scenarios):
+            raise InvalidDomain(f"the domain {self.name} has two scenarios with one name")
         object.__setattr__(self, "_deciders", deciders)
         object.__setattr__(self, "_events", events)
+
+    def scenario(self, name: str) -> type[Scenario] | None:
+        """Return the scenario of this name; None if there is none."""
+        return next((scenario for scenario in self.scenarios if scenario.name == name), None)
 
     def has_command(self, command_type: str) -> bool:
         """Whether it has a command of this name."""

@@ -5,6 +5,7 @@ __all__ = [
     "HandlerError",
     "InvalidCommand",
     "InvalidDomain",
+    "InvalidScenario",
     "UnknownCommand",
     "UnknownEventType",
     "UnreadableEvent",
@@ -21,6 +22,10 @@ class DomainNotFound(HandlerError):
 
 class InvalidDomain(HandlerError, ValueError):
     """Raised when a ``Domain`` is made: its parts do not fit together. The message says which."""
+
+
+class InvalidScenario(HandlerError, ValueError):
+    """Raised by ``Scenario``: its name has another form, or a parameter does not exist or is out of bounds."""
 
 
 class UnknownCommand(HandlerError):

@@ -31,6 +31,8 @@ class Counters:
         settled: How many ended in which way, by command.
         dead_letters: How many were dead-lettered for which reason.
         attempts: How often commands were decided.
+        reads: How many queries were answered for them.
+        replica_reads: How many of these by a replica.
         conflicts: How many of these decisions were out of date when they were to be recorded.
         stale_conflicts: How many of these had been read from a replica: the price of its lag, at most.
         failed_replies: How many answers could not be sent.
@@ -42,6 +44,8 @@ class Counters:
         self.settled: Counter[tuple[End, str]] = Counter()
         self.dead_letters: Counter[str] = Counter()
         self.attempts = 0
+        self.reads = 0
+        self.replica_reads = 0
         self.conflicts = 0
         self.stale_conflicts = 0
         self.failed_replies = 0
@@ -81,6 +85,9 @@ class Counters:
             "received": self.received,
             **{end.value: ends[end] for end in End},
             "in_flight": self.in_flight,
+            "attempts": self.attempts,
+            "reads": self.reads,
+            "replica_reads": self.replica_reads,
             "conflicts": self.conflicts,
             "stale_conflicts": self.stale_conflicts,
             "failed_replies": self.failed_replies,

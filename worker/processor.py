@@ -241,6 +241,8 @@ class Processor:
                 self._states.forget()
                 raise
             state = known.state
+        self._counters.reads += 1
+        self._counters.replica_reads += stream.replica
         with self._watchdog.running(case.message.command_type):
             state = case.decider.fold(state, map(self._domain.recorded, stream.events))
         self._states.keep(case.identity, Known(state=state, position=stream.position))

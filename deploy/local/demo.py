@@ -5,11 +5,9 @@
 
 import asyncio
 import os
-import random
 import signal
 import sys
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,23 +23,19 @@ from deploy.local.servers import Servers, servers
 from eventstore import Filter
 from eventstore.postgres import PostgresEventStore, migrate
 from handlers.library import domain as library
+from handlers.library.scenarios.mixed import Mixed
 from worker.cli.failures import telling
-from worker.load.cpu import cpu_spent
-from worker.load.fleet import Drain, Fleet, FleetError
-from worker.load.live import watching
-from worker.load.oracle import Verdict, judge
+from worker.load import session
 from worker.load.receiver import SpanReceiver
-from worker.load.report import cpu_table, figures_table, outcomes_table, verdict_text
-from worker.load.runner import Runner
+from worker.load.report import report
+from worker.load.runner import Pace
+from worker.load.session import Crew, Plan
 from worker.load.spans import Spans
-from worker.load.tally import Tally
+from worker.load.summary import Summary
 from worker.load.trace_tree import trace_tree
 from worker.logs import quieten_libraries
-from worker.publisher import Publisher
 from worker.telemetry import Telemetry
 
-# The share of the commands that are sent twice.
-_COPIED = 0.04
 # As many as a process takes from its queue at a time, so that no worker waits for us.
 _OUTSTANDING_PER_PROCESS = 64
 # Lines in a file need not be as short as on a narrow terminal.
@@ -54,7 +48,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Demo:
     """What the demo works with.
 
     Attributes:
@@ -64,7 +58,7 @@ class Plan:
         folder: Where the workers' logs go.
         commands: How many commands the load has.
         processes: How many worker processes there are.
-        rng: What generates the commands.
+        seed: What the commands are generated from.
     """
 
     console: Console
@@ -73,22 +67,7 @@ class Plan:
     folder: Path
     commands: int
     processes: int
-    rng: random.Random
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """What a load left behind.
-
-    Attributes:
-        tally: What was sent and answered.
-        drains: How the worker processes ended.
-        cpu: CPU seconds during the load, by party.
-    """
-
-    tally: Tally
-    drains: Sequence[Drain]
-    cpu: Mapping[str, float]
+    seed: int
 
 
 @app.command()
@@ -110,37 +89,61 @@ def demo(
             with console.status("Starting PostgreSQL, a replica, and RabbitMQ"):
                 provided = stack.enter_context(servers())
             console.print(f"Servers: {provided.origin}. Workers: {processes}. Domain: {library.name}.", highlight=False)
-            plan = Plan(
+            made = Demo(
                 console=console,
                 servers=provided,
                 receiver=stack.enter_context(SpanReceiver.listening()),
                 folder=Path(stack.enter_context(TemporaryDirectory(prefix="demo-"))),
                 commands=commands,
                 processes=processes,
-                rng=random.Random(seed),  # noqa: S311  a workload, not a secret
+                seed=seed,
             )
             runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-            clean = runner.run(_demo(plan))
-    except (StackError, FleetError) as error:
+            clean = runner.run(_demo(made))
+    except StackError as error:
         print(f"demo: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     raise typer.Exit(0 if clean else 1)
 
 
-async def _demo(plan: Plan) -> bool:
-    addresses = plan.servers.addresses
+async def _demo(demo: Demo) -> bool:
+    console, addresses = demo.console, demo.servers.addresses
     await migrate(addresses["DATABASE_ADMIN_URL"])
     async with PostgresEventStore.connect(addresses["DATABASE_URL"], application_name="demo") as store:
-        if not plan.servers.throwaway:
+        if not demo.servers.throwaway:
             await _refuse_used(store)
-        ran = await _load(plan)
-        spans = Spans.read(plan.receiver.requests)
-        with plan.console.status("Replaying the log"):
-            verdict = await judge(store, library, ran.tally.commands, ran.tally.replies)
-    for complaint in _complaints(ran):
-        verdict.violated(complaint)
-    _report(plan.console, ran, spans, verdict)
-    _tell_traces(plan.console, plan.receiver, spans)
+        traced = {
+            _ENDPOINT: demo.receiver.endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "none",
+            **_BATCHES,
+        }
+        plan = Plan(
+            domain=library,
+            scenario=Mixed(),
+            seed=demo.seed,
+            commands=demo.commands,
+            pace=Pace(in_flight=_OUTSTANDING_PER_PROCESS * demo.processes),
+            amqp_url=addresses["AMQP_URL"],
+            crew=Crew(
+                workers=demo.processes,
+                environment={**os.environ, **addresses, **traced, "WORKER_DOMAINS": "handlers.library:domain"},
+                folder=demo.folder,
+            ),
+        )
+        telemetry = _telemetry({**traced, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=publisher"})
+        try:
+            ran = await session.perform(plan, store, console)
+        finally:
+            await asyncio.to_thread(telemetry.stop)
+        spans = Spans.read(demo.receiver.requests)
+        with console.status("Replaying the log"):
+            verdict = await session.judged(plan, ran, store)
+    for part in report(Summary.of(plan, ran, verdict), spans):
+        console.print()
+        console.print(part)
+    _tell_traces(console, demo.receiver, spans)
     return verdict.clean
 
 
@@ -152,45 +155,6 @@ async def _refuse_used(store: PostgresEventStore) -> None:
         )
 
 
-async def _load(plan: Plan) -> Ran:
-    if library.workload is None:
-        raise StackError("The library domain has no workload.")
-    workload = library.workload(plan.rng, plan.commands)
-    addresses = plan.servers.addresses
-    traced = {
-        _ENDPOINT: plan.receiver.endpoint,
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-        "OTEL_TRACES_EXPORTER": "otlp",
-        "OTEL_METRICS_EXPORTER": "none",
-    }
-    telemetry = _telemetry({**traced, **_BATCHES, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=publisher"})
-    environment = {**os.environ, **addresses, **traced, **_BATCHES, "WORKER_DOMAINS": "handlers.library:domain"}
-    url = addresses["AMQP_URL"]
-    try:
-        async with (
-            Fleet.running(plan.processes, environment, plan.folder) as fleet,
-            Publisher.connect(url, name="demo") as publisher,
-            Publisher.connect(url, name="demo copies") as copier,
-        ):
-            runner = Runner(
-                publisher,
-                copier,
-                library.name,
-                outstanding=_OUTSTANDING_PER_PROCESS * plan.processes,
-                copied=_COPIED,
-                rng=plan.rng,
-            )
-            async with watching(runner.tally, plan.console):
-                await runner.set_up(workload.setup)
-                before = _cpu(fleet)
-                await runner.load(workload.load, total=plan.commands)
-                spent = _cpu(fleet)
-            cpu = {party: seconds - before.get(party, 0.0) for party, seconds in spent.items()}
-            return Ran(tally=runner.tally, drains=await fleet.drain(), cpu=cpu)
-    finally:
-        await asyncio.to_thread(telemetry.stop)
-
-
 def _telemetry(environment: Mapping[str, str]) -> Telemetry:
     """Trace this process, too. The SDK reads the process's own environment."""
     kept = dict(os.environ)
@@ -200,53 +164,6 @@ def _telemetry(environment: Mapping[str, str]) -> Telemetry:
     finally:
         os.environ.clear()
         os.environ.update(kept)
-
-
-def _cpu(fleet: Fleet) -> dict[str, float]:
-    spent: defaultdict[str, float] = defaultdict(float)
-    for pid, process in cpu_spent(os.getpid()).items():
-        if pid in fleet.pids:
-            party = "workers"
-        elif pid == os.getpid():
-            party = "publisher, span receiver"
-        elif process.program == "postgres":
-            party = "PostgreSQL, primary and replica"
-        elif process.program == "beam.smp":
-            party = "RabbitMQ"
-        else:
-            continue
-        spent[party] += process.seconds
-    return spent
-
-
-def _complaints(ran: Ran) -> list[str]:
-    """What is wrong beyond the log: deliveries that are unaccounted for, and messages without an answer."""
-    tally = ran.tally
-    complaints = [complaint for drain in ran.drains if (complaint := drain.complaint()) is not None]
-    settled = sum(
-        drain.figures.get(end, 0)
-        for drain in ran.drains
-        for end in ("accepted", "rejected", "unchanged", "duplicate", "dead_lettered")
-    )
-    if settled != tally.messages:
-        complaints.append(f"{tally.messages:,} messages were sent, but the workers settled {settled:,}")
-    if tally.unanswered:
-        complaints.append(f"{tally.unanswered:,} messages were not answered in time")
-    if tally.answered + tally.unanswered < tally.total:
-        complaints.append(f"{tally.total:,} commands were to be sent, but only {tally.answered:,} were answered")
-    return complaints
-
-
-def _report(console: Console, ran: Ran, spans: Spans, verdict: Verdict) -> None:
-    tally = ran.tally
-    for part in (
-        outcomes_table(tally),
-        figures_table(tally, verdict.attempts, spans),
-        cpu_table(ran.cpu, tally.seconds, tally.answered),
-        verdict_text(verdict),
-    ):
-        console.print()
-        console.print(part)
 
 
 def _tell_traces(console: Console, receiver: SpanReceiver, spans: Spans) -> None:

@@ -11,7 +11,7 @@ from handlers.library import (
     return_book_copy,
 )
 from handlers.library.invariants import invariants
-from handlers.library.workload import workload
+from handlers.library.scenarios import scenarios
 
 __all__ = ["domain"]
 
@@ -38,5 +38,5 @@ domain = Domain(
         events.ReturningBookFromReaderFailed,
     ),
     invariants=invariants,
-    workload=workload,
+    scenarios=scenarios,
 )

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from handlers.library.workload import workload
+from handlers.library.scenarios.mixed import Mixed
 from tests.e2e.program import Ended, Worker, ended, kept, started
 from tests.fixtures.databases import Database
 from tests.fixtures.vhosts import Management
@@ -27,10 +27,11 @@ DEMO = (sys.executable, "-m", "deploy.local.demo")
 TAMPERED = """
 import os, asyncpg
 from deploy.local import demo
+from worker.load import session
 
-judge = demo.judge
+judge = session.judge
 
-async def tampered(*arguments):
+async def tampered(*arguments, **options):
     connection = await asyncpg.connect(os.environ["DATABASE_ADMIN_URL"])
     await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts")
     done = await connection.execute('''
@@ -41,9 +42,9 @@ async def tampered(*arguments):
     ''')
     assert done == "UPDATE 1"
     await connection.close()
-    return await judge(*arguments)
+    return await judge(*arguments, **options)
 
-demo.judge = tampered
+session.judge = tampered
 demo.app()
 """
 
@@ -82,7 +83,7 @@ async def test_a_demo_shows_what_happened_and_calls_it_clean(worker: Worker, dat
     assert re.search(r"^conflicts and retries +(none|\d+ conflicts; )", end.output, re.MULTILINE)
     assert re.search(r"^reads +[\d,]+, [\d.]+% served by the replica", end.output, re.MULTILINE)
     # The set-up and the load; every one of them on record, and nothing else.
-    made = workload(random.Random(1), 300)  # noqa: S311  a workload, not a secret
+    made = Mixed().workload(random.Random(1), 300)  # noqa: S311  a workload, not a secret
     commands = len([*made.setup, *made.load])
     verdict = re.search(
         r"verdict: clean - (\d+) events .* (\d+) commands, one receipt each", end.output.replace("\n", "")

@@ -81,7 +81,7 @@ class Audit:
         answered = {command_id: command for command_id, command in commands.items() if command_id in owned}
         verdict = await judge(store, domain, answered, replies)
         audit.wrong = verdict.violation_count
-        audit.complaints += verdict.violations
+        audit.complaints += map(str, verdict.violations)
         audit.complaints += _named("neither receipt nor dead letter", audit.lost)
         audit.complaints += _named("more than one receipt or dead letter, or events beside its receipt", audit.doubled)
         return audit

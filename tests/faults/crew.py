@@ -1,9 +1,6 @@
 """The crew: real worker processes that a test may kill, and that are replaced."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
 
 from worker.load.fleet import Fleet
 
@@ -17,47 +14,7 @@ _NEVER = ("Traceback", "Warning: ", '"settling delivery')
 
 
 class Crew(Fleet):
-    """A fleet whose members die.
-
-    Attributes:
-        killed: How many have been killed.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.killed = 0
-        self._hired = 0
-        self._departures: list[str] = []
-        self._environment: Mapping[str, str] = {}
-
-    @classmethod
-    @asynccontextmanager
-    async def working(cls, count: int, environment: Mapping[str, str], folder: Path) -> AsyncIterator[Self]:
-        """Start so many workers and wait until they consume; they are gone at the end of the ``async with``."""
-        async with cls.running(count, environment, folder) as crew:
-            crew._environment = environment
-            crew._hired = count
-            yield crew
-
-    @property
-    def names(self) -> list[str]:
-        """Those that work now."""
-        return list(self._processes)
-
-    async def kill(self, name: str) -> None:
-        """End one as ``kill -9`` does, and wait until it is gone."""
-        process = self._processes.pop(name)
-        if process.returncode is None:
-            process.kill()
-        elif process.returncode != _SURROUNDINGS:
-            self._departures.append(f"{name} ended by itself, with status {process.returncode}")
-        await process.wait()
-        self.killed += 1
-
-    async def hire(self) -> None:
-        """Start another one. It begins to consume some time after this returns."""
-        self._hired += 1
-        await self._start(f"worker-{self._hired}", self._environment)
+    """A fleet whose members die, and are looked at closely."""
 
     def dismiss(self) -> None:
         """Forget those that have drained."""
@@ -69,7 +26,12 @@ class Crew(Fleet):
 
     def complaints(self) -> list[str]:
         """Return what any of them, the killed included, logged that no worker should ever log."""
-        return self._departures + [
+        departures = [
+            f"{name} ended by itself, with status {status}"
+            for name, status in self.departed.items()
+            if status != _SURROUNDINGS
+        ]
+        return departures + [
             f"{log.name}: {line[:2000]}"
             for log in sorted(self._folder.glob("worker-*.log"))
             for line in log.read_text().splitlines()

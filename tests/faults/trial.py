@@ -17,6 +17,7 @@ from uuid import UUID
 from eventstore.postgres import PostgresEventStore
 from handlers.decider import Command
 from handlers.library import domain as library
+from handlers.library.scenarios.mixed import Mixed
 from tests.faults.audit import Audit
 from tests.faults.crew import Crew
 from tests.faults.figures import Figures, recovery
@@ -108,7 +109,7 @@ class Trial:
         """
         setup, commands = _commands(size)
         async with (
-            Crew.working(workers, ground.environment(), folder) as crew,
+            Crew.running(workers, ground.environment(), folder) as crew,
             Load.through(ground.amqp_url, ground.database_url, library.name, commands, copies=copies) as load,
         ):
             load.allow(setup)
@@ -188,10 +189,8 @@ class Trial:
 
 def _commands(size: Size) -> tuple[int, Iterator[Command]]:
     """Return how many commands set the stage, and those with all that follow, without end."""
-    if library.workload is None:
-        raise AssertionError("the library has a workload")
-    workload = partial(library.workload, random.Random(size.seed), size.commands)  # noqa: S311  no secret either
-    first = workload()
+    generate = partial(Mixed().workload, random.Random(size.seed), size.commands)  # noqa: S311  no secret either
+    first = generate()
     setup = list(first.setup)
-    more = itertools.chain.from_iterable(workload().load for _ in itertools.count())
+    more = itertools.chain.from_iterable(generate().load for _ in itertools.count())
     return len(setup), itertools.chain(setup, first.load, more)

@@ -11,6 +11,7 @@ from worker.cli.dead_letters import dead_letters
 from worker.cli.events import events
 from worker.cli.failures import telling
 from worker.cli.health import health
+from worker.cli.load import load
 from worker.cli.migrate import migrate
 from worker.cli.prune import prune
 from worker.cli.publish import publish
@@ -38,6 +39,7 @@ app.command()(check)
 app.command()(health)
 app.command()(config)
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(load, name="load")
 app.add_typer(database, name="db")
 database.command()(migrate)
 database.command()(prune)

@@ -2,14 +2,19 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Spent", "cpu_spent"]
+__all__ = ["WORKERS", "Spent", "cpu_by_party", "cpu_spent"]
 
 _PROC = Path("/proc")
 # Fields of /proc/<pid>/stat behind the program's name, which may itself contain spaces and brackets.
 _PARENT, _USER, _SYSTEM, _CHILDREN_SYSTEM = 1, 11, 12, 14
+# Servers, where they are descendants of ours.
+_SERVERS = {"postgres": "PostgreSQL, primary and replica", "beam.smp": "RabbitMQ"}
+WORKERS = "workers"
+"""What the worker processes of a run are called among the parties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +56,20 @@ def cpu_spent(root: int) -> dict[int, Spent]:
             family[process] = found[process]
             waiting.extend(children[process])
     return family
+
+
+def cpu_by_party(workers: Collection[int]) -> dict[str, float]:
+    """Return the CPU seconds that this process and its descendants have spent so far, by party.
+
+    Args:
+        workers: The ids of the worker processes.
+    """
+    spent: defaultdict[str, float] = defaultdict(float)
+    for pid, process in cpu_spent(os.getpid()).items():
+        if pid in workers:
+            spent[WORKERS] += process.seconds
+        elif pid == os.getpid():
+            spent["publisher"] += process.seconds
+        elif (party := _SERVERS.get(process.program)) is not None:
+            spent[party] += process.seconds
+    return spent

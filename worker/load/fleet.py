@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from worker.counters import End
+from worker.errors import WorkerError
 
 __all__ = ["Drain", "Fleet", "FleetError"]
 
@@ -30,7 +31,7 @@ os.execv(sys.executable, [sys.executable, "-m", "worker", "run"])
 """
 
 
-class FleetError(Exception):
+class FleetError(WorkerError):
     """Raised when a worker process does not do as it should. The message says which, and where its log is."""
 
 
@@ -62,11 +63,20 @@ class Drain:
 
 
 class Fleet:
-    """Worker processes, each with a log of its own."""
+    """Worker processes, each with a log of its own.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        killed: How many have been killed.
+        departed: The exit status of those that had ended by themselves before they could be killed.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self.killed = 0
+        self.departed: dict[str, int] = {}
+        self._environment = environment
         self._folder = folder
         self._processes: dict[str, Process] = {}
+        self._hired = 0
 
     @classmethod
     @asynccontextmanager
@@ -81,10 +91,10 @@ class Fleet:
         Raises:
             FleetError: One did not begin to consume.
         """
-        fleet = cls(folder)
+        fleet = cls(environment, folder)
         try:
-            for index in range(1, count + 1):
-                await fleet._start(f"worker-{index}", environment)
+            for _ in range(count):
+                await fleet.hire()
             async with asyncio.timeout(_START_SECONDS):
                 await asyncio.gather(*(fleet._consuming(name) for name in fleet._processes))
             yield fleet
@@ -97,6 +107,42 @@ class Fleet:
     def pids(self) -> tuple[int, ...]:
         """The processes' ids."""
         return tuple(process.pid for process in self._processes.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Those that work now."""
+        return list(self._processes)
+
+    async def hire(self) -> str:
+        """Start another one, and return its name. It begins to consume some time after this returns."""
+        self._hired += 1
+        name = f"worker-{self._hired}"
+        await self._start(name)
+        return name
+
+    async def kill(self, name: str) -> None:
+        """End one as ``kill -9`` does, and wait until it is gone."""
+        process = self._processes.pop(name)
+        if process.returncode is None:
+            process.kill()
+        else:
+            self.departed[name] = process.returncode
+        await process.wait()
+        self.killed += 1
+
+    async def replace(self, name: str) -> None:
+        """Kill one, start another, and wait until that one consumes.
+
+        Raises:
+            FleetError: It did not begin to consume.
+        """
+        await self.kill(name)
+        successor = await self.hire()
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await self._consuming(successor)
+        except TimeoutError as error:
+            raise FleetError(f"{successor} did not begin to consume; see {self._log(successor)}") from error
 
     async def drain(self) -> list[Drain]:
         """Send each process SIGTERM and wait until it has ended.
@@ -117,14 +163,15 @@ class Fleet:
             for name, status in zip(self._processes, statuses, strict=True)
         ]
 
-    async def _start(self, name: str, environment: Mapping[str, str]) -> None:
-        resource = ",".join(filter(None, [environment.get("OTEL_RESOURCE_ATTRIBUTES"), f"service.instance.id={name}"]))
+    async def _start(self, name: str) -> None:
+        given = self._environment.get("OTEL_RESOURCE_ATTRIBUTES")
+        resource = ",".join(filter(None, [given, f"service.instance.id={name}"]))
         with self._log(name).open("wb") as log:
             self._processes[name] = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-c",
                 _LAUNCH,
-                env={**environment, "OTEL_RESOURCE_ATTRIBUTES": resource},
+                env={**self._environment, "OTEL_RESOURCE_ATTRIBUTES": resource},
                 stdout=log,
                 stderr=log,
                 # A terminal's Ctrl-C must reach us only: the workers are told by us.

@@ -1,104 +1,128 @@
 """The report: what a load run came to, as short tables for a terminal."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from worker.load.figures import milliseconds, percentile, share
-from worker.load.oracle import Verdict
+from worker.load.cpu import WORKERS
+from worker.load.figures import milliseconds, share
 from worker.load.spans import Spans
-from worker.load.tally import Tally
+from worker.load.summary import Summary
+from worker.printable import printable
 
-__all__ = ["cpu_table", "figures_table", "outcomes_table", "verdict_text"]
+__all__ = ["report"]
 
-_PERCENTS = (50, 95, 99)
+_ORDER = ("accepted", "rejected", "unchanged", "failed")
 _NUMERIC = frozenset({"commands", "share", "seconds", "of one core", "per command"})
 
 
-def outcomes_table(tally: Tally) -> Table:
+def report(summary: Summary, spans: Spans | None = None) -> Iterator[RenderableType]:
+    """Draw a run, part by part.
+
+    Args:
+        summary: The run.
+        spans: Its traces, or None when they were recorded elsewhere.
+    """
+    yield _outcomes(summary)
+    yield _figures(summary, spans)
+    if summary.cpu_seconds:
+        yield _cpu(summary)
+    yield _verdict(summary)
+
+
+def _outcomes(summary: Summary) -> Table:
     """Show how the load's commands ended, by kind, each rejection by its reason."""
     table = _table("outcome", "commands", "share", "reason")
-    order = {"accepted": 0, "rejected": 1, "unchanged": 2, "failed": 3}
-    for (kind, reason), count in sorted(
-        tally.outcomes.items(), key=lambda one: (order.get(one[0][0], len(order)), -one[1])
-    ):
-        table.add_row(kind, f"{count:,}", share(count, tally.answered), reason)
-    if tally.unanswered:
-        table.add_row("no answer", f"{tally.unanswered:,}", share(tally.unanswered, tally.total), "")
+    answered = sum(summary.outcomes.values())
+    for one in sorted(summary.reasons, key=lambda each: (_rank(each.outcome), -each.commands)):
+        table.add_row(one.outcome, f"{one.commands:,}", share(one.commands, answered), printable(one.reason))
+    if summary.unanswered:
+        table.add_row("no answer", f"{summary.unanswered:,}", share(summary.unanswered, summary.commands), "")
     return table
 
 
-def figures_table(tally: Tally, attempts: Mapping[int, int], spans: Spans | None) -> Table:
-    """Show how fast it went, what conflicts cost, and who answered the reads.
-
-    Args:
-        tally: The run.
-        attempts: How many commands were decided how often, as the receipts say.
-        spans: The traces, or None when they were recorded elsewhere.
-    """
+def _figures(summary: Summary, spans: Spans | None) -> Table:
+    """Show how fast it went, what conflicts cost, who waited longest, and who answered the reads."""
     table = _table("", "")
     table.show_header = False
-    table.add_row("throughput", f"{tally.throughput:,.0f} commands/s over {tally.seconds:.1f} s")
-    ordered = sorted(tally.latencies)
-    if ordered:
-        percentiles = (f"p{percent} {milliseconds(percentile(ordered, percent))}" for percent in _PERCENTS)
-        table.add_row("latency, sent to answered", f"{', '.join(percentiles)}, max {milliseconds(ordered[-1])}")
-    table.add_row("conflicts and retries", _attempts(attempts))
-    duplicates = sum(reply.duplicate for replies in tally.replies.values() for reply in replies)
+    table.add_row("throughput", f"{summary.throughput_per_s:,.0f} commands/s over {summary.seconds:.1f} s")
+    latency, unluckiest = summary.latency_ms, summary.unluckiest
+    since = "sent" if summary.load == "closed" else "due"
+    if latency is not None and unluckiest is not None:
+        percentiles = (f"{name} {milliseconds(getattr(latency, name) / 1000)}" for name in ("p50", "p95", "p99"))
+        table.add_row(
+            f"latency, {since} to answered", f"{', '.join(percentiles)}, max {milliseconds(latency.max / 1000)}"
+        )
+        waited = f"{milliseconds(unluckiest.latency_ms / 1000)}, attempts {unluckiest.attempts}"
+        table.add_row(
+            "fairness",
+            f"p99 is {summary.p99_over_p50:.1f} times p50; longest waited {unluckiest.command_type} "
+            f"{unluckiest.command_id} ({waited})",
+        )
+    table.add_row("conflicts and retries", _conflicts(summary))
     table.add_row(
         "duplicates",
-        f"{tally.copies:,} commands sent twice, {duplicates:,} answered from the first one's receipt",
+        f"{summary.copies:,} copies sent, {summary.duplicates:,} messages answered from an earlier one's receipt",
     )
+    table.add_row("wasted decisions", f"{summary.wasted_decisions:,}, by conflicts and duplicates")
     if spans is not None:
         table.add_row("reads", f"{spans.reads:,}, {share(spans.replica_reads, spans.reads)} served by the replica")
-        reaching = f"{spans.complete:,} of {tally.messages:,} from the publisher to a worker"
+        reaching = f"{spans.complete:,} of {summary.messages:,} from the publisher to a worker"
         table.add_row("traces recorded", f"{reaching}, {spans.count:,} spans")
+    elif summary.replica_read_share is not None:
+        table.add_row("reads", f"{summary.replica_read_share:.1%} served by the replica")
+    if summary.workers_killed:
+        table.add_row("workers killed", f"{summary.workers_killed:,}, each replaced")
     return table
 
 
-def cpu_table(spent: Mapping[str, float], seconds: float, commands: int) -> RenderableType:
-    """Show what each party spent during the load, and so what bounds it.
-
-    Args:
-        spent: CPU seconds by party.
-        seconds: How long the load ran.
-        commands: How many commands it had.
-    """
+def _cpu(summary: Summary) -> Table:
+    """Show what each party spent during the load, and so what bounds it."""
     table = _table("CPU", "seconds", "of one core", "per command")
-    rows = [*sorted(spent.items(), key=lambda one: -one[1]), ("together", sum(spent.values()))]
+    spent, answered = summary.cpu_seconds, sum(summary.outcomes.values())
+    rows = sorted(spent.items(), key=lambda one: -one[1])
+    if len(spent) > 1 and WORKERS in spent:
+        rows.append(("together", sum(spent.values())))
     for party, used in rows:
-        each = f"{used / commands * 1e6:,.0f} µs" if commands else "-"
-        table.add_row(party, f"{used:.1f}", share(used, seconds), each)
+        each = f"{used / answered * 1e6:,.0f} µs" if answered else "-"
+        table.add_row(party, f"{used:.1f}", share(used, summary.seconds), each)
     return table
 
 
-def verdict_text(verdict: Verdict) -> RenderableType:
+def _verdict(summary: Summary) -> RenderableType:
     """Show the oracle's verdict, with what it is founded on or what it objects to."""
-    if verdict.clean:
+    oracle = summary.oracle
+    if not summary.violations:
         return Text.assemble(
             ("verdict: clean", "bold green"),
-            f" - {verdict.events:,} events numbered without a gap; {verdict.receipts:,} commands, one receipt each; "
-            f"{verdict.decided_again:,} decided again from their prefix with the same answer; invariants unbroken: "
-            f"{', '.join(verdict.invariants) or 'none declared'} ({verdict.seconds:.1f} s)",
+            f" - {oracle.events:,} events numbered without a gap; {oracle.receipts:,} commands, one receipt each; "
+            f"{summary.oracle_checked:,} decided again from their prefix with the same answer; invariants unbroken: "
+            f"{', '.join(oracle.invariants) or 'none declared'} ({oracle.seconds:.1f} s)",
         )
-    lines = [Text(f"verdict: {verdict.violation_count:,} violations", style="bold red")]
-    lines += [Text(f"  {violation}") for violation in verdict.violations]
-    if verdict.violation_count > len(verdict.violations):
-        lines.append(Text(f"  and {verdict.violation_count - len(verdict.violations):,} more"))
+    lines = [Text(f"verdict: {summary.violations:,} violations", style="bold red")]
+    for violation in summary.violation_details:
+        lines.append(Text(f"  {printable(violation.text)}"))
+        lines += [Text(f"      {printable(line)}", style="dim") for line in violation.evidence]
+    if summary.violations > len(summary.violation_details):
+        lines.append(Text(f"  and {summary.violations - len(summary.violation_details):,} more"))
     return Group(*lines)
 
 
-def _attempts(attempts: Mapping[int, int]) -> str:
-    counts = Counter(attempts)
+def _conflicts(summary: Summary) -> str:
+    counts = summary.attempts.histogram
     again = sum(count for number, count in counts.items() if number > 1)
-    conflicts = sum((number - 1) * count for number, count in counts.items())
     if not again:
         return "none"
-    share_of_all = share(again, counts.total())
-    return f"{conflicts:,} conflicts; {again:,} commands ({share_of_all}) decided again, at most {max(counts)} times"
+    share_of_all = share(again, sum(counts.values()))
+    most = f"at most {summary.attempts.max} times"
+    stale = f"; {summary.stale_conflicts:,} after reading a replica" if summary.stale_conflicts else ""
+    return f"{summary.conflicts:,} conflicts; {again:,} commands ({share_of_all}) decided again, {most}{stale}"
+
+
+def _rank(outcome: str) -> int:
+    return _ORDER.index(outcome) if outcome in _ORDER else len(_ORDER)
 
 
 def _table(*headings: str) -> Table:

@@ -3,31 +3,48 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from time import perf_counter
 from uuid import UUID, uuid4
 
 from handlers.decider import Command
+from handlers.scenario import Workload
 from worker.errors import NoReply
 from worker.load.tally import Tally
 from worker.message import Reply
 from worker.publisher import Publisher
 
-__all__ = ["Runner"]
-
+__all__ = ["Pace", "Runner"]
 
 _Send = Callable[[Command], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast commands are sent.
+
+    Attributes:
+        in_flight: Closed load: so many commands are under way at the same time, and a new one is sent when one is
+            answered. The set-up is always sent so.
+        rate: Open load: so many commands a second are sent, whatever becomes of them; None for closed load. A command
+            that could not be sent when it was due counts its latency from then, so that a stall is not left out of the
+            figures by the commands that it kept from being sent.
+        duration: After so many seconds no further command is sent; None sends all of them.
+    """
+
+    in_flight: int = 128
+    rate: float | None = None
+    duration: float | None = None
+
+
 class Runner:
-    """Keeps a bounded number of commands under way: a new one is sent when one is answered.
+    """Sends a workload at a pace.
 
     Args:
         publisher: Sends the commands.
         copier: Sends the copies. It is another publisher, since each message is answered to the one that sent it.
         domain_name: Whose commands they are.
-        outstanding: How many commands are under way at the same time.
-        copied: The share of the load's commands that are sent twice with the same id, from 0 to 1: half of them
-            at the same time, half once the first is answered.
+        pace: How fast.
         timeout: How long to wait for an answer, in seconds.
         rng: Chooses the copied commands.
     """
@@ -38,8 +55,7 @@ class Runner:
         copier: Publisher,
         domain_name: str,
         *,
-        outstanding: int = 128,
-        copied: float = 0.0,
+        pace: Pace,
         timeout: float = 60.0,
         rng: random.Random,
     ) -> None:
@@ -47,21 +63,22 @@ class Runner:
         self._publisher = publisher
         self._copier = copier
         self._domain_name = domain_name
-        self._outstanding = outstanding
-        self._copied = copied
+        self._pace = pace
         self._timeout = timeout
         self._rng = rng
+        self._copied_at_once = 0.0
+        self._copied_later = 0.0
 
     async def set_up(self, commands: Iterable[Command]) -> None:
         """Send commands that the load builds on, and wait until all of them are settled. Raises as ``load`` does."""
-        await self._all(commands, self._send)
+        await self._closed(commands, self._send)
 
-    async def load(self, commands: Iterable[Command], *, total: int) -> None:
+    async def load(self, workload: Workload, *, total: int) -> None:
         """Send the load, and wait until every message is answered or overdue.
 
         Args:
-            commands: What to send.
-            total: How many they are.
+            workload: What to send; its set-up is left out.
+            total: How many commands that is.
 
         Raises:
             Unroutable: No worker has ever served the domain.
@@ -70,47 +87,66 @@ class Runner:
         On cancellation nothing more is sent; what was sent may still be processed.
         """
         self.tally.total = total
-        self.tally.began = perf_counter()
+        self._copied_at_once, self._copied_later = workload.copied_at_once, workload.copied_later
+        self.tally.began = began = perf_counter()
+        ends = None if self._pace.duration is None else began + self._pace.duration
         try:
-            await self._all(commands, self._send_and_time)
+            if self._pace.rate is None:
+                await self._closed(workload.load, lambda command: self._time(command, due=perf_counter()), ends)
+            else:
+                await self._open(workload.load, self._pace.rate, began, ends)
         finally:
             self.tally.ended = perf_counter()
+        if ends is not None:
+            self.tally.total = len(self.tally.commands) - len(self.tally.setup)
 
-    async def _all(self, commands: Iterable[Command], send: _Send) -> None:
+    async def _closed(self, commands: Iterable[Command], send: _Send, ends: float | None = None) -> None:
         remaining = iter(commands)
 
         async def send_some() -> None:
-            for command in remaining:
+            while ends is None or perf_counter() < ends:
+                command = next(remaining, None)
+                if command is None:
+                    return
                 await send(command)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._outstanding):
+            for _ in range(self._pace.in_flight):
                 group.create_task(send_some())
 
+    async def _open(self, commands: Iterable[Command], rate: float, began: float, ends: float | None) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number, command in enumerate(commands):
+                due = began + number / rate
+                if ends is not None and due >= ends:
+                    return
+                # Without a rest at all, what is due already would keep everything else waiting.
+                await asyncio.sleep(max(due - perf_counter(), 0))
+                group.create_task(self._time(command, due=due))
+
     async def _send(self, command: Command) -> None:
-        command_id = uuid4()
-        self.tally.commands[command_id] = command
+        command_id = self._named(command)
+        self.tally.setup.add(command_id)
         await self._request(self._publisher, command, command_id)
 
-    async def _send_and_time(self, command: Command) -> None:
-        command_id = uuid4()
-        self.tally.commands[command_id] = command
-        lot = self._rng.random()
-        if lot < self._copied / 2:
-            async with asyncio.TaskGroup() as group:
+    async def _time(self, command: Command, *, due: float) -> None:
+        """Send a command with its copies."""
+        command_id = self._named(command)
+        at_once = self._rng.random() < self._copied_at_once
+        later = self._rng.random() < self._copied_later
+        async with asyncio.TaskGroup() as group:
+            if at_once:
                 group.create_task(self._copy(command, command_id))
-                await self._time(command, command_id)
-            return
-        await self._time(command, command_id)
-        if lot < self._copied:
+            reply = await self._request(self._publisher, command, command_id)
+            if reply is not None:
+                self.tally.answer(reply, due=due)
+        if later:
             await self._copy(command, command_id)
 
-    async def _time(self, command: Command, command_id: UUID) -> None:
-        sent = perf_counter()
-        reply = await self._request(self._publisher, command, command_id)
-        if reply is not None:
-            self.tally.latencies.append(perf_counter() - sent)
-            self.tally.outcomes[reply.outcome, reply.reason or ""] += 1
+    def _named(self, command: Command) -> UUID:
+        command_id = uuid4()
+        self.tally.commands[command_id] = command
+        return command_id
 
     async def _copy(self, command: Command, command_id: UUID) -> None:
         self.tally.copies += 1

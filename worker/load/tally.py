@@ -19,9 +19,12 @@ class Tally:
     Attributes:
         total: How many commands of the load will be published, copies not counted.
         commands: Every distinct command, the set-up's included, by id.
+        setup: The ids of the set-up's commands.
         replies: Every answer, by command id.
         outcomes: How many distinct commands of the load ended in which way; rejections with their reason.
-        latencies: Seconds from publishing to the answer, one a command of the load, in the order of the answers.
+        answers: The load's answered commands, in the order of their answers.
+        latencies: Seconds from sending each of them, or from when it was to be sent, to its answer.
+        moments: Seconds from the begin of the load to each of their answers.
         messages: How many messages were sent, the set-up and copies included.
         copies: How many messages repeated a command.
         unanswered: How many were not answered in time.
@@ -31,9 +34,12 @@ class Tally:
 
     total: int = 0
     commands: dict[UUID, Command] = field(default_factory=dict)
+    setup: set[UUID] = field(default_factory=set)
     replies: dict[UUID, list[Reply]] = field(default_factory=dict)
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    answers: list[UUID] = field(default_factory=list)
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
+    moments: "array[float]" = field(default_factory=lambda: array("d"))
     messages: int = 0
     copies: int = 0
     unanswered: int = 0
@@ -43,7 +49,7 @@ class Tally:
     @property
     def answered(self) -> int:
         """How many commands of the load have their answer."""
-        return len(self.latencies)
+        return len(self.answers)
 
     @property
     def seconds(self) -> float:
@@ -56,3 +62,21 @@ class Tally:
     def throughput(self) -> float:
         """Commands of the load answered per second, over all of it."""
         return self.answered / self.seconds if self.seconds else 0.0
+
+    @property
+    def duplicates(self) -> int:
+        """How many answers were given before, to the first message of the same command."""
+        return sum(reply.duplicate for replies in self.replies.values() for reply in replies)
+
+    def answer(self, reply: Reply, *, due: float) -> None:
+        """Note the first answer to a command of the load.
+
+        Args:
+            reply: The answer.
+            due: When the command was sent, or was to be sent, on the clock of ``perf_counter``.
+        """
+        now = perf_counter()
+        self.answers.append(reply.command_id)
+        self.latencies.append(now - due)
+        self.moments.append(now - (self.began or now))
+        self.outcomes[reply.outcome, reply.reason or ""] += 1

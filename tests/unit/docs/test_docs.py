@@ -6,9 +6,11 @@ from typing import get_args
 
 import pytest
 
+from handlers.library import domain as library
 from tests.e2e.shop.shop import orders
 from worker.credentials import file_variable
 from worker.dead_letter import BROKER_REASONS
+from worker.load.summary import Summary
 from worker.message import ReplyOutcome
 from worker.settings import IN_FILES, Settings
 
@@ -103,3 +105,23 @@ def test_every_metric_is_described_with_its_unit() -> None:
     assert len(made) == source.count("meter.create_")
     table = page("docs/telemetry.md").split("| name | unit |")[1]
     assert set(re.findall(r"^\| `([\w.]+)` \| (\S+) \|", table, re.MULTILINE)) == made
+
+
+def test_every_scenario_of_the_library_is_described_with_its_parameters() -> None:
+    text = page("docs/load.md")
+    for kind in library.scenarios:
+        row = re.search(rf"^\| `{kind.name}` \| (.*) \| ?(.*)\|$", text, re.MULTILINE)
+        assert row is not None, kind.name
+        assert row[1].strip() == kind.stresses
+        told = re.findall(r"`(\w+)` ([\d.]+)", row[2])
+        assert told == [(each.name, f"{each.value:g}") for each in kind().parameters()]
+
+
+def test_every_figure_of_a_load_run_is_described() -> None:
+    table = page("docs/load.md").split("| figure | what it says |")[1].split("\n\n")[0]
+    assert first_cells(table) == set(Summary.model_fields)
+
+
+def test_the_scenario_in_the_documentation_is_the_one_that_is_run() -> None:
+    (*_, shown) = code("docs/handlers.md")
+    assert shown.strip() in SHOP

@@ -1,17 +1,22 @@
 """The oracle calls a right log clean, and finds each kind of wrong in a log that was tampered with."""
 
+import gc
 import json
+import tracemalloc
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from eventstore import Event, MemoryEventStore, Outcome, OutcomeKind, Receipt, RecordedEvent
-from handlers.decider import Command
-from handlers.domain import Domain
-from tests.unit.worker.tally import Count, CountOnce, domain
-from worker.load.oracle import Verdict, judge
+from handlers.decider import Command, DomainEvent
+from handlers.domain import Check, Domain, Invariant
+from tests.unit.worker.tally import Count, Counted, CountOnce, domain
+from worker.load.oracle import judge
+from worker.load.verdict import Verdict
 from worker.message import CommandMessage, Reply
 from worker.processor import Processor
 from worker.settings import Settings
@@ -25,10 +30,13 @@ class Ledger(MemoryEventStore):
         self.commands: dict[UUID, Command] = {}
         self.replies: dict[UUID, list[Reply]] = {}
         self.hidden: set[UUID] = set()
+        self.twice: UUID | None = None
 
     async def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
         async for receipt in super().receipts(batch_size=batch_size):
             if receipt.key not in self.hidden:
+                yield receipt
+            if receipt.key == self.twice:
                 yield receipt
 
     def forge_receipt(self, key: UUID, forge: Callable[[Receipt], Receipt]) -> None:
@@ -64,8 +72,8 @@ class Ledger(MemoryEventStore):
         ]
         return key
 
-    async def judge(self, judged: Domain = domain) -> Verdict:
-        return await judge(self, judged, self.commands, self.replies)
+    async def judge(self, judged: Domain = domain, **options: Any) -> Verdict:
+        return await judge(self, judged, self.commands, self.replies, **options)
 
 
 @pytest.fixture
@@ -78,6 +86,10 @@ async def ledger() -> Ledger:
     await made.decide(CountOnce(key="a"))
     await made.decide(CountOnce(key="c"))
     return made
+
+
+def texts(verdict: Verdict) -> list[str]:
+    return [violation.text for violation in verdict.violations]
 
 
 def keys(ledger: Ledger, kind: OutcomeKind) -> list[UUID]:
@@ -98,7 +110,7 @@ async def test_another_decision_is_found(ledger: Ledger) -> None:
     ledger.forge_receipt(key, lambda receipt: replace(receipt, outcome=rejected))
     ledger.replies.clear()
     verdict = await ledger.judge()
-    assert verdict.violations == [
+    assert texts(verdict) == [
         f"CountOnce {key} was rejected (no) with no event, but the log up to 6 makes it unchanged with no event"
     ]
 
@@ -115,8 +127,8 @@ async def test_a_decision_from_a_stale_prefix_is_found(ledger: Ledger) -> None:
     ledger.commands[key] = Count(key="a", limit=3)
     verdict = await ledger.judge()
     assert verdict.violation_count == 1
-    assert "was accepted with Counted" in verdict.violations[0]
-    assert "makes it rejected (limit reached) with CountingFailed" in verdict.violations[0]
+    assert "was accepted with Counted" in verdict.violations[0].text
+    assert "makes it rejected (limit reached) with CountingFailed" in verdict.violations[0].text
 
 
 async def test_a_changed_payload_is_found(ledger: Ledger) -> None:
@@ -127,36 +139,36 @@ async def test_a_changed_payload_is_found(ledger: Ledger) -> None:
 async def test_a_gap_is_found(ledger: Ledger) -> None:
     ledger.forge_event(7, lambda event: replace(event, sequence_number=8))
     verdict = await ledger.judge()
-    assert "event 8 stands where number 7 belongs" in verdict.violations
+    assert "event 8 stands where number 7 belongs" in texts(verdict)
 
 
 async def test_a_command_that_was_never_settled_is_found(ledger: Ledger) -> None:
     key = keys(ledger, OutcomeKind.UNCHANGED)[0]
     ledger.hidden.add(key)
-    assert (await ledger.judge()).violations == [f"CountOnce {key} was published, but never settled"]
+    assert texts(await ledger.judge()) == [f"CountOnce {key} was published, but never settled"]
 
 
 async def test_an_answer_to_a_command_that_nobody_sent_is_found(ledger: Ledger) -> None:
     key = keys(ledger, OutcomeKind.REJECTED)[0]
     del ledger.commands[key]
-    assert (await ledger.judge()).violations == [f"command {key} was settled, but nobody published it"]
+    assert texts(await ledger.judge()) == [f"command {key} was settled, but nobody published it"]
 
 
 async def test_an_event_without_a_receipt_is_found(ledger: Ledger) -> None:
     await ledger.append([Event(type="Counted", payload={"Key": "d"})])
-    assert (await ledger.judge()).violations == ["event 8 (Counted) stands in no receipt"]
+    assert texts(await ledger.judge()) == ["event 8 (Counted) stands in no receipt"]
 
 
 async def test_an_event_of_another_command_is_found(ledger: Ledger) -> None:
     ledger.forge_event(1, lambda event: replace(event, metadata={**event.metadata, "command_id": str(uuid4())}))
-    (violation,) = (await ledger.judge()).violations
+    (violation,) = texts(await ledger.judge())
     assert violation.startswith("event 1 stands in the receipt of another command")
 
 
 async def test_a_reply_unlike_its_receipt_is_found(ledger: Ledger) -> None:
     key = keys(ledger, OutcomeKind.ACCEPTED)[0]
     ledger.replies[key].append(Reply(command_id=key, outcome="accepted", first=99, last=99))
-    assert (await ledger.judge()).violations == [f"command {key} was answered accepted, unlike its receipt"]
+    assert texts(await ledger.judge()) == [f"command {key} was answered accepted, unlike its receipt"]
 
 
 async def test_violations_are_counted_beyond_those_told(ledger: Ledger) -> None:
@@ -164,3 +176,141 @@ async def test_violations_are_counted_beyond_those_told(ledger: Ledger) -> None:
     verdict = await ledger.judge()
     assert verdict.violation_count == 30
     assert len(verdict.violations) == 20
+
+
+async def test_a_receipt_beyond_the_logs_end_is_found(ledger: Ledger) -> None:
+    key = keys(ledger, OutcomeKind.ACCEPTED)[-1]
+    ledger._events.pop()
+    assert texts(await ledger.judge()) == [f"the receipt of {key} lies beyond the log's end at 6"]
+
+
+async def test_an_event_in_two_receipts_is_found(ledger: Ledger) -> None:
+    first, second = keys(ledger, OutcomeKind.ACCEPTED)[:2]
+    ledger.forge_receipt(second, lambda receipt: replace(receipt, first=1, last=1))
+    found = texts(await ledger.judge())
+    assert f"event 1 stands in the receipts of {first} and of {second}" in found or (
+        f"event 1 stands in the receipts of {second} and of {first}" in found
+    )
+    assert "event 2 (Counted) stands in no receipt" in found
+
+
+async def test_two_receipts_of_one_command_are_found(ledger: Ledger) -> None:
+    key = keys(ledger, OutcomeKind.UNCHANGED)[0]
+    ledger.twice = key
+    assert texts(await ledger.judge()) == [f"command {key} has two receipts"]
+
+
+async def test_a_broken_invariant_is_found_with_its_event_and_command(ledger: Ledger) -> None:
+    def at_most_two_of_a_kind() -> Check:
+        seen: Counter[str] = Counter()
+
+        def check(number: int, event: DomainEvent) -> str | None:
+            key = event.model_dump()["key"]
+            seen[key] += isinstance(event, Counted)
+            return f"event {number} counts {key} again" if seen[key] == 3 and isinstance(event, Counted) else None
+
+        return check
+
+    strict = replace(domain, invariants=(Invariant(name="no key thrice", start=at_most_two_of_a_kind),))
+    verdict = await ledger.judge(strict)
+    (violation,) = verdict.violations
+    assert violation.text == "no key thrice: event 5 counts a again"
+    (event,) = violation.events
+    assert (event.sequence_number, event.type) == (5, "Counted")
+    (command,) = violation.commands.values()
+    assert command == Count(key="a", limit=3)
+    assert verdict.invariants == ("no key thrice",)
+
+
+async def test_an_unknown_event_in_a_boundary_is_found(ledger: Ledger) -> None:
+    ledger.forge_event(1, lambda event: replace(event, type="Forgotten"))
+    narrow = replace(domain, events=tuple(each for each in domain.events if each.__name__ != "Forgotten"))
+    found = texts(await ledger.judge(narrow))
+    assert "event 1 has the type Forgotten, which the domain tally does not know" in found
+
+
+async def test_an_event_that_lacks_a_field_is_found(ledger: Ledger) -> None:
+    ledger.forge_event(1, lambda event: replace(event, payload={}))
+    assert "event 1 (Counted) cannot be read: Key is missing" in texts(await ledger.judge())
+
+
+async def test_a_violation_shows_the_events_and_commands_involved(ledger: Ledger) -> None:
+    key = keys(ledger, OutcomeKind.REJECTED)[0]
+    accepted = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "tally"})
+    ledger.forge_receipt(key, lambda receipt: replace(receipt, outcome=accepted))
+    ledger.replies.clear()
+    (violation,) = (await ledger.judge()).violations
+    # The last event of the boundary before it, and its own.
+    assert [event.sequence_number for event in violation.events] == [5, 6]
+    assert violation.commands[key] == ledger.commands[key]
+    evidence = violation.evidence()
+    assert evidence[1].startswith("event 6 CountingFailed ")
+    assert f"command {key} Count {{'Key': 'a', 'Limit': 3, 'Quietly': False}}" in evidence
+
+
+async def test_what_was_there_before_needs_no_receipt_but_counts_in_decisions(ledger: Ledger) -> None:
+    """A run on a used log: earlier events are folded, and earlier commands are nobody's business."""
+    ledger.hidden.add(keys(ledger, OutcomeKind.ACCEPTED)[0])
+    ledger.commands.clear()
+    ledger.replies.clear()
+    await ledger.decide(Count(key="a", limit=3))
+    await ledger.decide(CountOnce(key="z"))
+    verdict = await ledger.judge(since=7)
+    assert texts(verdict) == []
+    assert (verdict.events, verdict.receipts, verdict.decided_again) == (9, 2, 2)
+    # Without the bound, all of that is in nobody's name.
+    assert (await ledger.judge()).violation_count > 5
+
+
+async def test_somebody_elses_command_meanwhile_is_found(ledger: Ledger) -> None:
+    mine = dict(ledger.commands)
+    other = await ledger.decide(Count(key="q"))
+    ledger.commands = mine
+    assert texts(await ledger.judge(since=0)) == [f"command {other} was settled, but nobody published it"]
+
+
+async def test_attempts_are_those_of_the_load(ledger: Ledger) -> None:
+    first, second, third = list(ledger.commands)[:3]
+    for key, attempts in ((first, 9), (second, 4), (third, 2)):
+
+        def tried(receipt: Receipt, attempts: int = attempts) -> Receipt:
+            details = {**receipt.outcome.details, "attempts": attempts}
+            return replace(receipt, outcome=replace(receipt.outcome, details=details))
+
+        ledger.forge_receipt(key, tried)
+    verdict = await ledger.judge(setup={first})
+    assert verdict.clean
+    assert verdict.attempts == {1: 6, 2: 1, 4: 1}
+    assert verdict.tried_again == {second: 4, third: 2}
+    assert verdict.conflicts == 4
+
+
+async def test_progress_is_told(ledger: Ledger) -> None:
+    for _ in range(200):
+        await ledger.decide(Count(key="p", limit=1000))
+    told: list[int] = []
+    await ledger.judge(progress=told.append)
+    assert told == [200]
+
+
+async def test_memory_does_not_grow_with_the_log(ledger: Ledger) -> None:
+    """Ten thousand events of others pass by; none of them stays."""
+    earlier = len(ledger._events)
+    for _ in range(20):
+        padded = [Event(type="Counted", payload={"Key": "other", "Padding": "x" * 1000}) for _ in range(500)]
+        await ledger.append(padded, key=uuid4())
+    since = len(ledger._events)
+    ledger.commands.clear()
+    ledger.replies.clear()
+    for number in range(20):
+        await ledger.decide(Count(key=f"n-{number}"))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        verdict = await ledger.judge(since=since)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (verdict.clean, verdict.events) == (True, earlier + 10_020)
+    # The events together take more than fifteen times as much.
+    assert peak < 1_000_000

@@ -2,36 +2,156 @@
 
 import asyncio
 import random
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, cast
+from uuid import UUID
 
+import pytest
+
+from handlers.decider import Command
+from handlers.scenario import Workload
 from tests.unit.worker.tally import Count
-from worker.load.runner import Runner
+from worker.errors import NoReply
+from worker.load.runner import Pace, Runner
+from worker.message import Reply
 from worker.publisher import Publisher
 
 
 class Silent:
-    """Takes every command, and never answers."""
+    """Takes every command, and answers none until it is told to."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
+        self.open = asyncio.Event()
+        self.under_way = 0
+        self.most = 0
+        self.taken: Counter[UUID] = Counter()
+        self.overdue = False
 
-    async def request(self, *_: Any, **__: Any) -> None:
+    async def request(self, *_: Any, command_id: UUID, **__: Any) -> Reply:
         self.asked.set()
-        await asyncio.Event().wait()
+        self.taken[command_id] += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await self.open.wait()
+        await asyncio.sleep(0)
+        self.under_way -= 1
+        if self.overdue:
+            raise NoReply("too late")
+        return Reply(command_id=command_id, outcome="accepted", duplicate=self.taken[command_id] > 1)
+
+
+def load(commands: int, **shares: float) -> Workload:
+    return Workload(setup=(), load=(Count(key=str(number)) for number in range(commands)), **shares)
+
+
+def runner(publisher: Silent, copier: Silent, pace: Pace) -> Runner:
+    return Runner(
+        cast("Publisher", publisher),
+        cast("Publisher", copier),
+        "tally",
+        pace=pace,
+        rng=random.Random(1),  # noqa: S311  a workload, not a secret
+    )
 
 
 async def test_a_run_that_is_cancelled_leaves_no_copy_behind() -> None:
     publisher, copier = Silent(), Silent()
-    runner = Runner(
-        cast("Publisher", publisher),
-        cast("Publisher", copier),
-        "tally",
-        copied=2.0,  # twice certain: half of that is the share whose copy goes out at the same time
-        rng=random.Random(1),  # noqa: S311  a workload, not a secret
-    )
-    run = asyncio.create_task(runner.load([Count(key="a")], total=1))
+    run = asyncio.create_task(runner(publisher, copier, Pace()).load(load(1, copied_at_once=1.0), total=1))
     await asyncio.gather(publisher.asked.wait(), copier.asked.wait())
     run.cancel()
     await asyncio.wait({run})
     assert run.cancelled()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_closed_load_has_so_many_commands_under_way() -> None:
+    publisher, copier = Silent(), Silent()
+    publisher.open.set()
+    made = runner(publisher, copier, Pace(in_flight=7))
+    await made.load(load(50), total=50)
+    assert publisher.most == 7
+    assert (made.tally.answered, made.tally.messages, made.tally.copies) == (50, 50, 0)
+    assert made.tally.outcomes == {("accepted", ""): 50}
+    assert set(made.tally.answers) == set(made.tally.commands) == set(publisher.taken)
+
+
+async def test_open_load_sends_whatever_becomes_of_it() -> None:
+    publisher, copier = Silent(), Silent()
+    made = runner(publisher, copier, Pace(rate=100_000))
+    run = asyncio.create_task(made.load(load(300), total=300))
+    while publisher.under_way < 300:  # noqa: ASYNC110  it is the runner's tasks that bring it there
+        await asyncio.sleep(0)
+    publisher.open.set()
+    await run
+    assert made.tally.answered == 300
+
+
+async def test_open_load_counts_latency_from_when_a_command_was_due() -> None:
+    """What kept a command from being sent in time is part of its latency, or a stall would look short."""
+    publisher, copier = Silent(), Silent()
+    publisher.open.set()
+
+    def stalling() -> Iterator[Command]:
+        yield Count(key="a")
+        # The publisher's own loop stands still, while ten more commands fall due.
+        ends = asyncio.get_running_loop().time() + 0.1
+        while asyncio.get_running_loop().time() < ends:
+            pass
+        for number in range(10):
+            yield Count(key=str(number))
+
+    made = runner(publisher, copier, Pace(rate=1000))
+    await made.load(Workload(setup=(), load=stalling()), total=11)
+    # The second was due after 1 ms, the last one after 10 ms; each was sent after 100 ms at the earliest.
+    assert min(sorted(made.tally.latencies)[1:]) >= 0.1 - 0.010 - 0.001
+
+
+async def test_a_duration_ends_the_load_and_what_was_sent_is_its_total() -> None:
+    publisher, copier = Silent(), Silent()
+    publisher.open.set()
+    made = runner(publisher, copier, Pace(in_flight=2, duration=0.05))
+    await made.load(load(10_000_000), total=10_000_000)
+    assert 0 < made.tally.total == made.tally.answered < 10_000_000
+
+
+async def test_open_load_ends_with_its_duration() -> None:
+    publisher, copier = Silent(), Silent()
+    publisher.open.set()
+    made = runner(publisher, copier, Pace(rate=1000, duration=0.05))
+    await made.load(load(1000), total=1000)
+    assert made.tally.total == made.tally.answered == 50
+
+
+async def test_copies_go_out_at_once_and_later_under_the_same_id() -> None:
+    publisher, copier = Silent(), Silent()
+    made = runner(publisher, copier, Pace(in_flight=3))
+    run = asyncio.create_task(made.load(load(3, copied_at_once=1.0, copied_later=1.0), total=3))
+    while not publisher.under_way == copier.under_way == 3:  # noqa: ASYNC110  the runner's tasks bring it there
+        await asyncio.sleep(0)
+    publisher.open.set()
+    copier.open.set()
+    await run
+    assert set(publisher.taken.values()) == {1}
+    assert set(copier.taken.values()) == {2}
+    assert (made.tally.messages, made.tally.copies, made.tally.answered) == (9, 6, 3)
+
+
+async def test_the_set_up_is_kept_apart() -> None:
+    publisher, copier = Silent(), Silent()
+    publisher.open.set()
+    made = runner(publisher, copier, Pace(rate=10.0))
+    await made.set_up(Count(key=str(number)) for number in range(5))
+    assert made.tally.setup == set(made.tally.commands)
+    assert (len(made.tally.setup), made.tally.answered, made.tally.seconds) == (5, 0, 0.0)
+
+
+@pytest.mark.parametrize("rate", [None, 1000.0])
+async def test_an_answer_that_does_not_come_is_counted(rate: float | None) -> None:
+    publisher, copier = Silent(), Silent()
+    publisher.overdue = True
+    publisher.open.set()
+    made = runner(publisher, copier, Pace(rate=rate))
+    await made.load(load(4), total=4)
+    assert (made.tally.answered, made.tally.unanswered, made.tally.total) == (0, 4, 4)

@@ -1,11 +1,26 @@
 """Orders and stock. ``WORKER_DOMAINS=shop.orders:domain`` serves them, from wherever this package is installed."""
 
+import random
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from pydantic import PositiveInt
 
 from eventstore import Filter, P
-from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Invariant, Rejected, Unchanged
+from handlers import (
+    Accepted,
+    Command,
+    Decider,
+    Decision,
+    Domain,
+    DomainEvent,
+    Invariant,
+    Rejected,
+    Scenario,
+    Unchanged,
+    Workload,
+    parameter,
+)
 from handlers.domain import Check
 
 
@@ -94,6 +109,21 @@ def never_oversold() -> Check:
     return check
 
 
+class Rush(Scenario):
+    name: ClassVar[str] = "rush"
+    stresses: ClassVar[str] = "one product that everybody orders, until it is sold out"
+
+    pieces: int = parameter(25, "pieces", "How many pieces there are.", ge=1)
+
+    def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
+        product = f"{prefix}lamp"
+        numbers = rng.sample(range(commands), commands)
+        return Workload(
+            setup=[AddStock(delivery=f"{prefix}delivery", product=product, pieces=self.pieces)],
+            load=(PlaceOrder(order=f"{prefix}order-{number}", product=product, pieces=1) for number in numbers),
+        )
+
+
 domain = Domain(
     name="orders",
     deciders=(
@@ -114,4 +144,5 @@ domain = Domain(
     ),
     events=(StockAdded, OrderPlaced),
     invariants=(Invariant(name="nothing is sold that is not there", start=never_oversold),),
+    scenarios=(Rush,),
 )

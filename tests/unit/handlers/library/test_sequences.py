@@ -17,7 +17,8 @@ from handlers.library.register_reader import RegisterReader
 from handlers.library.remove_book_copy import RemoveBookCopyFromCirculation
 from handlers.library.return_book_copy import ReturnBookCopyFromReader
 from tests.unit.handlers.library.facts import add
-from worker.load.oracle import Verdict, judge
+from worker.load.oracle import judge
+from worker.load.verdict import Verdict
 from worker.message import CommandMessage
 from worker.processor import Processor
 from worker.settings import Settings

@@ -189,8 +189,8 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         ),
         (
             ("publish", "RegisterReader", ADA),
-            {"WORKER_DOMAINS": "handlers.library:workload"},
-            "WORKER_DOMAINS: handlers.library:workload is no Domain, but of type function.",
+            {"WORKER_DOMAINS": "handlers.library:scenarios"},
+            "WORKER_DOMAINS: handlers.library:scenarios is no Domain, but of type tuple.",
         ),
         (("status", "42"), {}, "'42' is not a UUID; pass the id that `worker publish` printed."),
         (
@@ -237,3 +237,74 @@ def test_settings_that_cannot_be_right_are_told(
         monkeypatch.setenv(name, value)
     ran = run(capsys, monkeypatch, *arguments)
     assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {sentence}\n")
+
+
+SCENARIOS = "uncontended, hot-book, hot-reader, last-copies, overlapping, duplicate-storm, library-day, mixed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("hot-cake",), f"there is no scenario 'hot-cake'; known are {SCENARIOS}."),
+        (("hot-book", "--domain", "shop"), "there is no domain 'shop' in WORKER_DOMAINS; it names library."),
+        (("hot-book", "--set", "readers"), "'readers' sets nothing; write --set NAME=VALUE, as in --set readers=100."),
+        (
+            ("hot-book", "--set", "reader=5"),
+            "hot-book: there is no parameter 'reader'; known are readers, wishes, kept.",
+        ),
+        # Both ways of writing a scenario's name are known.
+        (("hot_book", "--set", "readers=0"), "hot-book: readers: input should be greater than or equal to 1."),
+        (
+            ("hot-book", "--rate", "5", "--in-flight", "5"),
+            "--rate is open load and --in-flight is closed load; choose one of them.",
+        ),
+        (
+            ("hot-book", "--kill-every", "5"),
+            "--kill-every kills workers that this run has started; pass --start-workers N as well.",
+        ),
+        (("hot-book", "--json", "/nowhere/a.json"), "/nowhere/a.json cannot be written: there is no such folder."),
+        (("hot-book", "--report", "/"), "/ cannot be written: it is a folder."),
+    ],
+)
+def test_a_load_that_cannot_be_right_is_not_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db/events")
+    ran = run(capsys, monkeypatch, "load", "run", *arguments)
+    assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {sentence}\n")
+
+
+def test_a_scenario_of_several_domains_needs_the_domains_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "more_books.py").write_text(
+        "from dataclasses import replace\nfrom handlers.library import domain as library\n"
+        "domain = replace(library, name='more')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db/events")
+    monkeypatch.setenv("WORKER_DOMAINS", "handlers.library:domain,more_books:domain")
+    ran = run(capsys, monkeypatch, "load", "run", "hot-book")
+    assert ran.err == "worker: hot-book is a scenario of several domains (library, more); choose one with --domain.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "cannot be read: No such file or directory."),
+        ("[]", "is not what `worker load run --json` writes: Input should be an object."),
+        ('{"domain": "library"}', "is not what `worker load run --json` writes: scenario: Field required."),
+    ],
+)
+def test_what_cannot_be_compared_is_told(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    text: str | None,
+    reason: str,
+) -> None:
+    file = tmp_path / "a.json"
+    if text is not None:
+        file.write_text(text)
+    ran = run(capsys, monkeypatch, "load", "compare", str(file), str(file))
+    assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {file} {reason}\n")

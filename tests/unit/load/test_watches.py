@@ -1,14 +1,14 @@
-"""The history's index finds what the filter's own definition finds, at every point of the past."""
+"""The index of watched boundaries finds what the filters' own definition finds."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import Filter, FilterItem, P, RecordedEvent
-from worker.load.history import History
+from tests.unit.worker.tally import domain
+from worker.load.watches import Watch, Watches
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TYPES = ("A", "B", "C")
@@ -33,6 +33,10 @@ filters = st.builds(
 )
 
 
+def watch(boundary: Filter) -> Watch:
+    return Watch(boundary=boundary, decider=domain.deciders[0], state=None)
+
+
 def recorded(number: int, event_type: str, payload: dict[str, object]) -> RecordedEvent:
     return RecordedEvent(
         sequence_number=number,
@@ -45,37 +49,28 @@ def recorded(number: int, event_type: str, payload: dict[str, object]) -> Record
 
 
 @given(
-    log=st.lists(st.tuples(st.sampled_from(TYPES), payloads), max_size=12),
-    boundary=filters,
-    above=st.integers(0, 12),
-    up_to=st.integers(0, 12),
+    boundaries=st.lists(filters, min_size=1, max_size=5),
+    removed=st.integers(0, 4),
+    log=st.lists(st.tuples(st.sampled_from(TYPES), payloads), min_size=1, max_size=12),
 )
-def test_finds_what_the_filter_defines(
-    log: list[tuple[str, dict[str, object]]], boundary: Filter, above: int, up_to: int
+def test_finds_whom_an_event_concerns(
+    boundaries: list[Filter], removed: int, log: list[tuple[str, dict[str, object]]]
 ) -> None:
-    history = History()
+    watches = Watches()
+    watching = [watch(boundary) for boundary in boundaries]
+    for each in watching:
+        watches.add(each)
+    for gone in watching[:removed]:
+        watches.remove(gone)
     for number, (event_type, payload) in enumerate(log, start=1):
-        history.add(recorded(number, event_type, payload))
-    up_to = min(up_to, history.head)
-
-    found = [event.sequence_number for event in history.matching(boundary, above=above, up_to=up_to)]
-
-    assert found == [
-        event.sequence_number
-        for event in history.events
-        if above < event.sequence_number <= up_to
-        and boundary.matches(
-            event_type=event.type,
-            payload=event.payload,
-            occurred_at=event.occurred_at,
-            sequence_number=event.sequence_number,
-        )
-    ]
+        event = recorded(number, event_type, payload)
+        expected = {id(each) for each in watching[removed:] if each.boundary.holds(event)}
+        assert {id(each) for each in watches.concerned(event)} == expected
 
 
-@pytest.mark.parametrize("number", [0, 1, 3])
-def test_refuses_a_gap(number: int) -> None:
-    history = History()
-    history.add(recorded(1, "A", {}))
-    with pytest.raises(ValueError, match="stands where number 2 belongs"):
-        history.add(recorded(number, "A", {}))
+@given(boundary=filters)
+def test_nothing_is_left_of_what_is_removed(boundary: Filter) -> None:
+    watches, one = Watches(), watch(boundary)
+    watches.add(one)
+    watches.remove(one)
+    assert not watches._index

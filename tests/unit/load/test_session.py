@@ -1,16 +1,16 @@
-"""What makes a demo fail beyond what the log says."""
+"""What makes a run fail beyond what the log says."""
 
-from array import array
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from deploy.local.demo import Ran, _complaints
 from worker.load.fleet import Drain
+from worker.load.session import Ran
 from worker.load.tally import Tally
 
 
-def ran(*, status: int = 0, total: int = 3, unanswered: int = 0, **figures: int) -> Ran:
+def ran(*, status: int = 0, total: int = 3, unanswered: int = 0, killed: int = 0, **figures: int) -> Ran:
     """Three commands and one copy, all settled by one worker; with what is named otherwise."""
     settled = {
         "received": 4,
@@ -20,13 +20,26 @@ def ran(*, status: int = 0, total: int = 3, unanswered: int = 0, **figures: int)
         "duplicate": 1,
         "dead_lettered": 0,
     } | figures
-    tally = Tally(total=total, messages=4, copies=1, unanswered=unanswered, latencies=array("d", [0.1] * 3))
+    tally = Tally(total=total, messages=4, copies=1, unanswered=unanswered, answers=[uuid4() for _ in range(3)])
     drain = Drain(name="worker-1", status=status, figures=settled, log=Path("worker-1.log"))
-    return Ran(tally=tally, drains=[drain], cpu={})
+    return Ran(tally=tally, drains=[drain], killed=killed)
 
 
 def test_a_run_that_adds_up_has_no_complaint() -> None:
-    assert _complaints(ran()) == []
+    assert ran().complaints() == []
+
+
+def test_what_killed_workers_settled_is_not_asked_for() -> None:
+    assert ran(received=3, unchanged=0, killed=1).complaints() == []
+
+
+def test_a_worker_that_ended_before_it_was_killed_is_a_complaint() -> None:
+    ended = Ran(tally=Tally(), killed=1, departed={"worker-2": 1})
+    assert ended.complaints() == ["worker-2 ended by itself, with status 1"]
+
+
+def test_without_workers_of_its_own_a_run_asks_for_no_deliveries() -> None:
+    assert Ran(tally=Tally(messages=4)).complaints() == []
 
 
 @pytest.mark.parametrize(
@@ -40,4 +53,4 @@ def test_a_run_that_adds_up_has_no_complaint() -> None:
     ],
 )
 def test_each_thing_that_does_not_add_up_is_a_complaint(wrong: Ran, complaint: str) -> None:
-    assert _complaints(wrong) == [complaint]
+    assert wrong.complaints() == [complaint]

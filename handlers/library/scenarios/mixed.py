@@ -1,0 +1,70 @@
+"""Mixed: a little of everything, for demonstrations and trials."""
+
+import random
+from collections.abc import Iterator
+from typing import ClassVar
+
+from handlers.decider import Command
+from handlers.library.cancel_reader_contract import CancelReaderContract
+from handlers.library.lend_book_copy import LendBookCopyToReader
+from handlers.library.remove_book_copy import RemoveBookCopyFromCirculation
+from handlers.library.scenarios.loans import Favourites, Loans, addition, called, opening, registration
+from handlers.scenario import Scenario, Workload, parameter
+
+__all__ = ["Mixed"]
+
+_FEWEST = 20
+_BOOKS_EXPONENT, _READERS_EXPONENT = 0.9, 0.8
+# Cumulated: lend, return, remove, add again, cancel, register again; the rest name what does not exist.
+_LEND, _RETURN, _REMOVE, _ADD, _CANCEL, _REGISTER = 0.52, 0.88, 0.905, 0.93, 0.95, 0.97
+# How many books a reader looks at for one that is on the shelf; who finds none asks for the last one all the same.
+_GLANCES = 3
+_COPIED = 0.02
+
+
+class Mixed(Scenario):
+    """A few books are wanted by many readers at the same time, and a few readers want more books than they may have."""
+
+    name: ClassVar[str] = "mixed"
+    stresses: ClassVar[str] = "a little of everything: popular books, readers at their quota, copies, and mistakes"
+
+    commands_per_reader: int = parameter(20, "commands", "There is a reader for so many commands.", ge=1)
+    commands_per_book: int = parameter(5, "commands", "There is a book for so many commands.", ge=1)
+
+    def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
+        """See ``Scenario.workload``."""
+        readers = called(prefix, "reader", max(_FEWEST, commands // self.commands_per_reader))
+        books = called(prefix, "book", max(_FEWEST, commands // self.commands_per_book))
+        return Workload(
+            setup=opening(readers, books),
+            load=_load(rng, commands, readers, books, prefix),
+            copied_at_once=_COPIED,
+            copied_later=_COPIED,
+        )
+
+
+def _load(rng: random.Random, commands: int, readers: list[str], books: list[str], prefix: str) -> Iterator[Command]:
+    book = Favourites(rng, books, _BOOKS_EXPONENT)
+    reader = Favourites(rng, readers, _READERS_EXPONENT)
+    loans = Loans()
+    for number in range(commands):
+        lot = rng.random()
+        if lot < _LEND or (lot < _RETURN and not loans):
+            wanted = book.next()
+            for _ in range(_GLANCES):
+                if loans.holder(wanted) is None:
+                    break
+                wanted = book.next()
+            yield loans.lend(wanted, reader.next())
+        elif lot < _RETURN:
+            yield loans.give_back(rng.choice(loans.books()))
+        elif lot < _REMOVE:
+            yield RemoveBookCopyFromCirculation(book_id=rng.choice(books))
+        elif lot < _ADD:
+            yield addition(rng.choice(books))
+        elif lot < _CANCEL:
+            yield CancelReaderContract(reader_id=rng.choice(readers))
+        elif lot < _REGISTER:
+            yield registration(rng.choice(readers))
+        else:
+            yield LendBookCopyToReader(book_id=book.next(), reader_id=f"{prefix}stranger-{number}")

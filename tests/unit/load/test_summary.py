@@ -1,0 +1,136 @@
+"""What a run is summed up to: by hand-made figures, in a form that a schema describes and that is read again."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.unit.load.runs import FIGURES, empty, plan, summary, tally, verdict
+from worker.load.comparison import comparison, differences
+from worker.load.fleet import Drain
+from worker.load.runner import Pace
+from worker.load.session import Ran
+from worker.load.summary import Latency, Summary, Unluckiest
+
+# What the JSON of a run has at least.
+PROMISED = {
+    "scenario",
+    "seed",
+    "commands",
+    "outcomes",
+    "throughput_per_s",
+    "latency_ms",
+    "conflicts",
+    "attempts",
+    "wasted_decisions",
+    "duplicates",
+    "replica_read_share",
+    "cpu_us_per_command",
+    "violations",
+    "oracle_checked",
+}
+
+
+def test_figures_are_those_of_the_run() -> None:
+    made = summary()
+    assert (made.domain, made.scenario, made.seed) == ("library", "hot-book", 3)
+    assert made.parameters == {"readers": 7, "wishes": 500, "kept": 10}
+    assert (made.load, made.in_flight, made.rate_per_s, made.workers) == ("closed", 8, None, 2)
+    assert (made.commands, made.messages, made.copies, made.duplicates) == (100, 110, 10, 10)
+    assert made.outcomes == {"accepted": 60, "rejected": 40}
+    assert (made.seconds, made.throughput_per_s) == (10.0, 10.0)
+    assert made.latency_ms == Latency(p50=50.0, p95=95.0, p99=99.0, max=100.0)
+    assert made.p99_over_p50 == pytest.approx(1.98)
+    assert made.unluckiest == Unluckiest(command_id=UUID(int=100), command_type="Count", latency_ms=100.0, attempts=4)
+    assert made.conflicts == 8 * 1 + 2 * 3
+    assert (made.attempts.mean, made.attempts.max) == (1.14, 4)
+    assert made.wasted_decisions == 14 + 10
+    assert (made.stale_conflicts, made.dead_letters, made.replica_read_share) == (8, 0, 0.75)
+    assert made.cpu_us_per_command == 2500.0
+    assert (made.violations, made.oracle_checked) == (0, 100)
+
+
+def test_figures_over_time() -> None:
+    series = summary().series
+    assert series.interval_s == 0.1
+    assert len(series.commands_per_s) == len(series.conflicts_per_s) == len(series.p99_ms) == 100
+    assert series.commands_per_s == pytest.approx([10.0] * 100)
+    # Each was answered in the interval of its number.
+    assert [index for index, value in enumerate(series.conflicts_per_s) if value] == [*range(10, 18), 98, 99]
+    assert series.p50_ms[41] == pytest.approx(42.0)
+
+
+def test_latencies_are_counted_without_a_gap() -> None:
+    bins = summary().latency_histogram
+    assert sum(each.commands for each in bins) == 100
+    assert all(one.to_ms == other.from_ms for one, other in pairwise(bins))
+    for each in bins:
+        expected = sum(each.from_ms < number <= each.to_ms + 1e-9 for number in range(1, 101))
+        assert each.commands == pytest.approx(expected, abs=1)  # an edge is rounded
+
+
+def test_what_was_not_measured_is_null() -> None:
+    made = empty()
+    for name in (
+        "workers",
+        "in_flight",
+        "latency_ms",
+        "p99_over_p50",
+        "unluckiest",
+        "stale_conflicts",
+        "dead_letters",
+        "replica_read_share",
+        "cpu_us_per_command",
+    ):
+        assert getattr(made, name) is None, name
+    assert (made.load, made.rate_per_s, made.unanswered) == ("open", 10.0, 5)
+    assert made.series.p99_ms == [None] * len(made.series.commands_per_s)
+
+
+def test_what_killed_workers_counted_is_not_guessed() -> None:
+    drain = Drain(name="worker-2", status=0, figures=FIGURES, log=Path("worker-2.log"))
+    ran = Ran(tally=tally(), drains=[drain], killed=1, cpu={"workers": -0.5, "RabbitMQ": 0.5})
+    made = Summary.of(plan(), ran, verdict())
+    assert (made.workers_killed, made.replica_read_share, made.cpu_us_per_command) == (1, None, None)
+    assert made.cpu_seconds == {"RabbitMQ": 0.5}
+
+
+@pytest.mark.parametrize("made", [summary(), summary(violations=30), empty()], ids=["clean", "wrong", "empty"])
+def test_json_holds_what_is_promised_by_its_schema_and_is_read_again(made: Summary) -> None:
+    text = made.model_dump_json()
+    document = json.loads(text)
+    schema = Summary.model_json_schema(mode="serialization")
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(document)
+    assert document.keys() >= PROMISED
+    assert Summary.model_validate_json(text) == made
+
+
+def test_violations_are_all_counted_and_the_first_ones_told() -> None:
+    made = summary(violations=30)
+    assert (made.violations, len(made.violation_details)) == (30, 20)
+    assert "Count" in made.violation_details[0].evidence[0]
+
+
+def test_runs_are_compared_figure_by_figure() -> None:
+    rows = {row.name: row for row in comparison(summary(), empty())}
+    assert (rows["throughput"].first, rows["throughput"].second, rows["throughput"].change) == (10.0, 0.0, -1.0)
+    assert (rows["latency p50"].first, rows["latency p50"].second, rows["latency p50"].change) == (50.0, None, None)
+    assert rows["conflicts"].first == 0.14
+    # Nothing can be told as a share of nothing.
+    assert rows["violations"].change is None
+    assert all(row.change in (0.0, None) for row in comparison(summary(), summary()))
+
+
+def test_what_was_not_the_same_is_told() -> None:
+    assert differences(summary(), summary()) == []
+    other = Summary.of(plan(workers=4, pace=Pace(rate=5.0)), Ran(tally=tally()), verdict())
+    assert differences(summary(), other) == [
+        "load: closed and open",
+        "in flight: 8 and None",
+        "rate per s: None and 5.0",
+        "workers: 2 and 4",
+    ]

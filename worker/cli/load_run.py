@@ -1,0 +1,225 @@
+"""``worker load run``."""
+
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shutil import rmtree
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from eventstore.postgres import PostgresEventStore
+from handlers.domain import Domain
+from handlers.registry import load_domains
+from handlers.scenario import Scenario
+from worker.backlog import backlog
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json
+from worker.load import session
+from worker.load.fleet import FleetError
+from worker.load.page import page
+from worker.load.report import report as drawn
+from worker.load.runner import Pace
+from worker.load.session import Crew, Plan
+from worker.load.summary import Summary
+from worker.settings import Settings
+from worker.telemetry import Telemetry
+from worker.topology import Topology
+
+__all__ = ["run"]
+
+_STDOUT = "-"
+_COMMANDS = 5000
+# A closed load that ends by time: more than this, a publisher here does not send.
+_MOST_PER_SECOND = 2000
+# Lines in a file need not be as short as on a narrow terminal.
+_FILE_WIDTH = 120
+
+
+def run(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Which one; `worker load list` names them.")],
+    *,
+    domain: Annotated[str | None, typer.Option(help="Whose scenario; found by its name without this.")] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the scenario; repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed generates the same commands.")] = 1,
+    commands: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"How many commands the load has, without its set-up; {_COMMANDS} unless --duration ends it."
+        ),
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Send no further command after so long.")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="PER_SECOND", help="Open load: so many commands a second, come what may."),
+    ] = None,
+    in_flight: Annotated[
+        int | None,
+        typer.Option(min=1, help="Closed load: so many under way; by default what the workers take at a time."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For each answer.")] = 60.0,
+    start_workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Start so many worker processes; 0 uses those that run already.")
+    ] = 0,
+    kill_every: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="Every so often, kill a started worker and start another."),
+    ] = None,
+    json: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Write the figures as JSON; - writes to standard output."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page with charts.")] = None,
+) -> None:
+    """Publish a scenario's commands, wait for every answer, and have the oracle replay the log and judge it.
+
+    Other publishers of the domain must rest meanwhile: what they send counts as a violation. Exit status 1 when there
+    is one violation or more.
+    """
+    settings = Settings.load()
+    owner, kind = _found(load_domains(settings.worker_domains), scenario, domain)
+    made = kind.configured(_values(parameters or []))
+    if rate is not None and in_flight is not None:
+        raise Mistake("--rate is open load and --in-flight is closed load; choose one of them.")
+    if kill_every is not None and not start_workers:
+        raise Mistake("--kill-every kills workers that this run has started; pass --start-workers N as well.")
+    targets = [Path(json) if json not in {None, _STDOUT} else None, report]
+    for target in filter(None, targets):
+        _check_writable(target)
+    consumers = run_async(_consumers(settings, owner, start_workers=start_workers))
+    folder = Path(tempfile.mkdtemp(prefix="worker-load-"))
+    crew = Crew(workers=start_workers, environment=dict(os.environ), folder=folder, kill_every=kill_every)
+    plan = Plan(
+        domain=owner,
+        scenario=made,
+        seed=seed,
+        commands=commands or _as_many_as(duration, rate),
+        pace=Pace(in_flight=in_flight or settings.prefetch * consumers, rate=rate, duration=duration),
+        timeout=timeout,
+        amqp_url=settings.amqp_url,
+        crew=crew if start_workers else None,
+    )
+    telemetry = Telemetry.start()
+    try:
+        summary = run_async(_performed(plan, settings, _console(stderr=True)))
+    except BaseException as error:
+        if not _names_a_log(error):
+            rmtree(folder)
+        raise
+    finally:
+        telemetry.stop()
+    if summary.violations and start_workers:
+        typer.echo(f"The workers' logs are kept in {folder}.", err=True)
+    else:
+        rmtree(folder)
+    _write(summary, kind.stresses, json=json, report=report)
+    if summary.violations:
+        raise typer.Exit(1)
+
+
+def _found(domains: Sequence[Domain], name: str, domain_name: str | None) -> tuple[Domain, type[Scenario]]:
+    """Find a scenario by its name, in which ``_`` stands for ``-`` as well."""
+    candidates = [domain for domain in domains if domain_name in (None, domain.name)]
+    if not candidates:
+        known = ", ".join(domain.name for domain in domains)
+        raise Mistake(f"there is no domain {domain_name!r} in WORKER_DOMAINS; it names {known}.")
+    wanted = name.replace("_", "-")
+    owners = [(domain, kind) for domain in candidates if (kind := domain.scenario(wanted)) is not None]
+    if len(owners) > 1:
+        names = ", ".join(domain.name for domain, _ in owners)
+        raise Mistake(f"{wanted} is a scenario of several domains ({names}); choose one with --domain.")
+    if owners:
+        return owners[0]
+    known = ", ".join(kind.name for domain in candidates for kind in domain.scenarios) or "none"
+    raise Mistake(f"there is no scenario {name!r}; known are {known}.")
+
+
+def _as_many_as(duration: float | None, rate: float | None) -> int:
+    """Return how many commands to have at hand when only time ends the load."""
+    return _COMMANDS if duration is None else math.ceil(duration * (rate or _MOST_PER_SECOND))
+
+
+def _values(texts: Sequence[str]) -> Mapping[str, str]:
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise Mistake(f"{text!r} sets nothing; write --set NAME=VALUE, as in --set readers=100.")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before a long run, and not behind it, that its figures cannot be kept."""
+    if path.is_dir():
+        raise Mistake(f"{path} cannot be written: it is a folder.")
+    if not path.parent.is_dir():
+        raise Mistake(f"{path} cannot be written: there is no such folder.")
+
+
+def _names_a_log(error: BaseException) -> bool:
+    """Whether a worker's log is named in the sentence that tells an error."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(FleetError) is not None
+    return isinstance(error, FleetError)
+
+
+async def _consumers(settings: Settings, domain: Domain, *, start_workers: int) -> int:
+    """Return how many worker processes will serve the domain."""
+    found = await backlog(settings.amqp_url, Topology(domain.name))
+    serving = 0 if found is None else found.consumers
+    if start_workers and serving:
+        raise Mistake(
+            f"{serving} workers serve {domain.name} already, and would take part; "
+            "stop them, or leave out --start-workers."
+        )
+    if not start_workers and not serving:
+        raise Mistake(f"no worker serves {domain.name}; start one with `worker run`, or pass --start-workers 2.")
+    return start_workers or serving
+
+
+async def _performed(plan: Plan, settings: Settings, console: Console) -> Summary:
+    async with PostgresEventStore.connect(settings.database_url, application_name="worker load") as store:
+        ran = await session.perform(plan, store, console)
+        columns = (TextColumn("replaying the log"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("", total=await session.head_of(store))
+            verdict = await session.judged(plan, ran, store, lambda number: bar.update(task, completed=number))
+    return Summary.of(plan, ran, verdict)
+
+
+def _write(summary: Summary, stresses: str, *, json: str | None, report: Path | None) -> None:
+    if report is not None:
+        _save(report, page(summary, stresses))
+    if json == _STDOUT:
+        print_json(summary.model_dump(mode="json"))
+    elif json is not None:
+        text = msgspec.json.format(summary.model_dump_json(), indent=2)
+        _save(Path(json), f"{text}\n")
+    console = _console(stderr=json == _STDOUT)
+    for part in drawn(summary):
+        console.print()
+        console.print(part)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_FILE_WIDTH)
+
+
+def _save(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Mistake(f"{path} cannot be written: {error.strerror}.") from error

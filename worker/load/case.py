@@ -1,0 +1,104 @@
+"""The case: one receipt, until its command has been decided again and its events have come by."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from eventstore import OutcomeKind, Receipt, RecordedEvent
+from eventstore.jsontext import decode_object
+from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected
+from handlers.domain import Domain
+from worker.load.watches import Watch
+
+__all__ = ["Case", "Said", "said"]
+
+Said = tuple[OutcomeKind, str | None, list[tuple[str, dict[str, Any]]]]
+"""Kind, reason, and each event's type and payload."""
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """A receipt that is looked into.
+
+    Attributes:
+        key: The command's id.
+        first: The number of its first event, None without any.
+        last: That of its last one.
+        prefix: How many events the log had when the command was decided.
+        kind: What the receipt says.
+        reason: Why, if it says.
+        command: The command, if this run published it.
+        watch: The boundary that it is decided in.
+        decided: The decision that was made again.
+        before: The latest event of the boundary before it.
+        events: Its own events, as far as they have come by.
+    """
+
+    key: UUID | None
+    first: int | None
+    last: int | None
+    prefix: int
+    kind: OutcomeKind
+    reason: str | None
+    command: Command | None
+    watch: Watch | None = None
+    decided: Said | None = None
+    before: RecordedEvent | None = None
+    events: list[RecordedEvent] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, receipt: Receipt, command: Command | None) -> "Case":
+        """Open the case of a receipt."""
+        return cls(
+            key=receipt.key,
+            first=receipt.first,
+            last=receipt.last,
+            prefix=receipt.first - 1 if receipt.first is not None else receipt.position.number,
+            kind=receipt.outcome.kind,
+            reason=receipt.outcome.reason,
+            command=command,
+        )
+
+    def difference(self) -> str | None:
+        """Say how the decision differs from what is on record; None when it does not."""
+        if self.decided is None:
+            return None
+        recorded = self.kind, self.reason, [(event.type, event.payload) for event in self.events]
+        if self.decided == recorded:
+            return None
+        return (
+            f"{type(self.command).__name__} {self.key} was {_text(recorded)}, "
+            f"but the log up to {self.prefix} makes it {_text(self.decided)}"
+        )
+
+    def evidence(self) -> list[RecordedEvent]:
+        """Return the events that the decision is about: the latest before it, and its own."""
+        return [*([] if self.before is None else [self.before]), *self.events]
+
+    def shut(self) -> None:
+        """Let go of everything that was only needed to compare."""
+        self.decided, self.before, self.watch = None, None, None
+        self.events.clear()
+
+
+def said(domain: Domain, decision: Decision) -> Said:
+    """Return a decision in the form in which it would be on record.
+
+    Raises:
+        UnknownEventType: The domain has no such event.
+    """
+    facts: tuple[DomainEvent, ...] = ()
+    kind, reason = OutcomeKind.UNCHANGED, None
+    if isinstance(decision, Accepted):
+        kind, facts = OutcomeKind.ACCEPTED, decision.events
+    elif isinstance(decision, Rejected):
+        kind, reason = OutcomeKind.REJECTED, decision.reason
+        facts = () if decision.event is None else (decision.event,)
+    events = [domain.to_record(fact, {}) for fact in facts]
+    return kind, reason, [(event.type, decode_object(event.payload_text)) for event in events]
+
+
+def _text(what: Said) -> str:
+    kind, reason, events = what
+    because = f" ({reason})" if reason else ""
+    return f"{kind.value}{because} with {', '.join(name for name, _ in events) or 'no event'}"

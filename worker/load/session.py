@@ -1,0 +1,211 @@
+"""The session: one load run from the first worker to the verdict."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from eventstore import EventStore, Filter
+from handlers.domain import Domain
+from handlers.scenario import Scenario, Workload
+from worker.load.cpu import cpu_by_party
+from worker.load.fleet import Drain, Fleet
+from worker.load.live import watching
+from worker.load.oracle import judge
+from worker.load.runner import Pace, Runner
+from worker.load.tally import Tally
+from worker.load.verdict import Verdict
+from worker.publisher import Publisher
+
+__all__ = ["Crew", "Plan", "Ran", "head_of", "judged", "perform"]
+
+# Nothing lies above it: such a read finds the head and no event.
+_BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
+_SETTLED = ("accepted", "rejected", "unchanged", "duplicate", "dead_lettered")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """The worker processes that a run starts.
+
+    Attributes:
+        workers: How many.
+        environment: Their whole environment.
+        folder: Where their logs go.
+        kill_every: Every so many seconds one is killed with SIGKILL and another one started; None kills none.
+    """
+
+    workers: int
+    environment: Mapping[str, str]
+    folder: Path
+    kill_every: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is to do.
+
+    Attributes:
+        domain: Whose commands are sent.
+        scenario: Which ones.
+        seed: The same seed generates the same commands.
+        commands: How many the load has.
+        pace: How fast they are sent.
+        timeout: How long an answer may take, in seconds.
+        amqp_url: The broker.
+        crew: The workers to start; None if others serve the domain already.
+    """
+
+    domain: Domain
+    scenario: Scenario
+    seed: int
+    commands: int
+    pace: Pace
+    timeout: float = 60.0
+    amqp_url: str
+    crew: Crew | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a run left behind.
+
+    Attributes:
+        tally: What was sent and answered.
+        since: The number of the last event that was there before.
+        drains: How the started worker processes ended, those left out that were killed.
+        killed: How many were killed.
+        departed: The exit status of those that had ended by themselves before they could be killed.
+        cpu: CPU seconds during the load, by party; those that could be measured.
+        began_at: When the load began.
+    """
+
+    tally: Tally
+    since: int = 0
+    drains: Sequence[Drain] = ()
+    killed: int = 0
+    departed: Mapping[str, int] = field(default_factory=dict)
+    cpu: Mapping[str, float] = field(default_factory=dict)
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def complaints(self) -> list[str]:
+        """Say what is wrong beyond the log: deliveries that are unaccounted for, and messages without an answer."""
+        tally = self.tally
+        complaints = [complaint for drain in self.drains if (complaint := drain.complaint()) is not None]
+        complaints += [f"{name} ended by itself, with status {status}" for name, status in self.departed.items()]
+        settled = sum(drain.figures.get(end, 0) for drain in self.drains for end in _SETTLED)
+        # What a killed worker had settled, nobody can tell.
+        if self.drains and not self.killed and settled != tally.messages:
+            complaints.append(f"{tally.messages:,} messages were sent, but the workers settled {settled:,}")
+        if tally.unanswered:
+            complaints.append(f"{tally.unanswered:,} messages were not answered in time")
+        if tally.answered + tally.unanswered < tally.total:
+            complaints.append(f"{tally.total:,} commands were to be sent, but only {tally.answered:,} were answered")
+        return complaints
+
+
+async def head_of(store: EventStore) -> int:
+    """Return the number of the last event; 0 without any."""
+    return (await store.query(_BEYOND)).position.number
+
+
+async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
+    """Have the workers there, settle the set-up, send the load, and have the started workers drain.
+
+    Args:
+        plan: What to do.
+        store: Where the events go.
+        console: Where it is shown while it happens.
+
+    Raises:
+        FleetError: A started worker does not do as it should.
+        BrokerError: The broker stopped taking commands, or nobody has ever served the domain.
+
+    On cancellation nothing more is sent, and started workers are ended.
+    """
+    since = await head_of(store)
+    # Names of another run on the same log would be known already, and nothing would be as the scenario says.
+    prefix = f"{secrets.token_hex(3)}-" if since else ""
+    workload = plan.scenario.workload(_random(plan.seed), plan.commands, prefix=prefix)
+    async with AsyncExitStack() as stack:
+        fleet = None
+        if plan.crew is not None:
+            crew = plan.crew
+            fleet = await stack.enter_async_context(Fleet.running(crew.workers, crew.environment, crew.folder))
+        publisher = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load"))
+        copier = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load copies"))
+        # Another source of randomness than the workload's, which is generated while the copies are chosen.
+        runner = Runner(
+            publisher, copier, plan.domain.name, pace=plan.pace, timeout=plan.timeout, rng=_random(plan.seed)
+        )
+        async with watching(runner.tally, console):
+            await runner.set_up(workload.setup)
+            began_at, before = datetime.now(UTC), _cpu(fleet)
+            await _load(plan, runner, workload, fleet)
+            after = _cpu(fleet)
+        return Ran(
+            tally=runner.tally,
+            since=since,
+            drains=() if fleet is None else await fleet.drain(),
+            killed=0 if fleet is None else fleet.killed,
+            departed={} if fleet is None else fleet.departed,
+            cpu={party: seconds - before.get(party, 0.0) for party, seconds in after.items()},
+            began_at=began_at,
+        )
+
+
+async def judged(plan: Plan, ran: Ran, store: EventStore, progress: Callable[[int], None] | None = None) -> Verdict:
+    """Have the oracle judge what a run left behind, and add what is wrong beyond the log. Raises as ``judge`` does."""
+    tally = ran.tally
+    verdict = await judge(
+        store,
+        plan.domain,
+        tally.commands,
+        tally.replies,
+        setup=tally.setup,
+        since=ran.since,
+        progress=progress,
+    )
+    for complaint in ran.complaints():
+        verdict.violated(complaint)
+    return verdict
+
+
+async def _load(plan: Plan, runner: Runner, workload: Workload, fleet: Fleet | None) -> None:
+    kill_every = None if plan.crew is None else plan.crew.kill_every
+    if fleet is None or kill_every is None:
+        await runner.load(workload, total=plan.commands)
+        return
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_kill(fleet, kill_every, _random(plan.seed), over))
+        try:
+            await runner.load(workload, total=plan.commands)
+        finally:
+            over.set()
+
+
+async def _kill(fleet: Fleet, every: float, rng: random.Random, over: asyncio.Event) -> None:
+    """Kill one worker after the other until it is over; the last one killed is replaced, too."""
+    while True:
+        try:
+            async with asyncio.timeout(every):
+                await over.wait()
+        except TimeoutError:
+            await fleet.replace(rng.choice(fleet.names))
+        else:
+            return
+
+
+def _cpu(fleet: Fleet | None) -> dict[str, float]:
+    return cpu_by_party(() if fleet is None else fleet.pids)
+
+
+def _random(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311  a workload, not a secret

@@ -1,0 +1,253 @@
+"""The summary: what a load run came to, as one value that is written as JSON and read again."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.load.cpu import WORKERS
+from worker.load.figures import percentile
+from worker.load.series import Bin, Series, bins
+from worker.load.session import Plan, Ran
+from worker.load.verdict import Verdict
+
+__all__ = ["Attempts", "Evidence", "Latency", "Reason", "Summary", "Unluckiest"]
+
+_MILLI, _MICRO = 1e3, 1e6
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Reason(_Part):
+    """How many commands ended in one way, for one reason."""
+
+    outcome: str
+    reason: str
+    commands: Count
+
+
+class Latency(_Part):
+    """Milliseconds from sending a command, or from when it was to be sent, to its answer."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+class Unluckiest(_Part):
+    """The command that waited longest."""
+
+    command_id: UUID
+    command_type: str
+    latency_ms: float
+    attempts: Count
+
+
+class Attempts(_Part):
+    """How often commands were decided in the delivery in which they were settled."""
+
+    mean: float
+    max: Count
+    histogram: dict[int, Count]
+
+
+class Evidence(_Part):
+    """A violation, and the events and commands that show it, each in a line."""
+
+    text: str
+    evidence: list[str]
+
+
+class Checked(_Part):
+    """What the oracle looked at."""
+
+    events: Count
+    receipts: Count
+    invariants: list[str]
+    seconds: float
+
+
+class Summary(_Part):
+    """A load run. What could not be measured is null; nothing is estimated.
+
+    Attributes:
+        format: The version of this form.
+        domain: Whose commands they were.
+        scenario: Which scenario.
+        parameters: Its parameters.
+        seed: What its commands were generated from.
+        began_at: When the load began.
+        load: ``closed`` (so many in flight) or ``open`` (a rate).
+        in_flight: How many commands were under way at the same time, with closed load.
+        rate_per_s: How many commands were to be sent each second, with open load.
+        workers: How many worker processes were started; null when others served the domain.
+        workers_killed: How many of them were killed.
+        commands: How many commands the load had, without set-up and copies.
+        messages: How many messages were sent, with set-up and copies.
+        copies: How many of them repeated a command.
+        unanswered: How many of them were not answered in time.
+        seconds: How long the load took.
+        throughput_per_s: Commands answered each second, over all of it.
+        outcomes: How many commands ended in which way.
+        reasons: The same, by reason.
+        latency_ms: Latency; null when nothing was answered.
+        p99_over_p50: Fairness: how much longer the unlucky wait than the usual.
+        unluckiest: The command that waited longest.
+        conflicts: How many decisions were out of date when they were to be recorded, as the receipts tell.
+        attempts: How often commands were decided.
+        wasted_decisions: Decisions that were made and not recorded: conflicts and duplicates.
+        duplicates: How many answers came from the receipt of an earlier message.
+        stale_conflicts: How many conflicts of the started workers had been read from a replica.
+        dead_letters: How many messages the started workers put aside.
+        replica_read_share: Which share of the started workers' reads a replica answered.
+        cpu_us_per_command: CPU time of the started workers for each command of the load, in microseconds.
+        cpu_seconds: CPU time during the load, by party, as far as it ran on this machine and under this process.
+        series: What happened over time.
+        latency_histogram: How many commands took how long.
+        violations: How many violations the oracle found.
+        violation_details: The first twenty of them.
+        oracle_checked: How many commands were decided again.
+        oracle: What else the oracle looked at.
+    """
+
+    format: Literal[1] = 1
+    domain: str
+    scenario: str
+    parameters: dict[str, int | float]
+    seed: int
+    began_at: datetime
+    load: Literal["closed", "open"]
+    in_flight: Count | None
+    rate_per_s: float | None
+    workers: Count | None
+    workers_killed: Count
+    commands: Count
+    messages: Count
+    copies: Count
+    unanswered: Count
+    seconds: float
+    throughput_per_s: float
+    outcomes: dict[str, Count]
+    reasons: list[Reason]
+    latency_ms: Latency | None
+    p99_over_p50: float | None
+    unluckiest: Unluckiest | None
+    conflicts: Count
+    attempts: Attempts
+    wasted_decisions: Count
+    duplicates: Count
+    stale_conflicts: Count | None
+    dead_letters: Count | None
+    replica_read_share: Share | None
+    cpu_us_per_command: float | None
+    cpu_seconds: dict[str, float]
+    series: Series
+    latency_histogram: list[Bin]
+    violations: Count
+    violation_details: list[Evidence]
+    oracle_checked: Count
+    oracle: Checked
+
+    @classmethod
+    def of(cls, plan: Plan, ran: Ran, verdict: Verdict) -> Self:
+        """Sum up a run."""
+        tally = ran.tally
+        ordered = sorted(tally.latencies)
+        latency = _latency(ordered)
+        decided = verdict.attempts.total()
+        outcomes: Counter[str] = Counter()
+        for (outcome, _), count in tally.outcomes.items():
+            outcomes[outcome] += count
+        # A killed worker took its counts with it.
+        report = _report(ran) if not ran.killed else None
+        cpu = {party: spent for party, spent in ran.cpu.items() if party != WORKERS or not ran.killed}
+        reads = report["reads"] if report is not None else 0
+        return cls(
+            domain=plan.domain.name,
+            scenario=plan.scenario.name,
+            parameters={parameter.name: parameter.value for parameter in plan.scenario.parameters()},
+            seed=plan.seed,
+            began_at=ran.began_at,
+            load="closed" if plan.pace.rate is None else "open",
+            in_flight=plan.pace.in_flight if plan.pace.rate is None else None,
+            rate_per_s=plan.pace.rate,
+            workers=None if plan.crew is None else plan.crew.workers,
+            workers_killed=ran.killed,
+            commands=tally.total,
+            messages=tally.messages,
+            copies=tally.copies,
+            unanswered=tally.unanswered,
+            seconds=tally.seconds,
+            throughput_per_s=tally.throughput,
+            outcomes=dict(outcomes),
+            reasons=[
+                Reason(outcome=outcome, reason=reason, commands=count)
+                for (outcome, reason), count in tally.outcomes.most_common()
+            ],
+            latency_ms=latency,
+            p99_over_p50=None if latency is None else latency.p99 / latency.p50,
+            unluckiest=_unluckiest(ran, verdict),
+            conflicts=verdict.conflicts,
+            attempts=Attempts(
+                mean=(decided + verdict.conflicts) / decided if decided else 0.0,
+                max=max(verdict.attempts, default=0),
+                histogram=dict(sorted(verdict.attempts.items())),
+            ),
+            wasted_decisions=verdict.conflicts + tally.duplicates,
+            duplicates=tally.duplicates,
+            stale_conflicts=report and report["stale_conflicts"],
+            dead_letters=report and report["dead_lettered"],
+            replica_read_share=report["replica_reads"] / reads if report is not None and reads else None,
+            cpu_us_per_command=cpu[WORKERS] / tally.answered * _MICRO if tally.answered and WORKERS in cpu else None,
+            cpu_seconds=cpu,
+            series=Series.of(tally, verdict.tried_again),
+            latency_histogram=bins([seconds * _MILLI for seconds in ordered]),
+            violations=verdict.violation_count,
+            violation_details=[Evidence(text=each.text, evidence=each.evidence()) for each in verdict.violations],
+            oracle_checked=verdict.decided_again,
+            oracle=Checked(
+                events=verdict.events,
+                receipts=verdict.receipts,
+                invariants=list(verdict.invariants),
+                seconds=verdict.seconds,
+            ),
+        )
+
+
+def _latency(ordered: Sequence[float]) -> Latency | None:
+    if not ordered:
+        return None
+    p50, p95, p99 = (percentile(ordered, percent) * _MILLI for percent in (50, 95, 99))
+    return Latency(p50=p50, p95=p95, p99=p99, max=ordered[-1] * _MILLI)
+
+
+def _unluckiest(ran: Ran, verdict: Verdict) -> Unluckiest | None:
+    tally = ran.tally
+    if not tally.answers:
+        return None
+    index = max(range(len(tally.latencies)), key=tally.latencies.__getitem__)
+    command_id = tally.answers[index]
+    return Unluckiest(
+        command_id=command_id,
+        command_type=type(tally.commands[command_id]).__name__,
+        latency_ms=tally.latencies[index] * _MILLI,
+        attempts=verdict.tried_again.get(command_id, 1),
+    )
+
+
+def _report(ran: Ran) -> Counter[str] | None:
+    """Add up what the started workers counted; None if there were none."""
+    if not ran.drains:
+        return None
+    total: Counter[str] = Counter()
+    for drain in ran.drains:
+        total.update(drain.figures)
+    return total
