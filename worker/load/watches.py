@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import product
 from typing import Any
@@ -23,6 +23,7 @@ class Watch:
         state: The state after all of them so far.
         due: How many commands are still to be decided here.
         last: The latest of its events, if there was one.
+        exact: Whether an event that the index proposes is in the boundary for certain.
     """
 
     boundary: Filter
@@ -30,6 +31,10 @@ class Watch:
     state: Any
     due: int = 0
     last: RecordedEvent | None = None
+    exact: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.exact = _is_exact(self.boundary)
 
 
 class Watches:
@@ -71,7 +76,7 @@ class Watches:
         for predicate in fulfilled:
             candidates |= self._index.get((event.type, predicate), _NOBODY)
             candidates |= self._index.get((None, predicate), _NOBODY)
-        return (watch for watch in candidates if _is_exact(watch.boundary) or watch.boundary.holds(event))
+        return (watch for watch in candidates if watch.exact or watch.boundary.holds(event))
 
 
 _Key = tuple[str | None, Predicate | None]
