@@ -4,6 +4,7 @@ The public names of the package. Engines: ``MemoryEventStore`` here, ``eventstor
 """
 
 from eventstore.errors import (
+    ChainBroken,
     ConcurrencyConflict,
     ConflictError,
     EventStoreError,
@@ -25,11 +26,24 @@ from eventstore.filter import Filter, FilterItem, FilterShape
 from eventstore.memory import MemoryEventStore
 from eventstore.position import START, Position
 from eventstore.predicate import P, Predicate, Scalar
-from eventstore.store import ACCEPTED, Consistency, EventStore, EventStream, Outcome, OutcomeKind, Receipt
+from eventstore.store import (
+    ACCEPTED,
+    LONGEST_CHAIN,
+    Append,
+    Consistency,
+    EventStore,
+    EventStream,
+    Outcome,
+    OutcomeKind,
+    Receipt,
+)
 
 __all__ = [
     "ACCEPTED",
+    "LONGEST_CHAIN",
     "START",
+    "Append",
+    "ChainBroken",
     "ConcurrencyConflict",
     "ConflictError",
     "Consistency",

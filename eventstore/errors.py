@@ -11,6 +11,7 @@ from typing import Self
 from uuid import UUID
 
 __all__ = [
+    "ChainBroken",
     "ConcurrencyConflict",
     "ConflictError",
     "EventStoreError",
@@ -66,6 +67,14 @@ class ConcurrencyConflict(ConflictError):
         self.sequence_number = sequence_number
         self.event_type = event_type
         self.metadata = metadata
+
+
+class ChainBroken(ConflictError):
+    """Returned for a member of ``append_chain`` that was decided on an earlier member's event that was not recorded.
+
+    Also for one whose position is too far from the head to be judged in company. Nothing is recorded for it. Query,
+    decide and append again.
+    """
 
 
 class HistoryDiverged(ConflictError):

@@ -7,15 +7,24 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from eventstore.errors import ConcurrencyConflict, HistoryDiverged, IdempotencyKeyReused, PositionNotReached
+from eventstore.errors import (
+    ChainBroken,
+    ConcurrencyConflict,
+    EventStoreError,
+    HistoryDiverged,
+    IdempotencyKeyReused,
+    PositionNotReached,
+)
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
 from eventstore.request import AppendRequest, check_batch_size, check_limit
-from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
+from eventstore.store import ACCEPTED, Append, Consistency, EventStream, Outcome, Receipt
 
 __all__ = ["MemoryEventStore"]
+
+_NO_NUMBER = 2**62
 
 
 class MemoryEventStore:
@@ -65,6 +74,29 @@ class MemoryEventStore:
         async with self._grown:
             self._grown.notify_all()
         return receipt
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        """See ``EventStore.append_chain``."""
+        requests = AppendRequest.chained(appends)
+        before = len(self._events)
+        missing: list[Event] = []
+        keys: set[UUID | None] = set()
+        found: list[Receipt | EventStoreError] = []
+        for request in requests:
+            repeats = request.key in keys
+            keys.add(request.key)
+            try:
+                answer = self._judged(request, before, missing, repeats=repeats)
+            except EventStoreError as error:
+                found.append(error)
+            else:
+                found.append(answer)
+                if not answer.duplicate:
+                    continue
+            missing.extend(request.events)
+        async with self._grown:
+            self._grown.notify_all()
+        return found
 
     async def receipt(self, key: UUID) -> Receipt | None:
         """See ``EventStore.receipt``."""
@@ -145,12 +177,34 @@ class MemoryEventStore:
         if at != position:
             raise HistoryDiverged(f"position {position} is not in this store's history")
 
-    def _check(self, boundary: Filter, after: Position) -> None:
+    def _check(self, boundary: Filter, after: Position, *, up_to: int | None = None) -> None:
         self._check_history(after)
         for event in self._matching(boundary, above=after.number):
+            if up_to is not None and event.sequence_number > up_to:
+                return
             raise ConcurrencyConflict(
                 sequence_number=event.sequence_number, event_type=event.type, metadata=_copy(event).metadata
             )
+
+    def _judged(self, request: AppendRequest, before: int, missing: Sequence[Event], *, repeats: bool) -> Receipt:
+        """Judge a member of a chain.
+
+        Args:
+            request: The member's.
+            before: How many events there were before the chain.
+            missing: The events of earlier members that were not recorded.
+            repeats: Whether an earlier member has the same key.
+        """
+        if (repeated := self._repeated(request)) is not None:
+            return repeated
+        if repeats:
+            raise ChainBroken("an earlier append with the same key was not recorded")
+        if request.boundary is not None:
+            self._check(request.boundary, request.after, up_to=before)
+            # What was not recorded has no number that a bound could speak of.
+            if any(request.boundary.holds(event.recorded(_NO_NUMBER, 0)) for event in missing):
+                raise ChainBroken("an earlier append that this one was decided on was not recorded")
+        return self._record(request)
 
     def _record(self, request: AppendRequest) -> Receipt:
         token = secrets.randbits(62)

@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from uuid import UUID
 
 from eventstore.errors import InvalidRequest
 from eventstore.events import Event
 from eventstore.filter import Filter
 from eventstore.position import START, Position
-from eventstore.store import Outcome
+from eventstore.store import LONGEST_CHAIN, Append, Outcome
 
 __all__ = ["AppendRequest", "check_batch_size", "check_limit"]
+
+# Chains of one process share batches: they must not be taken for each other.
+_chains = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,7 @@ class AppendRequest:
         key: The idempotency key, or None.
         digest: What tells the key's request from another.
         outcome: What the receipt will say.
+        chain: What it shares with those of its chain, or None.
     """
 
     events: tuple[Event, ...]
@@ -33,6 +38,12 @@ class AppendRequest:
     key: UUID | None
     digest: bytes
     outcome: Outcome
+    chain: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes its events have, about."""
+        return sum(len(event.payload_text) + len(event.metadata_text) for event in self.events)
 
     @classmethod
     def of(
@@ -72,6 +83,31 @@ class AppendRequest:
             digest=digest or _digest(recorded, boundary) if key is not None else b"",
             outcome=outcome,
         )
+
+    @classmethod
+    def chained(cls, appends: Sequence[Append]) -> "list[AppendRequest]":
+        """Check the arguments of ``EventStore.append_chain``, which describes them.
+
+        Raises:
+            InvalidRequest: As ``of``; or one has no key, or they are too many.
+        """
+        if len(appends) > LONGEST_CHAIN:
+            raise InvalidRequest(f"a chain has at most {LONGEST_CHAIN} members, not {len(appends)}")
+        chain = next(_chains)
+        requests = []
+        for each in appends:
+            if each.key is None:
+                raise InvalidRequest("a member of a chain needs a key")
+            request = cls.of(
+                each.events,
+                boundary=each.boundary,
+                after=each.after,
+                key=each.key,
+                digest=each.digest,
+                outcome=each.outcome,
+            )
+            requests.append(replace(request, chain=chain))
+        return requests
 
     def moved_to(self, position: Position) -> "AppendRequest":
         """Return the same request, judged from a later position up to which its boundary is known to hold."""

@@ -7,13 +7,28 @@ from enum import StrEnum
 from typing import Any, Protocol, Self
 from uuid import UUID
 
-from eventstore.errors import InvalidRequest
+from opentelemetry.context import Context
+
+from eventstore.errors import EventStoreError, InvalidRequest
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.jsontext import Unstorable, decode_object, encode_object
 from eventstore.position import Position
 
-__all__ = ["ACCEPTED", "Consistency", "EventStore", "EventStream", "Outcome", "OutcomeKind", "Receipt"]
+__all__ = [
+    "ACCEPTED",
+    "LONGEST_CHAIN",
+    "Append",
+    "Consistency",
+    "EventStore",
+    "EventStream",
+    "Outcome",
+    "OutcomeKind",
+    "Receipt",
+]
+
+LONGEST_CHAIN = 128
+"""How many members a chain may have: it is recorded in one transaction, during which everybody else waits."""
 
 
 class Consistency(StrEnum):
@@ -110,6 +125,29 @@ class Receipt:
         return replace(self, duplicate=True)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """One member of a chain: the arguments of ``EventStore.append``, which describes them.
+
+    Attributes:
+        events: What to record.
+        boundary: Which events would have changed the decision, besides those of earlier members.
+        after: How far the decision's query saw.
+        key: Makes it idempotent. Every member needs one.
+        digest: What tells the key's request from another.
+        outcome: What the receipt will say.
+        context: Where its span belongs; the current context if None.
+    """
+
+    events: Sequence[Event]
+    boundary: Filter | None = None
+    after: Position | None = None
+    key: UUID | None = None
+    digest: bytes | None = None
+    outcome: Outcome = ACCEPTED
+    context: Context | None = None
+
+
 class EventStore(Protocol):
     """A log of events without fixed streams.
 
@@ -170,6 +208,27 @@ class EventStore(Protocol):
             OutcomeUnknown: The connection broke before the answer. Append again with the same key.
 
         On cancellation the append may still take effect; append again with the same key to know.
+        """
+        ...
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        """Record appends that were decided one on top of another, in one transaction.
+
+        Each is judged by itself, as by ``append``, but has seen the events of those before it: they are no conflict. If
+        one before it is not recorded as new, because it is refused or a duplicate, then whoever has an event of it
+        in the boundary was decided on what did not happen, and is refused as well.
+
+        Args:
+            appends: In the order in which they were decided; at most ``LONGEST_CHAIN``. Each has a key.
+
+        Returns:
+            For each its receipt, or what ``append`` would have raised, or ``ChainBroken``: for one that relied on what
+            did not happen, and for one whose position is too far from the head to be judged in company.
+
+        Raises:
+            InvalidRequest: An argument is wrong, or there are too many. Nothing is recorded.
+
+        On cancellation the appends may still take effect; append each again with its key to know.
         """
         ...
 

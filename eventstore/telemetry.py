@@ -29,17 +29,22 @@ _NO_FILTER = "none"
 
 
 def child_span(
-    tracer: Tracer, name: str, attributes: dict[str, AttributeValue], *, kind: SpanKind = SpanKind.INTERNAL
+    tracer: Tracer,
+    name: str,
+    attributes: dict[str, AttributeValue],
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    context: Context | None = None,
 ) -> Span:
-    """Start a span below the current one. The caller ends it.
+    """Start a span below that of a context, or the current one. The caller ends it.
 
     Below a span that was left out by sampling, every standard sampler leaves out the children as well. Asking it for
     each would cost what sampling is there to save.
     """
-    parent = trace.get_current_span()
+    parent = trace.get_current_span(context)
     if not parent.is_recording() and parent.get_span_context().is_valid:
         return trace.INVALID_SPAN
-    return tracer.start_span(name, kind=kind, attributes=attributes)
+    return tracer.start_span(name, context=context, kind=kind, attributes=attributes)
 
 
 class Operation:
@@ -79,6 +84,15 @@ class Operation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._end(error)
+
+    def end(self, answer: Receipt | EventStoreError | None) -> None:
+        """End an append that is one of several; None if it has no answer."""
+        if isinstance(answer, Receipt):
+            self.settled(answer)
+        self._end(answer)
+
+    def _end(self, error: object) -> None:
         self._duration.record(perf_counter() - self._started, self._labels)
         match error:
             case ConflictError():
@@ -133,7 +147,7 @@ class Telemetry:
         )
         return Operation(span, query_duration, {"filter_type": filter_type}, filter_type)
 
-    def append(self, request: AppendRequest) -> Operation:
+    def append(self, request: AppendRequest, context: Context | None = None) -> Operation:
         """Begin an append."""
         events = len(request.events)
         span = child_span(
@@ -148,6 +162,7 @@ class Telemetry:
                 "eventstore.conditional": request.boundary is not None,
             },
             kind=SpanKind.CLIENT,
+            context=context,
         )
         filter_type = request.boundary.shape.value if request.boundary is not None else _NO_FILTER
         return Operation(span, append_duration, {"event_count": event_count(events)}, filter_type)

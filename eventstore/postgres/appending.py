@@ -1,5 +1,7 @@
 """Appends: judged in batches, and helped to catch up when they are too far behind to be judged."""
 
+from collections.abc import Sequence
+
 from opentelemetry.trace import Span
 
 from eventstore.errors import ConcurrencyConflict, EventStoreError
@@ -37,6 +39,17 @@ class Appender:
                     request = await self._catch_up(request)
                 case Resend():
                     continue
+
+    async def append_chain(
+        self, requests: Sequence[AppendRequest], spans: Sequence[Span]
+    ) -> list[Receipt | EventStoreError]:
+        """Answer ``EventStore.append_chain``; each span links to each batch that carries its request."""
+        found: list[Receipt | EventStoreError] = []
+        for verdict in await self._batches.settle_chain(requests, spans):
+            if not isinstance(verdict, Receipt | EventStoreError):
+                raise EventStoreError(f"the store answered a chain with {verdict!r}")
+            found.append(verdict)
+        return found
 
     async def _catch_up(self, request: AppendRequest) -> AppendRequest:
         """Search above the position outside the lock; return the request with a position nearer to the head."""

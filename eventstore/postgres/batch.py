@@ -6,7 +6,13 @@ from typing import Any
 
 import asyncpg
 
-from eventstore.errors import ConcurrencyConflict, EventStoreError, HistoryDiverged, IdempotencyKeyReused
+from eventstore.errors import (
+    ChainBroken,
+    ConcurrencyConflict,
+    EventStoreError,
+    HistoryDiverged,
+    IdempotencyKeyReused,
+)
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import Position
 from eventstore.request import AppendRequest
@@ -49,6 +55,7 @@ def columns(requests: Sequence[AppendRequest]) -> tuple[object, ...]:
     return (
         [request.after.number if request.boundary is not None else None for request in requests],
         [request.after.token if request.boundary is not None else None for request in requests],
+        [request.chain for request in requests],
         [request.key for request in requests],
         [request.digest for request in requests],
         [request.outcome.kind.value for request in requests],
@@ -88,6 +95,11 @@ def verdict_of(request: AppendRequest, row: "asyncpg.Record") -> Verdict:  # noq
             return HistoryDiverged(f"position {request.after} is not in this store's history")
         case "reused" if request.key is not None:
             return IdempotencyKeyReused(request.key)
+        case "broken":
+            return ChainBroken("an earlier append that this one was decided on was not recorded")
+        case "behind" if request.chain is not None:
+            # Its position cannot be moved: what it has seen of its chain lies above.
+            return ChainBroken(f"position {request.after} is too far from the head for a chain")
         case "behind":
             return Behind()
         case "resend":

@@ -4,10 +4,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Self
 from uuid import UUID
 
+from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.position import START, Position
@@ -21,7 +22,7 @@ from eventstore.postgres.reading import Reader
 from eventstore.postgres.replicas import MOST_LAG, ReadCounts, Replicas
 from eventstore.postgres.statements import statement
 from eventstore.request import AppendRequest, check_batch_size, check_limit
-from eventstore.store import ACCEPTED, Consistency, EventStream, Outcome, Receipt
+from eventstore.store import ACCEPTED, Append, Consistency, EventStream, Outcome, Receipt
 from eventstore.telemetry import Telemetry
 
 __all__ = ["PostgresEventStore"]
@@ -130,6 +131,20 @@ class PostgresEventStore:
             receipt = await self._appender.append(request, operation.span)
             operation.settled(receipt)
             return receipt
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        """See ``EventStore.append_chain``."""
+        requests = AppendRequest.chained(appends)
+        operations = [
+            self._telemetry.append(request, each.context) for request, each in zip(requests, appends, strict=True)
+        ]
+        found: list[Receipt | EventStoreError] = []
+        try:
+            found = await self._appender.append_chain(requests, [operation.span for operation in operations])
+        finally:
+            for operation, verdict in zip_longest(operations, found):
+                operation.end(verdict)
+        return found
 
     async def receipt(self, key: UUID) -> Receipt | None:
         """See ``EventStore.receipt``."""

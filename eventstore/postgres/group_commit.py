@@ -14,7 +14,7 @@ from time import perf_counter
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
+from eventstore.errors import ChainBroken, EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
 from eventstore.metrics import batch_size, queue_wait
 from eventstore.postgres.batch import Resend, Verdict, columns, verdict_of
 from eventstore.postgres.line import Line
@@ -45,10 +45,6 @@ class _Waiting:
     since: float = field(default_factory=perf_counter)
     # How often it was sent without an answer: from then on, only a further answer tells whether it happened.
     unanswered: int = field(default=0)
-
-    @property
-    def size(self) -> int:
-        return sum(len(event.payload_text) + len(event.metadata_text) for event in self.request.events)
 
 
 class GroupCommit:
@@ -86,11 +82,27 @@ class GroupCommit:
         its statement short would leave open what happened.
         """
         async with self._room:
-            waiting = _Waiting(request, asyncio.get_running_loop().create_future(), span)
-            self._queue.append(waiting)
-            if self._sender is None:
-                self._sender = asyncio.create_task(self._send_all())
-            return await waiting.verdict
+            return await self._queued(request, span)
+
+    async def settle_chain(self, requests: Sequence[AppendRequest], spans: Sequence[Span]) -> list[Verdict]:
+        """Have the requests of one chain judged, in one batch.
+
+        Returns:
+            Their verdicts; an error of ``settle`` in place of one that has none.
+
+        On cancellation it goes on by itself: the later members rely on the earlier ones.
+        """
+        async with self._room:
+            queued = [self._queued(request, span) for request, span in zip(requests, spans, strict=True)]
+            found = await asyncio.gather(*queued, return_exceptions=True)
+        return [verdict if not isinstance(verdict, BaseException) else _told(verdict) for verdict in found]
+
+    def _queued(self, request: AppendRequest, span: Span) -> asyncio.Future[Verdict]:
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future(), span)
+        self._queue.append(waiting)
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all())
+        return waiting.verdict
 
     async def send(self, requests: Sequence[AppendRequest]) -> list[Verdict]:
         """Send one batch, in one transaction, and read its verdicts, one a request, in order.
@@ -143,17 +155,25 @@ class GroupCommit:
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         size = 0
-        while self._queue and len(batch) < _LARGEST_BATCH:
-            waiting = self._queue[0]
-            # A caller that is gone withdraws its request; one that was sent before must still be known to have ended.
-            if waiting.verdict.cancelled() and waiting.unanswered == 0:
-                self._queue.popleft()
-                continue
-            size += waiting.size
-            if batch and size > _LARGEST_BATCH_BYTES:
+        while self._queue and (not batch or len(batch) < _LARGEST_BATCH):
+            together = self._next()
+            size += sum(waiting.request.size for waiting in together)
+            if batch and (size > _LARGEST_BATCH_BYTES or len(batch) + len(together) > _LARGEST_BATCH):
+                self._queue.extendleft(reversed(together))
                 break
-            batch.append(self._queue.popleft())
+            batch.extend(together)
         return batch
+
+    def _next(self) -> list[_Waiting]:
+        """Take the next request from the queue, with all that are there of its chain; none if its caller is gone."""
+        waiting = self._queue.popleft()
+        if waiting.request.chain is None:
+            # One that was sent before must still be known to have ended.
+            return [] if waiting.verdict.cancelled() and waiting.unanswered == 0 else [waiting]
+        together = [waiting]
+        while self._queue and self._queue[0].request.chain == waiting.request.chain:
+            together.append(self._queue.popleft())
+        return together
 
     async def _settle_batch(self, batch: list[_Waiting]) -> None:
         try:
@@ -161,13 +181,7 @@ class GroupCommit:
         except OutcomeUnknown as error:
             self._send_again(batch, error)
         except InvalidRequest as error:
-            # One bad request must not fail its neighbours: halve until it stands alone.
-            if len(batch) == 1:
-                _fail(batch[0], error)
-                return
-            middle = len(batch) // 2
-            await self._settle_batch(batch[:middle])
-            await self._settle_batch(batch[middle:])
+            await self._split(batch, error)
         except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer
             for waiting in batch:
                 _fail(waiting, error)
@@ -180,6 +194,31 @@ class GroupCommit:
                     waiting.verdict.set_result(verdict)
             # At the front of the queue, in the order in which they came.
             self._queue.extendleft(reversed(again))
+
+    async def _split(self, batch: list[_Waiting], error: InvalidRequest) -> None:
+        """Halve until the request that is refused stands alone: it must not fail its neighbours."""
+        if len(batch) == 1:
+            _fail(batch[0], error)
+            return
+        whole = self._without_links(batch)
+        middle = len(whole) // 2
+        for part in (whole[:middle], whole[middle:]):
+            if part:
+                await self._settle_batch(part)
+
+    def _without_links(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
+        """Take all but the first of each chain out of a batch that is split: nothing may rely on what is elsewhere."""
+        seen: set[int] = set()
+        left = []
+        for waiting in batch:
+            chain = waiting.request.chain
+            if chain in seen:
+                _fail(waiting, ChainBroken("its chain was split, because one request in its batch was refused"))
+            else:
+                left.append(waiting)
+            if chain is not None:
+                seen.add(chain)
+        return left
 
     async def _send_traced(self, batch: Sequence[_Waiting]) -> list[Verdict]:
         batch_size.record(len(batch), _APPEND)
@@ -201,6 +240,13 @@ class GroupCommit:
                 _fail(waiting, error)
             else:
                 self._queue.appendleft(waiting)
+
+
+def _told(error: BaseException) -> EventStoreError:
+    """Return an error that a request failed with; raise what is none, such as a cancellation."""
+    if isinstance(error, EventStoreError):
+        return error
+    raise error
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

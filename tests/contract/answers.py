@@ -61,9 +61,16 @@ async def of_append(append: Awaitable[Receipt]) -> ReceiptAnswer | ErrorAnswer:
     """Wait for an append's answer; a refusal is one, too."""
     try:
         return of_receipt(await append)
-    except ConcurrencyConflict as conflict:
-        return ErrorAnswer(
-            "ConcurrencyConflict", conflict.sequence_number, conflict.event_type, repr(conflict.metadata)
-        )
     except EventStoreError as error:
-        return ErrorAnswer(type(error).__name__)
+        return of_error(error)
+
+
+async def of_chain(chain: Awaitable[list[Receipt | EventStoreError]]) -> list[ReceiptAnswer | ErrorAnswer]:
+    """Wait for the answers to a chain."""
+    return [of_receipt(one) if isinstance(one, Receipt) else of_error(one) for one in await chain]
+
+
+def of_error(error: EventStoreError) -> ErrorAnswer:
+    if isinstance(error, ConcurrencyConflict):
+        return ErrorAnswer("ConcurrencyConflict", error.sequence_number, error.event_type, repr(error.metadata))
+    return ErrorAnswer(type(error).__name__)

@@ -108,3 +108,16 @@ asks = st.builds(
     **_told,
 )
 unconditional_asks = st.builds(Ask, boundary=st.none(), lag=st.none(), elsewhere=st.just(False), **_told)
+
+_chained = {**_told, "key": st.integers(1, 6).map(lambda number: UUID(int=number))}
+chain_asks = st.lists(
+    st.builds(
+        Ask,
+        boundary=st.none() | filters,
+        lag=st.sampled_from((0, 0, 1, 2, 5)),
+        elsewhere=st.sampled_from((False,) * 9 + (True,)),
+        **_chained,
+    ),
+    min_size=1,
+    max_size=4,
+)

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.contract import generated
 from tests.contract.two_stores import TwoStores
 from tests.fixtures.databases import Database
 
@@ -14,7 +15,7 @@ def test_postgres_answers_as_memory_does(database: Database, monkeypatch: pytest
 
     class OnItsDatabase(TwoStores):
         def __init__(self) -> None:
-            super().__init__(database)
+            super().__init__(database, chains=tail_limit > generated.MOST_EVENTS)
 
     run_state_machine_as_test(
         OnItsDatabase,

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from eventstore import START, EventStore, Filter, MemoryEventStore, Position
+from eventstore import START, Append, EventStore, Filter, MemoryEventStore, Position
 from eventstore.postgres import PostgresEventStore
 from tests.contract import answers, generated
 from tests.contract.facts import ANY, collected, positions
@@ -39,10 +39,12 @@ class TwoStores(RuleBasedStateMachine):
 
     Args:
         database: Where PostgreSQL keeps its events; emptied for each example.
+        chains: Whether to append chains, too. A position far behind the head is not judged for a member of one.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, chains: bool) -> None:
         super().__init__()
+        self._chains = chains
         self._runner = asyncio.Runner()
         self._resources = AsyncExitStack()
         self._memory = MemoryEventStore()
@@ -88,6 +90,17 @@ class TwoStores(RuleBasedStateMachine):
         """Append as others do."""
         self._append(asks)
 
+    @precondition(lambda self: self._chains)
+    @rule(
+        chain=generated.chain_asks,
+        others=st.lists(generated.asks | generated.unconditional_asks, max_size=2),
+        before=st.booleans(),
+    )
+    def append_a_chain(self, chain: list[Ask], others: list[Ask], before: bool) -> None:  # noqa: FBT001  drawn
+        """Append what was decided one on top of another, while others append as well."""
+        units = [*([one] for one in others), chain] if before else [chain, *([one] for one in others)]
+        self._settle_in_some_order(units)
+
     @rule(key=generated.keys)
     def receipt(self, key: UUID) -> None:
         """Look up what became of an append."""
@@ -99,12 +112,16 @@ class TwoStores(RuleBasedStateMachine):
         assert self._run(receipt(self._postgres)) == self._run(receipt(self._memory))
 
     def _append(self, asks: Sequence[Ask]) -> None:
-        found = self._run(appended(self._postgres, self._places, asks))
+        self._settle_in_some_order([[ask] for ask in asks])
+
+    def _settle_in_some_order(self, units: Sequence[Sequence[Ask]]) -> None:
+        """Append at the same time; PostgreSQL must answer as memory does to one after the other, in some order."""
+        found = self._run(appended(self._postgres, self._places, units))
         note(f"PostgreSQL: {found}")
         memory_places = self._run(positions(self._memory))
-        for order in permutations(range(len(asks))):
+        for order in permutations(range(len(units))):
             store = copied(self._memory)
-            expected = self._run(appended(store, memory_places, [asks[place] for place in order], in_turn=True))
+            expected = self._run(appended(store, memory_places, [units[place] for place in order], in_turn=True))
             note(f"memory, in the order {order}: {expected}")
             if [found[place] for place in order] == expected:
                 self._memory = store
@@ -136,11 +153,20 @@ def copied(store: MemoryEventStore) -> MemoryEventStore:
 
 
 async def appended(
-    store: EventStore, places: Sequence[Position], asks: Sequence[Ask], *, in_turn: bool = False
-) -> list[answers.ReceiptAnswer | answers.ErrorAnswer]:
-    """The answers to some appends, made at the same time or one after the other."""
-    tries = [answers.of_append(store.append(ask.events, **ask.arguments(places))) for ask in asks]
+    store: EventStore, places: Sequence[Position], units: Sequence[Sequence[Ask]], *, in_turn: bool = False
+) -> list[list[answers.ReceiptAnswer | answers.ErrorAnswer]]:
+    """The answers to some appends, made at the same time or one after the other; several in a unit are a chain."""
+    tries = [_answers(store, places, unit) for unit in units]
     return [await one for one in tries] if in_turn else list(await asyncio.gather(*tries))
+
+
+async def _answers(
+    store: EventStore, places: Sequence[Position], unit: Sequence[Ask]
+) -> list[answers.ReceiptAnswer | answers.ErrorAnswer]:
+    if len(unit) == 1:
+        return [await answers.of_append(store.append(unit[0].events, **unit[0].arguments(places)))]
+    chain = [Append(events=ask.events, **ask.arguments(places)) for ask in unit]
+    return await answers.of_chain(store.append_chain(chain))
 
 
 async def receipts(store: EventStore) -> list[answers.ReceiptAnswer]:

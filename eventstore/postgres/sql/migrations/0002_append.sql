@@ -1,6 +1,8 @@
 -- Purpose: judge a batch of append requests, in order, under the head's lock, and record what passes.
 -- Parameters: flattened arrays. Requests are numbered 1, 2, 3 … ("members"), items 1, 2, 3 … across all members.
 --   afters, after_tokens   per member: the position of its decision; null: unconditional
+--   chains                 per member: a number that it shares with those it was decided on top of, which come before
+--                          it, or null. It has seen their events; whoever has a chain has a key
 --   keys, digests          per member: its idempotency key (or null) and what tells its request from another
 --   outcomes, reasons, detail_objects   per member: what its receipt says
 --   item_members           per boundary item: the member it belongs to
@@ -13,11 +15,12 @@
 -- Result: one row a member.
 --   verdict 'appended' (also when there was nothing to record and the boundary held), 'duplicate', 'reused' (the
 --   key belongs to another request), 'diverged' (the position is not in this history), 'behind' (read above
---   the position outside the lock, then come back), 'conflict' (conflict_* name the first conflicting event), or
---   'resend' (it meets an earlier member of this batch: the next batch tells). The other columns are the receipt.
+--   the position outside the lock, then come back), 'conflict' (conflict_* name the first conflicting event), 'broken'
+--   (it has seen an event of its chain that was not recorded), or 'resend' (it meets an earlier member of this batch that
+--   is not of its chain: the next batch tells). The other columns are the receipt.
 -- Errors: ES001 wrong isolation level, ES002 synchronous_commit is off or local.
 CREATE FUNCTION eventstore.append_v1(
-    afters bigint[], after_tokens bigint[],
+    afters bigint[], after_tokens bigint[], chains bigint[],
     keys uuid[], digests bytea[], outcomes text[], reasons text[], detail_objects jsonb[],
     item_members integer[], item_types jsonb[], item_needed integer[],
     item_since timestamptz[], item_until timestamptz[], item_above bigint[],
@@ -173,7 +176,16 @@ BEGIN
             IF found.conflict IS NOT NULL THEN
                 verdicts[found.member] := 'conflict';
                 conflicts[found.member] := found.conflict;
-            ELSIF EXISTS (SELECT FROM unnest(found.earlier) AS m (member) WHERE verdicts[m.member] IS NULL) THEN
+            ELSIF EXISTS (
+                SELECT FROM unnest(found.earlier) AS m (member)
+                WHERE chains[m.member] = chains[found.member] AND verdicts[m.member] IS NOT NULL
+            ) THEN
+                -- Before 'resend': in the next batch nobody would know any more whom it relied on.
+                verdicts[found.member] := 'broken';
+            ELSIF EXISTS (
+                SELECT FROM unnest(found.earlier) AS m (member)
+                WHERE chains[m.member] = chains[found.member] IS NOT TRUE AND verdicts[m.member] IS NULL
+            ) THEN
                 verdicts[found.member] := 'resend';
             END IF;
         END LOOP;
@@ -218,6 +230,15 @@ BEGIN
                 WHERE verdicts[k.member] = 'resend'
             LOOP
                 verdicts[found.member] := CASE WHEN found.same THEN 'duplicate' ELSE 'reused' END;
+            END LOOP;
+            -- Whoever of a chain repeats a key that was not recorded was never judged, and in the next batch nobody
+            -- would know whom it relied on.
+            FOR member IN 2 .. members LOOP
+                IF verdicts[member] = 'resend' AND chains[member] IS NOT NULL
+                    AND keys[member] = ANY (keys[1 : member - 1])
+                THEN
+                    verdicts[member] := 'broken';
+                END IF;
             END LOOP;
         END IF;
         -- A duplicate's answer must be as durable as the append it speaks of, which may still be on its way to a
