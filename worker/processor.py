@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import get_current
 from opentelemetry.trace import Span
 
 from eventstore import (
+    Append,
     ConcurrencyConflict,
     ConflictError,
     Consistency,
@@ -20,6 +22,7 @@ from eventstore import (
     HistoryDiverged,
     Outcome,
     OutcomeKind,
+    Position,
     PositionNotReached,
     Receipt,
 )
@@ -29,6 +32,7 @@ from handlers.domain import Domain
 from handlers.errors import InvalidCommand, UnknownCommand
 from worker.counters import Counters
 from worker.errors import DeadlineExceeded
+from worker.group import Place
 from worker.lanes import Lanes
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.retry import conflict_retries
@@ -63,6 +67,7 @@ class _Case:
     boundary: Filter
     identity: Identity
     digest: bytes
+    ticket: int
     metadata: dict[str, Any]
     details: dict[str, Any]
 
@@ -74,8 +79,8 @@ class Processor:
     decision from a lagging replica can neither record nor refuse anything wrongly. It costs another attempt, that
     is all.
 
-    Commands that share a predicate take turns, and each boundary's state is kept: the next command there reads only
-    what has come since.
+    Commands that share a predicate take turns: those that wait for one are decided one on top of another, and appended
+    in one transaction. Each boundary's state is kept: the next command there reads only what has come since.
 
     Args:
         store: Where to read, and to record.
@@ -99,7 +104,7 @@ class Processor:
         self._counters = counters if counters is not None else Counters()
         self._watchdog = watchdog if watchdog is not None else Watchdog()
         self._states = States(settings.worker_cached_states)
-        self._lanes = Lanes()
+        self._lanes = Lanes(store)
 
     @property
     def kept_states(self) -> int:
@@ -127,11 +132,10 @@ class Processor:
         """
         with self._watchdog.running(message.command_type):
             case = self._open(message)
-        async with self._lanes.turn(case.boundary), self._deadline():
-            try:
-                return Processed(receipt=await self._attempt(case, 1, waited=0.0), attempts=1)
-            except ConflictError as conflict:
-                return await self._attempt_again(case, conflict)
+        try:
+            return Processed(receipt=await self._attempt(case, 1, waited=0.0), attempts=1)
+        except ConflictError as conflict:
+            return await self._attempt_again(case, conflict)
 
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
@@ -185,6 +189,7 @@ class Processor:
             boundary=boundary,
             identity=identity_of(decider, boundary),
             digest=digest(message.command_type, body),
+            ticket=self._lanes.ticket(),
             metadata={
                 "command_id": str(message.command_id),
                 **identity,
@@ -199,21 +204,30 @@ class Processor:
         )
 
     async def _attempt(self, case: _Case, number: int, *, waited: float) -> Receipt:
+        async with self._lanes.turn(case.boundary, case.ticket) as place, self._deadline():
+            return await self._attempt_in_turn(case, place, number, waited=waited)
+
+    async def _attempt_in_turn(self, case: _Case, place: Place, number: int, *, waited: float) -> Receipt:
         attempt = child_span(tracer, "attempt", {"command.attempt": number, "command.waited": waited})
         with current(attempt) as span:
             self._counters.attempts += 1
             stream: EventStream | None = None
             try:
                 stream, state = await self._read(case, Consistency.EVENTUAL if number == 1 else Consistency.STRONG)
-                decision = self._decide(case, state, len(stream.events))
+                earlier = await place.earlier()
+                state = self._folded(case, state, earlier, stream.position)
+                decision = self._decide(case, state, len(stream.events) + len(earlier))
                 events, outcome = self._recorded(case, decision, number)
-                receipt = await self._store.append(
-                    events,
-                    boundary=case.boundary,
-                    after=stream.position,
-                    key=case.message.command_id,
-                    digest=case.digest,
-                    outcome=outcome,
+                receipt = await place.append(
+                    Append(
+                        events=events,
+                        boundary=case.boundary,
+                        after=stream.position,
+                        key=case.message.command_id,
+                        digest=case.digest,
+                        outcome=outcome,
+                        context=get_current(),
+                    )
                 )
             except HistoryDiverged as conflict:
                 self._states.forget()
@@ -223,7 +237,9 @@ class Processor:
                 self._note_conflict(span, conflict, stream)
                 raise
             if not receipt.duplicate:
-                self._carry_on(case, state, events, receipt)
+                # Up to our own events, the append found nothing else in the boundary than what was folded.
+                after = self._folded(case, state, events, stream.position)
+                self._states.keep(case.identity, Known(state=after, position=receipt.position))
             return receipt
 
     async def _read(self, case: _Case, consistency: Consistency) -> tuple[EventStream, Any]:
@@ -248,14 +264,12 @@ class Processor:
         self._states.keep(case.identity, Known(state=state, position=stream.position))
         return stream, state
 
-    def _carry_on(self, case: _Case, state: Any, events: Sequence[Event], receipt: Receipt) -> None:
-        """Keep the state after our own events: up to them, the append found nothing else in the boundary."""
-        recorded = (
-            event.recorded(number, receipt.position.token) for number, event in enumerate(events, receipt.first or 0)
+    def _folded(self, case: _Case, state: Any, events: Sequence[Event], after: Position) -> Any:
+        """Fold events that are about to be recorded, as far as the boundary holds them."""
+        recorded = (event.recorded(number, after.token) for number, event in enumerate(events, after.number + 1))
+        return case.decider.fold(
+            state, (self._domain.recorded(event) for event in recorded if case.boundary.holds(event))
         )
-        own = (self._domain.recorded(event) for event in recorded if case.boundary.holds(event))
-        state = case.decider.fold(state, own)
-        self._states.keep(case.identity, Known(state=state, position=receipt.position))
 
     def _decide(self, case: _Case, state: Any, events_read: int) -> Decision:
         span = child_span(tracer, f"decide {case.message.command_type}", {"command.events_read": events_read})

@@ -11,9 +11,11 @@ import pytest
 
 from eventstore import (
     ACCEPTED,
+    Append,
     ConcurrencyConflict,
     Consistency,
     Event,
+    EventStoreError,
     EventStream,
     Filter,
     IdempotencyKeyReused,
@@ -43,6 +45,7 @@ class StagedStore(MemoryEventStore):
         self.consistencies: list[Consistency] = []
         self.replica: MemoryEventStore | None = None
         self.unknown_outcomes = 0
+        self.chains: list[int] = []
 
     async def query(
         self,
@@ -75,6 +78,10 @@ class StagedStore(MemoryEventStore):
             self.unknown_outcomes -= 1
             raise OutcomeUnknown("the connection broke")
         return receipt
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        self.chains.append(len(appends))
+        return await super().append_chain(appends)
 
     def freeze_replica(self) -> None:
         """Let eventual reads see what is recorded now, and nothing later."""
@@ -118,6 +125,12 @@ def intruder(store: StagedStore, key: str = "a") -> Hook:
         await store.append([counted(key)])
 
     return intrude
+
+
+async def others_come() -> None:
+    """Let the loop turn, so that others come and wait."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def test_an_accepted_command_is_recorded_with_where_it_came_from(
@@ -234,6 +247,36 @@ async def test_a_repeated_command_gets_its_first_answer_and_records_nothing(
     # Decided anew it would be rejected; the answer stays.
     assert again == first.as_duplicate()
     assert len([event async for event in store.read(Filter.matching_any_event())]) == 1
+
+
+async def test_commands_that_wait_for_one_boundary_are_decided_on_top_of_each_other(
+    store: StagedStore, processor: Processor, counters: Counters
+) -> None:
+    store.after_query = [others_come]
+    messages = [command("Count", Key="a", Limit=3, Quietly=n % 2 == 0) for n in range(8)]
+    twice = messages[4]
+    answers = await asyncio.gather(*(processor.process(message) for message in [*messages, twice]))
+    assert [answer.receipt.outcome.kind for answer in answers[:3]] == [OutcomeKind.ACCEPTED] * 3
+    assert {answer.receipt.outcome.kind for answer in answers[3:]} == {OutcomeKind.REJECTED}
+    assert answers[-1].receipt == answers[4].receipt.as_duplicate()
+    # Nobody was decided twice: the first alone, and all that waited for it together.
+    assert {answer.attempts for answer in answers} == {1}
+    assert counters.conflicts == 0
+    assert store.chains == [8]
+
+
+async def test_a_group_whose_boundary_changed_meanwhile_is_decided_again(
+    store: StagedStore, processor: Processor, counters: Counters
+) -> None:
+    # The first is alone; the others read together, and somebody else is faster than all of them.
+    store.after_query = [others_come, others_come, intruder(store)]
+    messages = [command("Count", Key="a", Limit=4) for _ in range(4)]
+    answers = await asyncio.gather(*(processor.process(message) for message in messages))
+    kinds = [answer.receipt.outcome.kind for answer in answers]
+    assert kinds.count(OutcomeKind.ACCEPTED) == 3
+    assert kinds.count(OutcomeKind.REJECTED) == 1
+    assert counters.conflicts > 0
+    assert len([event async for event in store.read(Filter.matching_any_event()) if event.type == "Counted"]) == 4
 
 
 async def test_another_command_under_the_same_id_is_refused(processor: Processor) -> None:

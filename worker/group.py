@@ -1,0 +1,126 @@
+"""The group: commands that meet, decided one on top of another and appended together."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from eventstore import Append, Event, EventStore, EventStoreError, Receipt
+
+__all__ = ["Group", "Place"]
+
+
+class Group:
+    """So many commands, in their order. Each decides when those before it have, and sees what they record.
+
+    When all have decided, or left, their appends are sent as one chain.
+
+    Args:
+        size: How many they are.
+        store: Where they are recorded.
+        ended: Called when all have left.
+    """
+
+    def __init__(self, size: int, store: EventStore, ended: Callable[[], None]) -> None:
+        self._size = size
+        self._store = store
+        self._ended = ended
+        self._present = set(range(size))
+        self._appends: list[Append | None] = [None] * size
+        self._has_decided = [False] * size
+        # How many at the beginning have all decided.
+        self._front = 0
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._verdicts: dict[int, asyncio.Future[Receipt]] = {}
+        self._sending: asyncio.Task[None] | None = None
+
+    def places(self) -> "list[Place]":
+        """Return every member's place, in order."""
+        return [Place(self, index) for index in range(self._size)]
+
+    async def earlier(self, index: int) -> list[Event]:
+        """Wait until those before a member have decided, and return what they are going to record, in order."""
+        if self._front < index:
+            self._waiting[index] = asyncio.get_running_loop().create_future()
+            await self._waiting[index]
+        return [event for append in self._appends[:index] if append is not None for event in append.events]
+
+    async def append(self, index: int, append: Append) -> Receipt:
+        """Send a member's append, with those of the others. Raises what the store answers."""
+        if self._size == 1:
+            return await self._store.append(
+                append.events,
+                boundary=append.boundary,
+                after=append.after,
+                key=append.key,
+                digest=append.digest,
+                outcome=append.outcome,
+            )
+        self._appends[index] = append
+        self._verdicts[index] = asyncio.get_running_loop().create_future()
+        self._decide(index)
+        return await self._verdicts[index]
+
+    def leave(self, index: int) -> None:
+        """Note that a member has its answer, or will append nothing. Does nothing the second time."""
+        if index not in self._present:
+            return
+        self._present.remove(index)
+        if not self._has_decided[index]:
+            self._decide(index)
+        if not self._present:
+            self._ended()
+
+    def _decide(self, index: int) -> None:
+        self._has_decided[index] = True
+        while self._front < self._size and self._has_decided[self._front]:
+            self._front += 1
+        # All up to the front may go on: one that has left makes room for more than one.
+        for place in [place for place in self._waiting if place <= self._front]:
+            waiting = self._waiting.pop(place)
+            if not waiting.done():
+                waiting.set_result(None)
+        if self._front == self._size and self._verdicts:
+            # A task of its own: the others' appends do not end with one member's.
+            self._sending = asyncio.create_task(self._send())
+
+    async def _send(self) -> None:
+        members = [(index, append) for index, append in enumerate(self._appends) if append is not None]
+        try:
+            answers: Sequence[Receipt | EventStoreError] = await self._store.append_chain([each for _, each in members])
+        except EventStoreError as error:
+            answers = [error.twin() for _ in members]
+        for (index, _), answer in zip(members, answers, strict=True):
+            verdict = self._verdicts[index]
+            if verdict.done():
+                continue
+            if isinstance(answer, Receipt):
+                verdict.set_result(answer)
+            else:
+                verdict.set_exception(answer)
+
+
+class Place:
+    """One member's place in its group."""
+
+    __slots__ = ("_group", "_index")
+
+    def __init__(self, group: Group, index: int) -> None:
+        self._group = group
+        self._index = index
+
+    async def earlier(self) -> list[Event]:
+        """Wait until those before have decided, and return what they are going to record, in order."""
+        return await self._group.earlier(self._index)
+
+    async def append(self, append: Append) -> Receipt:
+        """Append, together with the others.
+
+        Raises:
+            EventStoreError: As ``EventStore.append``, or ``ChainBroken``: one before was not recorded.
+
+        On cancellation the append may still take effect.
+        """
+        return await self._group.append(self._index, append)
+
+    def leave(self) -> None:
+        """Leave the group, so that nobody waits for this member."""
+        self._group.leave(self._index)
