@@ -19,6 +19,7 @@ from eventstore.metrics import batch_size, queue_wait
 from eventstore.postgres.batch import Resend, Verdict, columns, verdict_of
 from eventstore.postgres.line import Line
 from eventstore.postgres.pools import Pools
+from eventstore.postgres.silence import watched
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
 from eventstore.request import AppendRequest
@@ -115,7 +116,8 @@ class GroupCommit:
         arguments = columns(requests)
         connection = await self._line.take()
         try:
-            rows = await connection.fetch(statement("append"), *arguments)
+            async with watched(connection, self._pools.primary):
+                rows = await connection.fetch(statement("append"), *arguments)
         except DRIVER_ERRORS as error:
             await self._line.drop()
             if is_connection_loss(error):

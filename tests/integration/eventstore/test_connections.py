@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import START, ConcurrencyConflict, OutcomeUnknown, Receipt, StoreUnavailable
+from eventstore import START, Append, ConcurrencyConflict, OutcomeUnknown, Receipt, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.databases import Database
 from tests.fixtures.waiting import eventually
@@ -102,6 +102,38 @@ async def test_of_a_batch_whose_connection_breaks_those_with_a_key_are_answered(
     results = await asyncio.gather(*appends, return_exceptions=True)
     assert [type(result) for result in results] == [OutcomeUnknown, Receipt] * 3
     assert keys(await store.query(ANY)) == ["k1", "k3", "k5"]
+
+
+async def test_a_chain_outlives_its_connection_and_is_recorded_once(
+    store: PostgresEventStore, database: Database, admin: Connection
+) -> None:
+    chain = [Append(events=[counted("a")], boundary=of("a"), after=START, key=uuid4()) for _ in range(3)]
+    async with head_locked(database.admin_url):
+        appending = asyncio.create_task(store.append_chain(chain))
+        (pid,) = await waiting(admin, 1)
+        await terminate(admin, pid)
+        await waiting(admin, 1, besides=(pid,))
+    answers = await appending
+    assert [answer.first for answer in answers if isinstance(answer, Receipt)] == [1, 2, 3]
+    again = await store.append_chain(chain)
+    assert [answer.duplicate for answer in again if isinstance(answer, Receipt)] == [True] * 3
+    assert keys(await store.query(ANY)) == ["a"] * 3
+
+
+async def test_a_chain_whose_caller_leaves_is_recorded_whole(
+    store: PostgresEventStore, database: Database, admin: Connection
+) -> None:
+    chain = [Append(events=[counted("a")], boundary=of("a"), after=START, key=uuid4()) for _ in range(3)]
+    async with head_locked(database.admin_url):
+        first = asyncio.create_task(store.append([counted("first")]))
+        await waiting(admin, 1)
+        appending = asyncio.create_task(store.append_chain(chain))
+        await asyncio.sleep(0)
+        appending.cancel()
+        await asyncio.gather(appending, return_exceptions=True)
+    await first
+    await store.append([counted("last")])
+    assert keys(await store.query(ANY)) == ["first", "a", "a", "a", "last"]
 
 
 async def test_an_answer_that_was_lost_is_asked_for_again(

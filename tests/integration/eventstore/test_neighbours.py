@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import replace
 from typing import cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import Event, InvalidRequest, Receipt
+from eventstore import START, Append, ChainBroken, Event, InvalidRequest, Receipt
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, keys, of, request
@@ -63,3 +63,20 @@ async def test_several_bad_requests_leave_the_good_ones_alone(
     results = await asyncio.gather(*others, return_exceptions=True)
     assert [isinstance(result, InvalidRequest) for result in results] == [number % 3 > 0 for number in range(12)]
     assert keys(await store.query(ANY)) == ["first", "k0", "k3", "k6", "k9"]
+
+
+async def test_of_a_chain_with_a_bad_request_only_the_first_is_recorded(
+    store: PostgresEventStore, database: Database, admin: Connection
+) -> None:
+    chain = [
+        Append(events=[event], boundary=of("a"), after=START, key=uuid4())
+        for event in (counted("a"), smuggled("[]"), counted("a"))
+    ]
+    async with head_locked(database.admin_url):
+        first = asyncio.create_task(store.append([counted("first")]))
+        await waiting(admin, 1)
+        chained = asyncio.create_task(store.append_chain(chain))
+        neighbour = asyncio.create_task(store.append([counted("neighbour")]))
+    await asyncio.gather(first, neighbour)
+    assert [type(answer) for answer in await chained] == [Receipt, ChainBroken, ChainBroken]
+    assert sorted(keys(await store.query(ANY))) == ["a", "first", "neighbour"]
