@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from deploy.local.ports import free_port
@@ -218,6 +219,24 @@ async def test_a_replica_address_that_is_none_is_named_at_once(database: Databas
     with pytest.raises(StoreMisconfigured, match="the database address is not usable"):
         async with PostgresEventStore.connect(database.url, replica_urls=["postgresql://worker@127.0.0.1:port/app"]):
             pass
+
+
+async def test_an_owner_who_may_create_no_role_migrates_where_the_group_role_is_there(
+    empty: Database, database: Database
+) -> None:
+    # As an operator sets a database up. The group role belongs to the server: the other database's migration made it.
+    owner = f"owner_of_{empty.name}"
+    await execute(database.admin_url, f"CREATE ROLE \"{owner}\" LOGIN PASSWORD 'ownersecret'")
+    try:
+        await execute(database.admin_url, f'ALTER DATABASE "{empty.name}" OWNER TO "{owner}"')
+        assert (await migrate(login(empty.url, owner, "ownersecret"))).after == SCHEMA_VERSION
+        async with PostgresEventStore.connect(empty.url) as store:
+            await store.append([counted("a")])
+        with pytest.raises(asyncpg.PostgresError, match="events are facts"):
+            await execute(login(empty.url, owner, "ownersecret"), "DELETE FROM eventstore.events")
+    finally:
+        await execute(empty.admin_url, f'REASSIGN OWNED BY "{owner}" TO CURRENT_USER')
+        await execute(empty.admin_url, f'DROP ROLE "{owner}"')
 
 
 async def test_a_role_without_the_right_to_migrate_is_told(empty: Database) -> None:

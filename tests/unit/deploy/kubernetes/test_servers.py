@@ -13,6 +13,8 @@ from worker.topology import Topology
 _SPARE = 20
 # The primary's pool and the replicas': after a failover, both can end at one server.
 _POOLS = 2
+# Of the process that decides suspects, while there are any.
+_FOR_SUSPECTS = 1
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def test_all_workers_find_room_in_the_database(
     example: list[Manifest], settings: Settings, database: Manifest, scaling: Manifest
 ) -> None:
     surge = named(example, "Deployment", "worker")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-    needed = (scaling["maxReplicaCount"] + surge) * settings.pool_size * _POOLS
+    needed = (scaling["maxReplicaCount"] + surge) * (_POOLS * settings.pool_size + _FOR_SUSPECTS)
     (role,) = database["managed"]["roles"]
     assert needed <= role["connectionLimit"]
     assert role["connectionLimit"] + _SPARE <= int(database["postgresql"]["parameters"]["max_connections"])
