@@ -57,6 +57,18 @@ def test_links_and_pages_that_are_named_exist(path: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
+def anchors(path: Path) -> set[str]:
+    """What the headings of a page are called in a link."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_to_headings_that_exist(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", path.read_text()):
+        assert anchor in anchors(path.parent / target if target else path), f"{target}#{anchor}"
+
+
 def test_every_setting_is_described_with_its_default() -> None:
     text = page("docs/operations.md")
     for name, field in Settings.model_fields.items():
@@ -125,3 +137,15 @@ def test_every_figure_of_a_load_run_is_described() -> None:
 def test_the_scenario_in_the_documentation_is_the_one_that_is_run() -> None:
     (*_, shown) = code("docs/handlers.md")
     assert shown.strip() in SHOP
+
+
+def test_a_role_behind_pgbouncer_is_given_what_connections_bring() -> None:
+    source = page("eventstore/postgres/pools.py").split("server_settings={")[1].split("},")[0]
+    brought = dict(re.findall(r'^ *"(\w+)": "([^"]+)",$', source, re.MULTILINE))
+    assert "plan_cache_mode" in brought
+    text = page("docs/operations.md")
+    assert dict(re.findall(r"^ALTER ROLE worker SET (\w+) = '([^']+)';$", text, re.MULTILINE)) == brought
+    ignored = re.search(r"^ignore_startup_parameters = (.*)$", text, re.MULTILINE)
+    assert ignored is not None
+    # PgBouncer knows the application's name by itself, and passes it on.
+    assert set(ignored[1].split(",")) == set(brought)

@@ -1,10 +1,13 @@
 """The example's database, broker and autoscaler fit the workers, and each other."""
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from handlers.registry import load_domains
+from tests.unit.deploy.composition import ROOT
 from tests.unit.deploy.kubernetes.kustomization import EXAMPLE, Manifest, build, named
 from worker.settings import Settings
 from worker.topology import Topology
@@ -59,6 +62,38 @@ def test_all_workers_find_room_in_the_database(
     (role,) = database["managed"]["roles"]
     assert needed <= role["connectionLimit"]
     assert role["connectionLimit"] + _SPARE <= int(database["postgresql"]["parameters"]["max_connections"])
+
+
+def test_the_sum_in_the_guide_is_this_one(
+    example: list[Manifest], settings: Settings, database: Manifest, scaling: Manifest
+) -> None:
+    workers = scaling["maxReplicaCount"]
+    surge = named(example, "Deployment", "worker")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    (role,) = database["managed"]["roles"]
+    needed = (workers + surge) * (_POOLS * settings.pool_size + _FOR_SUSPECTS)
+    text = (ROOT / "docs" / "scaling.md").read_text().replace("\N{MULTIPLICATION SIGN}", "*")
+    assert f"({workers} + {surge}) * ({settings.pool_size} * {_POOLS} + {_FOR_SUSPECTS}) = {needed}" in text
+    most = int(database["postgresql"]["parameters"]["max_connections"])
+    assert f"{role['connectionLimit']} + {most - role['connectionLimit']}  =  {most}" in text
+
+
+def test_the_guides_secret_is_the_one_that_is_mounted(example: list[Manifest], database: Manifest) -> None:
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    command = re.search(r"kubectl --namespace (\S+) create secret generic (\S+) --type (\S+)(.*?)\n\$", text, re.DOTALL)
+    assert command is not None
+    namespace, secret, kind, rest = command.groups()
+    (role,) = database["managed"]["roles"]
+    assert namespace == named(example, "Cluster", "database")["metadata"]["namespace"]
+    assert (secret, kind) == (role["passwordSecret"]["name"], "kubernetes.io/basic-auth")
+    literals = dict(re.findall(r'--from-literal (\w+)="?([^" \n]+)', rest))
+    mounted = mounted_secrets(named(example, "Deployment", "worker"))
+    assert set(literals) == {"username", "password", *(key for name, key in mounted if name == secret)}
+    assert literals["username"] == role["name"]
+    for key, service in (("database_url", "rw"), ("database_replica_urls", "ro")):
+        address = urlsplit(literals[key])
+        of_database = named(example, "Cluster", "database")["metadata"]["name"]
+        assert (address.username, address.hostname) == (role["name"], f"{of_database}-{service}")
+        assert address.path == f"/{database['bootstrap']['initdb']['database']}"
 
 
 def test_a_commit_is_on_two_instances_and_a_failover_keeps_it(database: Manifest) -> None:
