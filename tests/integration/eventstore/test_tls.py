@@ -89,3 +89,15 @@ async def test_a_file_that_a_variable_names_is_looked_at_too(secured: Secured, m
     assert "the file of sslrootcert, /nowhere/ca.pem, cannot be read" in await refusal(
         secured.database(sslmode="verify-full")
     )
+
+
+async def test_variables_have_an_address_verified_that_says_nothing_of_it(
+    secured: Secured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As an address does that an operator wrote.
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    monkeypatch.setenv("PGSSLROOTCERT", str(secured.certificates.ca))
+    await reach(secured.database())
+    assert f"certificate is not valid for '{WRONG_NAME}'" in await refusal(secured.database(WRONG_NAME))
+    monkeypatch.setenv("PGSSLROOTCERT", str(secured.certificates.other_ca))
+    assert "certificate is not accepted" in await refusal(secured.database())
