@@ -129,3 +129,18 @@ async def test_a_replica_is_read_if_it_is_asked_for(
 )
 async def test_what_cannot_be_is_told(worker: Worker, words: str, sentence: str) -> None:
     assert (await worker("events", *words.split())).mistake() == sentence
+
+
+@pytest.mark.parametrize("words", ["--limit 5000", "--limit 5000 --json", "--limit 5000 --after 0"])
+async def test_a_reader_that_has_seen_enough_ends_it_quietly(
+    worker: Worker, store: PostgresEventStore, words: str
+) -> None:
+    await store.append([counted(1, Long="x" * 500) for _ in range(5000)])
+    async with worker.started("events", *words.split()) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        await process.stdout.readline()
+        process.stdout._transport.close()  # type: ignore[attr-defined]  # as `head` does when it ends
+        async with asyncio.timeout(_SECONDS):
+            assert await process.stderr.read() == b""
+            assert await process.wait() == 0

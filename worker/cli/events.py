@@ -1,7 +1,9 @@
 """``worker events``."""
 
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -12,8 +14,7 @@ from eventstore.postgres import PostgresEventStore
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.selection import selected
-from worker.cli.terminal import print_json
-from worker.printable import printable
+from worker.printable import printable, printable_json
 from worker.settings import Settings
 
 __all__ = ["events", "fields"]
@@ -68,52 +69,75 @@ def events(
         raise Mistake(f"the last {_MOST_LATEST:,} events at most are shown; for more, read on from a number: --after.")
     boundary = selected(types or (), where or (), any_condition=any_condition, since=since, until=until)
     settings = Settings.load(needs=("database_url", "database_replica_urls") if replica else ("database_url",))
-    found = _found(settings, boundary, after, _LIMIT if limit is None else limit, follow=follow, replica=replica)
-    count = run_async(_print(found, follow=follow, metadata=metadata, json=json))
-    if count == 0 and not json:
+    show = partial(_line, metadata=metadata) if not json else _json_line
+    shown = 0
+    try:
+        shown = run_async(_show(settings, boundary, after, limit or _LIMIT, show, follow=follow, replica=replica))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain when it flushes the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if shown == 0 and not json:
         print("No event matches.", file=sys.stderr)  # noqa: T201  beside what programs may read from standard output
 
 
-async def _found(
-    settings: Settings, boundary: Filter, after: int | None, limit: int, *, follow: bool, replica: bool
-) -> AsyncIterator[RecordedEvent]:
-    consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
+async def _show(
+    settings: Settings,
+    boundary: Filter,
+    after: int | None,
+    limit: int,
+    show: Callable[[RecordedEvent], str],
+    *,
+    follow: bool,
+    replica: bool,
+) -> int:
+    count = 0
     async with PostgresEventStore.connect(
         settings.database_url,
         replica_urls=settings.database_replica_urls if replica else (),
         pool_size=1,
         application_name="worker events",
     ) as store:
-        if after is None:
-            latest = await store.latest(boundary, limit=limit, consistency=consistency)
-            for event in latest.events:
-                yield event
-            if not follow:
-                return
-            rest = store.subscribe(boundary, after=latest.position, consistency=consistency)
-        elif follow:
-            rest = store.subscribe(boundary.narrowed_above(after), consistency=consistency)
-        else:
-            rest = store.read(boundary.narrowed_above(after), batch_size=min(limit, 1000), consistency=consistency)
-        count = 0
-        async for event in rest:
-            yield event
+        consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
+        async for event in _chosen(store, boundary, after, limit, consistency, follow=follow):
+            sys.stdout.write(show(event) + "\n")
+            if follow:
+                sys.stdout.flush()
             count += 1
-            if not follow and count == limit:
-                return
-
-
-async def _print(found: AsyncIterator[RecordedEvent], *, follow: bool, metadata: bool, json: bool) -> int:
-    count = 0
-    async for event in found:
-        if json:
-            print_json(_document(event), indent=False)
-        else:
-            sys.stdout.write(_line(event, metadata=metadata) + "\n")
-        if follow:
-            sys.stdout.flush()
-        count += 1
     return count
+
+
+async def _chosen(
+    store: PostgresEventStore,
+    boundary: Filter,
+    after: int | None,
+    limit: int,
+    consistency: Consistency,
+    *,
+    follow: bool,
+) -> AsyncIterator[RecordedEvent]:
+    if after is None:
+        latest = await store.latest(boundary, limit=limit, consistency=consistency)
+        for event in latest.events:
+            yield event
+        if not follow:
+            return
+        rest = store.subscribe(boundary, after=latest.position, consistency=consistency)
+    elif follow:
+        rest = store.subscribe(boundary.narrowed_above(after), consistency=consistency)
+    else:
+        rest = store.read(boundary.narrowed_above(after), batch_size=min(limit, 1000), consistency=consistency)
+    count = 0
+    async for event in rest:
+        yield event
+        count += 1
+        if not follow and count == limit:
+            return
+
+
+def _json_line(event: RecordedEvent) -> str:
+    return printable_json(_encoder.encode(_document(event)).decode())
 
 
 def _document(event: RecordedEvent) -> dict[str, Any]:
