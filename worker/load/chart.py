@@ -12,6 +12,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 68, 16, 22, 50
 _INNER_WIDTH, _INNER_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _MOST_TICKS = 6
 _WIDEST_COLUMN = 64.0
+_ROW = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +144,9 @@ def brief(value: float) -> str:
 def _framed(chart: Chart, top: float, count: int, drawn: Iterable[str]) -> str:
     bottom, right = _TOP + _INNER_HEIGHT, _LEFT + _INNER_WIDTH
     step = _step(top)
-    parts = [
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(chart.says, quote=True)}">',
-    ]
+    above = _ROW * len(chart.marks)
+    size = f"0 {-above} {_WIDTH} {_HEIGHT + above}"
+    parts = [f'<svg viewBox="{size}" role="img" aria-label="{escape(chart.says, quote=True)}">']
     for number in range(round(top / step) + 1):
         y = _y(number * step, top)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -165,13 +166,14 @@ def _framed(chart: Chart, top: float, count: int, drawn: Iterable[str]) -> str:
 
 
 def _marks(marks: Sequence[Mark], count: int) -> Iterable[str]:
-    """Draw marks. Their names stand below one another, where they cannot run into each other."""
+    """Draw marks. Their names stand above the columns and below one another, where nothing runs into them."""
     for row, mark in enumerate(marks):
         x = _LEFT + mark.at / count * _INNER_WIDTH
+        y = _TOP - 8 - _ROW * row
         # In the right half the name stands on the left of its line.
         place, start = ("end", x - 5) if mark.at > count / 2 else ("start", x + 5)
-        yield f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_TOP + _INNER_HEIGHT}"/>'
-        yield f'<text class="marked {place}" x="{start:.1f}" y="{_TOP + 4 + 15 * row}">{escape(mark.text)}</text>'
+        yield f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 10}" y2="{_TOP + _INNER_HEIGHT}"/>'
+        yield f'<text class="marked {place}" x="{start:.1f}" y="{y}">{escape(mark.text)}</text>'
 
 
 def _legend(drawn: Sequence[Line]) -> Iterable[str]:
