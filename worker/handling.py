@@ -138,17 +138,19 @@ class Handling:
                 served = True
             except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
                 happened = failure
+                served = not self._is_the_databases_fault(delivery, failure)
             finally:
                 self._gate.left(opening, served=served)
+            if served or not isinstance(happened, Exception):
+                return happened
+            self._gate.shut(happened)
             if isinstance(happened, DeadlineExceeded):
-                # A decision waits for nothing but the database. If it hangs, no other command shall pay for that.
-                self._gate.shut(happened)
                 return happened
-            if self._judge(delivery, happened).action is not Action.PAUSE:
-                return happened
-            if isinstance(happened, Exception):
-                self._gate.shut(happened)
         return None if self._gate.is_draining else happened
+
+    def _is_the_databases_fault(self, delivery: Delivery, failure: Exception) -> bool:
+        # A decision waits for nothing but the database. If that hangs, no other command shall pay for it.
+        return isinstance(failure, DeadlineExceeded) or self._judge(delivery, failure).action is Action.PAUSE
 
     async def _decided(self, delivery: Delivery, message: CommandMessage) -> Processed:
         if delivery.is_suspect:
