@@ -5,7 +5,6 @@ import logging
 import random
 import time
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
@@ -18,11 +17,12 @@ from worker.forwarding import explain, forward
 from worker.gate import Gate
 from worker.isolation import Isolation
 from worker.logs import concerning, whereabouts
-from worker.message import CONTENT_TYPE, BadMessage, CommandMessage, Reply
+from worker.message import BadMessage, CommandMessage
 from worker.metrics import attempts, process_duration
 from worker.processor import Processed, Processor
+from worker.replies import Replies
 from worker.retry import History
-from worker.sender import Properties, Sender
+from worker.sender import Sender
 from worker.settings import Settings
 from worker.settlement import Action, FailedElsewhere, Settlement, settle
 from worker.spans import consumed_destination, mark_failed, process_span
@@ -67,6 +67,7 @@ class Handling:
         self._processor = processor
         self._topology = topology
         self._sender = sender
+        self._replies = Replies(sender, counters, timeout=settings.worker_reply_timeout)
         self._isolation = isolation
         self._gate = gate
         self._counters = counters
@@ -184,17 +185,8 @@ class Handling:
             span.set_attribute("command.duplicate", receipt.duplicate)
             if outcome.reason is not None:
                 span.set_attribute("command.reason", outcome.reason)
-        if message is not None and message.reply_to is not None:
-            reply = Reply(
-                command_id=message.command_id,
-                outcome=outcome.kind.value,
-                reason=outcome.reason,
-                first=receipt.first,
-                last=receipt.last,
-                position=receipt.position,
-                duplicate=receipt.duplicate,
-            )
-            await self._reply(message.reply_to, reply, message.correlation_id)
+        if message is not None:
+            await self._replies.answered(message, receipt)
         await delivery.acknowledge(End.DUPLICATE if receipt.duplicate else End(outcome.kind.value))
 
     async def _retry(self, delivery: Delivery, failure: Exception, settlement: Settlement, span: Span) -> None:
@@ -230,9 +222,8 @@ class Handling:
             return
         _log.error("dead letter: %s: %s", reason, _where(failure) if settlement.traceback else failure)
         self._counters.dead_letters[reason] += 1
-        if message is not None and message.reply_to is not None:
-            reply = Reply(command_id=message.command_id, outcome="failed", reason=f"{reason}: {failure}"[:1000])
-            await self._reply(message.reply_to, reply, message.correlation_id)
+        if message is not None:
+            await self._replies.failed(message, f"{reason}: {failure}")
         await delivery.acknowledge(End.DEAD_LETTERED)
 
     async def _send_on(
@@ -257,26 +248,6 @@ class Handling:
                 return True
         delivery.abandon()
         return False
-
-    async def _reply(self, reply_to: str, reply: Reply, correlation_id: str) -> None:
-        properties = Properties(
-            message_id=str(uuid4()),
-            message_type="reply",
-            correlation_id=correlation_id,
-            content_type=CONTENT_TYPE,
-            timestamp=datetime.now(UTC),
-        )
-        try:
-            await self._sender.send(
-                reply.to_json(),
-                properties,
-                exchange="",
-                routing_key=reply_to,
-                timeout=self._settings.worker_reply_timeout,
-            )
-        except BrokerError as error:
-            self._counters.failed_replies += 1
-            _log.info("the reply could not be sent: %s", error)
 
 
 def _where(failure: BaseException) -> str:

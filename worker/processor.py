@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry import trace
 from opentelemetry.context import get_current
 from opentelemetry.trace import Span
 
@@ -18,27 +17,24 @@ from eventstore import (
     Event,
     EventStore,
     EventStream,
-    Filter,
     HistoryDiverged,
-    Outcome,
-    OutcomeKind,
     Position,
     PositionNotReached,
     Receipt,
 )
 from eventstore.telemetry import child_span
-from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
+from handlers.decider import Decision
 from handlers.domain import Domain
-from handlers.errors import InvalidCommand, UnknownCommand
+from worker.case import Case
 from worker.counters import Counters
 from worker.errors import DeadlineExceeded
 from worker.group import Place
 from worker.lanes import Lanes
-from worker.message import BadMessage, CommandMessage, digest, read_body
+from worker.message import CommandMessage
 from worker.retry import conflict_retries
 from worker.settings import Settings
 from worker.spans import current, mark_failed, trace_id_of, tracer
-from worker.states import Identity, Known, States, identity_of
+from worker.states import Known, States
 from worker.watchdog import Watchdog
 
 __all__ = ["Processed", "Processor"]
@@ -55,21 +51,6 @@ class Processed:
 
     receipt: Receipt
     attempts: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
-    """What stays the same over all attempts at one command."""
-
-    message: CommandMessage
-    decider: Decider[Any, Any]
-    command: Command
-    boundary: Filter
-    identity: Identity
-    digest: bytes
-    ticket: int
-    metadata: dict[str, Any]
-    details: dict[str, Any]
 
 
 class Processor:
@@ -131,7 +112,7 @@ class Processor:
         On cancellation the answer may already be on record; processing the message again returns it.
         """
         with self._watchdog.running(message.command_type):
-            case = self._open(message)
+            case = Case.open(message, self._domain, self._settings, ticket=self._lanes.ticket())
         try:
             return Processed(receipt=await self._attempt(case, 1, waited=0.0), attempts=1)
         except ConflictError as conflict:
@@ -150,7 +131,7 @@ class Processor:
                 raise DeadlineExceeded(f"there was no answer within {seconds:g} s") from None
             raise
 
-    async def _attempt_again(self, case: _Case, conflict: ConflictError) -> Processed:
+    async def _attempt_again(self, case: Case, conflict: ConflictError) -> Processed:
         """Hand a conflict to tenacity, as the failure of its first attempt.
 
         The first attempt is made without tenacity: it costs as much as deciding does, and few commands need it.
@@ -165,49 +146,11 @@ class Processor:
                 return Processed(receipt=await self._attempt(case, number, waited=waited - before), attempts=number)
         raise AssertionError("tenacity returns or raises")
 
-    def _open(self, message: CommandMessage) -> _Case:
-        body = read_body(
-            message.body,
-            max_bytes=self._settings.worker_max_message_bytes,
-            max_depth=self._settings.worker_max_json_depth,
-        )
-        try:
-            decider = self._domain.decider(message.command_type)
-            command = self._domain.parse(message.command_type, body)
-        except UnknownCommand as error:
-            raise BadMessage("unknown_command", str(error)) from error
-        except InvalidCommand as error:
-            raise BadMessage("invalid_command", str(error)) from error
-        boundary = decider.boundary(command)
-        context = trace.get_current_span().get_span_context()
-        traced = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
-        identity = {"command_type": message.command_type, "correlation_id": message.correlation_id}
-        return _Case(
-            message=message,
-            decider=decider,
-            command=command,
-            boundary=boundary,
-            identity=identity_of(decider, boundary),
-            digest=digest(message.command_type, body),
-            ticket=self._lanes.ticket(),
-            metadata={
-                "command_id": str(message.command_id),
-                **identity,
-                "causation_id": message.causation_id,
-                **(traced if context.is_valid else {}),
-            },
-            details={
-                **identity,
-                "domain": self._domain.name,
-                **({"trace_id": f"{context.trace_id:032x}"} if context.is_valid else {}),
-            },
-        )
-
-    async def _attempt(self, case: _Case, number: int, *, waited: float) -> Receipt:
+    async def _attempt(self, case: Case, number: int, *, waited: float) -> Receipt:
         async with self._lanes.turn(case.boundary, case.ticket) as place, self._deadline():
             return await self._attempt_in_turn(case, place, number, waited=waited)
 
-    async def _attempt_in_turn(self, case: _Case, place: Place, number: int, *, waited: float) -> Receipt:
+    async def _attempt_in_turn(self, case: Case, place: Place, number: int, *, waited: float) -> Receipt:
         attempt = child_span(tracer, "attempt", {"command.attempt": number, "command.waited": waited})
         with current(attempt) as span:
             self._counters.attempts += 1
@@ -217,7 +160,7 @@ class Processor:
                 earlier = await place.earlier()
                 state = self._folded(case, state, earlier, stream.position)
                 decision = self._decide(case, state, len(stream.events) + len(earlier))
-                events, outcome = self._recorded(case, decision, number)
+                events, outcome = case.recorded(decision, self._domain, number)
                 receipt = await place.append(
                     Append(
                         events=events,
@@ -229,11 +172,9 @@ class Processor:
                         context=get_current(),
                     )
                 )
-            except HistoryDiverged as conflict:
-                self._states.forget()
-                self._note_conflict(span, conflict, stream)
-                raise
-            except ConcurrencyConflict as conflict:
+            except ConflictError as conflict:
+                if isinstance(conflict, HistoryDiverged):
+                    self._states.forget()
                 self._note_conflict(span, conflict, stream)
                 raise
             if not receipt.duplicate:
@@ -242,7 +183,7 @@ class Processor:
                 self._states.keep(case.identity, Known(state=after, position=receipt.position))
             return receipt
 
-    async def _read(self, case: _Case, consistency: Consistency) -> tuple[EventStream, Any]:
+    async def _read(self, case: Case, consistency: Consistency) -> tuple[EventStream, Any]:
         """Read what has come since the boundary's state was kept, or all of it; return it with the state after it."""
         known = self._states.find(case.identity)
         if known is None:
@@ -264,14 +205,15 @@ class Processor:
         self._states.keep(case.identity, Known(state=state, position=stream.position))
         return stream, state
 
-    def _folded(self, case: _Case, state: Any, events: Sequence[Event], after: Position) -> Any:
+    def _folded(self, case: Case, state: Any, events: Sequence[Event], after: Position) -> Any:
         """Fold events that are about to be recorded, as far as the boundary holds them."""
         recorded = (event.recorded(number, after.token) for number, event in enumerate(events, after.number + 1))
-        return case.decider.fold(
-            state, (self._domain.recorded(event) for event in recorded if case.boundary.holds(event))
-        )
+        with self._watchdog.running(case.message.command_type):
+            return case.decider.fold(
+                state, (self._domain.recorded(event) for event in recorded if case.boundary.holds(event))
+            )
 
-    def _decide(self, case: _Case, state: Any, events_read: int) -> Decision:
+    def _decide(self, case: Case, state: Any, events_read: int) -> Decision:
         span = child_span(tracer, f"decide {case.message.command_type}", {"command.events_read": events_read})
         try:
             with self._watchdog.running(case.message.command_type):
@@ -286,24 +228,6 @@ class Processor:
             return decision
         finally:
             span.end()
-
-    def _recorded(self, case: _Case, decision: Decision, number: int) -> tuple[list[Event], Outcome]:
-        details = {**case.details, "attempts": number}
-        facts: tuple[DomainEvent, ...]
-        match decision:
-            case Accepted(events=facts):
-                outcome = Outcome(kind=OutcomeKind.ACCEPTED, details=details)
-            case Rejected(reason=reason, event=event):
-                facts = () if event is None else (event,)
-                outcome = Outcome(kind=OutcomeKind.REJECTED, reason=reason, details=details)
-            case Unchanged():
-                facts = ()
-                outcome = Outcome(kind=OutcomeKind.UNCHANGED, details=details)
-            case _:
-                raise TypeError(
-                    f"the decider of {case.message.command_type} returned {decision!r}, which is no decision"
-                )
-        return [self._domain.to_record(fact, case.metadata) for fact in facts], outcome
 
     def _note_conflict(self, span: Span, conflict: ConflictError, stream: EventStream | None) -> None:
         self._counters.conflicts += 1

@@ -13,8 +13,8 @@ from deploy.local.errors import StackError
 
 __all__ = ["engine_answers", "started"]
 
-_POSTGRES_IMAGE = "postgres:18"
-_RABBITMQ_IMAGE = "rabbitmq:4-management"
+_POSTGRES_IMAGE = "postgres:18.6-trixie"
+_RABBITMQ_IMAGE = "rabbitmq:4.3.5-management"
 _ANSWER_SECONDS = 10
 _DATABASE = "dynamic_streams"
 

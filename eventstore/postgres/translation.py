@@ -24,6 +24,9 @@ _MISCONFIGURED = {
     "28P01": "PostgreSQL refuses this password: check the credentials in the address",
     "3D000": "the database named in the address does not exist: create it, or correct the address",
     "42501": "the database role lacks a right: let it log in as a member of eventstore_runtime",
+    # What a pooler says to startup parameters that it does not know.
+    "08P01": "the server, or a pooler in front of it, does not take our startup parameters: connect to PostgreSQL "
+    "itself, or in the pooler's session mode without them",
     "3F000": "the database has no event store yet: run `worker db migrate`",
     "42P01": "the database has no event store yet: run `worker db migrate`",
     "42883": "the database's event store is older than this program: run `worker db migrate`",

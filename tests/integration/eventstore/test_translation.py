@@ -101,3 +101,10 @@ def test_a_refusal_of_the_driver_leaves_nothing_open() -> None:
     assert is_connection_loss(asyncpg.InterfaceError("connection is closed"))
     assert is_connection_loss(ConnectionResetError(104, "reset"))
     assert is_connection_loss(TimeoutError())
+
+
+def test_a_pooler_that_refuses_our_startup_parameters_is_a_mistake_and_not_an_outage() -> None:
+    refused = asyncpg.ProtocolViolationError("unsupported startup parameter: jit")
+    translated = translate(refused)
+    assert isinstance(translated, StoreMisconfigured)
+    assert translated.code == "08P01"

@@ -1,0 +1,114 @@
+"""The case: a command that is to be decided, with what stays the same over all attempts at it."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from opentelemetry import trace
+
+from eventstore import Event, Filter, Outcome, OutcomeKind
+from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
+from handlers.domain import Domain
+from handlers.errors import InvalidCommand, UnknownCommand
+from worker.message import BadMessage, CommandMessage, digest, read_body
+from worker.settings import Settings
+from worker.states import Identity, identity_of
+
+__all__ = ["Case"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A command that is to be decided.
+
+    Attributes:
+        message: As it came.
+        decider: Who decides it.
+        command: What it asks for.
+        boundary: Which events matter to it.
+        identity: What its state is kept under.
+        digest: What tells it from another command under its id.
+        ticket: When its turn comes: who has a lower one goes first.
+        metadata: What its events say of where they came from.
+        details: What its receipt says, besides the outcome.
+    """
+
+    message: CommandMessage
+    decider: Decider[Any, Any]
+    command: Command
+    boundary: Filter
+    identity: Identity
+    digest: bytes
+    ticket: int
+    metadata: dict[str, Any]
+    details: dict[str, Any]
+
+    @classmethod
+    def open(cls, message: CommandMessage, domain: Domain, settings: Settings, *, ticket: int) -> Self:
+        """Read a message. What is recorded leads back to the span that is current now.
+
+        Raises:
+            BadMessage: The body can never become a command of this domain.
+        """
+        body = read_body(
+            message.body, max_bytes=settings.worker_max_message_bytes, max_depth=settings.worker_max_json_depth
+        )
+        try:
+            decider = domain.decider(message.command_type)
+            command = domain.parse(message.command_type, body)
+        except UnknownCommand as error:
+            raise BadMessage("unknown_command", str(error)) from error
+        except InvalidCommand as error:
+            raise BadMessage("invalid_command", str(error)) from error
+        boundary = decider.boundary(command)
+        context = trace.get_current_span().get_span_context()
+        traced = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
+        identity = {"command_type": message.command_type, "correlation_id": message.correlation_id}
+        return cls(
+            message=message,
+            decider=decider,
+            command=command,
+            boundary=boundary,
+            identity=identity_of(decider, boundary),
+            digest=digest(message.command_type, body),
+            ticket=ticket,
+            metadata={
+                "command_id": str(message.command_id),
+                **identity,
+                "causation_id": message.causation_id,
+                **(traced if context.is_valid else {}),
+            },
+            details={
+                **identity,
+                "domain": domain.name,
+                **({"trace_id": f"{context.trace_id:032x}"} if context.is_valid else {}),
+            },
+        )
+
+    def recorded(self, decision: Decision, domain: Domain, attempts: int) -> tuple[list[Event], Outcome]:
+        """Return a decision as what the store records.
+
+        Args:
+            decision: The decision.
+            domain: Whose events they are.
+            attempts: How often it was decided.
+
+        Raises:
+            TypeError: It is none.
+            UnknownEventType, InvalidEvent: As ``Domain.to_record``.
+        """
+        details = {**self.details, "attempts": attempts}
+        facts: tuple[DomainEvent, ...]
+        match decision:
+            case Accepted(events=facts):
+                outcome = Outcome(kind=OutcomeKind.ACCEPTED, details=details)
+            case Rejected(reason=reason, event=event):
+                facts = () if event is None else (event,)
+                outcome = Outcome(kind=OutcomeKind.REJECTED, reason=reason, details=details)
+            case Unchanged():
+                facts = ()
+                outcome = Outcome(kind=OutcomeKind.UNCHANGED, details=details)
+            case _:
+                raise TypeError(
+                    f"the decider of {self.message.command_type} returned {decision!r}, which is no decision"
+                )
+        return [domain.to_record(fact, self.metadata) for fact in facts], outcome
