@@ -24,7 +24,8 @@ class Series(BaseModel):
     """What happened in each interval of a load.
 
     Attributes:
-        interval_s: How long an interval is, in seconds; the last one may be shorter.
+        interval_s: How long an interval is, in seconds. The last one ends with the load: by up to a half shorter or
+            longer.
         commands_per_s: How many commands were answered each second of it.
         conflicts_per_s: How many conflicts the commands had met that were answered in it, each second.
         p50_ms: The latency that half of them did not exceed; null when none was answered.
@@ -49,24 +50,27 @@ class Series(BaseModel):
         """
         seconds = tally.seconds
         interval = next((each for each in _INTERVALS if seconds / each <= _MOST_INTERVALS), _INTERVALS[-1])
-        count = max(math.ceil(seconds / interval), 1)
+        count = max(math.floor(seconds / interval + 1 / 2), 1)
         latencies: list[list[float]] = [[] for _ in range(count)]
         conflicts = [0] * count
         for command_id, moment, latency in zip(tally.answers, tally.moments, tally.latencies, strict=True):
             index = min(int(moment / interval), count - 1)
             latencies[index].append(latency * 1000)
             conflicts[index] += tried_again.get(command_id, 1) - 1
-        # The last interval ends with the load. So short a rest that its rate would say nothing counts as a whole one.
-        rest = seconds - (count - 1) * interval
-        widths = [interval] * (count - 1) + [rest if rest > interval / 4 else interval]
+        # So short a rest that its rate would say nothing belongs to the interval before it.
+        widths = [interval] * (count - 1) + [seconds - (count - 1) * interval]
         ordered = [sorted(each) for each in latencies]
         return cls(
             interval_s=interval,
-            commands_per_s=[len(each) / width for each, width in zip(ordered, widths, strict=True)],
-            conflicts_per_s=[each / width for each, width in zip(conflicts, widths, strict=True)],
+            commands_per_s=[_rate(len(each), width) for each, width in zip(ordered, widths, strict=True)],
+            conflicts_per_s=[_rate(each, width) for each, width in zip(conflicts, widths, strict=True)],
             p50_ms=[percentile(each, 50) if each else None for each in ordered],
             p99_ms=[percentile(each, 99) if each else None for each in ordered],
         )
+
+
+def _rate(count: int, seconds: float) -> float:
+    return count / seconds if seconds else 0.0
 
 
 class Bin(BaseModel):

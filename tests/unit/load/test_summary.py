@@ -12,6 +12,7 @@ from tests.unit.load.runs import FIGURES, empty, plan, summary, tally, verdict
 from worker.load.comparison import comparison, differences
 from worker.load.fleet import Drain
 from worker.load.runner import Pace
+from worker.load.series import Series
 from worker.load.session import Ran
 from worker.load.summary import Latency, Summary, Unluckiest
 
@@ -62,6 +63,19 @@ def test_figures_over_time() -> None:
     expected = [10.0 if 10 <= index < 18 else 30.0 if index >= 98 else 0.0 for index in range(100)]
     assert series.conflicts_per_s == pytest.approx(expected)
     assert series.p50_ms[41] == pytest.approx(42.0)
+
+
+@pytest.mark.parametrize(("rest", "intervals"), [(0.004, 10), (0.08, 11)])
+def test_a_short_rest_belongs_to_the_interval_before_it(rest: float, intervals: int) -> None:
+    """Or the curve would end with a drop, or a peak, that was never there."""
+    made = tally(10)
+    assert made.began is not None
+    made.ended = made.began + 1.0 + rest
+    if intervals > 10:
+        made.moments[-1] = 1.0 + rest
+    series = Series.of(made, {})
+    assert len(series.commands_per_s) == intervals
+    assert series.commands_per_s[-1] == pytest.approx(1 / (0.1 + rest) if intervals == 10 else 1 / rest)
 
 
 def test_latencies_are_counted_without_a_gap() -> None:
