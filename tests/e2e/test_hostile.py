@@ -48,7 +48,7 @@ async def test_what_a_message_brings_stays_data(worker: Worker, vhost: str) -> N
     records = [json.loads(line) for line in end.complaint.splitlines()]
     assert all({"time", "level", "logger", "message"} <= record.keys() for record in records)
     assert "forged" not in {record["message"] for record in records}
-    assert sum(record["message"].startswith("dead letter ") for record in records) == 3
+    assert sum(record["message"].startswith("dead letter: ") for record in records) == 3
     # What is sent on is the same message still, with our reasons beside its own headers.
     assert letters[exploding].headers[FORGED] == SQL
     assert letters[exploding].correlation_id == FORGED
