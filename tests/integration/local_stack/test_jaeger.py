@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.record import Record
+from deploy.local.server import until
 from tests.integration.local_stack.processes import left_below
 
 _CLONE = Path(__file__).parents[3]
@@ -70,4 +71,4 @@ def test_a_stand_in_named_jaeger_is_started_told_and_gone_with_the_stack(
     finally:
         down = run("down")
     assert down.returncode == 0, down.stderr
-    assert left_below(base) == []
+    until(lambda: not left_below(base), 60, "all to be gone")
