@@ -1,9 +1,9 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
 Environment: ``PART`` is ``store``, ``worker`` or both, separated by a comma (the default). Of the store: ``SIZE``
-events in the log (1,000,000), ``REPEAT`` rounds (5), ``SLICE`` seconds a measurement (0.3), and ``PEERS=no`` to leave
-out the peers, which are also left out where they are not installed. Of the worker: ``ROUNDS`` rounds (7) of
-``COMMANDS`` commands (3,000).
+events in the log (1,000,000), ``REPEAT`` rounds (5), ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated
+by commas: ours, the baselines, and the peers, which are left out where they are not installed. Of the worker:
+``ROUNDS`` rounds (7) of ``COMMANDS`` commands (3,000).
 """
 
 import json
@@ -48,11 +48,12 @@ def _store() -> tuple[list[Figure], list[str]]:
     size = int(os.environ.get("SIZE", "1000000"))
     repeat = int(os.environ.get("REPEAT", "5"))
     seconds = float(os.environ.get("SLICE", "0.3"))
-    peers = present() if os.environ.get("PEERS") != "no" else []
-    figures = run([OURS, *BASELINES, *peers], size=size, repeat=repeat, seconds=seconds, progress=_progress)
+    chosen = os.environ.get("SUBJECTS", ",".join([OURS, *BASELINES, *PEERS])).split(",")
+    subjects = [name for name in chosen if name not in PEERS or name in present()]
+    figures = run(subjects, size=size, repeat=repeat, seconds=seconds, progress=_progress)
     notes = [f"store: {size:,} events; {repeat} rounds, medians"]
-    notes += [f"{peer}: {size_for(peer, size):,} events" for peer in peers if size_for(peer, size) != size]
-    notes += [f"{peer}: not measured" for peer in PEERS if peer not in peers]
+    notes += [f"{name}: {size_for(name, size):,} events" for name in subjects if size_for(name, size) != size]
+    notes += [f"{peer}: not measured" for peer in PEERS if peer not in subjects]
     return figures, notes
 
 

@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store_figures(folder: Path) -> Figures:
     """What a small run of the store's part wrote down, by name."""
-    small = {"PART": "store", "SIZE": "2000", "REPEAT": "1", "SLICE": "0.02", "PEERS": "no"}
+    small = {"PART": "store", "SIZE": "2000", "REPEAT": "1", "SLICE": "0.02", "SUBJECTS": "ours,single,cte"}
     return figures_of_run(folder, small, shows="typical_128")
 
 
