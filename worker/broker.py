@@ -41,6 +41,17 @@ class _Connection(aio_pika.Connection):
 
     PARAMETERS = (*aio_pika.Connection.PARAMETERS, ConnectionParameter(name=SERVER_NAME, parser=str, is_kwarg=True))
 
+    async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  the library's signature
+        """Connect. One that fails counts as closed: the library would close it when it is found to be garbage.
+
+        By then there may be no event loop, or another one.
+        """
+        try:
+            await super().connect(timeout)
+        except BaseException:
+            await self.close()
+            raise
+
 
 class Link:
     """A connection and a channel to the broker, for one purpose: consuming and publishing do not share one.
