@@ -20,7 +20,7 @@ def test_postgres_answers_as_memory_does(database: Database, monkeypatch: pytest
     run_state_machine_as_test(
         OnItsDatabase,
         settings=settings(
-            max_examples=50,
+            max_examples=40,
             stateful_step_count=15,
             deadline=None,
             print_blob=True,

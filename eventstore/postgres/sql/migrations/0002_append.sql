@@ -15,9 +15,9 @@
 -- Result: one row a member.
 --   verdict 'appended' (also when there was nothing to record and the boundary held), 'duplicate', 'reused' (the
 --   key belongs to another request), 'diverged' (the position is not in this history), 'behind' (read above
---   the position outside the lock, then come back), 'conflict' (conflict_* name the first conflicting event), 'broken'
---   (it has seen an event of its chain that was not recorded), or 'resend' (it meets an earlier member of this batch that
---   is not of its chain: the next batch tells). The other columns are the receipt.
+--   the position outside the lock, then come back), 'conflict' (conflict_* name the first conflicting event), 'resend'
+--   (it meets an earlier member of this batch: the next batch tells), or 'broken' (it has seen an event of its chain that
+--   was not recorded, or would have to be sent again by itself). The other columns are the receipt.
 -- Errors: ES001 wrong isolation level, ES002 synchronous_commit is off or local.
 CREATE FUNCTION eventstore.append_v1(
     afters bigint[], after_tokens bigint[], chains bigint[],
@@ -180,13 +180,13 @@ BEGIN
                 SELECT FROM unnest(found.earlier) AS m (member)
                 WHERE chains[m.member] = chains[found.member] AND verdicts[m.member] IS NOT NULL
             ) THEN
-                -- Before 'resend': in the next batch nobody would know any more whom it relied on.
                 verdicts[found.member] := 'broken';
             ELSIF EXISTS (
                 SELECT FROM unnest(found.earlier) AS m (member)
                 WHERE chains[m.member] = chains[found.member] IS NOT TRUE AND verdicts[m.member] IS NULL
             ) THEN
-                verdicts[found.member] := 'resend';
+                -- In the next batch nobody would know any more whom a member of a chain relied on.
+                verdicts[found.member] := CASE WHEN chains[found.member] IS NULL THEN 'resend' ELSE 'broken' END;
             END IF;
         END LOOP;
     END IF;
