@@ -84,10 +84,13 @@ class Group:
 
     async def _send(self) -> None:
         members = [(index, append) for index, append in enumerate(self._appends) if append is not None]
+        answers: Sequence[Receipt | Exception]
         try:
-            answers: Sequence[Receipt | EventStoreError] = await self._store.append_chain([each for _, each in members])
+            answers = await self._store.append_chain([each for _, each in members])
         except EventStoreError as error:
             answers = [error.twin() for _ in members]
+        except Exception as error:  # noqa: BLE001  whatever it is, every member must get an answer
+            answers = [error] * len(members)
         for (index, _), answer in zip(members, answers, strict=True):
             verdict = self._verdicts[index]
             if verdict.done():

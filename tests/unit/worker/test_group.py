@@ -121,6 +121,19 @@ async def test_a_group_of_one_appends_alone(store: MemoryEventStore, ends: Ends)
     assert (receipt.first, receipt.key) == (1, None)
 
 
+async def test_all_are_told_when_the_store_fails_in_a_way_that_it_does_not_know(ends: Ends) -> None:
+    class Broken(MemoryEventStore):
+        async def append_chain(self, appends: Any) -> Any:
+            raise ZeroDivisionError(f"a bug, met by {len(appends)} appends")
+
+    first, second = Group(2, Broken(), ends).places()
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(
+            first.append(append(counted())), second.append(append(counted())), return_exceptions=True
+        )
+    assert [type(result) for result in results] == [ZeroDivisionError, ZeroDivisionError]
+
+
 async def test_all_are_told_when_the_store_cannot_answer(ends: Ends) -> None:
     class Down(MemoryEventStore):
         async def append_chain(self, appends: Any) -> Any:
