@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
 
 from eventstore import Append, Event, EventStore, EventStoreError, Receipt
 
@@ -102,13 +104,21 @@ class Group:
 
 
 class Place:
-    """One member's place in its group."""
+    """One member's place in its group, and as a context manager, the time that it is there: its turn."""
 
     __slots__ = ("_group", "_index")
 
     def __init__(self, group: Group, index: int) -> None:
         self._group = group
         self._index = index
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.leave()
 
     async def earlier(self) -> list[Event]:
         """Wait until those before have decided, and return what they are going to record, in order."""

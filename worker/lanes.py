@@ -2,8 +2,6 @@
 
 import asyncio
 from bisect import insort
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -66,9 +64,8 @@ class Lanes:
         """Draw a number. With it, a command that comes again goes before those that came after it at first."""
         return next(self._tickets)
 
-    @asynccontextmanager
-    async def turn(self, boundary: Filter, ticket: int) -> AsyncIterator[Place]:
-        """Wait for the boundary's turn, and have it until the ``async with`` ends.
+    async def turn(self, boundary: Filter, ticket: int) -> Place:
+        """Wait for the boundary's turn. It lasts until the place is left.
 
         On cancellation while it waits, the turn is given up.
         """
@@ -78,9 +75,11 @@ class Lanes:
         turn = _Turn(ticket, frozenset(lanes))
         insort(self._waiting, turn, key=lambda each: each.ticket)
         self._admit()
+        if turn.place.done():
+            return turn.place.result()
         try:
             # Shielded: whoever admits it must not meet a future that its cancellation has ended.
-            place = await asyncio.shield(turn.place)
+            return await asyncio.shield(turn.place)
         except asyncio.CancelledError:
             if turn in self._waiting:
                 self._waiting.remove(turn)
@@ -88,10 +87,6 @@ class Lanes:
             else:
                 turn.place.result().leave()
             raise
-        try:
-            yield place
-        finally:
-            place.leave()
 
     def _admit(self) -> None:
         """Give their turn to all whose lanes are free, or are taken by nobody but those who begin now."""

@@ -1,8 +1,7 @@
 """The processor: query, decide, append, until the decision holds. Knows nothing of AMQP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,19 +117,6 @@ class Processor:
         except ConflictError as conflict:
             return await self._attempt_again(case, conflict)
 
-    @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
-        """Bound a command's own time. Those before it in its lane have their own."""
-        seconds = self._settings.worker_handler_deadline
-        limit = asyncio.timeout(seconds)
-        try:
-            async with limit:
-                yield
-        except TimeoutError:
-            if limit.expired():
-                raise DeadlineExceeded(f"there was no answer within {seconds:g} s") from None
-            raise
-
     async def _attempt_again(self, case: Case, conflict: ConflictError) -> Processed:
         """Hand a conflict to tenacity, as the failure of its first attempt.
 
@@ -147,8 +133,17 @@ class Processor:
         raise AssertionError("tenacity returns or raises")
 
     async def _attempt(self, case: Case, number: int, *, waited: float) -> Receipt:
-        async with self._lanes.turn(case.boundary, case.ticket) as place, self._deadline():
-            return await self._attempt_in_turn(case, place, number, waited=waited)
+        with await self._lanes.turn(case.boundary, case.ticket) as place:
+            # Within its own turn: those before it in its lane have their own.
+            seconds = self._settings.worker_handler_deadline
+            limit = asyncio.timeout(seconds)
+            try:
+                async with limit:
+                    return await self._attempt_in_turn(case, place, number, waited=waited)
+            except TimeoutError:
+                if limit.expired():
+                    raise DeadlineExceeded(f"there was no answer within {seconds:g} s") from None
+                raise
 
     async def _attempt_in_turn(self, case: Case, place: Place, number: int, *, waited: float) -> Receipt:
         attempt = child_span(tracer, "attempt", {"command.attempt": number, "command.waited": waited})
@@ -207,6 +202,8 @@ class Processor:
 
     def _folded(self, case: Case, state: Any, events: Sequence[Event], after: Position) -> Any:
         """Fold events that are about to be recorded, as far as the boundary holds them."""
+        if not events:
+            return state
         recorded = (event.recorded(number, after.token) for number, event in enumerate(events, after.number + 1))
         with self._watchdog.running(case.message.command_type):
             return case.decider.fold(

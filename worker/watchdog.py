@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 __all__ = ["Watchdog"]
 
@@ -23,22 +23,20 @@ class Watchdog:
 
     Args:
         seconds: For how long the loop may be blocked before that is told.
+
+    Attributes:
+        command: Whose own code runs now, if any.
     """
 
     def __init__(self, seconds: float = 5.0) -> None:
         self._seconds = seconds
-        self._command: str | None = None
+        self.command: str | None = None
         self._seen = time.monotonic()
         self._over = threading.Event()
 
-    @contextmanager
-    def running(self, command: str) -> Iterator[None]:
+    def running(self, command: str) -> "_Running":
         """Note that a command's own code runs, without a pause, inside the ``with``."""
-        self._command = command
-        try:
-            yield
-        finally:
-            self._command = None
+        return _Running(self, command)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -71,7 +69,7 @@ class Watchdog:
                 self._tell(loop_thread)
 
     def _tell(self, loop_thread: int) -> None:
-        command = self._command
+        command = self.command
         frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  documented, and the only way to see it
         where = traceback.extract_stack(frame)[-1] if frame is not None else None
         _log.warning(
@@ -80,3 +78,19 @@ class Watchdog:
             f" by {command}" if command is not None else "",
             f" in {where.name} ({where.filename}, line {where.lineno})" if where is not None else "",
         )
+
+
+class _Running:
+    """A ``with`` that is entered several times a command: a generator would cost more than what it watches."""
+
+    __slots__ = ("_command", "_watchdog")
+
+    def __init__(self, watchdog: Watchdog, command: str) -> None:
+        self._watchdog = watchdog
+        self._command = command
+
+    def __enter__(self) -> None:
+        self._watchdog.command = self._command
+
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.command = None

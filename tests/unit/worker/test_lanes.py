@@ -21,7 +21,7 @@ class Visit:
         self.task = asyncio.create_task(self._visit(lanes, boundary, log, name))
 
     async def _visit(self, lanes: Lanes, boundary: Filter, log: list[str], name: str) -> None:
-        async with lanes.turn(boundary, lanes.ticket()):
+        with await lanes.turn(boundary, lanes.ticket()):
             log.append(name)
             await self.leave.wait()
 
@@ -94,7 +94,7 @@ async def test_who_comes_again_with_an_earlier_ticket_goes_first() -> None:
     await settle()
 
     async def again() -> None:
-        async with lanes.turn(of("x"), ticket):
+        with await lanes.turn(of("x"), ticket):
             log.append("again")
 
     coming_again = asyncio.create_task(again())
