@@ -26,17 +26,8 @@ from eventstore.filter import Filter, FilterItem, FilterShape
 from eventstore.memory import MemoryEventStore
 from eventstore.position import START, Position
 from eventstore.predicate import P, Predicate, Scalar
-from eventstore.store import (
-    ACCEPTED,
-    LONGEST_CHAIN,
-    Append,
-    Consistency,
-    EventStore,
-    EventStream,
-    Outcome,
-    OutcomeKind,
-    Receipt,
-)
+from eventstore.receipt import ACCEPTED, Outcome, OutcomeKind, Receipt
+from eventstore.store import LONGEST_CHAIN, Append, Consistency, EventStore, EventStream
 
 __all__ = [
     "ACCEPTED",

@@ -19,8 +19,9 @@ from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
+from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.request import AppendRequest, check_batch_size, check_limit
-from eventstore.store import ACCEPTED, Append, Consistency, EventStream, Outcome, Receipt
+from eventstore.store import Append, Consistency, EventStream
 
 __all__ = ["MemoryEventStore"]
 

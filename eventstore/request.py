@@ -10,7 +10,8 @@ from eventstore.errors import InvalidRequest
 from eventstore.events import Event
 from eventstore.filter import Filter
 from eventstore.position import START, Position
-from eventstore.store import LONGEST_CHAIN, Append, Outcome
+from eventstore.receipt import Outcome
+from eventstore.store import LONGEST_CHAIN, Append
 
 __all__ = ["AppendRequest", "check_batch_size", "check_limit"]
 

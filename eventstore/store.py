@@ -1,30 +1,25 @@
 """The store protocol: what every engine promises, and the values that pass through it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Protocol
 from uuid import UUID
 
 from opentelemetry.context import Context
 
-from eventstore.errors import EventStoreError, InvalidRequest
+from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
-from eventstore.jsontext import Unstorable, decode_object, encode_object
 from eventstore.position import Position
+from eventstore.receipt import ACCEPTED, Outcome, Receipt
 
 __all__ = [
-    "ACCEPTED",
     "LONGEST_CHAIN",
     "Append",
     "Consistency",
     "EventStore",
     "EventStream",
-    "Outcome",
-    "OutcomeKind",
-    "Receipt",
 ]
 
 LONGEST_CHAIN = 128
@@ -42,46 +37,6 @@ class Consistency(StrEnum):
     EVENTUAL = "eventual"
 
 
-class OutcomeKind(StrEnum):
-    """What became of a command."""
-
-    ACCEPTED = "accepted"
-    REJECTED = "rejected"
-    UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a receipt says became of the request, in the caller's words. The store keeps it and does not judge it.
-
-    Attributes:
-        kind: Accepted, rejected, or unchanged.
-        reason: Why, for a rejection.
-        details: A JSON object of whatever else the caller wants to find again, such as the command's type. It is
-            brought into the form in which it comes back: fractions are ``Decimal``, dates are strings.
-
-    Raises:
-        InvalidRequest: The reason or details cannot be stored.
-    """
-
-    kind: OutcomeKind
-    reason: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-    details_text: str = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        try:
-            encode_object({"reason": self.reason})
-            text = encode_object(self.details)
-        except Unstorable as error:
-            raise InvalidRequest(f"the outcome {error}") from None
-        object.__setattr__(self, "details", decode_object(text))
-        object.__setattr__(self, "details_text", text)
-
-
-ACCEPTED = Outcome(kind=OutcomeKind.ACCEPTED)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventStream:
     """What a query found.
@@ -95,34 +50,6 @@ class EventStream:
     events: tuple[RecordedEvent, ...]
     position: Position
     replica: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """The answer to an append.
-
-    Attributes:
-        key: The append's idempotency key, or None; only receipts with a key are stored.
-        outcome: What the caller said of it.
-        first: The first recorded event's sequence number, or None when there were no events.
-        last: The last one's, or None.
-        position: How far the log was when the append took its turn, its own events included. A read with this
-            ``min_position`` sees them.
-        recorded_at: When it was stored, by the database's clock; None without a key.
-        duplicate: Whether the key had a receipt already, and this is that one.
-    """
-
-    key: UUID | None
-    outcome: Outcome
-    first: int | None
-    last: int | None
-    position: Position
-    recorded_at: datetime | None
-    duplicate: bool = False
-
-    def as_duplicate(self) -> Self:
-        """Return the same receipt, marked as the answer to a repeated append."""
-        return replace(self, duplicate=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,9 @@ from opentelemetry.util.types import AttributeValue
 from eventstore.errors import ConflictError, EventStoreError
 from eventstore.filter import Filter
 from eventstore.metrics import append_duration, conflicts, event_count, query_duration
+from eventstore.receipt import Receipt
 from eventstore.request import AppendRequest
-from eventstore.store import Consistency, EventStream, Receipt
+from eventstore.store import Consistency, EventStream
 
 __all__ = ["Operation", "Telemetry", "child_span", "mark_failed"]
 

@@ -9,8 +9,9 @@ from eventstore.postgres.batch import Behind, Resend
 from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.statements import statement
+from eventstore.receipt import Receipt
 from eventstore.request import AppendRequest
-from eventstore.store import Consistency, Receipt
+from eventstore.store import Consistency
 
 __all__ = ["Appender"]
 

@@ -15,8 +15,8 @@ from eventstore.errors import (
 )
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import Position
+from eventstore.receipt import Outcome, OutcomeKind, Receipt
 from eventstore.request import AppendRequest
-from eventstore.store import Outcome, OutcomeKind, Receipt
 
 __all__ = ["Behind", "Resend", "Verdict", "columns", "receipt_of", "verdict_of"]
 

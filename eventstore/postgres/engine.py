@@ -21,8 +21,9 @@ from eventstore.postgres.pools import Pools
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.replicas import MOST_LAG, ReadCounts, Replicas
 from eventstore.postgres.statements import statement
+from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.request import AppendRequest, check_batch_size, check_limit
-from eventstore.store import ACCEPTED, Append, Consistency, EventStream, Outcome, Receipt
+from eventstore.store import Append, Consistency, EventStream
 from eventstore.telemetry import Telemetry
 
 __all__ = ["PostgresEventStore"]

@@ -1,0 +1,82 @@
+"""Receipts: the stored answers to what became of a request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+from uuid import UUID
+
+from eventstore.errors import InvalidRequest
+from eventstore.jsontext import Unstorable, decode_object, encode_object
+from eventstore.position import Position
+
+__all__ = ["ACCEPTED", "Outcome", "OutcomeKind", "Receipt"]
+
+
+class OutcomeKind(StrEnum):
+    """What became of a command."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a receipt says became of the request, in the caller's words. The store keeps it and does not judge it.
+
+    Attributes:
+        kind: Accepted, rejected, or unchanged.
+        reason: Why, for a rejection.
+        details: A JSON object of whatever else the caller wants to find again, such as the command's type. It is
+            brought into the form in which it comes back: fractions are ``Decimal``, dates are strings.
+
+    Raises:
+        InvalidRequest: The reason or details cannot be stored.
+    """
+
+    kind: OutcomeKind
+    reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    details_text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        try:
+            encode_object({"reason": self.reason})
+            text = encode_object(self.details)
+        except Unstorable as error:
+            raise InvalidRequest(f"the outcome {error}") from None
+        object.__setattr__(self, "details", decode_object(text))
+        object.__setattr__(self, "details_text", text)
+
+
+ACCEPTED = Outcome(kind=OutcomeKind.ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The answer to an append.
+
+    Attributes:
+        key: The append's idempotency key, or None; only receipts with a key are stored.
+        outcome: What the caller said of it.
+        first: The first recorded event's sequence number, or None when there were no events.
+        last: The last one's, or None.
+        position: How far the log was when the append took its turn, its own events included. A read with this
+            ``min_position`` sees them.
+        recorded_at: When it was stored, by the database's clock; None without a key.
+        duplicate: Whether the key had a receipt already, and this is that one.
+    """
+
+    key: UUID | None
+    outcome: Outcome
+    first: int | None
+    last: int | None
+    position: Position
+    recorded_at: datetime | None
+    duplicate: bool = False
+
+    def as_duplicate(self) -> Self:
+        """Return the same receipt, marked as the answer to a repeated append."""
+        return replace(self, duplicate=True)
