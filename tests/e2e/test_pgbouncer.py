@@ -1,0 +1,124 @@
+"""Workers behind a real PgBouncer, where one is on the PATH, set up word for word as the documentation says."""
+
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from deploy.local.account import Account
+from deploy.local.guard import Guard
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.server import Server
+from tests.e2e.conftest import Serving
+from tests.e2e.program import ROOT, Worker
+from tests.fixtures.administration import execute
+from tests.fixtures.databases import Database
+
+PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin") or shutil.which("pgbouncer")
+ADA = '{"ReaderID": "ada", "Name": "Ada Lovelace"}'
+LEND = '{"BookID": "b", "ReaderID": "ada"}'
+DOCUMENTATION = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("### PgBouncer")[2]
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+
+
+def documented(language: str) -> str:
+    """Return the documentation's block of code in that language."""
+    found = re.search(rf"```{language}\n(.*?)```", DOCUMENTATION, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+class PgBouncer(Server):
+    """A PgBouncer in session mode, before one server.
+
+    Args:
+        guard: Runs it.
+        server: The server's address, with the user that connects.
+        more: Further lines of its configuration.
+    """
+
+    port: int
+
+    def __init__(self, guard: Guard, server: str, more: str = "") -> None:
+        super().__init__(guard, "pgbouncer")
+        self._server = urlsplit(server)
+        self._more = more
+
+    @property
+    def url(self) -> str:
+        """The server's address through it."""
+        return self._server._replace(netloc=f"{self._server.username}:x@{LOOPBACK}:{self.port}").geturl()
+
+    def _choose_ports(self) -> None:
+        self.port = free_port()
+
+    def _ports(self) -> tuple[int, ...]:
+        return (self.port,)
+
+    def _launch(self) -> int:
+        file = self._guard.folder / "pgbouncer.ini"
+        at = self._server
+        self._guard.write(
+            file,
+            f"""\
+[databases]
+* = host={at.hostname} port={at.port} user={at.username} password={at.password or ""}
+[pgbouncer]
+listen_addr = {LOOPBACK}
+listen_port = {self.port}
+unix_socket_dir =
+auth_type = any
+pool_mode = session
+default_pool_size = 50
+{self._more}
+""",
+        )
+        assert PROGRAM is not None
+        return self._guard.start([PROGRAM, str(file)], log=self.log)
+
+    def _is_ready(self) -> bool:
+        try:
+            socket.create_connection((LOOPBACK, self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture
+def guard() -> Iterator[Guard]:
+    guard = Guard(Account.for_servers())
+    yield guard
+    guard.close()
+
+
+async def test_workers_serve_through_a_pooler_that_is_set_up_as_documented(
+    worker: Worker, serving: Serving, database: Database, guard: Guard
+) -> None:
+    role = urlsplit(database.url).username
+    for statement in documented("sql").splitlines():
+        # The other tests have the same role.
+        await execute(
+            database.admin_url,
+            statement.replace("ROLE worker SET", f'ROLE "{role}" IN DATABASE "{database.name}" SET'),
+        )
+    pooler = PgBouncer(guard, database.url, documented("ini"))
+    pooler.start()
+    pooled = worker.having(DATABASE_URL=pooler.url, DATABASE_REPLICA_URLS="")
+    checked = await pooled("db", "check", "--json")
+    assert [finding["part"].split()[0] for finding in checked.document() if not finding["good"]] == ["pooler"]
+    async with serving(pooled):
+        registered = await pooled("publish", "RegisterReader", ADA, "--wait")
+        refused = await pooled("publish", "LendBookCopyToReader", LEND, "--wait")
+    assert (registered.status, registered.output[36:]) == (0, "  accepted, event 1\n"), registered
+    assert (refused.status, refused.output[36:]) == (0, "  rejected: book is not in circulation, event 2\n"), refused
+
+
+async def test_a_pooler_that_is_not_set_up_is_told(worker: Worker, database: Database, guard: Guard) -> None:
+    pooler = PgBouncer(guard, database.url)
+    pooler.start()
+    done = await worker.having(DATABASE_URL=pooler.url, DATABASE_REPLICA_URLS="")("run")
+    assert "does not take our startup parameters" in done.mistake()
