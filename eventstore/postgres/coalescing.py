@@ -30,6 +30,8 @@ _MOST_WAITING = 1024
 Statement = Callable[[Sequence[Branch], Sequence[int]], tuple[str, tuple[object, ...]]]
 """Returns a statement's text and parameters for branches and milestones. It answers as ``query.sql`` does."""
 
+Learn = Callable[[Sequence[asyncpg.Record]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -64,13 +66,17 @@ class Coalescer:
         kind: What the queries are called in the metrics.
         statement: What is asked for the branches of several queries.
         seconds: How long one statement may take.
+        learn: Looks at what each statement answered.
     """
 
-    def __init__(self, pool: Pool, kind: str, statement: Statement, *, seconds: float) -> None:
+    def __init__(
+        self, pool: Pool, kind: str, statement: Statement, *, seconds: float, learn: Learn | None = None
+    ) -> None:
         self._line = Line(pool)
         self._labels = {"operation": kind}
         self._statement = statement
         self._seconds = seconds
+        self._learn = learn
         self._room = asyncio.Semaphore(_MOST_WAITING)
         self._queue: deque[_Waiting] = deque()
         self._sender: asyncio.Task[None] | None = None
@@ -131,6 +137,8 @@ class Coalescer:
         try:
             rows = await self._line.fetch(text, parameters, seconds=self._seconds)
             head, tokens, events = head_of(rows), tokens_of(rows), _by_branch(rows)
+            if self._learn is not None:
+                self._learn(rows)
         except InvalidRequest as error:
             await self._split(batch, error)
         except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer

@@ -9,7 +9,7 @@ from eventstore.events import RecordedEvent
 from eventstore.jsontext import decode_object
 from eventstore.position import Position
 
-__all__ = ["event_of", "head_of", "tokens_of"]
+__all__ = ["event_of", "head_of", "tokens_of", "walk_of"]
 
 
 def event_of(row: asyncpg.Record) -> RecordedEvent:
@@ -39,4 +39,9 @@ def head_of(rows: Iterable[asyncpg.Record]) -> Position:
 
 def tokens_of(rows: Iterable[asyncpg.Record]) -> dict[int, int]:
     """Find the rows of branch -1, the tokens that were asked for, by number."""
-    return {row[1]: row[2] for row in rows if row[0] < 0}
+    return {row[1]: row[2] for row in rows if row[0] == -1}
+
+
+def walk_of(rows: Iterable[asyncpg.Record]) -> tuple[int, int]:
+    """Find the row of branch -2: how many events a walk passed, and how many of them had a type that was asked for."""
+    return next(((row[1], row[2]) for row in rows if row[0] == -2), (0, 0))  # noqa: PLR2004  the statement's own number

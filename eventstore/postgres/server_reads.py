@@ -3,22 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 
-from eventstore.filter import Filter, FilterItem, FilterShape
+from eventstore.filter import Filter, FilterShape
 from eventstore.position import Position
 from eventstore.postgres.branches import Branch, branches_of, columns
 from eventstore.postgres.coalescing import Answer, Coalescer
 from eventstore.postgres.pools import Pool
 from eventstore.postgres.rows import event_of, head_of, tokens_of
 from eventstore.postgres.statements import statement
+from eventstore.postgres.tail_limit import LONGEST_TAIL, TailLimit
 
 __all__ = ["LongHistory", "ServerReads"]
 
 _LAST_NUMBER = 2**63 - 1
-# How long a tail may be to be walked. Beyond, the indexes are faster, unless they would fetch a long history.
-_LONGEST_TAIL = 256
-_LONGEST_TAIL_OF_LONG_HISTORY = 4096
-# How many boundaries with a long history are remembered.
-_MOST_REMEMBERED = 10_000
 # A history that is longer is read by itself, so that its rows do not keep others waiting for theirs.
 _LONGEST_SHARED = 1000
 
@@ -33,9 +29,9 @@ class ServerReads:
     def __init__(self, pool: Pool, *, seconds: float) -> None:
         self.pool = pool
         self.histories = Coalescer(pool, "query", _history_statement, seconds=seconds)
-        self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds)
+        self._limit = TailLimit()
+        self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds, learn=self._limit.learn)
         self._seconds = seconds
-        self._long: set[tuple[FilterItem, ...]] = set()
 
     async def query(self, boundary: Filter, milestone: int) -> Answer:
         """Answer one query, in company where that is faster."""
@@ -43,14 +39,14 @@ class ServerReads:
             return await self.range(boundary, _LAST_NUMBER, milestone)
         branches = branches_of(boundary)
         answer: Answer | None = None
-        if boundary.above and branches and self.pool.head.number - boundary.above <= self._longest_tail(boundary):
+        if boundary.above and branches and self.pool.head.number - boundary.above <= self._limit.of(boundary):
             answer = await self.tails.ask(branches, milestone)
-            if answer.position.number - boundary.above > _LONGEST_TAIL_OF_LONG_HISTORY:
+            if answer.position.number - boundary.above > LONGEST_TAIL:
                 answer = None  # the head had moved on; the statement did not look
         if answer is None:
             answer = await self.histories.ask(branches, milestone)
             if answer.longest > _LONGEST_SHARED:
-                self._remember_long(boundary)
+                self._limit.remember_long(boundary)
                 answer = await self._alone(statement("query"), (*columns(branches), None, [milestone]), milestone)
         self.pool.head = answer.position
         return answer
@@ -83,14 +79,6 @@ class ServerReads:
         await self.histories.close()
         await self.tails.close()
 
-    def _longest_tail(self, boundary: Filter) -> int:
-        return _LONGEST_TAIL_OF_LONG_HISTORY if boundary.items in self._long else _LONGEST_TAIL
-
-    def _remember_long(self, boundary: Filter) -> None:
-        if len(self._long) >= _MOST_REMEMBERED:
-            self._long.clear()
-        self._long.add(boundary.items)
-
     async def _alone(self, sql: str, parameters: Sequence[object], milestone: int) -> Answer:
         rows = await self.pool.fetch(sql, parameters, seconds=self._seconds)
         events = {}
@@ -110,4 +98,4 @@ def _history_statement(branches: Sequence[Branch], milestones: Sequence[int]) ->
 
 def _tail_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:
     lowest = min(branch.above for branch in branches)
-    return statement("tail"), (*columns(branches), lowest, _LONGEST_TAIL_OF_LONG_HISTORY, milestones)
+    return statement("tail"), (*columns(branches), lowest, LONGEST_TAIL, milestones)

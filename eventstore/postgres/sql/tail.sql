@@ -2,9 +2,10 @@
 -- the head.
 -- Parameters: $1 to $6 as in query.sql; $7 bigint, the lowest number of $4; $8 bigint, how long a tail may be;
 -- $9 bigint[], numbers of events whose tokens are asked for.
--- Result: as of query.sql, without a limit. Only the head, when more than $8 events lie above $7.
--- Plan: the tail by primary key, its fields expanded once, joined with the branches' fields by equality. An index on
--- the payload would fetch a key's whole history for it.
+-- Result: as of query.sql, without a limit, and one row of branch -2 with the number of events above $7, and of how many
+-- of them have a type that any branch asks for. Only the head, and tokens, when more than $8 events lie above $7.
+-- Plan: the tail by primary key; the fields of what has a type that any branch asks for expanded once, and joined with the
+-- branches' fields by equality. An index on the payload would fetch a key's whole history for it.
 WITH branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
@@ -16,6 +17,9 @@ WITH branch AS MATERIALIZED (
     FROM eventstore.events e
     WHERE e.sequence_number = ANY (
         ARRAY(SELECT generate_series(least($7::bigint, h.head) + 1, h.head) FROM head h WHERE h.head - $7 <= $8::bigint)
+    ) AND (
+        (SELECT bool_or(b.types IS NULL) FROM branch b)
+        OR e.event_type = ANY (ARRAY(SELECT jsonb_array_elements_text(b.types) FROM branch b))
     )
 ), matching AS MATERIALIZED (
     SELECT p.branch, f.number, count(*) AS fulfilled
@@ -32,6 +36,10 @@ WITH branch AS MATERIALIZED (
 SELECT 0 AS branch, h.head AS sequence_number, h.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
     NULL::jsonb AS payload, NULL::jsonb AS metadata
 FROM head h
+UNION ALL
+SELECT -2, h.head - least($7, h.head), (SELECT count(*) FROM event), NULL, NULL, NULL, NULL
+FROM head h
+WHERE h.head - $7 <= $8
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e

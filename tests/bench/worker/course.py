@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from uuid import uuid4
 
 import asyncpg
@@ -31,6 +30,7 @@ __all__ = ["Course", "Run"]
 
 _TOPOLOGY = Topology(domain.name)
 _PUBLISHERS = 128
+_LONGEST_REST = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class Course:
         with Timed.running(program.command + (self._prefetch,) * program.takes_prefetch, environment) as timed:
             await timed.says("consuming", times=program.processes)
             start, before = time.perf_counter(), timed.spent()
-            await timed.until(partial(self._settled, len(commands)), what=f"{len(commands)} receipts")
+            await timed.until(_Settled(self._admin, len(commands)), what=f"{len(commands)} receipts")
             seconds = time.perf_counter() - start
             cpu = await timed.ended(signal.SIGTERM) - before
         if program.traced is not None and self._traces() < program.traced * len(commands):
@@ -133,10 +133,6 @@ class Course:
                 for _ in range(_PUBLISHERS):
                     group.create_task(publish())
 
-    async def _settled(self, count: int) -> bool:
-        """Whether every command has its receipt."""
-        return bool(await self._admin.fetchval("SELECT count(*) >= $1 FROM eventstore.receipts", count))
-
     def _traces(self) -> int:
         return sum(
             span.name.startswith("process ")
@@ -145,3 +141,28 @@ class Course:
             for scope in resource.scope_spans
             for span in scope.spans
         )
+
+
+class _Settled:
+    """Asks whether every command has its receipt, a few times in all: counting them takes from what is measured.
+
+    Args:
+        admin: The superuser's connection.
+        count: How many commands there are.
+    """
+
+    def __init__(self, admin: "asyncpg.Connection[asyncpg.Record]", count: int) -> None:
+        self._admin = admin
+        self._count = count
+        self._start = time.perf_counter()
+        self._next = self._start
+
+    async def __call__(self) -> bool:
+        now = time.perf_counter()
+        if now < self._next:
+            return False
+        settled = int(await self._admin.fetchval("SELECT count(*) FROM eventstore.receipts"))
+        # Half of the time that the rest will take at the pace so far, which is little known at first.
+        rest = (now - self._start) * (self._count - settled) / max(settled, 1)
+        self._next = now + min(rest / 2, _LONGEST_REST)
+        return settled >= self._count

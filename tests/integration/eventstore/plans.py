@@ -27,6 +27,10 @@ class Plan:
         """How many rows of a table were fetched, also those that were thrown away again."""
         return sum(_rows(node) for node in _nodes(self.root) if node.get("Relation Name") == table)
 
+    def expanded(self, function: str) -> float:
+        """How many rows a function returned, over all its calls."""
+        return sum(_rows(node) for node in _nodes(self.root) if node.get("Function Name") == function)
+
     @property
     def is_sequential(self) -> bool:
         """Whether any table but the one-row head is read from end to end."""
