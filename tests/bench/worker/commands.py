@@ -21,28 +21,34 @@ class Commands:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)  # noqa: S311  nothing to be kept secret
         self._number = count(1)
+        self._book = count(1)
 
     def uncontended(self, amount: int) -> Iterator[Command]:
         """Commands of which each has a boundary of its own: one query that finds nothing, one event."""
         for _ in range(amount):
             yield RegisterReader(reader_id=f"reader-{next(self._number)}", name="Ada")
 
-    def hot_book_setup(self) -> Iterator[Command]:
-        """What the commands for one book build on."""
-        yield AddBookCopyToCirculation(
-            book_id="hot",
-            isbn="978-0",
-            title="Wanted",
-            authors="N. N.",
-            edition="1",
-            publisher="House",
-            publication_year=2000,
-        )
-        for reader in range(_READERS):
-            yield RegisterReader(reader_id=f"hot-{reader}", name="Ada")
+    def hot_book_setup(self, books: int) -> Iterator[Command]:
+        """What the commands for so many books build on. Each book has readers of its own."""
+        for book in range(1, books + 1):
+            yield AddBookCopyToCirculation(
+                book_id=f"hot-{book}",
+                isbn="978-0",
+                title="Wanted",
+                authors="N. N.",
+                edition="1",
+                publisher="House",
+                publication_year=2000,
+            )
+            for reader in range(_READERS):
+                yield RegisterReader(reader_id=f"hot-{book}-{reader}", name="Ada")
 
     def hot_book(self, amount: int) -> Iterator[Command]:
-        """Loans and returns of one book by many readers, at random: whoever comes too late is refused."""
+        """Loans and returns of one book by many readers, at random: whoever comes too late is refused.
+
+        The next book each time: with one for all, the later would read what the earlier have recorded.
+        """
+        book = f"hot-{next(self._book)}"
         for _ in range(amount):
             kind = self._rng.choice((LendBookCopyToReader, ReturnBookCopyFromReader))
-            yield kind(book_id="hot", reader_id=f"hot-{self._rng.randrange(_READERS)}")
+            yield kind(book_id=book, reader_id=f"{book}-{self._rng.randrange(_READERS)}")

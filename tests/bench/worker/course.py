@@ -66,8 +66,12 @@ class Course:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator["Course"]:
-        """Start the servers and lay out what the runs need."""
+    async def open(cls, *, hot_runs: int) -> AsyncIterator["Course"]:
+        """Start the servers and lay out what the runs need.
+
+        Args:
+            hot_runs: How many runs of programs there are to be whose commands all want one book.
+        """
         with LocalStack(replicas=1) as stack, SpanReceiver.listening() as receiver:
             addresses = stack.environment()
             await migrate(addresses["DATABASE_ADMIN_URL"])
@@ -77,7 +81,7 @@ class Course:
             admin = await asyncpg.connect(addresses["DATABASE_ADMIN_URL"])
             course = cls(addresses, receiver, admin)
             try:
-                setup = list(course._commands.hot_book_setup())
+                setup = list(course._commands.hot_book_setup(hot_runs))
                 await course._run(Program(), setup)
                 yield course
             finally:

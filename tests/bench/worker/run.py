@@ -33,7 +33,8 @@ def run(*, repeat: int, count: int, progress: Callable[[str], None]) -> list[Fig
 async def _run(repeat: int, count: int, progress: Callable[[str], None]) -> list[Figure]:
     samples: dict[str, list[float]] = defaultdict(list)
     progress("worker: starting servers")
-    async with Course.open() as course:
+    hot_runs = repeat * sum(program.hot for program in PROGRAMS.values())
+    async with Course.open(hot_runs=hot_runs) as course:
         for number in range(1, repeat + 1):
             progress(f"worker: round {number} of {repeat}")
             ceiling = await course.consume_ack(count * _MORE)
