@@ -42,7 +42,7 @@ class ServerReads:
         if boundary.above and branches and self.pool.head.number - boundary.above <= self._limit.of(boundary):
             answer = await self.tails.ask(branches, milestone)
             if answer.position.number - boundary.above > LONGEST_TAIL:
-                answer = None  # the head had moved on; the statement did not look
+                answer = None  # the head had moved on; the statement did not look for this query
         if answer is None:
             answer = await self.histories.ask(branches, milestone)
             if answer.longest > _LONGEST_SHARED:
@@ -97,5 +97,4 @@ def _history_statement(branches: Sequence[Branch], milestones: Sequence[int]) ->
 
 
 def _tail_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:
-    lowest = min(branch.above for branch in branches)
-    return statement("tail"), (*columns(branches), lowest, LONGEST_TAIL, milestones)
+    return statement("tail"), (*columns(branches), LONGEST_TAIL, milestones)

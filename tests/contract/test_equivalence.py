@@ -10,8 +10,9 @@ from tests.fixtures.databases import Database
 @pytest.mark.parametrize("tail_limit", [4096, 2], ids=["near the head", "far behind the head"])
 @pytest.mark.timeout(600)  # a failure is made small before it is shown, which takes minutes
 def test_postgres_answers_as_memory_does(database: Database, monkeypatch: pytest.MonkeyPatch, tail_limit: int) -> None:
-    # Beyond this many events a position is judged in another way: with a small number, soon.
+    # Beyond this many events a position is judged, and a tail is read, in another way: with a small number, soon.
     monkeypatch.setattr("eventstore.postgres.batch._TAIL_LIMIT", tail_limit)
+    monkeypatch.setattr("eventstore.postgres.server_reads.LONGEST_TAIL", tail_limit)
 
     class OnItsDatabase(TwoStores):
         def __init__(self) -> None:

@@ -1,23 +1,28 @@
 -- Purpose: read the tails that several queries ask for, and the head, from one snapshot: what lies above a number near
 -- the head.
--- Parameters: $1 to $6 as in query.sql; $7 bigint, the lowest number of $4; $8 bigint, how long a tail may be;
--- $9 bigint[], numbers of events whose tokens are asked for.
--- Result: as of query.sql, without a limit, and one row of branch -2 with the number of events above $7, and of how many
--- of them have a type that any branch asks for. Only the head, and tokens, when more than $8 events lie above $7.
+-- Parameters: $1 to $6 as in query.sql; $7 bigint, how far a branch's number may lie behind the head; $8 bigint[], numbers
+-- of events whose tokens are asked for.
+-- Result: as of query.sql, without a limit, and one row of branch -2 with the number of events that were walked, and of how
+-- many of them have a type that is asked for. Nothing for a branch that is further behind than $7: whoever asked for it
+-- must compare its number with the head. The others are answered all the same.
 -- Plan: the tail by primary key; the fields of what has a type that any branch asks for expanded once, and joined with the
 -- branches' fields by equality. An index on the payload would fetch a key's whole history for it.
-WITH branch AS MATERIALIZED (
+WITH head AS MATERIALIZED (
+    SELECT s.head, s.token FROM eventstore.store s WHERE s.singleton
+), branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
         WITH ORDINALITY AS b (types, contained, fields, above, since, until, branch)
-), head AS MATERIALIZED (
-    SELECT s.head, s.token FROM eventstore.store s WHERE s.singleton
+    CROSS JOIN head h
+    WHERE h.head - b.above <= $7::bigint
+), walk AS MATERIALIZED (
+    SELECT least(min(b.above), h.head) AS lowest, h.head AS highest
+    FROM branch b CROSS JOIN head h
+    GROUP BY h.head
 ), event AS MATERIALIZED (
     SELECT e.sequence_number AS number, e.event_type, e.payload
     FROM eventstore.events e
-    WHERE e.sequence_number = ANY (
-        ARRAY(SELECT generate_series(least($7::bigint, h.head) + 1, h.head) FROM head h WHERE h.head - $7 <= $8::bigint)
-    ) AND (
+    WHERE e.sequence_number = ANY (ARRAY(SELECT generate_series(w.lowest + 1, w.highest) FROM walk w)) AND (
         (SELECT bool_or(b.types IS NULL) FROM branch b)
         OR e.event_type = ANY (ARRAY(SELECT jsonb_array_elements_text(b.types) FROM branch b))
     )
@@ -37,13 +42,12 @@ SELECT 0 AS branch, h.head AS sequence_number, h.token, NULL AS event_type, NULL
     NULL::jsonb AS payload, NULL::jsonb AS metadata
 FROM head h
 UNION ALL
-SELECT -2, h.head - least($7, h.head), (SELECT count(*) FROM event), NULL, NULL, NULL, NULL
-FROM head h
-WHERE h.head - $7 <= $8
+SELECT -2, w.highest - w.lowest, (SELECT count(*) FROM event), NULL, NULL, NULL, NULL
+FROM walk w
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e
-WHERE e.sequence_number = ANY ($9::bigint[])
+WHERE e.sequence_number = ANY ($8::bigint[])
 UNION ALL
 SELECT m.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
 FROM matching m

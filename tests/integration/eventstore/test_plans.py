@@ -115,7 +115,7 @@ async def test_a_tail_costs_its_length_whatever_lies_before_it(session: Connecti
         )
         for branch in branches_of(boundary)
     ]
-    for plan in await first_and_eighth(session, "tail", (*columns(branches), above, 4096, [])):
+    for plan in await first_and_eighth(session, "tail", (*columns(branches), 4096, [])):
         assert plan.indexes() <= {"events_pkey", "store_pkey"}
         # Each event of the tail once, and each that is found once more.
         assert plan.touched("events") <= max(0, EVENTS - above) + plan.returned - 1
@@ -128,7 +128,7 @@ async def test_events_of_a_tail_that_have_other_types_are_passed_over(
     boundary = MATCHING.any_event_type_of(*types).and_any_predicate_of(P("BookID", "b1"), P("BookID", "b2"))
     above = EVENTS - 3001  # the last event is one of the rare ones
     branches = [replace(branch, above=above) for branch in branches_of(boundary)]
-    parameters = (*columns(branches), above, 4096, [])
+    parameters = (*columns(branches), 4096, [])
     for plan in await first_and_eighth(session, "tail", parameters):
         # The fields of those that are read, and of the two branches.
         assert read <= plan.expanded("jsonb_each") <= 4 * (read + 1) + 2
@@ -138,7 +138,7 @@ async def test_events_of_a_tail_that_have_other_types_are_passed_over(
 
 async def test_a_tail_that_is_too_long_is_not_begun(session: Connection) -> None:
     branches = branches_of(BOOK.narrowed_above(10))
-    for plan in await first_and_eighth(session, "tail", (*columns(branches), 10, 4096, [10])):
+    for plan in await first_and_eighth(session, "tail", (*columns(branches), 4096, [10])):
         assert plan.touched("events") == 1
 
 

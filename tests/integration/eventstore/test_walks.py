@@ -1,5 +1,7 @@
 """Walks along the log's end: how far they go is learnt, and what they find is the same wherever they end."""
 
+import asyncio
+
 from eventstore import Event, Filter, P
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.tail_limit import LONGEST_TAIL
@@ -38,3 +40,22 @@ async def test_a_walk_that_turns_out_too_long_is_left_to_the_indexes(database: D
         last = await other.append([counted("a")])
         stream = await ours.query(BOUNDARY.narrowed_above(seen.number), min_position=seen)
         assert (numbers(stream), stream.position) == ([last.first], last.position)
+
+
+async def test_a_walk_too_long_for_one_query_hides_nothing_from_those_that_share_its_statement(
+    database: Database,
+) -> None:
+    async with PostgresEventStore.connect(database.url) as ours, PostgresEventStore.connect(database.url) as other:
+        far = (await ours.append([counted("a")])).position
+        await ours.query(BOUNDARY.narrowed_above(far.number), min_position=far)
+        for _ in range(1 + LONGEST_TAIL // 100):
+            await other.append(NOISE)
+        near = (await other.append(NOISE)).position
+        last = await other.append([counted("a")])
+        # Asked in one turn of the loop, they share a statement; both look near while the head is not known.
+        streams = await asyncio.gather(
+            ours.query(BOUNDARY.narrowed_above(far.number), min_position=far),
+            ours.query(BOUNDARY.narrowed_above(near.number), min_position=near),
+        )
+        assert [numbers(stream) for stream in streams] == [[last.first], [last.first]]
+        assert [stream.position for stream in streams] == [last.position] * 2
