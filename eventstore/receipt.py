@@ -33,7 +33,7 @@ class Outcome:
             brought into the form in which it comes back: fractions are ``Decimal``, dates are strings.
 
     Raises:
-        InvalidRequest: The reason or details cannot be stored.
+        InvalidRequest: There is no such kind, or the reason or details cannot be stored.
     """
 
     kind: OutcomeKind
@@ -42,6 +42,11 @@ class Outcome:
     details_text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "kind", OutcomeKind(self.kind))
+        except ValueError:
+            kinds = ", ".join(OutcomeKind)
+            raise InvalidRequest(f"an outcome is one of {kinds}, not {self.kind!r}") from None
         try:
             encode_object({"reason": self.reason})
             text = encode_object(self.details)

@@ -9,6 +9,7 @@ from uuid import UUID
 from eventstore.errors import InvalidRequest
 from eventstore.events import Event
 from eventstore.filter import Filter
+from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
 from eventstore.receipt import Outcome
 from eventstore.store import LONGEST_CHAIN, Append
@@ -68,6 +69,7 @@ class AppendRequest:
             ("boundary", boundary, Filter | None),
             ("position", after, Position | None),
             ("key", key, UUID | None),
+            ("outcome", outcome, Outcome),
             *(("event", event, Event) for event in recorded),
         ):
             if not isinstance(part, kinds):
@@ -136,10 +138,9 @@ def check_limit(limit: int) -> None:
 
 
 def _digest(events: tuple[Event, ...], boundary: Filter | None) -> bytes:
-    """Digest what the caller asked for; not when or by whom, which differ when it asks again."""
+    """Digest what the caller asked for; not when or by whom, which differ when it asks again, nor in which order."""
     hashed = hashlib.blake2b(boundary.digest if boundary is not None else b"", digest_size=16)
     for event in events:
-        for part in (event.type, event.payload_text):
-            encoded = part.encode()
-            hashed.update(len(encoded).to_bytes(8, "big") + encoded)
+        for part in (event.type.encode(), canonical(decode_object(event.payload_text))):
+            hashed.update(len(part).to_bytes(8, "big") + part)
     return hashed.digest()

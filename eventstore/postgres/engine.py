@@ -1,5 +1,6 @@
 """The event store on PostgreSQL."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -92,10 +93,14 @@ class PostgresEventStore:
                 with observed(pools, replicas, reader.counts):
                     yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)
         finally:
-            if not await batches.finish(_CLOSE_SECONDS):
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await batches.close()
+                    await reader.close()
+            except TimeoutError:
                 pools.cut()
-                await batches.finish()
-            await reader.close()
+                await batches.close()
+                await reader.close()
             await pools.close()
 
     @property

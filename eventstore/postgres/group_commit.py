@@ -7,14 +7,13 @@ one commit each; together they share it. There is no timer: an idle store sends 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from eventstore.errors import ChainBroken, EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
+from eventstore.errors import ChainBroken, EventStoreError, InvalidRequest, OutcomeUnknown
 from eventstore.metrics import batch_size, queue_wait
 from eventstore.postgres.batch import Resend, Verdict, columns, verdict_of
 from eventstore.postgres.line import Line
@@ -31,7 +30,8 @@ __all__ = ["GroupCommit"]
 # lock is not held long by one process.
 _LARGEST_BATCH = 128
 _LARGEST_BATCH_BYTES = 1_000_000
-# How many requests are queued or under way at once: eight batches. Whoever comes then waits outside, in turn.
+# How many requests are queued or under way at once: eight batches. Whoever comes then waits outside, in turn. A chain,
+# which fits into a batch, counts as one.
 _MOST_WAITING = 1024
 # How often an append is sent again after its connection broke, when its key makes that safe.
 _MOST_RESENDS = 3
@@ -83,7 +83,14 @@ class GroupCommit:
         its statement short would leave open what happened.
         """
         async with self._room:
-            return await self._queued(request, span)
+            waiting = self._queued(request, span)
+            try:
+                return await waiting.verdict
+            except asyncio.CancelledError:
+                # While nothing is answered, those that were given up must not pile up in the queue.
+                if waiting.unanswered == 0 and waiting in self._queue:
+                    self._queue.remove(waiting)
+                raise
 
     async def settle_chain(self, requests: Sequence[AppendRequest], spans: Sequence[Span]) -> list[Verdict]:
         """Have the requests of one chain judged, in one batch.
@@ -94,16 +101,16 @@ class GroupCommit:
         On cancellation it goes on by itself: the later members rely on the earlier ones.
         """
         async with self._room:
-            queued = [self._queued(request, span) for request, span in zip(requests, spans, strict=True)]
+            queued = [self._queued(request, span).verdict for request, span in zip(requests, spans, strict=True)]
             found = await asyncio.gather(*queued, return_exceptions=True)
         return [verdict if not isinstance(verdict, BaseException) else _told(verdict) for verdict in found]
 
-    def _queued(self, request: AppendRequest, span: Span) -> asyncio.Future[Verdict]:
+    def _queued(self, request: AppendRequest, span: Span) -> _Waiting:
         waiting = _Waiting(request, asyncio.get_running_loop().create_future(), span)
         self._queue.append(waiting)
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all())
-        return waiting.verdict
+        return waiting
 
     async def send(self, requests: Sequence[AppendRequest]) -> list[Verdict]:
         """Send one batch, in one transaction, and read its verdicts, one a request, in order.
@@ -131,21 +138,11 @@ class GroupCommit:
         await self._line.rest()
         return [verdict_of(request, row) for request, row in zip(requests, rows, strict=True)]
 
-    async def finish(self, seconds: float | None = None) -> bool:
-        """Wait until every batch has its answer, also those that outlived their callers.
-
-        Args:
-            seconds: How long to wait; None for as long as it takes.
-
-        Returns:
-            Whether every batch has one.
-        """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._sender is not None:
-                    await asyncio.wait([self._sender])
-                await self._line.drop()
-        return self._sender is None
+    async def close(self) -> None:
+        """Wait until every batch has its answer, also those that outlived their callers."""
+        while self._sender is not None:
+            await asyncio.wait([self._sender])
+        await self._line.drop()
 
     async def _send_all(self) -> None:
         try:
@@ -254,7 +251,8 @@ def _told(error: BaseException) -> EventStoreError:
 def _fail(waiting: _Waiting, error: Exception) -> None:
     if waiting.verdict.done():
         return
-    if waiting.unanswered and isinstance(error, StoreUnavailable):
+    if waiting.unanswered and not isinstance(error, OutcomeUnknown):
+        # Whatever failed it now, what was sent before may have happened.
         error = OutcomeUnknown(f"an append broke off, and could not be sent again: {error}")
     elif not isinstance(error, EventStoreError):
         error = EventStoreError(f"an append failed unexpectedly: {error!r}")

@@ -83,6 +83,9 @@ class Line:
         connection = await self.take(seconds)
         try:
             rows = await connection.fetch(sql, *parameters, timeout=seconds)
+        except TimeoutError as error:
+            await self.drop()
+            raise await self._pool.judge(error) from error
         except DRIVER_ERRORS as error:
             await self.drop()
             raise translate(error) from error

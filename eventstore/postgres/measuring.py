@@ -1,6 +1,7 @@
 """Measures of a server and its event store: sizes, use, connections, lag and slow statements, as one role sees them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +85,8 @@ async def measure(url: str) -> Measures:
     except (*DRIVER_ERRORS, TimeoutError) as error:
         raise translate(error) from error
     finally:
-        await connection.close(timeout=1)
+        with suppress(*DRIVER_ERRORS):  # of a server that hangs, what it failed with is worth more
+            await connection.close(timeout=1)
 
 
 async def _statements(connection: "asyncpg.Connection[asyncpg.Record]", schema: str | None) -> _Rows | None:

@@ -1,7 +1,7 @@
 """Connections: one pool to the primary, one to each replica."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
-from eventstore.errors import StoreUnavailable
+from eventstore.errors import EventStoreError, StoreUnavailable, TransientStoreError
 from eventstore.position import START, Position
 from eventstore.postgres.address import check_address
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
@@ -41,6 +41,7 @@ class Pool:
     Attributes:
         connections: Those.
         address: The server's host and port.
+        dial: Makes a connection of the caller's own, for a question that cannot wait for one of the others.
         head: How far its log was when it was last asked.
         epoch: Grows when connections that were made before must not be used any more.
         wanted: How many wait for a connection.
@@ -49,6 +50,7 @@ class Pool:
 
     connections: "asyncpg.Pool[asyncpg.Record]"
     address: str
+    dial: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
     head: Position = START
     epoch: int = 0
     wanted: int = 0
@@ -106,10 +108,29 @@ class Pool:
         connection = await self.acquire(seconds)
         try:
             return await connection.fetch(sql, *parameters, timeout=seconds)
+        except TimeoutError as error:
+            raise await self.judge(error) from error
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         finally:
             await self.release(connection)
+
+    async def judge(self, error: TimeoutError) -> EventStoreError:
+        """Say what it means that a reading statement took longer than it may: of a server that answers others, little.
+
+        Args:
+            error: What the statement failed with.
+
+        Returns:
+            ``TransientStoreError`` when the server answers, else ``StoreUnavailable``.
+        """
+        try:
+            connection = await self.dial()
+            with suppress(*DRIVER_ERRORS):
+                await connection.close(timeout=_RELEASE_SECONDS)
+        except DRIVER_ERRORS:
+            return translate(error)
+        return TransientStoreError(f"{self.address} answers, but took too long for this request")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,49 +161,16 @@ class Pools:
             StoreUnavailable: The primary cannot be reached.
             StoreMisconfigured: It refuses the address or credentials, or an address is malformed.
         """
-
-        def make(url: str, session: SessionAttribute, *, first: int) -> "asyncpg.Pool[asyncpg.Record]":
-            return asyncpg.create_pool(
-                url,
-                min_size=first,
-                max_size=pool_size,
-                timeout=_CONNECT_SECONDS,
-                reset=_keep_session,
-                target_session_attrs=session,
-                server_settings={
-                    "application_name": application_name,
-                    # Every statement is written so that one plan fits all values: planning anew would cost several
-                    # times what running does, and a plan that is chosen by values turns bad at the sixth call.
-                    "plan_cache_mode": "force_generic_plan",
-                    # A plan made while the tables were small must not scan them when they are large.
-                    "enable_seqscan": "off",
-                    # A statement names first what it has least of: the planner cannot know, and would guess.
-                    "join_collapse_limit": "1",
-                    "from_collapse_limit": "1",
-                    "jit": "off",
-                    "default_transaction_isolation": "read committed",
-                    # Not synchronous_commit: a database that asks for more than "on" must get it, and one that asks for
-                    # less is refused.
-                    # An append whose wait is cut short by a timeout may have happened; nothing here may cut it short.
-                    "statement_timeout": "0",
-                    "lock_timeout": "0",
-                },
-            )
-
         for url in (primary_url, *replica_urls):
             check_address(url)
         try:
-            primary = make(primary_url, SessionAttribute.read_write, first=1)
-            replicas = [make(url, SessionAttribute.any, first=0) for url in replica_urls]
-            await primary
-            for replica in replicas:
-                await replica
+            primary = _pool(primary_url, SessionAttribute.read_write, pool_size, application_name, first=1)
+            replicas = [_pool(url, SessionAttribute.any, pool_size, application_name, first=0) for url in replica_urls]
+            for pool in (primary, *replicas):
+                await pool.connections
         except (*DRIVER_ERRORS, ValueError) as error:
             raise translate(error) from error
-        return cls(
-            primary=Pool(primary, _server(primary_url)),
-            replicas=tuple(Pool(made, _server(url)) for made, url in zip(replicas, replica_urls, strict=True)),
-        )
+        return cls(primary=primary, replicas=tuple(replicas))
 
     async def forget_primary(self) -> None:
         """Leave a primary that has become read-only: the next connections look for the one that accepts writes."""
@@ -203,8 +191,43 @@ class Pools:
                 pool.connections.terminate()
 
 
-def _server(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]
+def _pool(url: str, session: SessionAttribute, size: int, application_name: str, *, first: int) -> Pool:
+    connections = asyncpg.create_pool(
+        url,
+        min_size=first,
+        max_size=size,
+        timeout=_CONNECT_SECONDS,
+        reset=_keep_session,
+        target_session_attrs=session,
+        server_settings={
+            "application_name": application_name,
+            # Every statement is written so that one plan fits all values: planning anew would cost several times what
+            # running does, and a plan that is chosen by values turns bad at the sixth call.
+            "plan_cache_mode": "force_generic_plan",
+            # A plan made while the tables were small must not scan them when they are large.
+            "enable_seqscan": "off",
+            # A statement names first what it has least of: the planner cannot know, and would guess.
+            "join_collapse_limit": "1",
+            "from_collapse_limit": "1",
+            "jit": "off",
+            "default_transaction_isolation": "read committed",
+            # Not synchronous_commit: a database that asks for more than "on" must get it, and one that asks for less is
+            # refused.
+            # An append whose wait is cut short by a timeout may have happened; nothing here may cut it short.
+            "statement_timeout": "0",
+            "lock_timeout": "0",
+        },
+    )
+
+    async def dial() -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(
+            url,
+            timeout=_CONNECT_SECONDS,
+            target_session_attrs=session,
+            server_settings={"application_name": application_name},
+        )
+
+    return Pool(connections, urlsplit(url).netloc.rpartition("@")[2], dial)
 
 
 async def _keep_session(_connection: object) -> None:

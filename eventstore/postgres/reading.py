@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from eventstore.errors import HistoryDiverged, PositionNotReached, RetryableError, StoreMisconfigured
+from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
 from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.postgres.coalescing import Answer
@@ -99,14 +99,16 @@ class Reader:
 
         return await self._asked(ask, consistency, least)
 
-    async def short(self, boundary: Filter, *, consistency: Consistency) -> EventStream | None:
+    async def short(
+        self, boundary: Filter, *, consistency: Consistency, min_position: Position = START
+    ) -> EventStream | None:
         """Answer like ``query``, if only some hundred events match; None when there may be more."""
 
         async def ask(server: ServerReads, milestone: int) -> Answer:
             return await server.short(boundary, milestone)
 
         try:
-            return await self._asked(ask, consistency, _Least(START, 0))
+            return await self._asked(ask, consistency, _Least(min_position, 0))
         except LongHistory:
             return None
 
@@ -127,7 +129,7 @@ class Reader:
         if isinstance(pool, Pool) and pool is not self._primary:
             try:
                 return await self._servers[pool].head()
-            except (RetryableError, StoreMisconfigured):
+            except EventStoreError:
                 self._replicas.failed(pool)
         return await self._servers[self._primary].head()
 
@@ -167,8 +169,11 @@ class Reader:
             return pool
         try:
             answer = await ask(self._servers[pool], least.position.number)
-        except (RetryableError, StoreMisconfigured):
-            # Misconfigured, too: a replica that has not replayed the migration yet has no store. The primary tells.
+        except InvalidRequest:
+            raise  # no server would take it
+        except EventStoreError:
+            # Whatever it is: one that has not replayed the migration yet has no store, one with a broken disk has
+            # half of it. The primary tells.
             self._replicas.failed(pool)
             return Fallback.FAILED
         self._replicas.succeeded(pool)

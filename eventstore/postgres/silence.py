@@ -9,9 +9,9 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from eventstore.errors import EventStoreError
 from eventstore.postgres.pools import Connection, Pool
 from eventstore.postgres.statements import statement
+from eventstore.postgres.translation import DRIVER_ERRORS, FULL, translate
 
 __all__ = ["watched"]
 
@@ -31,7 +31,7 @@ async def watched(connection: Connection, pool: Pool) -> AsyncIterator[None]:
 
     Args:
         connection: On which the statement is sent.
-        pool: By another of its connections the server is asked.
+        pool: Its server, which is asked by a connection made for that: all others may be busy waiting for this one.
     """
     watching: list[asyncio.Task[None]] = []
 
@@ -59,8 +59,14 @@ async def _watch(connection: Connection, pool: Pool) -> None:
 async def _works(process: int, pool: Pool) -> bool:
     """Whether the server works at a process's statement, if only by waiting for its turn or for a standby."""
     try:
-        rows = await pool.fetch(statement("activity"), (process,), seconds=_LOOK_SECONDS)
-    except EventStoreError as error:
-        _log.warning("%s does not tell what became of an append: %s", pool.address, error)
+        async with asyncio.timeout(_LOOK_SECONDS):
+            connection = await pool.dial()
+            try:
+                return bool(await connection.fetch(statement("activity"), process))
+            finally:
+                connection.terminate()
+    except DRIVER_ERRORS as error:
+        if getattr(error, "sqlstate", None) == FULL:
+            return True  # a server that has no connection left is not silent
+        _log.warning("%s does not tell what became of an append: %s", pool.address, translate(error))
         return False
-    return bool(rows)

@@ -1,5 +1,6 @@
 """Surveys: what a server and its event store are like, as seen by one role in a session of its own."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
@@ -11,6 +12,8 @@ from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
 __all__ = ["Survey", "survey"]
+
+_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +67,17 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
     try:
         # Without prepared statements, which some poolers cannot keep.
         wanted = SessionAttribute.read_write if primary else SessionAttribute.any
-        connection = await asyncpg.connect(url, timeout=10, statement_cache_size=0, target_session_attrs=wanted)
+        connection = await asyncpg.connect(url, timeout=_SECONDS, statement_cache_size=0, target_session_attrs=wanted)
     except (*DRIVER_ERRORS, TimeoutError) as error:
         raise translate(error) from error
     try:
-        rows = await connection.fetch(statement("survey"), timeout=10)
+        rows = await connection.fetch(statement("survey"), timeout=_SECONDS)
         told = connection.get_server_pid()
     except (*DRIVER_ERRORS, TimeoutError) as error:
         raise translate(error) from error
     finally:
-        await connection.close(timeout=1)
+        with suppress(*DRIVER_ERRORS):  # of a server that hangs, what it failed with is worth more
+            await connection.close(timeout=1)
     if not rows:
         raise StoreMisconfigured("the event store has lost its head row: restore the database from a backup")
     (row,) = rows

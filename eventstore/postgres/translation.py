@@ -12,12 +12,13 @@ from eventstore.errors import (
     TransientStoreError,
 )
 
-__all__ = ["DRIVER_ERRORS", "READ_ONLY", "is_connection_loss", "translate"]
+__all__ = ["DRIVER_ERRORS", "FULL", "READ_ONLY", "is_connection_loss", "translate"]
 
 # What asyncpg and the sockets below it raise.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 READ_ONLY = "25006"
+FULL = "53300"
 
 _MISCONFIGURED = {
     "28000": "PostgreSQL refuses this user: check the user name in the address and pg_hba.conf",
@@ -37,7 +38,7 @@ _MISCONFIGURED = {
 _TRANSIENT = {"40001", "40P01", "55P03", "57014"}
 # The server as a whole: read-only, shutting down, starting, a database closed to everybody; out of connections, memory
 # or disk.
-_UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100", "53200", "53300", "58000", "58030"}
+_UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100", "53200", FULL, "58000", "58030"}
 # The request as such: data exceptions, program limits, and constraints that guard the shape of a row.
 _INVALID_CLASSES = ("22", "54", "23")
 

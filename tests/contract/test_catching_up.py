@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from eventstore import ConcurrencyConflict, EventStream, Filter
+from eventstore import ConcurrencyConflict, Event, EventStream, Filter
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.reading import Reader
 from tests.contract.facts import ANY, about, fact, matching
@@ -23,12 +23,12 @@ def before_the_search(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     search = pytest.MonkeyPatch()
 
     def stage(act: Callable[[], Awaitable[object]]) -> None:
-        async def acted(reader: Reader, boundary: Filter, **options: Any) -> EventStream:
+        async def acted(reader: Reader, boundary: Filter, **options: Any) -> EventStream | None:
             search.undo()
             await act()
-            return await reader.query(boundary, **options)
+            return await reader.short(boundary, **options)
 
-        search.setattr(Reader, "query", acted)
+        search.setattr(Reader, "short", acted)
 
     yield stage
     search.undo()
@@ -65,3 +65,31 @@ async def test_an_append_overtaken_by_another_is_a_conflict(database: Database, 
             await store.append([fact(Book="b")], boundary=about(Book="b"), after=read, key=KEY)
         assert raised.value.sequence_number == 3
         assert await store.receipt(KEY) is None
+
+
+async def test_a_long_history_is_searched_for_the_first_conflict_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.postgres.batch._TAIL_LIMIT", 0)
+    longest = 0
+
+    async def asked(reader: Reader, *arguments: Any) -> EventStream:
+        nonlocal longest
+        stream = await ask(reader, *arguments)
+        longest = max(longest, len(stream.events))
+        return stream
+
+    ask = Reader._asked
+    monkeypatch.setattr(Reader, "_asked", asked)
+    async with PostgresEventStore.connect(database.url) as store:
+        read = (await store.append([fact(Book="c")])).position
+        for _ in range(2):
+            await store.append([fact(Book="c")] * 1000)
+        for _ in range(5):
+            await store.append([Event(type="Guarded", payload={})] * 1000)
+        guarded = Filter.matching().any_event_type_of("Guarded")
+        for boundary, after, first in ((guarded, None, 2002), (ANY, read, 2), (guarded, read, 2002)):
+            with pytest.raises(ConcurrencyConflict) as raised:
+                await store.append([fact(Book="b")], boundary=boundary, after=after)
+            assert raised.value.sequence_number == first
+    assert 0 < longest <= 4000

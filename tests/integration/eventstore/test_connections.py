@@ -268,3 +268,16 @@ async def test_many_callers_that_leave_at_any_moment_leave_a_working_store(store
     assert [event.sequence_number for event in stream.events] == list(range(1, receipt.position.number + 1))
     assert len(set(keys(stream))) == len(stream.events)
     assert await idle(store)
+
+
+async def test_whatever_fails_the_second_time_the_first_may_have_happened(
+    store: PostgresEventStore, database: Database, admin: Connection
+) -> None:
+    async with head_locked(database.admin_url):
+        append = asyncio.create_task(store.append([counted("a")], key=uuid4()))
+        (first,) = await waiting(admin, 1)
+        await terminate(admin, first)
+        (second,) = await waiting(admin, 1, besides=(first,))
+        assert await admin.fetchval("SELECT pg_cancel_backend($1)", second)
+        with pytest.raises(OutcomeUnknown, match="could not be sent again"):
+            await append

@@ -6,7 +6,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from eventstore import START, Receipt
+from eventstore import START, Filter, Receipt, TransientStoreError
 from eventstore.postgres import PostgresEventStore, coalescing, group_commit
 from eventstore.postgres.line import Line
 from eventstore.postgres.pools import Pool
@@ -26,7 +26,7 @@ async def test_a_line_keeps_its_connection_while_nobody_else_wants_it(database: 
         kept = await line.take()
         await line.rest()
         assert await line.take() is kept
-        await line.rest()
+        await line.drop()
 
 
 async def test_all_senders_get_their_turn_on_a_single_connection(database: Database) -> None:
@@ -77,7 +77,7 @@ async def test_a_kept_connection_that_the_server_ends_is_replaced_unnoticed(
         await eventually(is_closed, what="the client to see the end of the connection")
         ((one,),) = await line.fetch("SELECT 1", (), seconds=10)
         assert one == 1
-        await line.rest()
+        await line.drop()
 
 
 async def test_no_line_stays_with_a_primary_that_is_left(database: Database) -> None:
@@ -87,7 +87,7 @@ async def test_no_line_stays_with_a_primary_that_is_left(database: Database) -> 
         await line.rest()
         await store._pools.forget_primary()
         assert (await line.take()).get_server_pid() != before
-        await line.rest()
+        await line.drop()
 
 
 async def test_a_statement_that_is_cancelled_leaves_no_connection_in_use(database: Database, admin: Connection) -> None:
@@ -128,6 +128,37 @@ async def test_appends_beyond_the_bound_wait_outside_and_come_in_turn(
         assert all(isinstance(receipt, Receipt) for receipt in receipts)
     expected = [f"k{number:02}" for number in range(30) if number not in {3, 20}]
     assert keys(await store.query(ANY)) == ["first", *expected]
+
+
+async def test_appends_that_are_given_up_leave_the_queue(
+    store: PostgresEventStore, database: Database, admin: Connection
+) -> None:
+    queue = store._appender._batches._queue
+    async with head_locked(database.admin_url):
+        first = asyncio.create_task(store.append([counted("first")]))
+        await waiting(admin, 1)
+        given_up = [asyncio.create_task(store.append([counted("a")])) for _ in range(20)]
+        stays = asyncio.create_task(store.append([counted("stays")]))
+        await _turns(5)
+        assert len(queue) == 21
+        for append in given_up:
+            append.cancel()
+        await asyncio.wait(given_up)
+        assert len(queue) == 1
+    await asyncio.gather(first, stays)
+    assert keys(await store.query(ANY)) == ["first", "stays"]
+
+
+@pytest.mark.parametrize("boundary", [of("a"), ANY], ids=["shared", "by itself"])
+async def test_a_read_that_takes_too_long_on_a_server_that_answers_concerns_nobody_else(
+    database: Database, boundary: Filter
+) -> None:
+    async with PostgresEventStore.connect(database.url, read_seconds=0.5) as store:
+        async with connected(database.admin_url) as other, other.transaction():
+            await other.execute("LOCK TABLE eventstore.events IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(TransientStoreError, match="took too long"):
+                await store.query(boundary)
+        assert keys(await store.query(boundary)) == []
 
 
 async def test_queries_beyond_the_bound_wait_outside(

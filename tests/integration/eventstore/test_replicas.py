@@ -8,11 +8,13 @@ import pytest
 
 from eventstore import START, ConcurrencyConflict, Consistency, Position, PositionNotReached
 from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.pools import Pool
 from eventstore.postgres.replicas import Fallback
 from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.proxy import proxy
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
+from tests.integration.eventstore.staging import connected
 
 EVENTUAL = Consistency.EVENTUAL
 
@@ -30,6 +32,10 @@ def answered(store: PostgresEventStore, replicated: Replicated) -> list[int]:
 
 async def replica_answers(store: PostgresEventStore) -> bool:
     return (await store.query(of("a"), consistency=EVENTUAL)).replica
+
+
+async def replica_is_up(store: PostgresEventStore) -> bool:
+    return isinstance(store._reader._replicas.choose(0), Pool)
 
 
 async def replica_has_reached(store: PostgresEventStore, position: Position) -> bool:
@@ -109,6 +115,26 @@ async def test_a_position_that_no_server_reaches_is_waited_for_with_a_bound(repl
                 await store.query(of("a"), consistency=consistency, min_position=beyond)
         await store.append([counted("a")])
         assert numbers(await store.query(of("a"))) == [1, 2]
+
+
+async def test_reads_of_a_replica_whose_disk_is_broken_fall_back(replicated: Replicated) -> None:
+    replica = replicated.replicas[0]
+    async with PostgresEventStore.connect(replicated.url) as store:
+        await store.append([counted("a")])
+    async with connected(replicated.admin_url) as admin:
+        path = await admin.fetchval("SELECT pg_relation_filepath('eventstore.events')")
+        await admin.execute("CHECKPOINT")
+    await replicated.follow()
+    async with connected(replica.url(replica.admin, replicated.database)) as admin:
+        await admin.execute("CHECKPOINT")
+    await asyncio.to_thread(replica.stop)
+    await asyncio.to_thread((replica.data / path).write_bytes, b"\xff" * 8192)
+    await asyncio.to_thread(replica.start)
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
+        await eventually(partial(replica_is_up, store), what="the replica to be up")
+        stream = await store.query(of("a"), consistency=EVENTUAL)
+        assert (stream.replica, numbers(stream)) == (False, [1])
+        assert store.read_counts.fallbacks[Fallback.FAILED] == 1
 
 
 async def test_reads_of_a_replica_that_is_down_fall_back_and_return_when_it_is_back(replicated: Replicated) -> None:

@@ -1,11 +1,18 @@
 """Surveys of real servers: what each column is by default, and that a pooler shows."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
-from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, survey
+from eventstore import StoreUnavailable
+from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, survey, surveying
+from tests.fixtures.databases import Database
+from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.cluster import Replicated
+from tests.integration.eventstore.proxy import proxy
 from tests.integration.eventstore.questions import counted
+from tests.integration.eventstore.staging import Connection, connected
 
 
 async def test_a_primary_and_a_replica_are_told_apart(replicated: Replicated) -> None:
@@ -35,3 +42,21 @@ async def test_of_several_hosts_the_primary_is_surveyed(replicated: Replicated) 
     both = replicated.url.replace("@127.0.0.1:", f"@127.0.0.1:{replicated.replicas[0].port},127.0.0.1:")
     assert (await survey(both)).in_recovery
     assert not (await survey(both, primary=True)).in_recovery
+
+
+async def test_a_server_that_falls_silent_in_the_middle_cannot_be_reached(
+    database: Database, admin: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surveying, "_SECONDS", 1.0)
+    async with proxy(database.url) as way, connected(database.admin_url) as other, other.transaction():
+        await other.execute("LOCK TABLE eventstore.store IN ACCESS EXCLUSIVE MODE")
+        asked = asyncio.create_task(survey(way.url))
+        await eventually(lambda: _waits(admin), what="the survey to wait")
+        way.swallow()
+        with pytest.raises(StoreUnavailable):
+            await asked
+
+
+async def _waits(admin: Connection) -> bool:
+    found = await admin.fetch("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%Purpose%'")
+    return len(found) == 1

@@ -45,3 +45,10 @@ def test_a_duplicate_is_the_same_receipt_marked() -> None:
     assert not receipt.duplicate
     assert duplicate != receipt
     assert (duplicate.key, duplicate.first, duplicate.last) == (receipt.key, 1, 2)
+
+
+def test_a_kind_may_be_named_and_must_be_one() -> None:
+    named = Outcome(kind="rejected")  # type: ignore[arg-type]  # as somebody does whom no type checker tells
+    assert named.kind is OutcomeKind.REJECTED
+    with pytest.raises(InvalidRequest, match="one of accepted, rejected, unchanged, not 'ignored'"):
+        Outcome(kind="ignored")  # type: ignore[arg-type]  # likewise

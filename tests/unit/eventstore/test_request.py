@@ -56,6 +56,17 @@ def test_the_same_request_has_one_digest_whenever_and_by_whomever_it_is_made() -
     assert earlier.digest == digest(first, boundary=BOOK)
 
 
+def test_the_order_of_a_payloads_fields_does_not_matter() -> None:
+    assert digest(lent(a=1, b={"x": 1, "y": 2})) == digest(lent(b={"y": 2, "x": 1}, a=1))
+    assert digest(lent(a=1, b=2)) != digest(lent(a=2, b=1))
+
+
+@pytest.mark.parametrize("outcome", [None, "accepted", {"kind": "accepted"}])
+def test_what_is_no_outcome_is_refused(outcome: object) -> None:
+    with pytest.raises(InvalidRequest, match="as its outcome"):
+        request(lent(), outcome=outcome)
+
+
 def test_the_boundarys_digest_does_not_depend_on_how_it_was_put() -> None:
     one = Filter.matching().any_predicate_of(P("a", 1), P("b", 1))
     other = Filter.matching().any_predicate_of(P("b", Decimal("1.0")), P("a", 1))
