@@ -18,6 +18,7 @@ from handlers.library.scenarios.hot_book import HotBook
 from tests.e2e.conftest import Serving
 from tests.e2e.program import ROOT, Ended, Worker, ended, started
 from tests.fixtures.databases import Database
+from tests.fixtures.ports import free_port
 from tests.unit.load.test_summary import PROMISED
 from worker.backlog import backlog
 from worker.load.summary import Summary
@@ -47,6 +48,21 @@ async def tampered(*arguments, **options):
     return await judge(*arguments, **options)
 
 session.judge = tampered
+main()
+"""
+# The first worker is killed when all is answered, and makes no report.
+STRUCK = """
+import os, signal
+from worker.cli.app import main
+from worker.load.fleet import Fleet
+
+drain = Fleet.drain
+
+async def struck(fleet):
+    os.kill(fleet.pids[0], signal.SIGKILL)
+    return await drain(fleet)
+
+Fleet.drain = struck
 main()
 """
 
@@ -146,6 +162,36 @@ async def test_a_violation_fails_the_scenario_and_is_shown(worker: Worker) -> No
     assert kept is not None
     assert names(Path(kept[1])) == ["worker-1.log"]
     shutil.rmtree(kept[1])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_worker_that_makes_no_report_is_told_of_in_the_verdict(
+    worker: Worker, tmp_path: Path, workers: int
+) -> None:
+    own = worker.having(TMPDIR=str(tmp_path))
+    arguments = ("load", "run", "uncontended", "--commands", "40", "--start-workers", str(workers), "--json", "-")
+    async with started(sys.executable, "-c", STRUCK, *arguments, environment=own.environment) as process:
+        end = await ended(process)
+    assert end.status == 1, end
+    made = summary(end.output)
+    # What the other one has counted is not everybody's.
+    assert made.stale_conflicts is made.dead_letters is made.replica_read_share is made.cpu_us_per_command is None
+    log = re.search(r"worker-1 ended with status -9, not after a drain; see (.*)", made.violation_details[0].text)
+    assert log is not None, made.violation_details
+    assert made.violations == 1
+    assert "consuming library.commands" in await asyncio.to_thread(Path(log[1]).read_text)
+
+
+async def test_started_workers_run_whatever_is_set_for_one_alone(worker: Worker, tmp_path: Path) -> None:
+    """As in the image, which names the port for probes; and where somebody wants to read fewer lines."""
+    own = worker.having(
+        WORKER_HEALTH_PORT=str(free_port()),
+        WORKER_LOG_LEVEL="warning",
+        WORKER_LOG_FORMAT="human",
+        TMPDIR=str(tmp_path),
+    )
+    end = await own("load", "run", "uncontended", "--commands", "40", "--start-workers", "2")
+    assert end.status == 0, end
 
 
 async def test_a_domain_brings_its_own_scenarios(worker: Worker) -> None:

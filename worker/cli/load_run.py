@@ -20,9 +20,9 @@ from handlers.scenario import Scenario
 from worker.backlog import backlog
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
+from worker.cli.target import check_writable, save
 from worker.cli.terminal import print_json
 from worker.load import session
-from worker.load.fleet import FleetError
 from worker.load.page import page
 from worker.load.report import report as drawn
 from worker.load.runner import Pace
@@ -94,10 +94,11 @@ def run(
         raise Mistake("--rate is open load and --in-flight is closed load; choose one of them.")
     if kill_every is not None and not start_workers:
         raise Mistake("--kill-every kills workers that this run has started; pass --start-workers N as well.")
-    targets = [Path(json) if json not in {None, _STDOUT} else None, report]
-    for target in filter(None, targets):
-        _check_writable(target)
+    figures = None if json in {None, _STDOUT} else Path(json)
+    for target in filter(None, [figures, report]):
+        check_writable(target)
     consumers = run_async(_consumers(settings, owner, start_workers=start_workers))
+    telemetry = Telemetry.start()
     folder = Path(tempfile.mkdtemp(prefix="worker-load-"))
     crew = Crew(workers=start_workers, environment=dict(os.environ), folder=folder, kill_every=kill_every)
     plan = Plan(
@@ -110,20 +111,20 @@ def run(
         amqp_url=settings.amqp_url,
         crew=crew if start_workers else None,
     )
-    telemetry = Telemetry.start()
     try:
         summary = run_async(_performed(plan, settings, _console(stderr=True)))
     except BaseException as error:
-        if not _names_a_log(error):
-            rmtree(folder)
+        # An interruption is nobody's fault; about any other end, the workers may have something to say.
+        _put_away(folder, wanted=isinstance(error, Exception))
         raise
     finally:
         telemetry.stop()
-    if summary.violations and start_workers:
-        typer.echo(f"The workers' logs are kept in {folder}.", err=True)
-    else:
-        rmtree(folder)
-    _write(summary, kind.stresses, json=json, report=report)
+    _put_away(folder, wanted=summary.violations > 0)
+    try:
+        _show(summary, json=json == _STDOUT)
+    finally:
+        # Whatever became of the output: the figures cannot be had again.
+        _save(summary, kind.stresses, figures=figures, report=report)
     if summary.violations:
         raise typer.Exit(1)
 
@@ -160,21 +161,6 @@ def _values(texts: Sequence[str]) -> Mapping[str, str]:
     return values
 
 
-def _check_writable(path: Path) -> None:
-    """Find out before a long run, and not behind it, that its figures cannot be kept."""
-    if path.is_dir():
-        raise Mistake(f"{path} cannot be written: it is a folder.")
-    if not path.parent.is_dir():
-        raise Mistake(f"{path} cannot be written: there is no such folder.")
-
-
-def _names_a_log(error: BaseException) -> bool:
-    """Whether a worker's log is named in the sentence that tells an error."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(FleetError) is not None
-    return isinstance(error, FleetError)
-
-
 async def _consumers(settings: Settings, domain: Domain, *, start_workers: int) -> int:
     """Return how many worker processes will serve the domain."""
     found = await backlog(settings.amqp_url, Topology(domain.name))
@@ -199,27 +185,35 @@ async def _performed(plan: Plan, settings: Settings, console: Console) -> Summar
     return Summary.of(plan, ran, verdict)
 
 
-def _write(summary: Summary, stresses: str, *, json: str | None, report: Path | None) -> None:
-    if report is not None:
-        _save(report, page(summary, stresses))
-    if json == _STDOUT:
+def _put_away(folder: Path, *, wanted: bool) -> None:
+    """Remove the folder of the workers' logs; or keep it, if there are any, and say where it is."""
+    if wanted and any(folder.iterdir()):
+        typer.echo(f"The workers' logs are kept in {folder}.", err=True)
+    else:
+        rmtree(folder)
+
+
+def _show(summary: Summary, *, json: bool) -> None:
+    """Print a run for people; on standard error, when standard output is for programs."""
+    if json:
         print_json(summary.model_dump(mode="json"))
-    elif json is not None:
-        text = msgspec.json.format(summary.model_dump_json(), indent=2)
-        _save(Path(json), f"{text}\n")
-    console = _console(stderr=json == _STDOUT)
+    console = _console(stderr=json)
     for part in drawn(summary):
         console.print()
         console.print(part)
 
 
+def _save(summary: Summary, stresses: str, *, figures: Path | None, report: Path | None) -> None:
+    """Write the files that are wanted. One that cannot be written does not keep the other from being tried."""
+    try:
+        if figures is not None:
+            text = msgspec.json.format(summary.model_dump_json(), indent=2)
+            save(figures, f"{text}\n")
+    finally:
+        if report is not None:
+            save(report, page(summary, stresses))
+
+
 def _console(*, stderr: bool) -> Console:
     console = Console(stderr=stderr, highlight=False)
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_FILE_WIDTH)
-
-
-def _save(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Mistake(f"{path} cannot be written: {error.strerror}.") from error

@@ -17,7 +17,13 @@ from worker.errors import WorkerError
 
 __all__ = ["Drain", "Fleet", "FleetError"]
 
+# How a worker's last line begins, in which it says what it has counted: whether it had finished, or had to stop before.
+_REPORTS = ("drained: ", "stopped before everything had finished: ")
 _FIGURE = re.compile(r"(\w+) (\d+)(?:,|$)")
+# What a fleet knows of its workers it reads in their logs: they are written as they are read here.
+_LOGGING = {"WORKER_LOG_FORMAT": "json", "WORKER_LOG_LEVEL": "info"}
+# A port is taken by the first of several processes, and the others do not start.
+_ONE_PROCESS_ONLY = frozenset({"WORKER_HEALTH_PORT"})
 _POLL_SECONDS = 0.05
 _START_SECONDS = 30.0
 _STOP_SECONDS = 45.0
@@ -65,6 +71,8 @@ class Drain:
 class Fleet:
     """Worker processes, each with a log of its own.
 
+    They log as the fleet reads it, and answer no probes, whatever the environment says of either.
+
     Attributes:
         killed: How many have been killed.
         departed: The exit status of those that had ended by themselves before they could be killed.
@@ -73,7 +81,7 @@ class Fleet:
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.killed = 0
         self.departed: dict[str, int] = {}
-        self._environment = environment
+        self._environment = _shared(environment)
         self._folder = folder
         self._processes: dict[str, Process] = {}
         self._hired = 0
@@ -85,7 +93,7 @@ class Fleet:
 
         Args:
             count: How many.
-            environment: Their whole environment.
+            environment: Their whole environment, but for how they log and where they answer probes.
             folder: Where their logs go.
 
         Raises:
@@ -199,8 +207,8 @@ class Fleet:
                     await process.wait()
 
     def _figures(self, name: str) -> dict[str, int]:
-        drained = [message for message in self._messages(name) if message.startswith("drained: ")]
-        return {figure: int(count) for figure, count in _FIGURE.findall(drained[-1])} if drained else {}
+        reports = [message for message in self._messages(name) if message.startswith(_REPORTS)]
+        return {figure: int(count) for figure, count in _FIGURE.findall(reports[-1])} if reports else {}
 
     def _messages(self, name: str) -> list[str]:
         messages = []
@@ -213,3 +221,9 @@ class Fleet:
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
+
+
+def _shared(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which several workers can run and be watched. Settings are known in any case."""
+    own = _LOGGING.keys() | _ONE_PROCESS_ONLY
+    return {name: value for name, value in environment.items() if name.upper() not in own} | _LOGGING

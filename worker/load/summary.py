@@ -166,10 +166,10 @@ class Summary(_Part):
         outcomes: Counter[str] = Counter()
         for (outcome, _), count in tally.outcomes.items():
             outcomes[outcome] += count
-        # A killed worker took its counts with it.
-        report = _report(ran) if not ran.killed else None
-        cpu = {party: spent for party, spent in ran.cpu.items() if party != WORKERS or not ran.killed}
-        reads = report["reads"] if report is not None else 0
+        # A worker that took its counts with it took its CPU time with it as well.
+        counted = ran.counted
+        cpu = {party: spent for party, spent in ran.cpu.items() if party != WORKERS or counted is not None}
+        reads = counted["reads"] if counted is not None else 0
         return cls(
             domain=plan.domain.name,
             scenario=plan.scenario.name,
@@ -203,9 +203,9 @@ class Summary(_Part):
             ),
             wasted_decisions=verdict.conflicts + tally.duplicates,
             duplicates=tally.duplicates,
-            stale_conflicts=report and report["stale_conflicts"],
-            dead_letters=report and report["dead_lettered"],
-            replica_read_share=report["replica_reads"] / reads if report is not None and reads else None,
+            stale_conflicts=counted["stale_conflicts"] if counted is not None else None,
+            dead_letters=counted["dead_lettered"] if counted is not None else None,
+            replica_read_share=counted["replica_reads"] / reads if counted is not None and reads else None,
             cpu_us_per_command=cpu[WORKERS] / tally.answered * _MICRO if tally.answered and WORKERS in cpu else None,
             cpu_seconds=cpu,
             series=Series.of(tally, verdict.tried_again),
@@ -241,13 +241,3 @@ def _unluckiest(ran: Ran, verdict: Verdict) -> Unluckiest | None:
         latency_ms=tally.latencies[index] * _MILLI,
         attempts=verdict.tried_again.get(command_id, 1),
     )
-
-
-def _report(ran: Ran) -> Counter[str] | None:
-    """Add up what the started workers counted; None if there were none."""
-    if not ran.drains:
-        return None
-    total: Counter[str] = Counter()
-    for drain in ran.drains:
-        total.update(drain.figures)
-    return total

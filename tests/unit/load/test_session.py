@@ -33,6 +33,19 @@ def test_what_killed_workers_settled_is_not_asked_for() -> None:
     assert ran(received=3, unchanged=0, killed=1).complaints() == []
 
 
+def test_what_a_worker_settled_that_made_no_report_is_not_asked_for() -> None:
+    one = ran(received=3, unchanged=0)
+    silent = Drain(name="worker-2", status=-9, figures={}, log=Path("worker-2.log"))
+    assert Ran(tally=one.tally, drains=[*one.drains, silent]).complaints() == [
+        "worker-2 ended with status -9, not after a drain; see worker-2.log"
+    ]
+
+
+def test_a_message_may_be_settled_again() -> None:
+    """As when it was sent again over a new connection, or delivered again because its acknowledgement was lost."""
+    assert ran(received=6, duplicate=3).complaints() == []
+
+
 def test_a_worker_that_ended_before_it_was_killed_is_a_complaint() -> None:
     ended = Ran(tally=Tally(), killed=1, departed={"worker-2": 1})
     assert ended.complaints() == ["worker-2 ended by itself, with status 1"]

@@ -113,6 +113,26 @@ def test_what_killed_workers_counted_is_not_guessed() -> None:
     assert made.cpu_seconds == {"RabbitMQ": 0.5}
 
 
+@pytest.mark.parametrize("survivors", [0, 1])
+def test_what_a_worker_counted_that_made_no_report_is_not_guessed(survivors: int) -> None:
+    """Nor are the others' figures taken for everybody's."""
+    drains = [
+        Drain(name="worker-1", status=0, figures=FIGURES, log=Path("worker-1.log")),
+        Drain(name="worker-2", status=-9, figures={}, log=Path("worker-2.log")),
+    ]
+    ran = Ran(tally=tally(), drains=drains[1 - survivors :], cpu={"workers": 0.25, "RabbitMQ": 0.5})
+    made = Summary.of(plan(), ran, verdict())
+    assert (made.stale_conflicts, made.dead_letters, made.replica_read_share) == (None, None, None)
+    assert made.cpu_us_per_command is None
+    assert made.cpu_seconds == {"RabbitMQ": 0.5}
+
+
+def test_what_several_workers_counted_is_added_up() -> None:
+    drains = [Drain(name=name, status=0, figures=FIGURES, log=Path(name)) for name in ("worker-1", "worker-2")]
+    made = Summary.of(plan(), Ran(tally=tally(), drains=drains), verdict())
+    assert (made.stale_conflicts, made.dead_letters, made.replica_read_share) == (16, 0, 0.75)
+
+
 @pytest.mark.parametrize("made", [summary(), summary(violations=30), empty()], ids=["clean", "wrong", "empty"])
 def test_json_holds_what_is_promised_by_its_schema_and_is_read_again(made: Summary) -> None:
     text = made.model_dump_json()

@@ -239,6 +239,7 @@ def test_settings_that_cannot_be_right_are_told(
     assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {sentence}\n")
 
 
+TOO_LONG = f"/tmp/{'a' * 300}"  # noqa: S108  never made
 SCENARIOS = "uncontended, hot-book, hot-reader, last-copies, overlapping, duplicate-storm, library-day, mixed"
 
 
@@ -264,6 +265,8 @@ SCENARIOS = "uncontended, hot-book, hot-reader, last-copies, overlapping, duplic
         ),
         (("hot-book", "--json", "/nowhere/a.json"), "/nowhere/a.json cannot be written: there is no such folder."),
         (("hot-book", "--report", "/"), "/ cannot be written: it is a folder."),
+        # Whoever asks, and in whichever folder: the file itself has to be tried.
+        (("hot-book", "--report", TOO_LONG), f"{TOO_LONG} cannot be written: File name too long."),
     ],
 )
 def test_a_load_that_cannot_be_right_is_not_run(
