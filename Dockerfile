@@ -3,7 +3,7 @@
 #   docker build --tag dynamic-streams-worker .
 #
 # A domain of your own is a package on top of it; see docs/deployment.md.
-ARG PYTHON_IMAGE=python:3.13-slim
+ARG PYTHON_IMAGE=python:3.13.14-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \

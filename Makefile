@@ -62,12 +62,15 @@ up: $(VENV)/.ready ## start the local stack and print its addresses
 down: $(VENV)/.ready ## stop the local stack and remove its files
 	@$(BIN)/python -m deploy.local down
 
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-annotate --no-header
+
+# All others are parts of the first, at its versions: what the benchmarks add, what the image runs, what builds it.
 lock: ## pin the dependencies anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-annotate --no-header --group dev pyproject.toml -o requirements.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-annotate --no-header --constraint requirements.lock \
-		--group pyproject.toml:bench -o requirements-bench.lock
+	$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock --group pyproject.toml:bench -o requirements-bench.lock
+	$(COMPILE) --constraint requirements.lock pyproject.toml -o requirements-runtime.lock
+	echo hatchling | $(COMPILE) --constraint requirements.lock - -o requirements-build.lock
 
 # Of the vendors of RabbitMQ and of PostgreSQL's exporter, at the versions in compose.yaml. They are not copied here.
 VENDORS := deploy/grafana/dashboards/vendors
@@ -82,5 +85,8 @@ dashboards: ## fetch the vendors' dashboards of RabbitMQ and PostgreSQL for Graf
 	@sed -i 's/$${DS_PROMETHEUS}/prometheus/g' $(VENDORS)/*.json
 	@echo "Grafana shows them within half a minute, in the folder vendors."
 
-clean: ## remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
+# The local stack first: without its folder, nobody knows what to stop.
+clean: ## stop the local stack, and remove what the other targets made
+	@if test -e .stack; then $(MAKE) --no-print-directory down; fi
+	rm -rf $(VENDORS) $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """Credentials: addresses that hold a password, read from files as well as from variables, and shown without it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 __all__ = ["Unreadable", "file_variable", "from_files", "redacted"]
@@ -18,18 +18,22 @@ def file_variable(name: str) -> str:
     return f"{name.upper()}_FILE"
 
 
-def from_files(environment: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+def from_files(
+    environment: Mapping[str, str], names: Iterable[str], *, optional: Collection[str] = ()
+) -> dict[str, str]:
     """Read the settings whose values lie in files, as Docker and Kubernetes provide secrets.
 
     Args:
         environment: The environment variables.
         names: The settings that may lie in a file.
+        optional: Those of them whose file may be empty, where a file must be there and there is nothing to say in it.
 
     Returns:
         The values by setting, without white space around them.
 
     Raises:
-        Unreadable: A file cannot be read, is empty, or its setting is given by a variable as well.
+        Unreadable: A file cannot be read, is empty though its setting is not optional, or its setting is given by a
+            variable as well.
     """
     found: dict[str, str] = {}
     problems: list[str] = []
@@ -41,7 +45,7 @@ def from_files(environment: Mapping[str, str], names: Iterable[str]) -> dict[str
             problems.append(f"{name.upper()} and {variable} are both set: unset one of them.")
             continue
         try:
-            found[name] = _content(Path(path))
+            found[name] = _content(Path(path), may_be_empty=name in optional)
         except ValueError as error:
             problems.append(f"{variable}: {path} {error}.")
     if problems:
@@ -58,13 +62,13 @@ def redacted(url: str) -> str:
     return _PASSWORD_PARAMETER.sub(r"\1***", f"{scheme}{mark}{shown}{at}{place}")
 
 
-def _content(path: Path) -> str:
+def _content(path: Path, *, may_be_empty: bool) -> str:
     try:
         content = path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError:
         raise ValueError("is no UTF-8 text; write the address into it, and nothing else") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    if not content:
+    if not content and not may_be_empty:
         raise ValueError("is empty; write the address into it")
     return content

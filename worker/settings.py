@@ -17,6 +17,8 @@ __all__ = ["IN_FILES", "Settings", "SettingsError"]
 IN_FILES = ("database_url", "database_replica_urls", "database_admin_url", "amqp_url")
 """The settings that hold passwords: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
 
+# A cluster mounts one Secret for all workers: with an empty value, there are no replicas.
+_MAY_BE_EMPTY = frozenset({"database_replica_urls"})
 
 _POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
 _AMQP_SCHEMES = frozenset({"amqp", "amqps"})
@@ -26,6 +28,8 @@ _EXAMPLES = {
     "database_admin_url": "postgresql://owner:password@host:5432/database",
     "amqp_url": "amqp://user:password@host:5672/vhost",
 }
+# A year. No date or interval comes out of range with it.
+_LONGEST_AGE = 365 * 24 * 3600.0
 # More unacknowledged messages than this, RabbitMQ does not give to one consumer of a quorum queue.
 _BROKER_PREFETCH_LIMIT = 2000
 
@@ -41,7 +45,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True, validate_default=False
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        validate_default=False,
+        allow_inf_nan=False,
     )
 
     database_url: str = Field(
@@ -98,6 +107,7 @@ class Settings(BaseSettings):
     worker_max_age: float = Field(
         default=600.0,
         gt=0,
+        le=_LONGEST_AGE,
         description="For how long after its first failure a command is retried before it is dead-lettered.",
         json_schema_extra={"unit": "seconds"},
     )
@@ -182,7 +192,7 @@ class Settings(BaseSettings):
             SettingsError: A value is missing or wrong; one sentence for each.
         """
         try:
-            in_files: dict[str, Any] = dict(from_files(os.environ, IN_FILES))
+            in_files: dict[str, Any] = dict(from_files(os.environ, IN_FILES, optional=_MAY_BE_EMPTY))
             settings = cls(**in_files)
         except Unreadable as error:
             raise SettingsError(str(error)) from None

@@ -149,7 +149,7 @@ def test_only_the_migration_is_an_administrator(services: dict[str, Any]) -> Non
         name: urlsplit(value).username
         for service in ("worker", "migrate")
         for name, value in services[service]["environment"].items()
-        if name.endswith(("_URL", "_URLS"))
+        if name.endswith(("_URL", "_URLS")) and name != "WORKER_TRACE_URL"
     }
     assert users == {
         "DATABASE_URL": "worker",
@@ -163,18 +163,30 @@ def test_every_image_is_pinned(services: dict[str, Any]) -> None:
     recipe = (ROOT / "deploy" / "otel" / "Dockerfile").read_text(encoding="utf-8")
     bases = re.findall(r"^FROM (\S+)", recipe, re.MULTILINE)
     assert len(bases) == 2
-    for image in [*bases, *(service["image"] for service in services.values() if "build" not in service)]:
+    built = {service["image"] for service in services.values() if "build" in service}
+    python = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert python is not None
+    for image in [*bases, python[1], *({service["image"] for service in services.values()} - built)]:
         # A version that is not moved on: of PostgreSQL two numbers, of all others three.
         name, _, tag = image.rpartition(":")
         numbers = 2 if name == "postgres" else 3
-        assert re.fullmatch(rf"v?\d+(\.\d+){{{numbers - 1}}}(-[a-z]+)?", tag), image
+        assert re.fullmatch(rf"v?\d+(\.\d+){{{numbers - 1}}}(-[a-z]+)*", tag), image
 
 
 def test_what_is_built_here_has_its_recipe(services: dict[str, Any]) -> None:
     contexts = {name: service["build"]["context"] for name, service in services.items() if "build" in service}
-    assert contexts == {"migrate": ".", "worker": ".", "otel-collector": "deploy/otel"}
+    assert contexts == {"worker": ".", "otel-collector": "deploy/otel"}
     for context in contexts.values():
         assert (ROOT / context / "Dockerfile").is_file()
+
+
+def test_an_image_is_built_by_one_service_only(services: dict[str, Any]) -> None:
+    # Compose builds all at once, and the second that gives an image the same name fails.
+    images = [service["image"] for service in services.values() if "build" in service]
+    assert len(images) == len(set(images))
+    assert services["migrate"]["image"] == services["worker"]["image"]
+    mine = composition(example_environment() | {"WORKER_IMAGE": "shop-worker"})["services"]
+    assert mine["migrate"]["image"] == mine["worker"]["image"] == "shop-worker"
 
 
 def test_nothing_that_works_waits_for_what_watches(services: dict[str, Any]) -> None:
@@ -200,8 +212,17 @@ def test_the_brokers_metrics_are_there_to_be_scraped(services: dict[str, Any]) -
 def test_addresses_name_services_of_the_file(services: dict[str, Any]) -> None:
     for service in ("worker", "migrate"):
         for name, value in services[service]["environment"].items():
-            if "://" in str(value):
+            # But for the address that is for people.
+            if "://" in str(value) and name != "WORKER_TRACE_URL":
                 assert urlsplit(value).hostname in services, name
+
+
+def test_the_address_of_a_trace_is_where_jaeger_can_be_seen() -> None:
+    for environment in (example_environment(), example_environment() | {"JAEGER_PORT": "1234"}):
+        services = composition(environment)["services"]
+        (port,) = services["jaeger"]["ports"]
+        address = urlsplit(services["worker"]["environment"]["WORKER_TRACE_URL"])
+        assert (address.hostname, str(address.port)) == ("localhost", port.split(":")[1])
 
 
 def test_ports_are_open_to_this_machine_only(services: dict[str, Any]) -> None:

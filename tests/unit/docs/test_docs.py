@@ -1,8 +1,15 @@
 """What the documentation says is so: its code is the tested code, its links lead somewhere, its tables are complete."""
 
+import ast
+import inspect
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import get_args
+from types import CodeType, SimpleNamespace
+from typing import Any, get_args
+from unittest.mock import create_autospec
+from uuid import uuid4
 
 import pytest
 
@@ -11,8 +18,10 @@ from tests.e2e.shop.shop import orders
 from worker.credentials import file_variable
 from worker.dead_letter import BROKER_REASONS
 from worker.load.summary import Summary
-from worker.message import ReplyOutcome
+from worker.message import Reply, ReplyOutcome
+from worker.publisher import Publisher
 from worker.settings import IN_FILES, Settings
+from worker.topology import Topology
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,6 +55,42 @@ def test_the_readmes_handler_is_the_one_that_is_run() -> None:
     run = names["test_what_is_not_there_is_not_sold"]
     assert callable(run)
     run()
+
+
+def test_the_readme_tells_when_its_worker_takes_commands() -> None:
+    text = page("README.md")
+    (source,) = re.findall(r"^\$ mkdir shop && cp (\S+) shop/$", text, re.MULTILINE)
+    assert (ROOT / source).read_text() == SHOP
+    (logged,) = re.findall(r"until it logs `([^`]+)`", text)
+    assert '_log.info("consuming %s", ' in page("worker/service.py")
+    assert logged == f"consuming {Topology(orders.domain.name).queue}"
+    # Waiting comes between the worker and the first command, and all that was started is stopped.
+    steps = ["make up", "worker run &", logged, "worker publish", "kill %1 && wait", "make down"]
+    places = [text.index(step, text.index("Then serve it")) for step in steps]
+    assert places == sorted(places)
+
+
+async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", "amqp://worker@mq/")
+    publisher = create_autospec(Publisher, instance=True, spec_set=True)
+    publisher.request.return_value = Reply(command_id=uuid4(), outcome="accepted")
+
+    @asynccontextmanager
+    async def connect(*arguments: Any, **options: Any) -> AsyncIterator[Publisher]:
+        inspect.signature(Publisher.connect).bind(*arguments, **options)
+        yield publisher
+
+    (shown,) = code("docs/messages.md")
+    program = compile(shown, "docs/messages.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    assert isinstance(program, CodeType)
+    names: dict[str, Any] = {"Publisher": SimpleNamespace(connect=connect)}
+    exec("import os", names)  # noqa: S102  what every program has
+    await eval(program, names)  # noqa: S307  the documentation's own code
+    calls = publisher.request.await_args_list + publisher.publish.await_args_list
+    assert len(calls) == 2
+    for domain_name, command_type, body in (call.args for call in calls):
+        assert domain_name == library.name
+        library.parse(command_type, body, allow_unknown_fields=False)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

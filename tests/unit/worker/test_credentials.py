@@ -41,6 +41,24 @@ def test_a_file_of_replicas_may_have_a_line_for_each(folder: Path, monkeypatch: 
     assert Settings.load().database_replica_urls == (f"{DATABASE}1", f"{DATABASE}2", f"{DATABASE}3")
 
 
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_an_empty_file_of_replicas_names_none(folder: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    (folder / "replicas").write_text(content)
+    monkeypatch.setenv("DATABASE_REPLICA_URLS_FILE", str(folder / "replicas"))
+    settings = Settings.load()
+    assert settings.database_replica_urls == ()
+    assert settings.origin("database_replica_urls") == f"file {folder}/replicas"
+    # Nothing works without the others, so that an empty file of theirs is a mistake.
+    for name in ("database", "broker"):
+        (folder / name).write_text(content)
+    with pytest.raises(SettingsError) as raised:
+        Settings.load()
+    assert str(raised.value).splitlines() == [
+        f"DATABASE_URL_FILE: {folder}/database is empty; write the address into it.",
+        f"AMQP_URL_FILE: {folder}/broker is empty; write the address into it.",
+    ]
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_file_and_a_variable_for_one_setting_are_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", BROKER)

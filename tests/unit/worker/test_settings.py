@@ -47,6 +47,8 @@ def test_what_is_not_needed_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> N
         ("WORKER_CONCURRENCY", "many"),
         ("WORKER_RETRY_DELAY", "61"),
         ("WORKER_HANDLER_DEADLINE", "601"),
+        ("WORKER_MAX_AGE", "31536001"),
+        ("WORKER_MAX_AGE", "1e15"),
         ("WORKER_HEALTH_PORT", "65536"),
         ("WORKER_TRACE_PARENT", "sibling"),
     ],
@@ -62,6 +64,17 @@ def test_each_wrong_value_is_one_sentence_without_the_value(
     assert sentence.endswith(".")
     assert "\n" not in sentence
     assert "secret" not in sentence
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_no_number_is_without_end_or_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    floats = [name.upper() for name, field in Settings.model_fields.items() if field.annotation is float]
+    assert "WORKER_MAX_AGE" in floats
+    for name in floats:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as raised:
+        Settings.load(needs=())
+    assert str(raised.value).splitlines() == [f"{name}: input should be a finite number." for name in floats]
 
 
 @pytest.mark.parametrize("bound", ["WORKER_MAX_AGE", "WORKER_HANDLER_DEADLINE"])

@@ -12,7 +12,7 @@ import yaml
 
 from tests.unit.deploy.composition import ROOT
 
-__all__ = ["BASE", "EXAMPLE", "KustomizationError", "Manifest", "build", "named"]
+__all__ = ["BASE", "EXAMPLE", "KustomizationError", "Manifest", "build", "named", "pod_template"]
 
 Manifest = dict[str, Any]
 
@@ -80,6 +80,13 @@ def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     raise KustomizationError(f"there is no {kind} {name}")
 
 
+def pod_template(manifest: Manifest) -> Manifest:
+    """Return what the pods of a manifest are made from; an empty one, if it makes none."""
+    spec = manifest.get("spec", {})
+    template: Manifest = spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
+    return template
+
+
 def _generate(manifests: list[Manifest], generator: dict[str, Any]) -> None:
     _require(set(generator) <= {"name", "behavior", "literals"}, f"{generator} is not known here")
     pairs = [literal.partition("=")[::2] for literal in generator["literals"]]
@@ -126,7 +133,7 @@ def _replace_image(manifests: list[Manifest], image: dict[str, str]) -> None:
 
 
 def _each_container(manifest: Manifest, act: Callable[[Manifest], None]) -> None:
-    pod = manifest.get("spec", {}).get("template", {}).get("spec", {})
+    pod = pod_template(manifest).get("spec", {})
     for container in (*pod.get("initContainers", ()), *pod.get("containers", ())):
         act(container)
 

@@ -18,6 +18,7 @@ from tests.unit.deploy.kubernetes.schemas import SchemaError, validate
 _OBJECTS = [
     ("Cluster", "database"),
     ("ConfigMap", "worker-settings"),
+    ("CronJob", "worker-prune"),
     ("Deployment", "worker"),
     ("Job", "worker-migrate"),
     ("Namespace", "dynamic-streams"),

@@ -5,15 +5,18 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.unit.deploy.composition import ROOT, composition, example_environment
-from tests.unit.deploy.kubernetes.kustomization import BASE, EXAMPLE, Manifest, build, named
+from tests.unit.deploy.kubernetes.kustomization import BASE, EXAMPLE, Manifest, build, named, pod_template
+from worker.cli.app import app
 from worker.credentials import file_variable
 from worker.health_server import LIVE_PATH, READY_PATH
 from worker.settings import IN_FILES, Settings
 from worker.supervisor import Patience
 
-_PODS = [("Deployment", "worker"), ("Job", "worker-migrate")]
+_WORKER, _MIGRATION, _PRUNING = ("Deployment", "worker"), ("Job", "worker-migrate"), ("CronJob", "worker-prune")
+_PODS = [_WORKER, _MIGRATION, _PRUNING]
 
 
 @pytest.fixture(params=[BASE, EXAMPLE], ids=["base", "example"])
@@ -28,7 +31,7 @@ def settings(manifests: list[Manifest]) -> dict[str, str]:
 
 
 def pod(manifests: list[Manifest], kind: str = "Deployment", name: str = "worker") -> Manifest:
-    found: Manifest = named(manifests, kind, name)["spec"]["template"]["spec"]
+    found: Manifest = pod_template(named(manifests, kind, name))["spec"]
     return found
 
 
@@ -83,9 +86,9 @@ def test_every_file_that_is_named_is_mounted_and_no_other(manifests: list[Manife
     files = mounted(pod(manifests, kind, name))
     assert {value for value in values.values() if value.startswith("/")} == set(files)
     assert {variable for variable in values if variable.endswith("_FILE")} == (
-        {"DATABASE_ADMIN_URL_FILE"}
-        if kind == "Job"
-        else {"DATABASE_URL_FILE", "DATABASE_REPLICA_URLS_FILE", "AMQP_URL_FILE"}
+        {"DATABASE_URL_FILE", "DATABASE_REPLICA_URLS_FILE", "AMQP_URL_FILE"}
+        if kind == "Deployment"
+        else {"DATABASE_ADMIN_URL_FILE"}
     )
 
 
@@ -143,10 +146,25 @@ def test_the_image_is_the_one_that_is_built() -> None:
 
 def test_it_runs_what_the_image_offers(manifests: list[Manifest]) -> None:
     services: dict[str, Any] = composition(example_environment())["services"]
-    for (kind, name), service in zip(_PODS, ("worker", "migrate"), strict=True):
-        described = container(pod(manifests, kind, name))
-        assert described["args"] == services[service]["command"]
-        assert "command" not in described  # it would replace the entry point
+    for (kind, name), service in ((_WORKER, "worker"), (_MIGRATION, "migrate")):
+        assert container(pod(manifests, kind, name))["args"] == services[service]["command"]
+    for kind, name in _PODS:
+        assert "command" not in container(pod(manifests, kind, name))  # it would replace the entry point
+
+
+def test_receipts_are_deleted_only_by_who_wants_it_and_as_the_program_can(manifests: list[Manifest]) -> None:
+    job = named(manifests, *_PRUNING)["spec"]
+    assert job["suspend"] is True
+    assert job["concurrencyPolicy"] == "Forbid"
+    described = container(pod(manifests, *_PRUNING))
+    command = CliRunner().invoke(app, [*described["args"], "--help"])
+    assert command.exit_code == 0, command.output
+    # Nobody is there to ask.
+    assert described["args"] == ["db", "prune", "--older-than", "90d", "--yes"]
+    # The owner's address is mounted as the migration has it.
+    migration = pod(manifests, *_MIGRATION)
+    assert pod(manifests, *_PRUNING)["volumes"] == migration["volumes"]
+    assert described["env"] == container(migration)["env"]
 
 
 @pytest.mark.parametrize(("kind", "name"), _PODS)
@@ -186,9 +204,10 @@ def test_whatever_selects_workers_finds_them(manifests: list[Manifest]) -> None:
     selectors += [spread["labelSelector"] for spread in pod(manifests)["topologySpreadConstraints"]]
     for selector in selectors:
         assert selector["matchLabels"].items() <= labels
-        # The migration's pod is no worker: it must not count as one.
-        migration = named(manifests, "Job", "worker-migrate")["spec"]["template"]["metadata"]["labels"]
-        assert not selector["matchLabels"].items() <= migration.items()
+        # The pods of the migration and of the pruning are no workers: they must not count as some.
+        for kind, name in (_MIGRATION, _PRUNING):
+            others = pod_template(named(manifests, kind, name))["metadata"]["labels"]
+            assert not selector["matchLabels"].items() <= others.items()
 
 
 def test_nodes_can_be_drained_while_the_database_is_down(manifests: list[Manifest]) -> None:
@@ -203,7 +222,7 @@ def test_nobody_connects_to_workers_and_all_that_they_reach_is_named() -> None:
     isolated = named(manifests, "NetworkPolicy", "worker")["spec"]
     assert set(isolated["policyTypes"]) == {"Ingress", "Egress"}
     for kind, name in _PODS:
-        labels = named(manifests, kind, name)["spec"]["template"]["metadata"]["labels"]
+        labels = pod_template(named(manifests, kind, name))["metadata"]["labels"]
         reached = {
             port["port"]
             for policy in policies
@@ -213,7 +232,7 @@ def test_nobody_connects_to_workers_and_all_that_they_reach_is_named() -> None:
             if rule["to"]
         }
         assert isolated["podSelector"]["matchLabels"].items() <= labels.items()
-        assert reached == ({53, 5432} if kind == "Job" else {53, 5432, 5672, 4317})
+        assert reached == ({53, 5432, 5672, 4317} if kind == "Deployment" else {53, 5432})
 
 
 def test_postgresql_is_verified_by_whoever_connects() -> None:
