@@ -34,6 +34,8 @@ _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
 _HEARTBEAT_SECONDS = 15
 _CLOSE_SECONDS = 5.0
+# Of a frame of 128 KB, unless the broker is set otherwise: all but its own beginning and end.
+_LARGEST_PAYLOAD = 128 * 1024 - 8
 
 
 class _Connection(aio_pika.Connection):
@@ -77,6 +79,7 @@ class Link:
         self._opening = asyncio.Lock()
         self._closed = False
         self._trouble: str | None = None
+        self._largest_payload = _LARGEST_PAYLOAD
         self._releasing: set[asyncio.Task[None]] = set()
 
     async def wire(self) -> WireChannel:
@@ -103,6 +106,20 @@ class Link:
                     delay = min(2 * delay, _LONGEST_DELAY)
             self._trouble = None
             return self._wire
+
+    @property
+    def largest_payload(self) -> int:
+        """How much one frame can hold, in bytes, as it was agreed with the broker by the last connection."""
+        return self._largest_payload
+
+    @asynccontextmanager
+    async def side_channel(self) -> AsyncIterator[AbstractChannel]:
+        """Open another channel on the connection, for what may be refused: a refusal closes the channel it came on."""
+        await self.wire()
+        if self._connection is None:
+            raise BrokerUnavailable("this connection was closed")
+        async with self._connection.channel(publisher_confirms=False) as channel:
+            yield channel
 
     @staticmethod
     async def wire_of(channel: AbstractChannel) -> WireChannel:
@@ -138,7 +155,7 @@ class Link:
         except (ChannelAccessRefused, ChannelPreconditionFailed) as error:
             raise BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}") from error
         except TimeoutError as error:
-            raise BrokerUnavailable(self._trouble or await self._silence(address)) from error
+            raise BrokerUnavailable(await self.silence()) from error
         except LOST as error:
             if (refusal := tls_trouble(error)) is not None:
                 raise BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}") from error
@@ -154,8 +171,11 @@ class Link:
                 raise
             raise BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost") from error
 
-    async def _silence(self, address: str) -> str:
-        """Say why the broker did not answer in time."""
+    async def silence(self) -> str:
+        """Say why the broker does not answer."""
+        if self._trouble is not None:
+            return self._trouble
+        address = broker_address(self._url)
         transport = None if self._connection is None else self._connection.transport
         if transport is not None:
             try:
@@ -191,6 +211,7 @@ class Link:
         wire.closing.add_done_callback(lambda _: self._release(wire))
         # The channel object is kept: it is closed when nothing refers to it any more.
         self._channel, self._wire = channel, wire
+        self._largest_payload = wire.max_content_size
 
     def _release(self, wire: WireChannel) -> None:
         task = asyncio.get_running_loop().create_task(_release_writers(wire))

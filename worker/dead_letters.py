@@ -22,6 +22,8 @@ Wanted = Callable[[DeadLetter], bool]
 # So long letters are held at a stretch, well within the broker's consumer timeout of 30 minutes. Then they are given
 # back, and the walk begins anew with what is left.
 _HOLD_SECONDS = 600.0
+# So long the broker may take to store a copy. A person is waiting, and can do it again.
+_SEND_SECONDS = 10.0
 # Enough that confirmations share the broker's disk writes.
 _AT_ONCE = 64
 
@@ -92,6 +94,7 @@ async def replay(queue: DeadQueue, sender: Sender, wanted: Wanted, bounds: Bound
             queue=queue.topology.queue,
             headers=headers,
             without=STORY_HEADERS,
+            timeout=_SEND_SECONDS,
         )
 
     return await _treat(queue, wanted, send, bounds, progress)

@@ -1,6 +1,8 @@
 """A delivery: one message on one channel, which ends exactly once."""
 
+import asyncio
 import time
+from typing import Any
 
 from aiormq.abc import DeliveredMessage
 
@@ -50,6 +52,11 @@ class Delivery:
     def is_lost(self) -> bool:
         """Whether the channel that could settle it is gone."""
         return self._wire.is_closed
+
+    @property
+    def loss(self) -> asyncio.Future[Any]:
+        """What is done when the channel that could settle it is gone. It belongs to whoever asks for it."""
+        return self._wire.closing
 
     @property
     def is_suspect(self) -> bool:

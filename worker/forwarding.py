@@ -1,15 +1,17 @@
 """Forwarding: the one way in which a message moves on to another queue."""
 
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from worker.message import CAUSATION_HEADER
 from worker.sender import Properties, Sender
 from worker.settlement import FailedElsewhere
 
 __all__ = [
+    "DROPPED_HEADER",
     "ERROR_HEADER",
     "OWN_ID_HEADER",
     "QUEUE_HEADER",
@@ -27,11 +29,19 @@ QUEUE_HEADER = "worker-queue"
 TIME_HEADER = "worker-failed-at"
 OWN_ID_HEADER = "worker-assigned-id"
 """Marks a message whose id is ours: it came without one."""
+DROPPED_HEADER = "worker-dropped-headers"
+"""Names the publisher's headers that there was no room for beside ours."""
 
 # Together below 16 KB: headers travel in one frame, and brokers and their tools show them whole.
 _MAX_ERROR_BYTES = 4 * 1024
 _MAX_TRACEBACK_BYTES = 11 * 1024
-_TIMEOUT = 10.0
+_LEFT_OUT = "left out: the message's headers take up its room"
+_MAX_NAMES_BYTES = 500
+# What a headers' frame of the least size that a broker can be set to still holds.
+_MIN_ERROR_BYTES = 500
+# Of the publisher's, those that a worker reads.
+_READ_HEADERS = frozenset({"traceparent", "tracestate", CAUSATION_HEADER})
+_OWN_PREFIX = "worker-"
 
 
 async def forward(
@@ -42,6 +52,7 @@ async def forward(
     queue: str,
     headers: Mapping[str, Any],
     without: Collection[str] = (),
+    timeout: float | None,  # noqa: ASYNC109  the sender's
     rest: float | None = None,
 ) -> None:
     """Store a copy of a message in a queue. Acknowledge the original only after this returns.
@@ -57,13 +68,14 @@ async def forward(
         queue: Where to.
         headers: What to add to, or replace among, the original's headers.
         without: Which of the original's headers to leave out.
+        timeout: For all of it, in seconds; None for as long as it takes.
         rest: How long the copy may stay there, in seconds; None for as long as the queue lets it.
 
     Raises:
         Unroutable: The queue does not exist.
         BrokerUnavailable: Not confirmed; the copy may or may not be there.
     """
-    kept = {
+    kept: dict[str, Any] = {
         key: _sendable(value)
         for key, value in (properties.headers or {}).items()
         if not key.startswith("x-") and key not in without
@@ -80,9 +92,30 @@ async def forward(
         priority=properties.priority,
         app_id=properties.app_id,
         expiration=None if rest is None else str(int(rest * 1000)),
-        headers={**kept, **mark, **headers},
     )
-    await sender.send(body, copy, exchange="", routing_key=queue, timeout=_TIMEOUT)
+    for fewer in _ever_fewer(kept, {**mark, **headers}):
+        copy.headers = fewer
+        if sender.fits(copy):
+            break
+    await sender.send(body, copy, exchange="", routing_key=queue, timeout=timeout)
+
+
+def _ever_fewer(kept: dict[str, Any], ours: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Offer the headers of a copy: all, and then fewer and fewer, down to those without which it cannot be."""
+    yield {**kept, **ours}
+    if TRACEBACK_HEADER in ours:
+        ours = {**ours, TRACEBACK_HEADER: _LEFT_OUT}
+        yield {**kept, **ours}
+    read = {name: value for name, value in kept.items() if name in _READ_HEADERS or name.startswith(_OWN_PREFIX)}
+    yield {**read, **ours, **_dropped(kept.keys() - read.keys())}
+    ours |= _dropped(kept.keys() - ours.keys())
+    yield ours
+    if ERROR_HEADER in ours:
+        yield {**ours, ERROR_HEADER: _clip(ours[ERROR_HEADER], _MIN_ERROR_BYTES)}
+
+
+def _dropped(names: Collection[str]) -> dict[str, Any]:
+    return {DROPPED_HEADER: _clip(", ".join(sorted(names)), _MAX_NAMES_BYTES)}
 
 
 def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: bool) -> dict[str, Any]:

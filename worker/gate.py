@@ -62,7 +62,8 @@ class Gate:
             within: How long to wait, in seconds; None for as long as it takes.
 
         Returns:
-            By which opening the caller came in, for ``left``; None if it is still outside. A drain ends the waiting.
+            By which opening the caller came in, for ``left`` and ``shut``; None if it is still outside. A drain ends
+            the waiting.
         """
         if self._must_wait:
             try:
@@ -93,9 +94,17 @@ class Gate:
                 self._width = 2 * self._width if self._width < _FULL_WIDTH else None
             self._tell()
 
-    def shut(self, reason: BaseException) -> None:
-        """Shut the gate and begin to probe. Does nothing when it is shut already."""
-        if not self._is_open:
+    def shut(self, reason: BaseException, opening: int) -> None:
+        """Shut the gate and begin to probe. Does nothing when it is shut already.
+
+        Nor does the failure of somebody who came in by an earlier opening: it tells of a time before the probe found
+        that the database answers. Of many that hung until then, each would pause everybody once more.
+
+        Args:
+            reason: What the database did.
+            opening: What ``passed`` returned to whom that happened.
+        """
+        if not self._is_open or opening != self._opening:
             return
         _log.warning("paused: %s", reason)
         self._is_open = False

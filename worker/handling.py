@@ -1,8 +1,6 @@
 """Handling: one delivery, from its first byte to its settlement."""
 
-import asyncio
 import logging
-import random
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -12,9 +10,10 @@ from opentelemetry.trace import Span
 from eventstore import StoreUnavailable
 from worker.counters import Counters, End
 from worker.delivery import SUSPECT_HEADER, Delivery
-from worker.errors import BrokerError, DeadlineExceeded
-from worker.forwarding import explain, forward
+from worker.errors import DeadlineExceeded
+from worker.forwarding import explain
 from worker.gate import Gate
+from worker.handover import Handover
 from worker.isolation import Isolation
 from worker.logs import concerning, whereabouts
 from worker.message import BadMessage, CommandMessage
@@ -35,7 +34,6 @@ _log = logging.getLogger(__name__)
 # From when the delivery came in. With a handler deadline after it, of 10 minutes at most, and as much before it for the
 # delivery whose turn it was, all ends within the broker's consumer timeout of 30 minutes.
 _HOLD_SECONDS = 600.0
-_LONGEST_SEND_PAUSE = 5.0
 
 
 class Handling:
@@ -66,7 +64,7 @@ class Handling:
     ) -> None:
         self._processor = processor
         self._topology = topology
-        self._sender = sender
+        self._handover = Handover(sender, topology)
         self._replies = Replies(sender, counters, timeout=settings.worker_reply_timeout)
         self._isolation = isolation
         self._gate = gate
@@ -144,7 +142,7 @@ class Handling:
                 self._gate.left(opening, served=served)
             if served or not isinstance(happened, Exception):
                 return happened
-            self._gate.shut(happened)
+            self._gate.shut(happened, opening)
             if isinstance(happened, DeadlineExceeded):
                 return happened
         return None if self._gate.is_draining else happened
@@ -198,7 +196,7 @@ class Handling:
         if delivery.is_suspect:
             headers[SUSPECT_HEADER] = True
         rest = self._settings.worker_retry_delay
-        if await self._send_on(delivery, self._topology.retry_queue, headers, rest=rest):
+        if await self._handover.complete(delivery, self._topology.retry_queue, headers, rest=rest):
             if settlement.traceback:
                 _log.warning("retry in %g s: %s: %s", rest, reason, _where(failure))
             else:
@@ -218,36 +216,13 @@ class Handling:
         headers = settlement.history.headers() | explain(
             failure, reason=reason, queue=self._topology.queue, with_traceback=settlement.traceback
         )
-        if not await self._send_on(delivery, self._topology.dead_queue, headers):
+        if not await self._handover.complete(delivery, self._topology.dead_queue, headers):
             return
         _log.error("dead letter: %s: %s", reason, _where(failure) if settlement.traceback else failure)
         self._counters.dead_letters[reason] += 1
         if message is not None:
             await self._replies.failed(message, f"{reason}: {failure}")
         await delivery.acknowledge(End.DEAD_LETTERED)
-
-    async def _send_on(
-        self, delivery: Delivery, queue: str, headers: dict[str, object], *, rest: float | None = None
-    ) -> bool:
-        """Send a delivery on, for as long as it takes, unless its channel is lost meanwhile.
-
-        Returns:
-            Whether the copy is stored. If not, the delivery is lost to us, and the broker delivers it again.
-        """
-        pause = 0.1
-        told = False
-        while not delivery.is_lost:
-            try:
-                await forward(self._sender, delivery.body, delivery.properties, queue=queue, headers=headers, rest=rest)
-            except BrokerError as error:
-                _log.log(logging.DEBUG if told else logging.WARNING, "cannot send on to %s: %s", queue, error)
-                told = True
-                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
-                pause = min(2 * pause, _LONGEST_SEND_PAUSE)
-            else:
-                return True
-        delivery.abandon()
-        return False
 
 
 def _where(failure: BaseException) -> str:

@@ -21,6 +21,7 @@ from eventstore.postgres import PostgresEventStore
 from handlers.registry import load_domains
 from worker.counters import Counters
 from worker.errand import Errand, Report, Setup, read_frame, write_frame
+from worker.errors import DeadlineExceeded
 from worker.logs import configure_logs, whereabouts
 from worker.processor import Processor
 from worker.settings import Settings
@@ -76,19 +77,25 @@ async def _serve(end: socket.socket) -> None:
                 errand = await read_frame(reader, Errand)
                 # From here on, our end is the command's doing.
                 await write_frame(writer, Report())
-                await write_frame(writer, await _decided(processors[errand.domain_name], errand, counters))
+                report = await _decided(
+                    processors[errand.domain_name], errand, counters, within=settings.worker_handler_deadline
+                )
+                await write_frame(writer, report)
     finally:
         writer.close()
 
 
-async def _decided(processor: Processor, errand: Errand, counters: Counters) -> Report:
+async def _decided(processor: Processor, errand: Errand, counters: Counters, *, within: float) -> Report:
+    # For all attempts together: the worker kills us if it hears nothing for longer, and blames the command.
+    limit = asyncio.timeout(within)
     before = (counters.attempts, counters.conflicts, counters.stale_conflicts)
     processed = failure = None
     token = context.attach(propagate.extract(errand.message.headers))
     try:
-        processed = await processor.process(errand.message)
+        async with limit:
+            processed = await processor.process(errand.message)
     except Exception as error:  # noqa: BLE001  the worker knows what to do with each
-        failure = _told(error)
+        failure = _told(DeadlineExceeded(f"there was no answer within {within:g} s") if limit.expired() else error)
     finally:
         context.detach(token)
     return Report(

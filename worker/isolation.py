@@ -28,7 +28,8 @@ __all__ = ["Isolation"]
 _START_SECONDS = 30.0
 _IDLE_SECONDS = 60.0
 _END_SECONDS = 5.0
-# What the process may take beyond the handler deadline, which it keeps itself unless it is stuck.
+# What the process may take beyond the handler deadline, which it keeps itself, for all its attempts together, unless it
+# is stuck.
 _STUCK_SECONDS = 5.0
 # Modules are found where we find them, whichever way we were started.
 _LAUNCH = """
@@ -53,17 +54,16 @@ class _Gone(Exception):
         self.stuck = stuck
 
 
-class _Child:
-    """A process that decides suspects."""
-
-    def __init__(self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._process = process
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def start(cls, settings: Settings) -> "_Child":
-        ours, theirs = socket.socketpair()
+async def _launch() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]:
+    """Start the process, with a socket to it."""
+    ours, theirs = socket.socketpair()
+    try:
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
+    try:
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -79,7 +79,26 @@ class _Child:
                 # It traces; what it would measure as well, it would export under our name.
                 env={**os.environ, "OTEL_METRICS_EXPORTER": "none"},
             )
-        child = cls(process, *await asyncio.open_unix_connection(sock=ours))
+    except BaseException:
+        writer.close()
+        raise
+    return process, reader, writer
+
+
+class _Child:
+    """A process that decides suspects."""
+
+    def __init__(self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls, settings: Settings) -> "_Child":
+        try:
+            child = cls(*await _launch())
+        except OSError as error:  # no memory, no process or no descriptor left: no command's doing, and it may pass
+            raise IsolationFailed(f"the process for suspects cannot be started: {error}") from error
         try:
             await child._set_up(settings)
         except BaseException:

@@ -6,7 +6,6 @@ from uuid import uuid4
 
 from eventstore import Receipt
 from worker.counters import Counters
-from worker.errors import BrokerError
 from worker.message import CONTENT_TYPE, CommandMessage, Reply
 from worker.sender import Properties, Sender
 
@@ -65,6 +64,6 @@ class Replies:
             await self._sender.send(
                 reply.to_json(), properties, exchange="", routing_key=reply_to, timeout=self._timeout
             )
-        except BrokerError as error:
+        except Exception as error:  # noqa: BLE001  the answer is on record: whatever a reply fails of, the delivery is done
             self._counters.failed_replies += 1
             _log.info("the reply could not be sent: %s", error)

@@ -9,12 +9,14 @@ from aiormq.exceptions import DeliveryError, PublishError
 
 from worker.broker import Link
 from worker.errors import BrokerUnavailable, Unroutable
-from worker.topology import declare_exchange
+from worker.topology import Topology, declare, declare_exchange
 
 __all__ = ["Properties", "Sender"]
 
 Properties = spec.Basic.Properties
 _PERSISTENT = 2
+# What the frame of the properties holds besides: its beginning, and the mark of a persistent message.
+_BESIDE_PROPERTIES_BYTES = 12 + 1
 
 
 class Sender:
@@ -49,7 +51,7 @@ class Sender:
         *,
         exchange: str,
         routing_key: str,
-        timeout: float,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
+        timeout: float | None,  # noqa: ASYNC109  without it, a call waits for a reconnection forever
     ) -> None:
         """Publish one persistent message and wait until the broker has stored it.
 
@@ -58,14 +60,16 @@ class Sender:
             properties: Its properties; a ``message_id`` is required.
             exchange: Where to; the empty string addresses the queue named by the routing key.
             routing_key: Where to, inside the exchange.
-            timeout: For all of it, in seconds, a reconnection included.
+            timeout: For all of it, in seconds, a reconnection included; None for as long as it takes.
 
         Raises:
             Unroutable: No queue took it; nothing was stored.
             BrokerUnavailable: Not confirmed in time, or the connection broke: it may or may not have arrived.
             BrokerMisconfigured: The broker refuses us.
 
-        On cancellation the message may still be stored.
+        On cancellation the message may still be stored. So it may after a timeout: what was written to a connection
+        that the broker does not read for now, it stores when it reads on. Who sends it again before the connection is
+        lost may have it stored twice.
         """
         properties.delivery_mode = _PERSISTENT
         async with self._link.translating():
@@ -77,6 +81,31 @@ class Sender:
                 raise Unroutable(f"no queue takes messages for {target}; nothing was stored") from error
             except DeliveryError as error:
                 raise BrokerUnavailable("RabbitMQ refused to store the message; try again later") from error
+
+    async def silence(self) -> str:
+        """Say why the broker does not answer."""
+        return await self._link.silence()
+
+    async def declare(self, topology: Topology, timeout: float = 5.0) -> None:  # noqa: ASYNC109  as for sending
+        """Declare a domain's exchange and queues, such as somebody deleted. What is there stays as it is.
+
+        Raises:
+            BrokerUnavailable: Not within the timeout, in seconds.
+            BrokerMisconfigured: The broker refuses us or a declaration.
+        """
+        async with self._link.translating(), asyncio.timeout(timeout), self._link.side_channel() as channel:
+            await declare(channel, topology)
+
+    def fits(self, properties: Properties) -> bool:
+        """Whether a message with these properties can be sent.
+
+        They travel in one frame. For one that is too large the broker ends the connection, with all that is under way.
+        """
+        try:
+            size = len(properties.marshal())
+        except (TypeError, ValueError, RecursionError):
+            return False
+        return size + _BESIDE_PROPERTIES_BYTES <= self._link.largest_payload
 
     async def _publish(self, body: bytes, properties: Properties, *, exchange: str, routing_key: str) -> None:
         # The library tells by its id which message came back: of two with one id, one would pass for stored.

@@ -28,8 +28,8 @@ _FLAGS = {
     "cluster_id": 2,
 }
 _LONGEST_SHORT = 255
-# Headers go in one frame, of which the broker takes 128 KB.
-_LONGEST_HEADERS = 60_000
+# Headers go in one frame, with the other properties; the broker takes 128 KB.
+_LONGEST_HEADERS = 128_000
 
 
 class RawProperties(spec.Basic.Properties):
@@ -91,7 +91,17 @@ _text = st.one_of(
     st.text(max_size=20).map(lambda text: text.encode(errors="surrogatepass")),
     st.binary(max_size=20),
     st.sampled_from(
-        [b"", b"\x00", b"\xff\xfe", b"\xed\xa0\x80", "\u202e\ufeff\U0001f4a5".encode(), b"a" * 255, b"'--"]
+        [
+            b"",
+            b"\x00",
+            b"\xff\xfe",
+            b"\xed\xa0\x80",
+            "\u202e\ufeff\U0001f4a5".encode(),
+            b"a" * 255,
+            # As it is marked, it would be three times as long.
+            b"\xff" * 255,
+            b"'--",
+        ]
     ),
 )
 _id = st.one_of(
@@ -134,6 +144,13 @@ def _table(fields: "list[tuple[bytes, bytes]]") -> bytes:
     return _long(b"".join(_short(name) + value for name, value in fields))
 
 
+def _nested(depth: int) -> bytes:
+    value = b"V"
+    for _ in range(depth):
+        value = b"F" + _table([(b"a", value)])
+    return value
+
+
 # The broker's own names, ours, and others.
 _header = st.one_of(
     st.sampled_from(
@@ -168,6 +185,11 @@ _meaningful = st.sampled_from(
         (b"worker-handler-failures", b"l" + struct.pack(">q", -(2**63))),
         (b"traceparent", b"S" + _long(b"00-" + b"f" * 32 + b"-" + b"f" * 16 + b"-ff")),
         (b"x-long", b"S" + _long(b"x" * 50_000)),
+        # It leaves no room in the frame for a traceback, or with another one not even for an error.
+        (b"long", b"S" + _long(b"x" * 120_000)),
+        (b"also-long", b"S" + _long(b"x" * 7_000)),
+        # The library reads that deep, but does not write it.
+        (b"deep", _nested(400)),
     ]
 )
 _headers = (

@@ -17,6 +17,17 @@ from tests.fixtures.waiting import eventually
 Properties = spec.Basic.Properties
 
 
+MARKS = "?" * 255
+"""A text as long as may be, in whose place ``NotText`` sends bytes of which none is a text."""
+
+
+class NotText(Properties):
+    """Properties that hold what no text holds."""
+
+    def marshal(self) -> bytes:
+        return super().marshal().replace(MARKS.encode(), b"\xff" * len(MARKS))
+
+
 class Desk:
     """Publishes and fetches by hand.
 
@@ -39,12 +50,18 @@ class Desk:
             yield cls(channel, cast("WireChannel", await channel.get_underlay_channel()), replies.name)
 
     async def put(
-        self, body: bytes, *, exchange: str = "commands", routing_key: str = "tally", **properties: Any
+        self,
+        body: bytes,
+        *,
+        exchange: str = "commands",
+        routing_key: str = "tally",
+        form: type[Properties] = Properties,
+        **properties: Any,
     ) -> str:
         """Publish, by default a ``Count`` with an id of its own; return the id."""
         chosen: dict[str, Any] = {"message_id": str(uuid4()), "message_type": "Count", "delivery_mode": 2} | properties
         await self._wire.basic_publish(
-            body, exchange=exchange, routing_key=routing_key, properties=Properties(**chosen), mandatory=True
+            body, exchange=exchange, routing_key=routing_key, properties=form(**chosen), mandatory=True
         )
         return str(chosen["message_id"])
 

@@ -1,16 +1,21 @@
 """A broker that is short of memory takes no messages. What it has given out is settled all the same."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from typing import NoReturn
 
 import pytest
 
 from deploy.local.broker import RabbitServer
 from deploy.local.stack import LocalStack
+from eventstore import InvalidRequest
 from eventstore.postgres import PostgresEventStore
+from tests.fixtures.waiting import eventually
 from tests.integration.worker.desk import Desk
-from tests.integration.worker.serving import QUEUES, Hold, serving, settled
+from tests.integration.worker.serving import QUEUES, Hold, received, serving, settled
+from worker import handover
 from worker.counters import End
 from worker.errors import BrokerUnavailable
 from worker.publisher import Publisher
@@ -37,6 +42,43 @@ async def alarm(broker: RabbitServer, *, is_on: bool) -> None:
     """Let the broker find that it uses too much memory, or enough of it is left."""
     share = "0.0000001" if is_on else "0.9"
     await asyncio.to_thread(partial(broker.control, "set_vm_memory_high_watermark", share))
+
+
+async def test_what_is_put_aside_during_an_alarm_is_stored_once(
+    broker: RabbitServer,
+    own_desk: Desk,
+    store: PostgresEventStore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="worker")
+    monkeypatch.setattr(handover, "_PATIENCE_SECONDS", 0.2)
+    deciding = asyncio.Event()
+
+    async def refuse(*_: object, **__: object) -> NoReturn:
+        await deciding.wait()
+        raise InvalidRequest("not of this store")
+
+    monkeypatch.setattr(store, "query", refuse)
+    bad = await own_desk.put(b'{"Key": "a"}')
+
+    async def waits() -> bool:
+        return sum(f"not stored in {QUEUES.dead_queue} yet" in message for message in caplog.messages) >= 5
+
+    async with serving(store, broker.url) as service:
+        await received(service, 1)
+        await alarm(broker, is_on=True)
+        deciding.set()
+        # Five times as long as anybody waits before it is told.
+        await eventually(waits, what="the copy to wait for the broker")
+        assert service.counters.ends.total() == 0
+        assert any("short of memory or disk" in message for message in caplog.messages)
+        await alarm(broker, is_on=False)
+        await settled(service, 1)
+        # Whatever was sent before the confirmation came is in the queue by now.
+        assert await own_desk.ready(QUEUES.dead_queue) == 1
+        assert (await own_desk.take(QUEUES.dead_queue)).message_id == bad
+    assert service.counters.ends == {End.DEAD_LETTERED: 1}
 
 
 async def test_publishers_are_told_and_deliveries_are_acknowledged(

@@ -1,5 +1,7 @@
 """Messages that kill whoever decides them: found, and kept from their neighbours."""
 
+import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -172,6 +174,25 @@ async def test_a_process_that_dies_between_suspects_is_nobodys_doing(service: Se
     assert (await asked(desk, b'{"Key": "b"}'))["outcome"] == "accepted"
     await settled(service, 3)
     assert service.counters.ends == {End.ACCEPTED: 2, End.RETRIED: 1}
+
+
+@pytest.mark.parametrize("refused", ["create_subprocess_exec", "open_unix_connection"])
+async def test_a_process_that_cannot_be_started_is_nobodys_doing(
+    service: Service, desk: Desk, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    allowed = getattr(asyncio, refused)
+    refusals = [OSError(number, os.strerror(number)) for number in (errno.ENOMEM, errno.EAGAIN, errno.EMFILE)]
+
+    async def refuse(*arguments: Any, **options: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return await allowed(*arguments, **options)
+
+    monkeypatch.setattr(asyncio, refused, refuse)
+    # More often than a handler's bug would be tried again.
+    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+    await settled(service, 4)
+    assert service.counters.ends == {End.ACCEPTED: 1, End.RETRIED: 3}
 
 
 async def test_a_process_that_is_told_to_stop_by_others_goes_on(service: Service, desk: Desk) -> None:

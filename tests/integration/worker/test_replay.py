@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from eventstore import EventStream, Filter, TransientStoreError
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.vhosts import Management
-from tests.integration.worker.desk import Desk
+from tests.integration.worker.desk import MARKS, Desk, NotText
 from tests.integration.worker.graveyard import GOOD, bury, emptied, letters, make_queues, opened, replayed, story
 from tests.integration.worker.serving import QUEUES, serving, settled
 from worker.counters import End
@@ -64,6 +64,13 @@ async def test_a_replayed_letter_is_the_message_that_was_published(vhost: str, d
     told.pop("x-delivery-count")
     assert datetime.fromisoformat(str(told.pop("worker-replayed-at"))).tzinfo is not None
     assert told == {"traceparent": parent, "shop": "kept", "causation-id": "visit"}
+    assert await desk.ready(DEAD) == 0
+
+
+async def test_a_letter_whose_texts_are_none_can_be_replayed(vhost: str, desk: Desk) -> None:
+    (identity,) = await bury(desk, 1, form=NotText, correlation_id=MARKS, app_id=MARKS)
+    assert await replayed(vhost) == 1
+    assert (await desk.take(QUEUES.queue)).message_id == identity
     assert await desk.ready(DEAD) == 0
 
 

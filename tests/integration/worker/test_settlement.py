@@ -10,7 +10,7 @@ import pytest
 
 from eventstore import Event, EventStream, Filter
 from eventstore.postgres import PostgresEventStore
-from tests.integration.worker.desk import Desk
+from tests.integration.worker.desk import MARKS, Desk, NotText
 from tests.integration.worker.serving import QUEUES, serving, settled
 from worker.counters import End
 from worker.publisher import Publisher
@@ -173,3 +173,20 @@ async def test_a_reply_to_a_queue_that_is_gone_changes_nothing_else(
         assert (await publisher.request("tally", "CountOnce", {"Key": "a"})).outcome == "unchanged"
     assert service.counters.ends == {End.ACCEPTED: 1, End.DEAD_LETTERED: 1, End.UNCHANGED: 1}
     assert await desk.ready(QUEUES.queue) == 0
+
+
+async def test_what_is_no_text_is_answered_or_put_aside_at_its_first_delivery(
+    store: PostgresEventStore, vhost: str, desk: Desk
+) -> None:
+    async with serving(store, vhost) as service:
+        await desk.put(A, form=NotText, correlation_id=MARKS, reply_to=desk.replies)
+        assert (await desk.answer())["outcome"] == "accepted"
+        await desk.put(A, form=NotText, reply_to=MARKS)
+        await desk.put(A, form=NotText, message_id=MARKS, message_type=MARKS, app_id=MARKS)
+        letter = await desk.take(QUEUES.dead_queue)
+        await settled(service, 3)
+    assert service.counters.ends == {End.ACCEPTED: 2, End.DEAD_LETTERED: 1}
+    assert service.counters.failed_replies == 1
+    assert letter.headers["worker-reason"] == "malformed_message_id"
+    # As many marks as there is room for.
+    assert letter.message_id == letter.type == letter.app_id == "\N{REPLACEMENT CHARACTER}" * 85

@@ -1,7 +1,8 @@
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import pytest
+from pamqp.header import ContentHeader
 
 from worker.forwarding import ERROR_HEADER, REASON_HEADER, TRACEBACK_HEADER, explain, forward
 from worker.sender import Properties, Sender
@@ -9,10 +10,11 @@ from worker.sender import Properties, Sender
 LIMIT = 16 * 1024
 
 
-class Recorder:
-    """Stands where the sender stands, and keeps what it was given."""
+class Recorder(Sender):
+    """A sender that keeps what it was given."""
 
     def __init__(self) -> None:
+        super().__init__("amqp://nowhere", name="recorder")
         self.sent: dict[str, Any] = {}
 
     async def send(self, body: bytes, properties: Properties, **target: Any) -> None:
@@ -31,7 +33,7 @@ async def test_the_copy_keeps_the_message_and_none_of_the_brokers_headers() -> N
         user_id="someone",
         headers={"traceparent": "00-1-2-3", "x-death": [1], "x-delivery-count": 3, "worker-attempts": 1},
     )
-    await forward(cast("Sender", recorder), b"body", original, queue="q", headers={"worker-attempts": 2}, rest=1.5)
+    await forward(recorder, b"body", original, queue="q", headers={"worker-attempts": 2}, rest=1.5, timeout=1)
     copy = recorder.sent["properties"]
     assert (recorder.sent["body"], recorder.sent["exchange"], recorder.sent["routing_key"]) == (b"body", "", "q")
     assert copy.headers == {"traceparent": "00-1-2-3", "worker-attempts": 2}
@@ -79,20 +81,101 @@ def test_what_utf8_cannot_hold_is_replaced() -> None:
 
 async def test_an_id_of_ours_is_marked_and_anybody_elses_is_not() -> None:
     recorder = Recorder()
-    await forward(cast("Sender", recorder), b"", Properties(message_id=""), queue="q", headers={})
+    await forward(recorder, b"", Properties(message_id=""), queue="q", headers={}, timeout=1)
     given = recorder.sent["properties"]
     assert str(UUID(given.message_id)) == given.message_id
     assert given.headers == {"worker-assigned-id": True}
     # What is sent on once more keeps both.
-    await forward(cast("Sender", recorder), b"", given, queue="q", headers={})
+    await forward(recorder, b"", given, queue="q", headers={}, timeout=1)
     again = recorder.sent["properties"]
     assert (again.message_id, again.headers) == (given.message_id, given.headers)
-    await forward(cast("Sender", recorder), b"", Properties(message_id="id"), queue="q", headers={})
+    await forward(recorder, b"", Properties(message_id="id"), queue="q", headers={}, timeout=1)
     assert recorder.sent["properties"].headers == {}
 
 
 async def test_headers_can_be_left_out() -> None:
     recorder = Recorder()
     original = Properties(message_id="id", headers={"a": 1, "b": 2, "c": 3})
-    await forward(cast("Sender", recorder), b"", original, queue="q", headers={"b": 4}, without={"b", "c"})
+    await forward(recorder, b"", original, queue="q", headers={"b": 4}, without={"b", "c"}, timeout=1)
     assert recorder.sent["properties"].headers == {"a": 1, "b": 4}
+
+
+TRACE = {"traceparent": "00-1-2-3", "tracestate": "a=b", "causation-id": "before"}
+# A frame without what is around its payload.
+FRAME = 128 * 1024 - 8
+
+
+async def forwarded(headers: dict[str, Any], *, error: str = "e", traceback: str | None = None) -> dict[str, Any]:
+    """Put a message aside and return the headers of its copy, which fits into a frame."""
+    recorder = Recorder()
+    added = {"worker-attempts": 1, "worker-error": error}
+    if traceback is not None:
+        added["worker-traceback"] = traceback
+    properties = Properties(message_id="i" * 255, correlation_id="c" * 255, reply_to="r" * 255, headers=headers)
+    await forward(recorder, b"", properties, queue="q", headers=added, timeout=1)
+    copy = recorder.sent["properties"]
+    copy.delivery_mode = 2
+    assert len(ContentHeader(properties=copy).marshal()) <= FRAME
+    return dict(copy.headers)
+
+
+async def test_headers_that_fit_are_all_kept() -> None:
+    # All that a publisher can send; it gave the message no more than its headers.
+    recorder = Recorder()
+    headers: dict[str, Any] = {"large": "x" * (FRAME - 60)}
+    await forward(recorder, b"", Properties(message_id="id", headers=headers), queue="q", headers={}, timeout=1)
+    assert recorder.sent["properties"].headers == headers
+
+
+async def test_the_traceback_is_the_first_to_go() -> None:
+    headers = {**TRACE, "large": "x" * 125_000}
+    assert await forwarded(headers, traceback="t" * 11_000) == {
+        **headers,
+        "worker-attempts": 1,
+        "worker-error": "e",
+        "worker-traceback": "left out: the message's headers take up its room",
+    }
+
+
+async def test_then_what_no_worker_reads_goes_and_is_named() -> None:
+    headers = {**TRACE, "worker-replayed-at": "then", "large": "x" * 127_000, "small": 1}
+    assert await forwarded(headers, error="e" * 4_000) == {
+        **TRACE,
+        "worker-replayed-at": "then",
+        "worker-attempts": 1,
+        "worker-error": "e" * 4_000,
+        "worker-dropped-headers": "large, small",
+    }
+
+
+async def test_then_whatever_is_not_ours_goes() -> None:
+    headers = {"tracestate": "x" * 128_000, "worker-error": "forged", "y" * 128: 1}
+    assert await forwarded(headers, error="e" * 4_000, traceback="t") == {
+        "worker-attempts": 1,
+        "worker-error": "e" * 4_000,
+        "worker-traceback": "left out: the message's headers take up its room",
+        "worker-dropped-headers": "tracestate, " + "y" * 128,
+    }
+
+
+async def test_many_names_are_not_all_told() -> None:
+    dropped = (await forwarded({f"h{n}": "x" * 1_000 for n in range(130)}))["worker-dropped-headers"]
+    assert dropped.startswith("h0, h1, h10, ")
+    assert dropped.endswith("…")
+    assert len(dropped.encode()) <= 500
+
+
+async def test_into_the_smallest_frame_goes_a_part_of_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.broker._LARGEST_PAYLOAD", 4096 - 8)
+    headers = await forwarded({"x": "y" * 2_000}, error="e" * 4_096, traceback="t" * 11_000)
+    assert headers["worker-error"] == "e" * 497 + "…"
+    assert headers["worker-dropped-headers"] == "x"
+
+
+async def test_what_cannot_be_written_goes_as_if_it_were_too_large() -> None:
+    assert await forwarded({**TRACE, "odd": object()}) == {
+        **TRACE,
+        "worker-attempts": 1,
+        "worker-error": "e",
+        "worker-dropped-headers": "odd",
+    }

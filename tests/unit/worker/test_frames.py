@@ -28,6 +28,21 @@ def test_what_is_not_utf_8_in_a_text_is_marked() -> None:
     assert read("shortstr", b"\x04cafe") == (5, "cafe")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [b"\xff" * 255, b"\xff" * 86, b"a" + b"\xff" * 254, b"\xff" * 85 + "\u00e9".encode() * 85],
+    ids=["all", "one too many", "from the second on", "with others"],
+)
+def test_a_marked_text_can_be_written_again(text: bytes) -> None:
+    size, marked = read("shortstr", bytes([len(text)]) + text)
+    assert size == len(text) + 1
+    written = encode.short_string(marked)
+    assert read("shortstr", written) == (len(written), marked)
+    # Nothing but what there is no room for is missing.
+    assert text.decode(errors="replace").startswith(marked)
+    assert len(written) > 252
+
+
 def test_headers_are_read() -> None:
     written = encode.field_table({"a": 1, "b": {"c": ["d"]}})
     assert read("table", written) == (len(written), {"a": 1, "b": {"c": ["d"]}})
@@ -47,12 +62,29 @@ def test_headers_that_cannot_be_read_are_none(content: bytes) -> None:
     assert read("table", written) == (len(written), {})
 
 
-def test_headers_nested_without_end_are_none() -> None:
-    written = b""
-    for _ in range(5000):
-        content = b"\x01aF" + (written or (0).to_bytes(4, "big"))
-        written = len(content).to_bytes(4, "big") + content
+def nested(depth: int, kind: bytes = b"F") -> bytes:
+    """Headers of which the first holds a table or a list in the next, so many times."""
+    inner = (0).to_bytes(4, "big")
+    for level in range(depth):
+        content = (b"\x01a" if kind == b"F" or level == depth - 1 else b"") + kind + inner
+        inner = len(content).to_bytes(4, "big") + content
+    return inner
+
+
+@pytest.mark.parametrize("kind", [b"F", b"A"])
+# The library reads some hundreds of levels, and writes fewer.
+@pytest.mark.parametrize("depth", [33, 400, 5000])
+def test_headers_nested_too_deeply_are_none(depth: int, kind: bytes) -> None:
+    written = nested(depth, kind)
     assert read("table", written) == (len(written), {})
+
+
+@pytest.mark.parametrize("kind", [b"F", b"A"])
+def test_headers_nested_less_deeply_are_written_as_they_were_read(kind: bytes) -> None:
+    written = nested(32, kind)
+    size, headers = read("table", written)
+    assert size == len(written)
+    assert encode.field_table(headers) == written
 
 
 @pytest.mark.parametrize("value", [0.1, 1e300, -1e-300, float("inf"), {"in": [2e200]}])

@@ -23,9 +23,10 @@ async def test_a_shut_gate_opens_when_the_probe_succeeds() -> None:
             raise StoreUnavailable("down")
 
     gate = Gate(probe)
-    await gate.passed()
-    gate.shut(StoreUnavailable("down"))
-    gate.shut(StoreUnavailable("still down"))
+    opening = await gate.passed()
+    assert opening is not None
+    gate.shut(StoreUnavailable("down"), opening)
+    gate.shut(StoreUnavailable("still down"), opening)
     assert not gate.is_open
     await gate.passed()
     assert gate.is_open
@@ -41,7 +42,7 @@ async def test_closing_ends_the_probe() -> None:
         raise StoreUnavailable("down")
 
     gate = Gate(probe)
-    gate.shut(StoreUnavailable("down"))
+    await _shut(gate)
     await asked.wait()
     await gate.close()
     assert not gate.is_open
@@ -53,8 +54,9 @@ async def test_whoever_waits_at_a_gate_may_give_up() -> None:
         raise StoreUnavailable("down")
 
     gate = Gate(probe)
-    assert await gate.passed(within=0) is not None
-    gate.shut(StoreUnavailable("down"))
+    opening = await gate.passed(within=0)
+    assert opening is not None
+    gate.shut(StoreUnavailable("down"), opening)
     assert await gate.passed(within=0) is None
     await gate.close()
 
@@ -64,7 +66,7 @@ async def test_a_drain_ends_the_waiting_and_keeps_whoever_comes_later_from_it() 
         raise StoreUnavailable("down")
 
     gate = Gate(probe)
-    gate.shut(StoreUnavailable("down"))
+    await _shut(gate)
     waiting = asyncio.create_task(gate.passed())
     await asyncio.sleep(0)  # lets it begin to wait
     gate.drain()
@@ -79,8 +81,9 @@ async def test_an_open_gate_lets_pass_during_a_drain_until_it_is_shut() -> None:
 
     gate = Gate(probe)
     gate.drain()
-    assert await gate.passed() is not None
-    gate.shut(StoreUnavailable("down"))
+    opening = await gate.passed()
+    assert opening is not None
+    gate.shut(StoreUnavailable("down"), opening)
     assert await gate.passed() is None
     await gate.close()
 
@@ -92,7 +95,7 @@ async def test_after_a_pause_the_first_goes_in_alone_and_more_follow_as_they_are
     gate = Gate(probe)
     hanging = await gate.passed()
     assert hanging is not None
-    gate.shut(StoreUnavailable("down"))
+    gate.shut(StoreUnavailable("down"), hanging)
     entered: list[int] = []
 
     async def enter() -> None:
@@ -112,6 +115,32 @@ async def test_after_a_pause_the_first_goes_in_alone_and_more_follow_as_they_are
         assert len(entered) == expected
     await asyncio.gather(*entering)
     await gate.close()
+
+
+async def test_who_fails_late_by_an_earlier_opening_does_not_shut_it_again() -> None:
+    async def probe() -> None:
+        return
+
+    gate = Gate(probe)
+    hanging = [await gate.passed() for _ in range(3)]
+    await _shut(gate)
+    now = await gate.passed()
+    for opening in hanging:
+        assert opening is not None
+        gate.left(opening, served=False)
+        gate.shut(StoreUnavailable("it hung"), opening)
+        assert gate.is_open
+    assert now is not None
+    gate.shut(StoreUnavailable("down again"), now)
+    assert not gate.is_open
+    await gate.close()
+
+
+async def _shut(gate: Gate) -> None:
+    """Shut a gate, as whoever came in last."""
+    opening = await gate.passed()
+    assert opening is not None
+    gate.shut(StoreUnavailable("down"), opening)
 
 
 async def _turns() -> None:
