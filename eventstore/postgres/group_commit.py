@@ -251,8 +251,8 @@ def _told(error: BaseException) -> EventStoreError:
 def _fail(waiting: _Waiting, error: Exception) -> None:
     if waiting.verdict.done():
         return
-    if waiting.unanswered and not isinstance(error, OutcomeUnknown):
-        # Whatever failed it now, what was sent before may have happened.
+    if waiting.unanswered and not isinstance(error, OutcomeUnknown | InvalidRequest):
+        # Whatever failed it now, what was sent before may have happened; unless the server would take it at no time.
         error = OutcomeUnknown(f"an append broke off, and could not be sent again: {error}")
     elif not isinstance(error, EventStoreError):
         error = EventStoreError(f"an append failed unexpectedly: {error!r}")

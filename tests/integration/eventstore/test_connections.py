@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import START, Append, ConcurrencyConflict, OutcomeUnknown, Receipt, StoreUnavailable
+from eventstore import START, Append, ConcurrencyConflict, InvalidRequest, OutcomeUnknown, Receipt, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.databases import Database
 from tests.fixtures.waiting import eventually
@@ -281,3 +281,17 @@ async def test_whatever_fails_the_second_time_the_first_may_have_happened(
         assert await admin.fetchval("SELECT pg_cancel_backend($1)", second)
         with pytest.raises(OutcomeUnknown, match="could not be sent again"):
             await append
+
+
+async def test_what_the_server_refuses_the_second_time_did_not_happen_the_first(
+    store: PostgresEventStore, database: Database, admin: Connection
+) -> None:
+    event = counted("bad")
+    object.__setattr__(event, "payload_text", "[]")
+    async with head_locked(database.admin_url):
+        append = asyncio.create_task(store.append([event], key=uuid4()))
+        (first,) = await waiting(admin, 1)
+        await terminate(admin, first)
+        await waiting(admin, 1, besides=(first,))
+    with pytest.raises(InvalidRequest):
+        await append
