@@ -1,0 +1,129 @@
+"""What the tests of the processor stage: races, by acting between a query and its append, on the store in memory."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from eventstore import (
+    ACCEPTED,
+    Append,
+    Consistency,
+    Event,
+    EventStoreError,
+    EventStream,
+    Filter,
+    MemoryEventStore,
+    Outcome,
+    OutcomeUnknown,
+    Position,
+    Receipt,
+)
+from tests.unit.worker.tally import domain
+from worker.counters import Counters
+from worker.message import CommandMessage
+from worker.processor import Processor
+from worker.settings import Settings
+
+Hook = Callable[[], Awaitable[None]]
+
+
+class StagedStore(MemoryEventStore):
+    """Runs one hook after each query, while hooks are left; may answer eventual reads from a frozen copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after_query: list[Hook] = []
+        self.consistencies: list[Consistency] = []
+        self.replica: MemoryEventStore | None = None
+        self.unknown_outcomes = 0
+        self.chains: list[int] = []
+
+    async def query(
+        self,
+        boundary: Filter,
+        *,
+        consistency: Consistency = Consistency.STRONG,
+        min_position: Position | None = None,
+    ) -> EventStream:
+        self.consistencies.append(consistency)
+        if consistency is Consistency.EVENTUAL and self.replica is not None:
+            stream = replace(await self.replica.query(boundary, min_position=min_position), replica=True)
+        else:
+            stream = await super().query(boundary, min_position=min_position)
+        if self.after_query:
+            await self.after_query.pop(0)()
+        return stream
+
+    async def append(
+        self,
+        events: Sequence[Event],
+        *,
+        boundary: Filter | None = None,
+        after: Position | None = None,
+        key: UUID | None = None,
+        digest: bytes | None = None,
+        outcome: Outcome = ACCEPTED,
+    ) -> Receipt:
+        receipt = await super().append(events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
+        if self.unknown_outcomes:
+            self.unknown_outcomes -= 1
+            raise OutcomeUnknown("the connection broke")
+        return receipt
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        self.chains.append(len(appends))
+        return await super().append_chain(appends)
+
+    def freeze_replica(self) -> None:
+        """Let eventual reads see what is recorded now, and nothing later."""
+        self.replica = MemoryEventStore()
+        self.replica._events = list(self._events)
+
+
+def command(kind: str, command_id: UUID | None = None, **body: Any) -> CommandMessage:
+    identity = command_id or uuid4()
+    return CommandMessage(
+        command_id=identity,
+        command_type=kind,
+        body=json.dumps(body).encode(),
+        correlation_id="visit",
+        causation_id=str(identity),
+        headers={},
+    )
+
+
+def counted(key: str = "a") -> Event:
+    return Event(type="Counted", payload={"Key": key})
+
+
+@pytest.fixture
+def store() -> StagedStore:
+    return StagedStore()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def processor(store: StagedStore, counters: Counters) -> Processor:
+    return Processor(store, domain, Settings(), counters)
+
+
+def intruder(store: StagedStore, key: str = "a") -> Hook:
+    async def intrude() -> None:
+        await store.append([counted(key)])
+
+    return intrude
+
+
+async def others_come() -> None:
+    """Let the loop turn, so that others come and wait."""
+    for _ in range(5):
+        await asyncio.sleep(0)
