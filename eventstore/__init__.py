@@ -3,6 +3,7 @@
 The public names of the package. Engines: ``MemoryEventStore`` here, ``eventstore.postgres.PostgresEventStore``.
 """
 
+from eventstore.boundary import Boundary, BoundaryPart, OwnRange
 from eventstore.errors import (
     ChainBroken,
     ConcurrencyConflict,
@@ -28,12 +29,15 @@ from eventstore.position import START, Position
 from eventstore.predicate import P, Predicate, Scalar
 from eventstore.receipt import ACCEPTED, Outcome, OutcomeKind, Receipt
 from eventstore.store import LONGEST_CHAIN, Append, Consistency, EventStore, EventStream
+from eventstore.stored_state import StateKey, StoredState
 
 __all__ = [
     "ACCEPTED",
     "LONGEST_CHAIN",
     "START",
     "Append",
+    "Boundary",
+    "BoundaryPart",
     "ChainBroken",
     "ConcurrencyConflict",
     "ConflictError",
@@ -54,6 +58,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "OutcomeUnknown",
+    "OwnRange",
     "P",
     "PermanentError",
     "Position",
@@ -63,7 +68,9 @@ __all__ = [
     "RecordedEvent",
     "RetryableError",
     "Scalar",
+    "StateKey",
     "StoreMisconfigured",
     "StoreUnavailable",
+    "StoredState",
     "TransientStoreError",
 ]

@@ -60,13 +60,15 @@ class ConcurrencyConflict(ConflictError):
         sequence_number: The number of the first conflicting event.
         event_type: Its type.
         metadata: Its metadata: who wrote it, in which trace.
+        part: Which part of the boundary it lies in, from 0; the first of them if there are several.
     """
 
-    def __init__(self, *, sequence_number: int, event_type: str, metadata: dict[str, object]) -> None:
+    def __init__(self, *, sequence_number: int, event_type: str, metadata: dict[str, object], part: int = 0) -> None:
         super().__init__(f"event {sequence_number} ({event_type}) entered the boundary after it was read")
         self.sequence_number = sequence_number
         self.event_type = event_type
         self.metadata = metadata
+        self.part = part
 
 
 class ChainBroken(ConflictError):

@@ -18,8 +18,8 @@ from enum import StrEnum
 from typing import Any
 
 from eventstore.errors import InvalidFilter
-from eventstore.events import RecordedEvent
-from eventstore.jsontext import canonical
+from eventstore.events import Event, RecordedEvent
+from eventstore.jsontext import canonical, decode_object
 from eventstore.position import LAST_NUMBER
 from eventstore.predicate import Predicate
 
@@ -135,6 +135,18 @@ class Filter:
             payload=event.payload,
             occurred_at=event.occurred_at,
             sequence_number=event.sequence_number,
+        )
+
+    def holds_pending(self, event: Event) -> bool:
+        """Tell whether an event that is about to be recorded will lie within this filter.
+
+        It has no number yet, so that no bound on the number can leave it out.
+        """
+        return self.matches(
+            event_type=event.type,
+            payload=decode_object(event.payload_text),
+            occurred_at=event.occurred_at,
+            sequence_number=LAST_NUMBER,
         )
 
     def narrowed_above(self, number: int) -> "Filter":

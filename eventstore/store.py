@@ -8,11 +8,13 @@ from uuid import UUID
 
 from opentelemetry.context import Context
 
+from eventstore.boundary import Boundary
 from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.position import Position
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
+from eventstore.stored_state import StateKey, StoredState
 
 __all__ = [
     "LONGEST_CHAIN",
@@ -45,11 +47,13 @@ class EventStream:
         events: The matching events, in order.
         position: The head of the log in the same snapshot: the ``after`` of an append that follows.
         replica: Whether a replica answered.
+        complete: Whether these are all of them; if not, there are more than the caller wanted, and none is here.
     """
 
     events: tuple[RecordedEvent, ...]
     position: Position
     replica: bool = False
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,7 @@ class Append:
     Attributes:
         events: What to record.
         boundary: Which events would have changed the decision, besides those of earlier members.
-        after: How far the decision's query saw.
+        after: How far the decision's query saw, if the boundary is a filter.
         key: Makes it idempotent. Every member needs one.
         digest: What tells the key's request from another.
         outcome: What the receipt will say.
@@ -67,7 +71,7 @@ class Append:
     """
 
     events: Sequence[Event]
-    boundary: Filter | None = None
+    boundary: Boundary | None = None
     after: Position | None = None
     key: UUID | None = None
     digest: bytes | None = None
@@ -102,11 +106,41 @@ class EventStore(Protocol):
         """
         ...
 
+    async def query_many(
+        self,
+        filters: Sequence[Filter],
+        *,
+        after: Sequence[Position] | None = None,
+        most: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
+        min_position: Position | None = None,
+    ) -> list[EventStream]:
+        """Read what several filters match and the head of the log, from one snapshot.
+
+        Args:
+            filters: Which events; each filter has bounds of its own. None at all is answered without asking.
+            after: For each filter how far its events are known already: only those above are read, from a server that
+                is at least so far, in the same history.
+            most: How many events of one filter are wanted at most. A stream of more comes back without them, and not
+                complete.
+            consistency: Whether a replica may answer.
+            min_position: As in ``query``.
+
+        Returns:
+            A stream for each filter, in order, all with one position.
+
+        Raises:
+            InvalidRequest: There are not as many positions as filters.
+            PositionNotReached: No server came as far as was asked for, within the store's bound.
+            HistoryDiverged: A position is not in this store's history.
+        """
+        ...
+
     async def append(
         self,
         events: Sequence[Event],
         *,
-        boundary: Filter | None = None,
+        boundary: Boundary | None = None,
         after: Position | None = None,
         key: UUID | None = None,
         digest: bytes | None = None,
@@ -116,8 +150,9 @@ class EventStore(Protocol):
 
         Args:
             events: What to record. None at all validates the boundary, and writes a receipt if there is a key.
-            boundary: Which events would have changed the decision; None appends unconditionally.
-            after: How far the decision's query saw; needs a boundary. Without it, any event in the boundary is a
+            boundary: Which events would have changed the decision: a filter, or parts, one at least, each with its own
+                position; None appends unconditionally.
+            after: How far the decision's query saw; only with a filter. Without it, any event in the boundary is a
                 conflict.
             key: Makes the append idempotent: when the key has a receipt, nothing is recorded and that
                 receipt is returned, marked as a duplicate, whatever the boundary says by then.
@@ -129,8 +164,10 @@ class EventStore(Protocol):
             The receipt.
 
         Raises:
-            ConcurrencyConflict: An event in the boundary lies above ``after``. Nothing is recorded.
-            HistoryDiverged: ``after`` is not in this store's history. Nothing is recorded.
+            ConcurrencyConflict: An event in the boundary lies above ``after``, or above its part's position and in none
+                of that part's own ranges. Nothing is recorded.
+            HistoryDiverged: ``after``, or a position or own range of a part, is not in this store's history. Nothing is
+                recorded.
             IdempotencyKeyReused: The key has a receipt of a request with another digest.
             OutcomeUnknown: The connection broke before the answer. Append again with the same key.
 
@@ -227,4 +264,19 @@ class EventStore(Protocol):
 
     def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
         """Iterate over all receipts on the primary, ordered by key, in constant memory."""
+        ...
+
+    async def stored_states(
+        self, keys: Sequence[StateKey], *, consistency: Consistency = Consistency.EVENTUAL
+    ) -> list[StoredState | None]:
+        """Look up stored states.
+
+        Returns:
+            For each key what was stored last, or None. Whether its position lies in the store's history is for the read
+            that goes on from there to find out.
+        """
+        ...
+
+    async def store_state(self, state: StoredState) -> None:
+        """Store a state in place of an earlier one of its key, unless that one is further on in the same history."""
         ...

@@ -1,0 +1,50 @@
+"""Stored states: what a view's fold came to, kept beside the log so that a cold reader need not fold it again.
+
+They are a cache. The log alone is the truth: one that is missing, of another version or of a rewritten history costs a
+longer read and nothing else.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from eventstore.position import Position
+
+__all__ = ["StateKey", "StoredState"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateKey:
+    """What a stored state is of.
+
+    Attributes:
+        domain: The domain's name.
+        view: The view's name.
+        version: The view's version.
+        key: The view's key, as the canonical text of a JSON array.
+        filter_digest: The digest of the filter that its events were found by.
+    """
+
+    domain: str
+    view: str
+    version: int
+    key: str
+    filter_digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredState:
+    """A state with the position up to which it is folded.
+
+    Attributes:
+        key: What it is of.
+        position: How far the log was read.
+        state: JSON text, as UTF-8.
+        events: How many events it was folded from.
+        written_at: When it was stored, by the database's clock; None until then.
+    """
+
+    key: StateKey
+    position: Position
+    state: bytes
+    events: int
+    written_at: datetime | None = None
