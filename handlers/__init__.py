@@ -20,6 +20,7 @@ from handlers.errors import (
 )
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, PartIdentity, Parts
+from handlers.persistent import PersistentMap, PersistentSet
 from handlers.reads import Reads
 from handlers.registry import load_domains
 from handlers.scenario import Scenario, Workload, parameter
@@ -45,6 +46,8 @@ __all__ = [
     "Part",
     "PartIdentity",
     "Parts",
+    "PersistentMap",
+    "PersistentSet",
     "Reads",
     "Rejected",
     "Scenario",

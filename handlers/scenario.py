@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from handlers.decider import Command
 from handlers.errors import InvalidScenario
+from handlers.model import Command
 
 __all__ = ["Parameter", "Scenario", "Workload", "parameter"]
 
