@@ -20,6 +20,8 @@ __all__ = ["same"]
 _SCALARS = frozenset(
     {str, int, bool, float, bytes, type(None), Decimal, UUID, date, datetime, time, timedelta, complex}
 )
+# Values that are equal and yet are written as different texts.
+_SPELT_APART = frozenset({Decimal, datetime, time})
 
 
 def same(first: Any, second: Any) -> bool:
@@ -39,25 +41,23 @@ def same(first: Any, second: Any) -> bool:
 
 def _same_scalar(first: Any, second: Any) -> bool:
     # 1.10 and 1.1 are one number, and two texts; so are two zones of one moment.
-    return bool(first == second) and (type(first) not in {Decimal, datetime, time} or str(first) == str(second))
+    return bool(first == second) and (type(first) not in _SPELT_APART or str(first) == str(second))
 
 
 def _same_mapping(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> bool:
     if len(first) != len(second):
         return False
     keys = {key: key for key in second}
-    missing = object()
     return all(
-        (other := keys.get(key, missing)) is not missing and same(key, other) and same(value, second[key])
+        (other := keys.get(key, _MISSING)) is not _MISSING and same(key, other) and same(value, second[key])
         for key, value in first.items()
     )
 
 
 def _same_set(first: AbstractSet[Any], second: AbstractSet[Any]) -> bool:
     members = {member: member for member in second}
-    missing = object()
     return len(first) == len(second) and all(
-        (other := members.get(member, missing)) is not missing and same(member, other) for member in first
+        (other := members.get(member, _MISSING)) is not _MISSING and same(member, other) for member in first
     )
 
 
@@ -77,67 +77,12 @@ def _same_object(first: Any, second: Any) -> bool:
     names = [field.name for field in fields(first)] if is_dataclass(first) else []
     if not all(same(getattr(first, name, None), getattr(second, name, None)) for name in names):
         return False
-    if hasattr(first, "__dict__") and not same(vars(first), vars(second)):
-        return False
-    # Without a comparison of its own, an object is what it holds.
-    return "__eq__" not in _own(type(first)) or bool(first == second)
+    if hasattr(first, "__dict__"):
+        return same(vars(first), vars(second))
+    return bool(names) or bool(first == second)
 
 
-def _own(kind: type) -> set[str]:
-    return {name for each in kind.__mro__[:-1] for name in vars(each)}
-
-
-_COMPARISONS:
-        if isinstance(first, base):
-            return compare(first, second)
-    return _same_object(first, second)
-
-
-def _same_scalar(first: Any, second: Any) -> bool:
-    # 1.10 and 1.1 are one number, and two texts; so are two zones of one moment.
-    return bool(first == second) and (type(first) not in {Decimal, datetime, time} or str(first) == str(second))
-
-
-def _same_mapping(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> bool:
-    if len(first) != len(second):
-        return False
-    keys = {key: key for key in second}
-    missing = object()
-    return all(
-        (other := keys.get(key, missing)) is not missing and same(key, other) and same(value, second[key])
-        for key, value in first.items()
-    )
-
-
-def _same_set(first: AbstractSet[Any], second: AbstractSet[Any]) -> bool:
-    members = {member: member for member in second}
-    missing = object()
-    return len(first) == len(second) and all(
-        (other := members.get(member, missing)) is not missing and same(member, other) for member in first
-    )
-
-
-def _same_sequence(first: Sequence[Any], second: Sequence[Any]) -> bool:
-    return len(first) == len(second) and all(map(same, first, second))
-
-
-def _same_model(first: BaseModel, second: BaseModel) -> bool:
-    return (
-        same(first.__dict__, second.__dict__)
-        and same(first.__pydantic_extra__, second.__pydantic_extra__)
-        and same(first.__pydantic_private__, second.__pydantic_private__)
-    )
-
-
-def _same_object(first: Any, second: Any) -> bool:
-    names = [field.name for field in fields(first)] if is_dataclass(first) else []
-    if not all(same(getattr(first, name, None), getattr(second, name, None)) for name in names):
-        return False
-    if type(first).__eq__ is not object.__eq__:
-        return bool(first == second)
-    return bool(names) or (hasattr(first, "__dict__") and same(vars(first), vars(second)))
-
-
+_MISSING = object()
 _COMPARISONS: tuple[tuple[type, Callable[[Any, Any], bool]], ...] = (
     (Enum, lambda first, second: first is second),
     (BaseModel, _same_model),

@@ -139,7 +139,9 @@ def _misspelling(form: str, value: Scalar) -> str | None:
     if spelt is None or not isinstance(value, str):
         return None
     right = _spelling(spelt, value)
-    return None if right == value else f"holds a {form} there" if right is None else f"is written as {right!r} there"
+    if right is None:
+        return f"holds a {form} there"
+    return None if right == value else f"is written as {right!r} there"
 
 
 def _is_a(holds: str, value: Scalar) -> bool:
