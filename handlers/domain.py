@@ -160,9 +160,16 @@ class Domain:
             known = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(self._views)) or 'none'}"
             raise UnknownView(f"the domain {self.name} has no view {name[:100]!r}; {known}") from None
 
-    def codec(self, view: View[..., S]) -> StateCodec[S] | None:
-        """Return what writes and reads a view's states; None if they are not stored."""
-        return self._state_codecs.get(view.name)
+    def codec(self, view: View[..., S]) -> StateCodec[S]:
+        """Return what writes and reads the states of a view that has them stored.
+
+        Raises:
+            UnknownView: The domain lists no such view, or it stores nothing.
+        """
+        try:
+            return self._state_codecs[view.name]
+        except KeyError:
+            raise UnknownView(f"the domain {self.name} stores no states of a view {view.name}") from None
 
     def problems_of(self, part: Part[Any]) -> Iterator[str]:
         """Iterate over what of a part's filter no event of the domain can ever match, a sentence each."""

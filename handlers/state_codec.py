@@ -10,6 +10,7 @@ from eventstore import RecordedEvent
 from handlers.comparison import same
 from handlers.errors import DamagedState, InvalidView
 from handlers.model import DomainEvent
+from handlers.part import Part
 from handlers.sample import sample_of
 from handlers.view import View
 
@@ -35,20 +36,22 @@ class StateCodec(Generic[S]):
         self._evolve: Callable[[Any, DomainEvent], Any] = view.evolve
         self._adapter: TypeAdapter[Any] = _adapter(view.name, _state_type(view))
         try:
-            initial = view.initial(*map(sample_of, view.key))
+            part = view.at(*map(sample_of, view.key))
+            initial = part.initial()
         except Exception:  # noqa: BLE001  no sample, or one that the domain's code did not expect
             return
-        if self.write(initial, None) is None:
+        if self.write(part, initial, None) is None:
             raise InvalidView(
                 f"states of the view {view.name} are to be stored, but {initial!r} is not read back as it was written"
             )
 
-    def write(self, state: S, probe: RecordedEvent | DomainEvent | None) -> bytes | None:
+    def write(self, part: Part[S], state: S, probe: RecordedEvent | None) -> bytes | None:
         """Return a state as JSON text in UTF-8.
 
         Args:
+            part: Whose state it is.
             state: The state.
-            probe: An event of the view; the state that is read back must fold it to the same.
+            probe: An event of the part's, if there is one; the state that is read back must fold it to the same.
 
         Returns:
             The text; None when what is read back is not equal to the state, in value and in the types of all that it
@@ -59,8 +62,8 @@ class StateCodec(Generic[S]):
             again = self.read(text)
             if not same(state, again):
                 return None
-            if probe is not None:
-                fact = self._recorded(probe) if isinstance(probe, RecordedEvent) else probe
+            if probe is not None and part.filter.holds(probe):
+                fact = self._recorded(probe)
                 if not same(self._evolve(state, fact), self._evolve(again, fact)):
                     return None
         except Exception:  # noqa: BLE001  whatever code of the domain's, or pydantic, has against the state

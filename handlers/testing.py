@@ -132,8 +132,7 @@ class Given:
                     f"at event {event.sequence_number} ({event.type}); a worker shares states"
                 )
             state, last = after, event
-        codec = self.domain.codec(view)
-        if codec is not None and codec.write(state, last) is None:
+        if view.stored_every is not None and self.domain.codec(view).write(part, state, last) is None:
             raise AssertionError(
                 f"states of the view {view.name} are to be stored, but this one is not read back as it was written: "
                 f"{state!r}"
