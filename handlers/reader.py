@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from eventstore import Consistency, EventStore, Position
 from handlers.domain import Domain
+from handlers.errors import InvalidParts
 from handlers.kept_states import KeptState, KeptStates
 from handlers.part import Part
 from handlers.part_reader import PartReader
@@ -79,14 +80,15 @@ class Reader:
             consistency: Whether a replica may answer.
 
         Raises:
-            InvalidParts: The domain does not list the part's view.
+            UnknownView, InvalidParts: The domain does not list the part's view.
             PositionNotReached: No server came as far as ``min_position`` within the store's bound.
             HistoryDiverged: ``min_position``, or what was kept, is not in the store's history any more. Asking again
                 reads everything anew.
             UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
             EventStoreError: As ``EventStore.query_many``.
         """
-        self._domain.check(part)
+        if self._domain.view(part.view.name) is not part.view:
+            raise InvalidParts(f"the domain {self._domain.name} lists another view {part.view.name} than was asked")
         kept = self._kept.find(part)
         if kept is None or not _serves(kept, min_position, max_age):
             found = await self._parts.read([part], consistency=consistency, min_position=min_position)

@@ -6,9 +6,10 @@ from typing import Any, Self
 from opentelemetry import trace
 
 from eventstore import Event, Outcome, OutcomeKind
-from handlers.decider import Accepted, Command, Decision, DomainEvent, Reads, Rejected, Unchanged
+from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected, Unchanged
 from handlers.domain import Domain
 from handlers.errors import InvalidCommand, UnknownCommand
+from handlers.reads import Reads
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.settings import Settings
 

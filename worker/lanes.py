@@ -70,7 +70,7 @@ class Lanes:
 
         On cancellation while it waits, the turn is given up.
         """
-        lanes = set()
+        lanes: set[str] = set()
         for boundary in filters:
             lanes.update(predicate.fragment for predicate in boundary.predicates)
             if any(not item.predicates for item in boundary.items):

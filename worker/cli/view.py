@@ -5,11 +5,15 @@ from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from eventstore import Consistency, Position
+from eventstore import Consistency, InvalidFilter, Position
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
+from handlers.errors import InvalidKey
+from handlers.key import KeyParameter
+from handlers.part import Part
 from handlers.reader import Answer, Reader
 from handlers.registry import load_domains
 from handlers.view import View
@@ -40,7 +44,7 @@ def view(
     """
     settings = Settings.load(needs=("database_url", "database_replica_urls") if replica else ("database_url",))
     owner, asked = _found(load_domains(settings.worker_domains), name, domain)
-    part = asked.parse_key(key or ())
+    part = _part(asked, key or ())
     least = _position(min_position)
     consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
     answer = run_async(_ask(settings, owner, part, least, consistency))
@@ -71,6 +75,27 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}."
     return f"there is no view {name!r}; {hint}"
+
+
+def _part(asked: View[..., Any], texts: Sequence[str]) -> Part[Any]:
+    names = [parameter.name for parameter in asked.key]
+    if len(texts) != len(names):
+        form = " ".join(name.upper() for name in names)
+        wanted = f"give it as `worker view {asked.name} {form}`" if names else "it has no key"
+        raise Mistake(f"the view {asked.name} has a key of {len(names)} values, not {len(texts)}; {wanted}.")
+    values = [_value(asked, parameter, text) for parameter, text in zip(asked.key, texts, strict=True)]
+    try:
+        return asked.at(*values)
+    except (InvalidKey, InvalidFilter) as error:
+        raise Mistake(f"{error}.") from None
+
+
+def _value(asked: View[..., Any], parameter: KeyParameter, text: str) -> Any:
+    try:
+        return TypeAdapter(parameter.annotation).validate_strings(text)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]["msg"]
+        raise Mistake(f"{parameter.name} of the view {asked.name} cannot be {text!r}: {problem}.") from None
 
 
 def _position(text: str | None) -> Position | None:
