@@ -20,6 +20,7 @@ from handlers.errors import (
 )
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, PartIdentity, Parts
+from handlers.reader import Answer, Reader
 from handlers.reads import Reads
 from handlers.registry import load_domains
 from handlers.scenario import Scenario, Workload, parameter
@@ -27,6 +28,7 @@ from handlers.view import View
 
 __all__ = [
     "Accepted",
+    "Answer",
     "Command",
     "DamagedState",
     "Decider",
@@ -45,6 +47,7 @@ __all__ = [
     "Part",
     "PartIdentity",
     "Parts",
+    "Reader",
     "Reads",
     "Rejected",
     "Scenario",
