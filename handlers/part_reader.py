@@ -104,33 +104,51 @@ class PartReader:
         """
         if not parts:
             return PartsRead(states={})
-        known = await self._known(parts, consistency, running)
-        events = 0
+        known, stored = await self._known(parts, consistency, running)
         try:
-            while True:
-                streams = await self._store.query_many(
-                    [part.filter for part in parts],
-                    after=[known[part].position for part in parts],
-                    most=LONGEST_AT_ONCE,
-                    consistency=consistency,
-                    min_position=min_position,
-                )
-                long = []
-                for part, stream in zip(parts, streams, strict=True):
-                    if stream.complete:
-                        events += len(stream.events)
-                        known[part] = self._advanced(part, known[part], stream.events, stream.position, running)
-                    else:
-                        long.append(part)
-                if not long:
-                    break
-                for part in long:
-                    known[part] = await self._streamed(part, known[part], streams[0].position, running)
+            return await self._read(parts, known, consistency, min_position, running)
         except (HistoryDiverged, PositionNotReached):
-            # A log that was rewritten or cut back. The next attempt reads all of it.
+            if not stored:
+                # A log that was rewritten or cut back. The next attempt reads all of it.
+                self._kept.forget()
+                raise
+        # A stored state may be to blame. It is only a cache: without it, all of the history is read.
+        for part in stored:
+            known[part] = self._initial(part, running)
+        try:
+            return await self._read(parts, known, consistency, min_position, running)
+        except (HistoryDiverged, PositionNotReached):
             self._kept.forget()
             raise
-        return PartsRead(states=known, position=streams[0].position, replica=streams[0].replica, events=events)
+
+    async def _read(
+        self,
+        parts: Sequence[Part[Any]],
+        known: dict[Part[Any], KeptState],
+        consistency: Consistency,
+        min_position: Position | None,
+        running: Running,
+    ) -> PartsRead:
+        events = 0
+        while True:
+            streams = await self._store.query_many(
+                [part.filter for part in parts],
+                after=[known[part].position for part in parts],
+                most=LONGEST_AT_ONCE,
+                consistency=consistency,
+                min_position=min_position,
+            )
+            long = []
+            for part, stream in zip(parts, streams, strict=True):
+                if stream.complete:
+                    events += len(stream.events)
+                    known[part] = self._advanced(part, known[part], stream.events, stream.position, running)
+                else:
+                    long.append(part)
+            if not long:
+                return PartsRead(states=known, position=streams[0].position, replica=streams[0].replica, events=events)
+            for part in long:
+                known[part] = await self._streamed(part, known[part], streams[0].position, running)
 
     def recorded(
         self, part: Part[Any], before: KeptState, state: Any, own: Sequence[RecordedEvent], position: Position
@@ -156,23 +174,27 @@ class PartReader:
 
     async def _known(
         self, parts: Sequence[Part[Any]], consistency: Consistency, running: Running
-    ) -> dict[Part[Any], KeptState]:
+    ) -> tuple[dict[Part[Any], KeptState], list[Part[Any]]]:
+        """Return what is known of each part without reading events, and the parts that it was stored of."""
         known: dict[Part[Any], KeptState] = {}
         cold = []
         for part in parts:
             kept = self._kept.find(part)
-            if kept is None:
-                with running():
-                    kept = KeptState(state=part.initial())
-                if part.view.stored_every is not None:
-                    cold.append(part)
-            known[part] = kept
+            if kept is None and part.view.stored_every is not None:
+                cold.append(part)
+            known[part] = kept if kept is not None else self._initial(part, running)
+        stored = []
         if cold:
-            stored = await self._store.stored_states([self._key(part) for part in cold], consistency=consistency)
-            for part, found in zip(cold, stored, strict=True):
-                if found is not None and (kept := self._read_back(part, found)) is not None:
+            states = await self._store.stored_states([self._key(part) for part in cold], consistency=consistency)
+            for part, state in zip(cold, states, strict=True):
+                if state is not None and (kept := self._read_back(part, state)) is not None:
                     known[part] = kept
-        return known
+                    stored.append(part)
+        return known, stored
+
+    def _initial(self, part: Part[Any], running: Running) -> KeptState:
+        with running():
+            return KeptState(state=part.initial())
 
     def _advanced(
         self,
