@@ -1,9 +1,10 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
 Environment: ``PART`` is ``store``, ``worker``, ``histories`` or several of them, separated by commas (``store,worker``
-by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000), ``REPEAT`` rounds (5), ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated
-by commas: ours, the baselines, and the peers, which are left out where they are not installed. Of the worker:
-``ROUNDS`` rounds (7) of ``COMMANDS`` commands (3,000).
+by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of
+the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by commas: ours, the baselines, and the
+peers, which are left out where they are not installed. Of the worker: ``ROUNDS`` rounds (7) of ``COMMANDS`` commands
+(3,000).
 """
 
 import json

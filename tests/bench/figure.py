@@ -67,7 +67,7 @@ HISTORY_KINDS = {
     "herd_wait": Kind(unit="ms"),
     "herd_memory": Kind(unit="MB", target="at most 100"),
 }
-"""Of long histories: orders of products with so many orders, and 32 orders at once of a product that nobody has read."""
+"""Of long histories: orders of products with so many orders, and 32 at once of a product that nobody has read."""
 CPU = ".cpu"
 TARGETS = {
     "eventsourcing.typical_128": "at most 1/30",
