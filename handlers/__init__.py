@@ -21,6 +21,7 @@ from handlers.errors import (
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, PartIdentity, Parts
 from handlers.persistent import PersistentMap, PersistentSet
+from handlers.reader import Answer, Reader
 from handlers.reads import Reads
 from handlers.registry import load_domains
 from handlers.scenario import Scenario, Workload, parameter
@@ -28,6 +29,7 @@ from handlers.view import View
 
 __all__ = [
     "Accepted",
+    "Answer",
     "Command",
     "DamagedState",
     "Decider",
@@ -48,6 +50,7 @@ __all__ = [
     "Parts",
     "PersistentMap",
     "PersistentSet",
+    "Reader",
     "Reads",
     "Rejected",
     "Scenario",
