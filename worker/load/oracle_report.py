@@ -1,4 +1,4 @@
-"""The verdict: what the oracle found, with the evidence for everything that is wrong."""
+"""The report of the oracle: what it found, with the evidence for everything that is wrong."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from uuid import UUID
 from eventstore import RecordedEvent
 from handlers.decider import Command
 
-__all__ = ["Verdict", "Violation"]
+__all__ = ["OracleReport", "Violation"]
 
 _MOST_VIOLATIONS = 20
 
@@ -50,7 +50,7 @@ class Violation:
 
 
 @dataclass(slots=True, kw_only=True)
-class Verdict:
+class OracleReport:
     """What the oracle found.
 
     Attributes:
