@@ -1,11 +1,15 @@
 """Likeness: whether two states or events are the same, down to the types of what they are made of."""
 
 import copy
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 __all__ = ["Snapshot", "alike"]
+
+_NO_ATTRIBUTES = frozenset({"__dict__", "__weakref__"})
+_BY_IDENTITY: object = object.__eq__
 
 
 class Snapshot:
@@ -51,7 +55,7 @@ def _alike(one: Any, other: Any) -> bool:  # noqa: PLR0911  one return a kind of
         return bool(one == other)
     if isinstance(one, Mapping):
         return one.keys() == other.keys() and all(_alike(value, other[key]) for key, value in one.items())
-    if isinstance(one, Set):
+    if isinstance(one, AbstractSet):
         return bool(one == other) or any(_is_compared_by_identity(each) for each in one)
     if isinstance(one, Sequence):
         return len(one) == len(other) and all(map(_alike, one, other))
@@ -67,7 +71,7 @@ def _alike(one: Any, other: Any) -> bool:  # noqa: PLR0911  one return a kind of
 
 
 def _is_compared_by_identity(value: Any) -> bool:
-    return type(value).__eq__ is object.__eq__
+    return type(value).__eq__ is _BY_IDENTITY
 
 
 def _attributes(value: Any) -> dict[str, Any] | None:
@@ -81,4 +85,4 @@ def _attributes(value: Any) -> dict[str, Any] | None:
 def _slots(kind: type) -> tuple[str, ...]:
     found = kind.__dict__.get("__slots__", ())
     names = (found,) if isinstance(found, str) else tuple(found)
-    return tuple(name for name in names if name not in {"__dict__", "__weakref__"} and not name.startswith("__pydantic"))
+    return tuple(name for name in names if name not in _NO_ATTRIBUTES and not name.startswith("__pydantic"))

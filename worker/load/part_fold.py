@@ -11,7 +11,7 @@ from handlers.part import Part
 __all__ = ["CannotFold", "PartFold", "begun", "evolved", "raised"]
 
 
-class CannotFold(Exception):  # noqa: N818  it says what came of the attempt, and is no bug of the oracle's
+class CannotFold(Exception):
     """A view's function raised something. The message says which, and what."""
 
 

@@ -7,12 +7,14 @@ of them: it is not, when a view's functions look at something else than its key 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from eventstore import RecordedEvent
+from handlers.decider import Decider
+from handlers.decision import Decision
 from handlers.domain import Domain
-from handlers.model import DomainEvent
+from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from worker.load.likeness import Snapshot, alike
 from worker.load.part_fold import CannotFold, PartFold, begun, evolved
@@ -98,15 +100,12 @@ class PartFolds:
         """
         return {part: self._state(fold, part) for fold, part in zip(folds, parts, strict=True)}
 
-    def decided(
-        self, name: str, folds: Sequence[PartFold], decide: Callable[[], Any], states: Sequence[Any]
-    ) -> Any:
-        """Call ``decide``, and note if it changes a state. Raises what it raises."""
-        watched = [Snapshot(state) for state in states] if self._watches(name) else []
-        decision = decide()
+    def decided(self, decider: Decider[Any], command: Command, arguments: Sequence[Any]) -> Decision:
+        """Decide a command, and note if that changes a state. Raises what ``decide`` raises."""
+        watched = [Snapshot(argument) for argument in arguments] if self._watches(decider.name) else []
+        decision = decider.decide(command, *arguments)
         if not all(snapshot.holds for snapshot in watched):
-            latest = [fold.last for fold in folds if fold.last is not None]
-            self._tell(f"decide of {name} changes a state in place", *latest[:1])
+            self._tell(f"decide of {decider.name} changes a state that it is given")
         return decision
 
     def release(self, folds: Sequence[PartFold]) -> None:
@@ -171,6 +170,6 @@ def impure(part: Part[Any]) -> str:
 
 
 def _told_apart(domain: Domain, part: Part[Any]) -> object:
-    """Return what tells a part from another. A worker goes by its identity; if that is wrong, it must not be so here."""
+    """Return what tells a part from another: not its identity, which a worker goes by and which could be wrong."""
     key = tuple((type(value), value) for value in part.key)
     return id(domain), id(part.view), key, part.filter

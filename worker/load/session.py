@@ -19,9 +19,9 @@ from worker.load.cpu import cpu_by_party
 from worker.load.fleet import Drain, Fleet
 from worker.load.live import watching
 from worker.load.oracle import judge
+from worker.load.oracle_report import OracleReport
 from worker.load.runner import Pace, Runner
 from worker.load.tally import Tally
-from worker.load.verdict import Verdict
 from worker.publisher import Publisher
 
 __all__ = ["Crew", "Plan", "Ran", "head_of", "judged", "perform"]
@@ -176,10 +176,12 @@ async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
         )
 
 
-async def judged(plan: Plan, ran: Ran, store: EventStore, progress: Callable[[int], None] | None = None) -> Verdict:
+async def judged(
+    plan: Plan, ran: Ran, store: EventStore, progress: Callable[[int], None] | None = None
+) -> OracleReport:
     """Have the oracle judge what a run left behind, and add what is wrong beyond the log. Raises as ``judge`` does."""
     tally = ran.tally
-    verdict = await judge(
+    report = await judge(
         store,
         plan.domain,
         tally.commands,
@@ -189,8 +191,8 @@ async def judged(plan: Plan, ran: Ran, store: EventStore, progress: Callable[[in
         progress=progress,
     )
     for complaint in ran.complaints():
-        verdict.violated(complaint)
-    return verdict
+        report.violated(complaint)
+    return report
 
 
 async def _load(plan: Plan, runner: Runner, workload: Workload, fleet: Fleet | None) -> None:

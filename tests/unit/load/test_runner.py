@@ -11,7 +11,7 @@ import pytest
 
 from handlers.decider import Command
 from handlers.scenario import Workload
-from tests.unit.worker.tally import Count
+from tests.unit.load.counting import Count
 from worker.errors import NoReply
 from worker.load.runner import Pace, Runner
 from worker.message import Reply
@@ -50,7 +50,7 @@ def runner(publisher: Silent, copier: Silent, pace: Pace) -> Runner:
     return Runner(
         cast("Publisher", publisher),
         cast("Publisher", copier),
-        "tally",
+        "counting",
         pace=pace,
         rng=random.Random(1),  # noqa: S311  a workload, not a secret
     )
