@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from eventstore import Filter, MemoryEventStore, Outcome, OutcomeKind, Receipt, RecordedEvent
+from eventstore import MemoryEventStore, Outcome, OutcomeKind, Receipt, RecordedEvent
 from handlers import Accepted, Command, Decision, Domain, Part, Rejected
 from tests.unit.load.counting import domain
 from worker.load.oracle import judge
@@ -88,15 +88,6 @@ class Ledger(MemoryEventStore):
 
     async def judge(self, judged: Domain | None = None, **options: Any) -> OracleReport:
         return await judge(self, judged or self.served, self.commands, self.replies, **options)
-
-
-class Forgetful(Ledger):
-    """A ledger whose reads by a filter miss the latest event."""
-
-    async def read(self, boundary: Filter, **options: Any) -> AsyncIterator[RecordedEvent]:  # type: ignore[override]  # as an iterator
-        found = [event async for event in super().read(boundary, **options)]
-        for event in found if boundary == Filter.matching_any_event() else found[:-1]:
-            yield event
 
 
 def texts(report: OracleReport) -> list[str]:

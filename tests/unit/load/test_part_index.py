@@ -1,4 +1,4 @@
-"""The index of watched boundaries finds what the filters' own definition finds."""
+"""The index from events to parts."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import Filter, FilterItem, P, RecordedEvent
-from tests.unit.worker.tally import domain
-from worker.load.watches import Watch, Watches
+from handlers import View
+from tests.unit.load.counting import domain
+from worker.load.part_fold import PartFold
+from worker.load.part_index import PartIndex
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TYPES = ("A", "B", "C")
@@ -33,8 +35,9 @@ filters = st.builds(
 )
 
 
-def watch(boundary: Filter) -> Watch:
-    return Watch(boundary=boundary, decider=domain.deciders[0], state=None)
+def fold_of(found: Filter) -> PartFold:
+    view = View(name="any", events=lambda: found, initial=lambda: None, evolve=lambda *_: None)
+    return PartFold(domain, view.at(), None)
 
 
 def recorded(number: int, event_type: str, payload: dict[str, object]) -> RecordedEvent:
@@ -49,28 +52,41 @@ def recorded(number: int, event_type: str, payload: dict[str, object]) -> Record
 
 
 @given(
-    boundaries=st.lists(filters, min_size=1, max_size=5),
+    filters=st.lists(filters, min_size=1, max_size=5),
     removed=st.integers(0, 4),
     log=st.lists(st.tuples(st.sampled_from(TYPES), payloads), min_size=1, max_size=12),
 )
-def test_finds_whom_an_event_concerns(
-    boundaries: list[Filter], removed: int, log: list[tuple[str, dict[str, object]]]
+def test_it_finds_what_the_filters_own_definition_finds(
+    filters: list[Filter], removed: int, log: list[tuple[str, dict[str, object]]]
 ) -> None:
-    watches = Watches()
-    watching = [watch(boundary) for boundary in boundaries]
-    for each in watching:
-        watches.add(each)
-    for gone in watching[:removed]:
-        watches.remove(gone)
+    index, folds = PartIndex(), list(map(fold_of, filters))
+    for fold in folds:
+        index.add(fold)
+    for gone in folds[:removed]:
+        index.remove(gone)
     for number, (event_type, payload) in enumerate(log, start=1):
         event = recorded(number, event_type, payload)
-        expected = {id(each) for each in watching[removed:] if each.boundary.holds(event)}
-        assert {id(each) for each in watches.concerned(event)} == expected
+        expected = {id(fold) for fold in folds[removed:] if fold.part.filter.holds(event)}
+        assert {id(fold) for fold in index.holding(event)} == expected
 
 
-@given(boundary=filters)
-def test_nothing_is_left_of_what_is_removed(boundary: Filter) -> None:
-    watches, one = Watches(), watch(boundary)
-    watches.add(one)
-    watches.remove(one)
-    assert not watches._index
+@given(filters=st.lists(filters, min_size=1, max_size=5))
+def test_nothing_is_left_of_what_is_removed(filters: list[Filter]) -> None:
+    index, folds = PartIndex(), list(map(fold_of, filters))
+    for fold in folds:
+        index.add(fold)
+    for fold in folds:
+        index.remove(fold)
+    assert len(index) == 0
+    assert not index._fields
+
+
+def test_parts_with_a_field_that_all_have_alike_are_not_all_proposed() -> None:
+    """An event costs what it belongs to, and not how many parts there are."""
+    index = PartIndex()
+    for number in range(100):
+        found = Filter.matching().all_predicates_of(P("shop", "main"), P("order", f"o-{number}"))
+        index.add(fold_of(found))
+    assert max(map(len, index._folds.values())) == 1
+    event = recorded(1, "A", {"shop": "main", "order": "o-7"})
+    assert len(list(index.holding(event))) == 1
