@@ -23,7 +23,6 @@ from worker.load.part_index import PartIndex
 __all__ = ["PartFolds", "Violated", "impure"]
 
 _FEW = 32
-# So many events are kept in all, so that memory does not grow with the log.
 _MOST_KEPT = 100_000
 
 
@@ -39,9 +38,11 @@ class PartFolds:
 
     Args:
         violated: Called with what is wrong with a view or a decider, once for each of its kind.
+        most_kept: How many events are kept in all, so that memory does not grow with the log.
     """
 
-    def __init__(self, violated: Violated) -> None:
+    def __init__(self, violated: Violated, *, most_kept: int = _MOST_KEPT) -> None:
+        self._most_kept = most_kept
         self._violated = violated
         self._folds: dict[object, PartFold] = {}
         self._index = PartIndex()
@@ -141,7 +142,7 @@ class PartFolds:
     def _keep(self, fold: PartFold, fact: DomainEvent) -> None:
         if fold.facts is None:
             return
-        if fold.count > _FEW or self._kept >= _MOST_KEPT:
+        if fold.count > _FEW or self._kept >= self._most_kept:
             self._let_go_of_facts(fold)
         else:
             fold.facts.append(fact)
