@@ -53,8 +53,9 @@ class Plan:
     """What a run is to do.
 
     Attributes:
-        domain: Whose commands are sent.
-        scenario: Which ones.
+        domain: Whose scenario it is.
+        beside: Other domains whose commands it has as well.
+        scenario: Which commands are sent.
         seed: The same seed generates the same commands.
         commands: How many the load has.
         pace: How fast they are sent.
@@ -64,6 +65,7 @@ class Plan:
     """
 
     domain: Domain
+    beside: tuple[Domain, ...] = ()
     scenario: Scenario
     seed: int
     commands: int
@@ -158,7 +160,12 @@ async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
         copier = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load copies"))
         # Another source of randomness than the workload's, which is generated while the copies are chosen.
         runner = Runner(
-            publisher, copier, plan.domain.name, pace=plan.pace, timeout=plan.timeout, rng=_random(plan.seed)
+            publisher,
+            copier,
+            (plan.domain, *plan.beside),
+            pace=plan.pace,
+            timeout=plan.timeout,
+            rng=_random(plan.seed),
         )
         async with watching(runner.tally, console):
             await runner.set_up(workload.setup)
@@ -186,6 +193,7 @@ async def judged(
         plan.domain,
         tally.commands,
         tally.replies,
+        beside=plan.beside,
         setup=tally.setup,
         since=ran.since,
         progress=progress,

@@ -2,59 +2,18 @@
 
 from uuid import uuid4
 
-from eventstore import Event, Filter, Outcome, OutcomeKind, P
-from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Invariant, Unchanged, View
-from handlers.domain import Check
+from eventstore import Event, Outcome, OutcomeKind
+from handlers import Accepted, Unchanged
+from tests.unit.load.bells import Ring, Rung, bells
 from tests.unit.load.counting import Count, domain
 from tests.unit.load.ledger import Ledger, texts
-
-
-class Ring(Command):
-    Key: str
-
-
-class Rung(DomainEvent):
-    Key: str
-
-
-def decide(command: Ring, rung: bool) -> Decision:  # noqa: FBT001  the state is a single truth
-    return Unchanged() if rung else Accepted(events=(Rung(Key=command.Key),))
-
-
-def never_twice() -> Check:
-    seen: set[str] = set()
-
-    def check(number: int, event: DomainEvent) -> str | None:
-        if not isinstance(event, Rung):
-            return f"event {number} is no bell's"
-        if event.Key in seen:
-            return f"event {number} rings {event.Key} again"
-        seen.add(event.Key)
-        return None
-
-    return check
-
-
-rung = View(
-    name="counter",  # the other domain has one of this name
-    events=lambda key: Filter.matching().any_event_type_of("Rung").and_any_predicate_of(P("Key", key)),
-    initial=lambda _key: False,
-    evolve=lambda *_: True,
-)
-bells = Domain(
-    name="bells",
-    views=(rung,),
-    deciders=(Decider(command=Ring, parts=lambda command: rung.at(command.Key), decide=decide),),
-    events=(Rung,),
-    invariants=(Invariant(name="never twice", start=never_twice),),
-)
 
 
 async def both() -> Ledger:
     ledger = Ledger()
     for key in "aba":
         await ledger.decide(Count(key=key))
-        await ledger.decide(Ring(Key=key), bells)
+        await ledger.decide(Ring(key=key), bells)
     return ledger
 
 
@@ -66,7 +25,7 @@ async def test_two_domains_are_judged_together() -> None:
 
 async def test_a_wrong_decision_of_either_is_found() -> None:
     ledger = await both()
-    key = await ledger.record(Ring(Key="a"), Accepted(events=(Rung(Key="a"),)), bells)
+    key = await ledger.record(Ring(key="a"), Accepted(events=(Rung(key="a"),)), bells)
     other = await ledger.record(Count(key="z"), Unchanged())
     assert texts(await ledger.judge(domain, beside=[bells])) == [
         f"Ring {key} was accepted with Rung, but the log up to 5 makes it unchanged with no event",
@@ -92,7 +51,7 @@ async def test_an_event_in_no_receipt_is_found_whosever_it_is() -> None:
 async def test_a_command_that_the_wrong_domain_settled_is_found() -> None:
     ledger = await both()
     key = uuid4()
-    ledger.commands[key] = Ring(Key="y")
+    ledger.commands[key] = Ring(key="y")
     event = Event(type="Rung", payload={"Key": "y"}, metadata={"command_id": str(key)})
     outcome = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "counting"})
     await ledger.append([event], key=key, outcome=outcome)
