@@ -20,6 +20,8 @@ from handlers.errors import (
 )
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, PartIdentity, Parts
+from handlers.persistent import PersistentMap, PersistentSet
+from handlers.reader import Answer, Reader
 from handlers.reads import Reads
 from handlers.registry import load_domains
 from handlers.scenario import Scenario, Workload, parameter
@@ -27,6 +29,7 @@ from handlers.view import View
 
 __all__ = [
     "Accepted",
+    "Answer",
     "Command",
     "DamagedState",
     "Decider",
@@ -45,6 +48,9 @@ __all__ = [
     "Part",
     "PartIdentity",
     "Parts",
+    "PersistentMap",
+    "PersistentSet",
+    "Reader",
     "Reads",
     "Rejected",
     "Scenario",

@@ -1,31 +1,35 @@
 """The domain: a named set of views and deciders, with the events, invariants and scenarios that belong to them."""
 
-import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from traceback import walk_tb
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from eventstore import Event, RecordedEvent
+from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, Decider
 from handlers.decision import Decision
 from handlers.errors import (
     InvalidCommand,
     InvalidDomain,
     InvalidParts,
+    InvalidView,
     UnknownCommand,
-    UnknownEventType,
     UnknownView,
-    UnreadableEvent,
 )
+from handlers.event_codec import EventCodec
+from handlers.event_fields import EventFields
 from handlers.model import Command, DomainEvent
+from handlers.model_check import model_problems
 from handlers.part import Part
+from handlers.place import place_of
 from handlers.reads import Reads
+from handlers.sample import NoSample, sample_of
 from handlers.scenario import Scenario
+from handlers.state_codec import StateCodec
 from handlers.view import View
 
 __all__ = ["Check", "Domain", "Invariant"]
@@ -64,7 +68,9 @@ class Domain:
         scenarios: What can be run as a load, each under a name of its own.
 
     Raises:
-        InvalidDomain: The name is not of this form, or two views, commands, events or scenarios share a name.
+        InvalidDomain: The name is not of this form; two views, commands, events or scenarios share a name; a command
+            or an event is something else, or would not be read as it was written; states that are to be stored cannot
+            be. The message says which and why.
     """
 
     name: str
@@ -75,7 +81,9 @@ class Domain:
     scenarios: tuple[type[Scenario], ...] = ()
     _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
     _deciders: dict[str, Decider[Any]] = field(init=False, repr=False, compare=False)
-    _events: dict[str, type[DomainEvent]] = field(init=False, repr=False, compare=False)
+    _codec: EventCodec = field(init=False, repr=False, compare=False)
+    _fields: EventFields = field(init=False, repr=False, compare=False)
+    _state_codecs: dict[str, StateCodec[Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -83,21 +91,39 @@ class Domain:
                 f"a domain's name is up to 50 small letters, digits, _ and -, and begins with a letter; "
                 f"{self.name!r} is not"
             )
-        views = {view.name: view for view in self.views}
-        if len(views) < len(self.views):
-            raise InvalidDomain(f"the domain {self.name} has two views with one name")
-        deciders = {decider.name: decider for decider in self.deciders}
-        events = {event.__name__: event for event in self.events}
-        for what, named, given in (("command", deciders, self.deciders), ("event", events, self.events)):
+        for what, names in (
+            ("views", [view.name for view in self.views]),
+            ("kinds of command", [decider.name for decider in self.deciders]),
+            ("kinds of event", [event.__name__ for event in self.events]),
+            ("scenarios", [scenario.name for scenario in self.scenarios]),
+        ):
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise InvalidDomain(f"the domain {self.name} has two {what} with one name: {twice}")
+        for what, given in (("command", self.deciders), ("event", self.events)):
             if not given:
                 raise InvalidDomain(f"the domain {self.name} has no {what}")
-            if len(named) < len(given):
-                raise InvalidDomain(f"the domain {self.name} has two kinds of {what} with one name")
-        if len({scenario.name for scenario in self.scenarios}) < len(self.scenarios):
-            raise InvalidDomain(f"the domain {self.name} has two scenarios with one name")
-        object.__setattr__(self, "_views", views)
-        object.__setattr__(self, "_deciders", deciders)
-        object.__setattr__(self, "_events", events)
+        self._refuse_models("command", [decider.command for decider in self.deciders], Command, DomainEvent)
+        self._refuse_models("event", self.events, DomainEvent, Command)
+        object.__setattr__(self, "_views", {view.name: view for view in self.views})
+        object.__setattr__(self, "_deciders", {decider.name: decider for decider in self.deciders})
+        object.__setattr__(self, "_codec", EventCodec(self.name, self.events))
+        object.__setattr__(self, "_fields", EventFields(self.events))
+        object.__setattr__(self, "_state_codecs", self._made_codecs())
+
+    def _refuse_models(self, what: str, models: Iterable[Any], base: type[BaseModel], other: type[BaseModel]) -> None:
+        for model in models:
+            if not isinstance(model, type) or not issubclass(model, base) or issubclass(model, other):
+                name = getattr(model, "__name__", repr(model))
+                raise InvalidDomain(f"the domain {self.name} lists {name} as {what}, which is no {base.__name__} alone")
+            for problem in model_problems(model):
+                raise InvalidDomain(f"the domain {self.name} has the {what} {model.__name__}, but {problem}")
+
+    def _made_codecs(self) -> dict[str, StateCodec[Any]]:
+        try:
+            return {view.name: StateCodec(view, self.recorded) for view in self.views if view.stored_every is not None}
+        except InvalidView as error:
+            raise InvalidDomain(f"the domain {self.name}: {error}") from error
 
     def scenario(self, name: str) -> type[Scenario] | None:
         """Return the scenario of this name; None if there is none."""
@@ -133,6 +159,39 @@ class Domain:
             close = get_close_matches(name, self._views, n=1)
             known = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(self._views)) or 'none'}"
             raise UnknownView(f"the domain {self.name} has no view {name[:100]!r}; {known}") from None
+
+    def codec(self, view: View[..., S]) -> StateCodec[S]:
+        """Return what writes and reads the states of a view that has them stored.
+
+        Raises:
+            UnknownView: The domain lists no such view, or it stores nothing.
+        """
+        try:
+            return self._state_codecs[view.name]
+        except KeyError:
+            raise UnknownView(f"the domain {self.name} stores no states of a view {view.name}") from None
+
+    def problems_of(self, part: Part[Any]) -> Iterator[str]:
+        """Iterate over what of a part's filter no event of the domain can ever match, a sentence each."""
+        for problem in self._fields.problems(part.filter):
+            yield f"the view {part.view.name} ({place_of(part.view.events)}) {problem}"
+
+    def problems(self) -> Iterator[str]:
+        """Iterate over what is wrong with the domain as far as it shows before it is used, a sentence each.
+
+        Looks at each view's filter at a key made from the types that its ``events`` declares. Whether the views that
+        deciders read are listed shows when they decide.
+        """
+        for view in self.views:
+            place = f"the view {view.name} ({place_of(view.events)})"
+            try:
+                part = view.at(*map(sample_of, view.key))
+            except NoSample as parameter:
+                yield f"{place} cannot be looked at: declare the type of its key's {parameter}"
+            except Exception as error:  # noqa: BLE001  whatever a function of somebody's raises
+                yield f"{place} cannot be asked at a sample key: {type(error).__name__}: {error}"
+            else:
+                yield from self.problems_of(part)
 
     def reads(self, command: Command, *, most: int = MOST_PARTS) -> Reads:
         """Return what a command reads.
@@ -217,7 +276,7 @@ class Domain:
                 body, extra=None if allow_unknown_fields else "forbid", by_alias=True, by_name=False
             )
         except ValidationError as error:
-            raise InvalidCommand(f"{command_type}: {_problems(error)}") from None
+            raise InvalidCommand(f"{command_type}: {complaint_of(error)}") from None
 
     def recorded(self, event: RecordedEvent) -> DomainEvent:
         """Read a recorded event.
@@ -227,21 +286,7 @@ class Domain:
             UnreadableEvent: A field is missing or wrong, or a check of the model's failed in whatever way; the message
                 names event and field.
         """
-        model = self._events.get(event.type)
-        if model is None:
-            raise UnknownEventType(
-                f"event {event.sequence_number} has the type {event.type}, which the domain {self.name} does not know"
-            )
-        try:
-            return model.model_validate(event.payload, by_alias=True, by_name=False)
-        except ValidationError as error:
-            raise UnreadableEvent(
-                f"event {event.sequence_number} ({event.type}) cannot be read: {_problems(error)}"
-            ) from None
-        except Exception as bug:  # whatever a validator of somebody's raises
-            raise UnreadableEvent(
-                f"event {event.sequence_number} ({event.type}) cannot be read: {_raised(model, bug)}"
-            ) from bug
+        return self._codec.recorded(event)
 
     def to_record(self, fact: DomainEvent, metadata: Mapping[str, Any]) -> Event:
         """Return an event as the store records it.
@@ -254,39 +299,4 @@ class Domain:
             UnknownEventType: The domain has no such event, and so could not read it back.
             InvalidEvent: The store cannot record a value of it.
         """
-        name = type(fact).__name__
-        if self._events.get(name) is not type(fact):
-            raise UnknownEventType(f"the domain {self.name} does not list the event {name} that it is to record")
-        return Event(type=name, payload=fact.model_dump(by_alias=True), metadata=metadata)
-
-
-def _raised(model: type[DomainEvent], bug: Exception) -> str:
-    """Say what a check raised, and of which field, where the model's own validators tell."""
-    checks = {
-        getattr(inspect.unwrap(validator.func), "__code__", None): validator.info.fields
-        for validator in model.__pydantic_decorators__.field_validators.values()
-    }
-    raising = (frame.f_code for frame, _ in walk_tb(bug.__traceback__))
-    names = next((fields for code in raising if (fields := checks.get(code))), ())
-    where = ", ".join(model.model_fields[name].alias or name for name in names if name in model.model_fields)
-    text = f": {bug}" if str(bug) else ""
-    return f"{where + ': ' if where else ''}a check of it raised {type(bug).__name__}{text}"
-
-
-def _problems(error: ValidationError) -> str:
-    """Say what is wrong with which field. Values are left out: they may be long, or secret."""
-    return "; ".join(
-        _problem(problem["type"], ".".join(map(str, problem["loc"])), problem["msg"])
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
-    )
-
-
-def _problem(kind: str, where: str, message: str) -> str:
-    if kind == "missing":
-        return f"{where} is missing"
-    if kind == "extra_forbidden":
-        return f"{where} is not a field of it"
-    text = message.removeprefix("Value error, ").rstrip(".")
-    text = text[:1].lower() + text[1:]
-    # What a check of several fields says stands for itself.
-    return f"{where}: {text}" if where else text
+        return self._codec.to_record(fact, metadata)

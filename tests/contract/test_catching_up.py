@@ -73,11 +73,11 @@ async def test_a_long_history_is_searched_for_the_first_conflict_alone(
     monkeypatch.setattr("eventstore.postgres.batch._TAIL_LIMIT", 0)
     longest = 0
 
-    async def asked(reader: Reader, *arguments: Any) -> EventStream:
+    async def asked(reader: Reader, *arguments: Any) -> list[EventStream]:
         nonlocal longest
-        stream = await ask(reader, *arguments)
-        longest = max(longest, len(stream.events))
-        return stream
+        streams = await ask(reader, *arguments)
+        longest = max(longest, *(len(stream.events) for stream in streams))
+        return streams
 
     ask = Reader._asked
     monkeypatch.setattr(Reader, "_asked", asked)
