@@ -16,9 +16,9 @@ from handlers.decision import Decision
 from handlers.domain import Domain
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
-from worker.load.likeness import Snapshot, alike
 from worker.load.part_fold import CannotFold, PartFold, begun, evolved
 from worker.load.part_index import PartIndex
+from worker.load.snapshot import Snapshot, alike
 
 __all__ = ["PartFolds", "Violated", "impure"]
 

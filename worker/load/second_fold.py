@@ -11,9 +11,9 @@ from eventstore import EventStore
 from handlers.domain import Domain
 from handlers.errors import HandlerError
 from handlers.part import Part
-from worker.load.likeness import alike
 from worker.load.part_fold import CannotFold, PartFold, begun, evolved
 from worker.load.part_folds import Violated, impure
+from worker.load.snapshot import alike
 
 __all__ = ["SecondFold"]
 
