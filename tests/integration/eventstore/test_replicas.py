@@ -120,7 +120,10 @@ async def test_a_position_that_no_server_reaches_is_waited_for_with_a_bound(repl
 async def test_reads_of_a_replica_whose_disk_is_broken_fall_back(replicated: Replicated) -> None:
     replica = replicated.replicas[0]
     async with PostgresEventStore.connect(replicated.url) as store:
-        await store.append([counted("a")])
+        # The last page of several stays whole: by it the replica tells how far it is.
+        await store.append([counted("a"), *[counted("b")] * 500])
+        # To have been looked at is noted in a page, too; that must not mend it later.
+        await store.query(ANY)
     async with connected(replicated.admin_url) as admin:
         path = await admin.fetchval("SELECT pg_relation_filepath('eventstore.events')")
         await admin.execute("CHECKPOINT")
@@ -128,7 +131,8 @@ async def test_reads_of_a_replica_whose_disk_is_broken_fall_back(replicated: Rep
     async with connected(replica.url(replica.admin, replicated.database)) as admin:
         await admin.execute("CHECKPOINT")
     await asyncio.to_thread(replica.stop)
-    await asyncio.to_thread((replica.data / path).write_bytes, b"\xff" * 8192)
+    with (replica.data / path).open("r+b") as file:
+        file.write(b"\xff" * 8192)
     await asyncio.to_thread(replica.start)
     async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
         await eventually(partial(replica_is_up, store), what="the replica to be up")
