@@ -9,6 +9,7 @@ from itertools import islice, zip_longest
 from typing import Self
 from uuid import UUID
 
+from eventstore.boundary import Boundary
 from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
@@ -145,7 +146,7 @@ class PostgresEventStore:
         self,
         events: Sequence[Event],
         *,
-        boundary: Filter | None = None,
+        boundary: Boundary | None = None,
         after: Position | None = None,
         key: UUID | None = None,
         digest: bytes | None = None,

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["CPU", "KINDS", "WORKER_KINDS", "Figure", "Kind", "figures_of"]
+__all__ = ["CPU", "HISTORY_KINDS", "KINDS", "WORKER_KINDS", "Figure", "Kind", "figures_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +57,24 @@ WORKER_KINDS = {
     "hot_book_4.cpu": Kind(unit="µs", ratio_to="hot_book.cpu"),
 }
 """Of the worker. CPU time is that of all worker processes together."""
+HISTORY_KINDS = {
+    "order_10": Kind(unit="ms"),
+    "order_20000": Kind(unit="ms", ratio_to="order_10", target="at most 1.5"),
+    "order_10_started": Kind(unit="ms"),
+    "order_20000_started": Kind(unit="ms", ratio_to="order_10_started", target="at most 2"),
+    "others_p99": Kind(unit="ms"),
+    "others_p99_beside": Kind(unit="ms", ratio_to="others_p99", target="at most 3"),
+    "herd_wait": Kind(unit="ms"),
+    "herd_memory": Kind(unit="MB", target="at most 100"),
+}
+"""Of long histories: orders of products with so many orders, and 32 at once of a product that nobody has read."""
 CPU = ".cpu"
 TARGETS = {
     "eventsourcing.typical_128": "at most 1/30",
     "umadb.typical_128": "at most 1/5",
     "single.hot_book": "at most 1/3",
 }
-_ALL = KINDS | WORKER_KINDS
+_ALL = KINDS | WORKER_KINDS | HISTORY_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,6 @@ _EMPTY = """
 BEGIN;
 ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts;
 TRUNCATE eventstore.events, eventstore.receipts;
-UPDATE eventstore.store SET head = 0, token = 0;
 ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER events_are_facts;
 COMMIT;
 """

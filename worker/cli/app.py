@@ -18,6 +18,7 @@ from worker.cli.publish import publish
 from worker.cli.run import run
 from worker.cli.stats import stats
 from worker.cli.status import status
+from worker.cli.view import view
 from worker.logs import quieten_libraries
 
 __all__ = ["app", "main"]
@@ -34,6 +35,7 @@ database = typer.Typer(help="The event store's database.", no_args_is_help=True)
 app.command()(run)
 app.command()(publish)
 app.command()(status)
+app.command()(view)
 app.command()(events)
 app.command()(check)
 app.command()(health)
