@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from eventstore.boundary import Boundary, BoundaryPart
 from eventstore.errors import (
     ChainBroken,
     ConcurrencyConflict,
@@ -26,8 +27,6 @@ from eventstore.store import Append, Consistency, EventStream
 from eventstore.stored_state import StateKey, StoredState
 
 __all__ = ["MemoryEventStore"]
-
-_NO_NUMBER = 2**62
 
 
 class MemoryEventStore:
@@ -77,7 +76,7 @@ class MemoryEventStore:
         self,
         events: Sequence[Event],
         *,
-        boundary: Filter | None = None,
+        boundary: Boundary | None = None,
         after: Position | None = None,
         key: UUID | None = None,
         digest: bytes | None = None,
@@ -87,8 +86,8 @@ class MemoryEventStore:
         request = AppendRequest.of(events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
         if (repeated := self._repeated(request)) is not None:
             return repeated
-        if request.boundary is not None:
-            self._check(request.boundary, request.after)
+        if request.parts is not None:
+            self._check(request.parts)
         receipt = self._record(request)
         async with self._grown:
             self._grown.notify_all()
@@ -223,13 +222,21 @@ class MemoryEventStore:
         if not self._is_in_history(position):
             raise HistoryDiverged(f"position {position} is not in this store's history")
 
-    def _check(self, boundary: Filter, after: Position, *, up_to: int | None = None) -> None:
-        self._check_history(after)
-        for event in self._matching(boundary, above=after.number):
-            if up_to is not None and event.sequence_number > up_to:
-                return
+    def _check(self, parts: Sequence[BoundaryPart], *, up_to: int | None = None) -> None:
+        for part in parts:
+            for position in part.positions:
+                self._check_history(position)
+        unseen = [
+            (event.sequence_number, place)
+            for place, part in enumerate(parts)
+            for event in self._matching(part.filter, above=part.after.number)
+            if not part.saw(event.sequence_number) and (up_to is None or event.sequence_number <= up_to)
+        ]
+        if unseen:
+            number, place = min(unseen)
+            event = _copy(self._events[number - 1])
             raise ConcurrencyConflict(
-                sequence_number=event.sequence_number, event_type=event.type, metadata=_copy(event).metadata
+                sequence_number=number, event_type=event.type, metadata=event.metadata, part=place
             )
 
     def _judged(self, request: AppendRequest, before: int, missing: Sequence[Event], *, repeats: bool) -> Receipt:
@@ -245,10 +252,9 @@ class MemoryEventStore:
             return repeated
         if repeats:
             raise ChainBroken("an earlier append with the same key was not recorded")
-        if request.boundary is not None:
-            self._check(request.boundary, request.after, up_to=before)
-            # What was not recorded has no number that a bound could speak of.
-            if any(request.boundary.holds(event.recorded(_NO_NUMBER, 0)) for event in missing):
+        if request.parts is not None:
+            self._check(request.parts, up_to=before)
+            if any(part.filter.holds_pending(event) for part in request.parts for event in missing):
                 raise ChainBroken("an earlier append that this one was decided on was not recorded")
         return self._record(request)
 

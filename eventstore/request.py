@@ -3,21 +3,18 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from uuid import UUID
 
+from eventstore.boundary import Boundary, BoundaryPart, OwnRange
 from eventstore.errors import InvalidRequest
 from eventstore.events import Event
-from eventstore.filter import Filter
+from eventstore.filter import Filter, FilterShape
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
 from eventstore.receipt import Outcome
 from eventstore.store import LONGEST_CHAIN, Append
 
 __all__ = ["AppendRequest", "check_batch_size", "check_limit"]
-
-# Chains of one process share batches: they must not be taken for each other.
-_chains = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,33 +23,36 @@ class AppendRequest:
 
     Attributes:
         events: What to record.
-        boundary: What must not have changed, or None.
-        after: How far the caller had seen; the start without a boundary.
+        parts: What must not have changed, one part at least, or None; a filter is one part.
         key: The idempotency key, or None.
         digest: What tells the key's request from another.
         outcome: What the receipt will say.
-        chain: What it shares with those of its chain, or None.
     """
 
     events: tuple[Event, ...]
-    boundary: Filter | None
-    after: Position
+    parts: tuple[BoundaryPart, ...] | None
     key: UUID | None
     digest: bytes
     outcome: Outcome
-    chain: int | None = None
 
     @property
     def size(self) -> int:
         """How many bytes its events have, about."""
         return sum(len(event.payload_text) + len(event.metadata_text) for event in self.events)
 
+    @property
+    def shape(self) -> FilterShape | None:
+        """What kind of question its boundary is; the broadest part decides. None without a boundary."""
+        if self.parts is None:
+            return None
+        return Filter(tuple(item for part in self.parts for item in part.filter.items)).shape
+
     @classmethod
     def of(
         cls,
         events: Sequence[Event],
         *,
-        boundary: Filter | None,
+        boundary: Boundary | None,
         after: Position | None,
         key: UUID | None,
         digest: bytes | None,
@@ -61,12 +61,12 @@ class AppendRequest:
         """Check the arguments of ``EventStore.append``, which describes them.
 
         Raises:
-            InvalidRequest: ``after`` without a boundary, a digest that is empty or longer than 64 bytes, or an argument
-                of another type: found here, it cannot disturb the requests that share its transaction.
+            InvalidRequest: ``after`` without a filter, a boundary without parts, a digest that is empty or longer than
+                64 bytes, or an argument of another type: found here, it cannot disturb the requests that share its
+                transaction.
         """
         recorded = tuple(events)
         for name, part, kinds in (
-            ("boundary", boundary, Filter | None),
             ("position", after, Position | None),
             ("key", key, UUID | None),
             ("outcome", outcome, Outcome),
@@ -74,16 +74,14 @@ class AppendRequest:
         ):
             if not isinstance(part, kinds):
                 raise InvalidRequest(f"an append cannot take {part!r} as its {name}")
-        if after is not None and boundary is None:
-            raise InvalidRequest("a position says nothing without a boundary; pass both, or neither")
         if digest is not None and not 0 < len(digest) <= 64:  # noqa: PLR2004  the longest digest in common use
             raise InvalidRequest("a digest has 1 to 64 bytes")
+        parts = _parts(boundary, after)
         return cls(
             events=recorded,
-            boundary=boundary,
-            after=after or START,
+            parts=parts,
             key=key,
-            digest=digest or _digest(recorded, boundary) if key is not None else b"",
+            digest=digest or _digest(recorded, parts) if key is not None else b"",
             outcome=outcome,
         )
 
@@ -96,25 +94,25 @@ class AppendRequest:
         """
         if len(appends) > LONGEST_CHAIN:
             raise InvalidRequest(f"a chain has at most {LONGEST_CHAIN} members, not {len(appends)}")
-        chain = next(_chains)
         requests = []
         for each in appends:
             if each.key is None:
                 raise InvalidRequest("a member of a chain needs a key")
-            request = cls.of(
-                each.events,
-                boundary=each.boundary,
-                after=each.after,
-                key=each.key,
-                digest=each.digest,
-                outcome=each.outcome,
+            requests.append(
+                cls.of(
+                    each.events,
+                    boundary=each.boundary,
+                    after=each.after,
+                    key=each.key,
+                    digest=each.digest,
+                    outcome=each.outcome,
+                )
             )
-            requests.append(replace(request, chain=chain))
         return requests
 
-    def moved_to(self, position: Position) -> "AppendRequest":
-        """Return the same request, judged from a later position up to which its boundary is known to hold."""
-        return replace(self, after=position)
+    def with_parts(self, parts: Sequence[BoundaryPart]) -> "AppendRequest":
+        """Return the same request, judged by parts that ask the same from other positions."""
+        return replace(self, parts=tuple(parts))
 
 
 def check_batch_size(batch_size: int) -> None:
@@ -137,10 +135,38 @@ def check_limit(limit: int) -> None:
         raise InvalidRequest(f"a limit is 1 or more, not {limit}")
 
 
-def _digest(events: tuple[Event, ...], boundary: Filter | None) -> bytes:
+def _parts(boundary: object, after: Position | None) -> tuple[BoundaryPart, ...] | None:
+    if isinstance(boundary, Filter):
+        return (BoundaryPart(filter=boundary, after=after or START),)
+    if after is not None and boundary is None:
+        raise InvalidRequest("a position says nothing without a boundary; pass both, or neither")
+    if boundary is None:
+        return None
+    if not isinstance(boundary, Sequence) or not all(map(_is_part, boundary)):
+        raise InvalidRequest(f"an append cannot take {boundary!r} as its boundary")
+    if not boundary:
+        raise InvalidRequest("a boundary has one part at least; leave it out to append without one")
+    if after is not None:
+        raise InvalidRequest("each part of a boundary has a position of its own; pass no other")
+    return tuple(boundary)
+
+
+def _is_part(part: object) -> bool:
+    return (
+        isinstance(part, BoundaryPart)
+        and isinstance(part.filter, Filter)
+        and isinstance(part.after, Position)
+        and isinstance(part.besides, tuple)
+        and all(isinstance(own, OwnRange) for own in part.besides)
+    )
+
+
+def _digest(events: tuple[Event, ...], parts: tuple[BoundaryPart, ...] | None) -> bytes:
     """Digest what the caller asked for; not when or by whom, which differ when it asks again, nor in which order."""
-    hashed = hashlib.blake2b(boundary.digest if boundary is not None else b"", digest_size=16)
+    filters = sorted({part.filter.digest for part in parts or ()})
+    boundary = filters[0] if len(filters) == 1 else hashlib.blake2b(b"".join(filters), digest_size=16).digest()
+    hashed = hashlib.blake2b(boundary if filters else b"", digest_size=16)
     for event in events:
-        for part in (event.type.encode(), canonical(decode_object(event.payload_text))):
-            hashed.update(len(part).to_bytes(8, "big") + part)
+        for text in (event.type.encode(), canonical(decode_object(event.payload_text))):
+            hashed.update(len(text).to_bytes(8, "big") + text)
     return hashed.digest()

@@ -160,14 +160,15 @@ class Telemetry:
                 **self.database,
                 "db.operation.name": "append",
                 "db.collection.name": "events",
-                "db.stored_procedure.name": "append_v1",
+                "db.stored_procedure.name": "append_v2",
                 "eventstore.events": events,
-                "eventstore.conditional": request.boundary is not None,
+                "eventstore.conditional": request.parts is not None,
             },
             kind=SpanKind.CLIENT,
             context=context,
         )
-        filter_type = request.boundary.shape.value if request.boundary is not None else _NO_FILTER
+        shape = request.shape
+        filter_type = shape.value if shape is not None else _NO_FILTER
         return Operation(span, append_duration, {"event_count": event_count(events)}, filter_type)
 
     def batch(self, members: Sequence[Span], events: int) -> Span:
@@ -192,7 +193,7 @@ class Telemetry:
                 "db.operation.name": "append",
                 "db.operation.batch.size": len(members),
                 "db.collection.name": "events",
-                "db.stored_procedure.name": "append_v1",
+                "db.stored_procedure.name": "append_v2",
                 "eventstore.events": events,
             },
         )

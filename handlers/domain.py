@@ -21,13 +21,11 @@ from handlers.errors import (
     UnknownView,
 )
 from handlers.event_codec import EventCodec
-from handlers.event_fields import EventFields
+from handlers.examination import Examination
 from handlers.model import Command, DomainEvent
 from handlers.model_check import model_problems
 from handlers.part import Part
-from handlers.place import place_of
 from handlers.reads import Reads
-from handlers.sample import NoSample, sample_of
 from handlers.scenario import Scenario
 from handlers.state_codec import StateCodec
 from handlers.view import View
@@ -82,7 +80,7 @@ class Domain:
     _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
     _deciders: dict[str, Decider[Any]] = field(init=False, repr=False, compare=False)
     _codec: EventCodec = field(init=False, repr=False, compare=False)
-    _fields: EventFields = field(init=False, repr=False, compare=False)
+    _examination: Examination = field(init=False, repr=False, compare=False)
     _state_codecs: dict[str, StateCodec[Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -108,7 +106,7 @@ class Domain:
         object.__setattr__(self, "_views", {view.name: view for view in self.views})
         object.__setattr__(self, "_deciders", {decider.name: decider for decider in self.deciders})
         object.__setattr__(self, "_codec", EventCodec(self.name, self.events))
-        object.__setattr__(self, "_fields", EventFields(self.events))
+        object.__setattr__(self, "_examination", Examination(self.views, self.events))
         object.__setattr__(self, "_state_codecs", self._made_codecs())
 
     def _refuse_models(self, what: str, models: Iterable[Any], base: type[BaseModel], other: type[BaseModel]) -> None:
@@ -173,25 +171,19 @@ class Domain:
 
     def problems_of(self, part: Part[Any]) -> Iterator[str]:
         """Iterate over what of a part's filter no event of the domain can ever match, a sentence each."""
-        for problem in self._fields.problems(part.filter):
-            yield f"the view {part.view.name} ({place_of(part.view.events)}) {problem}"
+        return self._examination.problems_of(part)
 
     def problems(self) -> Iterator[str]:
-        """Iterate over what is wrong with the domain as far as it shows before it is used, a sentence each.
+        """Iterate over what is wrong with the domain's views as far as it shows before they are used, a sentence each.
 
         Looks at each view's filter at a key made from the types that its ``events`` declares. Whether the views that
         deciders read are listed shows when they decide.
         """
-        for view in self.views:
-            place = f"the view {view.name} ({place_of(view.events)})"
-            try:
-                part = view.at(*map(sample_of, view.key))
-            except NoSample as parameter:
-                yield f"{place} cannot be looked at: declare the type of its key's {parameter}"
-            except Exception as error:  # noqa: BLE001  whatever a function of somebody's raises
-                yield f"{place} cannot be asked at a sample key: {type(error).__name__}: {error}"
-            else:
-                yield from self.problems_of(part)
+        return self._examination.problems()
+
+    def unsampled(self) -> Iterator[str]:
+        """Iterate over the views that ``problems`` cannot look at, a sentence each."""
+        return self._examination.unsampled()
 
     def reads(self, command: Command, *, most: int = MOST_PARTS) -> Reads:
         """Return what a command reads.

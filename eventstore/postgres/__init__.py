@@ -5,6 +5,7 @@ from eventstore.postgres.measuring import Measures, measure
 from eventstore.postgres.migrate import SCHEMA_VERSION, MigrationReport, migrate
 from eventstore.postgres.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
 from eventstore.postgres.replicas import MOST_LAG
+from eventstore.postgres.statements import Migration
 from eventstore.postgres.surveying import Survey, survey
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "MOST_LAG",
     "SCHEMA_VERSION",
     "Measures",
+    "Migration",
     "MigrationReport",
     "PostgresEventStore",
     "Prunable",

@@ -1,11 +1,13 @@
 """Appends: judged in batches, and helped to catch up when they are too far behind to be judged."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from opentelemetry.trace import Span
 
+from eventstore.boundary import BoundaryPart
 from eventstore.errors import ConcurrencyConflict, EventStoreError
-from eventstore.filter import Filter
+from eventstore.events import RecordedEvent
 from eventstore.position import Position
 from eventstore.postgres.batch import Behind, Resend
 from eventstore.postgres.following import next_width
@@ -42,8 +44,8 @@ class Appender:
                     return receipt
                 case EventStoreError() as error:
                     raise error
-                case Behind():
-                    request = await self._catch_up(request)
+                case Behind(part=place):
+                    request = await self._catch_up(request, place)
                 case Resend():
                     continue
 
@@ -58,34 +60,55 @@ class Appender:
             found.append(verdict)
         return found
 
-    async def _catch_up(self, request: AppendRequest) -> AppendRequest:
-        """Search above the position outside the lock; return the request with a position nearer to the head."""
-        boundary = request.boundary
-        if boundary is None:
+    async def _catch_up(self, request: AppendRequest, place: int) -> AppendRequest:
+        """Search above the positions outside the lock; return the request with positions nearer to the head.
+
+        Args:
+            request: That.
+            place: A part that is behind; so is every other with no later position.
+        """
+        parts = list(request.parts or ())
+        if not parts:
             raise EventStoreError("the store called an unconditional append behind; it judges a position it has not")
-        # The newer position will be judged by its own token; that the older one lies in the same history is seen here.
-        found = await self._search(boundary, request.after)
-        if not found.events:
-            return request.moved_to(found.position)
+        furthest = parts[place].after.number
+        unseen: list[tuple[int, int, RecordedEvent]] = []
+        for index, part in enumerate(parts):
+            if part.after.number <= furthest:
+                # The newer position will be judged by its own token; that the older one lies in the same history is
+                # seen here.
+                first, position = await self._search(part)
+                if first is not None:
+                    unseen.append((first.sequence_number, index, first))
+                parts[index] = replace(part, after=position)
+        if not unseen:
+            return request.with_parts(parts)
         if request.key is not None and await self._reader.rows(statement("receipt"), request.key):
             return request  # another append with the key was faster: what conflicts may be its own event
-        first = found.events[0]
-        raise ConcurrencyConflict(sequence_number=first.sequence_number, event_type=first.type, metadata=first.metadata)
+        _, index, first = min(unseen, key=lambda found: found[:2])
+        raise ConcurrencyConflict(
+            sequence_number=first.sequence_number, event_type=first.type, metadata=first.metadata, part=index
+        )
 
-    async def _search(self, boundary: Filter, after: Position) -> EventStream:
-        """Read what matches above a position, at least the first of it, with how far it was read."""
-        above = boundary.narrowed_above(after.number)
-        found = await self._reader.short(above, consistency=Consistency.STRONG, min_position=after)
+    async def _search(self, part: BoundaryPart) -> tuple[RecordedEvent | None, Position]:
+        """Find the first event of a part that it has not seen, if there is one, and how far the log was read."""
+        above = part.filter.narrowed_above(part.after.number)
+        found = await self._reader.short(above, consistency=Consistency.STRONG, min_position=part.after)
         if found is not None:
-            return found
+            return _first_unseen(part, found), found.position
         # So many match that the first is near, and all of them are more than a process should hold.
         head = await self._reader.head(consistency=Consistency.STRONG)
         seen, width = above.above, _WINDOW
         while seen < head.number:
-            window = boundary.narrowed_above(seen)
+            window = part.filter.narrowed_above(seen)
             seen = min(seen + width, head.number)
-            found = await self._reader.query(window, consistency=Consistency.STRONG, min_position=after, up_to=seen)
-            if found.events:
-                return found
-            width = next_width(width, 0, _WINDOW)
-        return EventStream(events=(), position=head)
+            found = await self._reader.query(
+                window, consistency=Consistency.STRONG, min_position=part.after, up_to=seen
+            )
+            if (first := _first_unseen(part, found)) is not None:
+                return first, found.position
+            width = next_width(width, len(found.events), _WINDOW)
+        return None, head
+
+
+def _first_unseen(part: BoundaryPart, stream: EventStream) -> RecordedEvent | None:
+    return next((event for event in stream.events if not part.saw(event.sequence_number)), None)

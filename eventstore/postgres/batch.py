@@ -1,24 +1,32 @@
-"""Append requests as the flat arrays of ``append_v1``, and its answer as verdicts."""
+"""Append requests as the parameters of ``append_v2``, and its answer as verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 import asyncpg
+import msgspec
 
+from eventstore.boundary import BoundaryPart
+from eventstore.boundary_index import BoundaryIndex
 from eventstore.errors import (
     ChainBroken,
     ConcurrencyConflict,
     EventStoreError,
     HistoryDiverged,
     IdempotencyKeyReused,
+    InvalidRequest,
 )
+from eventstore.events import Event
+from eventstore.filter import Filter
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import Position
 from eventstore.receipt import Outcome, OutcomeKind, Receipt
 from eventstore.request import AppendRequest
 
-__all__ = ["Behind", "Resend", "Verdict", "columns", "receipt_of", "verdict_of"]
+__all__ = ["Behind", "Resend", "Verdict", "columns", "met", "receipt_of", "verdict_of"]
 
 # How far behind the head a position may be and still be judged under the lock. Beyond, the search costs everyone
 # their turn; below, going away and coming back costs the caller more than the search.
@@ -27,7 +35,13 @@ _TAIL_LIMIT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """The position is too far from the head to be judged under the lock: read above it, then come back."""
+    """A part's position is too far from the head to be judged under the lock: read above it, then come back.
+
+    Attributes:
+        part: Which part of the boundary, from 0.
+    """
+
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,81 +52,107 @@ class Resend:
 Verdict = Receipt | Behind | Resend | EventStoreError
 
 
-def columns(requests: Sequence[AppendRequest]) -> tuple[object, ...]:
-    """Lay a batch out in the order of the parameters of ``append_v1``, which describes them."""
-    items = [
-        (member, request.boundary, item)
-        for member, request in enumerate(requests, start=1)
-        if request.boundary is not None
-        for item in request.boundary.items
-    ]
-    predicates = [
-        (number, predicate.fragment)
-        for number, (_, _, item) in enumerate(items, start=1)
-        for predicate in item.predicates
-    ]
-    events = [(member, event) for member, request in enumerate(requests, start=1) for event in request.events]
+def columns(requests: Sequence[AppendRequest], *, chained: bool = False) -> tuple[object, ...]:
+    """Lay a batch out in the order of the parameters of ``append_v2``, which describes them.
+
+    Raises:
+        InvalidRequest: The events of a request cannot be read, so that nobody knows whom they concern.
+    """
+    parts: dict[tuple[str, BoundaryPart | Position], int] = {}
+    distinct: list[BoundaryPart] = []
+    reads: list[list[int]] = []
+    for request in requests:
+        read = []
+        for part in request.parts or ():
+            # A part without ranges is told by its filter's text and position, which are quicker to compare.
+            identity = (_text(part.filter), part if part.besides else part.after)
+            place = parts.setdefault(identity, len(distinct) + 1)
+            if place > len(distinct):
+                distinct.append(part)
+            read.append(place)
+        reads.append(read)
+    # Alone, it can meet nobody.
+    index = BoundaryIndex(part.filter for part in distinct) if len(requests) > 1 else None
+    earlier: dict[UUID, int] = {}
+    members: list[int] = []
+    for member, (request, read) in enumerate(zip(requests, reads, strict=True), start=1):
+        first = earlier.setdefault(request.key, member) if request.key is not None else member
+        meets = [place + 1 for place in met(index, request.events)] if index is not None and request.events else ()
+        members += (len(request.events), first if first < member else 0, len(read), *read, len(meets), *meets)
+    events = [event for request in requests for event in request.events]
     return (
-        [request.after.number if request.boundary is not None else None for request in requests],
-        [request.after.token if request.boundary is not None else None for request in requests],
-        [request.chain for request in requests],
         [request.key for request in requests],
         [request.digest for request in requests],
-        [request.outcome.kind.value for request in requests],
-        [request.outcome.reason for request in requests],
-        [request.outcome.details_text for request in requests],
-        [member for member, _, _ in items],
-        [canonical(item.event_types).decode() if item.event_types else None for _, _, item in items],
-        [item.predicates_needed for _, _, item in items],
-        [boundary.since for _, boundary, _ in items],
-        [boundary.until for _, boundary, _ in items],
-        [boundary.above or None for _, boundary, _ in items],
-        [number for number, _ in predicates],
-        [fragment for _, fragment in predicates],
-        [member for member, _ in events],
-        [event.type for _, event in events],
-        [event.occurred_at for _, event in events],
-        [event.payload_text for _, event in events],
-        [event.metadata_text for _, event in events],
+        [_receipt_text(request.outcome) if request.key is not None else None for request in requests],
+        members,
+        [part.after.number for part in distinct],
+        [part.after.token for part in distinct],
+        [
+            number
+            for place, part in enumerate(distinct, start=1)
+            for own in part.besides
+            for number in (place, own.first, own.last.number, own.last.token)
+        ],
+        [text for text, _ in parts],
+        [event.type for event in events],
+        [event.occurred_at for event in events],
+        [event.payload_text for event in events],
+        [event.metadata_text for event in events],
+        chained,
         _TAIL_LIMIT,
     )
 
 
-def verdict_of(request: AppendRequest, row: "asyncpg.Record") -> Verdict:  # noqa: PLR0911  one return a verdict
+def met(index: BoundaryIndex, events: Sequence[Event]) -> Iterable[int]:
+    """Tell which filters of an index events lie in, once they are recorded.
+
+    Raises:
+        InvalidRequest: An event's payload has not been checked, and cannot be read.
+    """
+    try:
+        if len(events) == 1:
+            return tuple(index.matching(events[0]))
+        return sorted({place for event in events for place in index.matching(event)})
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"an event's payload cannot be read: {error}") from error
+
+
+def verdict_of(request: AppendRequest, row: "asyncpg.Record", *, chained: bool = False) -> Verdict:  # noqa: PLR0911  one return a verdict
     """Read one row of the answer."""
     match row["verdict"]:
         case "appended":
-            return _receipt(request, row, outcome=request.outcome, duplicate=False)
+            return _receipt(request, row, request.outcome, duplicate=False)
         case "duplicate":
-            return _receipt(request, row, outcome=_outcome(row, "detail"), duplicate=True)
+            return _receipt(request, row, _outcome(decode_object(row["detail"])), duplicate=True)
         case "conflict":
+            event = decode_object(row["detail"])
             return ConcurrencyConflict(
-                sequence_number=row["conflict_number"],
-                event_type=row["conflict_type"],
-                metadata=decode_object(row["conflict_metadata"]),
+                sequence_number=event["number"],
+                event_type=event["type"],
+                metadata=event["metadata"],
+                part=row["part"],
             )
         case "diverged":
-            return HistoryDiverged(f"position {request.after} is not in this store's history")
+            return HistoryDiverged(f"{_named(request, row)} is not in this store's history")
         case "reused" if request.key is not None:
             return IdempotencyKeyReused(request.key)
         case "broken":
             return ChainBroken("an earlier append that this one was decided on was not recorded")
-        case "behind" if request.chain is not None:
-            # Its position cannot be moved: what it has seen of its chain lies above.
-            return ChainBroken(f"position {request.after} is too far from the head for a chain")
+        case "behind" if chained:
+            return ChainBroken(f"{_named(request, row)} is too far from the head for a chain")
         case "behind":
-            return Behind()
+            return Behind(row["part"])
         case "resend":
             return Resend()
         case other:
-            return EventStoreError(f"append_v1 answered {other!r}, which this program does not know")
+            return EventStoreError(f"append_v2 answered {other!r}, which this program does not know")
 
 
 def receipt_of(row: "asyncpg.Record") -> Receipt:
     """Read a row of the receipts."""
     return Receipt(
         key=row["key"],
-        outcome=_outcome(row, "details"),
+        outcome=_outcome({**row, "details": decode_object(row["details"])}),
         first=row["first_number"],
         last=row["last_number"],
         position=Position(number=row["position"], token=row["position_token"]),
@@ -120,7 +160,7 @@ def receipt_of(row: "asyncpg.Record") -> Receipt:
     )
 
 
-def _receipt(request: AppendRequest, row: "asyncpg.Record", *, outcome: Outcome, duplicate: bool) -> Receipt:
+def _receipt(request: AppendRequest, row: "asyncpg.Record", outcome: Outcome, *, duplicate: bool) -> Receipt:
     return Receipt(
         key=request.key,
         outcome=outcome,
@@ -132,6 +172,41 @@ def _receipt(request: AppendRequest, row: "asyncpg.Record", *, outcome: Outcome,
     )
 
 
-def _outcome(row: "asyncpg.Record", details: str) -> Outcome:
-    kept: Any = row[details]
-    return Outcome(kind=OutcomeKind(row["outcome"]), reason=row["reason"], details=decode_object(kept))
+def _outcome(kept: dict[str, Any]) -> Outcome:
+    return Outcome(kind=OutcomeKind(kept["outcome"]), reason=kept["reason"], details=kept["details"])
+
+
+def _named(request: AppendRequest, row: "asyncpg.Record") -> str:
+    parts = request.parts or ()
+    part = parts[row["part"]]
+    told = " or ".join(f"position {position}" for position in part.positions)
+    return told if len(parts) == 1 else f"{told} of part {row['part']}"
+
+
+def _receipt_text(outcome: Outcome) -> str:
+    reason = "null" if outcome.reason is None else msgspec.json.encode(outcome.reason).decode()
+    return f'{{"outcome":"{outcome.kind.value}","reason":{reason},"details":{outcome.details_text}}}'
+
+
+def _text(boundary: Filter) -> str:
+    """Write a filter as ``append_v2`` reads it; equal texts ask the same."""
+    items = ",".join(
+        [
+            f"[{_types_text(item.event_types)},{item.predicates_needed},"
+            f"[{','.join([predicate.fragment for predicate in item.predicates])}]]"
+            for item in boundary.items
+        ]
+    )
+    if boundary.since is None and boundary.until is None and not boundary.above:
+        return f'{{"items":[{items}]}}'
+    bounds = {
+        "since": boundary.since and boundary.since.isoformat(),
+        "until": boundary.until and boundary.until.isoformat(),
+        "above": boundary.above or None,
+    }
+    return f'{{"items":[{items}],{canonical(bounds).decode()[1:]}'
+
+
+@lru_cache(maxsize=4096)
+def _types_text(event_types: tuple[str, ...]) -> str:
+    return canonical(event_types).decode() if event_types else "null"

@@ -9,19 +9,22 @@ from itertools import islice, zip_longest
 from typing import Self
 from uuid import UUID
 
+from eventstore.boundary import Boundary
 from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.postgres.appending import Appender
 from eventstore.postgres.batch import receipt_of
-from eventstore.postgres.following import Following, next_width
+from eventstore.postgres.following import Following
 from eventstore.postgres.gauges import observed
 from eventstore.postgres.group_commit import GroupCommit
+from eventstore.postgres.history import History
 from eventstore.postgres.pools import Pools
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.replicas import MOST_LAG, ReadCounts, Replicas
 from eventstore.postgres.statements import statement
+from eventstore.postgres.windows import next_width
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.request import AppendRequest, check_batch_size, check_limit
@@ -143,7 +146,7 @@ class PostgresEventStore:
         self,
         events: Sequence[Event],
         *,
-        boundary: Filter | None = None,
+        boundary: Boundary | None = None,
         after: Position | None = None,
         key: UUID | None = None,
         digest: bytes | None = None,
@@ -213,17 +216,17 @@ class PostgresEventStore:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
         head = await self._reader.head(consistency=consistency, bound=boundary.above)
-        # Numbers are gapless and in commit order, so no event can appear in a window later.
-        seen, width = max((after or START).number, boundary.above), batch_size
-        last = head.number if up_to is None else min(up_to, head.number)
-        while seen < last:
-            window = boundary.narrowed_above(seen)
-            seen = min(seen + width, last)
-            # The head was seen already, perhaps on another server: whoever answers must be that far.
-            stream = await self._reader.query(window, consistency=consistency, min_position=head, up_to=seen)
-            for event in stream.events:
-                yield event
-            width = next_width(width, len(stream.events), batch_size)
+        history = History(
+            reader=self._reader,
+            boundary=boundary,
+            batch_size=batch_size,
+            consistency=consistency,
+            head=head,
+            seen=max((after or START).number, boundary.above),
+            last=head.number if up_to is None else min(up_to, head.number),
+        )
+        async for event in history.events():
+            yield event
 
     async def latest(
         self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG

@@ -6,16 +6,18 @@ one commit each; together they share it. There is no timer: an idle store sends 
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
+from eventstore.boundary import OwnRange
 from eventstore.errors import ChainBroken, EventStoreError, InvalidRequest, OutcomeUnknown
 from eventstore.metrics import batch_size, queue_wait
 from eventstore.postgres.batch import Resend, Verdict, columns, verdict_of
+from eventstore.postgres.chain import having_seen, is_new, own_range, unbroken
 from eventstore.postgres.line import Line
 from eventstore.postgres.pools import Pools
 from eventstore.postgres.silence import watched
@@ -31,7 +33,7 @@ __all__ = ["GroupCommit"]
 _LARGEST_BATCH = 128
 _LARGEST_BATCH_BYTES = 1_000_000
 # How many requests are queued or under way at once: eight batches. Whoever comes then waits outside, in turn. A chain,
-# which fits into a batch, counts as one.
+# which is a batch, counts as one.
 _MOST_WAITING = 1024
 # How often an append is sent again after its connection broke, when its key makes that safe.
 _MOST_RESENDS = 3
@@ -46,6 +48,15 @@ class _Waiting:
     since: float = field(default_factory=perf_counter)
     # How often it was sent without an answer: from then on, only a further answer tells whether it happened.
     unanswered: int = field(default=0)
+    # Whether it was recorded, and not before.
+    recorded: bool = field(default=False)
+
+
+@dataclass(slots=True, eq=False)
+class _Chain:
+    """Appends that were decided one on top of another. They are a statement of their own: nobody else shares it."""
+
+    members: list[_Waiting]
 
 
 class GroupCommit:
@@ -61,7 +72,7 @@ class GroupCommit:
         self._telemetry = telemetry
         self._line = Line(pools.primary)
         self._room = asyncio.Semaphore(_MOST_WAITING)
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_Waiting | _Chain] = deque()
         self._sender: asyncio.Task[None] | None = None
 
     async def settle(self, request: AppendRequest, span: Span = trace.INVALID_SPAN) -> Verdict:
@@ -93,7 +104,10 @@ class GroupCommit:
                 raise
 
     async def settle_chain(self, requests: Sequence[AppendRequest], spans: Sequence[Span]) -> list[Verdict]:
-        """Have the requests of one chain judged, in one batch.
+        """Have the requests of one chain judged, in a transaction of their own.
+
+        If the server refuses a value of one of them, its neighbours are judged in parts of the chain, one after the
+        other, which still rely on each other.
 
         Returns:
             Their verdicts; an error of ``settle`` in place of one that has none.
@@ -101,26 +115,37 @@ class GroupCommit:
         On cancellation it goes on by itself: the later members rely on the earlier ones.
         """
         async with self._room:
-            queued = [self._queued(request, span).verdict for request, span in zip(requests, spans, strict=True)]
-            found = await asyncio.gather(*queued, return_exceptions=True)
+            loop = asyncio.get_running_loop()
+            members = [
+                _Waiting(request, loop.create_future(), span) for request, span in zip(requests, spans, strict=True)
+            ]
+            self._enqueue(_Chain(members))
+            found = await asyncio.gather(*(member.verdict for member in members), return_exceptions=True)
         return [verdict if not isinstance(verdict, BaseException) else _told(verdict) for verdict in found]
 
     def _queued(self, request: AppendRequest, span: Span) -> _Waiting:
         waiting = _Waiting(request, asyncio.get_running_loop().create_future(), span)
-        self._queue.append(waiting)
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_all())
+        self._enqueue(waiting)
         return waiting
 
-    async def send(self, requests: Sequence[AppendRequest]) -> list[Verdict]:
+    def _enqueue(self, unit: "_Waiting | _Chain") -> None:
+        self._queue.append(unit)
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all())
+
+    async def send(self, requests: Sequence[AppendRequest], *, chained: bool = False) -> list[Verdict]:
         """Send one batch, in one transaction, and read its verdicts, one a request, in order.
+
+        Args:
+            requests: The batch.
+            chained: Whether they were decided one on top of another.
 
         Raises:
             StoreUnavailable: The primary could not be reached; nothing was sent.
             OutcomeUnknown: The connection broke before the answer.
             EventStoreError: The statement failed as a whole; nothing is recorded.
         """
-        arguments = columns(requests)
+        arguments = columns(requests, chained=chained)
         connection = await self._line.take()
         try:
             async with watched(connection, self._pools.primary):
@@ -136,7 +161,7 @@ class GroupCommit:
             await self._line.drop()
             raise
         await self._line.rest()
-        return [verdict_of(request, row) for request, row in zip(requests, rows, strict=True)]
+        return [verdict_of(request, row, chained=chained) for request, row in zip(requests, rows, strict=True)]
 
     async def close(self) -> None:
         """Wait until every batch has its answer, also those that outlived their callers."""
@@ -146,33 +171,31 @@ class GroupCommit:
 
     async def _send_all(self) -> None:
         try:
-            while batch := self._next_batch():
-                await self._settle_batch(batch)
+            while self._queue:
+                if isinstance(chain := self._queue[0], _Chain):
+                    self._queue.popleft()
+                    await self._settle_chain(chain.members)
+                elif batch := self._next_batch():
+                    await self._settle_batch(batch)
         finally:
             self._sender = None
 
     def _next_batch(self) -> list[_Waiting]:
+        """Take the next requests from the queue, up to the next chain; none if their callers are gone."""
         batch: list[_Waiting] = []
         size = 0
-        while self._queue and (not batch or len(batch) < _LARGEST_BATCH):
-            together = self._next()
-            size += sum(waiting.request.size for waiting in together)
-            if batch and (size > _LARGEST_BATCH_BYTES or len(batch) + len(together) > _LARGEST_BATCH):
-                self._queue.extendleft(reversed(together))
+        while self._queue and len(batch) < _LARGEST_BATCH:
+            waiting = self._queue[0]
+            if isinstance(waiting, _Chain):
                 break
-            batch.extend(together)
-        return batch
-
-    def _next(self) -> list[_Waiting]:
-        """Take the next request from the queue, with all that are there of its chain; none if its caller is gone."""
-        waiting = self._queue.popleft()
-        if waiting.request.chain is None:
+            size += waiting.request.size
+            if batch and size > _LARGEST_BATCH_BYTES:
+                break
+            self._queue.popleft()
             # One that was sent before must still be known to have ended.
-            return [] if waiting.verdict.cancelled() and waiting.unanswered == 0 else [waiting]
-        together = [waiting]
-        while self._queue and self._queue[0].request.chain == waiting.request.chain:
-            together.append(self._queue.popleft())
-        return together
+            if not waiting.verdict.cancelled() or waiting.unanswered:
+                batch.append(waiting)
+        return batch
 
     async def _settle_batch(self, batch: list[_Waiting]) -> None:
         try:
@@ -182,8 +205,7 @@ class GroupCommit:
         except InvalidRequest as error:
             await self._split(batch, error)
         except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer
-            for waiting in batch:
-                _fail(waiting, error)
+            _fail_all(batch, error)
         else:
             again = []
             for waiting, verdict in zip(batch, verdicts, strict=True):
@@ -199,33 +221,59 @@ class GroupCommit:
         if len(batch) == 1:
             _fail(batch[0], error)
             return
-        whole = self._without_links(batch)
-        middle = len(whole) // 2
-        for part in (whole[:middle], whole[middle:]):
-            if part:
-                await self._settle_batch(part)
+        middle = len(batch) // 2
+        for part in (batch[:middle], batch[middle:]):
+            await self._settle_batch(part)
 
-    def _without_links(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
-        """Take all but the first of each chain out of a batch that is split: nothing may rely on what is elsewhere."""
-        seen: set[int] = set()
-        left = []
-        for waiting in batch:
-            chain = waiting.request.chain
-            if chain in seen:
-                _fail(waiting, ChainBroken("its chain was split, because one request in its batch was refused"))
+    async def _settle_chain(self, chain: Sequence[_Waiting]) -> list[OwnRange]:
+        """Settle a chain, or a part of one, and return the ranges that were recorded for it."""
+        while True:
+            try:
+                verdicts = await self._send_traced(chain, chained=True)
+            except OutcomeUnknown as error:
+                # Whatever was recorded has its receipt: sent again, it is a duplicate, and who relied on it another.
+                for waiting in chain:
+                    waiting.unanswered += 1
+                if chain[0].unanswered > _MOST_RESENDS:
+                    _fail_all(chain, error)
+                    return []
+            except InvalidRequest as error:
+                return await self._split_chain(chain, error)
+            except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer
+                _fail_all(chain, error)
+                return []
             else:
-                left.append(waiting)
-            if chain is not None:
-                seen.add(chain)
-        return left
+                for waiting, verdict in zip(chain, verdicts, strict=True):
+                    waiting.recorded = is_new(verdict)
+                    if not waiting.verdict.done():
+                        waiting.verdict.set_result(verdict)
+                return own_range(verdicts)
 
-    async def _send_traced(self, batch: Sequence[_Waiting]) -> list[Verdict]:
+    async def _split_chain(self, chain: Sequence[_Waiting], error: InvalidRequest) -> list[OwnRange]:
+        """Halve until the request that is refused stands alone: only who relied on it is refused with it."""
+        if len(chain) == 1:
+            _fail(chain[0], error)
+            return []
+        middle = len(chain) // 2
+        own = await self._settle_chain(chain[:middle])
+        missing = [waiting.request for waiting in chain[:middle] if not waiting.recorded]
+        later = chain[middle:]
+        rest = []
+        for waiting, passes in zip(later, unbroken(missing, [each.request for each in later]), strict=True):
+            if passes:
+                waiting.request = having_seen(waiting.request, own)
+                rest.append(waiting)
+            else:
+                _fail(waiting, ChainBroken("an earlier append that this one was decided on was not recorded"))
+        return own + (await self._settle_chain(rest) if rest else [])
+
+    async def _send_traced(self, batch: Sequence[_Waiting], *, chained: bool = False) -> list[Verdict]:
         batch_size.record(len(batch), _APPEND)
         queue_wait.record(perf_counter() - min(waiting.since for waiting in batch), _APPEND)
         events = sum(len(waiting.request.events) for waiting in batch)
         span = self._telemetry.batch([waiting.span for waiting in batch], events)
         try:
-            return await self.send([waiting.request for waiting in batch])
+            return await self.send([waiting.request for waiting in batch], chained=chained)
         except EventStoreError as error:
             mark_failed(span, error)
             raise
@@ -246,6 +294,11 @@ def _told(error: BaseException) -> EventStoreError:
     if isinstance(error, EventStoreError):
         return error
     raise error
+
+
+def _fail_all(waiting: Iterable[_Waiting], error: Exception) -> None:
+    for each in waiting:
+        _fail(each, error)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

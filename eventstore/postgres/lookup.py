@@ -1,8 +1,10 @@
 """Lookups: what reading statements are asked for, as branches, and what they answered."""
 
 import asyncio
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import asyncpg
 
@@ -11,7 +13,7 @@ from eventstore.position import START, Position
 from eventstore.postgres.branches import Branch
 from eventstore.postgres.rows import HEAD, TOKEN, event_of
 
-__all__ = ["Answer", "Lookup", "Shared"]
+__all__ = ["Answer", "Lookup", "Numbers", "Shared"]
 
 # So many events are read from rows before others have their turn on the loop.
 _MOST_AT_ONCE = 1000
@@ -47,6 +49,27 @@ class Answer:
     tokens: dict[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Numbers(Answer):
+    """What was found, by number alone.
+
+    Attributes:
+        numbers: In order, each once.
+        reached: About how far they go, if some are missing.
+    """
+
+    numbers: Sequence[int]
+    reached: int | None
+
+    @classmethod
+    def of(cls, rows: Sequence[asyncpg.Record]) -> Self:
+        """Read the rows of ``numbers.sql``."""
+        shared = Shared([])
+        shared.learn([row for row in rows if row[0] <= 0])
+        (found,) = [row for row in rows if row[0] > 0]
+        return cls((), shared.position, shared.tokens, array("q", found["numbers"]), found["sequence_number"])
+
+
 class Shared:
     """Lookups that share one statement: what several of them ask for is asked, sent and read once.
 
@@ -54,6 +77,8 @@ class Shared:
         branches: What is asked; the rows of the first are those of branch 1.
         milestones: The numbers of the events whose tokens are asked for.
         most: How many events of one branch any of them wants at most; None: all.
+        position: The head, once it is learnt.
+        tokens: The tokens of the events at the milestones, by number.
     """
 
     def __init__(self, lookups: Iterable[Lookup]) -> None:
@@ -70,8 +95,8 @@ class Shared:
         self.milestones: Sequence[int] = tuple(milestones)
         self._rows: dict[int, list[asyncpg.Record]] = {}
         self._events: dict[int, RecordedEvent] = {}
-        self._position = START
-        self._tokens: dict[int, int] = {}
+        self.position = START
+        self.tokens: dict[int, int] = {}
 
     def learn(self, rows: Iterable[asyncpg.Record]) -> None:
         """Take the statement's rows."""
@@ -80,9 +105,9 @@ class Shared:
             if branch > 0:
                 self._rows.setdefault(branch, []).append(row)
             elif branch == HEAD:
-                self._position = Position(number=row[1], token=row[2])
+                self.position = Position(number=row[1], token=row[2])
             elif branch == TOKEN:
-                self._tokens[row[1]] = row[2]
+                self.tokens[row[1]] = row[2]
 
     async def answer(self, lookup: Lookup) -> Answer:
         """Answer one of the lookups from the rows."""
@@ -93,7 +118,7 @@ class Shared:
                 found.append(None)
             else:
                 found.append(await self._read(rows))
-        return Answer(tuple(found), self._position, self._tokens)
+        return Answer(tuple(found), self.position, self.tokens)
 
     def _rows_of(self, branches: Sequence[Branch]) -> Sequence[asyncpg.Record]:
         parts = [rows for branch in branches if (rows := self._rows.get(self._numbers[branch]))]

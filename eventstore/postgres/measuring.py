@@ -10,6 +10,7 @@ from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.address import check_address
+from eventstore.postgres.session_name import session_name
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
@@ -66,14 +67,14 @@ async def measure(url: str) -> Measures:
             command_timeout=_SECONDS,
             statement_cache_size=0,
             target_session_attrs=SessionAttribute.read_write,
-            server_settings={"application_name": "worker db stats"},
+            server_settings={"application_name": session_name("worker db stats")},
         )
     except (*DRIVER_ERRORS, TimeoutError) as error:
         raise translate(error) from error
     try:
         rows = await _rows(connection, "stats")
         if not rows:
-            raise StoreMisconfigured("the event store has lost its head row: restore the database from a backup")
+            raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
         return Measures(
             database=rows[0],
             tables=await _rows(connection, "stats_tables"),

@@ -1,13 +1,18 @@
-"""Migrations: numbered SQL files, each applied once, in order, in a transaction of its own."""
+"""Migrations: numbered SQL files, each applied once, in order, in a transaction of its own.
+
+One that builds from before it can live with may have a second step, its finishing: it takes away what only they need.
+An empty database has no builds from before, and is finished at once.
+"""
 
 import asyncio
 from dataclasses import dataclass
 
 import asyncpg
 
-from eventstore.errors import StoreUnavailable
+from eventstore.errors import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres.address import check_address
-from eventstore.postgres.statements import Migration, migrations
+from eventstore.postgres.session_name import MARK, session_name
+from eventstore.postgres.statements import Migration, migrations, statement
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
 __all__ = ["SCHEMA_VERSION", "MigrationReport", "migrate"]
@@ -17,6 +22,10 @@ SCHEMA_VERSION = migrations()[-1].version
 # Any number that nobody else uses for an advisory lock in this database.
 _LOCK = 4_715_018_260_310_001
 _POLL_SECONDS = 0.2
+# Everybody waits behind whoever waits for the tables.
+_LOCK_TIMEOUT = "2s"
+# From this version on, the schema's version has a table of its own.
+_OWN_TABLE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,22 +36,29 @@ class MigrationReport:
         before: The schema's version before; 0 for none.
         after: The version after.
         applied: The migrations in between.
+        finished: Those whose second step was taken.
+        unfinished: Those whose second step is left: builds from before them are served.
         dry_run: Whether they were only listed.
     """
 
     before: int
     after: int
     applied: tuple[Migration, ...]
+    finished: tuple[Migration, ...] = ()
+    unfinished: tuple[Migration, ...] = ()
     dry_run: bool
 
 
-async def migrate(admin_url: str, *, dry_run: bool = False, wait_seconds: float = 60.0) -> MigrationReport:
+async def migrate(
+    admin_url: str, *, finish: bool = False, dry_run: bool = False, wait_seconds: float = 60.0
+) -> MigrationReport:
     """Bring a database's event store to this program's schema version. Running it again changes nothing.
 
     Creates the group role ``eventstore_runtime`` if it is missing; a worker's login role must be a member of it.
 
     Args:
         admin_url: The address of the primary, with a role that may create schemas and roles.
+        finish: Also take away what only older builds need. An empty database is finished anyway.
         dry_run: Only say what would be applied.
         wait_seconds: How long another migration may keep this one waiting.
 
@@ -51,27 +67,41 @@ async def migrate(admin_url: str, *, dry_run: bool = False, wait_seconds: float 
 
     Raises:
         StoreUnavailable: The server cannot be reached, or another migration held the lock all the time.
-        StoreMisconfigured: The address, the credentials or the rights do not suffice.
+        StoreMisconfigured: The address, the credentials or the rights do not suffice; or an older build, or a
+            transaction older than the migration, stands in the way of its finishing. The message names it.
 
     On cancellation, the migration under way is rolled back; those before it stay.
     """
     check_address(admin_url)
     try:
-        connection = await asyncpg.connect(admin_url, timeout=10)
+        connection = await asyncpg.connect(
+            admin_url, timeout=10, server_settings={"application_name": session_name("worker db migrate")}
+        )
     except (*DRIVER_ERRORS, TimeoutError) as error:
         raise translate(error) from error
     try:
         await _lock(connection, wait_seconds)
-        before = await _version(connection)
+        before, finished = await _version(connection)
         pending = tuple(migration for migration in migrations() if migration.version > before)
+        unfinished = tuple(each for each in migrations() if each.version > finished and each.finishing is not None)
+        wanted = unfinished if finish or before == 0 else ()
         if not dry_run:
             for migration in pending:
                 await _apply(connection, migration)
+            if wanted:
+                await _finish(connection, wanted, empty=before == 0)
     except DRIVER_ERRORS as error:
         raise translate(error) from error
     finally:
         await connection.close()
-    return MigrationReport(before=before, after=before + len(pending), applied=pending, dry_run=dry_run)
+    return MigrationReport(
+        before=before,
+        after=before + len(pending),
+        applied=pending,
+        finished=wanted,
+        unfinished=tuple(each for each in unfinished if each not in wanted),
+        dry_run=dry_run,
+    )
 
 
 async def _lock(connection: "asyncpg.Connection[asyncpg.Record]", wait_seconds: float) -> None:
@@ -84,10 +114,14 @@ async def _lock(connection: "asyncpg.Connection[asyncpg.Record]", wait_seconds: 
         raise StoreUnavailable("another migration is under way: wait for it, then try again") from None
 
 
-async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[int, int]:
+    """Return the schema's version, and the one up to which it is finished; 0 without a schema."""
+    if await connection.fetchval("SELECT to_regclass('eventstore.schema_version') IS NOT NULL"):
+        row = await connection.fetchrow("SELECT version, finished FROM eventstore.schema_version")
+        return (row["version"], row["finished"]) if row is not None else (0, 0)
     if await connection.fetchval("SELECT to_regclass('eventstore.store') IS NULL"):
-        return 0
-    return int(await connection.fetchval("SELECT schema_version FROM eventstore.store"))
+        return 0, 0
+    return int(await connection.fetchval("SELECT schema_version FROM eventstore.store")), 0
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
@@ -97,7 +131,42 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Mi
         if migration.version == 1:
             await connection.execute("CREATE SCHEMA IF NOT EXISTS eventstore")
         await connection.execute(migration.sql)
-        await connection.execute("UPDATE eventstore.store SET schema_version = $1", migration.version)
+        if migration.version < _OWN_TABLE:
+            await connection.execute("UPDATE eventstore.store SET schema_version = $1", migration.version)
+        else:
+            await connection.execute(
+                "UPDATE eventstore.schema_version SET version = $1, migrated_at = clock_timestamp()", migration.version
+            )
+
+
+async def _finish(
+    connection: "asyncpg.Connection[asyncpg.Record]", wanted: tuple[Migration, ...], *, empty: bool
+) -> None:
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+        try:
+            # In the order in which an append takes them. From here on no older build can begin anything.
+            await connection.execute("LOCK TABLE eventstore.store IN ACCESS EXCLUSIVE MODE")
+            await connection.execute("LOCK TABLE eventstore.events IN ACCESS EXCLUSIVE MODE")
+        except asyncpg.LockNotAvailableError as error:
+            raise StoreMisconfigured(
+                f"a transaction keeps the event store's tables for longer than {_LOCK_TIMEOUT}: wait for its end "
+                "(pg_stat_activity shows it), then run `worker db migrate --finish` again"
+            ) from error
+        if not empty and (rows := await connection.fetch(statement("older_sessions"), MARK)):
+            named = ", ".join(map(_named, rows))
+            raise StoreMisconfigured(
+                f"an older build may still be at work: {named}; stop it, then run `worker db migrate --finish` again"
+            )
+        for migration in wanted:
+            if migration.finishing is not None:
+                await connection.execute(migration.finishing)
+        await connection.execute("UPDATE eventstore.schema_version SET finished = $1", wanted[-1].version)
+
+
+def _named(row: "asyncpg.Record") -> str:
+    kind = "in a transaction older than the migration" if row["is_transaction"] else f"{row['sessions']} connected"
+    return f"{row['name']} (role {row['role']}, {kind})"
 
 
 async def _create_runtime_role(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -13,6 +13,7 @@ from asyncpg.connect_utils import SessionAttribute
 from eventstore.errors import EventStoreError, StoreUnavailable, TransientStoreError
 from eventstore.position import START, Position
 from eventstore.postgres.address import check_address
+from eventstore.postgres.session_name import session_name
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
 __all__ = ["Connection", "Keeper", "Pool", "Pools"]
@@ -200,7 +201,7 @@ def _pool(url: str, session: SessionAttribute, size: int, application_name: str,
         reset=_keep_session,
         target_session_attrs=session,
         server_settings={
-            "application_name": application_name,
+            "application_name": session_name(application_name),
             # Every statement is written so that one plan fits all values: planning anew would cost several times what
             # running does, and a plan that is chosen by values turns bad at the sixth call.
             "plan_cache_mode": "force_generic_plan",
@@ -224,7 +225,7 @@ def _pool(url: str, session: SessionAttribute, size: int, application_name: str,
             url,
             timeout=_CONNECT_SECONDS,
             target_session_attrs=session,
-            server_settings={"application_name": application_name},
+            server_settings={"application_name": session_name(application_name)},
         )
 
     return Pool(connections, urlsplit(url).netloc.rpartition("@")[2], dial)

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 
 from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
 from eventstore.filter import Filter, FilterShape
 from eventstore.position import START, Position
-from eventstore.postgres.lookup import Answer
+from eventstore.postgres.lookup import Answer, Numbers
 from eventstore.postgres.migrate import SCHEMA_VERSION
 from eventstore.postgres.pools import Pool, Pools
 from eventstore.postgres.replicas import Fallback, ReadCounts, Replicas
@@ -30,7 +30,8 @@ _POLL_SECONDS = 0.01
 _DURABLE = {"on", "remote_apply"}
 
 
-_Ask: TypeAlias = Callable[[ServerReads, frozenset[int]], Awaitable[Answer]]
+_A = TypeVar("_A", bound=Answer)
+_Ask: TypeAlias = Callable[[ServerReads, frozenset[int]], Awaitable[_A]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,8 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.query(question.filters, milestones, question.most)
 
-        return await self._asked(ask, consistency, _Least(positions=question.positions, bound=question.bound))
+        least = _Least(positions=question.positions, bound=question.bound)
+        return _streams(await self._asked(ask, consistency, least))
 
     async def query(
         self,
@@ -124,7 +126,7 @@ class Reader:
                 return await server.range(boundary, up_to, milestones)
             return await server.query((boundary,), milestones, None)
 
-        (stream,) = await self._asked(ask, consistency, _least_of(boundary, min_position, reach))
+        (stream,) = _streams(await self._asked(ask, consistency, _least_of(boundary, min_position, reach)))
         return stream
 
     async def short(
@@ -137,19 +139,53 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.short(boundary, milestones)
 
-        (stream,) = await self._asked(ask, consistency, _least_of(boundary, min_position))
+        (stream,) = _streams(await self._asked(ask, consistency, _least_of(boundary, min_position)))
         return stream if stream.complete else None
 
-    async def _asked(self, ask: _Ask, consistency: Consistency, least: _Least) -> list[EventStream]:
+    async def numbers(
+        self, boundary: Filter, *, up_to: int, most: int, consistency: Consistency, min_position: Position
+    ) -> tuple[Sequence[int], int | None]:
+        """Find the numbers of the events that match, by the indexes.
+
+        Args:
+            boundary: Which events; it must not match any event.
+            up_to: Leaves out higher numbers.
+            most: How many numbers of one alternative are found.
+            consistency: Whether a replica may answer.
+            min_position: As in ``query``.
+
+        Returns:
+            The numbers, in order; and if some are missing, about how far they go.
+        """
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Numbers:
+            return await server.numbers(boundary, up_to, most, milestones)
+
+        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
+        return answer.numbers, answer.reached
+
+    async def listed(self, numbers: Sequence[int], *, consistency: Consistency, min_position: Position) -> EventStream:
+        """Read events by their numbers, which are known to be in the log."""
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+            return await server.listed(numbers, milestones)
+
+        (stream,) = _streams(
+            await self._asked(ask, consistency, _Least(positions=() if min_position == START else (min_position,)))
+        )
+        return stream
+
+    async def _asked(self, ask: _Ask[_A], consistency: Consistency, least: _Least) -> tuple[_A, bool]:
+        """Return an answer that knows what it must, and whether it is a replica's."""
         if consistency is Consistency.EVENTUAL and self._replicas:
             match await self._from_replica(ask, least):
                 case Fallback() as reason:
                     self.counts.fallbacks[reason] += 1
                 case answer:
-                    return _streams(answer, replica=True)
+                    return answer, True
         else:
             self.counts.primary += 1
-        return _streams(await self._from_primary(ask, least))
+        return await self._from_primary(ask, least), False
 
     async def head(self, *, consistency: Consistency, bound: int = 0) -> Position:
         """Look up how far the log is: one row, on a replica if that is allowed and one is up and as far as a bound."""
@@ -210,7 +246,7 @@ class Reader:
         for server in self._servers.values():
             await server.close()
 
-    async def _from_replica(self, ask: _Ask, least: _Least) -> Answer | Fallback:
+    async def _from_replica(self, ask: _Ask[_A], least: _Least) -> _A | Fallback:
         needed = max(least.number, least.bound)
         pool = self._replicas.choose(needed)
         if isinstance(pool, Fallback):
@@ -230,7 +266,7 @@ class Reader:
         self.counts.replicas[pool.address] += 1
         return answer
 
-    async def _from_primary(self, ask: _Ask, least: _Least) -> Answer:
+    async def _from_primary(self, ask: _Ask[_A], least: _Least) -> _A:
         # Even the primary can be behind: a synchronous standby shows a commit before the primary does.
         deadline = monotonic() + self._reach_seconds
         while True:
@@ -248,11 +284,12 @@ class Reader:
 
 
 def _least_of(boundary: Filter, min_position: Position | None, reach: int = 0) -> _Least:
-    positions = () if min_position in (None, START) else (min_position,)
+    positions = () if min_position is None or min_position == START else (min_position,)
     return _Least(positions=positions, reach=reach, bound=boundary.above)
 
 
-def _streams(answer: Answer, *, replica: bool = False) -> list[EventStream]:
+def _streams(answered: tuple[Answer, bool]) -> list[EventStream]:
+    answer, replica = answered
     return [
         EventStream(events=events or (), position=answer.position, replica=replica, complete=events is not None)
         for events in answer.found

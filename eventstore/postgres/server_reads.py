@@ -7,7 +7,7 @@ from eventstore.filter import Filter, FilterShape
 from eventstore.position import Position
 from eventstore.postgres.branches import Branch, branches_of, columns
 from eventstore.postgres.coalescing import Coalescer
-from eventstore.postgres.lookup import Answer, Lookup, Shared
+from eventstore.postgres.lookup import Answer, Lookup, Numbers, Shared
 from eventstore.postgres.pools import Pool
 from eventstore.postgres.rows import head_of
 from eventstore.postgres.statements import statement
@@ -17,6 +17,9 @@ __all__ = ["LONGEST_SHARED", "ServerReads"]
 
 LONGEST_SHARED = 1000
 """A history that is longer is read by itself, so that its rows do not keep others waiting for theirs."""
+
+# What a statement answers that finds each event once, by whichever branch: those of its branch 1.
+_LISTED = (Branch(None, None, 0, 0, None, None),)
 
 
 class ServerReads:
@@ -54,11 +57,18 @@ class ServerReads:
 
     async def range(self, boundary: Filter, up_to: int, milestones: frozenset[int]) -> Answer:
         """Walk a range of the log."""
-        branches = branches_of(boundary)
-        # Whichever of them an event is found by, the statement returns it once, and of branch 1.
-        lookup = Lookup((branches[:1],), milestones)
-        parameters = (*columns(branches), boundary.above, up_to, list(milestones))
-        return await self._alone(lookup, statement("range"), parameters)
+        parameters = (*columns(branches_of(boundary)), boundary.above, up_to, list(milestones))
+        return await self._alone(Lookup((_LISTED,), milestones), statement("range"), parameters)
+
+    async def numbers(self, boundary: Filter, up_to: int, most: int, milestones: frozenset[int]) -> Numbers:
+        """Find the numbers of what matches, by the indexes."""
+        parameters = (*columns(branches_of(boundary)), up_to, most, list(milestones))
+        return Numbers.of(await self.pool.fetch(statement("numbers"), parameters, seconds=self._seconds))
+
+    async def listed(self, numbers: Sequence[int], milestones: frozenset[int]) -> Answer:
+        """Read events by their numbers."""
+        lookup = Lookup((_LISTED,), milestones)
+        return await self._alone(lookup, statement("listed"), (list(numbers), list(milestones)))
 
     async def head(self) -> Position:
         """Look up how far the log is."""

@@ -21,11 +21,13 @@ class Migration:
         version: Its number: 1, 2, 3 …
         name: What it brings.
         sql: Its statements.
+        finishing: What takes away what only builds from before it need, or None.
     """
 
     version: int
     name: str
     sql: str
+    finishing: str | None = None
 
 
 @cache
@@ -34,5 +36,13 @@ def migrations() -> tuple[Migration, ...]:
     found = []
     for path in (files("eventstore.postgres") / "sql" / "migrations").iterdir():
         number, _, name = path.name.removesuffix(".sql").partition("_")
-        found.append(Migration(version=int(number), name=name, sql=path.read_text()))
+        finishing = files("eventstore.postgres") / "sql" / "finishing" / path.name
+        found.append(
+            Migration(
+                version=int(number),
+                name=name,
+                sql=path.read_text(),
+                finishing=finishing.read_text() if finishing.is_file() else None,
+            )
+        )
     return tuple(sorted(found, key=lambda migration: migration.version))

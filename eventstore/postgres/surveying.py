@@ -8,6 +8,7 @@ from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.address import check_address
+from eventstore.postgres.session_name import session_name
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
@@ -67,7 +68,13 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
     try:
         # Without prepared statements, which some poolers cannot keep.
         wanted = SessionAttribute.read_write if primary else SessionAttribute.any
-        connection = await asyncpg.connect(url, timeout=_SECONDS, statement_cache_size=0, target_session_attrs=wanted)
+        connection = await asyncpg.connect(
+            url,
+            timeout=_SECONDS,
+            statement_cache_size=0,
+            target_session_attrs=wanted,
+            server_settings={"application_name": session_name("worker check")},
+        )
     except (*DRIVER_ERRORS, TimeoutError) as error:
         raise translate(error) from error
     try:
@@ -79,7 +86,7 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         with suppress(*DRIVER_ERRORS):  # of a server that hangs, what it failed with is worth more
             await connection.close(timeout=1)
     if not rows:
-        raise StoreMisconfigured("the event store has lost its head row: restore the database from a backup")
+        raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
     (row,) = rows
     return Survey(
         **{name: row[name] for name in Survey.__dataclass_fields__ if name not in {"missing_indexes", "pooled"}},

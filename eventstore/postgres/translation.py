@@ -29,16 +29,19 @@ _MISCONFIGURED = {
     "08P01": "the server, or a pooler in front of it, does not take our startup parameters: connect to PostgreSQL "
     "itself, or in the pooler's session mode without them",
     "3F000": "the database has no event store yet: run `worker db migrate`",
-    "42P01": "the database has no event store yet: run `worker db migrate`",
+    "42P01": "the database has no event store yet, or one that is older than this program: run `worker db migrate`",
     "42883": "the database's event store is older than this program: run `worker db migrate`",
     "ES001": "the database's default_transaction_isolation must be 'read committed'",
     "ES002": "the database's synchronous_commit must be 'on' or 'remote_apply'",
+    "ES004": "the event store has lost its lock row: restore the database from a backup",
 }
 # Passing reasons that concern one request: serialization failure, deadlock, lock not available, query cancelled.
 _TRANSIENT = {"40001", "40P01", "55P03", "57014"}
 # The server as a whole: read-only, shutting down, starting, a database closed to everybody; out of connections, memory
 # or disk.
 _UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100", "53200", FULL, "58000", "58030"}
+# Two writers gave one number: whoever appends takes the numbers under the store's lock, where nobody else can.
+_FOREIGN = "23505"
 # The request as such: data exceptions, program limits, and constraints that guard the shape of a row.
 _INVALID_CLASSES = ("22", "54", "23")
 
@@ -67,6 +70,11 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
         return StoreMisconfigured(f"the database address is not usable: {error}", code=code)
     if code in _TRANSIENT:
         return TransientStoreError(f"PostgreSQL gave up on this request: {error}", code=code)
+    if code == _FOREIGN:
+        return StoreUnavailable(
+            f"something else writes to the event store's tables: stop it, and look at what it wrote ({error})",
+            code=code,
+        )
     if code in _UNAVAILABLE or isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return StoreUnavailable(f"PostgreSQL cannot serve now: {error}", code=code)
     if code[:2] in _INVALID_CLASSES or isinstance(error, ValueError):

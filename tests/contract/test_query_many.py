@@ -20,6 +20,8 @@ from eventstore import (
 )
 from tests.contract.facts import ANY, MONDAY, about, fact, log, numbers, positions
 
+BOOK = Filter.matching().any_predicate_of(P("Book", "b"))
+
 
 def found(streams: list[EventStream]) -> list[list[int]]:
     return [numbers(stream.events) for stream in streams]
@@ -69,18 +71,18 @@ async def test_each_filter_is_read_above_its_own_position(store: EventStore) -> 
 async def test_the_higher_of_position_and_bound_holds(store: EventStore) -> None:
     await store.append([fact(Book="b") for _ in range(6)])
     after = await positions(store)
-    bounded = about(Book="b").sequence_number_higher_than(4)
+    bounded = BOOK.sequence_number_higher_than(4)
     streams = await store.query_many([bounded, bounded, about(Book="b")], after=[after[2], after[5], after[2]])
     assert found(streams) == [[5, 6], [6], [3, 4, 5, 6]]
     # A bound beyond the head is a question like any other.
-    beyond = about(Book="b").sequence_number_higher_than(900)
+    beyond = BOOK.sequence_number_higher_than(900)
     assert found(await store.query_many([beyond, about(Book="b")])) == [[], [1, 2, 3, 4, 5, 6]]
 
 
 async def test_each_filter_has_its_own_bounds_in_time(store: EventStore) -> None:
     await store.append([fact(Book="b", hour=hour) for hour in range(5)])
-    early = about(Book="b").occurred_until(MONDAY + timedelta(hours=1))
-    late = about(Book="b").occurred_from(MONDAY + timedelta(hours=3))
+    early = BOOK.occurred_until(MONDAY + timedelta(hours=1))
+    late = BOOK.occurred_from(MONDAY + timedelta(hours=3))
     between = (
         Filter.matching_any_event()
         .occurred_from(MONDAY + timedelta(hours=2))

@@ -1,10 +1,12 @@
 """``worker db migrate``."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from eventstore import StoreMisconfigured, StoreUnavailable
+from eventstore.postgres import Migration
 from eventstore.postgres import migrate as apply
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
@@ -19,13 +21,20 @@ LACKS_RIGHT = "42501"
 
 def migrate(
     *,
+    finish: Annotated[
+        bool,
+        typer.Option("--finish", help="Also take away what only older builds need. Refused while one is connected."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Bring the database of DATABASE_ADMIN_URL to this program's schema version. Running it again changes nothing."""
+    """Bring the database of DATABASE_ADMIN_URL to this program's schema version. Running it again changes nothing.
+
+    Workers of an older build go on beside this one, until --finish takes away what they need.
+    """
     settings = Settings.load(needs=("database_admin_url",))
     try:
-        report = run_async(apply(settings.database_admin_url, dry_run=dry_run))
+        report = run_async(apply(settings.database_admin_url, finish=finish, dry_run=dry_run))
     except StoreUnavailable as error:
         raise Mistake(f"{error}; start the database or correct DATABASE_ADMIN_URL.") from error
     except StoreMisconfigured as error:
@@ -34,11 +43,29 @@ def migrate(
         raise Mistake(
             f"the role of DATABASE_ADMIN_URL may not do this: name the database's owner ({error.__cause__})."
         ) from error
-    applied = [f"{migration.version:04d} {migration.name}" for migration in report.applied]
     if json:
-        print_json({"before": report.before, "after": report.after, "applied": applied, "dry_run": report.dry_run})
-    elif not applied:
-        tell(f"The schema has version {report.after}; there is nothing to apply.")
-    else:
+        print_json(
+            {
+                "before": report.before,
+                "after": report.after,
+                "applied": _names(report.applied),
+                "finished": _names(report.finished),
+                "unfinished": _names(report.unfinished),
+                "dry_run": report.dry_run,
+            }
+        )
+        return
+    if report.applied:
         verb = "Would apply" if dry_run else "Applied"
-        tell(f"{verb} {', '.join(applied)}: schema version {report.before} → {report.after}.")
+        tell(f"{verb} {', '.join(_names(report.applied))}: schema version {report.before} → {report.after}.")
+    if report.finished and report.before:
+        verb = "Would finish" if dry_run else "Finished"
+        tell(f"{verb} {', '.join(_names(report.finished))}: older builds cannot append any more.")
+    if not report.applied and not report.finished:
+        tell(f"The schema has version {report.after}; there is nothing to apply.")
+    if report.unfinished:
+        tell("Older builds can still work beside this one. When none is left, run `worker db migrate --finish`.")
+
+
+def _names(migrations: Sequence[Migration]) -> list[str]:
+    return [f"{migration.version:04d} {migration.name}" for migration in migrations]

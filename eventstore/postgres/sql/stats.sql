@@ -2,7 +2,8 @@
 -- Parameters: none.
 -- Result: one row. The cache's counts are since the statistics were reset, or null; extension is the schema in which
 -- pg_stat_statements lies, or null.
-SELECT s.head, s.schema_version,
+SELECT coalesce((SELECT e.sequence_number FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1), 0) AS head,
+    v.version AS schema_version,
     current_user::text AS role,
     pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all,
     pg_is_in_recovery() AS in_recovery,
@@ -19,5 +20,6 @@ SELECT s.head, s.schema_version,
         WHERE x.extname = 'pg_stat_statements'
     ) AS extension
 FROM eventstore.store s
+CROSS JOIN eventstore.schema_version v
 LEFT JOIN pg_stat_database d ON d.datname = current_database()
 WHERE s.singleton

@@ -62,7 +62,7 @@ class Replicated:
     async def follow(self) -> None:
         """Wait until every replica shows what the primary has committed."""
         async with connected(self.admin_url) as admin:
-            head = await admin.fetchval("SELECT head FROM eventstore.store")
+            head = await admin.fetchval("SELECT max(sequence_number) FROM eventstore.events")
         for replica in self.replicas:
             async with connected(replica.url(replica.admin, self.database)) as admin:
                 await eventually(partial(_has_reached, admin, head), what=f"{replica.name} to follow")
@@ -98,4 +98,6 @@ async def _is_paused(admin: Connection) -> bool:
 
 
 async def _has_reached(admin: Connection, head: int) -> bool:
-    return bool(await admin.fetchval("SELECT head >= $1 FROM eventstore.store", head))
+    return bool(
+        await admin.fetchval("SELECT max(sequence_number) IS NOT DISTINCT FROM $1 FROM eventstore.events", head)
+    )

@@ -43,7 +43,6 @@ $$;
 INSERT INTO eventstore.receipts
 SELECT lpad(to_hex(n), 32, '0')::uuid, '', 'accepted', NULL, '{{}}', n, n, n, n, now()
 FROM generate_series(1, {RECEIPTS} - 1) AS n;
-UPDATE eventstore.store SET head = {EVENTS}, token = {EVENTS};
 -- Making an index counts the table's rows. The statistics shall be those of the almost empty one.
 SELECT pg_restore_relation_stats(
     'schemaname', 'eventstore', 'relname', name, 'relpages', 1, 'reltuples', 1::real, 'relallvisible', 0)

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from eventstore import StoreMisconfigured
+from eventstore.jsontext import decode_object
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.batch import columns
 from eventstore.postgres.statements import statement
@@ -15,7 +16,7 @@ from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, request
 from tests.integration.eventstore.staging import Connection, connected
 
-TABLES = ("events", "store", "receipts")
+TABLES = ("events", "store", "receipts", "schema_version")
 CHANGES = (
     "UPDATE eventstore.events SET event_type = 'Other'",
     "UPDATE eventstore.events SET event_type = 'Other' WHERE false",
@@ -27,14 +28,14 @@ CHANGES = (
 )
 ATTEMPTS = (
     "UPDATE eventstore.events SET event_type = 'Other'",
-    "UPDATE eventstore.store SET head = 0",
+    "UPDATE eventstore.store SET singleton = true",
     "UPDATE eventstore.receipts SET reason = 'Other'",
     "ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts",
     "SET session_replication_role = replica",
     "CREATE TABLE eventstore.mine ()",
     "CREATE FUNCTION eventstore.mine() RETURNS integer LANGUAGE sql RETURN 1",
     "CREATE OR REPLACE FUNCTION eventstore.refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
-    "DROP FUNCTION eventstore.append_v1",
+    "DROP FUNCTION eventstore.append_v2",
     "ALTER SCHEMA eventstore RENAME TO mine",
     "CREATE SCHEMA mine",
     "SELECT eventstore.refuse_change()",
@@ -103,7 +104,8 @@ async def test_temporary_objects_of_the_same_names_deceive_nobody(
 ) -> None:
     for table in TABLES:
         await runtime.execute(f"CREATE TEMPORARY TABLE {table} (LIKE eventstore.{table} INCLUDING ALL)")
-    await runtime.execute("INSERT INTO pg_temp.store VALUES (true, 41, 41, 99)")
+    await runtime.execute("INSERT INTO pg_temp.store VALUES (true)")
+    await runtime.execute("INSERT INTO pg_temp.events VALUES (41, 41, 'Counted', now(), '{}', '{}')")
     await runtime.execute(
         "CREATE FUNCTION pg_temp.hashtextextended(text, bigint) RETURNS bigint LANGUAGE sql RETURN 4;"
         "CREATE FUNCTION pg_temp.jsonb_each(jsonb) RETURNS TABLE (key text, value jsonb)"
@@ -113,9 +115,10 @@ async def test_temporary_objects_of_the_same_names_deceive_nobody(
     await runtime.execute("SET search_path = pg_temp, pg_catalog")
     outside = request(counted("x"), boundary=ANY)
     (row,) = await runtime.fetch(statement("append"), *columns([outside]))
-    assert (row["verdict"], row["conflict_number"]) == ("conflict", 1)
-    for table in ("events", "receipts"):
-        assert await runtime.fetchval(f"SELECT count(*) FROM pg_temp.{table}") == 0  # noqa: S608
+    assert row["verdict"] == "conflict"
+    assert decode_object(row["detail"])["number"] == 1
+    assert await runtime.fetchval("SELECT count(*) FROM pg_temp.receipts") == 0
+    assert await runtime.fetchval("SELECT count(*) FROM pg_temp.events") == 1
     assert (await recorded.query(ANY)).position.number == 1
 
 
@@ -139,7 +142,7 @@ async def test_the_right_to_see_the_schema_is_no_right_to_append(
     await admin.execute(f"GRANT USAGE ON SCHEMA eventstore TO {role}")
     try:
         async with connected(stranger) as connection:
-            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append_v1"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append_v2"):
                 await connection.fetch(statement("append"), *columns([request(counted("a"))]))
     finally:
         await admin.execute(f"REVOKE USAGE ON SCHEMA eventstore FROM {role}")

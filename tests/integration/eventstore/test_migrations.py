@@ -46,7 +46,7 @@ async def has_schema(database: Database) -> bool:
 
 async def version(database: Database) -> int:
     async with connected(database.admin_url) as connection:
-        return int(await connection.fetchval("SELECT schema_version FROM eventstore.store"))
+        return int(await connection.fetchval("SELECT version FROM eventstore.schema_version"))
 
 
 async def test_the_second_migration_changes_nothing(empty: Database) -> None:
@@ -122,7 +122,7 @@ async def test_a_migration_that_fails_is_undone_whole_and_can_be_tried_again(
 
 
 async def test_a_schema_newer_than_the_program_is_left_alone_and_served(database: Database, admin: Connection) -> None:
-    await admin.execute("UPDATE eventstore.store SET schema_version = 99")
+    await admin.execute("UPDATE eventstore.schema_version SET version = 99")
     report = await migrate(database.admin_url)
     assert (report.before, report.after, report.applied) == (99, 99, ())
     async with PostgresEventStore.connect(database.url) as store:
@@ -135,9 +135,7 @@ async def test_a_schema_older_than_the_program_is_refused_until_it_is_migrated(
 ) -> None:
     monkeypatch.setattr(migrating, "migrations", lambda: migrations()[:1])
     assert (await migrate(empty.admin_url)).after == 1
-    with pytest.raises(
-        StoreMisconfigured, match=rf"schema version 1, .* needs {SCHEMA_VERSION}: run `worker db migrate`"
-    ):
+    with pytest.raises(StoreMisconfigured, match="older than this program: run `worker db migrate`"):
         async with PostgresEventStore.connect(empty.url):
             pass
     monkeypatch.undo()

@@ -1,16 +1,19 @@
 """A request that the driver or the server refuses, in one batch with good ones: it fails alone."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import START, Append, ChainBroken, Event, InvalidRequest, Receipt
+from eventstore import START, Append, ChainBroken, ConcurrencyConflict, Event, Filter, InvalidRequest, Receipt
 from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.batch import Verdict
+from eventstore.request import AppendRequest
 from tests.fixtures.databases import Database
-from tests.integration.eventstore.questions import ANY, counted, keys, of, request
+from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of, request
 from tests.integration.eventstore.staging import Connection, head_locked, waiting
 
 TOO_DEEP = '{"Deep": ' + "[" * 50_000 + "]" * 50_000 + "}"
@@ -65,18 +68,58 @@ async def test_several_bad_requests_leave_the_good_ones_alone(
     assert keys(await store.query(ANY)) == ["first", "k0", "k3", "k6", "k9"]
 
 
-async def test_of_a_chain_with_a_bad_request_only_the_first_is_recorded(
-    store: PostgresEventStore, database: Database, admin: Connection
+def link(*events: Event, boundary: Filter) -> Append:
+    return Append(events=events, boundary=boundary, after=START, key=uuid4())
+
+
+@pytest.mark.parametrize("place", [1, 2, 5])
+async def test_of_a_chain_with_a_refused_value_only_who_relied_on_it_is_broken(
+    store: PostgresEventStore, database: Database, admin: Connection, place: int
 ) -> None:
-    chain = [
-        Append(events=[event], boundary=of("a"), after=START, key=uuid4())
-        for event in (counted("a"), smuggled("[]"), counted("a"))
-    ]
+    # All have one boundary, besides two that have one of their own.
+    chain = [link(counted("a", Place=n), boundary=of("a")) for n in range(6)]
+    chain[place] = link(smuggled(r'{"Key": "a", "Text": "\u0000"}'), boundary=of("a"))
+    chain += [link(counted("b"), boundary=of("b")), link(counted("b"), boundary=of("b"))]
     async with head_locked(database.admin_url):
         first = asyncio.create_task(store.append([counted("first")]))
         await waiting(admin, 1)
         chained = asyncio.create_task(store.append_chain(chain))
         neighbour = asyncio.create_task(store.append([counted("neighbour")]))
     await asyncio.gather(first, neighbour)
-    assert [type(answer) for answer in await chained] == [Receipt, ChainBroken, ChainBroken]
-    assert sorted(keys(await store.query(ANY))) == ["a", "first", "neighbour"]
+    answers = await chained
+    broken = [ChainBroken] * (5 - place)
+    assert [type(answer) for answer in answers] == [Receipt] * place + [InvalidRequest, *broken, Receipt, Receipt]
+    log = await store.query(ANY)
+    assert numbers(log) == list(range(1, place + 5))
+    assert keys(log) == ["first", *["a"] * place, "b", "b", "neighbour"]
+
+
+async def test_between_the_halves_of_a_chain_others_conflict_as_ever(
+    store: PostgresEventStore, stores: Callable[[int], Awaitable[list[PostgresEventStore]]]
+) -> None:
+    (other,) = await stores(1)
+    chain = [link(counted("a", Place=n), boundary=of("a")) for n in range(4)]
+    chain[1] = link(smuggled(r'{"Key": "b", "Text": "\u0000"}'), boundary=of("b"))
+    batches = store._appender._batches
+    send = batches.send
+    sent = 0
+
+    async def interrupted(requests: Sequence[AppendRequest], *, chained: bool = False) -> list[Verdict]:
+        nonlocal sent
+        sent += 1
+        if sent == 5:  # the whole, its first half, each of that: what follows is the second half
+            await other.append([counted("a", Place="stranger")])
+        return await send(requests, chained=chained)
+
+    batches.send = interrupted  # type: ignore[method-assign]
+    answers = await store.append_chain(chain)
+    assert [type(answer) for answer in answers] == [Receipt, InvalidRequest, ConcurrencyConflict, ConcurrencyConflict]
+    assert {answer.sequence_number for answer in answers if isinstance(answer, ConcurrencyConflict)} == {2}
+
+
+async def test_a_chain_whose_events_cannot_be_read_is_judged_all_the_same(store: PostgresEventStore) -> None:
+    chain = [link(counted("a"), boundary=of("a")), link(smuggled("[]"), boundary=of("b"))]
+    chain += [link(counted("c"), boundary=of("c"))]
+    # Nobody can tell whom it would have concerned.
+    assert [type(answer) for answer in await store.append_chain(chain)] == [Receipt, InvalidRequest, ChainBroken]
+    assert keys(await store.query(ANY)) == ["a"]

@@ -84,7 +84,7 @@ async def test_beyond_the_limit_no_search_is_made_under_the_lock(appender: Appen
 async def test_beyond_the_limit_a_conflict_is_found_without_the_lock(appender: Appender, database: Database) -> None:
     async with head_locked(database.admin_url):
         with pytest.raises(ConcurrencyConflict) as conflict:
-            await appender._catch_up(request(counted("x"), boundary=of("seen", "noise")))
+            await appender._catch_up(request(counted("x"), boundary=of("seen", "noise")), 0)
     assert conflict.value.sequence_number == 1
 
 
@@ -117,5 +117,5 @@ async def test_beyond_the_limit_a_position_of_another_history_is_refused(
     # And when the history was rewritten between the verdict and the search:
     for boundary in (of("noise"), of("quiet")):
         with pytest.raises(HistoryDiverged):
-            await appender._catch_up(request(boundary=boundary, after=wrong))
+            await appender._catch_up(request(boundary=boundary, after=wrong), 0)
     assert len((await store.query(ANY)).events) == LIMIT + 2

@@ -122,7 +122,7 @@ async def test_reads_of_a_replica_whose_disk_is_broken_fall_back(replicated: Rep
     async with PostgresEventStore.connect(replicated.url) as store:
         await store.append([counted("a")])
     async with connected(replicated.admin_url) as admin:
-        path = await admin.fetchval("SELECT pg_relation_filepath('eventstore.events')")
+        path = await admin.fetchval("SELECT pg_relation_filepath('eventstore.events_payload')")
         await admin.execute("CHECKPOINT")
     await replicated.follow()
     async with connected(replica.url(replica.admin, replicated.database)) as admin:

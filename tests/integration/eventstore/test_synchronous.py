@@ -18,7 +18,7 @@ from tests.integration.eventstore.staging import Connection, connected, terminat
 
 _WAITING = """
 SELECT pid FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE '%append_v1%' AND pid <> $1
+WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE '%append_v2%' AND pid <> $1
 """
 
 
@@ -118,7 +118,7 @@ async def test_a_database_that_waits_until_a_replica_shows_a_commit_is_heeded(re
             append = asyncio.create_task(store.append([counted("a")]))
             # The standby has it on disk, which would be enough for "on".
             await waiting(admin)
-            assert await standby.fetchval("SELECT head FROM eventstore.store") == 1
+            assert await standby.fetchval("SELECT max(sequence_number) FROM eventstore.events") == 1
             await standby.execute("SELECT pg_wal_replay_resume()")
             assert (await append).first == 2
-            assert await standby.fetchval("SELECT head FROM eventstore.store") == 2
+            assert await standby.fetchval("SELECT max(sequence_number) FROM eventstore.events") == 2

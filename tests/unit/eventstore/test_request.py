@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import ACCEPTED, START, Event, Filter, InvalidRequest, P, Position, RecordedEvent
+from eventstore import ACCEPTED, START, BoundaryPart, Event, Filter, InvalidRequest, P, Position, RecordedEvent
 from eventstore.request import AppendRequest, check_batch_size
 
 KEY = UUID(int=1)
@@ -25,7 +25,7 @@ def test_defaults_are_filled_in() -> None:
     event = lent()
     asked = request(event, boundary=BOOK)
     assert asked.events == (event,)
-    assert asked.after == START
+    assert asked.parts == (BoundaryPart(filter=BOOK, after=START),)
     assert asked.digest == b""
     assert asked.outcome is ACCEPTED
 
@@ -33,14 +33,16 @@ def test_defaults_are_filled_in() -> None:
 def test_what_was_passed_is_kept() -> None:
     position = Position(number=3, token=7)
     asked = request(boundary=BOOK, after=position, key=KEY, digest=b"mine")
-    assert (asked.boundary, asked.after, asked.key, asked.digest) == (BOOK, position, KEY, b"mine")
+    assert (asked.key, asked.digest) == (KEY, b"mine")
+    assert asked.parts == (BoundaryPart(filter=BOOK, after=position),)
 
 
-def test_a_later_position_changes_nothing_else() -> None:
+def test_other_parts_change_nothing_else() -> None:
     asked = request(lent(), boundary=BOOK, key=KEY)
-    moved = asked.moved_to(Position(number=9, token=1))
-    assert moved.after == Position(number=9, token=1)
-    assert moved.moved_to(START) == asked
+    later = BoundaryPart(filter=BOOK, after=Position(number=9, token=1))
+    moved = asked.with_parts([later])
+    assert moved.parts == (later,)
+    assert moved.with_parts(asked.parts or ()) == asked
 
 
 def digest(*events: Event, boundary: Filter | None = None) -> bytes:

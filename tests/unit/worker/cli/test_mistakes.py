@@ -112,7 +112,7 @@ def test_a_command_of_several_domains_needs_the_domains_name(
     (tmp_path / "more_lamps.py").write_text(
         "from dataclasses import replace\nfrom tests.unit.handlers.lamps import domain as lamps\n"
         "from handlers import Domain\n"
-        "domain = Domain(name='more', deciders=lamps.deciders, events=lamps.events)\n"
+        "domain = Domain(name='more', views=lamps.views, deciders=lamps.deciders, events=lamps.events)\n"
     )
     # It is found there because the program looks where it is called.
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,14 @@
+"""How sessions of this program appear in ``pg_stat_activity``: by what they are for, with a mark of the build."""
+
+__all__ = ["MARK", "session_name"]
+
+MARK = " (append 2)"
+"""Says that the build appends by ``append_v2``; by it ``worker db migrate --finish`` tells who does not."""
+
+# PostgreSQL cuts longer names off, and would lose the mark.
+_LONGEST = 63
+
+
+def session_name(purpose: str) -> str:
+    """Return an ``application_name``."""
+    return purpose.encode()[: _LONGEST - len(MARK)].decode(errors="ignore") + MARK
