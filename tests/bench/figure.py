@@ -59,8 +59,8 @@ WORKER_KINDS = {
 """Of the worker. CPU time is that of all worker processes together."""
 ORACLE_KINDS = {
     "oracle_1000": Kind(unit="s"),
-    "oracle_10000": Kind(unit="s", ratio_to="oracle_1000", target="at most 13"),
-    "oracle_50000": Kind(unit="s", ratio_to="oracle_10000", target="at most 6"),
+    "oracle_10000": Kind(unit="s", ratio_to="oracle_1000", target="at most 15"),
+    "oracle_50000": Kind(unit="s", ratio_to="oracle_10000", target="at most 7"),
     "oracle_1000_memory": Kind(unit="MB"),
     "oracle_10000_memory": Kind(unit="MB", ratio_to="oracle_1000_memory"),
     "oracle_50000_memory": Kind(unit="MB", ratio_to="oracle_10000_memory", target="at most 6"),
