@@ -20,9 +20,11 @@ from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
+from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.request import AppendRequest, check_batch_size, check_limit
 from eventstore.store import Append, Consistency, EventStream
+from eventstore.stored_state import StateKey, StoredState
 
 __all__ = ["MemoryEventStore"]
 
@@ -37,6 +39,7 @@ class MemoryEventStore:
     def __init__(self) -> None:
         self._events: list[RecordedEvent] = []
         self._receipts: dict[UUID, tuple[bytes, Receipt]] = {}
+        self._states: dict[StateKey, StoredState] = {}
         self._grown = asyncio.Condition()
 
     async def query(
@@ -46,13 +49,28 @@ class MemoryEventStore:
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
     ) -> EventStream:
-        """See ``EventStore.query``. Memory does not come further by waiting, so it does not wait."""
+        """See ``EventStore.query``."""
+        (stream,) = await self.query_many([boundary], min_position=min_position)
+        return stream
+
+    async def query_many(
+        self,
+        filters: Sequence[Filter],
+        *,
+        after: Sequence[Position] | None = None,
+        most: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
+        min_position: Position | None = None,
+    ) -> list[EventStream]:
+        """See ``EventStore.query_many``. Memory does not come further by waiting, so it does not wait."""
+        question = Question.of(filters, after=after, most=most, min_position=min_position)
         head = self._head()
-        if min_position is not None and head.number < min_position.number:
-            raise PositionNotReached(f"the log ends at {head.number}, before {min_position.number}")
-        if min_position is not None:
-            self._check_history(min_position)
-        return EventStream(events=tuple(map(_copy, self._matching(boundary, above=0))), position=head)
+        if question.filters and head.number < question.least:
+            raise PositionNotReached(f"the log ends at {head.number}, before {question.least}")
+        if question.filters:
+            for position in question.positions:
+                self._check_history(position)
+        return [self._stream(each, head, most) for each in question.filters]
 
     async def append(
         self,
@@ -148,6 +166,24 @@ class MemoryEventStore:
                 while (head := self._head()) == seen or head.number < seen.number:
                     await self._grown.wait()
 
+    async def stored_states(
+        self, keys: Sequence[StateKey], *, consistency: Consistency = Consistency.EVENTUAL
+    ) -> list[StoredState | None]:
+        """See ``EventStore.stored_states``."""
+        return [self._states.get(key) for key in keys]
+
+    async def store_state(self, state: StoredState) -> None:
+        """See ``EventStore.store_state``."""
+        if not self._is_in_history(state.position):
+            return
+        present = self._states.get(state.key)
+        if (
+            present is None
+            or present.position.number <= state.position.number
+            or not self._is_in_history(present.position)
+        ):
+            self._states[state.key] = replace(state, written_at=datetime.now(UTC))
+
     async def receipts(
         self,
         *,
@@ -161,6 +197,12 @@ class MemoryEventStore:
     def _head(self) -> Position:
         return self._events[-1].position if self._events else START
 
+    def _stream(self, boundary: Filter, head: Position, most: int | None) -> EventStream:
+        found = self._matching(boundary, above=boundary.above)
+        if most is not None and len(found) > most:
+            return EventStream(events=(), position=head, complete=False)
+        return EventStream(events=tuple(map(_copy, found)), position=head)
+
     def _matching(self, boundary: Filter, *, above: int) -> list[RecordedEvent]:
         return [event for event in self._events[above:] if boundary.holds(event)]
 
@@ -172,9 +214,12 @@ class MemoryEventStore:
             raise IdempotencyKeyReused(request.key)
         return replace(receipt, duplicate=True)
 
-    def _check_history(self, position: Position) -> None:
+    def _is_in_history(self, position: Position) -> bool:
         at = self._events[position.number - 1].position if 0 < position.number <= len(self._events) else START
-        if at != position:
+        return at == position
+
+    def _check_history(self, position: Position) -> None:
+        if not self._is_in_history(position):
             raise HistoryDiverged(f"position {position} is not in this store's history")
 
     def _check(self, parts: Sequence[BoundaryPart], *, up_to: int | None = None) -> None:

@@ -94,6 +94,8 @@ class EventStore(Protocol):
     ) -> EventStream:
         """Read the matching events and the head of the log, from one snapshot.
 
+        A filter's bound on the number speaks of events that its author has seen: no replica answers that has not.
+
         Args:
             boundary: Which events.
             consistency: Whether a replica may answer.
@@ -130,7 +132,7 @@ class EventStore(Protocol):
             A stream for each filter, in order, all with one position.
 
         Raises:
-            InvalidRequest: There are not as many positions as filters.
+            InvalidRequest: There are not as many positions as filters, or a negative number of events is wanted.
             PositionNotReached: No server came as far as was asked for, within the store's bound.
             HistoryDiverged: A position is not in this store's history.
         """
@@ -278,5 +280,8 @@ class EventStore(Protocol):
         ...
 
     async def store_state(self, state: StoredState) -> None:
-        """Store a state in place of an earlier one of its key, unless that one is further on in the same history."""
+        """Store a state in place of an earlier one of its key, unless that one is further on in the same history.
+
+        A state whose own position is not in this store's history is of no use to anybody, and is not stored.
+        """
         ...

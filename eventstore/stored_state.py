@@ -4,9 +4,11 @@ They are a cache. The log alone is the truth: one that is missing, of another ve
 longer read and nothing else.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
+from eventstore.jsontext import canonical
 from eventstore.position import Position
 
 __all__ = ["StateKey", "StoredState"]
@@ -29,6 +31,12 @@ class StateKey:
     version: int
     key: str
     filter_digest: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that stand for the key in every process and release."""
+        parts = [self.domain, self.view, self.version, self.key, self.filter_digest.hex()]
+        return hashlib.blake2b(canonical(parts), digest_size=32).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

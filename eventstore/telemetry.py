@@ -66,12 +66,12 @@ class Operation:
         self._filter_type = filter_type
         self._started = perf_counter()
 
-    def found(self, stream: EventStream) -> None:
+    def found(self, streams: Sequence[EventStream]) -> None:
         """Note what a query found, and where."""
         if self.span.is_recording():
-            self.span.set_attribute("eventstore.events", len(stream.events))
-            self.span.set_attribute("eventstore.position", stream.position.number)
-            self.span.set_attribute("eventstore.replica", stream.replica)
+            self.span.set_attribute("eventstore.events", sum(len(stream.events) for stream in streams))
+            self.span.set_attribute("eventstore.position", streams[0].position.number)
+            self.span.set_attribute("eventstore.replica", streams[0].replica)
 
     def settled(self, receipt: Receipt) -> None:
         """Note what the store answered to an append."""
@@ -131,9 +131,10 @@ class Telemetry:
                 database["server.port"] = parts.port
         return cls(tracer=trace.get_tracer("eventstore"), database=database)
 
-    def query(self, boundary: Filter, consistency: Consistency) -> Operation:
-        """Begin a query."""
-        filter_type = boundary.shape.value
+    def query(self, filters: Sequence[Filter], consistency: Consistency) -> Operation:
+        """Begin a query of one filter or more. The broadest decides what type it counts as."""
+        broadest = filters[0] if len(filters) == 1 else Filter(tuple(item for each in filters for item in each.items))
+        filter_type = broadest.shape.value
         span = child_span(
             self.tracer,
             "query events",
@@ -142,6 +143,7 @@ class Telemetry:
                 "db.operation.name": "query",
                 "db.collection.name": "events",
                 "eventstore.filter_type": filter_type,
+                "eventstore.filters": len(filters),
                 "eventstore.consistency": consistency.value,
             },
             kind=SpanKind.CLIENT,

@@ -1,23 +1,37 @@
-"""What a domain is made of: pure deciders, events, invariants. Knows no broker, no database and no event loop."""
+"""What a domain is made of: views, deciders, events, invariants. Knows no broker, no database and no event loop."""
 
-from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
+from handlers.decider import Decider
+from handlers.decision import Accepted, Decision, Rejected, Unchanged
 from handlers.domain import Domain, Invariant
 from handlers.errors import (
+    DamagedState,
     DomainNotFound,
     HandlerError,
     InvalidCommand,
     InvalidDomain,
+    InvalidKey,
+    InvalidParts,
     InvalidScenario,
+    InvalidView,
     UnknownCommand,
     UnknownEventType,
+    UnknownView,
     UnreadableEvent,
 )
+from handlers.model import Command, DomainEvent
+from handlers.part import Part, PartIdentity, Parts
+from handlers.persistent import PersistentMap, PersistentSet
+from handlers.reader import Answer, Reader
+from handlers.reads import Reads
 from handlers.registry import load_domains
 from handlers.scenario import Scenario, Workload, parameter
+from handlers.view import View
 
 __all__ = [
     "Accepted",
+    "Answer",
     "Command",
+    "DamagedState",
     "Decider",
     "Decision",
     "Domain",
@@ -26,14 +40,26 @@ __all__ = [
     "HandlerError",
     "InvalidCommand",
     "InvalidDomain",
+    "InvalidKey",
+    "InvalidParts",
     "InvalidScenario",
+    "InvalidView",
     "Invariant",
+    "Part",
+    "PartIdentity",
+    "Parts",
+    "PersistentMap",
+    "PersistentSet",
+    "Reader",
+    "Reads",
     "Rejected",
     "Scenario",
     "Unchanged",
     "UnknownCommand",
     "UnknownEventType",
+    "UnknownView",
     "UnreadableEvent",
+    "View",
     "Workload",
     "load_domains",
     "parameter",

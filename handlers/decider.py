@@ -1,102 +1,149 @@
-"""The decider: the pure part of a handler, between the query and the append."""
+"""The decider: the pure part of a handler, between the read and the append."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, NoReturn, TypeVar, final, overload
 
-from pydantic import BaseModel, ConfigDict
+from handlers.decision import Accepted, Decision, Rejected, Unchanged
+from handlers.errors import InvalidKey, InvalidParts, InvalidView
+from handlers.model import Command, DomainEvent
+from handlers.part import Part, Parts, Reading
+from handlers.place import place_of
+from handlers.reads import Reads
 
-from eventstore import Filter
+__all__ = [
+    "MOST_PARTS",
+    "Accepted",
+    "Command",
+    "Decider",
+    "Decision",
+    "DomainEvent",
+    "Rejected",
+    "Unchanged",
+]
 
-__all__ = ["Accepted", "Command", "Decider", "Decision", "DomainEvent", "Rejected", "Unchanged"]
-
-
-class Command(BaseModel):
-    """Base of a domain's commands. The class's name is the command's name; fields may have JSON names of their own.
-
-    Unknown fields are passed over: a newer publisher may send more than this program reads.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)
-
-
-class DomainEvent(BaseModel):
-    """Base of a domain's events. The class's name is the event's type.
-
-    Unknown fields are passed over: a newer worker may have recorded more than this program reads.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """The command is done.
-
-    Attributes:
-        events: What happened by it, at least one event.
-    """
-
-    events: tuple[DomainEvent, ...]
-
-    def __post_init__(self) -> None:
-        if not self.events:
-            raise ValueError("an accepted command records an event; one that has nothing to do is unchanged")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
-    """The command is refused.
-
-    Attributes:
-        reason: Why, for whoever sent it; the same text for the same reason.
-        event: Records the refusal, where the domain wants it on record.
-    """
-
-    reason: str
-    event: DomainEvent | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unchanged:
-    """There is nothing to do: what the command asks for is so already."""
-
-
-Decision = Accepted | Rejected | Unchanged
+MOST_PARTS = 128
+"""How many parts one command may read, unless it is said otherwise."""
 
 C = TypeVar("C", bound=Command)
-S = TypeVar("S")
+A1 = TypeVar("A1")
+A2 = TypeVar("A2")
+A3 = TypeVar("A3")
+A4 = TypeVar("A4")
+A5 = TypeVar("A5")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decider(Generic[C, S]):
-    """How one kind of command is decided. Every function is pure; states and events are immutable.
+@final
+class Decider(Generic[C]):
+    """How one kind of command is decided. Both functions are pure.
 
     Attributes:
         command: The kind of command.
-        boundary: Which events matter to a command. An append is refused when one of them came in meanwhile.
-        initial: The state before any event. It depends on nothing of the command that its boundary does not name:
-            commands with one boundary share their states.
-        evolve: The state after one more event of the boundary.
-        decide: What is to be done, given the state after all events of the boundary.
-        version: Raise it whenever ``initial`` or ``evolve`` change their meaning: kept states of older versions are
-            not used any more.
+        parts: What a command reads: one part (``shelf.at(command.product)``), parts of one view at several keys
+            (``shelf.at_each(command.products)``), or a tuple of up to five of these. An append is refused when an
+            event of one of them came in meanwhile.
+        decide: What is to be done, given the command and the state of each part, in order; for ``at_each``, a mapping
+            from key to state.
     """
 
+    __slots__ = ("command", "decide", "parts")
+
     command: type[C]
-    boundary: Callable[[C], Filter]
-    initial: Callable[[C], S]
-    evolve: Callable[[S, DomainEvent], S]
-    decide: Callable[[C, S], Decision]
-    version: int = 1
+    parts: Callable[[C], Any]
+    decide: Callable[..., Decision]
+
+    @overload
+    def __init__(
+        self, *, command: type[C], parts: Callable[[C], Reading[A1]], decide: Callable[[C, A1], Decision]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, *, command: type[C], parts: Callable[[C], tuple[()]], decide: Callable[[C], Decision]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, *, command: type[C], parts: Callable[[C], tuple[Reading[A1]]], decide: Callable[[C, A1], Decision]
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        *,
+        command: type[C],
+        parts: Callable[[C], tuple[Reading[A1], Reading[A2]]],
+        decide: Callable[[C, A1, A2], Decision],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        *,
+        command: type[C],
+        parts: Callable[[C], tuple[Reading[A1], Reading[A2], Reading[A3]]],
+        decide: Callable[[C, A1, A2, A3], Decision],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        *,
+        command: type[C],
+        parts: Callable[[C], tuple[Reading[A1], Reading[A2], Reading[A3], Reading[A4]]],
+        decide: Callable[[C, A1, A2, A3, A4], Decision],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        *,
+        command: type[C],
+        parts: Callable[[C], tuple[Reading[A1], Reading[A2], Reading[A3], Reading[A4], Reading[A5]]],
+        decide: Callable[[C, A1, A2, A3, A4, A5], Decision],
+    ) -> None: ...
+    def __init__(self, *, command: type[C], parts: Callable[[C], Any], decide: Callable[..., Decision]) -> None:
+        object.__setattr__(self, "command", command)
+        object.__setattr__(self, "parts", parts)
+        object.__setattr__(self, "decide", decide)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a decider cannot be changed (tried to set {name})")
+
+    def __repr__(self) -> str:
+        return f"Decider({self.name})"
 
     @property
     def name(self) -> str:
         """The name of the commands it decides."""
         return self.command.__name__
 
-    def fold(self, state: S, events: Iterable[DomainEvent]) -> S:
-        """Return the state after further events, in their order."""
-        for event in events:
-            state = self.evolve(state, event)
-        return state
+    @property
+    def place(self) -> str:
+        """Where its ``parts`` stands: file and line."""
+        return place_of(self.parts)
+
+    def reads(self, command: C, *, most: int = MOST_PARTS) -> Reads:
+        """Return what a command reads.
+
+        Raises:
+            InvalidParts: ``parts`` returns something else than parts, more than ``most`` of them, or asks a view at a
+                key of a wrong type.
+            InvalidFilter: No event can hold a value of a key: the command can never be decided.
+        """
+        try:
+            named = self.parts(command)
+        except (InvalidKey, InvalidView) as error:
+            raise InvalidParts(f"parts of {self.name} ({self.place}): {error}") from error
+        if type(named) is Part:
+            return Reads((named,), (named,))
+        readings = (named,) if isinstance(named, Parts) else named
+        if not isinstance(readings, tuple) or not all(isinstance(reading, Reading) for reading in readings):
+            raise InvalidParts(
+                f"parts of {self.name} ({self.place}) returns a part, parts, or a tuple of these, not {_said(named)}"
+            )
+        distinct = tuple(dict.fromkeys(part for reading in readings for part in reading.parts))
+        if len(distinct) > most:
+            raise InvalidParts(
+                f"parts of {self.name} ({self.place}) names {len(distinct)} parts; a command reads at most {most}"
+            )
+        return Reads(readings, distinct)
+
+
+def _said(named: object) -> str:
+    if isinstance(named, tuple):
+        return f"a tuple with a {next(type(each).__name__ for each in named if not isinstance(each, Reading))}"
+    return f"a {type(named).__name__}"

@@ -1,21 +1,40 @@
-"""The domain: a named set of deciders, with the events, invariants and scenarios that belong to them."""
+"""The domain: a named set of views and deciders, with the events, invariants and scenarios that belong to them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from eventstore import Event, RecordedEvent
-from handlers.decider import Command, Decider, DomainEvent
-from handlers.errors import InvalidCommand, InvalidDomain, UnknownCommand, UnknownEventType, UnreadableEvent
+from handlers.complaint import complaint_of
+from handlers.decider import MOST_PARTS, Decider
+from handlers.decision import Decision
+from handlers.errors import (
+    InvalidCommand,
+    InvalidDomain,
+    InvalidParts,
+    InvalidView,
+    UnknownCommand,
+    UnknownView,
+)
+from handlers.event_codec import EventCodec
+from handlers.examination import Examination
+from handlers.model import Command, DomainEvent
+from handlers.model_check import model_problems
+from handlers.part import Part
+from handlers.reads import Reads
 from handlers.scenario import Scenario
+from handlers.state_codec import StateCodec
+from handlers.view import View
 
 __all__ = ["Check", "Domain", "Invariant"]
 
 # It becomes part of queue names and routing keys.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
+S = TypeVar("S")
 Check = Callable[[int, DomainEvent], str | None]
 """Called with each event and its number; returns what is wrong after it, or None."""
 
@@ -40,22 +59,29 @@ class Domain:
 
     Attributes:
         name: Names its queues, too: up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter.
+        views: Every view that its deciders read, and those that are only asked.
         deciders: One a kind of command.
-        events: Every kind of event that the deciders' boundaries may hold or their decisions record.
+        events: Every kind of event that the views are made of or the decisions record.
         invariants: What the oracle checks over a whole log.
         scenarios: What can be run as a load, each under a name of its own.
 
     Raises:
-        InvalidDomain: The name is not of this form, or two commands, two events or two scenarios share a name.
+        InvalidDomain: The name is not of this form; two views, commands, events or scenarios share a name; a command
+            or an event is something else, or would not be read as it was written; states that are to be stored cannot
+            be. The message says which and why.
     """
 
     name: str
-    deciders: tuple[Decider[Any, Any], ...]
+    views: tuple[View[..., Any], ...]
+    deciders: tuple[Decider[Any], ...]
     events: tuple[type[DomainEvent], ...]
     invariants: tuple[Invariant, ...] = ()
     scenarios: tuple[type[Scenario], ...] = ()
-    _deciders: dict[str, Decider[Any, Any]] = field(init=False, repr=False, compare=False)
-    _events: dict[str, type[DomainEvent]] = field(init=False, repr=False, compare=False)
+    _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
+    _deciders: dict[str, Decider[Any]] = field(init=False, repr=False, compare=False)
+    _codec: EventCodec = field(init=False, repr=False, compare=False)
+    _examination: Examination = field(init=False, repr=False, compare=False)
+    _state_codecs: dict[str, StateCodec[Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -63,17 +89,39 @@ class Domain:
                 f"a domain's name is up to 50 small letters, digits, _ and -, and begins with a letter; "
                 f"{self.name!r} is not"
             )
-        deciders = {decider.name: decider for decider in self.deciders}
-        events = {event.__name__: event for event in self.events}
-        for what, named, given in (("command", deciders, self.deciders), ("event", events, self.events)):
+        for what, names in (
+            ("views", [view.name for view in self.views]),
+            ("kinds of command", [decider.name for decider in self.deciders]),
+            ("kinds of event", [event.__name__ for event in self.events]),
+            ("scenarios", [scenario.name for scenario in self.scenarios]),
+        ):
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise InvalidDomain(f"the domain {self.name} has two {what} with one name: {twice}")
+        for what, given in (("command", self.deciders), ("event", self.events)):
             if not given:
                 raise InvalidDomain(f"the domain {self.name} has no {what}")
-            if len(named) < len(given):
-                raise InvalidDomain(f"the domain {self.name} has two kinds of {what} with one name")
-        if len({scenario.name for scenario in self.scenarios}) < len(self.scenarios):
-            raise InvalidDomain(f"the domain {self.name} has two scenarios with one name")
-        object.__setattr__(self, "_deciders", deciders)
-        object.__setattr__(self, "_events", events)
+        self._refuse_models("command", [decider.command for decider in self.deciders], Command, DomainEvent)
+        self._refuse_models("event", self.events, DomainEvent, Command)
+        object.__setattr__(self, "_views", {view.name: view for view in self.views})
+        object.__setattr__(self, "_deciders", {decider.name: decider for decider in self.deciders})
+        object.__setattr__(self, "_codec", EventCodec(self.name, self.events))
+        object.__setattr__(self, "_examination", Examination(self.views, self.events))
+        object.__setattr__(self, "_state_codecs", self._made_codecs())
+
+    def _refuse_models(self, what: str, models: Iterable[Any], base: type[BaseModel], other: type[BaseModel]) -> None:
+        for model in models:
+            if not isinstance(model, type) or not issubclass(model, base) or issubclass(model, other):
+                name = getattr(model, "__name__", repr(model))
+                raise InvalidDomain(f"the domain {self.name} lists {name} as {what}, which is no {base.__name__} alone")
+            for problem in model_problems(model):
+                raise InvalidDomain(f"the domain {self.name} has the {what} {model.__name__}, but {problem}")
+
+    def _made_codecs(self) -> dict[str, StateCodec[Any]]:
+        try:
+            return {view.name: StateCodec(view, self.recorded) for view in self.views if view.stored_every is not None}
+        except InvalidView as error:
+            raise InvalidDomain(f"the domain {self.name}: {error}") from error
 
     def scenario(self, name: str) -> type[Scenario] | None:
         """Return the scenario of this name; None if there is none."""
@@ -83,7 +131,7 @@ class Domain:
         """Whether it has a command of this name."""
         return command_type in self._deciders
 
-    def decider(self, command_type: str) -> Decider[Any, Any]:
+    def decider(self, command_type: str) -> Decider[Any]:
         """Return who decides commands of this name.
 
         Raises:
@@ -96,6 +144,110 @@ class Domain:
             raise UnknownCommand(
                 f"the domain {self.name} has no command {command_type[:100]!r}; known are {known}"
             ) from None
+
+    def view(self, name: str) -> View[..., Any]:
+        """Return the view of this name.
+
+        Raises:
+            UnknownView: There is none; the message names one that is spelt alike.
+        """
+        try:
+            return self._views[name]
+        except KeyError:
+            close = get_close_matches(name, self._views, n=1)
+            known = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(self._views)) or 'none'}"
+            raise UnknownView(f"the domain {self.name} has no view {name[:100]!r}; {known}") from None
+
+    def codec(self, view: View[..., S]) -> StateCodec[S]:
+        """Return what writes and reads the states of a view that has them stored.
+
+        Raises:
+            UnknownView: The domain lists no such view, or it stores nothing.
+        """
+        try:
+            return self._state_codecs[view.name]
+        except KeyError:
+            raise UnknownView(f"the domain {self.name} stores no states of a view {view.name}") from None
+
+    def problems_of(self, part: Part[Any]) -> Iterator[str]:
+        """Iterate over what of a part's filter no event of the domain can ever match, a sentence each."""
+        return self._examination.problems_of(part)
+
+    def problems(self) -> Iterator[str]:
+        """Iterate over what is wrong with the domain's views as far as it shows before they are used, a sentence each.
+
+        Looks at each view's filter at a key made from the types that its ``events`` declares. Whether the views that
+        deciders read are listed shows when they decide.
+        """
+        return self._examination.problems()
+
+    def unsampled(self) -> Iterator[str]:
+        """Iterate over the views that ``problems`` cannot look at, a sentence each."""
+        return self._examination.unsampled()
+
+    def reads(self, command: Command, *, most: int = MOST_PARTS) -> Reads:
+        """Return what a command reads.
+
+        Args:
+            command: The command.
+            most: How many parts it may read.
+
+        Raises:
+            UnknownCommand: The domain has no such command.
+            InvalidParts: Its decider names something else than parts of the domain's views, or too many.
+            InvalidFilter: No event can hold a value of a key: the command can never be decided.
+        """
+        decider = self.decider(type(command).__name__)
+        reads = decider.reads(command, most=most)
+        for part in reads.parts:
+            if self._views.get(part.view.name) is not part.view:
+                raise InvalidParts(
+                    f"parts of {decider.name} ({decider.place}) names the view {part.view.name}, "
+                    f"which the domain {self.name} does not list"
+                )
+        return reads
+
+    def fold(self, part: Part[S], state: S, events: Iterable[RecordedEvent]) -> S:
+        """Return a part's state after further events, in their order.
+
+        Args:
+            part: The part, which has all of these events.
+            state: The state before them.
+            events: What was recorded.
+
+        Raises:
+            UnknownEventType, UnreadableEvent: As ``recorded``.
+            Exception: Whatever ``evolve`` raises.
+        """
+        evolve = part.view.evolve
+        # Never map(): a StopIteration out of a check or of evolve would end it like the last event.
+        for event in events:
+            fact = self.recorded(event)
+            try:
+                state = evolve(state, fact)
+            except StopIteration as bug:
+                raise RuntimeError(
+                    f"evolve of the view {part.view.name} raised StopIteration at event {event.sequence_number}"
+                ) from bug
+        return state
+
+    def decide(self, command: Command, reads: Reads, states: Mapping[Part[Any], Any]) -> Decision:
+        """Decide a command.
+
+        Args:
+            command: The command.
+            reads: What it reads, as ``reads`` gave it.
+            states: The state of each of its parts.
+
+        Raises:
+            UnknownCommand: The domain has no such command.
+            Exception: Whatever ``decide`` raises.
+        """
+        decider = self.decider(type(command).__name__)
+        try:
+            return decider.decide(command, *reads.arguments(states))
+        except StopIteration as bug:
+            raise RuntimeError(f"decide of {decider.name} raised StopIteration") from bug
 
     def parse(self, command_type: str, body: Mapping[str, Any], *, allow_unknown_fields: bool = True) -> Command:
         """Make a command from its JSON object. Only JSON names count: by a field's name in Python, no filter finds it.
@@ -116,26 +268,17 @@ class Domain:
                 body, extra=None if allow_unknown_fields else "forbid", by_alias=True, by_name=False
             )
         except ValidationError as error:
-            raise InvalidCommand(f"{command_type}: {_problems(error)}") from None
+            raise InvalidCommand(f"{command_type}: {complaint_of(error)}") from None
 
     def recorded(self, event: RecordedEvent) -> DomainEvent:
         """Read a recorded event.
 
         Raises:
             UnknownEventType: The domain has no event of this type.
-            UnreadableEvent: A field is missing or wrong; the message names event and field.
+            UnreadableEvent: A field is missing or wrong, or a check of the model's failed in whatever way; the message
+                names event and field.
         """
-        model = self._events.get(event.type)
-        if model is None:
-            raise UnknownEventType(
-                f"event {event.sequence_number} has the type {event.type}, which the domain {self.name} does not know"
-            )
-        try:
-            return model.model_validate(event.payload, by_alias=True, by_name=False)
-        except ValidationError as error:
-            raise UnreadableEvent(
-                f"event {event.sequence_number} ({event.type}) cannot be read: {_problems(error)}"
-            ) from None
+        return self._codec.recorded(event)
 
     def to_record(self, fact: DomainEvent, metadata: Mapping[str, Any]) -> Event:
         """Return an event as the store records it.
@@ -148,26 +291,4 @@ class Domain:
             UnknownEventType: The domain has no such event, and so could not read it back.
             InvalidEvent: The store cannot record a value of it.
         """
-        name = type(fact).__name__
-        if self._events.get(name) is not type(fact):
-            raise UnknownEventType(f"the domain {self.name} does not list the event {name} that it is to record")
-        return Event(type=name, payload=fact.model_dump(by_alias=True), metadata=metadata)
-
-
-def _problems(error: ValidationError) -> str:
-    """Say what is wrong with which field. Values are left out: they may be long, or secret."""
-    return "; ".join(
-        _problem(problem["type"], ".".join(map(str, problem["loc"])), problem["msg"])
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
-    )
-
-
-def _problem(kind: str, where: str, message: str) -> str:
-    if kind == "missing":
-        return f"{where} is missing"
-    if kind == "extra_forbidden":
-        return f"{where} is not a field of it"
-    text = message.removeprefix("Value error, ").rstrip(".")
-    text = text[:1].lower() + text[1:]
-    # What a check of several fields says stands for itself.
-    return f"{where}: {text}" if where else text
+        return self._codec.to_record(fact, metadata)

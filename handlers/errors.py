@@ -1,13 +1,18 @@
 """What domains raise. None of it is retryable: the same command meets the same error until somebody changes code."""
 
 __all__ = [
+    "DamagedState",
     "DomainNotFound",
     "HandlerError",
     "InvalidCommand",
     "InvalidDomain",
+    "InvalidKey",
+    "InvalidParts",
     "InvalidScenario",
+    "InvalidView",
     "UnknownCommand",
     "UnknownEventType",
+    "UnknownView",
     "UnreadableEvent",
 ]
 
@@ -24,6 +29,21 @@ class InvalidDomain(HandlerError, ValueError):
     """Raised when a ``Domain`` is made: its parts do not fit together. The message says which."""
 
 
+class InvalidView(HandlerError, ValueError):
+    """Raised by ``View``: its name, version or functions cannot be, or its ``events`` returns no filter."""
+
+
+class InvalidKey(HandlerError, ValueError):
+    """Raised by ``View.at`` and ``View.at_each``: a key has too few or too many values, or one of a wrong type."""
+
+
+class InvalidParts(HandlerError):
+    """Raised by ``Domain.reads``: what a decider's ``parts`` returns cannot be read.
+
+    The message names the decider, and the file and line of its ``parts``.
+    """
+
+
 class InvalidScenario(HandlerError, ValueError):
     """Raised by ``Scenario``: its name has another form, or a parameter does not exist or is out of bounds."""
 
@@ -32,19 +52,27 @@ class UnknownCommand(HandlerError):
     """Raised by ``Domain``: no decider of the domain takes a command of this name."""
 
 
+class UnknownView(HandlerError):
+    """Raised by ``Domain.view``: the domain lists no view of this name."""
+
+
 class InvalidCommand(HandlerError):
     """Raised by ``Domain.parse``: the body is no such command. The message names each field and the reason."""
 
 
 class UnknownEventType(HandlerError):
-    """Raised by ``Domain.recorded``: the boundary holds an event that the domain does not know.
+    """Raised by ``Domain.recorded``: a view's filter holds an event that the domain does not know.
 
-    Deciding without it could decide wrongly. Add the event to the domain, or leave its type out of the boundary.
+    Deciding without it could decide wrongly. Add the event to the domain, or leave its type out of the filter.
     """
 
 
 class UnreadableEvent(HandlerError):
-    """Raised by ``Domain.recorded``: a recorded event lacks a field, or has one of another type.
+    """Raised by ``Domain.recorded``: a recorded event lacks a field, has one of another type, or a check of it failed.
 
     The message names the event's number and the field. Give the field a default, or another type.
     """
+
+
+class DamagedState(HandlerError, ValueError):
+    """Raised by ``StateCodec.read``: a stored state cannot be read. It is passed over: the log has all of it."""

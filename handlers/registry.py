@@ -1,10 +1,12 @@
 """The registry: finds domains by where they are, as ``WORKER_DOMAINS`` says."""
 
 import importlib
+from collections.abc import Iterable
 from operator import attrgetter
 
 from handlers.domain import Domain
-from handlers.errors import DomainNotFound
+from handlers.errors import DomainNotFound, InvalidDomain
+from handlers.model import DomainEvent
 
 __all__ = ["load_domains"]
 
@@ -20,6 +22,7 @@ def load_domains(places: str) -> tuple[Domain, ...]:
 
     Raises:
         DomainNotFound: A place is malformed or not importable, holds no domain, or two domains share a name.
+        InvalidDomain: Two of the domains give one event name to two classes.
     """
     domains: dict[str, Domain] = {}
     for place in filter(None, (part.strip() for part in places.split(","))):
@@ -29,7 +32,21 @@ def load_domains(places: str) -> tuple[Domain, ...]:
         domains[domain.name] = domain
     if not domains:
         raise DomainNotFound("WORKER_DOMAINS names no domain; give it the form module:attribute")
+    _refuse_one_name_for_two(domains.values())
     return tuple(domains.values())
+
+
+def _refuse_one_name_for_two(domains: Iterable[Domain]) -> None:
+    """The domains share a log, in which an event's type is its name alone: one would read what the other wrote."""
+    found: dict[str, tuple[Domain, type[DomainEvent]]] = {}
+    for domain in domains:
+        for event in domain.events:
+            first, known = found.setdefault(event.__name__, (domain, event))
+            if known is not event:
+                raise InvalidDomain(
+                    f"the domains {first.name} and {domain.name} each have an event {event.__name__} of their own, and "
+                    "would take the one for the other; rename one, or let both use one class"
+                )
 
 
 def _load(place: str) -> Domain:

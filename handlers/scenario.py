@@ -3,14 +3,15 @@
 import random
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from handlers.decider import Command
 from handlers.errors import InvalidScenario
+from handlers.model import Command
 
 __all__ = ["Parameter", "Scenario", "Workload", "parameter"]
 
@@ -26,12 +27,15 @@ class Workload:
         load: The load itself.
         copied_at_once: The share of the load's commands that are sent once more at the same time, from 0 to 1.
         copied_later: The share that are sent once more when they are answered, from 0 to 1.
+        answered: Called with each answer that names a position: the position's number, and when it came. So the load
+            can ask for what happened since; it is generated while it is sent.
     """
 
     setup: Iterable[Command]
     load: Iterable[Command]
     copied_at_once: float = 0.0
     copied_later: float = 0.0
+    answered: Callable[[int, datetime], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,7 @@ class Scenario(BaseModel):
     Attributes:
         name: What people call it: up to 50 small letters, digits and ``-``, beginning with a letter.
         stresses: What it stresses, in a few words.
+        beside: The names of other domains that it has commands of as well; they must be served, too.
 
     Raises:
         InvalidScenario: When a class is made whose name is not of this form.
@@ -78,6 +83,7 @@ class Scenario(BaseModel):
 
     name: ClassVar[str]
     stresses: ClassVar[str]
+    beside: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:

@@ -1,24 +1,42 @@
-"""A test kit for deciders: given these events, when this command comes, then this is decided.
+"""A test kit for views and deciders: given these events, when this command comes, then this is decided.
 
 ::
 
     given = kit(domain)
 
     given(ReaderRegistered(...)).when(LendBookCopyToReader(...)).then(rejected("book is not in circulation"))
+    given(BookCopyLentToReader(...)).sees(lent_out.at(), {"book": "reader"})
 
-Events pass through the same doors as in a worker: each is written as JSON and read back, and the decider sees those
-that lie in the command's boundary, and no other. A boundary that misses an event fails the test, and so does a
-decision whose events the domain could not record.
+Everything passes through the same doors as in a worker: each event is written as JSON and read back, and each view sees
+those that its filter holds, and no other. The kit also fails, with a sentence, on what a worker would trip over:
+
+* a state or a command that is changed in place;
+* a decision that is another one when the same question is asked again;
+* an event that is not read back as it was written;
+* a filter that no event of the domain can ever match;
+* a state that is to be stored and is not read back as it was written;
+* ``when`` without ``then``.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 from eventstore import RecordedEvent
-from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected, Unchanged
+from handlers.comparison import same
+from handlers.decision import Accepted, Decision, Rejected, Unchanged
 from handlers.domain import Domain
+from handlers.model import Command, DomainEvent
+from handlers.part import Part
+from handlers.place import place_of
 
-__all__ = ["Given", "When", "accepted", "kit", "rejected", "unchanged"]
+__all__ = ["Given", "NotAsserted", "Then", "When", "accepted", "kit", "rejected", "unchanged"]
+
+
+class NotAsserted(UserWarning):
+    """Warned of when a decision was made and held to nothing: ``then`` was forgotten."""
 
 
 def kit(domain: Domain) -> "Callable[..., Given]":
@@ -61,42 +79,164 @@ class Given:
         """Decide a command on this history.
 
         Raises:
-            HandlerError: A worker could not decide it: the domain lacks the command, or an event of the history or of
-                the decision.
+            HandlerError: A worker could not decide it: the domain lacks the command, the view or an event.
+            AssertionError: A worker would trip over it; the text says how.
         """
+        reads = self.domain.reads(command)
+        log = self._log()
+        states = {part: self._state(part, log) for part in reads.parts}
+        untouched = _copy([command, *states.values()])
+        decision, again = (self.domain.decide(command, reads, states) for _ in range(2))
         decider = self.domain.decider(type(command).__name__)
-        boundary = decider.boundary(command)
-        written = (self.domain.to_record(event, {}) for event in self.events)
-        recorded = (event.recorded(number, token=0) for number, event in enumerate(written, start=1))
-        seen = [event for event in recorded if boundary.holds(event)]
-        state = decider.fold(decider.initial(command), map(self.domain.recorded, seen))
-        decision = decider.decide(command, state)
-        for fact in _facts(decision):
-            self.domain.to_record(fact, {})
-        return When(decision, tuple(seen))
+        place = f"decide of {decider.name} ({place_of(decider.decide)})"
+        if not same(untouched, [command, *states.values()]):
+            raise AssertionError(f"{place} changes the command or a state in place; a worker shares states")
+        if decision != again:
+            raise AssertionError(f"{place} is not pure: asked twice, it decides {decision!r} and {again!r}")
+        _read_back(self.domain, _facts(decision))
+        seen = tuple(event for event in log if any(part.filter.holds(event) for part in reads.parts))
+        return When(self, command, decision, seen, _told(log, reads.parts))
+
+    def sees(self, part: Part[Any], state: Any) -> None:
+        """Hold what a view shows on this history to what is expected.
+
+        Raises:
+            HandlerError: The domain lacks the view or an event.
+            AssertionError: The state is another one, or a worker would trip over the view; the text says how.
+        """
+        if self.domain.view(part.view.name) is not part.view:
+            raise AssertionError(f"the domain {self.domain.name} has another view named {part.view.name}")
+        log = self._log()
+        shown = self._state(part, log)
+        if shown != state:
+            raise AssertionError(f"{part!r} shows {shown!r}\nexpected {state!r}\n{_told(log, (part,))}")
+
+    def _log(self) -> list[RecordedEvent]:
+        return _read_back(self.domain, self.events)
+
+    def _state(self, part: Part[Any], log: Iterable[RecordedEvent]) -> Any:
+        """Fold a part as a worker does, looking for what it would trip over."""
+        for problem in self.domain.problems_of(part):
+            raise AssertionError(problem)
+        view = part.view
+        state = part.initial()
+        last: RecordedEvent | None = None
+        for event in log:
+            if not part.filter.holds(event):
+                continue
+            untouched = _copy(state)
+            after = self.domain.fold(part, state, (event,))
+            if not same(untouched, state):
+                raise AssertionError(
+                    f"evolve of the view {view.name} ({place_of(view.evolve)}) changes its state in place "
+                    f"at event {event.sequence_number} ({event.type}); a worker shares states"
+                )
+            state, last = after, event
+        if view.stored_every is not None and self.domain.codec(view).write(part, state, last) is None:
+            raise AssertionError(
+                f"states of the view {view.name} are to be stored, but this one is not read back as it was written: "
+                f"{state!r}"
+            )
+        return state
 
 
-@dataclass(frozen=True, slots=True)
 class When:
-    """A decision.
+    """A decision, to be held to what is expected.
 
     Attributes:
         decision: What was decided.
-        seen: The events in the command's boundary.
     """
 
-    decision: Decision
-    seen: tuple[RecordedEvent, ...]
+    def __init__(
+        self, given: Given, command: Command, decision: Decision, seen: tuple[RecordedEvent, ...], told: str
+    ) -> None:
+        self._given = given
+        self._command = command
+        self._decision = decision
+        self._seen = seen
+        self._told = told
+        self._asserted = False
 
-    def then(self, expected: Decision) -> None:
+    @property
+    def decision(self) -> Decision:
+        """What was decided, for a test that looks at it in its own way."""
+        self._asserted = True
+        return self._decision
+
+    @property
+    def seen(self) -> tuple[RecordedEvent, ...]:
+        """Every event of the history that a part of the command saw."""
+        self._asserted = True
+        return self._seen
+
+    def then(self, expected: Decision) -> "Then":
         """Hold the decision to what is expected.
 
         Raises:
             AssertionError: It is another one; the text shows both, and what the decider saw.
         """
-        if self.decision != expected:
-            seen = ", ".join(f"{event.sequence_number} {event.type}" for event in self.seen) or "no event"
-            raise AssertionError(f"decided {self.decision!r}\nexpected {expected!r}\nin its boundary: {seen}")
+        self._asserted = True
+        if self._decision != expected:
+            raise AssertionError(f"decided {self._decision!r}\nexpected {expected!r}\n{self._told}")
+        return Then(self._given, self._command, self._decision)
+
+    def __del__(self) -> None:
+        if not self._asserted:
+            name = type(self._command).__name__
+            warnings.warn(f"when({name}(…)) is held to nothing: add .then(…)", NotAsserted, stacklevel=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """A decision that is as expected."""
+
+    _given: Given
+    _command: Command
+    _decision: Decision
+
+    def then_again(self, expected: Decision) -> None:
+        """Hold to this what is decided when the same command is decided once more, after its own events.
+
+        It finds a part that does not see what the command itself records: a second order of the last piece.
+
+        Raises:
+            HandlerError, AssertionError: As ``when`` and ``then``.
+        """
+        after = Given(self._given.domain, (*self._given.events, *_facts(self._decision)))
+        after.when(self._command).then(expected)
+
+
+def _read_back(domain: Domain, facts: Iterable[DomainEvent]) -> list[RecordedEvent]:
+    """Write events as a worker does, and read them back."""
+    recorded = [domain.to_record(fact, {}).recorded(number, token=0) for number, fact in enumerate(facts, start=1)]
+    for fact, event in zip(facts, recorded, strict=True):
+        again = domain.recorded(event)
+        if not same(fact, again):
+            raise AssertionError(f"{event.type} is not read back as it was written: {fact!r} comes back as {again!r}")
+    return recorded
+
+
+def _copy(value: Any) -> Any:
+    try:
+        return deepcopy(value)
+    except Exception:  # noqa: BLE001  what cannot be copied is not looked into
+        return value
+
+
+def _told(log: Iterable[RecordedEvent], parts: Iterable[Part[Any]]) -> str:
+    """Say which events which part saw, and which none did."""
+    lines = []
+    unseen = {event.sequence_number: event for event in log}
+    for part in parts:
+        seen = [event for event in log if part.filter.holds(event)]
+        for event in seen:
+            unseen.pop(event.sequence_number, None)
+        lines.append(f"{part!r} saw {_list(seen)}")
+    return "\n".join([*lines, f"not seen: {_list(unseen.values())}"])
+
+
+def _list(events: Iterable[RecordedEvent]) -> str:
+    return ", ".join(f"{event.sequence_number} {event.type}" for event in events) or "no event"
 
 
 def _facts(decision: Decision) -> tuple[DomainEvent, ...]:

@@ -5,13 +5,13 @@ from typing import Any, Self
 
 from opentelemetry import trace
 
-from eventstore import Event, Filter, Outcome, OutcomeKind
-from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
+from eventstore import Event, Outcome, OutcomeKind
+from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected, Unchanged
 from handlers.domain import Domain
 from handlers.errors import InvalidCommand, UnknownCommand
+from handlers.reads import Reads
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.settings import Settings
-from worker.states import Identity, identity_of
 
 __all__ = ["Case"]
 
@@ -22,10 +22,8 @@ class Case:
 
     Attributes:
         message: As it came.
-        decider: Who decides it.
         command: What it asks for.
-        boundary: Which events matter to it.
-        identity: What its state is kept under.
+        reads: Which parts its decision is made from.
         digest: What tells it from another command under its id.
         ticket: When its turn comes: who has a lower one goes first.
         metadata: What its events say of where they came from.
@@ -33,10 +31,8 @@ class Case:
     """
 
     message: CommandMessage
-    decider: Decider[Any, Any]
     command: Command
-    boundary: Filter
-    identity: Identity
+    reads: Reads
     digest: bytes
     ticket: int
     metadata: dict[str, Any]
@@ -48,27 +44,25 @@ class Case:
 
         Raises:
             BadMessage: The body can never become a command of this domain.
+            InvalidParts: As ``Domain.reads``.
         """
         body = read_body(
             message.body, max_bytes=settings.worker_max_message_bytes, max_depth=settings.worker_max_json_depth
         )
         try:
-            decider = domain.decider(message.command_type)
             command = domain.parse(message.command_type, body)
         except UnknownCommand as error:
             raise BadMessage("unknown_command", str(error)) from error
         except InvalidCommand as error:
             raise BadMessage("invalid_command", str(error)) from error
-        boundary = decider.boundary(command)
+        reads = domain.reads(command, most=settings.worker_most_parts)
         context = trace.get_current_span().get_span_context()
         traced = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
         identity = {"command_type": message.command_type, "correlation_id": message.correlation_id}
         return cls(
             message=message,
-            decider=decider,
             command=command,
-            boundary=boundary,
-            identity=identity_of(decider, boundary),
+            reads=reads,
             digest=digest(message.command_type, body),
             ticket=ticket,
             metadata={

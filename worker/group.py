@@ -3,11 +3,43 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from eventstore import Append, Event, EventStore, EventStoreError, Receipt
+from eventstore import Append, EventStore, EventStoreError, Position, Receipt, RecordedEvent
+from handlers.domain import Domain
+from handlers.kept_states import KeptState
+from handlers.part import Part
 
-__all__ = ["Group", "Place"]
+__all__ = ["Group", "Overlay", "Place"]
+
+# Stands for the number of an event that has none yet: no bound on the number leaves it out.
+_NO_NUMBER = 2**62
+
+
+class Overlay:
+    """The states of parts on top of events that are not recorded yet, each event folded once.
+
+    They lie beside the kept states and are gone with the group: what is kept holds recorded events only.
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[Part[Any], tuple[Position, int, Any]] = {}
+
+    def state(self, part: Part[Any], kept: KeptState, earlier: Sequence[RecordedEvent], domain: Domain) -> Any:
+        """Return a part's state after earlier events of the group.
+
+        Args:
+            part: The part.
+            kept: Its state without them.
+            earlier: All of them, as ``Place.earlier`` returns them.
+            domain: Whose part it is.
+        """
+        position, folded, state = self._states.get(part, (kept.position, 0, kept.state))
+        if position != kept.position:
+            folded, state = 0, kept.state
+        state = domain.fold(part, state, filter(part.filter.holds, earlier[folded:]))
+        self._states[part] = (kept.position, len(earlier), state)
+        return state
 
 
 class Group:
@@ -28,8 +60,10 @@ class Group:
         self._present = set(range(size))
         self._appends: list[Append | None] = [None] * size
         self._has_decided = [False] * size
-        # How many at the beginning have all decided.
+        # How many at the beginning have all decided, and what they are going to record.
         self._front = 0
+        self._pending: list[RecordedEvent] = []
+        self.overlay = Overlay()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._verdicts: dict[int, asyncio.Future[Receipt]] = {}
         self._sending: asyncio.Task[None] | None = None
@@ -38,12 +72,12 @@ class Group:
         """Return every member's place, in order."""
         return [Place(self, index) for index in range(self._size)]
 
-    async def earlier(self, index: int) -> list[Event]:
+    async def earlier(self, index: int) -> Sequence[RecordedEvent]:
         """Wait until those before a member have decided, and return what they are going to record, in order."""
         if self._front < index:
             self._waiting[index] = asyncio.get_running_loop().create_future()
             await self._waiting[index]
-        return [event for append in self._appends[:index] if append is not None for event in append.events]
+        return self._pending
 
     async def append(self, index: int, append: Append) -> Receipt:
         """Send a member's append, with those of the others. Raises what the store answers."""
@@ -74,6 +108,9 @@ class Group:
     def _decide(self, index: int) -> None:
         self._has_decided[index] = True
         while self._front < self._size and self._has_decided[self._front]:
+            append = self._appends[self._front]
+            if append is not None:
+                self._pending.extend(event.recorded(_NO_NUMBER, 0) for event in append.events)
             self._front += 1
         # All up to the front may go on: one that has left makes room for more than one.
         for place in [place for place in self._waiting if place <= self._front]:
@@ -120,9 +157,17 @@ class Place:
     ) -> None:
         self.leave()
 
-    async def earlier(self) -> list[Event]:
-        """Wait until those before have decided, and return what they are going to record, in order."""
+    async def earlier(self) -> Sequence[RecordedEvent]:
+        """Wait until those before have decided, and return what they are going to record, in order.
+
+        They have no number yet; the one they bear lies above every bound.
+        """
         return await self._group.earlier(self._index)
+
+    @property
+    def overlay(self) -> Overlay:
+        """The states of parts on top of what those before are going to record."""
+        return self._group.overlay
 
     async def append(self, append: Append) -> Receipt:
         """Append, together with the others.

@@ -69,6 +69,8 @@ async def _serve(end: socket.socket) -> None:
                     domain.name: Processor(store, domain, settings, counters)
                     for domain in load_domains(settings.worker_domains)
                 }
+                for processor in processors.values():
+                    stack.push_async_callback(processor.close)
             except Exception as error:  # noqa: BLE001  the worker knows what to do with each
                 await write_frame(writer, Report(failure=_told(error)))
                 return

@@ -2,6 +2,7 @@
 
 import asyncio
 from bisect import insort
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -64,14 +65,16 @@ class Lanes:
         """Draw a number. With it, a command that comes again goes before those that came after it at first."""
         return next(self._tickets)
 
-    async def turn(self, boundary: Filter, ticket: int) -> Place:
-        """Wait for the boundary's turn. It lasts until the place is left.
+    async def turn(self, filters: Iterable[Filter], ticket: int) -> Place:
+        """Wait for the turn of a boundary that consists of these filters. It lasts until the place is left.
 
         On cancellation while it waits, the turn is given up.
         """
-        lanes = {predicate.fragment for predicate in boundary.predicates}
-        if any(not item.predicates for item in boundary.items):
-            lanes.add(_TYPES_ALONE)
+        lanes: set[str] = set()
+        for boundary in filters:
+            lanes.update(predicate.fragment for predicate in boundary.predicates)
+            if any(not item.predicates for item in boundary.items):
+                lanes.add(_TYPES_ALONE)
         turn = _Turn(ticket, frozenset(lanes))
         insort(self._waiting, turn, key=lambda each: each.ticket)
         self._admit()

@@ -1,8 +1,9 @@
 """The processor: query, decide, append, until the decision holds. Knows nothing of AMQP."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from opentelemetry.context import get_current
@@ -10,20 +11,23 @@ from opentelemetry.trace import Span
 
 from eventstore import (
     Append,
+    BoundaryPart,
+    ChainBroken,
     ConcurrencyConflict,
     ConflictError,
     Consistency,
     Event,
     EventStore,
-    EventStream,
     HistoryDiverged,
-    Position,
-    PositionNotReached,
     Receipt,
+    RecordedEvent,
 )
 from eventstore.telemetry import child_span
 from handlers.decider import Decision
 from handlers.domain import Domain
+from handlers.kept_states import KeptStates
+from handlers.part import Part
+from handlers.part_reader import PartReader, PartsRead
 from worker.case import Case
 from worker.counters import Counters
 from worker.errors import DeadlineExceeded
@@ -33,7 +37,6 @@ from worker.message import CommandMessage
 from worker.retry import conflict_retries
 from worker.settings import Settings
 from worker.spans import current, mark_failed, trace_id_of, tracer
-from worker.states import Known, States
 from worker.watchdog import Watchdog
 
 __all__ = ["Processed", "Processor"]
@@ -60,7 +63,7 @@ class Processor:
     is all.
 
     Commands that share a predicate take turns: those that wait for one are decided one on top of another, and appended
-    in one transaction. Each boundary's state is kept: the next command there reads only what has come since.
+    in one transaction. The state of each part is kept: the next command that reads it reads only what has come since.
 
     Args:
         store: Where to read, and to record.
@@ -68,6 +71,7 @@ class Processor:
         settings: The limits of messages, of retries and of kept states.
         counters: Where attempts and conflicts are counted.
         watchdog: Told whenever a domain's code runs.
+        long_reads: Held while a long history is read; the processors of a process share one.
     """
 
     def __init__(
@@ -77,23 +81,29 @@ class Processor:
         settings: Settings,
         counters: Counters | None = None,
         watchdog: Watchdog | None = None,
+        *,
+        long_reads: asyncio.Lock | None = None,
     ) -> None:
-        self._store = store
         self._domain = domain
         self._settings = settings
         self._counters = counters if counters is not None else Counters()
         self._watchdog = watchdog if watchdog is not None else Watchdog()
-        self._states = States(settings.worker_cached_states)
+        self._kept = KeptStates(settings.worker_cached_states, settings.worker_cached_state_bytes)
+        self._parts = PartReader(store, domain, self._kept, long_reads=long_reads)
         self._lanes = Lanes(store)
 
     @property
     def kept_states(self) -> int:
         """How many folded states are kept."""
-        return len(self._states)
+        return len(self._kept)
 
     def knows(self, command_type: str) -> bool:
         """Whether the domain has a command of that name."""
         return self._domain.has_command(command_type)
+
+    async def close(self) -> None:
+        """Wait until every state that is being stored is stored."""
+        await self._parts.close()
 
     async def process(self, message: CommandMessage) -> Processed:
         """Find the answer to a command and put it on record.
@@ -102,6 +112,7 @@ class Processor:
 
         Raises:
             BadMessage: The body can never become a command of this domain.
+            InvalidParts: The domain's own code names parts that it cannot.
             IdempotencyKeyReused: The id has an answer to another command.
             ConflictError: Others were faster, each time.
             DeadlineExceeded: It was its turn for longer than the handler deadline.
@@ -133,7 +144,7 @@ class Processor:
         raise AssertionError("tenacity returns or raises")
 
     async def _attempt(self, case: Case, number: int, *, waited: float) -> Receipt:
-        with await self._lanes.turn(case.boundary, case.ticket) as place:
+        with await self._lanes.turn((part.filter for part in case.reads.parts), case.ticket) as place:
             # Within its own turn: those before it in its lane have their own.
             seconds = self._settings.worker_handler_deadline
             limit = asyncio.timeout(seconds)
@@ -149,18 +160,20 @@ class Processor:
         attempt = child_span(tracer, "attempt", {"command.attempt": number, "command.waited": waited})
         with current(attempt) as span:
             self._counters.attempts += 1
-            stream: EventStream | None = None
+            found: PartsRead | None = None
             try:
-                stream, state = await self._read(case, Consistency.EVENTUAL if number == 1 else Consistency.STRONG)
+                found = await self._read(case, Consistency.EVENTUAL if number == 1 else Consistency.STRONG)
                 earlier = await place.earlier()
-                state = self._folded(case, state, earlier, stream.position)
-                decision = self._decide(case, state, len(stream.events) + len(earlier))
+                states = self._on_top(case, found, place, earlier)
+                decision = self._decide(case, states, found.events + len(earlier))
                 events, outcome = case.recorded(decision, self._domain, number)
                 receipt = await place.append(
                     Append(
                         events=events,
-                        boundary=case.boundary,
-                        after=stream.position,
+                        boundary=[
+                            BoundaryPart(filter=part.filter, after=kept.position) for part, kept in found.states.items()
+                        ]
+                        or None,
                         key=case.message.command_id,
                         digest=case.digest,
                         outcome=outcome,
@@ -169,52 +182,55 @@ class Processor:
                 )
             except ConflictError as conflict:
                 if isinstance(conflict, HistoryDiverged):
-                    self._states.forget()
-                self._note_conflict(span, conflict, stream)
+                    self._kept.forget()
+                self._note_conflict(span, conflict, found)
                 raise
             if not receipt.duplicate:
-                # Up to our own events, the append found nothing else in the boundary than what was folded.
-                after = self._folded(case, state, events, stream.position)
-                self._states.keep(case.identity, Known(state=after, position=receipt.position))
+                self._keep(case, found, states, events, receipt)
             return receipt
 
-    async def _read(self, case: Case, consistency: Consistency) -> tuple[EventStream, Any]:
-        """Read what has come since the boundary's state was kept, or all of it; return it with the state after it."""
-        known = self._states.find(case.identity)
-        if known is None:
-            stream = await self._store.query(case.boundary, consistency=consistency)
-            state = case.decider.initial(case.command)
-        else:
-            tail = case.boundary.narrowed_above(known.position.number)
-            try:
-                stream = await self._store.query(tail, consistency=consistency, min_position=known.position)
-            except PositionNotReached:
-                # A log that ends before what we have seen of it was cut back. The next attempt reads all of it.
-                self._states.forget()
-                raise
-            state = known.state
+    async def _read(self, case: Case, consistency: Consistency) -> PartsRead:
+        found = await self._parts.read(
+            case.reads.parts,
+            consistency=consistency,
+            running=partial(self._watchdog.running, case.message.command_type),
+        )
         self._counters.reads += 1
-        self._counters.replica_reads += stream.replica
-        with self._watchdog.running(case.message.command_type):
-            state = case.decider.fold(state, map(self._domain.recorded, stream.events))
-        self._states.keep(case.identity, Known(state=state, position=stream.position))
-        return stream, state
+        self._counters.replica_reads += found.replica
+        return found
 
-    def _folded(self, case: Case, state: Any, events: Sequence[Event], after: Position) -> Any:
-        """Fold events that are about to be recorded, as far as the boundary holds them."""
-        if not events:
-            return state
-        recorded = (event.recorded(number, after.token) for number, event in enumerate(events, after.number + 1))
-        with self._watchdog.running(case.message.command_type):
-            return case.decider.fold(
-                state, (self._domain.recorded(event) for event in recorded if case.boundary.holds(event))
-            )
+    def _on_top(
+        self, case: Case, found: PartsRead, place: Place, earlier: Sequence[RecordedEvent]
+    ) -> dict[Part[Any], Any]:
+        """Return the states after what those before in the group are going to record.
 
-    def _decide(self, case: Case, state: Any, events_read: int) -> Decision:
+        Raises:
+            ChainBroken: A part counts only from a number on that the log has not reached. Whether an event about to be
+                recorded counts cannot be told before it has its number.
+        """
+        if not earlier:
+            return {part: kept.state for part, kept in found.states.items()}
+        if any(part.filter.above > kept.position.number for part, kept in found.states.items()):
+            raise ChainBroken("a bound on the number lies above the log, so that it is decided by itself")
+        with self._watchdog.running(case.message.command_type):
+            return {part: place.overlay.state(part, kept, earlier, self._domain) for part, kept in found.states.items()}
+
+    def _keep(
+        self, case: Case, found: PartsRead, states: Mapping[Part[Any], Any], events: Sequence[Event], receipt: Receipt
+    ) -> None:
+        """Keep what the parts have become. The append found nothing in them but what the states are folded from."""
+        recorded = [event.recorded(number, 0) for number, event in enumerate(events, receipt.first or 0)]
+        for part, kept in found.states.items():
+            own = [event for event in recorded if part.filter.holds(event)]
+            with self._watchdog.running(case.message.command_type):
+                state = self._domain.fold(part, states[part], own) if own else states[part]
+            self._parts.recorded(part, kept, state, own, receipt.position)
+
+    def _decide(self, case: Case, states: Mapping[Part[Any], Any], events_read: int) -> Decision:
         span = child_span(tracer, f"decide {case.message.command_type}", {"command.events_read": events_read})
         try:
             with self._watchdog.running(case.message.command_type):
-                decision = case.decider.decide(case.command, state)
+                decision = self._domain.decide(case.command, case.reads, states)
         except Exception as bug:
             span.record_exception(bug)
             mark_failed(span, type(bug).__name__, str(bug))
@@ -226,13 +242,13 @@ class Processor:
         finally:
             span.end()
 
-    def _note_conflict(self, span: Span, conflict: ConflictError, stream: EventStream | None) -> None:
+    def _note_conflict(self, span: Span, conflict: ConflictError, found: PartsRead | None) -> None:
         self._counters.conflicts += 1
-        self._counters.stale_conflicts += stream is not None and stream.replica
+        self._counters.stale_conflicts += found is not None and found.replica
         attributes: dict[str, str | int | bool] = {"conflict.kind": type(conflict).__name__}
-        if stream is not None:
-            attributes["conflict.read_position"] = stream.position.number
-            attributes["conflict.read_on_replica"] = stream.replica
+        if found is not None:
+            attributes["conflict.read_position"] = found.position.number
+            attributes["conflict.read_on_replica"] = found.replica
         if isinstance(conflict, ConcurrencyConflict):
             attributes["conflict.sequence_number"] = conflict.sequence_number
             attributes["conflict.event_type"] = conflict.event_type

@@ -62,7 +62,12 @@ class Service:
         self._isolation = Isolation(settings, self.counters)
         # Suspects wait for each other, and for nobody else; nor does anybody wait for them.
         self._suspects = Dispatcher(1)
-        self._processors = [Processor(store, domain, settings, self.counters, self._watchdog) for domain in domains]
+        # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
+        long_reads = asyncio.Lock()
+        self._processors = [
+            Processor(store, domain, settings, self.counters, self._watchdog, long_reads=long_reads)
+            for domain in domains
+        ]
         self._consumers = [
             self._consumer(processor, domain) for processor, domain in zip(self._processors, domains, strict=True)
         ]
@@ -131,6 +136,7 @@ class Service:
     async def close(self) -> None:
         """Close every connection. What is unsettled goes back to the broker."""
         await asyncio.gather(self._dispatcher.close(), self._suspects.close())
+        await asyncio.gather(*(processor.close() for processor in self._processors))
         await self._isolation.close()
         await self._gate.close()
         await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())

@@ -82,8 +82,21 @@ class Settings(BaseSettings):
     worker_cached_states: int = Field(
         default=10_000,
         ge=0,
-        description="Folded states kept for each domain: the next command of a boundary reads only what is new.",
+        description="States of views kept for each domain: the next command that reads one reads only what is new.",
         json_schema_extra={"unit": "states"},
+    )
+    worker_cached_state_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=0,
+        description="About how many bytes these may have together, for each domain.",
+        json_schema_extra={"unit": "bytes"},
+    )
+    worker_most_parts: int = Field(
+        default=64,
+        ge=1,
+        le=1000,
+        description="How many views, each at its key, one command may read.",
+        json_schema_extra={"unit": "parts"},
     )
     worker_drain_deadline: float = Field(
         default=30.0,

@@ -16,12 +16,14 @@ from worker.cli.failures import telling
 from worker.logs import quieten_libraries
 
 _WORKERS = "2"
+_DOMAINS = "handlers.library:domain,handlers.warehouse:domain"
 
 
 def main(arguments: list[str]) -> None:
     """Bring servers, run ``worker load run`` on them with two workers, and exit as it does.
 
-    Servers that environment variables name are used, and migrated; a local stack vanishes with all that was in it.
+    Servers that environment variables name are used, and migrated; a local stack vanishes with all that was in it. The
+    domains are those of WORKER_DOMAINS, or else all that come with the program.
 
     Args:
         arguments: Those of ``worker load run``; its ``--start-workers`` overrides the two.
@@ -36,6 +38,7 @@ def main(arguments: list[str]) -> None:
                 found = stack.enter_context(servers())
             console.print(f"Servers: {found.origin}.")
             os.environ.update(found.environment())
+            os.environ.setdefault("WORKER_DOMAINS", _DOMAINS)
             asyncio.run(migrate(found.addresses["DATABASE_ADMIN_URL"]))
             app(["load", "run", "--start-workers", _WORKERS, *arguments], prog_name="worker")
     except StackError as error:

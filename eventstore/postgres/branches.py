@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from eventstore.filter import Filter
+from eventstore.filter import Filter, FilterShape
 from eventstore.jsontext import canonical
 from eventstore.predicate import Predicate
 
@@ -22,6 +22,7 @@ class Branch:
         above: Only events with a higher number.
         since: Only events that occurred at that time or later, or None.
         until: Only events that occurred at that time or earlier, or None.
+        walked: Whether to look along the log's end, if that is near enough, instead of by the indexes.
     """
 
     types: str | None
@@ -30,10 +31,13 @@ class Branch:
     above: int
     since: datetime | None
     until: datetime | None
+    walked: bool = False
 
 
-def branches_of(boundary: Filter) -> tuple[Branch, ...]:
+def branches_of(boundary: Filter, *, walked: bool = False) -> tuple[Branch, ...]:
     """Flatten a filter. Without a branch, nothing can match: one field cannot have two values."""
+    if boundary.shape is FilterShape.ANY:
+        return (Branch(None, None, 0, boundary.above, boundary.since, boundary.until),)
     return tuple(
         Branch(
             canonical(item.event_types).decode() if item.event_types else None,
@@ -42,6 +46,7 @@ def branches_of(boundary: Filter) -> tuple[Branch, ...]:
             boundary.above,
             boundary.since,
             boundary.until,
+            walked,
         )
         for item in boundary.items
         for contained, fields in _contained(item.predicates, together=item.all_predicates)

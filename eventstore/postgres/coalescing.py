@@ -6,54 +6,36 @@ a busy one gathers by itself.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import asyncpg
 
 from eventstore.errors import EventStoreError, InvalidRequest
-from eventstore.events import RecordedEvent
 from eventstore.metrics import batch_size, queue_wait
-from eventstore.position import Position
 from eventstore.postgres.branches import Branch
 from eventstore.postgres.line import Line
+from eventstore.postgres.lookup import Answer, Lookup, Shared
 from eventstore.postgres.pools import Pool
-from eventstore.postgres.rows import event_of, head_of, tokens_of
 
-__all__ = ["Answer", "Coalescer", "Statement"]
+__all__ = ["Coalescer", "Statement"]
 
-_MOST_QUERIES = 128
+# A statement takes no further query when it has so many filters. One query may have more.
+_MOST_FILTERS = 128
 # How many queries are queued or under way at once: eight statements. Whoever comes then waits outside, in turn.
 _MOST_WAITING = 1024
 
-Statement = Callable[[Sequence[Branch], Sequence[int]], tuple[str, tuple[object, ...]]]
-"""Returns a statement's text and parameters for branches and milestones. It answers as ``query.sql`` does."""
+Statement = Callable[[Sequence[Branch], int | None, Sequence[int]], tuple[str, tuple[object, ...]]]
+"""Returns a statement's text and parameters for branches, how many events of each are worth sending (None: all), and
+milestones. It answers as ``query.sql`` does."""
 
 Learn = Callable[[Sequence[asyncpg.Record]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What was found for one query.
-
-    Attributes:
-        events: In order, each once.
-        position: The head.
-        token: The token of the event at the milestone; None without one, or when it lies beyond the head.
-        longest: How many events the query's largest branch gave.
-    """
-
-    events: tuple[RecordedEvent, ...]
-    position: Position
-    token: int | None
-    longest: int
-
-
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    branches: tuple[Branch, ...]
-    milestone: int
+    lookup: Lookup
     answer: asyncio.Future[Answer]
     since: float = field(default_factory=perf_counter)
 
@@ -81,12 +63,8 @@ class Coalescer:
         self._queue: deque[_Waiting] = deque()
         self._sender: asyncio.Task[None] | None = None
 
-    async def ask(self, branches: tuple[Branch, ...], milestone: int) -> Answer:
+    async def ask(self, lookup: Lookup) -> Answer:
         """Ask one query. While very many wait, its caller waits before it does.
-
-        Args:
-            branches: The query.
-            milestone: The number of an event whose token is asked for as well; 0 for none.
 
         Raises:
             EventStoreError: The statement failed.
@@ -94,7 +72,7 @@ class Coalescer:
         On cancellation a query that was not sent yet is withdrawn.
         """
         async with self._room:
-            waiting = _Waiting(branches, milestone, asyncio.get_running_loop().create_future())
+            waiting = _Waiting(lookup, asyncio.get_running_loop().create_future())
             self._queue.append(waiting)
             if self._sender is None:
                 # It begins in the next turn of the loop: whoever asks in this one comes along.
@@ -120,36 +98,32 @@ class Coalescer:
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
-        while self._queue and len(batch) < _MOST_QUERIES:
+        filters = 0
+        while self._queue and filters < _MOST_FILTERS:
             waiting = self._queue.popleft()
             if not waiting.answer.done():
                 batch.append(waiting)
+                filters += len(waiting.lookup.filters)
         return batch
 
     async def _answer(self, batch: Sequence[_Waiting]) -> None:
-        # Queries of one hot boundary share a branch: it is asked, sent and read once.
-        numbers: dict[Branch, int] = {}
-        for waiting in batch:
-            for branch in waiting.branches:
-                numbers.setdefault(branch, len(numbers) + 1)
-        milestones = {waiting.milestone for waiting in batch} - {0}
-        text, parameters = self._statement(tuple(numbers), tuple(milestones))
+        shared = Shared([waiting.lookup for waiting in batch])
+        text, parameters = self._statement(shared.branches, shared.most, shared.milestones)
         try:
             rows = await self._line.fetch(text, parameters, seconds=self._seconds)
-            head, tokens, events = head_of(rows), tokens_of(rows), _by_branch(rows)
+            shared.learn(rows)
             if self._learn is not None:
                 self._learn(rows)
+            for waiting in batch:
+                if not waiting.answer.done():
+                    answer = await shared.answer(waiting.lookup)
+                    if not waiting.answer.done():  # it may have been cancelled meanwhile
+                        waiting.answer.set_result(answer)
         except InvalidRequest as error:
             await self._split(batch, error)
         except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer
             for waiting in batch:
                 _fail(waiting, error)
-        else:
-            for waiting in batch:
-                if not waiting.answer.done():
-                    found = [events[number] for branch in waiting.branches if (number := numbers[branch]) in events]
-                    longest = max(map(len, found), default=0)
-                    waiting.answer.set_result(Answer(_merged(found), head, tokens.get(waiting.milestone), longest))
 
     async def _split(self, batch: Sequence[_Waiting], error: InvalidRequest) -> None:
         """Halve until the query that the server refuses stands alone: it must not fail its neighbours."""
@@ -159,25 +133,6 @@ class Coalescer:
         middle = len(batch) // 2
         await self._answer(batch[:middle])
         await self._answer(batch[middle:])
-
-
-def _by_branch(rows: Iterable[asyncpg.Record]) -> dict[int, dict[int, RecordedEvent]]:
-    """Sort what was found into branches; an event that several of them share is read once."""
-    events: dict[int, RecordedEvent] = {}
-    branches: dict[int, dict[int, RecordedEvent]] = {}
-    for row in rows:
-        branch, number = row[0], row[1]
-        if branch > 0:
-            event = events.get(number)
-            if event is None:
-                event = events[number] = event_of(row)
-            branches.setdefault(branch, {})[number] = event
-    return branches
-
-
-def _merged(branches: Sequence[dict[int, RecordedEvent]]) -> tuple[RecordedEvent, ...]:
-    together = branches[0] if len(branches) == 1 else {n: e for branch in branches for n, e in branch.items()}
-    return tuple(together[number] for number in sorted(together))
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

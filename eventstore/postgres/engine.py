@@ -16,16 +16,20 @@ from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.postgres.appending import Appender
 from eventstore.postgres.batch import receipt_of
-from eventstore.postgres.following import Following, next_width
+from eventstore.postgres.following import Following
 from eventstore.postgres.gauges import observed
 from eventstore.postgres.group_commit import GroupCommit
+from eventstore.postgres.history import History
 from eventstore.postgres.pools import Pools
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.replicas import MOST_LAG, ReadCounts, Replicas
 from eventstore.postgres.statements import statement
+from eventstore.postgres.windows import next_width
+from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.request import AppendRequest, check_batch_size, check_limit
 from eventstore.store import Append, Consistency, EventStream
+from eventstore.stored_state import StateKey, StoredState
 from eventstore.telemetry import Telemetry
 
 __all__ = ["PostgresEventStore"]
@@ -117,10 +121,26 @@ class PostgresEventStore:
         min_position: Position | None = None,
     ) -> EventStream:
         """See ``EventStore.query``."""
-        with self._telemetry.query(boundary, consistency) as operation:
-            stream = await self._reader.query(boundary, consistency=consistency, min_position=min_position)
-            operation.found(stream)
-            return stream
+        (stream,) = await self.query_many([boundary], consistency=consistency, min_position=min_position)
+        return stream
+
+    async def query_many(
+        self,
+        filters: Sequence[Filter],
+        *,
+        after: Sequence[Position] | None = None,
+        most: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
+        min_position: Position | None = None,
+    ) -> list[EventStream]:
+        """See ``EventStore.query_many``."""
+        question = Question.of(filters, after=after, most=most, min_position=min_position)
+        if not question.filters:
+            return []
+        with self._telemetry.query(question.filters, consistency) as operation:
+            streams = await self._reader.query_many(question, consistency=consistency)
+            operation.found(streams)
+            return streams
 
     async def append(
         self,
@@ -153,6 +173,20 @@ class PostgresEventStore:
                 operation.end(verdict)
         return found
 
+    async def stored_states(
+        self, keys: Sequence[StateKey], *, consistency: Consistency = Consistency.EVENTUAL
+    ) -> list[StoredState | None]:
+        """See ``EventStore.stored_states``."""
+        return await self._reader.states(keys, consistency=consistency)
+
+    async def store_state(self, state: StoredState) -> None:
+        """See ``EventStore.store_state``."""
+        key, position = state.key, state.position
+        names = (key.digest, key.domain, key.view, key.version, key.key, key.filter_digest)
+        await self._reader.rows(
+            statement("put_state"), *names, position.number, position.token, state.state, state.events
+        )
+
     async def receipt(self, key: UUID) -> Receipt | None:
         """See ``EventStore.receipt``."""
         rows = await self._reader.rows(statement("receipt"), key)
@@ -181,18 +215,18 @@ class PostgresEventStore:
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
-        head = await self._reader.head(consistency=consistency)
-        # Numbers are gapless and in commit order, so no event can appear in a window later.
-        seen, width = max((after or START).number, boundary.above), batch_size
-        last = head.number if up_to is None else min(up_to, head.number)
-        while seen < last:
-            window = boundary.narrowed_above(seen)
-            seen = min(seen + width, last)
-            # The head was seen already, perhaps on another server: whoever answers must be that far.
-            stream = await self._reader.query(window, consistency=consistency, min_position=head, up_to=seen)
-            for event in stream.events:
-                yield event
-            width = next_width(width, len(stream.events), batch_size)
+        head = await self._reader.head(consistency=consistency, bound=boundary.above)
+        history = History(
+            reader=self._reader,
+            boundary=boundary,
+            batch_size=batch_size,
+            consistency=consistency,
+            head=head,
+            seen=max((after or START).number, boundary.above),
+            last=head.number if up_to is None else min(up_to, head.number),
+        )
+        async for event in history.events():
+            yield event
 
     async def latest(
         self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
@@ -201,7 +235,7 @@ class PostgresEventStore:
         check_limit(limit)
         if (stream := await self._reader.short(boundary, consistency=consistency)) is not None:
             return replace(stream, events=stream.events[-limit:])
-        head = await self._reader.head(consistency=consistency)
+        head = await self._reader.head(consistency=consistency, bound=boundary.above)
         found: deque[RecordedEvent] = deque()
         seen, width = head.number, limit
         while seen > boundary.above and len(found) < limit:

@@ -10,20 +10,14 @@ from eventstore.events import RecordedEvent
 from eventstore.filter import Filter
 from eventstore.position import Position
 from eventstore.postgres.reading import Reader
+from eventstore.postgres.windows import next_width
 from eventstore.store import Consistency, EventStream
 
 __all__ = ["Following", "next_width"]
 
-# A long read looks at this many numbers at a time: as many as it wants events at first, more while few match.
-_WIDEST_WINDOW = 16
 # How long it waits after a failure, at most: after the first, and after any.
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
-
-
-def next_width(width: int, found: int, batch_size: int) -> int:
-    """Say how many numbers to look at next, after so many of ``width`` matched."""
-    return batch_size if found > batch_size else min(2 * width, _WIDEST_WINDOW * batch_size)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,24 +1,26 @@
 """Queries: which server answers, and by which statement. Every answer holds the events and the head of one snapshot."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 
 from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
-from eventstore.filter import Filter
+from eventstore.filter import Filter, FilterShape
 from eventstore.position import START, Position
-from eventstore.postgres.coalescing import Answer
+from eventstore.postgres.lookup import Answer, Numbers
 from eventstore.postgres.migrate import SCHEMA_VERSION
 from eventstore.postgres.pools import Pool, Pools
 from eventstore.postgres.replicas import Fallback, ReadCounts, Replicas
-from eventstore.postgres.rows import head_of
-from eventstore.postgres.server_reads import LongHistory, ServerReads
+from eventstore.postgres.rows import state_of
+from eventstore.postgres.server_reads import ServerReads
 from eventstore.postgres.statements import statement
+from eventstore.question import Question
 from eventstore.store import Consistency, EventStream
+from eventstore.stored_state import StateKey, StoredState
 
 __all__ = ["Reader"]
 
@@ -28,23 +30,35 @@ _POLL_SECONDS = 0.01
 _DURABLE = {"on", "remote_apply"}
 
 
-_Ask: TypeAlias = Callable[[ServerReads, int], Awaitable[Answer]]
+_A = TypeVar("_A", bound=Answer)
+_Ask: TypeAlias = Callable[[ServerReads, frozenset[int]], Awaitable[_A]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Least:
-    """What an answer must know: a position, and that the log goes on to a number."""
+    """What an answer must know.
 
-    position: Position
-    reach: int
+    Attributes:
+        positions: What must lie in the history that was read.
+        reach: How far the log must go on, in whichever history.
+        bound: How far it must go on if a replica answers.
+    """
+
+    positions: tuple[Position, ...] = ()
+    reach: int = 0
+    bound: int = 0
 
     @property
     def number(self) -> int:
-        return max(self.position.number, self.reach)
+        return max(self.reach, *(position.number for position in self.positions), 0)
 
-    def holds(self, answer: Answer) -> bool:
-        """Whether the position lies in the history that was read."""
-        return self.position == START or answer.token == self.position.token
+    @property
+    def milestones(self) -> frozenset[int]:
+        return frozenset(position.number for position in self.positions)
+
+    def stranger(self, answer: Answer) -> Position | None:
+        """Find a position that does not lie in the history that was read."""
+        return next((each for each in self.positions if answer.tokens.get(each.number) != each.token), None)
 
 
 class Reader:
@@ -68,6 +82,22 @@ class Reader:
         self._read_seconds = read_seconds
         self._servers = {pool: ServerReads(pool, seconds=read_seconds) for pool in (pools.primary, *pools.replicas)}
 
+    async def query_many(self, question: Question, *, consistency: Consistency) -> list[EventStream]:
+        """Answer ``EventStore.query_many``.
+
+        Raises:
+            PositionNotReached: As there.
+            HistoryDiverged: As there.
+        """
+        if not question.filters:
+            return []
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+            return await server.query(question.filters, milestones, question.most)
+
+        least = _Least(positions=question.positions, bound=question.bound)
+        return _streams(await self._asked(ask, consistency, least))
+
     async def query(
         self,
         boundary: Filter,
@@ -83,55 +113,109 @@ class Reader:
             boundary: Which events.
             consistency: Whether a replica may answer.
             min_position: As there.
-            up_to: Leaves out events with a higher number.
+            up_to: Leaves out events with a higher number, and has the log walked up to it.
             reach: The answer must come from a server that is at least this far, in whichever history.
 
         Raises:
             PositionNotReached: As there.
             HistoryDiverged: As there.
         """
-        least = _Least(min_position if min_position is not None else START, reach)
 
-        async def ask(server: ServerReads, milestone: int) -> Answer:
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             if up_to is not None:
-                return await server.range(boundary, up_to, milestone)
-            return await server.query(boundary, milestone)
+                return await server.range(boundary, up_to, milestones)
+            return await server.query((boundary,), milestones, None)
 
-        return await self._asked(ask, consistency, least)
+        (stream,) = _streams(await self._asked(ask, consistency, _least_of(boundary, min_position, reach)))
+        return stream
 
     async def short(
         self, boundary: Filter, *, consistency: Consistency, min_position: Position = START
     ) -> EventStream | None:
         """Answer like ``query``, if only some hundred events match; None when there may be more."""
+        if boundary.shape is FilterShape.ANY:
+            return None  # only a walk along the log would tell
 
-        async def ask(server: ServerReads, milestone: int) -> Answer:
-            return await server.short(boundary, milestone)
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+            return await server.short(boundary, milestones)
 
-        try:
-            return await self._asked(ask, consistency, _Least(min_position, 0))
-        except LongHistory:
-            return None
+        (stream,) = _streams(await self._asked(ask, consistency, _least_of(boundary, min_position)))
+        return stream if stream.complete else None
 
-    async def _asked(self, ask: _Ask, consistency: Consistency, least: _Least) -> EventStream:
+    async def numbers(
+        self, boundary: Filter, *, up_to: int, most: int, consistency: Consistency, min_position: Position
+    ) -> tuple[Sequence[int], int | None]:
+        """Find the numbers of the events that match, by the indexes.
+
+        Args:
+            boundary: Which events; it must not match any event.
+            up_to: Leaves out higher numbers.
+            most: How many numbers of one alternative are found.
+            consistency: Whether a replica may answer.
+            min_position: As in ``query``.
+
+        Returns:
+            The numbers, in order; and if some are missing, about how far they go.
+        """
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Numbers:
+            return await server.numbers(boundary, up_to, most, milestones)
+
+        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
+        return answer.numbers, answer.reached
+
+    async def listed(self, numbers: Sequence[int], *, consistency: Consistency, min_position: Position) -> EventStream:
+        """Read events by their numbers, which are known to be in the log."""
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+            return await server.listed(numbers, milestones)
+
+        (stream,) = _streams(
+            await self._asked(ask, consistency, _Least(positions=() if min_position == START else (min_position,)))
+        )
+        return stream
+
+    async def _asked(self, ask: _Ask[_A], consistency: Consistency, least: _Least) -> tuple[_A, bool]:
+        """Return an answer that knows what it must, and whether it is a replica's."""
         if consistency is Consistency.EVENTUAL and self._replicas:
             match await self._from_replica(ask, least):
-                case EventStream() as stream:
-                    return stream
                 case Fallback() as reason:
                     self.counts.fallbacks[reason] += 1
+                case answer:
+                    return answer, True
         else:
             self.counts.primary += 1
-        return await self._from_primary(ask, least)
+        return await self._from_primary(ask, least), False
 
-    async def head(self, *, consistency: Consistency) -> Position:
-        """Look up how far the log is: one row, on a replica if that is allowed and one is up."""
+    async def head(self, *, consistency: Consistency, bound: int = 0) -> Position:
+        """Look up how far the log is: one row, on a replica if that is allowed and one is up and as far as a bound."""
+        pool = self._replicas.choose(bound) if consistency is Consistency.EVENTUAL else self._primary
+        if isinstance(pool, Pool) and pool is not self._primary:
+            try:
+                head = await self._servers[pool].head()
+            except EventStoreError:
+                self._replicas.failed(pool)
+            else:
+                if head.number >= bound:
+                    return head
+        return await self._servers[self._primary].head()
+
+    async def states(self, keys: Sequence[StateKey], *, consistency: Consistency) -> list[StoredState | None]:
+        """Answer ``EventStore.stored_states``."""
+        if not keys:
+            return []
+        parameters = ([key.digest for key in keys],)
+        found: list[asyncpg.Record] | None = None
         pool = self._replicas.choose(0) if consistency is Consistency.EVENTUAL else self._primary
         if isinstance(pool, Pool) and pool is not self._primary:
             try:
-                return await self._servers[pool].head()
+                found = await pool.fetch(statement("states"), parameters, seconds=self._read_seconds)
             except EventStoreError:
                 self._replicas.failed(pool)
-        return await self._servers[self._primary].head()
+        if found is None:
+            found = await self.rows(statement("states"), *parameters)
+        rows = {row["digest"]: row for row in found}
+        return [state_of(key, row) if (row := rows.get(key.digest)) else None for key in keys]
 
     async def rows(self, sql: str, *parameters: object) -> "list[asyncpg.Record]":
         """Run another reading statement on the primary."""
@@ -145,7 +229,6 @@ class Reader:
                 promise commits that a crash can undo.
         """
         rows = await self.rows(statement("head"))
-        head_of(rows)
         version, durability = rows[0]["schema_version"], rows[0]["synchronous_commit"]
         if version < SCHEMA_VERSION:
             raise StoreMisconfigured(
@@ -163,12 +246,13 @@ class Reader:
         for server in self._servers.values():
             await server.close()
 
-    async def _from_replica(self, ask: _Ask, least: _Least) -> EventStream | Fallback:
-        pool = self._replicas.choose(least.number)
+    async def _from_replica(self, ask: _Ask[_A], least: _Least) -> _A | Fallback:
+        needed = max(least.number, least.bound)
+        pool = self._replicas.choose(needed)
         if isinstance(pool, Fallback):
             return pool
         try:
-            answer = await ask(self._servers[pool], least.position.number)
+            answer = await ask(self._servers[pool], least.milestones)
         except InvalidRequest:
             raise  # no server would take it
         except EventStoreError:
@@ -177,23 +261,36 @@ class Reader:
             self._replicas.failed(pool)
             return Fallback.FAILED
         self._replicas.succeeded(pool)
-        if answer.position.number < least.number or not least.holds(answer):
+        if answer.position.number < needed or least.stranger(answer) is not None:
             return Fallback.BEHIND  # or in another history: the primary tells
         self.counts.replicas[pool.address] += 1
-        return EventStream(events=answer.events, position=answer.position, replica=True)
+        return answer
 
-    async def _from_primary(self, ask: _Ask, least: _Least) -> EventStream:
+    async def _from_primary(self, ask: _Ask[_A], least: _Least) -> _A:
         # Even the primary can be behind: a synchronous standby shows a commit before the primary does.
         deadline = monotonic() + self._reach_seconds
         while True:
-            answer = await ask(self._servers[self._primary], least.position.number)
+            answer = await ask(self._servers[self._primary], least.milestones)
             if answer.position.number >= least.number:
-                if not least.holds(answer):
-                    raise HistoryDiverged(f"position {least.position} is not in this store's history")
-                return EventStream(events=answer.events, position=answer.position)
+                if (stranger := least.stranger(answer)) is not None:
+                    raise HistoryDiverged(f"position {stranger} is not in this store's history")
+                return answer
             if monotonic() >= deadline:
                 raise PositionNotReached(
                     f"the primary's log ends at {answer.position.number}, before {least.number}, "
                     f"after {self._reach_seconds} s of waiting"
                 )
             await asyncio.sleep(_POLL_SECONDS)
+
+
+def _least_of(boundary: Filter, min_position: Position | None, reach: int = 0) -> _Least:
+    positions = () if min_position is None or min_position == START else (min_position,)
+    return _Least(positions=positions, reach=reach, bound=boundary.above)
+
+
+def _streams(answered: tuple[Answer, bool]) -> list[EventStream]:
+    answer, replica = answered
+    return [
+        EventStream(events=events or (), position=answer.position, replica=replica, complete=events is not None)
+        for events in answer.found
+    ]

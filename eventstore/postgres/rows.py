@@ -4,12 +4,20 @@ from collections.abc import Iterable
 
 import asyncpg
 
-from eventstore.errors import StoreMisconfigured
 from eventstore.events import RecordedEvent
 from eventstore.jsontext import decode_object
-from eventstore.position import Position
+from eventstore.position import START, Position
+from eventstore.stored_state import StateKey, StoredState
 
-__all__ = ["event_of", "head_of", "tokens_of", "walk_of"]
+__all__ = ["HEAD", "TOKEN", "event_of", "head_of", "state_of", "walk_of"]
+
+HEAD = 0
+"""The branch of the row that is the head."""
+
+TOKEN = -1
+"""The branch of rows that hold the tokens that were asked for."""
+
+_WALK = -2
 
 
 def event_of(row: asyncpg.Record) -> RecordedEvent:
@@ -25,23 +33,22 @@ def event_of(row: asyncpg.Record) -> RecordedEvent:
     )
 
 
+def state_of(key: StateKey, row: asyncpg.Record) -> StoredState:
+    """Read a row of ``states.sql``."""
+    return StoredState(
+        key=key,
+        position=Position(number=row["position"], token=row["token"]),
+        state=row["state"],
+        events=row["events"],
+        written_at=row["written_at"],
+    )
+
+
 def head_of(rows: Iterable[asyncpg.Record]) -> Position:
-    """Find the row of branch 0, which is the head.
-
-    Raises:
-        StoreMisconfigured: There is none.
-    """
-    for branch, number, token, *_ in rows:
-        if branch == 0:
-            return Position(number=number, token=token)
-    raise StoreMisconfigured("the event store has lost its head row: restore the database from a backup")
-
-
-def tokens_of(rows: Iterable[asyncpg.Record]) -> dict[int, int]:
-    """Find the rows of branch -1, the tokens that were asked for, by number."""
-    return {row[1]: row[2] for row in rows if row[0] == -1}
+    """Find the head; an empty log has none."""
+    return next((Position(number=row[1], token=row[2]) for row in rows if row[0] == HEAD), START)
 
 
 def walk_of(rows: Iterable[asyncpg.Record]) -> tuple[int, int]:
-    """Find the row of branch -2: how many events a walk passed, and how many of them had a type that was asked for."""
-    return next(((row[1], row[2]) for row in rows if row[0] == -2), (0, 0))  # noqa: PLR2004  the statement's own number
+    """Find how many events a walk passed, and how many of them had a type that was asked for."""
+    return next(((row[1], row[2]) for row in rows if row[0] == _WALK), (0, 0))

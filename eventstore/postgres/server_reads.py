@@ -1,26 +1,25 @@
 """One server's reads: each by the statement that is fast for it, in company where it can be shared."""
 
-import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from eventstore.filter import Filter, FilterShape
 from eventstore.position import Position
 from eventstore.postgres.branches import Branch, branches_of, columns
-from eventstore.postgres.coalescing import Answer, Coalescer
+from eventstore.postgres.coalescing import Coalescer
+from eventstore.postgres.lookup import Answer, Lookup, Numbers, Shared
 from eventstore.postgres.pools import Pool
-from eventstore.postgres.rows import event_of, head_of, tokens_of
+from eventstore.postgres.rows import head_of
 from eventstore.postgres.statements import statement
 from eventstore.postgres.tail_limit import LONGEST_TAIL, TailLimit
 
-__all__ = ["LongHistory", "ServerReads"]
+__all__ = ["LONGEST_SHARED", "ServerReads"]
 
-_LAST_NUMBER = 2**63 - 1
-# A history that is longer is read by itself, so that its rows do not keep others waiting for theirs.
-_LONGEST_SHARED = 1000
+LONGEST_SHARED = 1000
+"""A history that is longer is read by itself, so that its rows do not keep others waiting for theirs."""
 
-
-class LongHistory(Exception):
-    """Raised for a history that is not short. No caller of the reader meets it."""
+# What a statement answers that finds each event once, by whichever branch: those of its branch 1.
+_LISTED = (Branch(None, None, 0, 0, None, None),)
 
 
 class ServerReads:
@@ -28,46 +27,48 @@ class ServerReads:
 
     def __init__(self, pool: Pool, *, seconds: float) -> None:
         self.pool = pool
-        self.histories = Coalescer(pool, "query", _history_statement, seconds=seconds)
         self._limit = TailLimit()
-        self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds, learn=self._limit.learn)
         self._seconds = seconds
+        self.histories = Coalescer(pool, "query", _history_statement, seconds=seconds)
+        self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds, learn=self._limit.learn)
+        self.mixed = Coalescer(pool, "mixed", _mixed_statement, seconds=seconds, learn=self._limit.learn)
 
-    async def query(self, boundary: Filter, milestone: int) -> Answer:
-        """Answer one query, in company where that is faster."""
-        if boundary.shape is FilterShape.ANY:
-            return await self.range(boundary, _LAST_NUMBER, milestone)
-        branches = branches_of(boundary)
+    async def query(self, filters: Sequence[Filter], milestones: frozenset[int], most: int | None) -> Answer:
+        """Answer several filters from one snapshot, in company where that is faster."""
+        near = [self._is_near(each) for each in filters]
+        lookup = Lookup(
+            tuple(branches_of(each, walked=walked) for each, walked in zip(filters, near, strict=True)),
+            milestones,
+            LONGEST_SHARED if most is None else min(most, LONGEST_SHARED),
+        )
         answer: Answer | None = None
-        if boundary.above and branches and self.pool.head.number - boundary.above <= self._limit.of(boundary):
-            answer = await self.tails.ask(branches, milestone)
-            if answer.position.number - boundary.above > LONGEST_TAIL:
-                answer = None  # the head had moved on; the statement did not look for this query
+        if all(near):
+            answer = await self.tails.ask(replace(lookup, most=most))
+            if any(answer.position.number - each.above > LONGEST_TAIL for each in filters):
+                answer = None  # the head had moved on; the statement did not look for these
         if answer is None:
-            answer = await self.histories.ask(branches, milestone)
-            if answer.longest > _LONGEST_SHARED:
-                self._limit.remember_long(boundary)
-                answer = await self._alone(statement("query"), (*columns(branches), None, [milestone]), milestone)
+            answer = await self._by_index(filters, lookup, most)
         self.pool.head = answer.position
         return answer
 
-    async def short(self, boundary: Filter, milestone: int) -> Answer:
-        """Read a whole history by the indexes, if it is short.
+    async def short(self, boundary: Filter, milestones: frozenset[int]) -> Answer:
+        """Read a whole history by the indexes, if it is short; if it is not, more events match than were wanted."""
+        return await self.histories.ask(Lookup((branches_of(boundary),), milestones, LONGEST_SHARED))
 
-        Raises:
-            LongHistory: It is not, or only a walk along the log would tell.
-        """
-        if boundary.shape is FilterShape.ANY:
-            raise LongHistory
-        answer = await self.histories.ask(branches_of(boundary), milestone)
-        if answer.longest > _LONGEST_SHARED:
-            raise LongHistory
-        return answer
+    async def range(self, boundary: Filter, up_to: int, milestones: frozenset[int]) -> Answer:
+        """Walk a range of the log."""
+        parameters = (*columns(branches_of(boundary)), boundary.above, up_to, list(milestones))
+        return await self._alone(Lookup((_LISTED,), milestones), statement("range"), parameters)
 
-    async def range(self, boundary: Filter, up_to: int, milestone: int) -> Answer:
-        """Walk a range of the log, or all of it."""
-        branches = columns(branches_of(boundary))
-        return await self._alone(statement("range"), (*branches, boundary.above, up_to, [milestone]), milestone)
+    async def numbers(self, boundary: Filter, up_to: int, most: int, milestones: frozenset[int]) -> Numbers:
+        """Find the numbers of what matches, by the indexes."""
+        parameters = (*columns(branches_of(boundary)), up_to, most, list(milestones))
+        return Numbers.of(await self.pool.fetch(statement("numbers"), parameters, seconds=self._seconds))
+
+    async def listed(self, numbers: Sequence[int], milestones: frozenset[int]) -> Answer:
+        """Read events by their numbers."""
+        lookup = Lookup((_LISTED,), milestones)
+        return await self._alone(lookup, statement("listed"), (list(numbers), list(milestones)))
 
     async def head(self) -> Position:
         """Look up how far the log is."""
@@ -76,25 +77,62 @@ class ServerReads:
 
     async def close(self) -> None:
         """Wait until nothing is in flight."""
-        await self.histories.close()
-        await self.tails.close()
+        for coalescer in (self.histories, self.tails, self.mixed):
+            await coalescer.close()
 
-    async def _alone(self, sql: str, parameters: Sequence[object], milestone: int) -> Answer:
-        rows = await self.pool.fetch(sql, parameters, seconds=self._seconds)
-        events = {}
-        for count, row in enumerate(rows, start=1):
-            if row["branch"] > 0:
-                events[row["sequence_number"]] = event_of(row)
-            if count % _LONGEST_SHARED == 0:
-                await asyncio.sleep(0)  # a long history must not keep the loop from everyone else
-        ordered = tuple(events[number] for number in sorted(events))
-        return Answer(ordered, head_of(rows), tokens_of(rows).get(milestone), len(ordered))
+    def _is_near(self, boundary: Filter) -> bool:
+        if not boundary.above or boundary.shape is FilterShape.ANY:
+            return False
+        return self.pool.head.number - boundary.above <= self._limit.of(boundary)
+
+    async def _by_index(self, filters: Sequence[Filter], lookup: Lookup, most: int | None) -> Answer:
+        by_index_alone = not any(map(_needs_more, lookup.filters))
+        if most is None and any(each.shape is FilterShape.ANY for each in filters):
+            return await self._whole(lookup, by_index_alone=by_index_alone, most=None)
+        answer = await (self.histories if by_index_alone else self.mixed).ask(lookup)
+        if lookup.most == most or None not in answer.found:
+            return answer
+        for each, found in zip(filters, answer.found, strict=True):
+            if found is None:
+                self._limit.remember_long(each)
+        return await self._whole(lookup, by_index_alone=by_index_alone, most=most)
+
+    async def _whole(self, lookup: Lookup, *, by_index_alone: bool, most: int | None) -> Answer:
+        whole = replace(lookup, most=most)
+        shared = Shared([whole])
+        make = _history_statement if by_index_alone else _mixed_statement
+        return await self._alone(whole, *make(shared.branches, most, shared.milestones))
+
+    async def _alone(self, lookup: Lookup, sql: str, parameters: Sequence[object]) -> Answer:
+        shared = Shared([lookup])
+        shared.learn(await self.pool.fetch(sql, parameters, seconds=self._seconds))
+        return await shared.answer(lookup)
 
 
-def _history_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:
+def _needs_more(branches: Sequence[Branch]) -> bool:
+    """Whether the indexes do not suffice: it is walked, or may be any event."""
+    return any(branch.walked or (branch.types is None and branch.contained is None) for branch in branches)
+
+
+def _limit(most: int | None) -> int | None:
     # One more than fits tells that there is more.
-    return statement("query"), (*columns(branches), _LONGEST_SHARED + 1, milestones)
+    return None if most is None else most + 1
 
 
-def _tail_statement(branches: Sequence[Branch], milestones: Sequence[int]) -> tuple[str, tuple[object, ...]]:
+def _history_statement(
+    branches: Sequence[Branch], most: int | None, milestones: Sequence[int]
+) -> tuple[str, tuple[object, ...]]:
+    return statement("query"), (*columns(branches), _limit(most), milestones)
+
+
+def _tail_statement(
+    branches: Sequence[Branch], _most: int | None, milestones: Sequence[int]
+) -> tuple[str, tuple[object, ...]]:
     return statement("tail"), (*columns(branches), LONGEST_TAIL, milestones)
+
+
+def _mixed_statement(
+    branches: Sequence[Branch], most: int | None, milestones: Sequence[int]
+) -> tuple[str, tuple[object, ...]]:
+    walked = [branch.walked for branch in branches]
+    return statement("mixed"), (*columns(branches), _limit(most), milestones, walked, LONGEST_TAIL)

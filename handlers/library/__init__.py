@@ -3,20 +3,38 @@
 from handlers.domain import Domain
 from handlers.library import (
     add_book_copy,
+    books,
     cancel_reader_contract,
     events,
     lend_book_copy,
+    lendings,
+    readers,
     register_reader,
     remove_book_copy,
     return_book_copy,
 )
+from handlers.library.book_copy import book_copy
+from handlers.library.contract import contract
 from handlers.library.invariants import invariants
+from handlers.library.reader import reader
 from handlers.library.scenarios import scenarios
 
 __all__ = ["domain"]
 
 domain = Domain(
     name="library",
+    views=(
+        book_copy,
+        reader,
+        contract,
+        books.books_in_circulation,
+        books.removed_books,
+        lendings.lent_by_reader,
+        lendings.lent_out,
+        lendings.finished_lendings,
+        readers.registered_readers,
+        readers.cancelled_contracts,
+    ),
     deciders=(
         add_book_copy.decider,
         remove_book_copy.decider,

@@ -2,9 +2,11 @@
 
 from pydantic import Field
 
-from eventstore import Filter, P
-from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Unchanged
-from handlers.library.events import BookCopyAddedToCirculation, BookCopyRemovedFromCirculation, BookID
+from handlers.decider import Decider
+from handlers.decision import Accepted, Decision, Unchanged
+from handlers.library.book_copy import BookCopy, book_copy
+from handlers.library.events import BookCopyAddedToCirculation, BookID
+from handlers.model import Command
 
 __all__ = ["AddBookCopyToCirculation", "decider"]
 
@@ -21,28 +23,10 @@ class AddBookCopyToCirculation(Command):
     publication_year: int = Field(alias="PublicationYear")
 
 
-def _boundary(command: AddBookCopyToCirculation) -> Filter:
-    return (
-        Filter.matching()
-        .any_event_type_of(BookCopyAddedToCirculation.__name__, BookCopyRemovedFromCirculation.__name__)
-        .and_any_predicate_of(P("BookID", command.book_id))
-    )
-
-
-def _is_in_circulation(_: bool, event: DomainEvent) -> bool:  # noqa: FBT001  the state is a single truth
-    return isinstance(event, BookCopyAddedToCirculation)
-
-
-def _decide(command: AddBookCopyToCirculation, in_circulation: bool) -> Decision:  # noqa: FBT001  as above
-    if in_circulation:
+def _decide(command: AddBookCopyToCirculation, copy: BookCopy) -> Decision:
+    if copy.in_circulation:
         return Unchanged()
     return Accepted(events=(BookCopyAddedToCirculation(**command.model_dump()),))
 
 
-decider = Decider(
-    command=AddBookCopyToCirculation,
-    boundary=_boundary,
-    initial=lambda _: False,
-    evolve=_is_in_circulation,
-    decide=_decide,
-)
+decider = Decider(command=AddBookCopyToCirculation, parts=lambda command: book_copy.at(command.book_id), decide=_decide)

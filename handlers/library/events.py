@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from handlers.decider import DomainEvent
+from handlers.model import DomainEvent
 
 __all__ = [
     "BookCopyAddedToCirculation",

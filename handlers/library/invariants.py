@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 
-from handlers.decider import DomainEvent
 from handlers.domain import Check, Invariant
 from handlers.library.events import (
     BookCopyAddedToCirculation,
@@ -13,6 +12,7 @@ from handlers.library.events import (
     ReaderRegistered,
 )
 from handlers.library.lend_book_copy import MOST_BOOKS
+from handlers.model import DomainEvent
 
 __all__ = ["invariants"]
 

@@ -1,22 +1,13 @@
 """Lend a copy to a reader: two entities, one decision."""
 
-from dataclasses import dataclass, replace
-
 from pydantic import Field
 
-from eventstore import Filter, P
-from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
-from handlers.library.events import (
-    BookCopyAddedToCirculation,
-    BookCopyLentToReader,
-    BookCopyRemovedFromCirculation,
-    BookCopyReturnedByReader,
-    BookID,
-    LendingBookToReaderFailed,
-    ReaderContractCanceled,
-    ReaderID,
-    ReaderRegistered,
-)
+from handlers.decider import Decider
+from handlers.decision import Accepted, Decision, Rejected, Unchanged
+from handlers.library.book_copy import BookCopy, book_copy
+from handlers.library.events import BookCopyLentToReader, BookID, LendingBookToReaderFailed, ReaderID
+from handlers.library.reader import Reader, reader
+from handlers.model import Command
 
 __all__ = [
     "LENT_TO_ANOTHER",
@@ -44,79 +35,16 @@ class LendBookCopyToReader(Command):
     reader_id: ReaderID = Field(alias="ReaderID")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Lending:
-    """What matters of the copy and of the reader.
-
-    Attributes:
-        book_id: The copy.
-        reader_id: The reader.
-        in_circulation: Whether the copy can be lent at all.
-        holder: Who has the copy, or None.
-        registered: Whether the reader may lend books.
-        books: The copies that the reader has.
-    """
-
-    book_id: str
-    reader_id: str
-    in_circulation: bool = False
-    holder: str | None = None
-    registered: bool = False
-    books: frozenset[str] = frozenset()
-
-
-def _boundary(command: LendBookCopyToReader) -> Filter:
-    return (
-        Filter.matching()
-        .any_event_type_of(
-            BookCopyAddedToCirculation.__name__,
-            BookCopyRemovedFromCirculation.__name__,
-            ReaderRegistered.__name__,
-            ReaderContractCanceled.__name__,
-            BookCopyLentToReader.__name__,
-            BookCopyReturnedByReader.__name__,
-        )
-        .and_any_predicate_of(P("BookID", command.book_id), P("ReaderID", command.reader_id))
-    )
-
-
-def _evolve(state: _Lending, event: DomainEvent) -> _Lending:  # noqa: PLR0911  one return a kind of event
-    """The boundary also holds the reader's other books, and the copy's other readers."""
-    match event:
-        case BookCopyAddedToCirculation():
-            return replace(state, in_circulation=True)
-        case BookCopyRemovedFromCirculation():
-            return replace(state, in_circulation=False)
-        case ReaderRegistered():
-            return replace(state, registered=True)
-        case ReaderContractCanceled():
-            return replace(state, registered=False)
-        case BookCopyLentToReader(book_id=book, reader_id=reader):
-            return replace(
-                state,
-                holder=reader if book == state.book_id else state.holder,
-                books=state.books | {book} if reader == state.reader_id else state.books,
-            )
-        case BookCopyReturnedByReader(book_id=book, reader_id=reader):
-            return replace(
-                state,
-                holder=None if book == state.book_id else state.holder,
-                books=state.books - {book} if reader == state.reader_id else state.books,
-            )
-        case _:
-            return state
-
-
-def _decide(command: LendBookCopyToReader, state: _Lending) -> Decision:
-    if state.holder == command.reader_id:
+def _decide(command: LendBookCopyToReader, copy: BookCopy, reader: Reader) -> Decision:
+    if copy.holder == command.reader_id:
         return Unchanged()
-    if not state.registered:
+    if not reader.registered:
         return _rejected(command, NOT_REGISTERED)
-    if not state.in_circulation:
+    if not copy.in_circulation:
         return _rejected(command, NOT_IN_CIRCULATION)
-    if state.holder is not None:
+    if copy.holder is not None:
         return _rejected(command, LENT_TO_ANOTHER)
-    if len(state.books) >= MOST_BOOKS:
+    if len(reader.books) >= MOST_BOOKS:
         return _rejected(command, TOO_MANY_BOOKS)
     return Accepted(events=(BookCopyLentToReader(book_id=command.book_id, reader_id=command.reader_id),))
 
@@ -128,8 +56,6 @@ def _rejected(command: LendBookCopyToReader, reason: str) -> Rejected:
 
 decider = Decider(
     command=LendBookCopyToReader,
-    boundary=_boundary,
-    initial=lambda command: _Lending(book_id=command.book_id, reader_id=command.reader_id),
-    evolve=_evolve,
+    parts=lambda command: (book_copy.at(command.book_id), reader.at(command.reader_id)),
     decide=_decide,
 )

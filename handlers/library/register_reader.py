@@ -2,9 +2,11 @@
 
 from pydantic import Field
 
-from eventstore import Filter, P
-from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Unchanged
-from handlers.library.events import ReaderContractCanceled, ReaderID, ReaderRegistered
+from handlers.decider import Decider
+from handlers.decision import Accepted, Decision, Unchanged
+from handlers.library.contract import Contract, contract
+from handlers.library.events import ReaderID, ReaderRegistered
+from handlers.model import Command
 
 __all__ = ["RegisterReader", "decider"]
 
@@ -16,28 +18,10 @@ class RegisterReader(Command):
     name: str = Field(alias="Name")
 
 
-def _boundary(command: RegisterReader) -> Filter:
-    return (
-        Filter.matching()
-        .any_event_type_of(ReaderRegistered.__name__, ReaderContractCanceled.__name__)
-        .and_any_predicate_of(P("ReaderID", command.reader_id))
-    )
-
-
-def _is_registered(_: bool, event: DomainEvent) -> bool:  # noqa: FBT001  the state is a single truth
-    return isinstance(event, ReaderRegistered)
-
-
-def _decide(command: RegisterReader, registered: bool) -> Decision:  # noqa: FBT001  as above
-    if registered:
+def _decide(command: RegisterReader, contract: Contract) -> Decision:
+    if contract.valid:
         return Unchanged()
     return Accepted(events=(ReaderRegistered(reader_id=command.reader_id, name=command.name),))
 
 
-decider = Decider(
-    command=RegisterReader,
-    boundary=_boundary,
-    initial=lambda _: False,
-    evolve=_is_registered,
-    decide=_decide,
-)
+decider = Decider(command=RegisterReader, parts=lambda command: contract.at(command.reader_id), decide=_decide)

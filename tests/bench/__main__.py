@@ -1,9 +1,10 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
-Environment: ``PART`` is ``store``, ``worker`` or both, separated by a comma (the default). Of the store: ``SIZE``
-events in the log (1,000,000), ``REPEAT`` rounds (5), ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated
-by commas: ours, the baselines, and the peers, which are left out where they are not installed. Of the worker:
-``ROUNDS`` rounds (7) of ``COMMANDS`` commands (3,000).
+Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle`` or several of them, separated by commas
+(``store,worker`` by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and ``REPEAT``
+rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by commas: ours, the
+baselines, and the peers, which are left out where they are not installed. Of the worker: ``ROUNDS`` rounds (7) of
+``COMMANDS`` commands (3,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands.
 """
 
 import json
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 from tests.bench.figure import Figure
+from tests.bench.histories.run import run as run_histories
+from tests.bench.oracle import run as run_oracle
 from tests.bench.process import BenchError
 from tests.bench.run import BASELINES, OURS, PEERS, present, run, size_for
 from tests.bench.table import show
@@ -64,7 +67,21 @@ def _worker() -> tuple[list[Figure], list[str]]:
     return figures, [f"worker: {count:,} commands, half as many for the hot book; {rounds} rounds, medians"]
 
 
-_PARTS = {"store": _store, "worker": _worker}
+def _histories() -> tuple[list[Figure], list[str]]:
+    size = int(os.environ.get("SIZE", "1000000"))
+    rounds = int(os.environ.get("REPEAT", "3"))
+    figures = run_histories(size=size, repeat=rounds, progress=_progress)
+    return figures, [f"histories: {size:,} events; {rounds} rounds, medians"]
+
+
+def _oracle() -> tuple[list[Figure], list[str]]:
+    rounds = int(os.environ.get("ROUNDS", "3"))
+    sizes = [int(size) for size in os.environ.get("SIZES", "1000,10000,50000").split(",")]
+    figures = run_oracle(sizes, repeat=rounds, progress=_progress)
+    return figures, [f"oracle: all commands read one product; {rounds} rounds, medians"]
+
+
+_PARTS = {"store": _store, "worker": _worker, "histories": _histories, "oracle": _oracle}
 
 
 def _write(figures: Sequence[Figure]) -> None:

@@ -34,6 +34,7 @@ class StreamAnswer(NamedTuple):
 
     events: list[object]
     position: int
+    complete: bool
 
 
 def of_event(event: RecordedEvent) -> object:
@@ -43,7 +44,15 @@ def of_event(event: RecordedEvent) -> object:
 
 
 def of_stream(stream: EventStream) -> StreamAnswer:
-    return StreamAnswer([of_event(event) for event in stream.events], stream.position.number)
+    return StreamAnswer([of_event(event) for event in stream.events], stream.position.number, stream.complete)
+
+
+async def of_streams(asked: Awaitable[list[EventStream]]) -> list[StreamAnswer] | ErrorAnswer:
+    """Wait for the answer to a question of several filters."""
+    try:
+        return list(map(of_stream, await asked))
+    except EventStoreError as error:
+        return of_error(error)
 
 
 def of_receipt(receipt: Receipt) -> ReceiptAnswer:

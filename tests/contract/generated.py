@@ -68,6 +68,36 @@ filters = st.builds(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One call of ``query_many``, as it can be put to any store.
+
+    Attributes:
+        filters: Which events, and how far below the head each filter's position lies; None: at the start.
+        most: How many events of one filter are wanted, or None.
+        elsewhere: Which position's token is another history's, counted from the first; none if there are not so many.
+    """
+
+    filters: list[tuple[Filter, int | None]]
+    most: int | None
+    elsewhere: int
+
+    def arguments(self, places: Sequence[Position]) -> dict[str, Any]:
+        """The arguments, for a store with these positions, the start's at first."""
+        after = [places[0] if lag is None else places[max(0, len(places) - 1 - lag)] for _, lag in self.filters]
+        if self.elsewhere < len(after):
+            after[self.elsewhere] = replace(after[self.elsewhere], token=after[self.elsewhere].token ^ 1)
+        return {"filters": [each for each, _ in self.filters], "after": after, "most": self.most}
+
+
+questions = st.builds(
+    Question,
+    filters=st.lists(st.tuples(filters, st.none() | st.integers(0, 9)), max_size=5),
+    most=st.none() | st.integers(0, 3),
+    elsewhere=st.sampled_from((9,) * 9 + (0, 1)),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A position, as it can be found in any store.
 

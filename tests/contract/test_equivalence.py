@@ -13,6 +13,8 @@ def test_postgres_answers_as_memory_does(database: Database, monkeypatch: pytest
     # Beyond this many events a position is judged, and a tail is read, in another way: with a small number, soon.
     monkeypatch.setattr("eventstore.postgres.batch._TAIL_LIMIT", tail_limit)
     monkeypatch.setattr("eventstore.postgres.server_reads.LONGEST_TAIL", tail_limit)
+    if tail_limit < generated.MOST_EVENTS:  # and a history longer than this is read by the indexes
+        monkeypatch.setattr("eventstore.postgres.history.WIDEST", 1)
 
     class OnItsDatabase(TwoStores):
         def __init__(self) -> None:

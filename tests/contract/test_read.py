@@ -1,7 +1,9 @@
+from datetime import timedelta
+
 import pytest
 
-from eventstore import START, Consistency, EventStore, Filter, InvalidRequest, Position
-from tests.contract.facts import ANY, about, collected, fact, log, numbers, positions
+from eventstore import START, Consistency, EventStore, Filter, InvalidRequest, P, Position
+from tests.contract.facts import ANY, MONDAY, about, collected, fact, log, numbers, positions
 
 
 @pytest.mark.parametrize("consistency", Consistency)
@@ -60,3 +62,26 @@ async def test_a_batch_of_no_events_is_refused(store: EventStore) -> None:
         for reading in (store.read(ANY, batch_size=batch_size), store.subscribe(ANY, batch_size=batch_size)):
             with pytest.raises(InvalidRequest, match="1 or more"):
                 await anext(reading)
+
+
+@pytest.mark.parametrize("most", [2, 3, 7, 1000])
+@pytest.mark.parametrize("batch_size", [1, 4])
+async def test_long_histories_are_found_by_the_indexes_whole_and_in_order(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, most: int, batch_size: int
+) -> None:
+    # With few numbers held at a time, the windows are soon too wide, and the log is soon the faster way.
+    monkeypatch.setattr("eventstore.postgres.history._MOST_NUMBERS", most)
+    monkeypatch.setattr("eventstore.postgres.history.WIDEST", 0)
+    await store.append([fact("ABC"[n % 3], Book="b" if n % 7 in {1, 2} else "c", n=n, hour=n % 5) for n in range(150)])
+    matching = Filter.matching()
+    books = about(Book="b")
+    either = matching.any_event_type_of("A").or_matching().all_predicates_of(P("Book", "b"), P("n", 2))
+    late = matching.any_event_type_of("A", "C").occurred_from(MONDAY + timedelta(hours=3))
+    typed = matching.any_event_type_of("B").and_any_predicate_of(P("Book", "b"), P("Book", "c"), P("n", 4))
+    impossible = matching.all_predicates_of(P("Book", "b"), P("Book", "c"))
+    for boundary in (books, either, late, typed, impossible, books.narrowed_above(70)):
+        for after, up_to in ((START, None), ((await positions(store))[40], 120), (START, 0)):
+            read = await collected(store.read(boundary, after=after, up_to=up_to, batch_size=batch_size))
+            asked = (await store.query(boundary)).events
+            last = 150 if up_to is None else up_to
+            assert read == [each for each in asked if after.number < each.sequence_number <= last]

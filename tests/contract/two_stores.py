@@ -15,7 +15,7 @@ from eventstore import START, Append, EventStore, Filter, MemoryEventStore, Posi
 from eventstore.postgres import PostgresEventStore
 from tests.contract import answers, generated
 from tests.contract.facts import ANY, collected, positions
-from tests.contract.generated import Ask
+from tests.contract.generated import Ask, Question
 from tests.fixtures.administration import execute
 from tests.fixtures.databases import Database
 
@@ -62,6 +62,18 @@ class TwoStores(RuleBasedStateMachine):
             return list(map(answers.of_stream, await asyncio.gather(*map(store.query, boundaries))))
 
         assert self._run(asked(self._postgres)) == self._run(asked(self._memory))
+
+    @rule(asked=st.lists(generated.questions, min_size=1, max_size=4))
+    def query_many(self, asked: list[Question]) -> None:
+        """Ask several questions of several filters at the same time, each filter from a place of its own."""
+
+        async def answered(store: EventStore, places: Sequence[Position]) -> list[object]:
+            found = [answers.of_streams(store.query_many(**each.arguments(places))) for each in asked]
+            return list(await asyncio.gather(*found))
+
+        memory_places = self._run(positions(self._memory))
+        postgres = self._run(answered(self._postgres, self._places))
+        assert postgres == self._run(answered(self._memory, memory_places))
 
     @rule(boundary=generated.filters, lag=st.integers(0, 9), batch_size=st.integers(1, 4))
     def read(self, boundary: Filter, lag: int, batch_size: int) -> None:

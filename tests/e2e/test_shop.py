@@ -7,13 +7,13 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from eventstore.postgres import PostgresEventStore
+from examples.shop.shop.orders import AddStock, PlaceOrder, domain
 from tests.e2e.conftest import Serving
 from tests.e2e.program import Worker
-from tests.e2e.shop.shop.orders import AddStock, PlaceOrder, domain
 from worker.load.oracle import judge
 from worker.publisher import Publisher
 
-SHOP = Path(__file__).parent / "shop"
+SHOP = Path(__file__).parents[2] / "examples" / "shop"
 BOTH = "handlers.library:domain,shop.orders:domain"
 PIECES, ORDERS = 10, 50
 
@@ -55,7 +55,7 @@ async def test_a_package_is_found_where_the_program_is_called(worker: Worker) ->
         here.having(PYTHONSAFEPATH="1")("check", "--json", script=script),
         worker.having(WORKER_DOMAINS="shop.orders:domain")("check", "--json", script=script),
     )
-    found = {"part": "domains", "good": True, "text": "orders (2 commands)"}
+    found = {"part": "domains", "good": True, "text": "orders (3 commands)"}
     assert by_script.document()[0] == by_module.document()[0] == found
     assert not forbidden.document()[0]["good"]
     assert not elsewhere.document()[0]["good"]

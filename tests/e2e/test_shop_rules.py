@@ -2,9 +2,9 @@
 
 import pytest
 
+from examples.shop.shop.orders import AddStock, OrderPlaced, PlaceBasket, PlaceOrder, StockAdded, domain, shelf
 from handlers.decider import DomainEvent
 from handlers.testing import accepted, kit, rejected, unchanged
-from tests.e2e.shop.shop.orders import AddStock, OrderPlaced, PlaceOrder, StockAdded, domain
 
 given = kit(domain)
 
@@ -43,6 +43,27 @@ def test_what_is_not_there_cannot_be_ordered(history: tuple[DomainEvent, ...]) -
 def test_an_order_is_placed_once_whatever_is_ordered_under_its_name() -> None:
     given(DELIVERED, PLACED).when(ORDER).then(unchanged())
     given(*OTHER, DELIVERED).when(PlaceOrder(order="o9", product="lamp", pieces=1)).then(unchanged())
+
+
+DESK = StockAdded(delivery="d2", product="desk", pieces=1)
+BASKET = PlaceBasket(order="o1", products={"lamp": 2, "desk": 1})
+DESK_PLACED = OrderPlaced(order="o1", product="desk", pieces=1)
+
+
+def test_a_basket_is_ordered_as_a_whole_and_once() -> None:
+    given(DELIVERED, DESK).when(BASKET).then(accepted(PLACED, DESK_PLACED)).then_again(unchanged())
+
+
+@pytest.mark.parametrize(
+    "history", [(DELIVERED,), (DESK,), (DELIVERED, DESK, OrderPlaced(order="o2", product="lamp", pieces=1))]
+)
+def test_a_basket_is_refused_when_one_product_is_not_there(history: tuple[DomainEvent, ...]) -> None:
+    given(*history).when(BASKET).then(rejected("not enough in stock"))
+
+
+def test_the_shelf_shows_what_is_left() -> None:
+    given(*OTHER, DELIVERED, OrderPlaced(order="o2", product="lamp", pieces=1)).sees(shelf.at("lamp"), 1)
+    given(*OTHER).sees(shelf.at("lamp"), 0)
 
 
 def test_selling_what_is_not_there_would_be_found() -> None:

@@ -69,7 +69,7 @@ INPUT_OUTPUT = {
     "webbrowser",
     "xmlrpc",
 }
-PURE = (set(sys.stdlib_module_names) - INPUT_OUTPUT) | {"pydantic", "eventstore", "handlers"}
+PURE = (set(sys.stdlib_module_names) - INPUT_OUTPUT) | {"pydantic", "pydantic_core", "rpds", "eventstore", "handlers"}
 
 
 def sources(root: Path) -> dict[str, str]:

@@ -16,8 +16,10 @@ from worker.cli.migrate import migrate
 from worker.cli.prune import prune
 from worker.cli.publish import publish
 from worker.cli.run import run
+from worker.cli.states import states
 from worker.cli.stats import stats
 from worker.cli.status import status
+from worker.cli.view import view
 from worker.logs import quieten_libraries
 
 __all__ = ["app", "main"]
@@ -34,6 +36,7 @@ database = typer.Typer(help="The event store's database.", no_args_is_help=True)
 app.command()(run)
 app.command()(publish)
 app.command()(status)
+app.command()(view)
 app.command()(events)
 app.command()(check)
 app.command()(health)
@@ -45,6 +48,7 @@ database.command()(migrate)
 database.command()(prune)
 database.command("check")(check_database)
 database.command()(stats)
+database.add_typer(states, name="states")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The inspection: what of a worker's surroundings can be used, what cannot, and what to do about it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -33,7 +33,8 @@ async def inspect(settings: Settings) -> list[Finding]:
     """
     found, domains = _domains(settings)
     database, broker = await asyncio.gather(_database(settings), _broker(settings, domains))
-    return [found, *database, *broker]
+    views = [finding for domain in domains for finding in _views(domain)]
+    return [found, *views, *database, *broker]
 
 
 async def inspect_database(settings: Settings) -> list[Finding]:
@@ -64,6 +65,15 @@ def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
         return Finding(part="domains", good=False, text=sentence(error)), ()
     texts = (f"{domain.name} ({len(domain.deciders)} commands)" for domain in domains)
     return Finding(part="domains", good=True, text=", ".join(texts)), domains
+
+
+def _views(domain: Domain) -> Iterator[Finding]:
+    """Tell what of a domain's views no event can ever match, and what cannot be looked at."""
+    part = f"views of {domain.name}"
+    for problem in domain.problems():
+        yield Finding(part=part, good=False, text=f"{problem}.")
+    for unseen in domain.unsampled():
+        yield Finding(part=part, good=True, text=unseen)
 
 
 async def _database(settings: Settings) -> list[Finding]:

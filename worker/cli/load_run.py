@@ -88,7 +88,9 @@ def run(
     is one violation or more.
     """
     settings = Settings.load()
-    owner, kind = _found(load_domains(settings.worker_domains), scenario, domain)
+    served = load_domains(settings.worker_domains)
+    owner, kind = _found(served, scenario, domain)
+    beside = _beside(served, kind)
     made = kind.configured(_values(parameters or []))
     if rate is not None and in_flight is not None:
         raise Mistake("--rate is open load and --in-flight is closed load; choose one of them.")
@@ -97,12 +99,13 @@ def run(
     figures = None if json in {None, _STDOUT} else Path(json)
     for target in filter(None, [figures, report]):
         check_writable(target)
-    consumers = run_async(_consumers(settings, owner, start_workers=start_workers))
+    consumers = run_async(_consumers(settings, (owner, *beside), start_workers=start_workers))
     telemetry = Telemetry.start()
     folder = Path(tempfile.mkdtemp(prefix="worker-load-"))
     crew = Crew(workers=start_workers, environment=dict(os.environ), folder=folder, kill_every=kill_every)
     plan = Plan(
         domain=owner,
+        beside=beside,
         scenario=made,
         seed=seed,
         commands=commands or _as_many_as(duration, rate),
@@ -146,6 +149,17 @@ def _found(domains: Sequence[Domain], name: str, domain_name: str | None) -> tup
     raise Mistake(f"there is no scenario {name!r}; known are {known}.")
 
 
+def _beside(domains: Sequence[Domain], kind: type[Scenario]) -> tuple[Domain, ...]:
+    """Return the other domains that a scenario has commands of."""
+    named = {domain.name: domain for domain in domains}
+    if missing := [name for name in kind.beside if name not in named]:
+        raise Mistake(
+            f"{kind.name} also has commands of {', '.join(missing)}; add where that is to WORKER_DOMAINS, "
+            "as module:attribute."
+        )
+    return tuple(named[name] for name in kind.beside)
+
+
 def _as_many_as(duration: float | None, rate: float | None) -> int:
     """Return how many commands to have at hand when only time ends the load."""
     return _COMMANDS if duration is None else math.ceil(duration * (rate or _MOST_PER_SECOND))
@@ -161,18 +175,21 @@ def _values(texts: Sequence[str]) -> Mapping[str, str]:
     return values
 
 
-async def _consumers(settings: Settings, domain: Domain, *, start_workers: int) -> int:
-    """Return how many worker processes will serve the domain."""
-    found = await backlog(settings.amqp_url, Topology(domain.name))
-    serving = 0 if found is None else found.consumers
-    if start_workers and serving:
-        raise Mistake(
-            f"{serving} workers serve {domain.name} already, and would take part; "
-            "stop them, or leave out --start-workers."
-        )
-    if not start_workers and not serving:
-        raise Mistake(f"no worker serves {domain.name}; start one with `worker run`, or pass --start-workers 2.")
-    return start_workers or serving
+async def _consumers(settings: Settings, domains: Sequence[Domain], *, start_workers: int) -> int:
+    """Return how many consumers the domains' commands will have."""
+    consumers = 0
+    for domain in domains:
+        found = await backlog(settings.amqp_url, Topology(domain.name))
+        serving = 0 if found is None else found.consumers
+        if start_workers and serving:
+            raise Mistake(
+                f"{serving} workers serve {domain.name} already, and would take part; "
+                "stop them, or leave out --start-workers."
+            )
+        if not start_workers and not serving:
+            raise Mistake(f"no worker serves {domain.name}; start one with `worker run`, or pass --start-workers 2.")
+        consumers += start_workers or serving
+    return consumers
 
 
 async def _performed(plan: Plan, settings: Settings, console: Console) -> Summary:

@@ -1,8 +1,10 @@
 """The oracle: replays a whole log and finds out whether every answer was right.
 
 It shares no code with the worker's way of deciding: the log is read once, from its first event to its last, and each
-boundary's state is carried along, until the point at which a command there was decided; then it is decided again.
-Neither the log nor its receipts are kept: memory grows with the commands of the run, and not with the log.
+part's state is carried along, until the point at which a command was decided from it; then it is decided again. A
+state carried along is believed only as far as the same events, folded for themselves, come to the same.
+Neither the log nor its receipts are kept: memory grows with the commands of the run, and not with the log. Time grows
+with both, and with the parts that each event belongs to.
 """
 
 import asyncio
@@ -11,10 +13,11 @@ from time import perf_counter
 from uuid import UUID
 
 from eventstore import EventStore, Filter
-from handlers.decider import Command
 from handlers.domain import Domain
+from handlers.model import Command
+from worker.load.oracle_report import OracleReport
 from worker.load.replay import Replay
-from worker.load.verdict import Verdict
+from worker.load.second_fold import SecondFold
 from worker.message import Reply
 
 __all__ = ["judge"]
@@ -29,20 +32,22 @@ async def judge(
     commands: Mapping[UUID, Command],
     replies: Mapping[UUID, Sequence[Reply]] | None = None,
     *,
+    beside: Sequence[Domain] = (),
     setup: Collection[UUID] = frozenset(),
     since: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> Verdict:
-    """Replay the log of a store that, since some point, only these commands of the domain were sent to.
+) -> OracleReport:
+    """Replay the log of a store that, since some point, only these commands were sent to.
 
     Found must be: gapless numbers; each event in exactly one receipt, that of its own command; the domain's invariants
     unbroken; as many receipts as commands, by distinct id; for every receipt the same decision again, from the prefix
-    just below its first event or, without events, at the position it was validated at; and every reply as its receipt
-    says.
+    just below its first event or, without events, at the position it was validated at; views and deciders that look at
+    nothing but what they are given; and every reply as its receipt says. What other domains wrote is passed over.
 
     Args:
         store: Where the log and the receipts are; both are read from the primary.
         domain: Whose commands they were.
+        beside: Other domains whose commands were among them.
         commands: All that was published, by id.
         replies: All answers that came back, by command id; None checks no replies.
         setup: The ids of commands that are judged like all others, but whose attempts do not count.
@@ -50,24 +55,29 @@ async def judge(
         progress: Called now and then with the number of the event that was read last.
 
     Returns:
-        The verdict. Whatever is wrong is a violation in it, not an exception.
+        The report. Whatever is wrong is a violation in it, not an exception.
 
     Raises:
         EventStoreError: The store could not be read.
     """
     began = perf_counter()
-    verdict = Verdict(invariants=tuple(invariant.name for invariant in domain.invariants))
-    replay = Replay(domain, commands, verdict, since)
+    domains = (domain, *beside)
+    report = OracleReport(invariants=tuple(invariant.name for each in domains for invariant in each.invariants))
+    second_fold = SecondFold(store, report.violated)
+    replay = Replay(domains, commands, report, since, second_fold)
     async for receipt in store.receipts():
         replay.take_receipt(receipt, setup, replies)
     replay.open()
     async for event in store.read(Filter.matching_any_event(), batch_size=_BATCH):
         if not replay.take_event(event):
             break
+        await second_fold.compare()
         if event.sequence_number % _BREATH == 0:
             await asyncio.sleep(0)  # a long replay must not keep Ctrl-C waiting
             if progress is not None:
                 progress(event.sequence_number)
     replay.close()
-    verdict.seconds = perf_counter() - began
-    return verdict
+    await second_fold.compare()
+    report.compared = second_fold.compared
+    report.seconds = perf_counter() - began
+    return report

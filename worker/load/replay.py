@@ -1,16 +1,19 @@
 """The replay: the log, event by event, beside the receipts in the order in which they were written."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from eventstore import Receipt, RecordedEvent
-from handlers.decider import Command, DomainEvent
 from handlers.domain import Domain
 from handlers.errors import HandlerError
-from worker.load.case import Case, said
-from worker.load.verdict import Verdict
-from worker.load.watches import Watch, Watches
+from handlers.model import Command, DomainEvent
+from worker.load.oracle_report import OracleReport
+from worker.load.part_fold import CannotFold, raised
+from worker.load.part_folds import PartFolds
+from worker.load.replayed_decision import ReplayedDecision, as_recorded
+from worker.load.second_fold import SecondFold
 from worker.message import Reply
 
 __all__ = ["Replay"]
@@ -20,27 +23,38 @@ class Replay:
     """Takes all receipts, then all events, and notes what is wrong. The calls come in the order of the methods.
 
     Args:
-        domain: Whose log it is.
+        domains: Whose commands were sent. What other domains wrote in the log is passed over.
         commands: All that this run published, by id.
-        verdict: Where it is noted.
+        report: Where it is noted.
         since: The number of the last event that was there before this run.
+        second_fold: Compares long parts with what a read of their own makes of them.
     """
 
-    def __init__(self, domain: Domain, commands: Mapping[UUID, Command], verdict: Verdict, since: int) -> None:
-        self._domain = domain
+    def __init__(
+        self,
+        domains: Sequence[Domain],
+        commands: Mapping[UUID, Command],
+        report: OracleReport,
+        since: int,
+        second_fold: SecondFold,
+    ) -> None:
+        self._domains = {domain.name: domain for domain in domains}
+        self._known = {domain.name: {event_type.__name__ for event_type in domain.events} for domain in domains}
         self._commands = commands
-        self._verdict = verdict
+        self._report = report
         self._since = since
+        self._second_fold = second_fold
         self._head = 0
-        self._cases: list[Case] = []
+        self._decisions: list[ReplayedDecision] = []
         self._next = 0
         self._unsettled = set(commands)
         self._latest: UUID | None = None
-        self._watches = Watches()
+        self._folds = PartFolds(self.violated)
         # Whose events are about to come, by their numbers.
-        self._owners: defaultdict[int, list[Case]] = defaultdict(list)
-        self._checks = [(invariant.name, invariant.start()) for invariant in domain.invariants]
-        self._known = {event_type.__name__ for event_type in domain.events}
+        self._owners: defaultdict[int, list[ReplayedDecision]] = defaultdict(list)
+        self._checks = [
+            (domain.name, invariant.name, invariant.start()) for domain in domains for invariant in domain.invariants
+        ]
 
     def take_receipt(
         self, receipt: Receipt, setup: Collection[UUID], replies: Mapping[UUID, Sequence[Reply]] | None
@@ -51,147 +65,166 @@ class Replay:
         if command is None and (receipt.last or receipt.position.number) <= self._since:
             return  # it was there before
         if key == self._latest:
-            self._violated(f"command {key} has two receipts", command_ids=(key,))
+            self.violated(f"command {key} has two receipts", command_ids=(key,))
         self._latest = key
-        own = receipt.outcome.details.get("domain") == self._domain.name
-        if own and key is not None:
+        domain = self._domains.get(str(receipt.outcome.details.get("domain")))
+        if domain is not None and key is not None:
             self._take_own(key, receipt, counted=key not in setup, answers=(replies or {}).get(key, ()))
-        self._cases.append(Case.of(receipt, command if own else None))
+        self._decisions.append(ReplayedDecision.of(receipt, domain, None if domain is None else command))
 
     def _take_own(self, key: UUID, receipt: Receipt, *, counted: bool, answers: Sequence[Reply]) -> None:
-        self._verdict.receipts += 1
+        self._report.receipts += 1
         if key not in self._commands:
-            self._violated(f"command {key} was settled, but nobody published it")
+            self.violated(f"command {key} was settled, but nobody published it")
             return
         self._unsettled.discard(key)
         if counted:
             attempts = int(receipt.outcome.details.get("attempts", 1))
-            self._verdict.attempts[attempts] += 1
+            self._report.attempts[attempts] += 1
             if attempts > 1:
-                self._verdict.tried_again[key] = attempts
+                self._report.tried_again[key] = attempts
         recorded = (receipt.outcome.kind.value, receipt.outcome.reason, receipt.first, receipt.last, receipt.position)
         for reply in answers:
             if (reply.outcome, reply.reason, reply.first, reply.last, reply.position) != recorded:
-                self._violated(f"command {key} was answered {reply.outcome}, unlike its receipt", command_ids=(key,))
+                self.violated(f"command {key} was answered {reply.outcome}, unlike its receipt", command_ids=(key,))
 
     def open(self) -> None:
         """Begin with the log: every receipt has come."""
         for key in self._unsettled:
             name = type(self._commands[key]).__name__
-            self._violated(f"{name} {key} was published, but never settled", command_ids=(key,))
-        self._cases.sort(key=lambda case: case.prefix)
-        watches: dict[tuple[str, bytes], Watch] = {}
-        for case in self._cases:
-            if case.command is None:
-                continue
-            try:
-                decider = self._domain.decider(type(case.command).__name__)
-                boundary = decider.boundary(case.command)
-                identity = (decider.name, boundary.digest)
-                if (watch := watches.get(identity)) is None:
-                    watch = watches[identity] = Watch(boundary, decider, decider.initial(case.command))
-                    self._watches.add(watch)
-            except HandlerError as error:
-                self._cannot_decide(case, error)
-                continue
-            case.watch = watch
-            watch.due += 1
+            self.violated(f"{name} {key} was published, but never settled", command_ids=(key,))
+        self._decisions.sort(key=lambda decision: decision.prefix)
+        for decision in self._decisions:
+            if decision.command is not None and decision.domain is not None:
+                self._expect(decision, decision.domain, decision.command)
 
     def take_event(self, event: RecordedEvent) -> bool:
         """Take the next event; say whether the replay can go on."""
-        self._verdict.events += 1
+        self._report.events += 1
+        self._second_fold.earn()
         number = event.sequence_number
         if number != self._head + 1:
-            self._violated(f"event {number} stands where number {self._head + 1} belongs", events=(event,))
+            self.violated(f"event {number} stands where number {self._head + 1} belongs", events=(event,))
             return False  # numbers mean nothing any more
         self._decide_up_to(self._head)
         self._head = number
         self._attribute(event)
-        if (fact := self._recorded(event)) is None:
-            return True
-        for name, check in self._checks:
-            if (violation := check(number, fact)) is not None:
-                self._violated(f"{name}: {violation}", events=(event,))
-        for watch in self._watches.concerned(event):
-            watch.state = watch.decider.evolve(watch.state, fact)
-            watch.last = event
+        holding = self._folds.holding(event)
+        facts = self._facts(event, {fold.domain.name for fold in holding})
+        for domain_name, name, check in self._checks:
+            if (fact := facts.get(domain_name)) is None:
+                continue
+            try:
+                violation = check(number, fact)
+            except Exception as bug:  # noqa: BLE001  whatever a check of somebody's raises
+                violation = f"event {number} cannot be checked: {raised(bug)}"
+            if violation is not None:
+                self.violated(f"{name}: {violation}", events=(event,))
+        for fold in holding:
+            if (fact := facts.get(fold.domain.name)) is not None:
+                self._folds.take(fold, event, fact)
         return True
 
     def close(self) -> None:
         """End: no event is left."""
         self._decide_up_to(self._head)
-        for case in self._cases:
-            if case.prefix > self._head or (case.last or 0) > self._head:
-                text = f"the receipt of {case.key} lies beyond the log's end at {self._head}"
-                self._violated(text, command_ids=(case.key,))
+        for decision in self._decisions:
+            if decision.prefix > self._head or (decision.last or 0) > self._head:
+                text = f"the receipt of {decision.key} lies beyond the log's end at {self._head}"
+                self.violated(text, command_ids=(decision.key,))
+
+    def violated(
+        self, text: str, *, events: Sequence[RecordedEvent] = (), command_ids: Sequence[UUID | None] = ()
+    ) -> None:
+        """Note that something is wrong.
+
+        Args:
+            text: What.
+            events: The events that show it; their commands are involved as well.
+            command_ids: The commands that it is about.
+        """
+        involved = [*map(str, command_ids), *(str(event.metadata.get("command_id")) for event in events)]
+        named = {UUID(each) for each in dict.fromkeys(involved) if _is_uuid(each)}
+        known = {command_id: self._commands[command_id] for command_id in named if command_id in self._commands}
+        self._report.violated(text, events=events, commands=known)
+
+    def _expect(self, decision: ReplayedDecision, domain: Domain, command: Command) -> None:
+        try:
+            decision.folds = self._folds.expect(domain, domain.reads(command, most=sys.maxsize).parts)
+        except Exception as bug:  # noqa: BLE001  whatever functions of somebody's raise
+            self._cannot_decide(decision, bug)
 
     def _decide_up_to(self, number: int) -> None:
         """Decide again what was decided when the log had so many events."""
-        while self._next < len(self._cases) and self._cases[self._next].prefix <= number:
-            case = self._cases[self._next]
+        while self._next < len(self._decisions) and self._decisions[self._next].prefix <= number:
+            decision = self._decisions[self._next]
             self._next += 1
-            if case.first is not None and case.last is not None:
-                for owned in range(case.first, case.last + 1):
-                    self._owners[owned].append(case)
-            if case.watch is not None and case.command is not None:
-                self._decide(case, case.watch, case.command)
+            if decision.first is not None and decision.last is not None:
+                for owned in range(decision.first, decision.last + 1):
+                    self._owners[owned].append(decision)
+            if decision.folds is not None and decision.domain is not None and decision.command is not None:
+                self._decide(decision, decision.domain, decision.command)
+                for fold in decision.folds:
+                    self._second_fold.expect(fold, number)
+                self._folds.release(decision.folds)
+            if decision.first is None:
+                self._compare(decision)
 
-    def _decide(self, case: Case, watch: Watch, command: Command) -> None:
-        self._verdict.decided_again += 1
+    def _decide(self, decision: ReplayedDecision, domain: Domain, command: Command) -> None:
+        self._report.decided_again += 1
+        folds = decision.folds or ()
+        latest = [fold.last for fold in folds if fold.last is not None]
+        decision.before = max(latest, key=lambda event: event.sequence_number, default=None)
         try:
-            case.decided = said(self._domain, watch.decider.decide(command, watch.state))
-        except HandlerError as error:
-            self._cannot_decide(case, error)
-        case.before = watch.last
-        watch.due -= 1
-        if not watch.due:
-            self._watches.remove(watch)
-        if case.first is None:
-            self._compare(case)
+            # Asked once more: what a command reads is a function of the command, not of what was asked before.
+            reads = domain.reads(command, most=sys.maxsize)
+            if [part.identity for part in reads.parts] != [fold.part.identity for fold in folds]:
+                text = f"{decision.name} reads other parts when it is asked again"
+                self.violated(text, command_ids=(decision.key,))
+                return
+            states = self._folds.states(folds, reads.parts)
+            decided = self._folds.decided(domain.decider(type(command).__name__), command, reads.arguments(states))
+            decision.decided = as_recorded(domain, decided)
+        except Exception as bug:  # noqa: BLE001  as above
+            self._cannot_decide(decision, bug)
 
     def _attribute(self, event: RecordedEvent) -> None:
         """Give an event to the receipt that it stands in, which must be one, and its own command's."""
         number = event.sequence_number
         owners = self._owners.pop(number, [])
         if not owners and number > self._since:
-            self._violated(f"event {number} ({event.type}) stands in no receipt", events=(event,))
+            self.violated(f"event {number} ({event.type}) stands in no receipt", events=(event,))
         for other in owners[1:]:
             text = f"event {number} stands in the receipts of {owners[0].key} and of {other.key}"
-            self._violated(text, events=(event,), command_ids=(owners[0].key, other.key))
-        for case in owners:
-            if event.metadata.get("command_id") != str(case.key):
-                text = f"event {number} stands in the receipt of another command, {case.key}"
-                self._violated(text, events=(event,), command_ids=(case.key,))
-            case.events.append(event)
-            if number == case.last:
-                self._compare(case)
+            self.violated(text, events=(event,), command_ids=(owners[0].key, other.key))
+        for decision in owners:
+            if event.metadata.get("command_id") != str(decision.key):
+                text = f"event {number} stands in the receipt of another command, {decision.key}"
+                self.violated(text, events=(event,), command_ids=(decision.key,))
+            decision.events.append(event)
+            if number == decision.last:
+                self._compare(decision)
 
-    def _compare(self, case: Case) -> None:
-        if (difference := case.difference()) is not None:
-            self._violated(difference, events=case.evidence(), command_ids=(case.key,))
-        case.shut()
+    def _compare(self, decision: ReplayedDecision) -> None:
+        if (difference := decision.difference()) is not None:
+            self.violated(difference, events=decision.evidence(), command_ids=(decision.key,))
+        decision.shut()
 
-    def _recorded(self, event: RecordedEvent) -> DomainEvent | None:
-        # Another domain's events may stand in the log, but not in a boundary of this one.
-        if event.type not in self._known and not any(True for _ in self._watches.concerned(event)):
-            return None
-        try:
-            return self._domain.recorded(event)
-        except HandlerError as error:
-            self._violated(str(error), events=(event,))
-            return None
+    def _facts(self, event: RecordedEvent, concerned: Collection[str]) -> dict[str, DomainEvent]:
+        """Read an event, once for each domain that knows its type or has a part that holds it."""
+        facts = {}
+        for name, domain in self._domains.items():
+            if event.type in self._known[name] or name in concerned:
+                try:
+                    facts[name] = domain.recorded(event)
+                except HandlerError as error:
+                    self.violated(str(error), events=(event,))
+        return facts
 
-    def _cannot_decide(self, case: Case, error: HandlerError) -> None:
-        text = f"{type(case.command).__name__} {case.key} cannot be decided again at {case.prefix}: {error}"
-        self._violated(text, command_ids=(case.key,))
-
-    def _violated(
-        self, text: str, *, events: Sequence[RecordedEvent] = (), command_ids: Sequence[UUID | None] = ()
-    ) -> None:
-        involved = [*map(str, command_ids), *(str(event.metadata.get("command_id")) for event in events)]
-        named = {UUID(each) for each in dict.fromkeys(involved) if _is_uuid(each)}
-        known = {command_id: self._commands[command_id] for command_id in named if command_id in self._commands}
-        self._verdict.violated(text, events=events, commands=known)
+    def _cannot_decide(self, decision: ReplayedDecision, bug: Exception) -> None:
+        why = str(bug) if isinstance(bug, CannotFold | HandlerError) else raised(bug)
+        text = f"{decision.name} cannot be decided again at {decision.prefix}: {why}"
+        self.violated(text, command_ids=(decision.key,))
 
 
 def _is_uuid(text: str) -> bool:

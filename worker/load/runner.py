@@ -2,12 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import perf_counter
 from uuid import UUID, uuid4
 
-from handlers.decider import Command
+from handlers.domain import Domain
+from handlers.model import Command
 from handlers.scenario import Workload
 from worker.errors import NoReply
 from worker.load.tally import Tally
@@ -43,7 +45,7 @@ class Runner:
     Args:
         publisher: Sends the commands.
         copier: Sends the copies. It is another publisher, since each message is answered to the one that sent it.
-        domain_name: Whose commands they are.
+        domains: Whose commands they are.
         pace: How fast.
         timeout: How long to wait for an answer, in seconds.
         rng: Chooses the copied commands.
@@ -53,7 +55,7 @@ class Runner:
         self,
         publisher: Publisher,
         copier: Publisher,
-        domain_name: str,
+        domains: Sequence[Domain],
         *,
         pace: Pace,
         timeout: float = 60.0,
@@ -62,12 +64,13 @@ class Runner:
         self.tally = Tally()
         self._publisher = publisher
         self._copier = copier
-        self._domain_name = domain_name
+        self._domain_names = {decider.command: domain.name for domain in domains for decider in domain.deciders}
         self._pace = pace
         self._timeout = timeout
         self._rng = rng
         self._copied_at_once = 0.0
         self._copied_later = 0.0
+        self._answered: Callable[[int, datetime], None] | None = None
 
     async def set_up(self, commands: Iterable[Command]) -> None:
         """Send commands that the load builds on, and wait until all of them are settled. Raises as ``load`` does."""
@@ -88,6 +91,7 @@ class Runner:
         """
         self.tally.total = total
         self._copied_at_once, self._copied_later = workload.copied_at_once, workload.copied_later
+        self._answered = workload.answered
         self.tally.began = began = perf_counter()
         ends = None if self._pace.duration is None else began + self._pace.duration
         try:
@@ -154,12 +158,15 @@ class Runner:
 
     async def _request(self, publisher: Publisher, command: Command, command_id: UUID) -> Reply | None:
         self.tally.messages += 1
+        owner = self._domain_names[type(command)]
         try:
             reply = await publisher.request(
-                self._domain_name, type(command).__name__, command, command_id=command_id, timeout=self._timeout
+                owner, type(command).__name__, command, command_id=command_id, timeout=self._timeout
             )
         except NoReply:
             self.tally.unanswered += 1
             return None
         self.tally.replies.setdefault(command_id, []).append(reply)
+        if self._answered is not None and reply.position is not None:
+            self._answered(reply.position.number, datetime.now(UTC))
         return reply

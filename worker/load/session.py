@@ -19,9 +19,9 @@ from worker.load.cpu import cpu_by_party
 from worker.load.fleet import Drain, Fleet
 from worker.load.live import watching
 from worker.load.oracle import judge
+from worker.load.oracle_report import OracleReport
 from worker.load.runner import Pace, Runner
 from worker.load.tally import Tally
-from worker.load.verdict import Verdict
 from worker.publisher import Publisher
 
 __all__ = ["Crew", "Plan", "Ran", "head_of", "judged", "perform"]
@@ -53,8 +53,9 @@ class Plan:
     """What a run is to do.
 
     Attributes:
-        domain: Whose commands are sent.
-        scenario: Which ones.
+        domain: Whose scenario it is.
+        beside: Other domains whose commands it has as well.
+        scenario: Which commands are sent.
         seed: The same seed generates the same commands.
         commands: How many the load has.
         pace: How fast they are sent.
@@ -64,6 +65,7 @@ class Plan:
     """
 
     domain: Domain
+    beside: tuple[Domain, ...] = ()
     scenario: Scenario
     seed: int
     commands: int
@@ -158,7 +160,12 @@ async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
         copier = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load copies"))
         # Another source of randomness than the workload's, which is generated while the copies are chosen.
         runner = Runner(
-            publisher, copier, plan.domain.name, pace=plan.pace, timeout=plan.timeout, rng=_random(plan.seed)
+            publisher,
+            copier,
+            (plan.domain, *plan.beside),
+            pace=plan.pace,
+            timeout=plan.timeout,
+            rng=_random(plan.seed),
         )
         async with watching(runner.tally, console):
             await runner.set_up(workload.setup)
@@ -176,21 +183,24 @@ async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
         )
 
 
-async def judged(plan: Plan, ran: Ran, store: EventStore, progress: Callable[[int], None] | None = None) -> Verdict:
+async def judged(
+    plan: Plan, ran: Ran, store: EventStore, progress: Callable[[int], None] | None = None
+) -> OracleReport:
     """Have the oracle judge what a run left behind, and add what is wrong beyond the log. Raises as ``judge`` does."""
     tally = ran.tally
-    verdict = await judge(
+    report = await judge(
         store,
         plan.domain,
         tally.commands,
         tally.replies,
+        beside=plan.beside,
         setup=tally.setup,
         since=ran.since,
         progress=progress,
     )
     for complaint in ran.complaints():
-        verdict.violated(complaint)
-    return verdict
+        report.violated(complaint)
+    return report
 
 
 async def _load(plan: Plan, runner: Runner, workload: Workload, fleet: Fleet | None) -> None:

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.load.cpu import WORKERS
 from worker.load.figures import percentile
+from worker.load.oracle_report import OracleReport
 from worker.load.series import Bin, Series, bins
 from worker.load.session import Plan, Ran
-from worker.load.verdict import Verdict
 
 __all__ = ["Attempts", "Evidence", "Latency", "Reason", "Summary", "Unluckiest"]
 
@@ -157,12 +157,12 @@ class Summary(_Part):
     oracle: Checked
 
     @classmethod
-    def of(cls, plan: Plan, ran: Ran, verdict: Verdict) -> Self:
+    def of(cls, plan: Plan, ran: Ran, report: OracleReport) -> Self:
         """Sum up a run."""
         tally = ran.tally
         ordered = sorted(tally.latencies)
         latency = _latency(ordered)
-        decided = verdict.attempts.total()
+        decided = report.attempts.total()
         outcomes: Counter[str] = Counter()
         for (outcome, _), count in tally.outcomes.items():
             outcomes[outcome] += count
@@ -194,30 +194,30 @@ class Summary(_Part):
             ],
             latency_ms=latency,
             p99_over_p50=None if latency is None else latency.p99 / latency.p50,
-            unluckiest=_unluckiest(ran, verdict),
-            conflicts=verdict.conflicts,
+            unluckiest=_unluckiest(ran, report),
+            conflicts=report.conflicts,
             attempts=Attempts(
-                mean=(decided + verdict.conflicts) / decided if decided else 0.0,
-                max=max(verdict.attempts, default=0),
-                histogram=dict(sorted(verdict.attempts.items())),
+                mean=(decided + report.conflicts) / decided if decided else 0.0,
+                max=max(report.attempts, default=0),
+                histogram=dict(sorted(report.attempts.items())),
             ),
-            wasted_decisions=verdict.conflicts + tally.duplicates,
+            wasted_decisions=report.conflicts + tally.duplicates,
             duplicates=tally.duplicates,
             stale_conflicts=counted["stale_conflicts"] if counted is not None else None,
             dead_letters=counted["dead_lettered"] if counted is not None else None,
             replica_read_share=counted["replica_reads"] / reads if counted is not None and reads else None,
             cpu_us_per_command=cpu[WORKERS] / tally.answered * _MICRO if tally.answered and WORKERS in cpu else None,
             cpu_seconds=cpu,
-            series=Series.of(tally, verdict.tried_again),
+            series=Series.of(tally, report.tried_again),
             latency_histogram=bins([seconds * _MILLI for seconds in ordered]),
-            violations=verdict.violation_count,
-            violation_details=[Evidence(text=each.text, evidence=each.evidence()) for each in verdict.violations],
-            oracle_checked=verdict.decided_again,
+            violations=report.violation_count,
+            violation_details=[Evidence(text=each.text, evidence=each.evidence()) for each in report.violations],
+            oracle_checked=report.decided_again,
             oracle=Checked(
-                events=verdict.events,
-                receipts=verdict.receipts,
-                invariants=list(verdict.invariants),
-                seconds=verdict.seconds,
+                events=report.events,
+                receipts=report.receipts,
+                invariants=list(report.invariants),
+                seconds=report.seconds,
             ),
         )
 
@@ -229,7 +229,7 @@ def _latency(ordered: Sequence[float]) -> Latency | None:
     return Latency(p50=p50, p95=p95, p99=p99, max=ordered[-1] * _MILLI)
 
 
-def _unluckiest(ran: Ran, verdict: Verdict) -> Unluckiest | None:
+def _unluckiest(ran: Ran, report: OracleReport) -> Unluckiest | None:
     tally = ran.tally
     if not tally.answers:
         return None
@@ -239,5 +239,5 @@ def _unluckiest(ran: Ran, verdict: Verdict) -> Unluckiest | None:
         command_id=command_id,
         command_type=type(tally.commands[command_id]).__name__,
         latency_ms=tally.latencies[index] * _MILLI,
-        attempts=verdict.tried_again.get(command_id, 1),
+        attempts=report.tried_again.get(command_id, 1),
     )

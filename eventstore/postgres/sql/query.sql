@@ -7,19 +7,22 @@
 --   $5 timestamptz[], $6 timestamptz[]   per branch: only events that occurred from and until, or null
 --   $7 bigint    the most events to return of one branch, or null for all
 --   $8 bigint[]  numbers of events whose tokens are asked for
--- Result: events, each with its branch, in no order; one row of branch 0 holds the head's number and token, and rows of
--- branch -1 the number and token of the events of $8.
--- Plan: the index on the payload, or the one on the type, once a branch. The number is added to 0 so that no plan walks
--- the primary key instead.
+-- Result: events, each with its branch, in no order; one row of branch 0 holds the number and token of the head, unless the
+-- log is empty, and rows of branch -1 those of the events of $8.
+-- Plan: the log's last entry by the primary key; then the index on the payload, or the one on the type, once a branch. The
+-- number is added to 0 so that no plan walks the primary key instead.
 WITH branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
         WITH ORDINALITY AS b (types, contained, fields, above, since, until, branch)
 )
-SELECT 0 AS branch, s.head AS sequence_number, s.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
-    NULL::jsonb AS payload, NULL::jsonb AS metadata
-FROM eventstore.store s
-WHERE s.singleton
+(
+    SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
+        NULL::jsonb AS payload, NULL::jsonb AS metadata
+    FROM eventstore.events e
+    ORDER BY e.sequence_number DESC
+    LIMIT 1
+)
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e

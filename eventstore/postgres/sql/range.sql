@@ -4,10 +4,13 @@
 --   $9 bigint[]  numbers of events whose tokens are asked for
 -- Result: as of query.sql, each event once and in order, of branch 1.
 -- Plan: the range by primary key, each event checked; the cost is the range's.
-SELECT 0 AS branch, s.head AS sequence_number, s.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
-    NULL::jsonb AS payload, NULL::jsonb AS metadata
-FROM eventstore.store s
-WHERE s.singleton
+(
+    SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
+        NULL::jsonb AS payload, NULL::jsonb AS metadata
+    FROM eventstore.events e
+    ORDER BY e.sequence_number DESC
+    LIMIT 1
+)
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e

@@ -8,17 +8,17 @@
 -- Plan: the tail by primary key; the fields of what has a type that any branch asks for expanded once, and joined with the
 -- branches' fields by equality. An index on the payload would fetch a key's whole history for it.
 WITH head AS MATERIALIZED (
-    SELECT s.head, s.token FROM eventstore.store s WHERE s.singleton
+    SELECT e.sequence_number AS number, e.token FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1
 ), branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
         WITH ORDINALITY AS b (types, contained, fields, above, since, until, branch)
     CROSS JOIN head h
-    WHERE h.head - b.above <= $7::bigint
+    WHERE h.number - b.above <= $7::bigint
 ), walk AS MATERIALIZED (
-    SELECT least(min(b.above), h.head) AS lowest, h.head AS highest
+    SELECT least(min(b.above), h.number) AS lowest, h.number AS highest
     FROM branch b CROSS JOIN head h
-    GROUP BY h.head
+    GROUP BY h.number
 ), event AS MATERIALIZED (
     SELECT e.sequence_number AS number, e.event_type, e.payload
     FROM eventstore.events e
@@ -38,7 +38,7 @@ WITH head AS MATERIALIZED (
     JOIN (SELECT b.branch, jsonb_array_elements_text(b.types) AS event_type FROM branch b WHERE b.contained IS NULL) t
         ON t.event_type = e.event_type
 )
-SELECT 0 AS branch, h.head AS sequence_number, h.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
+SELECT 0 AS branch, h.number AS sequence_number, h.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
     NULL::jsonb AS payload, NULL::jsonb AS metadata
 FROM head h
 UNION ALL

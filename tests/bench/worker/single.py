@@ -15,7 +15,7 @@ import uvloop
 from aiormq.abc import DeliveredMessage
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from eventstore import ConcurrencyConflict, EventStoreError, Outcome, OutcomeKind, Receipt
+from eventstore import BoundaryPart, ConcurrencyConflict, EventStoreError, Outcome, OutcomeKind, Receipt
 from eventstore.postgres.batch import Behind, columns, verdict_of
 from eventstore.postgres.branches import branches_of
 from eventstore.postgres.branches import columns as branch_columns
@@ -67,13 +67,17 @@ class SingleWorker:
             max_bytes=self._settings.worker_max_message_bytes,
             max_depth=self._settings.worker_max_json_depth,
         )
-        decider = self._domain.decider(message.command_type)
         command = self._domain.parse(message.command_type, body)
-        boundary = decider.boundary(command)
-        rows = await self._pool.fetch(statement("query"), *branch_columns(branches_of(boundary)), None, [])
+        reads = self._domain.reads(command)
+        branches = [branch for part in reads.parts for branch in branches_of(part.filter)]
+        rows = await self._pool.fetch(statement("query"), *branch_columns(branches), None, [])
         found = {row[1]: event_of(row) for row in rows if row[0] > 0}
-        history = (self._domain.recorded(found[number]) for number in sorted(found))
-        decision = decider.decide(command, decider.fold(decider.initial(command), history))
+        history = [found[number] for number in sorted(found)]
+        states = {
+            part: self._domain.fold(part, part.initial(), filter(part.filter.holds, history)) for part in reads.parts
+        }
+        decision = self._domain.decide(command, reads, states)
+        head = head_of(rows)
         facts: tuple[Any, ...] = ()
         outcome = Outcome(kind=OutcomeKind.UNCHANGED)
         match decision:
@@ -84,8 +88,8 @@ class SingleWorker:
                 outcome = Outcome(kind=OutcomeKind.REJECTED, reason=reason)
         request = AppendRequest.of(
             [self._domain.to_record(fact, {"command_id": str(message.command_id)}) for fact in facts],
-            boundary=boundary,
-            after=head_of(rows),
+            boundary=[BoundaryPart(filter=part.filter, after=head) for part in reads.parts],
+            after=None,
             key=message.command_id,
             digest=digest(message.command_type, body),
             outcome=outcome,

@@ -17,7 +17,7 @@ from handlers.library.return_book_copy import ReturnBookCopyFromReader
 from handlers.library.scenarios.loans import addition, registration
 from tests.fixtures.databases import Database
 from worker.load.oracle import judge
-from worker.load.verdict import Verdict
+from worker.load.oracle_report import OracleReport
 from worker.message import CommandMessage, Reply
 from worker.processor import Processor
 from worker.settings import Settings
@@ -69,7 +69,7 @@ class Run:
         self.commands[key] = command
         self.replies[key] = [reply]
 
-    async def judge(self) -> Verdict:
+    async def judge(self) -> OracleReport:
         return await judge(self.store, domain, self.commands, self.replies)
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from eventstore import Filter, P
-from handlers.decider import Accepted, Command, Decider, Decision
-from handlers.domain import Domain
+from handlers import Accepted, Command, Decider, Decision, Domain, Part, View
 from tests.unit.worker import tally
 
 
@@ -26,8 +25,15 @@ class Crash(Command):
     signal: int | None = Field(alias="Signal", default=None)
 
 
-def boundary(command: Compute | Crash) -> Filter:
-    return Filter.matching().any_event_type_of("Counted").and_any_predicate_of(P("Key", command.key))
+def events_of(key: str) -> Filter:
+    return Filter.matching().any_event_type_of("Counted").and_any_predicate_of(P("Key", key))
+
+
+counted = View(name="counted", events=events_of, initial=lambda _: tally.Tally(), evolve=tally.evolve)
+
+
+def parts(command: Compute | Crash) -> Part[tally.Tally]:
+    return counted.at(command.key)
 
 
 def decide_compute(command: Compute, _: tally.Tally) -> Decision:
@@ -44,18 +50,11 @@ def decide_crash(command: Crash, _: tally.Tally) -> Decision:
 
 domain = Domain(
     name=tally.domain.name,
+    views=(*tally.domain.views, counted),
     deciders=(
         *tally.domain.deciders,
-        Decider(
-            command=Compute,
-            boundary=boundary,
-            initial=lambda _: tally.Tally(),
-            evolve=tally.evolve,
-            decide=decide_compute,
-        ),
-        Decider(
-            command=Crash, boundary=boundary, initial=lambda _: tally.Tally(), evolve=tally.evolve, decide=decide_crash
-        ),
+        Decider(command=Compute, parts=parts, decide=decide_compute),
+        Decider(command=Crash, parts=parts, decide=decide_crash),
     ),
     events=tally.domain.events,
 )

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import pytest
 
+from examples.shop.shop import orders
 from handlers.library import domain as library
-from tests.e2e.shop.shop import orders
 from worker.credentials import file_variable
 from worker.dead_letter import BROKER_REASONS
 from worker.load.summary import Summary
@@ -25,7 +25,7 @@ from worker.topology import Topology
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-SHOP = (ROOT / "tests" / "e2e" / "shop" / "shop" / "orders.py").read_text()
+SHOP = (ROOT / "examples" / "shop" / "shop" / "orders.py").read_text()
 
 
 def page(name: str) -> str:

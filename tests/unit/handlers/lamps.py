@@ -3,8 +3,7 @@
 from pydantic import Field, field_validator, model_validator
 
 from eventstore import Filter, P
-from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
-from handlers.domain import Domain
+from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Rejected, Unchanged, View
 
 
 class SwitchOn(Command):
@@ -41,8 +40,8 @@ class SwitchingFailed(DomainEvent):
 BROKEN = "lamp is broken"
 
 
-def boundary(command: SwitchOn) -> Filter:
-    return Filter.matching().any_event_type_of("SwitchedOn", "Broke").and_any_predicate_of(P("Lamp", command.lamp))
+def events_of(lamp: str) -> Filter:
+    return Filter.matching().any_event_type_of("SwitchedOn", "Broke").and_any_predicate_of(P("Lamp", lamp))
 
 
 def evolve(state: str, event: DomainEvent) -> str:
@@ -55,5 +54,6 @@ def decide(command: SwitchOn, state: str) -> Decision:
     return Unchanged() if state == "on" else Accepted(events=(SwitchedOn(lamp=command.lamp, watts=command.watts),))
 
 
-decider = Decider(command=SwitchOn, boundary=boundary, initial=lambda _: "off", evolve=evolve, decide=decide)
-domain = Domain(name="lamps", deciders=(decider,), events=(SwitchedOn, Broke, SwitchingFailed))
+light = View(name="light", events=events_of, initial=lambda _: "off", evolve=evolve)
+decider = Decider(command=SwitchOn, parts=lambda command: light.at(command.lamp), decide=decide)
+domain = Domain(name="lamps", views=(light,), deciders=(decider,), events=(SwitchedOn, Broke, SwitchingFailed))

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from handlers.library import domain
 from handlers.library.scenarios.hot_book import HotBook
-from tests.unit.worker.tally import Count
+from tests.unit.load.counting import Count
 from worker.load.fleet import Drain
+from worker.load.oracle_report import OracleReport
 from worker.load.runner import Pace
 from worker.load.session import Crew, Plan, Ran
 from worker.load.summary import Summary
 from worker.load.tally import Tally
-from worker.load.verdict import Verdict
 from worker.message import Reply
 
 FIGURES = {
@@ -64,8 +64,8 @@ def tally(commands: int = 100) -> Tally:
     return made
 
 
-def verdict() -> Verdict:
-    made = Verdict(events=100, receipts=100, decided_again=100, invariants=("nothing <b>wrong</b>",), seconds=0.5)
+def verdict() -> OracleReport:
+    made = OracleReport(events=100, receipts=100, decided_again=100, invariants=("nothing <b>wrong</b>",), seconds=0.5)
     made.attempts.update({1: 90, 2: 8, 4: 2})
     made.tried_again.update({UUID(int=number): 2 for number in range(11, 19)})
     made.tried_again.update({UUID(int=99): 4, UUID(int=100): 4})
@@ -84,7 +84,7 @@ def summary(*, violations: int = 0, **changed: Any) -> Summary:
 def empty() -> Summary:
     """Nothing was answered."""
     ran = Ran(tally=Tally(total=5, messages=5, unanswered=5, began=1.0, ended=61.0))
-    return Summary.of(plan(workers=0, pace=Pace(rate=10.0)), ran, Verdict())
+    return Summary.of(plan(workers=0, pace=Pace(rate=10.0)), ran, OracleReport())
 
 
 def random_summary(seed: int) -> Summary:

@@ -1,84 +1,24 @@
 """The oracle calls a right log clean, and finds each kind of wrong in a log that was tampered with."""
 
 import gc
-import json
 import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-from eventstore import Event, MemoryEventStore, Outcome, OutcomeKind, Receipt, RecordedEvent
-from handlers.decider import Command, DomainEvent
-from handlers.domain import Check, Domain, Invariant
-from tests.unit.worker.tally import Count, Counted, CountOnce, domain
-from worker.load.oracle import judge
-from worker.load.verdict import Verdict
-from worker.message import CommandMessage, Reply
-from worker.processor import Processor
-from worker.settings import Settings
-
-
-class Ledger(MemoryEventStore):
-    """A store whose log and receipts can be forged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.commands: dict[UUID, Command] = {}
-        self.replies: dict[UUID, list[Reply]] = {}
-        self.hidden: set[UUID] = set()
-        self.twice: UUID | None = None
-
-    async def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
-        async for receipt in super().receipts(batch_size=batch_size):
-            if receipt.key not in self.hidden:
-                yield receipt
-            if receipt.key == self.twice:
-                yield receipt
-
-    def forge_receipt(self, key: UUID, forge: Callable[[Receipt], Receipt]) -> None:
-        digest, receipt = self._receipts[key]
-        self._receipts[key] = (digest, forge(receipt))
-
-    def forge_event(self, number: int, forge: Callable[[RecordedEvent], RecordedEvent]) -> None:
-        self._events[number - 1] = forge(self._events[number - 1])
-
-    async def decide(self, command: Command) -> UUID:
-        """Decide a command as a worker does, and keep what a load run keeps."""
-        key = uuid4()
-        processor = Processor(self, domain, Settings())
-        message = CommandMessage(
-            command_id=key,
-            command_type=type(command).__name__,
-            body=json.dumps(command.model_dump(by_alias=True)).encode(),
-            correlation_id=str(key),
-            causation_id=str(key),
-            headers={},
-        )
-        receipt = (await processor.process(message)).receipt
-        self.commands[key] = command
-        self.replies[key] = [
-            Reply(
-                command_id=key,
-                outcome=receipt.outcome.kind.value,
-                reason=receipt.outcome.reason,
-                first=receipt.first,
-                last=receipt.last,
-                position=receipt.position,
-            )
-        ]
-        return key
-
-    async def judge(self, judged: Domain = domain, **options: Any) -> Verdict:
-        return await judge(self, judged, self.commands, self.replies, **options)
+from eventstore import Event, Outcome, OutcomeKind, Receipt
+from handlers import DomainEvent, Invariant
+from handlers.domain import Check
+from tests.unit.load.counting import Count, Counted, CountOnce, domain
+from tests.unit.load.ledger import Ledger, texts
+from worker.message import Reply
 
 
 @pytest.fixture
 async def ledger() -> Ledger:
-    """Accepted, rejected with and without an event, and unchanged, over two boundaries that grow in turn."""
+    """Accepted, rejected with and without an event, and unchanged, over two parts that grow in turn."""
     made = Ledger()
     for key in ("a", "b", "a", "b", "a", "a"):
         await made.decide(Count(key=key, limit=3))
@@ -86,14 +26,6 @@ async def ledger() -> Ledger:
     await made.decide(CountOnce(key="a"))
     await made.decide(CountOnce(key="c"))
     return made
-
-
-def texts(verdict: Verdict) -> list[str]:
-    return [violation.text for violation in verdict.violations]
-
-
-def keys(ledger: Ledger, kind: OutcomeKind) -> list[UUID]:
-    return [key for key, (_, receipt) in ledger._receipts.items() if receipt.outcome.kind is kind]
 
 
 async def test_a_right_log_is_clean(ledger: Ledger) -> None:
@@ -105,8 +37,8 @@ async def test_a_right_log_is_clean(ledger: Ledger) -> None:
 
 
 async def test_another_decision_is_found(ledger: Ledger) -> None:
-    key = keys(ledger, OutcomeKind.UNCHANGED)[0]
-    rejected = Outcome(kind=OutcomeKind.REJECTED, reason="no", details={"domain": "tally"})
+    key = ledger.keys(OutcomeKind.UNCHANGED)[0]
+    rejected = Outcome(kind=OutcomeKind.REJECTED, reason="no", details={"domain": "counting"})
     ledger.forge_receipt(key, lambda receipt: replace(receipt, outcome=rejected))
     ledger.replies.clear()
     verdict = await ledger.judge()
@@ -118,7 +50,7 @@ async def test_another_decision_is_found(ledger: Ledger) -> None:
 async def test_a_decision_from_a_stale_prefix_is_found(ledger: Ledger) -> None:
     """What a store without conflict detection would let through: an acceptance above the limit."""
     key = uuid4()
-    details = {"domain": "tally", "command_type": "Count"}
+    details = {"domain": "counting", "command_type": "Count"}
     await ledger.append(
         [Event(type="Counted", payload={"Key": "a"}, metadata={"command_id": str(key)})],
         key=key,
@@ -143,13 +75,13 @@ async def test_a_gap_is_found(ledger: Ledger) -> None:
 
 
 async def test_a_command_that_was_never_settled_is_found(ledger: Ledger) -> None:
-    key = keys(ledger, OutcomeKind.UNCHANGED)[0]
+    key = ledger.keys(OutcomeKind.UNCHANGED)[0]
     ledger.hidden.add(key)
     assert texts(await ledger.judge()) == [f"CountOnce {key} was published, but never settled"]
 
 
 async def test_an_answer_to_a_command_that_nobody_sent_is_found(ledger: Ledger) -> None:
-    key = keys(ledger, OutcomeKind.REJECTED)[0]
+    key = ledger.keys(OutcomeKind.REJECTED)[0]
     del ledger.commands[key]
     assert texts(await ledger.judge()) == [f"command {key} was settled, but nobody published it"]
 
@@ -166,7 +98,7 @@ async def test_an_event_of_another_command_is_found(ledger: Ledger) -> None:
 
 
 async def test_a_reply_unlike_its_receipt_is_found(ledger: Ledger) -> None:
-    key = keys(ledger, OutcomeKind.ACCEPTED)[0]
+    key = ledger.keys(OutcomeKind.ACCEPTED)[0]
     ledger.replies[key].append(Reply(command_id=key, outcome="accepted", first=99, last=99))
     assert texts(await ledger.judge()) == [f"command {key} was answered accepted, unlike its receipt"]
 
@@ -179,13 +111,13 @@ async def test_violations_are_counted_beyond_those_told(ledger: Ledger) -> None:
 
 
 async def test_a_receipt_beyond_the_logs_end_is_found(ledger: Ledger) -> None:
-    key = keys(ledger, OutcomeKind.ACCEPTED)[-1]
+    key = ledger.keys(OutcomeKind.ACCEPTED)[-1]
     ledger._events.pop()
     assert texts(await ledger.judge()) == [f"the receipt of {key} lies beyond the log's end at 6"]
 
 
 async def test_an_event_in_two_receipts_is_found(ledger: Ledger) -> None:
-    first, second = keys(ledger, OutcomeKind.ACCEPTED)[:2]
+    first, second = ledger.keys(OutcomeKind.ACCEPTED)[:2]
     ledger.forge_receipt(second, lambda receipt: replace(receipt, first=1, last=1))
     found = texts(await ledger.judge())
     assert f"event 1 stands in the receipts of {first} and of {second}" in found or (
@@ -195,7 +127,7 @@ async def test_an_event_in_two_receipts_is_found(ledger: Ledger) -> None:
 
 
 async def test_two_receipts_of_one_command_are_found(ledger: Ledger) -> None:
-    key = keys(ledger, OutcomeKind.UNCHANGED)[0]
+    key = ledger.keys(OutcomeKind.UNCHANGED)[0]
     ledger.twice = key
     assert texts(await ledger.judge()) == [f"command {key} has two receipts"]
 
@@ -222,11 +154,11 @@ async def test_a_broken_invariant_is_found_with_its_event_and_command(ledger: Le
     assert verdict.invariants == ("no key thrice",)
 
 
-async def test_an_unknown_event_in_a_boundary_is_found(ledger: Ledger) -> None:
+async def test_an_unknown_event_in_a_part_is_found(ledger: Ledger) -> None:
     ledger.forge_event(1, lambda event: replace(event, type="Forgotten"))
     narrow = replace(domain, events=tuple(each for each in domain.events if each.__name__ != "Forgotten"))
     found = texts(await ledger.judge(narrow))
-    assert "event 1 has the type Forgotten, which the domain tally does not know" in found
+    assert "event 1 has the type Forgotten, which the domain counting does not know" in found
 
 
 async def test_an_event_that_lacks_a_field_is_found(ledger: Ledger) -> None:
@@ -235,12 +167,12 @@ async def test_an_event_that_lacks_a_field_is_found(ledger: Ledger) -> None:
 
 
 async def test_a_violation_shows_the_events_and_commands_involved(ledger: Ledger) -> None:
-    key = keys(ledger, OutcomeKind.REJECTED)[0]
-    accepted = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "tally"})
+    key = ledger.keys(OutcomeKind.REJECTED)[0]
+    accepted = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "counting"})
     ledger.forge_receipt(key, lambda receipt: replace(receipt, outcome=accepted))
     ledger.replies.clear()
     (violation,) = (await ledger.judge()).violations
-    # The last event of the boundary before it, and its own.
+    # The last event of its part before it, and its own.
     assert [event.sequence_number for event in violation.events] == [5, 6]
     assert violation.commands[key] == ledger.commands[key]
     evidence = violation.evidence()
@@ -250,7 +182,7 @@ async def test_a_violation_shows_the_events_and_commands_involved(ledger: Ledger
 
 async def test_what_was_there_before_needs_no_receipt_but_counts_in_decisions(ledger: Ledger) -> None:
     """A run on a used log: earlier events are folded, and earlier commands are nobody's business."""
-    ledger.hidden.add(keys(ledger, OutcomeKind.ACCEPTED)[0])
+    ledger.hidden.add(ledger.keys(OutcomeKind.ACCEPTED)[0])
     ledger.commands.clear()
     ledger.replies.clear()
     await ledger.decide(Count(key="a", limit=3))

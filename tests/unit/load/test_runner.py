@@ -9,9 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from handlers.decider import Command
-from handlers.scenario import Workload
-from tests.unit.worker.tally import Count
+from eventstore import Position
+from handlers import Command, Workload
+from tests.unit.load.bells import Ring, bells
+from tests.unit.load.counting import Count, domain
 from worker.errors import NoReply
 from worker.load.runner import Pace, Runner
 from worker.message import Reply
@@ -28,9 +29,11 @@ class Silent:
         self.most = 0
         self.taken: Counter[UUID] = Counter()
         self.overdue = False
+        self.addressed: Counter[tuple[str, str]] = Counter()
 
-    async def request(self, *_: Any, command_id: UUID, **__: Any) -> Reply:
+    async def request(self, domain: str, name: str, *_: Any, command_id: UUID, **__: Any) -> Reply:
         self.asked.set()
+        self.addressed[domain, name] += 1
         self.taken[command_id] += 1
         self.under_way += 1
         self.most = max(self.most, self.under_way)
@@ -39,18 +42,25 @@ class Silent:
         self.under_way -= 1
         if self.overdue:
             raise NoReply("too late")
-        return Reply(command_id=command_id, outcome="accepted", duplicate=self.taken[command_id] > 1)
+        position = Position(number=self.taken.total(), token=1)
+        duplicate = self.taken[command_id] > 1
+        return Reply(command_id=command_id, outcome="accepted", position=position, duplicate=duplicate)
 
 
-def load(commands: int, **shares: float) -> Workload:
-    return Workload(setup=(), load=(Count(key=str(number)) for number in range(commands)), **shares)
+def load(commands: int, *, copied_at_once: float = 0.0, copied_later: float = 0.0) -> Workload:
+    return Workload(
+        setup=(),
+        load=(Count(key=str(number)) for number in range(commands)),
+        copied_at_once=copied_at_once,
+        copied_later=copied_later,
+    )
 
 
 def runner(publisher: Silent, copier: Silent, pace: Pace) -> Runner:
     return Runner(
         cast("Publisher", publisher),
         cast("Publisher", copier),
-        "tally",
+        (domain,),
         pace=pace,
         rng=random.Random(1),  # noqa: S311  a workload, not a secret
     )
@@ -155,3 +165,35 @@ async def test_an_answer_that_does_not_come_is_counted(rate: float | None) -> No
     made = runner(publisher, copier, Pace(rate=rate))
     await made.load(load(4), total=4)
     assert (made.tally.answered, made.tally.unanswered, made.tally.total) == (0, 4, 4)
+
+
+async def test_each_command_goes_to_its_own_domain() -> None:
+    publisher, copier = Silent(), Silent()
+    publisher.open.set()
+    made = Runner(
+        cast("Publisher", publisher),
+        cast("Publisher", copier),
+        (domain, bells),
+        pace=Pace(),
+        rng=random.Random(1),  # noqa: S311  a workload, not a secret
+    )
+    await made.load(Workload(setup=(), load=[Count(key="a"), Ring(key="a"), Ring(key="b")]), total=3)
+    assert publisher.addressed == {("counting", "Count"): 1, ("bells", "Ring"): 2}
+
+
+async def test_the_load_hears_how_far_the_log_is_while_it_is_made() -> None:
+    publisher, copier = Silent(), Silent()
+    publisher.open.set()
+    heard: list[int] = []
+
+    def listening() -> Iterator[Command]:
+        for _ in range(3):
+            yield Count(key=str(heard))
+
+    workload = Workload(setup=(), load=listening(), answered=lambda number, _: heard.append(number))
+    made = runner(publisher, copier, Pace(in_flight=1))
+    await made.load(workload, total=3)
+    assert heard == [1, 2, 3]
+    assert [str(command) for command in made.tally.commands.values()] == [
+        str(Count(key=key)) for key in ("[]", "[1]", "[1, 2]")
+    ]

@@ -12,6 +12,7 @@ import pytest
 from eventstore import (
     ACCEPTED,
     Append,
+    Boundary,
     Consistency,
     Event,
     EventStoreError,
@@ -43,27 +44,30 @@ class StagedStore(MemoryEventStore):
         self.unknown_outcomes = 0
         self.chains: list[int] = []
 
-    async def query(
+    async def query_many(
         self,
-        boundary: Filter,
+        filters: Sequence[Filter],
         *,
+        after: Sequence[Position] | None = None,
+        most: int | None = None,
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
-    ) -> EventStream:
+    ) -> list[EventStream]:
         self.consistencies.append(consistency)
         if consistency is Consistency.EVENTUAL and self.replica is not None:
-            stream = replace(await self.replica.query(boundary, min_position=min_position), replica=True)
+            found = await self.replica.query_many(filters, after=after, most=most, min_position=min_position)
+            streams = [replace(stream, replica=True) for stream in found]
         else:
-            stream = await super().query(boundary, min_position=min_position)
+            streams = await super().query_many(filters, after=after, most=most, min_position=min_position)
         if self.after_query:
             await self.after_query.pop(0)()
-        return stream
+        return streams
 
     async def append(
         self,
         events: Sequence[Event],
         *,
-        boundary: Filter | None = None,
+        boundary: Boundary | None = None,
         after: Position | None = None,
         key: UUID | None = None,
         digest: bytes | None = None,

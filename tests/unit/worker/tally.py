@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from eventstore import Filter, P
-from handlers.decider import Accepted, Command, Decider, Decision, DomainEvent, Rejected, Unchanged
-from handlers.domain import Domain
+from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Part, Rejected, Unchanged, View
 
 
 class Count(Command):
@@ -52,22 +51,25 @@ class Tally:
 AnyCommand = Count | CountOnce | Explode
 
 
-def boundary(command: AnyCommand) -> Filter:
+def events_of(key: str) -> Filter:
     return (
         Filter.matching()
         .any_event_type_of("Counted", "Forgotten", "CountingFailed")
-        .and_any_predicate_of(P("Key", command.key))
+        .and_any_predicate_of(P("Key", key))
     )
-
-
-def initial(_: AnyCommand) -> Tally:
-    return Tally()
 
 
 def evolve(state: Tally, event: DomainEvent) -> Tally:
     if isinstance(event, Forgotten):
         return Tally()
     return Tally(state.counted + 1) if isinstance(event, Counted) else state
+
+
+tally = View(name="tally", events=events_of, initial=lambda _: Tally(), evolve=evolve)
+
+
+def parts(command: AnyCommand) -> Part[Tally]:
+    return tally.at(command.key)
 
 
 def decide_count(command: Count, state: Tally) -> Decision:
@@ -87,10 +89,11 @@ def decide_explode(command: Explode, state: Tally) -> Decision:
 
 domain = Domain(
     name="tally",
+    views=(tally,),
     deciders=(
-        Decider(command=Count, boundary=boundary, initial=initial, evolve=evolve, decide=decide_count),
-        Decider(command=CountOnce, boundary=boundary, initial=initial, evolve=evolve, decide=decide_count_once),
-        Decider(command=Explode, boundary=boundary, initial=initial, evolve=evolve, decide=decide_explode),
+        Decider(command=Count, parts=parts, decide=decide_count),
+        Decider(command=CountOnce, parts=parts, decide=decide_count_once),
+        Decider(command=Explode, parts=parts, decide=decide_explode),
     ),
     events=(Counted, Forgotten, CountingFailed),
 )

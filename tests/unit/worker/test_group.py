@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -13,10 +14,16 @@ from eventstore import (
     Filter,
     MemoryEventStore,
     P,
+    Position,
     Receipt,
+    RecordedEvent,
     StoreUnavailable,
 )
-from worker.group import Group, Place
+from handlers.domain import Domain
+from handlers.kept_states import KeptState
+from handlers.part import Part
+from tests.unit.worker.tally import domain, tally
+from worker.group import Group, Overlay, Place
 
 BOUNDARY = Filter.matching().any_predicate_of(P("Key", "a"))
 
@@ -111,6 +118,27 @@ async def test_a_member_that_is_cancelled_after_its_decision_is_recorded_with_th
     first.leave()
     assert [event.payload["Number"] for event in await second.earlier()] == [0]
     assert (await second.append(append(counted(1)))).first == 2
+
+
+async def test_each_event_is_folded_once_into_the_states_on_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    part, folded = tally.at("a"), list[int]()
+
+    def fold(_part: Part[Any], state: int, events: Iterable[RecordedEvent]) -> int:
+        for event in events:
+            folded.append(event.payload["Number"])
+            state += 1
+        return state
+
+    monkeypatch.setattr(Domain, "fold", lambda _, *arguments: fold(*arguments))
+    overlay, kept = Overlay(), KeptState(state=10, position=Position(number=4, token=1))
+    earlier = [counted(number).recorded(2**62, 0) for number in range(3)]
+    assert overlay.state(part, kept, earlier[:1], domain) == 11
+    assert overlay.state(part, kept, [*earlier, counted(9, "elsewhere").recorded(2**62, 0)], domain) == 13
+    assert folded == [0, 1, 2]
+    # One that was read elsewhere begins anew.
+    moved = KeptState(state=20, position=Position(number=5, token=1))
+    assert overlay.state(part, moved, earlier, domain) == 23
+    assert folded == [0, 1, 2, 0, 1, 2]
 
 
 async def test_a_group_of_one_appends_alone(store: MemoryEventStore, ends: Ends) -> None:

@@ -21,7 +21,7 @@ class Visit:
         self.task = asyncio.create_task(self._visit(lanes, boundary, log, name))
 
     async def _visit(self, lanes: Lanes, boundary: Filter, log: list[str], name: str) -> None:
-        with await lanes.turn(boundary, lanes.ticket()):
+        with await lanes.turn([boundary], lanes.ticket()):
             log.append(name)
             await self.leave.wait()
 
@@ -85,6 +85,19 @@ async def test_a_lane_is_free_when_all_of_a_group_have_left() -> None:
     assert len(lanes) == 0
 
 
+async def test_a_boundary_takes_the_lanes_of_all_its_parts() -> None:
+    lanes, log = made(), list[str]()
+    with await lanes.turn([of("x"), TYPES], lanes.ticket()):
+        visits = [Visit(lanes, boundary, log, name) for name, boundary in (("x", of("x")), ("y", of("y")))]
+        visits.append(Visit(lanes, TYPES, log, "types"))
+        await settle()
+        assert log == ["y"]
+    for visit in visits:
+        visit.leave.set()
+        await visit.task
+    assert log == ["y", "x", "types"]
+
+
 async def test_who_comes_again_with_an_earlier_ticket_goes_first() -> None:
     lanes, log = made(), list[str]()
     ticket = lanes.ticket()
@@ -94,7 +107,7 @@ async def test_who_comes_again_with_an_earlier_ticket_goes_first() -> None:
     await settle()
 
     async def again() -> None:
-        with await lanes.turn(of("x"), ticket):
+        with await lanes.turn([of("x")], ticket):
             log.append("again")
 
     coming_again = asyncio.create_task(again())

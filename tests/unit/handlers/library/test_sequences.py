@@ -18,7 +18,7 @@ from handlers.library.remove_book_copy import RemoveBookCopyFromCirculation
 from handlers.library.return_book_copy import ReturnBookCopyFromReader
 from tests.unit.handlers.library.facts import add
 from worker.load.oracle import judge
-from worker.load.verdict import Verdict
+from worker.load.oracle_report import OracleReport
 from worker.message import CommandMessage
 from worker.processor import Processor
 from worker.settings import Settings
@@ -38,7 +38,7 @@ OPEN_LIBRARY: list[Command] = [*map(add, SHELF), RegisterReader(reader_id="r", n
 TAKEN_HOME: list[Command] = [LendBookCopyToReader(book_id=book, reader_id="r") for book in SHELF[:10]]
 
 
-async def judged(commands: Sequence[Command]) -> Verdict:
+async def judged(commands: Sequence[Command]) -> OracleReport:
     """Decide the commands one after another, as a worker does, and have the log judged."""
     store = MemoryEventStore()
     processor = Processor(store, domain, Settings())

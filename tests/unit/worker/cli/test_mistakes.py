@@ -112,7 +112,7 @@ def test_a_command_of_several_domains_needs_the_domains_name(
     (tmp_path / "more_lamps.py").write_text(
         "from dataclasses import replace\nfrom tests.unit.handlers.lamps import domain as lamps\n"
         "from handlers import Domain\n"
-        "domain = Domain(name='more', deciders=lamps.deciders, events=lamps.events)\n"
+        "domain = Domain(name='more', views=lamps.views, deciders=lamps.deciders, events=lamps.events)\n"
     )
     # It is found there because the program looks where it is called.
     monkeypatch.chdir(tmp_path)
@@ -218,6 +218,26 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
                 "2d is too young: for 50 hours a receipt may be what keeps a redelivered command from being decided "
                 "twice."
             ),
+        ),
+        (
+            ("db", "states", "drop"),
+            {"DATABASE_ADMIN_URL": "postgresql://db/events"},
+            "say which states to drop: --domain or --view, or --all and none of these.",
+        ),
+        (
+            ("db", "states", "drop", "--all", "--view", "shelf"),
+            {"DATABASE_ADMIN_URL": "postgresql://db/events"},
+            "say which states to drop: --domain or --view, or --all and none of these.",
+        ),
+        (
+            ("db", "states", "drop", "--version", "2"),
+            {"DATABASE_ADMIN_URL": "postgresql://db/events"},
+            "--version belongs to a view: name it with --view.",
+        ),
+        (
+            ("db", "states", "list"),
+            {},
+            "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database.",
         ),
         (
             ("config",),

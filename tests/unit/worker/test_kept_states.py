@@ -1,7 +1,7 @@
-"""Kept states: on the store in memory, whose queries are watched and whose history is rewritten."""
+"""What a processor keeps: on the store in memory, whose reads are watched and whose history is rewritten."""
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +16,6 @@ from eventstore import (
     HistoryDiverged,
     MemoryEventStore,
     OutcomeKind,
-    P,
     Position,
     PositionNotReached,
 )
@@ -25,17 +24,6 @@ from worker.counters import Counters
 from worker.message import CommandMessage
 from worker.processor import Processor
 from worker.settings import Settings
-from worker.states import Known, States, identity_of
-
-COUNT, COUNT_ONCE = domain.decider("Count"), domain.decider("CountOnce")
-
-
-def boundary(key: str = "a") -> Filter:
-    return Filter.matching().any_predicate_of(P("Key", key))
-
-
-def known(number: int, state: object = None) -> Known:
-    return Known(state=state, position=Position(number=number, token=1))
 
 
 class WatchedStore(MemoryEventStore):
@@ -45,16 +33,21 @@ class WatchedStore(MemoryEventStore):
         super().__init__()
         self.asked: list[tuple[int, int]] = []
 
-    async def query(
+    async def query_many(
         self,
-        boundary: Filter,
+        filters: Sequence[Filter],
         *,
+        after: Sequence[Position] | None = None,
+        most: int | None = None,
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
-    ) -> EventStream:
-        stream = await super().query(boundary, consistency=consistency, min_position=min_position)
-        self.asked.append((boundary.above, len(stream.events)))
-        return stream
+    ) -> list[EventStream]:
+        streams = await super().query_many(
+            filters, after=after, most=most, consistency=consistency, min_position=min_position
+        )
+        numbers = [position.number for position in after or ()]
+        self.asked += [(number, len(stream.events)) for number, stream in zip(numbers, streams, strict=True)]
+        return streams
 
     def rewrite(self, *events: Event, keeping: int) -> None:
         """Fail over to a standby that has only the first events, and record others there."""
@@ -90,32 +83,6 @@ def counted(key: str = "a") -> Event:
     return Event(type="Counted", payload={"Key": key})
 
 
-def test_entries_only_move_forward() -> None:
-    states = States()
-    states.keep(identity_of(COUNT, boundary()), known(5, "new"))
-    states.keep(identity_of(COUNT, boundary()), known(4, "old"))
-    assert states.find(identity_of(COUNT, boundary())) == known(5, "new")
-    states.keep(identity_of(COUNT, boundary()), known(6, "newest"))
-    assert states.find(identity_of(COUNT, boundary())) == known(6, "newest")
-
-
-def test_deciders_do_not_share_states_of_one_boundary_and_neither_do_versions() -> None:
-    states = States()
-    states.keep(identity_of(COUNT, boundary()), known(1))
-    assert states.find(identity_of(COUNT_ONCE, boundary())) is None
-    assert states.find(identity_of(replace(COUNT, version=2), boundary())) is None
-
-
-def test_what_was_not_used_for_longest_goes_first() -> None:
-    states = States(capacity=2)
-    for key in ("a", "b"):
-        states.keep(identity_of(COUNT, boundary(key)), known(1))
-    states.find(identity_of(COUNT, boundary("a")))
-    states.keep(identity_of(COUNT, boundary("c")), known(1))
-    assert len(states) == 2
-    assert states.find(identity_of(COUNT, boundary("b"))) is None
-
-
 async def test_the_next_command_reads_only_what_is_new(store: WatchedStore, processor: Processor) -> None:
     await store.append([counted()] * 2)
     await processor.process(count(Limit=3))
@@ -130,13 +97,13 @@ async def test_the_next_command_reads_only_what_is_new(store: WatchedStore, proc
     assert store.asked[2:] == [(5, 1)]
 
 
-async def test_two_deciders_of_one_boundary_decide_by_their_own_states(
+async def test_deciders_share_the_state_of_a_part_that_they_both_read(
     store: WatchedStore, processor: Processor
 ) -> None:
     await processor.process(count(Limit=2))
     assert (await processor.process(count("CountOnce"))).receipt.outcome.kind is OutcomeKind.UNCHANGED
     assert (await processor.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.ACCEPTED
-    assert store.asked == [(0, 0), (0, 1), (1, 0)]
+    assert store.asked == [(0, 0), (1, 0), (1, 0)]
 
 
 async def test_no_state_is_kept_where_none_may_be(store: WatchedStore) -> None:

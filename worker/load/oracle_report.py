@@ -1,4 +1,4 @@
-"""The verdict: what the oracle found, with the evidence for everything that is wrong."""
+"""The report of the oracle: what it found, with the evidence for everything that is wrong."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from eventstore import RecordedEvent
-from handlers.decider import Command
+from handlers.model import Command
 
-__all__ = ["Verdict", "Violation"]
+__all__ = ["OracleReport", "Violation"]
 
 _MOST_VIOLATIONS = 20
 
@@ -50,13 +50,14 @@ class Violation:
 
 
 @dataclass(slots=True, kw_only=True)
-class Verdict:
+class OracleReport:
     """What the oracle found.
 
     Attributes:
         events: How many events the log holds.
         receipts: How many receipts of this run there are.
         decided_again: How many of them were decided again from their prefix.
+        compared: How often a long part was folded once more, from a read of its own, and came to the same state.
         attempts: How many commands of the load, the set-up left out, were decided how often until they had their
             receipt.
         tried_again: How often each of them was decided, of those that were decided more than once.
@@ -69,6 +70,7 @@ class Verdict:
     events: int = 0
     receipts: int = 0
     decided_again: int = 0
+    compared: int = 0
     attempts: Counter[int] = field(default_factory=Counter)
     tried_again: dict[UUID, int] = field(default_factory=dict)
     invariants: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The case: one receipt, until its command has been decided again and its events have come by."""
+"""The replayed decision: one receipt, until its command has been decided again and its events have come by."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,18 +6,19 @@ from uuid import UUID
 
 from eventstore import OutcomeKind, Receipt, RecordedEvent
 from eventstore.jsontext import decode_object
-from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected
+from handlers.decision import Accepted, Decision, Rejected
 from handlers.domain import Domain
-from worker.load.watches import Watch
+from handlers.model import Command, DomainEvent
+from worker.load.part_fold import PartFold
 
-__all__ = ["Case", "Said", "said"]
+__all__ = ["RecordedDecision", "ReplayedDecision", "as_recorded"]
 
-Said = tuple[OutcomeKind, str | None, list[tuple[str, dict[str, Any]]]]
+RecordedDecision = tuple[OutcomeKind, str | None, list[tuple[str, dict[str, Any]]]]
 """Kind, reason, and each event's type and payload."""
 
 
 @dataclass(slots=True, eq=False)
-class Case:
+class ReplayedDecision:
     """A receipt that is looked into.
 
     Attributes:
@@ -27,10 +28,11 @@ class Case:
         prefix: How many events the log had when the command was decided.
         kind: What the receipt says.
         reason: Why, if it says.
+        domain: Who decides the command, if this run published it.
         command: The command, if this run published it.
-        watch: The boundary that it is decided in.
+        folds: The parts that it is decided from; None if it cannot be decided.
         decided: The decision that was made again.
-        before: The latest event of the boundary before it.
+        before: The latest event of its parts before it.
         events: Its own events, as far as they have come by.
     """
 
@@ -40,15 +42,16 @@ class Case:
     prefix: int
     kind: OutcomeKind
     reason: str | None
+    domain: Domain | None
     command: Command | None
-    watch: Watch | None = None
-    decided: Said | None = None
+    folds: tuple[PartFold, ...] | None = None
+    decided: RecordedDecision | None = None
     before: RecordedEvent | None = None
     events: list[RecordedEvent] = field(default_factory=list)
 
     @classmethod
-    def of(cls, receipt: Receipt, command: Command | None) -> "Case":
-        """Open the case of a receipt."""
+    def of(cls, receipt: Receipt, domain: Domain | None, command: Command | None) -> "ReplayedDecision":
+        """Take a receipt."""
         return cls(
             key=receipt.key,
             first=receipt.first,
@@ -56,8 +59,14 @@ class Case:
             prefix=receipt.first - 1 if receipt.first is not None else receipt.position.number,
             kind=receipt.outcome.kind,
             reason=receipt.outcome.reason,
+            domain=domain,
             command=command,
         )
+
+    @property
+    def name(self) -> str:
+        """What the command is called, for people."""
+        return f"{type(self.command).__name__} {self.key}"
 
     def difference(self) -> str | None:
         """Say how the decision differs from what is on record; None when it does not."""
@@ -66,10 +75,7 @@ class Case:
         recorded = self.kind, self.reason, [(event.type, event.payload) for event in self.events]
         if self.decided == recorded:
             return None
-        return (
-            f"{type(self.command).__name__} {self.key} was {_text(recorded)}, "
-            f"but the log up to {self.prefix} makes it {_text(self.decided)}"
-        )
+        return f"{self.name} was {_text(recorded)}, but the log up to {self.prefix} makes it {_text(self.decided)}"
 
     def evidence(self) -> list[RecordedEvent]:
         """Return the events that the decision is about: the latest before it, and its own."""
@@ -77,15 +83,16 @@ class Case:
 
     def shut(self) -> None:
         """Let go of everything that was only needed to compare."""
-        self.decided, self.before, self.watch = None, None, None
+        self.decided, self.before, self.folds, self.command = None, None, None, None
         self.events.clear()
 
 
-def said(domain: Domain, decision: Decision) -> Said:
+def as_recorded(domain: Domain, decision: Decision) -> RecordedDecision:
     """Return a decision in the form in which it would be on record.
 
     Raises:
         UnknownEventType: The domain has no such event.
+        InvalidEvent: The store cannot record a value of it.
     """
     facts: tuple[DomainEvent, ...] = ()
     kind, reason = OutcomeKind.UNCHANGED, None
@@ -98,7 +105,7 @@ def said(domain: Domain, decision: Decision) -> Said:
     return kind, reason, [(event.type, decode_object(event.payload_text)) for event in events]
 
 
-def _text(what: Said) -> str:
+def _text(what: RecordedDecision) -> str:
     kind, reason, events = what
     because = f" ({reason})" if reason else ""
     return f"{kind.value}{because} with {', '.join(name for name, _ in events) or 'no event'}"

@@ -1,0 +1,65 @@
+"""Questions: what one call of ``query_many`` asks, checked and with every position that it depends on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from eventstore.errors import InvalidRequest
+from eventstore.filter import Filter
+from eventstore.position import START, Position
+
+__all__ = ["Question"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Filters that are answered from one snapshot.
+
+    Attributes:
+        filters: Which events, each without what is known already.
+        positions: The distinct positions that must lie in the answering server's history.
+        most: How many events of one filter are wanted at most; None: all.
+    """
+
+    filters: tuple[Filter, ...]
+    positions: tuple[Position, ...] = ()
+    most: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        filters: Sequence[Filter],
+        *,
+        after: Sequence[Position] | None = None,
+        most: int | None = None,
+        min_position: Position | None = None,
+    ) -> Self:
+        """Make a question from the arguments of ``query_many``.
+
+        Raises:
+            InvalidRequest: There are not as many positions as filters, or a negative number of events is wanted.
+        """
+        if most is not None and most < 0:
+            raise InvalidRequest(f"at most so many events of a filter are wanted: 0 or more, not {most}")
+        if after is None:
+            after = (START,) * len(filters)
+        elif len(after) != len(filters):
+            raise InvalidRequest(
+                f"each filter has a position of its own: {len(filters)} filters, {len(after)} positions"
+            )
+        needed = (min_position or START, *after)
+        return cls(
+            filters=tuple(each.narrowed_above(seen.number) for each, seen in zip(filters, after, strict=True)),
+            positions=tuple(dict.fromkeys(position for position in needed if position != START)),
+            most=most,
+        )
+
+    @property
+    def least(self) -> int:
+        """How far the answering server must be."""
+        return max((position.number for position in self.positions), default=0)
+
+    @property
+    def bound(self) -> int:
+        """How far a server must be that may lag: what a filter's bound leaves out, its author has seen."""
+        return max((each.above for each in self.filters), default=0)

@@ -1,0 +1,165 @@
+"""Event fields: which values the top-level fields of a domain's events can hold, so that a dead filter is found."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from eventstore import Event, Filter, FilterItem, Predicate, Scalar
+from handlers.model import DomainEvent
+
+__all__ = ["EventFields"]
+
+# Texts that have one spelling in a payload, by the name that JSON schemas have for them.
+_SPELT: dict[str, TypeAdapter[Any]] = {
+    "date-time": TypeAdapter(datetime),
+    "date": TypeAdapter(date),
+    "time": TypeAdapter(time),
+    "duration": TypeAdapter(timedelta),
+    "uuid": TypeAdapter(UUID),
+}
+_KINDS = {"string": "a text", "boolean": "a truth", "integer": "an integer", "number": "a number"}
+
+
+class _PayloadSchema(GenerateJsonSchema):
+    """The schema of what is recorded: decimals are numbers, and what JSON schemas cannot say may be anything."""
+
+    def decimal_schema(self, _: core_schema.DecimalSchema) -> JsonSchemaValue:
+        return {"type": "number"}
+
+    def handle_invalid_for_json_schema(self, _: CoreSchema, __: str) -> JsonSchemaValue:
+        return {}
+
+    def emit_warning(self, *_: Any) -> None:
+        """Say nothing: it is no business of a filter's."""
+
+
+class EventFields:
+    """The fields of a domain's events by their JSON names.
+
+    Args:
+        events: The events.
+    """
+
+    def __init__(self, events: Iterable[type[DomainEvent]]) -> None:
+        self._models = {event.__name__: event for event in events}
+        self._schemas: dict[str, dict[str, Any] | None] = {}
+
+    def problems(self, asked: Filter) -> Iterator[str]:
+        """Iterate over what of a filter no event can ever match, as the rest of a sentence each."""
+        for item in asked.items:
+            unknown = [name for name in item.event_types if name not in self._models]
+            for name in unknown:
+                yield f"names the event type {name}, which the domain does not list{_alike(name, self._models)}"
+            if not unknown:
+                yield from self._problems_of(item)
+
+    def _problems_of(self, item: FilterItem) -> Iterator[str]:
+        if not item.predicates:
+            return
+        types = item.event_types or tuple(self._models)
+        reasons = {name: [self._never(name, predicate) for predicate in item.predicates] for name in types}
+        dead = [name for name, found in reasons.items() if (any if item.all_predicates else all)(found)]
+        if len(dead) == len(types) and not item.event_types:
+            yield f"asks for {item.predicates[0]!r}, which no event of the domain can hold"
+            return
+        # One that is not named is none that was meant.
+        for name in dead if item.event_types else ():
+            yield next(reason for reason in reasons[name] if reason is not None)
+
+    def _never(self, event_type: str, predicate: Predicate) -> str | None:
+        """Say why no event of a type can match a predicate; None if one can."""
+        schema = self._schema(event_type)
+        if schema is None:
+            return None
+        key, value = predicate.key, predicate.value
+        fields = schema.get("properties", {})
+        if key not in fields:
+            if schema.get("additionalProperties"):
+                return None
+            if "." in key or "[" in key:
+                return f"asks {event_type} for {key!r}: a predicate looks at one top-level field"
+            return f"asks {event_type} for the field {key!r}, which it does not have{_alike(key, fields)}"
+        definitions = schema.get("$defs", {})
+        kinds = list(_kinds(fields[key], definitions))
+        found = [_refusal(kind, value) for kind in kinds]
+        if not kinds or None in found:
+            return None
+        return f"asks {event_type} for {predicate!r}, but {key} {found[0]}"
+
+    def _schema(self, event_type: str) -> dict[str, Any] | None:
+        if event_type not in self._schemas:
+            try:
+                schema = self._models[event_type].model_json_schema(
+                    by_alias=True, mode="serialization", schema_generator=_PayloadSchema
+                )
+            except Exception:  # noqa: BLE001  a model that describes itself in a way of its own may hold anything
+                schema = None
+            self._schemas[event_type] = schema if schema and "properties" in schema else None
+        return self._schemas[event_type]
+
+
+def _kinds(schema: Any, definitions: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Iterate over the alternatives that a field's schema allows."""
+    if not isinstance(schema, dict):
+        yield {}
+    elif "$ref" in schema:
+        yield from _kinds(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions)
+    elif "anyOf" in schema or "oneOf" in schema:
+        for each in schema.get("anyOf") or schema["oneOf"]:
+            yield from _kinds(each, definitions)
+    else:
+        yield schema
+
+
+def _refusal(kind: dict[str, Any], value: Scalar) -> str | None:
+    """Say why a field of this kind never holds a value; None if it may."""
+    holds = kind.get("type")
+    if not isinstance(holds, str):
+        return None
+    if holds not in _KINDS:
+        what = {"array": "is a list", "object": "is an object"}.get(holds, f"is {holds}")
+        return f"{what} there, and a predicate looks at one scalar"
+    if not _is_a(holds, value):
+        return f"holds {_KINDS[holds]} there"
+    allowed = [kind["const"]] if "const" in kind else kind.get("enum", [value])
+    if value not in allowed:
+        return f"is {' or '.join(map(repr, allowed))} there"
+    return _misspelling(kind.get("format", ""), value)
+
+
+def _misspelling(form: str, value: Scalar) -> str | None:
+    spelt = _SPELT.get(form)
+    if spelt is None or not isinstance(value, str):
+        return None
+    right = _spelling(spelt, value)
+    if right is None:
+        return f"holds a {form} there"
+    return None if right == value else f"is written as {right!r} there"
+
+
+def _is_a(holds: str, value: Scalar) -> bool:
+    if isinstance(value, bool) or holds == "boolean":
+        return isinstance(value, bool) and holds == "boolean"
+    if isinstance(value, str) or holds == "string":
+        return isinstance(value, str) and holds == "string"
+    return holds == "number" or not isinstance(value, Decimal)
+
+
+def _spelling(spelt: TypeAdapter[Any], value: str) -> Any:
+    try:
+        event = Event(type="spelling", payload={"value": spelt.validate_python(value)})
+    except ValueError:
+        return None
+    return event.recorded(1, 0).payload["value"]
+
+
+def _alike(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

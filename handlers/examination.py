@@ -1,0 +1,56 @@
+"""The examination: what of a domain's views can never work, found before an event is read."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from handlers.event_fields import EventFields
+from handlers.model import DomainEvent
+from handlers.part import Part
+from handlers.place import place_of
+from handlers.sample import NoSample, sample_of
+from handlers.view import View
+
+__all__ = ["Examination"]
+
+
+class Examination:
+    """Looks at views beside the events that there are.
+
+    Args:
+        views: A domain's views.
+        events: Its events.
+    """
+
+    def __init__(self, views: Iterable[View[..., Any]], events: Iterable[type[DomainEvent]]) -> None:
+        self._views = tuple(views)
+        self._fields = EventFields(events)
+
+    def problems_of(self, part: Part[Any]) -> Iterator[str]:
+        """Iterate over what of a part's filter no event can ever match, a sentence each."""
+        for problem in self._fields.problems(part.filter):
+            yield f"{_named(part.view)} {problem}"
+
+    def problems(self) -> Iterator[str]:
+        """Iterate over what no event can ever match of each view at a sample key, a sentence each."""
+        for view in self._views:
+            try:
+                part = view.at(*map(sample_of, view.key))
+            except NoSample:
+                continue
+            except Exception as error:  # noqa: BLE001  whatever a function of somebody's raises
+                yield f"{_named(view)} cannot be asked at a sample key: {type(error).__name__}: {error}"
+            else:
+                yield from self.problems_of(part)
+
+    def unsampled(self) -> Iterator[str]:
+        """Iterate over the views that no sample key can be made for, a sentence each."""
+        for view in self._views:
+            try:
+                for parameter in view.key:
+                    sample_of(parameter)
+            except NoSample as parameter:
+                yield f"{_named(view)} cannot be looked at: events declares no type for {parameter} that has a sample"
+
+
+def _named(view: View[..., Any]) -> str:
+    return f"the view {view.name} ({place_of(view.events)})"

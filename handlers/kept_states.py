@@ -1,0 +1,141 @@
+"""Kept states: the states of parts, each with its position, so that the next decision reads only what is new."""
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from itertools import islice
+from sys import getsizeof
+from typing import Any
+
+from eventstore import START, Position
+from handlers.part import Part, PartIdentity
+
+__all__ = ["KeptState", "KeptStates", "state_size"]
+
+_MOST_STATES = 10_000
+_MOST_BYTES = 64 * 1024 * 1024
+# What an entry costs besides its state: its identity, position and place.
+_ENTRY_BYTES = 600
+# How many members of a collection are measured, by how deep it lies.
+_SAMPLES = (64, 16, 4, 1)
+_MOST_MEASURED = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptState:
+    """A part's state with the position up to which it is folded.
+
+    Attributes:
+        state: The state.
+        position: How far the log was read.
+        events: How many events it was folded from.
+        stored: How many of these the stored state was folded from; 0 without one.
+        read_at: When the store answered, by ``time.monotonic``.
+    """
+
+    state: Any
+    position: Position = START
+    events: int = 0
+    stored: int = 0
+    read_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    kept: KeptState
+    size: int
+    measured: int
+
+
+class KeptStates:
+    """A cache that is bounded by count and by bytes; what was not used for longest goes first.
+
+    A state that is behind costs a read of what is new, or at worst a conflict; it never makes an outcome wrong, since
+    every outcome is validated from the position that its state has. Entries only move forward.
+
+    Args:
+        most: The most states to keep; 0 keeps none.
+        most_bytes: About how many bytes they may have together.
+    """
+
+    def __init__(self, most: int = _MOST_STATES, most_bytes: int = _MOST_BYTES) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._entries: OrderedDict[PartIdentity, _Entry] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def bytes(self) -> int:
+        """About how many bytes the states have together."""
+        return self._bytes
+
+    def find(self, part: Part[Any]) -> KeptState | None:
+        """Return what is kept of a part."""
+        entry = self._entries.get(part.identity)
+        if entry is None:
+            return None
+        self._entries.move_to_end(part.identity)
+        return entry.kept
+
+    def keep(self, part: Part[Any], kept: KeptState) -> None:
+        """Keep a part's state, unless a newer one is kept already."""
+        identity = part.identity
+        entry = self._entries.get(identity)
+        if entry is None:
+            entry = self._entries[identity] = _Entry(kept, 0, 0)
+            self._measure(entry)
+        elif kept.position.number < entry.kept.position.number:
+            return
+        else:
+            entry.kept = kept
+            # States grow with their events. Measured at every doubling, they cost no more to measure than to fold.
+            if kept.events >= 2 * entry.measured:
+                self._measure(entry)
+        self._entries.move_to_end(identity)
+        while self._entries and (len(self._entries) > self._most or self._bytes > self._most_bytes):
+            _, dropped = self._entries.popitem(last=False)
+            self._bytes -= dropped.size
+
+    def forget(self) -> None:
+        """Forget everything: the history that it was folded from is not the store's any more."""
+        self._entries.clear()
+        self._bytes = 0
+
+    def _measure(self, entry: _Entry) -> None:
+        self._bytes -= entry.size
+        entry.size = _ENTRY_BYTES + state_size(entry.kept.state)
+        entry.measured = max(entry.kept.events, 1)
+        self._bytes += entry.size
+
+
+def state_size(state: object) -> int:
+    """Estimate how many bytes a state holds, in bounded time, whatever its size.
+
+    Of a large collection a sample is measured; the others are taken to be like it. Classes and functions are shared,
+    and do not count.
+    """
+    total = 0.0
+    waiting: list[tuple[object, float, int]] = [(state, 1.0, 0)]
+    for _ in range(_MOST_MEASURED):
+        if not waiting:
+            break
+        value, weight, depth = waiting.pop()
+        if isinstance(value, type) or callable(value):
+            continue
+        total += weight * getsizeof(value, 0)
+        if isinstance(value, str | bytes | int | float | None) or depth == len(_SAMPLES):
+            continue
+        if isinstance(value, Collection) and not is_dataclass(value):
+            members: list[object] = list(islice(value, _SAMPLES[depth]))
+            if isinstance(value, Mapping):
+                members += [value[key] for key in members]
+            share = weight * len(value) / _SAMPLES[depth] if len(value) > _SAMPLES[depth] else weight
+            waiting.extend((member, share, depth + 1) for member in members)
+        elif is_dataclass(value):
+            waiting.extend((getattr(value, field.name, None), weight, depth) for field in fields(value))
+        else:
+            waiting.extend((member, weight, depth) for member in getattr(value, "__dict__", {}).values())
+    return int(total)

@@ -1,0 +1,210 @@
+"""Keys: what a view is asked about, in one canonical form, so that one question never has two states."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from json.encoder import encode_basestring
+from types import UnionType
+from typing import Annotated, Any, NewType, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from eventstore import InvalidFilter, P, Scalar
+from handlers.errors import InvalidKey, InvalidView
+
+__all__ = ["KeyForm", "KeyParameter"]
+
+_SMALL = 2**63
+_REFUSED: tuple[tuple[type, str], ...] = (
+    (float, "a float, whose decimal digits are ambiguous: use a Decimal or a str"),
+    (datetime, "a datetime, which JSON spells in many ways: make the event's field a str, and use the same str"),
+    (type(None), "None: a view about everything has no key"),
+    (bytes, "bytes: use the str that the event's field holds"),
+)
+
+
+class KeyParameter:
+    """One value of a view's key.
+
+    Attributes:
+        name: What the view's ``events`` calls it.
+        annotation: Its type, as ``events`` declares it; ``Any`` if it declares none.
+        types: The classes that a value may have; None for any that a key may have.
+    """
+
+    __slots__ = ("_revive", "annotation", "name", "types")
+
+    def __init__(self, name: str, annotation: Any) -> None:
+        self.name = name
+        self.annotation = annotation
+        self.types = _classes(annotation)
+        self._revive = _reviver(self.types)
+
+    def scalar(self, view: str, value: Any) -> Scalar:
+        """Return a value as an event's payload holds it.
+
+        Raises:
+            InvalidKey: It has a type that the parameter or no key may have.
+            InvalidFilter: No event can hold it: it has a NUL character, a lone surrogate, or too many digits.
+        """
+        if self.types is not None and not self._fits(value):
+            declared = " or ".join(each.__name__ for each in self.types)
+            raise InvalidKey(f"the view {view} takes {declared} for {self.name}, not {type(value).__name__}")
+        return _canonical(view, self.name, value)
+
+    def value(self, scalar: Scalar) -> Any:
+        """Return what the view's functions get: the declared type where there is one class, else the scalar."""
+        return scalar if self._revive is None else self._revive(scalar)
+
+    def _fits(self, value: Any) -> bool:
+        kind = type(value)
+        if self.types is None or kind in self.types:
+            return True
+        # A truth counts as an integer, and a moment as a day, for Python alone.
+        if kind is bool or kind is datetime:
+            return False
+        return isinstance(value, self.types)
+
+
+class KeyForm:
+    """The form of one view's keys.
+
+    Args:
+        view: The view's name.
+        events: The view's ``events``, whose parameters are the key.
+
+    Attributes:
+        parameters: The key's values, in order.
+
+    Raises:
+        InvalidView: ``events`` takes something else than plain parameters.
+    """
+
+    __slots__ = ("_signature", "_view", "parameters")
+
+    def __init__(self, view: str, events: Callable[..., Any]) -> None:
+        self._view = view
+        self._signature = inspect.signature(events)
+        hints = _hints(events)
+        for parameter in self._signature.parameters.values():
+            if parameter.kind not in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
+                raise InvalidView(
+                    f"the view {view} takes its key as plain parameters of events, which {parameter} is not"
+                )
+        self.parameters = tuple(KeyParameter(name, hints.get(name, Any)) for name in self._signature.parameters)
+
+    def canonical(self, given: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[str, tuple[Scalar, ...]]:
+        """Return a key's canonical text, a JSON array, and its values as payloads hold them.
+
+        Raises:
+            InvalidKey: It has too few or too many values, or one of a wrong type.
+            InvalidFilter: No event can hold it.
+        """
+        if named or len(given) != len(self.parameters):
+            given = self._bound(given, named)
+        if len(given) == 1:
+            scalar = self.parameters[0].scalar(self._view, given[0])
+            return f"[{_text(scalar)}]", (scalar,)
+        scalars = tuple(
+            parameter.scalar(self._view, value) for parameter, value in zip(self.parameters, given, strict=True)
+        )
+        return f"[{','.join(map(_text, scalars))}]", scalars
+
+    def values(self, scalars: Iterable[Scalar]) -> tuple[Any, ...]:
+        """Return the key as the view's functions get it."""
+        return tuple(parameter.value(scalar) for parameter, scalar in zip(self.parameters, scalars, strict=True))
+
+    def _bound(self, given: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        try:
+            bound = self._signature.bind(*given, **named)
+        except TypeError as error:
+            form = ", ".join(parameter.name for parameter in self.parameters) or "nothing"
+            raise InvalidKey(f"the key of the view {self._view} is made of {form}: {error}") from None
+        bound.apply_defaults()
+        return bound.args
+
+
+def _canonical(view: str, name: str, value: Any) -> Scalar:
+    plain = value.value if isinstance(value, Enum) else value
+    if isinstance(plain, bool):
+        return plain
+    if isinstance(plain, str):
+        return _storable(view, name, plain)
+    if isinstance(plain, int):
+        return int(plain) if -_SMALL < plain < _SMALL else P(name, int(plain)).value
+    if plain is value and isinstance(plain, Decimal):
+        return P(name, plain).value
+    if plain is value and isinstance(plain, UUID):
+        return str(plain)
+    if plain is value and isinstance(plain, date) and not isinstance(plain, datetime):
+        return plain.isoformat()
+    raise InvalidKey(f"{name} of the view {view} is {_refusal(value)}")
+
+
+def _storable(view: str, name: str, value: str) -> str:
+    # Of enumerations and other subclasses, str() may give something else.
+    text = str.__str__(value)
+    if "\x00" in text or not (text.isascii() or _is_text(text)):
+        raise InvalidFilter(f"{name} of the view {view} contains a NUL character or a lone surrogate")
+    return text
+
+
+def _refusal(value: object) -> str:
+    for refused, advice in _REFUSED:
+        if isinstance(value, refused):
+            return advice
+    return f"a {type(value).__name__}: use a str, bool, int, Decimal, UUID, date, or an enumeration of str or int"
+
+
+def _text(scalar: Scalar) -> str:
+    if isinstance(scalar, str):
+        return encode_basestring(scalar)
+    if isinstance(scalar, bool):
+        return "true" if scalar else "false"
+    return format(scalar, "f") if isinstance(scalar, Decimal) else str(scalar)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        # Names that only a type checker sees: the key is checked by the type checker alone.
+        return {}
+
+
+def _classes(annotation: Any) -> tuple[type, ...] | None:
+    """Return the classes that an annotation allows; None if it cannot be told."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _classes(get_args(annotation)[0])
+    if isinstance(annotation, NewType):
+        return _classes(annotation.__supertype__)
+    if origin in {Union, UnionType}:
+        alternatives = [_classes(each) for each in get_args(annotation)]
+        if any(each is None for each in alternatives):
+            return None
+        return tuple(dict.fromkeys(kind for each in alternatives if each is not None for kind in each))
+    return (annotation,) if isinstance(annotation, type) and annotation not in {object, Any} else None
+
+
+def _reviver(types: tuple[type, ...] | None) -> Callable[[Any], Any] | None:
+    """Return how a scalar becomes the declared type again; None where the scalar is it."""
+    if types is None or len(types) != 1:
+        return None
+    (kind,) = types
+    if issubclass(kind, Enum):
+        return kind
+    if issubclass(kind, UUID):
+        return UUID
+    if issubclass(kind, Decimal):
+        return Decimal
+    return date.fromisoformat if issubclass(kind, date) else None

@@ -1,0 +1,141 @@
+"""Parts: what a command reads, each a view at a key. A decision's boundary is the list of its parts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar, final
+
+from eventstore import Filter, Scalar
+from handlers.errors import InvalidKey
+
+if TYPE_CHECKING:
+    from handlers.view import View
+
+__all__ = ["Part", "PartIdentity", "Parts", "Reading"]
+
+A_co = TypeVar("A_co", covariant=True)
+S_co = TypeVar("S_co", covariant=True)
+K = TypeVar("K")
+
+
+class PartIdentity(NamedTuple):
+    """What tells one part of a domain from another.
+
+    Attributes:
+        view: The view's name.
+        version: Its version.
+        key: The key's canonical text, a JSON array.
+        filter_digest: The digest of the filter that its events are found by.
+    """
+
+    view: str
+    version: int
+    key: str
+    filter_digest: bytes
+
+
+class Reading(ABC, Generic[A_co]):
+    """What becomes one argument of ``decide``."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def parts(self) -> "tuple[Part[Any], ...]":
+        """The parts that are read for it."""
+
+    @abstractmethod
+    def argument(self, states: "Mapping[Part[Any], Any]") -> A_co:
+        """Return the argument, given the state of each part."""
+
+
+@final
+class Part(Reading[S_co]):
+    """A view at a key. Made by ``View.at``; parts of one identity are equal.
+
+    Attributes:
+        view: The view.
+        key: The key, as payloads hold its values.
+        filter: Which events it is made of.
+        identity: What tells it from another part.
+    """
+
+    __slots__ = ("_hash", "_values", "filter", "identity", "key", "view")
+
+    view: "View[..., S_co]"
+    key: tuple[Scalar, ...]
+    filter: Filter
+    identity: PartIdentity
+    _values: tuple[Any, ...]
+    _hash: int
+
+    def __init__(
+        self, view: "View[..., S_co]", *, text: str, key: tuple[Scalar, ...], values: tuple[Any, ...], events: Filter
+    ) -> None:
+        identity = PartIdentity(view.name, view.version, text, events.digest)
+        put = object.__setattr__
+        put(self, "view", view)
+        put(self, "key", key)
+        put(self, "filter", events)
+        put(self, "identity", identity)
+        put(self, "_values", values)
+        put(self, "_hash", hash(identity))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a part cannot be changed (tried to set {name})")
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return self.identity == other.identity if isinstance(other, Part) else NotImplemented
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"{self.view.name}.at({', '.join(map(repr, self._values))})"
+
+    @property
+    def parts(self) -> "tuple[Part[Any], ...]":
+        """Itself."""
+        return (self,)
+
+    def argument(self, states: "Mapping[Part[Any], Any]") -> S_co:
+        """Return its state."""
+        state: S_co = states[self]
+        return state
+
+    def initial(self) -> S_co:
+        """Return the state before any event, made anew."""
+        return self.view.initial(*self._values)
+
+
+@final
+class Parts(Reading[Mapping[K, S_co]]):
+    """Parts of one view at several keys. Made by ``View.at_each``; ``decide`` gets a mapping from key to state.
+
+    Args:
+        parts: By the keys, as they were given.
+    """
+
+    __slots__ = ("_by_key",)
+
+    def __init__(self, parts: Iterable[tuple[K, Part[S_co]]]) -> None:
+        self._by_key: dict[K, Part[S_co]] = {}
+        for key, part in parts:
+            if self._by_key.setdefault(key, part) != part:
+                raise InvalidKey(
+                    f"the keys {part.key[0]!r} and {self._by_key[key].key[0]!r} of the view {part.view.name} "
+                    "are two, but one for Python"
+                )
+
+    def __repr__(self) -> str:
+        return f"Parts({', '.join(map(repr, self._by_key.values()))})"
+
+    @property
+    def parts(self) -> tuple[Part[Any], ...]:
+        """The parts, in the order of their keys."""
+        return tuple(self._by_key.values())
+
+    def argument(self, states: Mapping[Part[Any], Any]) -> Mapping[K, S_co]:
+        """Return each key's state."""
+        return {key: states[part] for key, part in self._by_key.items()}

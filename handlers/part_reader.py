@@ -1,0 +1,294 @@
+"""The part reader: brings the states of parts up to date, from what is kept or stored and what has come since."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+from eventstore import (
+    START,
+    Consistency,
+    EventStore,
+    EventStoreError,
+    HistoryDiverged,
+    Position,
+    PositionNotReached,
+    RecordedEvent,
+    StateKey,
+    StoredState,
+)
+from handlers.domain import Domain
+from handlers.errors import DamagedState
+from handlers.kept_states import KeptState, KeptStates
+from handlers.part import Part
+
+__all__ = ["LONGEST_AT_ONCE", "PartReader", "PartsRead", "Running"]
+
+_log = logging.getLogger(__name__)
+
+LONGEST_AT_ONCE = 1000
+"""How many events of one part are held in memory at once; a longer history is folded as it streams."""
+
+# How many events are folded without a pause: others on the loop wait for so long.
+_BREATH = 50
+
+Running = Callable[[], AbstractContextManager[None]]
+"""Entered whenever a domain's own code runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartsRead:
+    """What parts are known to be.
+
+    Attributes:
+        states: Each part's state with its position.
+        position: How far the log was in the last snapshot that was read; the start if none was.
+        replica: Whether a replica answered.
+        events: How many events were read.
+    """
+
+    states: Mapping[Part[Any], KeptState]
+    position: Position = START
+    replica: bool = False
+    events: int = 0
+
+
+class PartReader:
+    """Reads parts of one domain.
+
+    A short history is read together with those of the other parts, from one snapshot. A long one is read by itself and
+    folded as it comes, one at a time, whoever asks for it; whoever wants the same part waits for that read.
+
+    Args:
+        store: Where the events are.
+        domain: Whose parts they are.
+        kept: What is known already, and what is learned.
+        long_reads: Held during a long read; several readers of a process share one.
+    """
+
+    def __init__(
+        self, store: EventStore, domain: Domain, kept: KeptStates, *, long_reads: asyncio.Lock | None = None
+    ) -> None:
+        self._store = store
+        self._domain = domain
+        self._kept = kept
+        self._long_reads = long_reads if long_reads is not None else asyncio.Lock()
+        self._streaming: dict[Part[Any], asyncio.Task[KeptState]] = {}
+        self._writing: set[asyncio.Task[None]] = set()
+        self._unwritable: set[str] = set()
+
+    async def read(
+        self,
+        parts: Sequence[Part[Any]],
+        *,
+        consistency: Consistency,
+        min_position: Position | None = None,
+        running: Running = nullcontext,
+    ) -> PartsRead:
+        """Bring the states of parts up to date, and keep them.
+
+        Args:
+            parts: Which, each once.
+            consistency: Whether a replica may answer.
+            min_position: The states must be at least this far, in the same history.
+            running: Entered whenever the domain's own code runs.
+
+        Raises:
+            HistoryDiverged: What is kept or asked for lies in another history. Everything kept is forgotten.
+            PositionNotReached: The log ends before what is kept or asked for. Everything kept is forgotten.
+            UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
+            Exception: Whatever a view raises.
+        """
+        if not parts:
+            return PartsRead(states={})
+        known, stored = await self._known(parts, consistency, running)
+        try:
+            return await self._read(parts, known, consistency, min_position, running)
+        except (HistoryDiverged, PositionNotReached):
+            if not stored:
+                # A log that was rewritten or cut back. The next attempt reads all of it.
+                self._kept.forget()
+                raise
+        # A stored state may be to blame. It is only a cache: without it, all of the history is read.
+        for part in stored:
+            known[part] = self._initial(part, running)
+        try:
+            return await self._read(parts, known, consistency, min_position, running)
+        except (HistoryDiverged, PositionNotReached):
+            self._kept.forget()
+            raise
+
+    async def _read(
+        self,
+        parts: Sequence[Part[Any]],
+        known: dict[Part[Any], KeptState],
+        consistency: Consistency,
+        min_position: Position | None,
+        running: Running,
+    ) -> PartsRead:
+        events = 0
+        while True:
+            streams = await self._store.query_many(
+                [part.filter for part in parts],
+                after=[known[part].position for part in parts],
+                most=LONGEST_AT_ONCE,
+                consistency=consistency,
+                min_position=min_position,
+            )
+            long = []
+            for part, stream in zip(parts, streams, strict=True):
+                if stream.complete:
+                    events += len(stream.events)
+                    known[part] = self._advanced(part, known[part], stream.events, stream.position, running)
+                else:
+                    long.append(part)
+            if not long:
+                return PartsRead(states=known, position=streams[0].position, replica=streams[0].replica, events=events)
+            for part in long:
+                known[part] = await self._streamed(part, known[part], streams[0].position, running)
+
+    def recorded(
+        self, part: Part[Any], before: KeptState, state: Any, own: Sequence[RecordedEvent], position: Position
+    ) -> None:
+        """Keep what a part has become by an append of our own, which validated it.
+
+        Args:
+            part: The part.
+            before: What the append was decided from.
+            state: Its state after our events.
+            own: The events of it that we recorded ourselves, under the numbers that they got.
+            position: How far the append saw the part.
+        """
+        events = before.events + len(own)
+        kept = KeptState(state=state, position=position, events=events, stored=before.stored, read_at=monotonic())
+        self._kept.keep(part, self._stored_if_due(part, kept, own[-1] if own else None))
+
+    async def close(self) -> None:
+        """End long reads, and wait until every state that is being stored is stored."""
+        for task in self._streaming.values():
+            task.cancel()
+        await asyncio.gather(*self._streaming.values(), *self._writing, return_exceptions=True)
+
+    async def _known(
+        self, parts: Sequence[Part[Any]], consistency: Consistency, running: Running
+    ) -> tuple[dict[Part[Any], KeptState], list[Part[Any]]]:
+        """Return what is known of each part without reading events, and the parts that it was stored of."""
+        known: dict[Part[Any], KeptState] = {}
+        cold = []
+        for part in parts:
+            kept = self._kept.find(part)
+            if kept is None and part.view.stored_every is not None:
+                cold.append(part)
+            known[part] = kept if kept is not None else self._initial(part, running)
+        stored = []
+        if cold:
+            states = await self._store.stored_states([self._key(part) for part in cold], consistency=consistency)
+            for part, state in zip(cold, states, strict=True):
+                if state is not None and (kept := self._read_back(part, state)) is not None:
+                    known[part] = kept
+                    stored.append(part)
+        return known, stored
+
+    def _initial(self, part: Part[Any], running: Running) -> KeptState:
+        with running():
+            return KeptState(state=part.initial())
+
+    def _advanced(
+        self,
+        part: Part[Any],
+        known: KeptState,
+        events: Sequence[RecordedEvent],
+        position: Position,
+        running: Running,
+    ) -> KeptState:
+        """Fold further events, and keep the state."""
+        state = known.state
+        if events:
+            with running():
+                state = self._domain.fold(part, state, events)
+        kept = replace(known, state=state, position=position, events=known.events + len(events), read_at=monotonic())
+        kept = self._stored_if_due(part, kept, events[-1] if events else None)
+        self._kept.keep(part, kept)
+        return kept
+
+    async def _streamed(self, part: Part[Any], known: KeptState, up_to: Position, running: Running) -> KeptState:
+        """Fold a long history as it comes. Whoever asks for it meanwhile gets the same."""
+        task = self._streaming.get(part)
+        if task is None:
+            task = asyncio.create_task(self._stream(part, known, up_to, running))
+            self._streaming[part] = task
+            task.add_done_callback(lambda _: self._streaming.pop(part, None))
+        try:
+            # Shielded: the others wait for it as well.
+            return await asyncio.shield(task)
+        except EventStoreError as error:
+            raise error.twin() from error
+
+    async def _stream(self, part: Part[Any], known: KeptState, up_to: Position, running: Running) -> KeptState:
+        async with self._long_reads:
+            found = self._kept.find(part)
+            if found is not None and found.position.number >= up_to.number:
+                return found
+            state, count = known.state, known.events
+            batch: list[RecordedEvent] = []
+            last: RecordedEvent | None = None
+            async for event in self._store.read(part.filter, after=known.position, up_to=up_to.number):
+                batch.append(event)
+                if len(batch) == _BREATH:
+                    state, count, last = self._folded(part, state, batch, running), count + len(batch), batch[-1]
+                    batch.clear()
+                    await asyncio.sleep(0)
+            if batch:
+                state, count, last = self._folded(part, state, batch, running), count + len(batch), batch[-1]
+            kept = replace(known, state=state, position=up_to, events=count, read_at=monotonic())
+            kept = self._stored_if_due(part, kept, last)
+            self._kept.keep(part, kept)
+            return kept
+
+    def _folded(self, part: Part[Any], state: Any, events: Iterable[RecordedEvent], running: Running) -> Any:
+        with running():
+            return self._domain.fold(part, state, events)
+
+    def _key(self, part: Part[Any]) -> StateKey:
+        identity = part.identity
+        return StateKey(
+            domain=self._domain.name,
+            view=identity.view,
+            version=identity.version,
+            key=identity.key,
+            filter_digest=identity.filter_digest,
+        )
+
+    def _read_back(self, part: Part[Any], stored: StoredState) -> KeptState | None:
+        try:
+            state = self._domain.codec(part.view).read(stored.state)
+        except DamagedState as error:
+            _log.warning("the stored state of %s is passed over: %s", part, error)
+            return None
+        return KeptState(state=state, position=stored.position, events=stored.events, stored=stored.events)
+
+    def _stored_if_due(self, part: Part[Any], kept: KeptState, last: RecordedEvent | None) -> KeptState:
+        """Have the state stored if its view asks for it by now. Nobody waits for that: it is a cache."""
+        every = part.view.stored_every
+        if every is None or kept.events - kept.stored < every or part.view.name in self._unwritable:
+            return kept
+        data = self._domain.codec(part.view).write(part, kept.state, last)
+        if data is None:
+            # Said once: it would be so for every key.
+            self._unwritable.add(part.view.name)
+            _log.warning("states of the view %s are not stored: read back, they would not be the same", part.view.name)
+            return kept
+        stored = StoredState(key=self._key(part), position=kept.position, state=data, events=kept.events)
+        task = asyncio.create_task(self._write(stored))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return replace(kept, stored=kept.events)
+
+    async def _write(self, stored: StoredState) -> None:
+        try:
+            await self._store.store_state(stored)
+        except EventStoreError as error:
+            _log.warning("the state of %s %s was not stored: %s", stored.key.view, stored.key.key, error)

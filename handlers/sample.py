@@ -1,0 +1,39 @@
+"""Samples: a key of a view, made from what its ``events`` declares, to look at its filter before it is used."""
+
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from handlers.key import KeyParameter
+
+__all__ = ["NoSample", "sample_of"]
+
+_SAMPLES: tuple[tuple[type, Any], ...] = (
+    (bool, True),
+    (str, "sample"),
+    (int, 1),
+    (Decimal, Decimal(1)),
+    (UUID, UUID(int=1)),
+    (date, date(2000, 1, 1)),
+)
+
+
+class NoSample(Exception):
+    """Raised by ``sample_of``: the parameter declares no type of which there is a sample."""
+
+
+def sample_of(parameter: KeyParameter) -> Any:
+    """Return a value that a parameter of a key may have.
+
+    Raises:
+        NoSample: It cannot be told.
+    """
+    for kind in parameter.types or ():
+        if issubclass(kind, Enum):
+            return next(iter(kind))
+        for base, value in _SAMPLES:
+            if issubclass(kind, base) and type(value) is kind:
+                return value
+    raise NoSample(parameter.name)

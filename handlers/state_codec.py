@@ -1,0 +1,118 @@
+"""The state codec: writes a view's state as JSON and reads it back, or says that it cannot."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from eventstore import RecordedEvent
+from handlers.comparison import same
+from handlers.errors import DamagedState, InvalidView
+from handlers.model import DomainEvent
+from handlers.part import Part
+from handlers.sample import sample_of
+from handlers.view import View
+
+__all__ = ["StateCodec"]
+
+S = TypeVar("S")
+
+
+class StateCodec(Generic[S]):
+    """Writes and reads the states of one view. Their type is what ``evolve`` is declared to return.
+
+    Args:
+        view: The view.
+        recorded: How a recorded event is read.
+
+    Raises:
+        InvalidView: The type is not declared, pydantic cannot write it, or the state before any event is not read back
+            as it was written.
+    """
+
+    def __init__(self, view: View[..., S], recorded: Callable[[RecordedEvent], DomainEvent]) -> None:
+        self._recorded = recorded
+        self._evolve: Callable[[Any, DomainEvent], Any] = view.evolve
+        self._adapter: TypeAdapter[Any] = _adapter(view.name, _state_type(view))
+        try:
+            part = view.at(*map(sample_of, view.key))
+            initial = part.initial()
+        except Exception:  # noqa: BLE001  no sample, or one that the domain's code did not expect
+            return
+        if self.write(part, initial, None) is None:
+            raise InvalidView(
+                f"states of the view {view.name} are to be stored, but {initial!r} is not read back as it was written"
+            )
+
+    def write(self, part: Part[S], state: S, probe: RecordedEvent | None) -> bytes | None:
+        """Return a state as JSON text in UTF-8.
+
+        Args:
+            part: Whose state it is.
+            state: The state.
+            probe: An event of the part's, if there is one; the state that is read back must fold it to the same.
+
+        Returns:
+            The text; None when what is read back is not equal to the state, in value and in the types of all that it
+            holds, or does not fold the probe to the same.
+        """
+        try:
+            text = self._adapter.dump_json(state, warnings="error")
+            again = self.read(text)
+            if not same(state, again):
+                return None
+            if probe is not None and part.filter.holds(probe):
+                fact = self._recorded(probe)
+                if not same(self._evolve(state, fact), self._evolve(again, fact)):
+                    return None
+        except Exception:  # noqa: BLE001  whatever code of the domain's, or pydantic, has against the state
+            return None
+        return text
+
+    def read(self, text: bytes) -> S:
+        """Return the state that was written.
+
+        Raises:
+            DamagedState: It cannot be read as a state of the view.
+        """
+        try:
+            state: S = self._adapter.validate_json(text)
+        except ValidationError as error:
+            raise DamagedState(f"a stored state cannot be read: {error.error_count()} errors") from None
+        except Exception as bug:  # whatever a validator of somebody's raises
+            raise DamagedState(f"a stored state cannot be read: {type(bug).__name__}: {bug}") from bug
+        return state
+
+
+def _adapter(view: str, kind: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(kind)
+    except Exception as error:  # pydantic raises several
+        reason = str(error).partition("\n")[0]
+        raise InvalidView(
+            f"states of the view {view} are to be stored, but pydantic cannot write a {_name(kind)}: {reason}"
+        ) from error
+
+
+def _state_type(view: View[..., Any]) -> Any:
+    returned = _returned(view.evolve) or _returned(view.initial)
+    if returned is None:
+        raise InvalidView(
+            f"states of the view {view.name} are to be stored, but neither evolve nor initial declares what it returns"
+        )
+    return returned
+
+
+def _returned(function: Callable[..., Any]) -> Any:
+    if inspect.isclass(function):
+        return function
+    try:
+        returned = get_type_hints(function, include_extras=True).get("return")
+    except (NameError, TypeError, AttributeError):
+        return None
+    return None if returned in {Any, object} else returned
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", repr(kind))

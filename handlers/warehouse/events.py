@@ -1,0 +1,45 @@
+"""What happens in a warehouse."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from handlers.model import DomainEvent
+
+__all__ = ["Name", "PiecesReceived", "PiecesReserved", "ProductMoved", "StockTaken"]
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+"""What a product, an order, a delivery or a count is called."""
+
+
+class PiecesReceived(DomainEvent):
+    """A delivery arrived."""
+
+    delivery: str = Field(alias="Delivery")
+    product: str = Field(alias="Product")
+    pieces: int = Field(alias="Pieces")
+
+
+class PiecesReserved(DomainEvent):
+    """Pieces are set aside for an order."""
+
+    order: str = Field(alias="Order")
+    product: str = Field(alias="Product")
+    pieces: int = Field(alias="Pieces")
+
+
+class StockTaken(DomainEvent):
+    """Everything was counted."""
+
+    count: str = Field(alias="Count")
+    pieces: int = Field(alias="Pieces")
+    orders: int = Field(alias="Orders")
+
+
+class ProductMoved(DomainEvent):
+    """A product lies in another bay."""
+
+    product: str = Field(alias="Product")
+    bay: str = Field(alias="Bay")
+    seen: int = Field(alias="Seen")
+    """How many events the log had when somebody last looked where the product was."""

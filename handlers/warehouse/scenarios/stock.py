@@ -1,0 +1,17 @@
+"""Stock: what a load builds on."""
+
+from collections.abc import Iterable
+
+from handlers.warehouse.receive_pieces import ReceivePieces
+
+__all__ = ["called", "delivered"]
+
+
+def called(prefix: str, what: str, count: int) -> list[str]:
+    """Return so many names."""
+    return [f"{prefix}{what}-{number}" for number in range(1, count + 1)]
+
+
+def delivered(products: Iterable[str], pieces: int) -> list[ReceivePieces]:
+    """Return a delivery of so many pieces for each product."""
+    return [ReceivePieces(delivery=f"{product}-delivery", product=product, pieces=pieces) for product in products]

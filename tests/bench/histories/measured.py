@@ -1,0 +1,127 @@
+"""The measurements of histories, each in a process of its own, by a processor against a real store."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterable
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import uvloop
+
+from eventstore.postgres import PostgresEventStore
+from tests.bench.histories.orders import domain
+from tests.bench.memory import growth
+from worker.message import CommandMessage
+from worker.processor import Processor
+from worker.settings import Settings
+
+__all__ = ["MEASURED", "measured"]
+
+_ORDERS = 300
+_STARTS = 30
+_HERD = 32
+_OTHERS = 1000
+_OTHERS_AT_ONCE = 4
+
+Samples = dict[str, list[float]]
+
+
+def measured(name: str, url: str, admin_url: str) -> Samples:
+    """Take one of the measurements in this process."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(MEASURED[name](url, admin_url))
+
+
+async def warm(url: str, _admin_url: str) -> Samples:
+    """New orders of a product with few and of one with many orders, in turn, their states kept."""
+    samples: Samples = {"order_10": [], "order_20000": []}
+    async with PostgresEventStore.connect(url) as store:
+        processor = Processor(store, domain, Settings())
+        for product in ("small", "large"):
+            await _order(processor, product)
+        for _ in range(_ORDERS):
+            samples["order_10"].append(await _order(processor, "small"))
+            samples["order_20000"].append(await _order(processor, "large"))
+        await processor.close()
+    return samples
+
+
+async def started(url: str, _admin_url: str) -> Samples:
+    """The same by a worker that has just started, where states are stored."""
+    samples: Samples = {"order_10_started": [], "order_20000_started": []}
+    async with PostgresEventStore.connect(url) as store:
+        for number in range(_STARTS + 1):
+            for name, product in (("order_10_started", "small"), ("order_20000_started", "large")):
+                processor = Processor(store, domain, Settings())
+                seconds = await _order(processor, product)
+                await processor.close()
+                if number:  # the first read the history, and stored the state
+                    samples[name].append(seconds)
+    return samples
+
+
+async def herd(url: str, admin_url: str) -> Samples:
+    """Many orders at once of a product whose history nobody has read, and what others notice of it."""
+    admin = await asyncpg.connect(admin_url)
+    await admin.execute("DELETE FROM eventstore.states")
+    await admin.close()
+    async with PostgresEventStore.connect(url) as store:
+        processor = Processor(store, domain, Settings())
+        before = await _others(processor, lambda: True)
+        waiting: list[float] = []
+
+        async def all_at_once() -> None:
+            waiting.extend(await asyncio.gather(*(_order(processor, "huge") for _ in range(_HERD))))
+
+        ordering = asyncio.create_task(growth(all_at_once()))
+        beside = await _others(processor, lambda: not ordering.done())
+        megabytes = await ordering
+        await processor.close()
+    return {
+        "others_p99": [_p99(before)],
+        "others_p99_beside": [_p99(beside)],
+        "herd_wait": [max(waiting)],
+        "herd_memory": [megabytes],
+    }
+
+
+MEASURED: dict[str, Callable[[str, str], Coroutine[Any, Any, Samples]]] = {
+    "warm": warm,
+    "started": started,
+    "herd": herd,
+}
+
+
+async def _others(processor: Processor, goes_on: Callable[[], bool]) -> list[float]:
+    """Place orders of products that nobody else wants, a few at a time, for as long as it goes on."""
+    samples: list[float] = []
+
+    async def some() -> None:
+        while goes_on() and len(samples) < _OTHERS:
+            samples.append(await _order(processor, f"own-{uuid4()}"))
+
+    await asyncio.gather(*(some() for _ in range(_OTHERS_AT_ONCE)))
+    return samples
+
+
+def _p99(samples: Iterable[float]) -> float:
+    ordered = sorted(samples)
+    return ordered[len(ordered) * 99 // 100]
+
+
+async def _order(processor: Processor, product: str) -> float:
+    """Place a new order, and return how many milliseconds its answer took."""
+    identity = uuid4()
+    message = CommandMessage(
+        command_id=identity,
+        command_type="PlaceOrder",
+        body=json.dumps({"order": str(identity), "product": product}).encode(),
+        correlation_id=str(identity),
+        causation_id=str(identity),
+        headers={},
+    )
+    start = perf_counter()
+    await processor.process(message)
+    return (perf_counter() - start) * 1000

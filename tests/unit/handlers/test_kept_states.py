@@ -1,0 +1,134 @@
+"""Kept states: what is found again, what moves forward, and what has to go."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from eventstore import Filter, P, Position
+from handlers.decider import DomainEvent
+from handlers.kept_states import KeptState, KeptStates, state_size
+from handlers.view import View
+
+
+def _events(key: str) -> Filter:
+    return Filter.matching().any_predicate_of(P("Key", key))
+
+
+def _same(state: int, _: DomainEvent) -> int:
+    return state
+
+
+def _view(name: str = "counted", version: int = 1) -> View[[str], int]:
+    return View(name=name, events=_events, initial=lambda _: 0, evolve=_same, version=version)
+
+
+COUNTED = _view()
+
+
+def kept(number: int, state: object = None, events: int = 0) -> KeptState:
+    return KeptState(state=state, position=Position(number=number, token=1), events=events)
+
+
+def test_entries_only_move_forward() -> None:
+    states = KeptStates()
+    part = COUNTED.at("a")
+    states.keep(part, kept(5, "new"))
+    states.keep(part, kept(4, "old"))
+    assert states.find(part) == kept(5, "new")
+    states.keep(part, kept(6, "newest"))
+    assert states.find(part) == kept(6, "newest")
+
+
+def test_a_part_is_found_by_view_version_key_and_filter_alone() -> None:
+    states = KeptStates()
+    states.keep(COUNTED.at("a"), kept(1, "kept"))
+    assert states.find(_view().at("a")) == kept(1, "kept")
+    others = (COUNTED.at("b"), _view("other").at("a"), _view(version=2).at("a"))
+    assert [states.find(other) for other in others] == [None] * 3
+
+
+def test_keys_that_python_takes_for_equal_have_states_of_their_own() -> None:
+    def events(key: Any) -> Filter:
+        return Filter.matching().any_predicate_of(P("Key", key))
+
+    anything = View(name="anything", events=events, initial=lambda _: 0, evolve=_same)
+    states = KeptStates()
+    states.keep(anything.at(1), kept(1, "one"))
+    assert states.find(anything.at(Decimal("1.0"))) == kept(1, "one")
+    assert states.find(anything.at(True)) is None
+    assert states.find(anything.at("1")) is None
+
+
+def test_what_was_not_used_for_longest_goes_first() -> None:
+    states = KeptStates(most=2)
+    for key in ("a", "b"):
+        states.keep(COUNTED.at(key), kept(1))
+    states.find(COUNTED.at("a"))
+    states.keep(COUNTED.at("c"), kept(1))
+    assert len(states) == 2
+    assert states.find(COUNTED.at("b")) is None
+
+
+def test_large_states_make_room_for_each_other() -> None:
+    states = KeptStates(most_bytes=250_000)
+    for key in ("a", "b", "c"):
+        states.keep(COUNTED.at(key), kept(1, "x" * 100_000))
+    assert [states.find(COUNTED.at(key)) is not None for key in ("a", "b", "c")] == [False, True, True]
+    assert states.bytes < 250_000
+    states.keep(COUNTED.at("d"), kept(1, "x" * 300_000))
+    assert len(states) == 0
+    assert states.bytes == 0
+
+
+def test_a_state_that_grows_counts_as_what_it_has_become() -> None:
+    states = KeptStates(most_bytes=100_000)
+    part = COUNTED.at("a")
+    for number in range(1, 50_000, 100):
+        states.keep(part, kept(number, "x" * number, events=number))
+    assert states.find(part) is not None
+    for number in range(50_000, 210_000, 100):
+        states.keep(part, kept(number, "x" * number, events=number))
+    assert states.find(part) is None
+
+
+def test_nothing_is_kept_where_nothing_may_be() -> None:
+    states = KeptStates(most=0)
+    states.keep(COUNTED.at("a"), kept(1))
+    assert states.find(COUNTED.at("a")) is None
+
+
+def test_everything_is_forgotten_at_once() -> None:
+    states = KeptStates()
+    states.keep(COUNTED.at("a"), kept(1))
+    states.forget()
+    assert (len(states), states.bytes) == (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    product: str
+    pieces: int = 0
+    orders: frozenset[str] = field(default_factory=frozenset)
+
+
+@pytest.mark.parametrize(
+    ("state", "least", "most"),
+    [
+        (0, 20, 40),
+        ("x" * 1000, 1000, 1100),
+        (Shelf("tea", 3, frozenset(f"order-{n}" for n in range(10_000))), 900_000, 1_300_000),
+        ({f"k{n}": ("a" * 50, n) for n in range(5_000)}, 900_000, 1_600_000),
+        (Shelf, 0, 0),
+    ],
+)
+def test_sizes_are_about_right(state: object, least: int, most: int) -> None:
+    assert least <= state_size(state) <= most
+
+
+def test_a_long_chain_of_objects_is_measured_without_recursion() -> None:
+    chain: tuple[Any, ...] = ()
+    for _ in range(50_000):
+        chain = (chain,)
+    assert state_size(chain) > 0

@@ -1,0 +1,212 @@
+"""The part reader: what it reads, what it keeps and stores, and what it does not trust."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import pytest
+
+from eventstore import Consistency, HistoryDiverged, Position, PositionNotReached, StoredState
+from handlers.errors import UnreadableEvent
+from handlers.kept_states import KeptStates
+from handlers.part_reader import LONGEST_AT_ONCE, PartReader
+from tests.unit.handlers.jars import Jar, WatchedStore, domain, dropped, fill, jar, saved, total
+
+EVENTUAL = Consistency.EVENTUAL
+
+
+@pytest.fixture
+def store() -> WatchedStore:
+    return WatchedStore()
+
+
+@pytest.fixture
+def reader(store: WatchedStore) -> PartReader:
+    return PartReader(store, domain, KeptStates())
+
+
+async def stored(store: WatchedStore) -> StoredState:
+    """Have the state of ten coins stored, by a reader of its own."""
+    await fill(store, *[dropped()] * 10)
+    reader = PartReader(store, domain, KeptStates())
+    await reader.read([saved.at("a")], consistency=EVENTUAL)
+    await reader.close()
+    ((kept,),) = [list(store._states.values())]
+    return kept
+
+
+async def test_parts_are_read_together_and_then_only_what_is_new(store: WatchedStore, reader: PartReader) -> None:
+    await fill(store, dropped("a", 5), dropped("b", 7))
+    parts = [jar.at("a"), jar.at("b")]
+    found = await reader.read(parts, consistency=EVENTUAL)
+    assert [found.states[part].state for part in parts] == [Jar("a", 1, 5), Jar("b", 1, 7)]
+    assert (found.events, found.position.number) == (2, 2)
+    await fill(store, dropped("b", 1))
+    again = await reader.read(parts, consistency=EVENTUAL)
+    assert again.states[parts[1]].state == Jar("b", 2, 8)
+    assert store.asked == [(0, 1), (0, 1), (2, 0), (2, 1)]
+    assert store.statements == 2
+
+
+async def test_nothing_is_asked_where_nothing_is_read(store: WatchedStore, reader: PartReader) -> None:
+    assert (await reader.read([], consistency=EVENTUAL)).states == {}
+    assert store.statements == 0
+
+
+async def test_an_append_of_our_own_moves_a_part_on(store: WatchedStore, reader: PartReader) -> None:
+    part = jar.at("a")
+    before = (await reader.read([part], consistency=EVENTUAL)).states[part]
+    receipt = await store.append([dropped()])
+    own = [dropped().recorded(1, 0)]
+    reader.recorded(part, before, domain.fold(part, before.state, own), own, receipt.position)
+    found = await reader.read([part], consistency=EVENTUAL)
+    assert found.states[part].state == Jar("a", 1, 1)
+    assert found.states[part].events == 1
+    assert store.asked[-1] == (1, 0)
+
+
+async def test_a_long_history_is_streamed_once_whoever_asks(store: WatchedStore, reader: PartReader) -> None:
+    count = LONGEST_AT_ONCE + 1
+    await fill(store, *[dropped()] * count, dropped("b"))
+    store.gate = asyncio.Event()
+    part, other = jar.at("a"), jar.at("b")
+    asking = [asyncio.create_task(reader.read([part, other], consistency=EVENTUAL)) for _ in range(5)]
+    await store.began.wait()
+    # Others go on meanwhile.
+    assert (await reader.read([other], consistency=EVENTUAL)).states[other].state == Jar("b", 1, 1)
+    store.gate.set()
+    for found in await asyncio.gather(*asking):
+        assert found.states[part].state == Jar("a", count, count)
+    assert store.streamed == [part.filter]
+
+
+async def test_long_histories_are_streamed_one_at_a_time(store: WatchedStore, reader: PartReader) -> None:
+    await fill(store, *[dropped("a"), dropped("b")] * (LONGEST_AT_ONCE + 1))
+    store.gate = asyncio.Event()
+    asking = [asyncio.create_task(reader.read([jar.at(name)], consistency=EVENTUAL)) for name in ("a", "b")]
+    await store.began.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert store.streamed == [jar.at("a").filter]
+    store.gate.set()
+    found = await asyncio.gather(*asking)
+    assert [one.states[jar.at(name)].events for one, name in zip(found, "ab", strict=True)] == [LONGEST_AT_ONCE + 1] * 2
+
+
+async def test_who_gives_up_waiting_for_a_long_history_does_not_end_it_for_others(
+    store: WatchedStore, reader: PartReader
+) -> None:
+    await fill(store, *[dropped()] * (LONGEST_AT_ONCE + 1))
+    store.gate = asyncio.Event()
+    part = jar.at("a")
+    first, second = (asyncio.create_task(reader.read([part], consistency=EVENTUAL)) for _ in range(2))
+    await store.began.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    store.gate.set()
+    assert (await second).states[part].events == LONGEST_AT_ONCE + 1
+    assert len(store.streamed) == 1
+
+
+async def test_a_long_history_that_cannot_be_read_fails_all_who_wait_and_is_tried_anew(
+    store: WatchedStore, reader: PartReader
+) -> None:
+    broken = replace(dropped(), payload={"jar": "a"})
+    await fill(store, *[dropped()] * LONGEST_AT_ONCE, broken)
+    part = jar.at("a")
+    failed = await asyncio.gather(
+        *(reader.read([part], consistency=EVENTUAL) for _ in range(2)), return_exceptions=True
+    )
+    assert [type(error) for error in failed] == [UnreadableEvent] * 2
+    with pytest.raises(UnreadableEvent, match=f"event {LONGEST_AT_ONCE + 1} .*coin is missing"):
+        await reader.read([part], consistency=EVENTUAL)
+
+
+async def test_a_rewritten_history_and_one_that_was_cut_back_are_forgotten(
+    store: WatchedStore, reader: PartReader
+) -> None:
+    part = jar.at("a")
+    await fill(store, dropped(coin=5), dropped(coin=5))
+    await reader.read([part], consistency=EVENTUAL)
+    store.rewrite(dropped(coin=1), keeping=1)
+    with pytest.raises(HistoryDiverged):
+        await reader.read([part], consistency=EVENTUAL)
+    assert (await reader.read([part], consistency=EVENTUAL)).states[part].state == Jar("a", 2, 6)
+    store.rewrite(keeping=1)
+    with pytest.raises(PositionNotReached):
+        await reader.read([part], consistency=EVENTUAL)
+    assert (await reader.read([part], consistency=EVENTUAL)).states[part].state == Jar("a", 1, 5)
+
+
+async def test_a_stored_state_and_its_tail_are_as_good_as_the_history(store: WatchedStore) -> None:
+    await stored(store)
+    await fill(store, dropped(coin=7))
+    store.asked.clear()
+    found = await PartReader(store, domain, KeptStates()).read([saved.at("a")], consistency=EVENTUAL)
+    assert found.states[saved.at("a")].state == Jar("a", 11, 17)
+    assert store.asked == [(10, 1)]
+
+
+async def test_a_state_is_stored_whenever_enough_was_folded_also_by_our_own_appends(store: WatchedStore) -> None:
+    reader = PartReader(store, domain, KeptStates())
+    part = saved.at("a")
+    for number in range(1, 26):
+        before = (await reader.read([part], consistency=EVENTUAL)).states[part]
+        receipt = await store.append([dropped()])
+        own = [dropped().recorded(number, 0)]
+        reader.recorded(part, before, domain.fold(part, before.state, own), own, receipt.position)
+    await reader.close()
+    (kept,) = store._states.values()
+    assert (kept.events, kept.position.number) == (20, 20)
+
+
+async def test_views_that_do_not_ask_for_it_are_not_stored(store: WatchedStore, reader: PartReader) -> None:
+    await fill(store, *[dropped()] * 20)
+    await reader.read([jar.at("a"), total.at()], consistency=EVENTUAL)
+    await reader.close()
+    assert store._states == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "position"),
+    [
+        (b"{", None),
+        (b'{"name": "a", "coins": "many", "value": 1}', None),
+        (b'{"name": "a", "coins": 99, "value": 1}', Position(number=10, token=5)),
+        (b'{"name": "a", "coins": 99, "value": 1}', Position(number=99, token=5)),
+    ],
+    ids=["no JSON", "another form", "another history", "beyond the log"],
+)
+async def test_what_cannot_be_right_is_passed_over(
+    store: WatchedStore, state: bytes, position: Position | None
+) -> None:
+    kept = await stored(store)
+    store._states[kept.key] = replace(kept, state=state, position=position or kept.position)
+    found = await PartReader(store, domain, KeptStates()).read([saved.at("a")], consistency=EVENTUAL)
+    assert found.states[saved.at("a")].state == Jar("a", 10, 10)
+
+
+async def test_a_state_that_the_store_does_not_take_costs_nothing_else(
+    store: WatchedStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(_: StoredState) -> None:
+        raise PositionNotReached("not now")
+
+    monkeypatch.setattr(store, "store_state", refuse)
+    await fill(store, *[dropped()] * 10)
+    reader = PartReader(store, domain, KeptStates())
+    with caplog.at_level(logging.WARNING):
+        found = await reader.read([saved.at("a")], consistency=EVENTUAL)
+        await reader.close()
+    assert found.states[saved.at("a")].state == Jar("a", 10, 10)
+    assert "was not stored: not now" in caplog.text
+
+
+async def test_without_a_cache_every_read_reads_everything(store: WatchedStore) -> None:
+    await fill(store, *[dropped()] * (LONGEST_AT_ONCE + 1))
+    reader = PartReader(store, domain, KeptStates(most=0))
+    part = jar.at("a")
+    for _ in range(2):
+        found = await reader.read([part], consistency=EVENTUAL)
+        assert found.states[part].events == LONGEST_AT_ONCE + 1
+    assert len(store.streamed) == 2

@@ -1,0 +1,59 @@
+"""The reader: a view's answer, as fresh as was asked for."""
+
+import pytest
+
+from eventstore import Filter, HistoryDiverged, P, Position, PositionNotReached
+from handlers import InvalidParts, Reader, UnknownView, View
+from tests.unit.handlers.jars import Jar, WatchedStore, after_drop, domain, dropped, fill, jar
+
+
+@pytest.fixture
+def store() -> WatchedStore:
+    return WatchedStore()
+
+
+@pytest.fixture
+def reader(store: WatchedStore) -> Reader:
+    return Reader(store, domain)
+
+
+async def test_a_view_is_asked_at_a_key(store: WatchedStore, reader: Reader) -> None:
+    await fill(store, dropped("a", 5), dropped("b", 2))
+    assert await reader.state(jar.at("a")) == Jar("a", 1, 5)
+    assert await reader.state(jar.at("nobody's")) == Jar("nobody's")
+    answer = await reader.answer(jar.at("b"))
+    assert (answer.state, answer.position.number) == (Jar("b", 1, 2), 2)
+
+
+async def test_what_a_reply_speaks_of_is_seen(store: WatchedStore, reader: Reader) -> None:
+    receipt = await store.append([dropped()])
+    assert (await reader.state(jar.at("a"), min_position=receipt.position)).coins == 1
+    with pytest.raises(PositionNotReached):
+        await reader.state(jar.at("a"), min_position=Position(number=2, token=1))
+    with pytest.raises(HistoryDiverged):
+        await reader.state(jar.at("a"), min_position=Position(number=1, token=1))
+
+
+async def test_an_answer_that_is_young_enough_is_given_without_asking(store: WatchedStore, reader: Reader) -> None:
+    await fill(store, dropped())
+    await reader.state(jar.at("a"))
+    receipt = await store.append([dropped()])
+    store.asked.clear()
+    assert (await reader.state(jar.at("a"), max_age=3600)).coins == 1
+    assert store.asked == []
+    # A position counts, however young the answer is.
+    assert (await reader.state(jar.at("a"), max_age=3600, min_position=receipt.position)).coins == 2
+    assert (await reader.state(jar.at("a"), max_age=3600, min_position=receipt.position)).coins == 2
+    assert store.asked == [(1, 1)]
+    await fill(store, dropped())
+    assert (await reader.state(jar.at("a"))).coins == 3
+
+
+async def test_only_the_domains_own_views_are_asked(reader: Reader) -> None:
+    def events(name: str) -> Filter:
+        return Filter.matching().any_predicate_of(P("jar", name))
+
+    with pytest.raises(InvalidParts, match="lists another view jar"):
+        await reader.state(View(name="jar", events=events, initial=Jar, evolve=after_drop).at("a"))
+    with pytest.raises(UnknownView):
+        await reader.state(View(name="jam", events=events, initial=Jar, evolve=after_drop).at("a"))

@@ -1,0 +1,128 @@
+"""``worker view NAME [KEY…]``."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from eventstore import Consistency, InvalidFilter, Position
+from eventstore.postgres import PostgresEventStore
+from handlers.domain import Domain
+from handlers.errors import InvalidKey
+from handlers.key import KeyParameter
+from handlers.part import Part
+from handlers.reader import Answer, Reader
+from handlers.registry import load_domains
+from handlers.view import View
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json
+from worker.settings import Settings
+
+__all__ = ["view"]
+
+
+def view(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The view's name.")],
+    key: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="The view's key, a value each.")] = None,
+    *,
+    domain: Annotated[
+        str | None, typer.Option(metavar="DOMAIN", help="Whose view, if several domains have one of this name.")
+    ] = None,
+    min_position: Annotated[
+        str | None, typer.Option(metavar="NUMBER:TOKEN", help="At least as far as this, such as a reply's position.")
+    ] = None,
+    replica: Annotated[bool, typer.Option("--replica", help="Read from a replica if one answers.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, with the position.")] = False,
+) -> None:
+    """Ask a view: what do the events say of this key now?
+
+    Views are those of the domains that WORKER_DOMAINS names.
+    """
+    settings = Settings.load(needs=("database_url", "database_replica_urls") if replica else ("database_url",))
+    owner, asked = _found(load_domains(settings.worker_domains), name, domain)
+    part = _part(asked, key or ())
+    least = _position(min_position)
+    consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
+    answer = run_async(_ask(settings, owner, part, least, consistency))
+    state = to_jsonable_python(answer.state, fallback=_plain, by_alias=True)
+    if json:
+        print_json({"view": name, "key": part.key, "position": str(answer.position), "state": state})
+    else:
+        print_json(state)
+
+
+def _found(domains: Sequence[Domain], name: str, domain: str | None) -> tuple[Domain, View[..., Any]]:
+    if domain is not None and domain not in {each.name for each in domains}:
+        known = ", ".join(each.name for each in domains)
+        raise Mistake(f"WORKER_DOMAINS names no domain {domain!r}; known are {known}.")
+    asked = [each for each in domains if domain in {None, each.name}]
+    owners = [each for each in asked if name in {one.name for one in each.views}]
+    if len(owners) > 1:
+        names = " and ".join(each.name for each in owners)
+        raise Mistake(f"{names} both have a view {name}: say which with --domain.")
+    if not owners:
+        raise Mistake(_unknown(name, [one.name for each in asked for one in each.views]))
+    return owners[0], owners[0].view(name)
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    if not known:
+        return f"there is no view {name!r}: the domains have none."
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}."
+    return f"there is no view {name!r}; {hint}"
+
+
+def _part(asked: View[..., Any], texts: Sequence[str]) -> Part[Any]:
+    names = [parameter.name for parameter in asked.key]
+    if len(texts) != len(names):
+        form = " ".join(name.upper() for name in names)
+        wanted = f"give it as `worker view {asked.name} {form}`" if names else "it has no key"
+        raise Mistake(f"the view {asked.name} has a key of {len(names)} values, not {len(texts)}; {wanted}.")
+    values = [_value(asked, parameter, text) for parameter, text in zip(asked.key, texts, strict=True)]
+    try:
+        return asked.at(*values)
+    except (InvalidKey, InvalidFilter) as error:
+        raise Mistake(f"{error}.") from None
+
+
+def _value(asked: View[..., Any], parameter: KeyParameter, text: str) -> Any:
+    try:
+        return TypeAdapter(parameter.annotation).validate_strings(text)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]["msg"]
+        raise Mistake(f"{parameter.name} of the view {asked.name} cannot be {text!r}: {problem}.") from None
+
+
+def _position(text: str | None) -> Position | None:
+    try:
+        return None if text is None else Position.parse(text)
+    except ValueError as error:
+        raise Mistake(f"--min-position: {error}.") from None
+
+
+async def _ask(
+    settings: Settings, domain: Domain, part: Any, least: Position | None, consistency: Consistency
+) -> Answer[Any]:
+    async with PostgresEventStore.connect(
+        settings.database_url,
+        replica_urls=settings.database_replica_urls if consistency is Consistency.EVENTUAL else (),
+        pool_size=2,
+        application_name="worker view",
+    ) as store:
+        reader = Reader(store, domain)
+        try:
+            return await reader.answer(part, min_position=least, consistency=consistency)
+        finally:
+            await reader.close()
+
+
+def _plain(value: object) -> object:
+    """Show what pydantic does not know: mappings and collections of other libraries."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Iterable) else repr(value)

@@ -1,0 +1,93 @@
+"""The second fold: long parts, folded once more from a read of their own, and compared with the fold along the log.
+
+To do so for each decision would be quadratic. It is done whenever a part's events have doubled, and once more at its
+last decision, as far as that stays in proportion to the log: what may be read grows with what has been read.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from eventstore import EventStore
+from handlers.domain import Domain
+from handlers.errors import HandlerError
+from handlers.part import Part
+from worker.load.part_fold import CannotFold, PartFold, begun, evolved
+from worker.load.part_folds import Violated, impure
+from worker.load.snapshot import alike
+
+__all__ = ["SecondFold"]
+
+_BATCH = 5000
+# For each event of the log, so many may be read once more; a read costs as much as so many events, besides its own.
+_SHARE = 3
+_READ = 100
+_AT_FIRST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    domain: Domain
+    part: Part[Any]
+    number: int
+    count: int
+    state: Any
+
+
+class SecondFold:
+    """Folds parts once more.
+
+    Args:
+        store: Where the log is.
+        violated: Called with each difference.
+
+    Attributes:
+        compared: How many parts were folded once more, each time counted.
+    """
+
+    def __init__(self, store: EventStore, violated: Violated) -> None:
+        self.compared = 0
+        self._store = store
+        self._violated = violated
+        self._allowed = _AT_FIRST
+        self._expected: list[_Expected] = []
+
+    def earn(self) -> None:
+        """Note that one more event of the log was read."""
+        self._allowed += _SHARE
+
+    def expect(self, fold: PartFold, number: int) -> None:
+        """Have a part compared at an event's number, when it is time; a command is decided from it there."""
+        cost = fold.count + _READ
+        is_time = fold.count >= 2 * fold.compared or (fold.due == 1 and fold.count > fold.compared)
+        if fold.facts is None and fold.failure is None and is_time and cost <= self._allowed:
+            self._allowed -= cost
+            fold.compared = fold.count
+            self._expected.append(_Expected(fold.domain, fold.part, number, fold.count, fold.state))
+
+    async def compare(self) -> None:
+        """Compare the parts that it is time for.
+
+        Raises:
+            EventStoreError: The store could not be read.
+        """
+        while self._expected:
+            await self._compare(self._expected.pop())
+
+    async def _compare(self, expected: _Expected) -> None:
+        self.compared += 1
+        part, count = expected.part, 0
+        try:
+            state = begun(part)
+            async for event in self._store.read(part.filter, up_to=expected.number, batch_size=_BATCH):
+                state = evolved(part, state, expected.domain.recorded(event))
+                count += 1
+        except (CannotFold, HandlerError) as error:
+            self._violated(f"{part} cannot be folded once more up to {expected.number}: {error}")
+            return
+        if count != expected.count:
+            self._violated(
+                f"the store finds {count:,} events of {part} up to {expected.number}, but the log holds "
+                f"{expected.count:,}"
+            )
+        elif not alike(state, expected.state):
+            self._violated(impure(part))
