@@ -4,7 +4,7 @@ Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle`` or sev
 (``store,worker`` by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and ``REPEAT``
 rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by commas: ours, the
 baselines, and the peers, which are left out where they are not installed. Of the worker: ``ROUNDS`` rounds (7) of
-``COMMANDS`` commands (3,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands.
+``COMMANDS`` commands (3,000). Of the oracle: ``ROUNDS`` rounds (3) of ``SIZES``: 1000,10000,50000 or some of them.
 """
 
 import json
