@@ -1,8 +1,12 @@
 """Predicates: one top-level payload field has one scalar value."""
 
 from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
+from math import isfinite
 from typing import Any, final
+from uuid import UUID
 
 import msgspec
 
@@ -33,16 +37,18 @@ class Predicate:
     value: Scalar
     fragment: str
 
-    def __init__(self, key: str, value: Scalar) -> None:
+    def __init__(self, key: str, value: Scalar | UUID | date | Enum) -> None:
         """Make a predicate.
 
         Args:
             key: The name of a top-level payload field.
-            value: A string, a boolean, an integer, or a finite ``Decimal``; numbers up to 1,000 digits.
+            value: A string, a boolean, an integer, or a finite ``Decimal``; numbers up to 1,000 digits. A UUID, a date
+                and an enumeration of strings or integers stand for what a payload that was written with them has.
 
         Raises:
-            InvalidFilter: The key or value has another type (also ``float``, whose decimal digits are ambiguous),
-                contains a NUL character or a lone surrogate, or is not finite.
+            InvalidFilter: The key or value has another type (also ``float``, whose decimal digits are ambiguous, and
+                ``datetime``, of which there are many spellings), contains a NUL character or a lone surrogate, or is
+                not finite.
         """
         plain = _simplest(key, value)
         # Of enumerations that are strings, str() would give the name.
@@ -89,6 +95,7 @@ def _simplest(key: object, value: object) -> Scalar:
     """Bring equal values into one form, and refuse what no engine can compare."""
     if not isinstance(key, str):
         raise InvalidFilter(f"a predicate's key is a string, not {type(key).__name__}")
+    value = _written(value)
     if isinstance(value, bool):
         plain: Scalar = value
     elif isinstance(value, str):
@@ -102,12 +109,37 @@ def _simplest(key: object, value: object) -> Scalar:
             raise InvalidFilter(f"the predicate on {key!r} is a number beyond {MAX_DIGITS:,} digits")
         plain = int(value) if value == value.to_integral_value() else _without_trailing_zeros(value)
     else:
-        raise InvalidFilter(f"the predicate on {key!r} takes a str, bool, int or Decimal, not {type(value).__name__}")
+        raise InvalidFilter(
+            f"the predicate on {key!r} takes a str, bool, int, Decimal, UUID, date or an enumeration of str or int, "
+            f"not {type(value).__name__}{_advice(value)}"
+        )
     if "\x00" in key or (isinstance(plain, str) and "\x00" in plain):
         raise InvalidFilter(f"the predicate on {key!r} contains a NUL character")
     if isinstance(plain, int) and abs(plain) >= 10**MAX_DIGITS:
         raise InvalidFilter(f"the predicate on {key!r} is a number beyond {MAX_DIGITS:,} digits")
     return plain
+
+
+def _written(value: object) -> object:
+    """Return what a payload has that was written with this value, if that is another."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum) and not isinstance(value, str | int):
+        return value.value if isinstance(value.value, str | int) and not isinstance(value.value, bool) else value
+    return value
+
+
+def _advice(value: object) -> str:
+    """Say what to write instead."""
+    if value is None:
+        return ": no predicate finds a field that is null or missing"
+    if isinstance(value, float):
+        return f": write Decimal({str(value)!r})" if isfinite(value) else ""
+    if isinstance(value, datetime | time | timedelta | bytes):
+        return f": write the text that the payload has, such as {msgspec.to_builtins(value)!r}"
+    return ""
 
 
 def _without_trailing_zeros(value: Decimal) -> Decimal:

@@ -6,6 +6,7 @@ from eventstore.postgres.migrate import SCHEMA_VERSION, MigrationReport, migrate
 from eventstore.postgres.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
 from eventstore.postgres.replicas import MOST_LAG
 from eventstore.postgres.statements import Migration
+from eventstore.postgres.stored_states import ViewStates, drop_states, list_states
 from eventstore.postgres.surveying import Survey, survey
 
 __all__ = [
@@ -18,7 +19,10 @@ __all__ = [
     "PostgresEventStore",
     "Prunable",
     "Survey",
+    "ViewStates",
     "count_prunable",
+    "drop_states",
+    "list_states",
     "measure",
     "migrate",
     "prune",

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import InvalidRequest
-from eventstore.postgres.address import check_address
+from eventstore.postgres.administrator import administrator
 from eventstore.postgres.statements import statement
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
 __all__ = ["LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"]
 
@@ -48,13 +46,8 @@ async def count_prunable(admin_url: str, older_than: timedelta) -> Prunable:
     """
     if older_than < LEAST_AGE:
         raise InvalidRequest(f"receipts are kept for {LEAST_AGE.days} day at least")
-    connection = await _connect(admin_url)
-    try:
+    async with administrator(admin_url) as connection:
         (row,) = await connection.fetch(statement("prunable"), older_than)
-    except DRIVER_ERRORS as error:
-        raise translate(error) from error
-    finally:
-        await connection.close()
     return Prunable(before=row["moment"], receipts=row["old"], total=row["total"], pages=row["pages"])
 
 
@@ -75,9 +68,8 @@ async def prune(admin_url: str, found: Prunable, *, progress: Callable[[int], No
 
     On cancellation the batch under way is undone; those before it stay.
     """
-    connection = await _connect(admin_url)
     deleted = 0
-    try:
+    async with administrator(admin_url) as connection:
         # First, and in a transaction of its own: whoever is killed below has deleted some.
         await connection.execute(statement("pruning"), found.before)
         for page in range(0, found.pages, _PAGES):
@@ -86,10 +78,6 @@ async def prune(admin_url: str, found: Prunable, *, progress: Callable[[int], No
             )
             deleted += batch
             progress(batch)
-    except DRIVER_ERRORS as error:
-        raise translate(error) from error
-    finally:
-        await connection.close()
     return deleted
 
 
@@ -105,19 +93,6 @@ async def receipts_since(url: str) -> datetime | None:
         StoreUnavailable: The server cannot be reached.
         StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
     """
-    connection = await _connect(url, SessionAttribute.read_write)
-    try:
+    async with administrator(url, wanted=SessionAttribute.read_write) as connection:
         moment: datetime | None = await connection.fetchval(statement("receipts_since"))
-    except DRIVER_ERRORS as error:
-        raise translate(error) from error
-    finally:
-        await connection.close()
     return moment
-
-
-async def _connect(url: str, wanted: SessionAttribute = SessionAttribute.any) -> "asyncpg.Connection[asyncpg.Record]":
-    check_address(url)
-    try:
-        return await asyncpg.connect(url, timeout=10, target_session_attrs=wanted)
-    except (*DRIVER_ERRORS, TimeoutError) as error:
-        raise translate(error) from error

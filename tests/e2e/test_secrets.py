@@ -17,6 +17,8 @@ COMMANDS = (
     ("db", "check"),
     ("db", "migrate"),
     ("db", "prune", "--older-than", "90d", "--yes"),
+    ("db", "states", "list"),
+    ("db", "states", "drop", "--all", "--yes"),
     ("config",),
 )
 # A program that logs all there is to log, its libraries' doings too.

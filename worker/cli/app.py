@@ -16,6 +16,7 @@ from worker.cli.migrate import migrate
 from worker.cli.prune import prune
 from worker.cli.publish import publish
 from worker.cli.run import run
+from worker.cli.states import states
 from worker.cli.stats import stats
 from worker.cli.status import status
 from worker.cli.view import view
@@ -47,6 +48,7 @@ database.command()(migrate)
 database.command()(prune)
 database.command("check")(check_database)
 database.command()(stats)
+database.add_typer(states, name="states")
 
 
 def main() -> None:

@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from eventstore import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import LEAST_AGE, Prunable, count_prunable
 from eventstore.postgres import prune as delete
+from worker.cli.administration import administering
 from worker.cli.age import age
 from worker.cli.consent import agreed
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
-from worker.cli.migrate import LACKS_RIGHT
 from worker.cli.terminal import print_json, progress_console, tell
 from worker.settings import Settings
 
@@ -35,18 +34,10 @@ def prune(
     """
     settings = Settings.load(needs=("database_admin_url",))
     least_age = _age(older_than, settings)
-    try:
+    with administering():
         found = run_async(count_prunable(settings.database_admin_url, least_age))
         wanted = not dry_run and found.receipts > 0 and (yes or _agreed(found))
         deleted = _delete(settings.database_admin_url, found) if wanted else 0
-    except StoreUnavailable as error:
-        raise Mistake(f"{error}; start the database or correct DATABASE_ADMIN_URL.") from error
-    except StoreMisconfigured as error:
-        if error.code != LACKS_RIGHT:
-            raise
-        raise Mistake(
-            f"the role of DATABASE_ADMIN_URL may not do this: name the database's owner ({error.__cause__})."
-        ) from error
     if json:
         document = {"before": found.before, "receipts": found.receipts, "total": found.total, "deleted": deleted}
         print_json({**document, "dry_run": dry_run})

@@ -35,7 +35,9 @@ class Plan:
     def is_sequential(self) -> bool:
         """Whether any table but the one-row head is read from end to end."""
         return any(
-            node["Node Type"] == "Seq Scan" and node["Relation Name"] != "store" and node["Actual Loops"] > 0
+            node["Node Type"] == "Seq Scan"
+            and node["Relation Name"] not in {"store", "schema_version"}
+            and node["Actual Loops"] > 0
             for node in _nodes(self.root)
         )
 

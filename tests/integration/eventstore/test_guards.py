@@ -16,7 +16,7 @@ from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, request
 from tests.integration.eventstore.staging import Connection, connected
 
-TABLES = ("events", "store", "receipts", "schema_version")
+TABLES = ("events", "store", "receipts", "schema_version", "states")
 CHANGES = (
     "UPDATE eventstore.events SET event_type = 'Other'",
     "UPDATE eventstore.events SET event_type = 'Other' WHERE false",

@@ -6,7 +6,16 @@ from functools import partial
 
 import pytest
 
-from eventstore import START, ConcurrencyConflict, Consistency, Position, PositionNotReached
+from eventstore import (
+    START,
+    ConcurrencyConflict,
+    Consistency,
+    Filter,
+    HistoryDiverged,
+    P,
+    Position,
+    PositionNotReached,
+)
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.pools import Pool
 from eventstore.postgres.replicas import Fallback
@@ -104,6 +113,47 @@ async def test_a_replica_that_has_not_reached_the_position_is_passed_over(replic
         await eventually(partial(replica_has_reached, store, second), what="the replica to answer again")
 
 
+async def test_a_replica_that_is_behind_a_filters_bound_is_passed_over(replicated: Replicated) -> None:
+    """Whoever asks for what lies above n has seen n: two edits of one page from the same n must not both pass."""
+    replica = replicated.replicas[0]
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
+        first = (await store.append([counted("a")])).position
+        await replicated.follow()
+        async with replicated.paused(replica):
+            await eventually(partial(replica_has_reached, store, first), what="the replica to be seen there")
+            seen = (await store.append([counted("a")])).position
+            await store.append([counted("a")], boundary=of("a").narrowed_above(seen.number), after=seen)
+            above = Filter.matching().any_predicate_of(P("Key", "a")).sequence_number_higher_than(seen.number)
+            for streams in (
+                [await store.query(above, consistency=EVENTUAL)],
+                await store.query_many([of("a"), above], consistency=EVENTUAL),
+                await store.query_many([of("a"), of("a")], after=[START, seen], consistency=EVENTUAL),
+                [await store.latest(above, limit=1, consistency=EVENTUAL)],
+            ):
+                assert not any(stream.replica for stream in streams)
+                assert numbers(streams[-1]) == [3]
+                with pytest.raises(ConcurrencyConflict):
+                    await store.append([counted("a")], boundary=above, after=seen)
+            read = [event.sequence_number async for event in store.read(above, consistency=EVENTUAL)]
+            assert read == [3]
+            # What the replica has seen, it may answer; and a bound that no log has reached is not waited for.
+            below = Filter.matching().any_predicate_of(P("Key", "a")).sequence_number_higher_than(first.number)
+            assert (await store.query(below, consistency=EVENTUAL)).replica
+            assert numbers(await store.query(of("a").narrowed_above(900), consistency=EVENTUAL)) == []
+
+
+async def test_each_position_of_a_read_is_looked_for_in_the_replicas_history(replicated: Replicated) -> None:
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls) as store:
+        first, second = (await store.append([counted("a")])).position, (await store.append([counted("a")])).position
+        await replicated.follow()
+        await eventually(partial(replica_has_reached, store, second), what="the replicas to be seen there")
+        streams = await store.query_many([of("a"), ANY], after=[first, second], consistency=EVENTUAL)
+        assert [(numbers(stream), stream.replica) for stream in streams] == [([2], True), ([], True)]
+        elsewhere = replace(first, token=first.token ^ 1)
+        with pytest.raises(HistoryDiverged):
+            await store.query_many([of("a"), ANY], after=[elsewhere, second], consistency=EVENTUAL)
+
+
 async def test_a_position_that_no_server_reaches_is_waited_for_with_a_bound(replicated: Replicated) -> None:
     async with PostgresEventStore.connect(
         replicated.url, replica_urls=replicated.replica_urls, reach_seconds=0.1
@@ -120,7 +170,10 @@ async def test_a_position_that_no_server_reaches_is_waited_for_with_a_bound(repl
 async def test_reads_of_a_replica_whose_disk_is_broken_fall_back(replicated: Replicated) -> None:
     replica = replicated.replicas[0]
     async with PostgresEventStore.connect(replicated.url) as store:
-        await store.append([counted("a")])
+        # The last page of several stays whole: by it the replica tells how far it is.
+        await store.append([counted("a"), *[counted("b")] * 500])
+        # To have been looked at is noted in a page, too; that must not mend it later.
+        await store.query(ANY)
     async with connected(replicated.admin_url) as admin:
         path = await admin.fetchval("SELECT pg_relation_filepath('eventstore.events_payload')")
         await admin.execute("CHECKPOINT")
@@ -128,7 +181,8 @@ async def test_reads_of_a_replica_whose_disk_is_broken_fall_back(replicated: Rep
     async with connected(replica.url(replica.admin, replicated.database)) as admin:
         await admin.execute("CHECKPOINT")
     await asyncio.to_thread(replica.stop)
-    await asyncio.to_thread((replica.data / path).write_bytes, b"\xff" * 8192)
+    with (replica.data / path).open("r+b") as file:
+        file.write(b"\xff" * 8192)
     await asyncio.to_thread(replica.start)
     async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
         await eventually(partial(replica_is_up, store), what="the replica to be up")

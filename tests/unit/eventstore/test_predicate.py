@@ -1,7 +1,9 @@
 import pickle
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
-from typing import Any
+from typing import Any, Self
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,25 @@ class OldField(str, Enum):  # noqa: UP042  code older than StrEnum writes it so
 
 class Number(IntEnum):
     ONE = 1
+
+
+class Colour(Enum):
+    RED = "red"
+    FIVE = 5
+    YES = True
+    HALF = 0.5
+    NONE = None
+
+
+class Size(str, Enum):  # noqa: UP042  code older than StrEnum writes it so
+    """Of two kinds of strings, payloads have the first."""
+
+    LARGE = ("L", "large")
+
+    def __new__(cls, text: str, value: str) -> Self:
+        member = str.__new__(cls, text)
+        member._value_ = value
+        return member
 
 
 # Decimals are written out, so their exponents stay small here; the bounds have a test of their own.
@@ -49,12 +70,27 @@ def test_a_number_its_text_and_a_boolean_are_three_values() -> None:
         (1, Number.ONE),
         ("BookID", Field.BOOK),
         ("BookID", OldField.BOOK),
+        ("red", Colour.RED),
+        (5, Colour.FIVE),
+        ("L", Size.LARGE),
+        ("0005-01-02", date(5, 1, 2)),
+        ("0d6a3f1e-0000-4000-8000-00000000abcd", UUID("0D6A3F1E-0000-4000-8000-00000000ABCD")),
     ],
 )
-def test_equal_values_make_equal_predicates(value: Scalar, same: Scalar) -> None:
+def test_equal_values_make_equal_predicates(value: Scalar, same: Scalar | UUID | date | Enum) -> None:
     assert P("x", value) == P("x", same)
     assert hash(P("x", value)) == hash(P("x", same))
     assert P("x", value).fragment == P("x", same).fragment
+
+
+@pytest.mark.parametrize(
+    "value", [Field.BOOK, OldField.BOOK, Number.ONE, Colour.RED, Colour.FIVE, Size.LARGE, date(2026, 1, 5), uuid4()]
+)
+def test_what_stands_for_a_value_matches_the_payload_that_was_written_with_it(value: UUID | date | Enum) -> None:
+    predicate = P("x", value)
+    assert predicate.matches(decode_object(encode_object({"x": value})))
+    assert type(predicate.value) in {str, int}
+    assert pickle.loads(pickle.dumps(predicate)) == predicate  # noqa: S301  our own bytes
 
 
 @pytest.mark.parametrize(
@@ -151,6 +187,17 @@ def test_the_longest_numbers_pass_and_keep_every_digit() -> None:
         (None, "not NoneType"),
         (b"bytes", "not bytes"),
         ([1], "not list"),
+        (Colour.YES, "not Colour"),
+        (Colour.HALF, "not Colour"),
+        (Colour.NONE, "not Colour"),
+        (0.5, r"write Decimal\('0.5'\)$"),
+        (1e300, r"write Decimal\('1e\+300'\)$"),
+        (float("inf"), "not float$"),
+        (None, "null or missing$"),
+        (b"bytes", "such as 'Ynl0ZXM='$"),
+        (datetime(2026, 1, 5, 9, 30, tzinfo=UTC), "not datetime: write the text .* such as '2026-01-05T09:30:00Z'$"),
+        (time(9, 30), "such as '09:30:00'$"),
+        (timedelta(days=1), "such as 'P1D'$"),
     ],
 )
 def test_what_no_engine_can_compare_is_refused(value: Any, reason: str) -> None:

@@ -220,6 +220,26 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
             ),
         ),
         (
+            ("db", "states", "drop"),
+            {"DATABASE_ADMIN_URL": "postgresql://db/events"},
+            "say which states to drop: --domain or --view, or --all and none of these.",
+        ),
+        (
+            ("db", "states", "drop", "--all", "--view", "shelf"),
+            {"DATABASE_ADMIN_URL": "postgresql://db/events"},
+            "say which states to drop: --domain or --view, or --all and none of these.",
+        ),
+        (
+            ("db", "states", "drop", "--version", "2"),
+            {"DATABASE_ADMIN_URL": "postgresql://db/events"},
+            "--version belongs to a view: name it with --view.",
+        ),
+        (
+            ("db", "states", "list"),
+            {},
+            "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database.",
+        ),
+        (
             ("config",),
             {"WORKER_CONCURRENCY": "many"},
             ("WORKER_CONCURRENCY: input should be a valid integer, unable to parse string as an integer."),

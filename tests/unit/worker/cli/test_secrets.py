@@ -32,6 +32,8 @@ DATABASE_COMMANDS = (
     ("db", "check"),
     ("db", "migrate"),
     ("db", "prune", "--older-than", "90d", "--yes"),
+    ("db", "states", "list"),
+    ("db", "states", "drop", "--all", "--yes"),
 )
 BROKER_COMMANDS = (("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}'), ("check",))
 # An address of a broker that could be one is tried for seconds: that is done with few of them.

@@ -1,0 +1,104 @@
+"""``worker db states list | drop``."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.filesize import decimal
+
+from eventstore.postgres import ViewStates, drop_states, list_states
+from worker.cli.administration import administering
+from worker.cli.consent import agreed
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json, table, tell
+from worker.settings import Settings
+
+__all__ = ["states"]
+
+states = typer.Typer(help="Stored states of views, from which cold workers go on reading.", no_args_is_help=True)
+
+Domain = Annotated[str | None, typer.Option(help="Only states of this domain's views.")]
+View = Annotated[str | None, typer.Option(help="Only states of views of this name.")]
+Version = Annotated[int | None, typer.Option(help="Only states of this version of the view.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@states.command("list")
+def list_all(*, domain: Domain = None, view: View = None, version: Version = None, json: Json = False) -> None:
+    """List the stored states in the database of DATABASE_ADMIN_URL, by domain, view and version. Changes nothing."""
+    settings = Settings.load(needs=("database_admin_url",))
+    with administering():
+        found = run_async(list_states(settings.database_admin_url, domain=domain, view=view, version=version))
+    if json:
+        print_json(found)
+    elif found:
+        _show(found)
+    else:
+        tell("No such states are stored." if _named(domain, view, version) else "No states are stored.")
+
+
+@states.command()
+def drop(
+    *,
+    domain: Domain = None,
+    view: View = None,
+    version: Version = None,
+    everything: Annotated[bool, typer.Option("--all", help="The states of all views.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be dropped.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    json: Json = False,
+) -> None:
+    """Drop stored states from the database of DATABASE_ADMIN_URL, after asking.
+
+    No decision changes by it: they are a cache. The next worker that needs one reads the whole history behind it, and
+    stores it again. Exit status 1 when the answer was no.
+    """
+    if everything == _named(domain, view, version):
+        raise Mistake("say which states to drop: --domain or --view, or --all and none of these.")
+    if version is not None and view is None:
+        raise Mistake("--version belongs to a view: name it with --view.")
+    settings = Settings.load(needs=("database_admin_url",))
+    with administering():
+        found = run_async(list_states(settings.database_admin_url, domain=domain, view=view, version=version))
+        wanted = not dry_run and bool(found) and (yes or _agreed(found))
+        dropped = 0
+        if wanted:
+            dropped = run_async(drop_states(settings.database_admin_url, domain=domain, view=view, version=version))
+    if json:
+        print_json({"found": found, "dropped": dropped, "dry_run": dry_run})
+    elif not found:
+        tell("No such states are stored.")
+    elif dry_run:
+        _show(found)
+        tell("", f"{_described(found)} would be dropped.")
+    else:
+        tell(f"Dropped {dropped:,} stored states." if wanted else "Nothing was dropped.")
+    if found and not dry_run and not wanted:
+        raise typer.Exit(1)
+
+
+def _named(*wanted: object) -> bool:
+    return any(each is not None for each in wanted)
+
+
+def _agreed(found: Sequence[ViewStates]) -> bool:
+    return agreed(
+        f"{_described(found)} will be dropped. Whoever needs one next reads the whole history behind it.",
+        "Drop them?",
+        nobody="there is nobody to ask before states are dropped: pass --yes, or --dry-run to count them.",
+    )
+
+
+def _described(found: Sequence[ViewStates]) -> str:
+    views = sorted({f"{each.domain}.{each.view}" for each in found})
+    return f"{sum(each.states for each in found):,} stored states of {', '.join(views)}"
+
+
+def _show(found: Sequence[ViewStates]) -> None:
+    listing = table("domain", "view", "version", "states", "size", "positions", "written last")
+    for each in found:
+        span = f"{each.lowest:,}" if each.lowest == each.highest else f"{each.lowest:,} to {each.highest:,}"
+        size, moment = decimal(each.bytes), f"{each.written_at:%Y-%m-%d %H:%M} UTC"
+        listing.add_row(each.domain, each.view, str(each.version), f"{each.states:,}", size, span, moment)
+    tell(listing)
