@@ -7,11 +7,11 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from eventstore import RecordedEvent
+from handlers.checks.sample import sample_of
 from handlers.comparison import Known, same
 from handlers.errors import DamagedState, InvalidView
 from handlers.model import DomainEvent
 from handlers.part import Part
-from handlers.sample import sample_of
 from handlers.view import View
 
 __all__ = ["StateCodec"]
