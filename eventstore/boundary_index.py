@@ -2,9 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter, FilterItem
@@ -17,24 +16,10 @@ __all__ = ["BoundaryIndex"]
 _Value = tuple[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    since: datetime | None
-    until: datetime | None
-    above: int
-
-    def include(self, occurred_at: datetime, number: int) -> bool:
-        return (
-            number > self.above
-            and (self.since is None or occurred_at >= self.since)
-            and (self.until is None or occurred_at <= self.until)
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Item:
-    index: int
-    event_types: frozenset[str]
+class _Item(NamedTuple):
+    number: int
+    place: int
+    event_types: tuple[str, ...]
     needed: int
 
 
@@ -48,13 +33,14 @@ class BoundaryIndex:
     """
 
     def __init__(self, filters: Iterable[Filter]) -> None:
-        self._bounds: dict[int, _Bounds] = {}
+        self._bounded: dict[int, Filter] = {}
         self._by_field: dict[str, dict[_Value, list[_Item]]] = {}
         self._by_type: defaultdict[str, list[int]] = defaultdict(list)
         self._any: list[int] = []
+        self._items = 0
         for index, each in enumerate(filters):
             if each.since is not None or each.until is not None or each.above:
-                self._bounds[index] = _Bounds(each.since, each.until, each.above)
+                self._bounded[index] = each
             for item in each.items:
                 self._add(index, item)
 
@@ -76,33 +62,42 @@ class BoundaryIndex:
             payload, number = event.payload, event.sequence_number
         if not isinstance(payload, dict):
             raise ValueError("the payload is no JSON object")  # noqa: TRY004  its text is at fault, not its type
-        found = {*self._any, *self._by_type.get(event.type, ()), *self._by_payload(event.type, payload)}
-        for index in sorted(found):
-            bounds = self._bounds.get(index)
-            if bounds is None or bounds.include(event.occurred_at, number):
-                yield index
+        found = self._by_payload(event.type, payload)
+        found.update(self._any, self._by_type.get(event.type, ()))
+        if self._bounded:
+            found = {
+                index
+                for index in found
+                if self._bounded.get(index) is None or _holds(self._bounded[index], event, number)
+            }
+        return iter(sorted(found))
 
-    def _by_payload(self, event_type: str, payload: Mapping[str, object]) -> Iterator[int]:
-        fulfilled: defaultdict[_Item, int] = defaultdict(int)
+    def _by_payload(self, event_type: str, payload: Mapping[str, object]) -> set[int]:
+        found: set[int] = set()
+        fulfilled: dict[int, int] = {}
         for field, value in payload.items():
             values = self._by_field.get(field)
             if values is None or (comparable := _comparable(value)) is None:
                 continue
-            for item in values.get(comparable, ()):
-                if item.event_types and event_type not in item.event_types:
+            for number, index, event_types, needed in values.get(comparable, ()):
+                if event_types and event_type not in event_types:
                     continue
-                if item.needed > 1:
-                    fulfilled[item] += 1
-                if item.needed == 1 or fulfilled[item] == item.needed:
-                    yield item.index
+                if needed > 1:
+                    fulfilled[number] = fulfilled.get(number, 0) + 1
+                    if fulfilled[number] < needed:
+                        continue
+                found.add(index)
+        return found
 
     def _add(self, index: int, item: FilterItem) -> None:
         if item.predicates:
-            entry = _Item(index, frozenset(item.event_types), item.predicates_needed)
+            self._items += 1
+            entry = _Item(self._items, index, item.event_types, item.predicates_needed)
             for predicate in item.predicates:
+                values = self._by_field.setdefault(predicate.key, {})
                 value = _comparable(predicate.value)
                 if value is not None:
-                    self._by_field.setdefault(predicate.key, {}).setdefault(value, []).append(entry)
+                    values.setdefault(value, []).append(entry)
         elif item.event_types:
             for event_type in item.event_types:
                 self._by_type[event_type].append(index)
@@ -110,14 +105,20 @@ class BoundaryIndex:
             self._any.append(index)
 
 
+def _holds(bounded: Filter, event: Event | RecordedEvent, number: int) -> bool:
+    return (
+        number > bounded.above
+        and (bounded.since is None or event.occurred_at >= bounded.since)
+        and (bounded.until is None or event.occurred_at <= bounded.until)
+    )
+
+
 def _comparable(value: object) -> _Value | None:
     """Return what equal scalars have in common, and no others; None for what no predicate can look for."""
-    match value:
-        case bool():
-            return "boolean", value
-        case str():
-            return "string", value
-        case int() | Decimal():
-            return "number", value
-        case _:
-            return None
+    if isinstance(value, str):
+        return "string", value
+    if isinstance(value, bool):
+        return "boolean", value
+    if isinstance(value, int | Decimal):
+        return "number", value
+    return None

@@ -1,6 +1,6 @@
 """The model check: refuses commands and events that would not be read as they were written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -48,12 +48,17 @@ def _nodes(node: Any, place: str, *, written: bool) -> Iterator[tuple[Mapping[st
     yield node, place, written
     for name, inner in node.items():
         if name == "fields":
-            # By name for models, a list for dataclasses.
-            fields = inner.items() if isinstance(inner, Mapping) else ((field["name"], field) for field in inner)
-            for field, described in fields:
+            for field, described in _fields(inner):
                 yield from _nodes(described, f"{place}.{field}", written=written)
         elif name not in _NO_SCHEMA:
             yield from _nodes(inner, place, written=written)
+
+
+def _fields(described: Any) -> Iterable[tuple[str, Any]]:
+    """By name for models; for dataclasses a list, and their bare names beside it."""
+    if isinstance(described, Mapping):
+        return described.items()
+    return [(field["name"], field) for field in described if isinstance(field, Mapping)]
 
 
 def _node_problems(node: Mapping[str, Any], place: str, *, written: bool) -> Iterator[str]:

@@ -5,10 +5,10 @@ __all__ = ["MARK", "session_name"]
 MARK = " (append 2)"
 """Says that the build appends by ``append_v2``; by it ``worker db migrate --finish`` tells who does not."""
 
-# PostgreSQL cuts longer names off, and would lose the mark.
+# PostgreSQL cuts longer names off, and would lose the mark; of what is not ASCII it writes the bytes.
 _LONGEST = 63
 
 
 def session_name(purpose: str) -> str:
     """Return an ``application_name``."""
-    return purpose.encode()[: _LONGEST - len(MARK)].decode(errors="ignore") + MARK
+    return purpose.encode("ascii", "replace").decode()[: _LONGEST - len(MARK)] + MARK

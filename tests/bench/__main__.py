@@ -1,10 +1,10 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
-Environment: ``PART`` is ``store``, ``worker``, ``histories`` or several of them, separated by commas (``store,worker``
-by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of
-the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by commas: ours, the baselines, and the
-peers, which are left out where they are not installed. Of the worker: ``ROUNDS`` rounds (7) of ``COMMANDS`` commands
-(3,000).
+Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle`` or several of them, separated by commas
+(``store,worker`` by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and ``REPEAT``
+rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by commas: ours, the
+baselines, and the peers, which are left out where they are not installed. Of the worker: ``ROUNDS`` rounds (7) of
+``COMMANDS`` commands (3,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands.
 """
 
 import json
@@ -17,6 +17,7 @@ from pathlib import Path
 from deploy.local.errors import StackError
 from tests.bench.figure import Figure
 from tests.bench.histories.run import run as run_histories
+from tests.bench.oracle import run as run_oracle
 from tests.bench.process import BenchError
 from tests.bench.run import BASELINES, OURS, PEERS, present, run, size_for
 from tests.bench.table import show
@@ -73,7 +74,14 @@ def _histories() -> tuple[list[Figure], list[str]]:
     return figures, [f"histories: {size:,} events; {rounds} rounds, medians"]
 
 
-_PARTS = {"store": _store, "worker": _worker, "histories": _histories}
+def _oracle() -> tuple[list[Figure], list[str]]:
+    rounds = int(os.environ.get("ROUNDS", "3"))
+    sizes = [int(size) for size in os.environ.get("SIZES", "1000,10000,50000").split(",")]
+    figures = run_oracle(sizes, repeat=rounds, progress=_progress)
+    return figures, [f"oracle: all commands read one product; {rounds} rounds, medians"]
+
+
+_PARTS = {"store": _store, "worker": _worker, "histories": _histories, "oracle": _oracle}
 
 
 def _write(figures: Sequence[Figure]) -> None:

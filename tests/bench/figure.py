@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["CPU", "HISTORY_KINDS", "KINDS", "WORKER_KINDS", "Figure", "Kind", "figures_of"]
+__all__ = ["CPU", "HISTORY_KINDS", "KINDS", "ORACLE_KINDS", "WORKER_KINDS", "Figure", "Kind", "figures_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,8 +13,8 @@ class Kind:
     """A kind of figure.
 
     Attributes:
-        unit: ``ms`` of one caller's operation, ``1/s`` of all callers together, ``µs`` of CPU time per command, ``MB``,
-            or ``of 100``.
+        unit: ``ms`` of one caller's operation, ``1/s`` of all callers together, ``µs`` of CPU time per command, ``s``
+            of it for a whole replay, ``MB``, or ``of 100``.
         ratio_to: What our own figure is compared with; a peer's or baseline's is compared with ours.
         target: What the ratio is to reach, in words.
     """
@@ -57,6 +57,15 @@ WORKER_KINDS = {
     "hot_book_4.cpu": Kind(unit="µs", ratio_to="hot_book.cpu"),
 }
 """Of the worker. CPU time is that of all worker processes together."""
+ORACLE_KINDS = {
+    "oracle_1000": Kind(unit="s"),
+    "oracle_10000": Kind(unit="s", ratio_to="oracle_1000", target="at most 15"),
+    "oracle_50000": Kind(unit="s", ratio_to="oracle_10000", target="at most 7"),
+    "oracle_1000_memory": Kind(unit="MB"),
+    "oracle_10000_memory": Kind(unit="MB", ratio_to="oracle_1000_memory"),
+    "oracle_50000_memory": Kind(unit="MB", ratio_to="oracle_10000_memory", target="at most 6"),
+}
+"""Of the oracle, for so many commands: CPU time, and the memory that it needs besides the log and the commands."""
 HISTORY_KINDS = {
     "order_10": Kind(unit="ms"),
     "order_20000": Kind(unit="ms", ratio_to="order_10", target="at most 1.5"),
@@ -74,7 +83,7 @@ TARGETS = {
     "umadb.typical_128": "at most 1/5",
     "single.hot_book": "at most 1/3",
 }
-_ALL = KINDS | WORKER_KINDS | HISTORY_KINDS
+_ALL = KINDS | WORKER_KINDS | ORACLE_KINDS | HISTORY_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

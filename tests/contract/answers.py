@@ -1,7 +1,7 @@
 """What a store answered, in a form that two stores can be compared by: without tokens and clocks."""
 
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Awaitable
+from typing import NamedTuple
 from uuid import UUID
 
 from eventstore import ConcurrencyConflict, EventStoreError, EventStream, Outcome, Receipt, RecordedEvent
@@ -26,6 +26,7 @@ class ErrorAnswer(NamedTuple):
     number: int | None = None
     event_type: str | None = None
     metadata: str | None = None
+    part: int | None = None
 
 
 class StreamAnswer(NamedTuple):
@@ -66,10 +67,6 @@ def of_receipt(receipt: Receipt) -> ReceiptAnswer:
     )
 
 
-Answers: TypeAlias = list[list[ReceiptAnswer | ErrorAnswer]]
-Likeness: TypeAlias = Callable[[Answers], Answers]
-
-
 async def of_append(append: Awaitable[Receipt]) -> ReceiptAnswer | ErrorAnswer:
     """Wait for an append's answer; a refusal is one, too."""
     try:
@@ -85,19 +82,7 @@ async def of_chain(chain: Awaitable[list[Receipt | EventStoreError]]) -> list[Re
 
 def of_error(error: EventStoreError) -> ErrorAnswer:
     if isinstance(error, ConcurrencyConflict):
-        return ErrorAnswer("ConcurrencyConflict", error.sequence_number, error.event_type, repr(error.metadata))
+        return ErrorAnswer(
+            "ConcurrencyConflict", error.sequence_number, error.event_type, repr(error.metadata), error.part
+        )
     return ErrorAnswer(type(error).__name__)
-
-
-def as_they_are(found: Answers) -> Answers:
-    return found
-
-
-def refusals_alike(found: Answers) -> Answers:
-    """Take the two ways to refuse a chain's member for one: which it is depends on who else appends at that moment."""
-    return [[_refusal(one) if len(unit) > 1 else one for one in unit] for unit in found]
-
-
-def _refusal(answer: ReceiptAnswer | ErrorAnswer) -> ReceiptAnswer | ErrorAnswer:
-    conflicts = ("ConcurrencyConflict", "ChainBroken")
-    return ErrorAnswer("refused") if isinstance(answer, ErrorAnswer) and answer.kind in conflicts else answer

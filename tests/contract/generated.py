@@ -9,7 +9,19 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from eventstore import Event, Filter, FilterItem, Outcome, OutcomeKind, P, Position, Predicate, Scalar
+from eventstore import (
+    BoundaryPart,
+    Event,
+    Filter,
+    FilterItem,
+    Outcome,
+    OutcomeKind,
+    OwnRange,
+    P,
+    Position,
+    Predicate,
+    Scalar,
+)
 from tests.contract.facts import ANY, MONDAY
 
 TYPES = ("A", "B", 'C"\\')
@@ -86,43 +98,92 @@ questions = st.builds(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A position, as it can be found in any store.
+
+    Attributes:
+        lag: How far below the head it is, above it when negative.
+        elsewhere: Whether its token is another history's.
+    """
+
+    lag: int
+    elsewhere: bool
+
+    def position(self, places: Sequence[Position]) -> Position:
+        """The position in a store with these, the start's at first."""
+        head = places[-1]
+        place = replace(head, number=head.number - self.lag) if self.lag < 0 else places[max(0, head.number - self.lag)]
+        return replace(place, token=place.token ^ 1) if self.elsewhere else place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedPart:
+    """One part of a boundary.
+
+    Attributes:
+        filter: What must not have changed.
+        after: How far it was read.
+        besides: The end of each range that was seen besides, and its length.
+    """
+
+    filter: Filter
+    after: Place
+    besides: list[tuple[Place, int]]
+
+    def part(self, places: Sequence[Position]) -> BoundaryPart:
+        """The part, for a store with these positions."""
+        ranges = [(end.position(places), length) for end, length in self.besides]
+        besides = [OwnRange(first=max(1, end.number - length), last=end) for end, length in ranges if end.number > 0]
+        return BoundaryPart(filter=self.filter, after=self.after.position(places), besides=tuple(besides))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """One append, as it can be put to any store.
 
     Attributes:
         events: What to record.
-        boundary: What must not have changed, or None.
-        lag: How far below the head it was decided, above it when negative; None: without a position.
-        elsewhere: Whether the position's token is another history's.
+        boundary: What must not have changed: a filter, parts, or None.
+        after: How far a filter was read, or None.
         key: Its key, or None.
         digest: Its digest, or None.
         outcome: What its receipt says.
     """
 
     events: list[Event]
-    boundary: Filter | None
-    lag: int | None
-    elsewhere: bool
+    boundary: Filter | list[AskedPart] | None
+    after: Place | None
     key: UUID | None
     digest: bytes | None
     outcome: Outcome
 
     def arguments(self, places: Sequence[Position]) -> dict[str, Any]:
         """The arguments of ``append``, for a store with these positions, the start's at first."""
-        after = None if self.boundary is None or self.lag is None else self._after(self.lag, places)
         return {
-            "boundary": self.boundary,
-            "after": after,
+            "boundary": [each.part(places) for each in self.boundary]
+            if isinstance(self.boundary, list)
+            else self.boundary,
+            "after": self.after.position(places) if isinstance(self.boundary, Filter) and self.after else None,
             "key": self.key,
             "digest": self.digest,
             "outcome": self.outcome,
         }
 
-    def _after(self, lag: int, places: Sequence[Position]) -> Position:
-        head = places[-1]
-        place = replace(head, number=head.number - lag) if lag < 0 else places[max(0, head.number - lag)]
-        return replace(place, token=place.token ^ 1) if self.elsewhere else place
 
+_elsewhere = st.sampled_from((False,) * 9 + (True,))
+_near = st.builds(Place, lag=st.sampled_from((0, 0, 1, 2, 5)), elsewhere=_elsewhere)
+_anywhere = st.builds(Place, lag=st.sampled_from((0, 1, 2, 3, 5, -1)), elsewhere=_elsewhere)
+_ends = st.builds(Place, lag=st.sampled_from((0, 0, 1, 2, 3, 5)), elsewhere=_elsewhere)
+_parts = st.lists(
+    st.builds(
+        AskedPart,
+        filter=filters,
+        after=_anywhere,
+        besides=st.lists(st.tuples(_ends, st.integers(0, 3)), max_size=2),
+    ),
+    min_size=1,
+    max_size=3,
+)
 
 _told: dict[str, st.SearchStrategy[Any]] = {
     "events": st.lists(facts, max_size=3),
@@ -130,24 +191,10 @@ _told: dict[str, st.SearchStrategy[Any]] = {
     "digest": st.none() | st.sampled_from((b"one", b"other")),
     "outcome": st.builds(Outcome, kind=st.sampled_from(OutcomeKind), reason=st.sampled_from((None, "no"))),
 }
-asks = st.builds(
-    Ask,
-    boundary=filters,
-    lag=st.sampled_from((0, 1, 2, 3, 5, None, -1)),
-    elsewhere=st.sampled_from((False,) * 9 + (True,)),
-    **_told,
-)
-unconditional_asks = st.builds(Ask, boundary=st.none(), lag=st.none(), elsewhere=st.just(False), **_told)
+asks = st.builds(Ask, boundary=filters | _parts, after=st.none() | _anywhere, **_told)
+unconditional_asks = st.builds(Ask, boundary=st.none(), after=st.none(), **_told)
 
 _chained = {**_told, "key": st.integers(1, 6).map(lambda number: UUID(int=number))}
 chain_asks = st.lists(
-    st.builds(
-        Ask,
-        boundary=st.none() | filters,
-        lag=st.sampled_from((0, 0, 1, 2, 5)),
-        elsewhere=st.sampled_from((False,) * 9 + (True,)),
-        **_chained,
-    ),
-    min_size=1,
-    max_size=4,
+    st.builds(Ask, boundary=st.none() | filters | _parts, after=_near, **_chained), min_size=1, max_size=4
 )

@@ -73,16 +73,18 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     if not known:
         return f"there is no view {name!r}: the domains have none."
     near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}."
-    return f"there is no view {name!r}; {hint}"
+    names = ", ".join(sorted(known))
+    return f"there is no view {name!r}; " + (
+        f"did you mean {near[0]}? Known are {names}." if near else f"known are {names}."
+    )
 
 
 def _part(asked: View[..., Any], texts: Sequence[str]) -> Part[Any]:
     names = [parameter.name for parameter in asked.key]
     if len(texts) != len(names):
-        form = " ".join(name.upper() for name in names)
-        wanted = f"give it as `worker view {asked.name} {form}`" if names else "it has no key"
-        raise Mistake(f"the view {asked.name} has a key of {len(names)} values, not {len(texts)}; {wanted}.")
+        form = " ".join(["worker", "view", asked.name, *(name.upper() for name in names)])
+        has = f"has a key of {len(names)} value{'s' * (len(names) > 1)}, not {len(texts)}" if names else "has no key"
+        raise Mistake(f"the view {asked.name} {has}: {form}.")
     values = [_value(asked, parameter, text) for parameter, text in zip(asked.key, texts, strict=True)]
     try:
         return asked.at(*values)

@@ -1,15 +1,21 @@
+import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 
 from eventstore.postgres import PostgresEventStore
+from tests.fixtures.administration import execute, on
 from tests.fixtures.databases import Database
+from tests.fixtures.environment import Environment
 from tests.integration.eventstore.cluster import cluster, replicated
 from tests.integration.eventstore.library import libraries
 from tests.integration.eventstore.staging import Connection, connected
 
 __all__ = ["cluster", "libraries", "replicated"]
+
+_counter = itertools.count(1)
 
 
 @pytest.fixture
@@ -45,3 +51,15 @@ async def stores(database: Database) -> AsyncIterator[Callable[[int], Awaitable[
             ]
 
         yield make
+
+
+@pytest.fixture
+async def empty(stack_environment: Environment) -> AsyncIterator[Database]:
+    """A database without an event store."""
+    name = f"test_{stack_environment.run}_{os.getpid()}_empty_{next(_counter)}"
+    admin_url = stack_environment["DATABASE_ADMIN_URL"]
+    await execute(admin_url, f'CREATE DATABASE "{name}"')
+    yield Database(
+        name=name, url=on(stack_environment["DATABASE_URL"], name), admin_url=on(admin_url, name), replica_urls=()
+    )
+    await execute(admin_url, f'DROP DATABASE "{name}" WITH (FORCE)')

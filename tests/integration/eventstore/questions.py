@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from eventstore import ACCEPTED, Event, EventStream, Filter, Outcome, P, Position
+from eventstore import ACCEPTED, Boundary, Event, EventStream, Filter, Outcome, P, Position
 from eventstore.request import AppendRequest
 
 ANY = Filter.matching_any_event()
@@ -20,7 +20,7 @@ def of(first: str, *others: str) -> Filter:
 
 def request(
     *events: Event,
-    boundary: Filter | None = None,
+    boundary: Boundary | None = None,
     after: Position | None = None,
     key: UUID | None = None,
     digest: bytes | None = None,

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import Filter, P, Position
+from eventstore import BoundaryPart, Filter, OwnRange, P, Position
 from eventstore.postgres.batch import columns
 from eventstore.postgres.statements import statement
 from eventstore.request import AppendRequest
@@ -49,14 +49,16 @@ async def session(libraries: Libraries, statistics: Statistics) -> AsyncIterator
         yield connection
 
 
-async def first_and_eighth(session: Connection, requests: Sequence[AppendRequest]) -> list[Touched]:
+async def first_and_eighth(
+    session: Connection, requests: Sequence[AppendRequest], *, chained: bool = False
+) -> list[Touched]:
     """Have a batch judged eight times, each undone."""
     found = []
     for _ in range(8):
         transaction = session.transaction()
         await transaction.start()
         before = [await session.fetchval(_TOUCHED, table) for table in ("events", "receipts")]
-        rows = await session.fetch(statement("append"), *columns(requests))
+        rows = await session.fetch(statement("append"), *columns(requests, chained=chained))
         after = [await session.fetchval(_TOUCHED, table) for table in ("events", "receipts")]
         await transaction.rollback()
         found.append(Touched([row["verdict"] for row in rows], after[0] - before[0], after[1] - before[1]))
@@ -115,3 +117,43 @@ async def test_a_batch_of_duplicates_looks_for_its_receipts_and_no_others(sessio
         assert touched.verdicts == ["reused"] * 64
         assert touched.receipts == 64
         assert touched.events == 1
+
+
+def seen(key: str, distance: int, *ranges: tuple[int, int]) -> BoundaryPart:
+    """A part that was read up to so far below the head, and besides these ranges, told by how far below they lie."""
+    besides = tuple(OwnRange(first=EVENTS - first, last=near(last)) for first, last in ranges)
+    return BoundaryPart(filter=of(key), after=near(distance), besides=besides)
+
+
+async def test_what_was_seen_besides_is_not_walked(session: Connection) -> None:
+    # Up to 900, then 800 to 500, then all up to the head.
+    asked = request(counted("a"), boundary=[seen("a", 900, (899, 500), (499, 0))])
+    for touched in await first_and_eighth(session, [asked]):
+        assert touched == Touched(["appended"], 1 + 3, 0)  # the head, and the end of each
+    asked = request(counted("a"), boundary=[seen("a", 900, (889, 500), (499, 20)), seen("b", 5)])
+    for touched in await first_and_eighth(session, [asked]):
+        assert touched == Touched(["appended"], 1 + 4 + 10 + 20, 0)  # and what neither has seen
+
+
+async def test_a_chain_of_parts_costs_one_tail_and_one_look_a_position(session: Connection) -> None:
+    members = [
+        request(
+            counted("hot", Own=f"k{n}"),
+            boundary=[seen("hot", 30, (20, 11)), seen(f"k{n}", n % 40)],
+            key=uuid4(),
+        )
+        for n in range(128)
+    ]
+    for touched in await first_and_eighth(session, members, chained=True):
+        assert touched.verdicts == ["appended"] * 128
+        # The head, the event at each of forty positions (a range ends at one of them), and the tail, which is 39 long.
+        assert touched.events == 1 + 40 + 39
+        assert touched.receipts == 0
+
+
+async def test_a_conflict_with_a_hot_part_is_looked_up_once_a_member(session: Connection) -> None:
+    hot = BoundaryPart(filter=HOT, after=near(60))
+    members = [request(counted("a"), boundary=[seen(f"k{n}", 0), hot], key=uuid4()) for n in range(64)]
+    for touched in await first_and_eighth(session, members, chained=True):
+        assert touched.verdicts == ["conflict"] * 64
+        assert touched.events == 1 + 2 + 60 + 64

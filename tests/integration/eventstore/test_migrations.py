@@ -2,9 +2,6 @@
 
 import asyncio
 import importlib
-import itertools
-import os
-from collections.abc import AsyncIterator
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -17,26 +14,12 @@ from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate
 from eventstore.postgres.statements import Migration, migrations
 from tests.fixtures.administration import execute, on
 from tests.fixtures.databases import Database
-from tests.fixtures.environment import Environment
 from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.questions import ANY, counted
 from tests.integration.eventstore.staging import Connection, connected
 
-_counter = itertools.count(1)
 # The package has a function of the module's name.
 migrating = importlib.import_module("eventstore.postgres.migrate")
-
-
-@pytest.fixture
-async def empty(stack_environment: Environment) -> AsyncIterator[Database]:
-    """A database without an event store."""
-    name = f"test_{stack_environment.run}_{os.getpid()}_empty_{next(_counter)}"
-    admin_url = stack_environment["DATABASE_ADMIN_URL"]
-    await execute(admin_url, f'CREATE DATABASE "{name}"')
-    yield Database(
-        name=name, url=on(stack_environment["DATABASE_URL"], name), admin_url=on(admin_url, name), replica_urls=()
-    )
-    await execute(admin_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 async def has_schema(database: Database) -> bool:

@@ -1,29 +1,112 @@
+"""What a command reads, and what is refused as it."""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
-from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected, Unchanged
-from tests.unit.handlers.lamps import Broke, SwitchedOn, SwitchOn, decider
+from eventstore import InvalidFilter
+from handlers import Accepted, Command, Decider, Decision, DomainEvent, InvalidParts, Rejected, Unchanged
+from handlers.place import place_of
+from tests.unit.handlers.lamps import SwitchedOn, SwitchOn, decider, light
 
 
 def test_a_decider_is_named_after_its_command() -> None:
     assert decider.name == "SwitchOn"
 
 
-def test_events_are_folded_in_their_order() -> None:
-    on, broke = SwitchedOn(lamp="a", watts=5), Broke(lamp="a")
-    assert decider.fold("off", [on, broke]) == "broken"
-    assert decider.fold("off", [broke, on]) == "on"
-    assert decider.fold("off", []) == "off"
+def reading(parts: Callable[[SwitchOn], Any], decide: Callable[..., Decision] = lambda *_: Unchanged()) -> Any:
+    make: Any = Decider
+    return make(command=SwitchOn, parts=parts, decide=decide)
 
 
-def test_a_fold_can_be_carried_on_from_where_it_was() -> None:
-    on, broke = SwitchedOn(lamp="a", watts=5), Broke(lamp="a")
-    assert decider.fold(decider.fold("off", [on]), [broke]) == decider.fold("off", [on, broke])
+@pytest.mark.parametrize(
+    ("parts", "keys"),
+    [
+        (lambda _: (), []),
+        (lambda command: light.at(command.lamp), ["a"]),
+        (lambda command: (light.at(command.lamp),), ["a"]),
+        (lambda command: (light.at("b"), light.at(command.lamp), light.at("b")), ["b", "a"]),
+        (lambda _: light.at_each(["b", "c", "b"]), ["b", "c"]),
+        (lambda command: (light.at_each(["b", "a"]), light.at(command.lamp), light.at("c")), ["b", "a", "c"]),
+        (lambda _: light.at_each([]), []),
+    ],
+)
+def test_the_boundary_is_the_distinct_parts_in_order(parts: Callable[[SwitchOn], Any], keys: list[str]) -> None:
+    reads = reading(parts).reads(SwitchOn(lamp="a"))
+    assert [part.key for part in reads.parts] == [(key,) for key in keys]
+
+
+def test_decide_gets_the_state_of_each_part_in_order() -> None:
+    states = {light.at(lamp): lamp.upper() for lamp in "abcd"}
+    reads = reading(lambda _: (light.at("b"), light.at_each(["c", "a"]), light.at("b"))).reads(SwitchOn(lamp="a"))
+    assert reads.arguments(states) == ("B", {"c": "C", "a": "A"}, "B")
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        (lambda _: None, "returns a part, parts, or a tuple of these, not a NoneType"),
+        (lambda _: [light.at("a")], "returns a part, parts, or a tuple of these, not a list"),
+        (lambda _: light.events("a"), "returns a part, parts, or a tuple of these, not a OpenFilter"),
+        (lambda _: (light.at("a"), light), "returns a part, parts, or a tuple of these, not a tuple with a View"),
+        (lambda _: light.at_each("abcd"), "names 4 parts; a command reads at most 3"),
+        (lambda command: light.at(command.watts), "the view light takes str for lamp, not int"),
+        (
+            lambda _: light.at(),  # type: ignore[call-arg]  # that is the point
+            "the key of the view light is made of lamp: missing a required argument: 'lamp'",
+        ),
+    ],
+)
+def test_what_is_no_part_is_told_with_the_deciders_own_line(parts: Callable[[SwitchOn], Any], problem: str) -> None:
+    made = reading(parts)
+    line = parts.__code__.co_firstlineno
+    with pytest.raises(InvalidParts) as raised:
+        made.reads(SwitchOn(lamp="a"), most=3)
+    told, _, said = str(raised.value).partition(")")
+    assert told == f"parts of SwitchOn ({__file__}:{line}"
+    assert said.removeprefix(": ").removeprefix(" ") == problem
+
+
+def test_a_value_that_no_event_can_hold_is_the_commands_fault() -> None:
+    with pytest.raises(InvalidFilter):
+        decider.reads(SwitchOn(lamp="a\x00"))
+
+
+def test_a_decider_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError, match="a decider cannot be changed"):
+        decider.parts = lambda _: ()
+
+
+@pytest.mark.parametrize("given", ["function", "partial", "object", "builtin", "wrapped"])
+def test_a_place_is_where_the_domains_own_code_stands(given: str) -> None:
+    class Callable_:  # noqa: N801  it stands for one
+        def __call__(self) -> None: ...
+
+    def plain() -> None: ...
+
+    @wraps(plain)
+    def wrapping() -> None: ...
+
+    functions: dict[str, tuple[Any, int | None]] = {
+        "function": (plain, plain.__code__.co_firstlineno),
+        "partial": (partial(plain), plain.__code__.co_firstlineno),
+        "object": (Callable_(), Callable_.__call__.__code__.co_firstlineno),
+        "builtin": (len, None),
+        "wrapped": (wrapping, plain.__code__.co_firstlineno),
+    }
+    function, line = functions[given]
+    assert place_of(function) == ("builtins.len" if line is None else f"{__file__}:{line}")
 
 
 def test_an_acceptance_without_an_event_is_refused() -> None:
-    with pytest.raises(ValueError, match="one that has nothing to do is unchanged"):
-        Accepted(events=())
+    none: tuple[Any, ...] = ()
+    nothing: Any = (event for event in none)
+    for events in ((), nothing):
+        with pytest.raises(ValueError, match="one that has nothing to do is unchanged"):
+            Accepted(events=events)
 
 
 def test_decisions_are_equal_by_what_they_say() -> None:

@@ -1,16 +1,30 @@
 """What a domain accepts as its parts, its commands and its events."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
+from pydantic import Field, field_validator
 
-from eventstore import InvalidEvent, RecordedEvent
-from handlers.decider import Decider, DomainEvent
-from handlers.domain import Domain
-from handlers.errors import InvalidCommand, InvalidDomain, UnknownCommand, UnknownEventType, UnreadableEvent
-from tests.unit.handlers.lamps import Broke, SwitchedOn, SwitchOn, decider, domain
+from eventstore import Filter, InvalidEvent, RecordedEvent
+from handlers import (
+    Decider,
+    Domain,
+    DomainEvent,
+    InvalidCommand,
+    InvalidDomain,
+    InvalidParts,
+    Part,
+    UnknownCommand,
+    UnknownEventType,
+    UnknownView,
+    UnreadableEvent,
+    View,
+)
+from tests.unit.handlers.lamps import Broke, SwitchedOn, SwitchOn, decider, domain, evolve, light
 
 
 def recorded(event_type: str, payload: dict[str, Any], number: int = 7) -> RecordedEvent:
@@ -28,13 +42,13 @@ def another_broke() -> type[DomainEvent]:
 
 @pytest.mark.parametrize("name", ["a", "lamps", "night-lamps_2", "a" * 50])
 def test_a_name_that_can_name_queues_is_taken(name: str) -> None:
-    assert Domain(name=name, deciders=(decider,), events=(Broke,)).name == name
+    assert Domain(name=name, views=(light,), deciders=(decider,), events=(Broke,)).name == name
 
 
 @pytest.mark.parametrize("name", ["", "Lamps", "2lamps", "-lamps", "night lamps", "lamps.on", "lamps\n", "a" * 51])
 def test_another_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidDomain, match="up to 50 small letters"):
-        Domain(name=name, deciders=(decider,), events=(Broke,))
+        Domain(name=name, views=(light,), deciders=(decider,), events=(Broke,))
 
 
 @pytest.mark.parametrize(
@@ -42,15 +56,15 @@ def test_another_name_is_refused(name: str) -> None:
     [
         ((), (Broke,), "the domain lamps has no command"),
         ((decider,), (), "the domain lamps has no event"),
-        ((decider, decider), (Broke,), "the domain lamps has two kinds of command with one name"),
-        ((decider,), (Broke, another_broke()), "the domain lamps has two kinds of event with one name"),
+        ((decider, decider), (Broke,), "the domain lamps has two kinds of command with one name: SwitchOn"),
+        ((decider,), (Broke, another_broke()), "the domain lamps has two kinds of event with one name: Broke"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(
-    deciders: tuple[Decider[Any, Any], ...], events: tuple[type[DomainEvent], ...], message: str
+    deciders: tuple[Decider[Any], ...], events: tuple[type[DomainEvent], ...], message: str
 ) -> None:
     with pytest.raises(InvalidDomain) as raised:
-        Domain(name="lamps", deciders=deciders, events=events)
+        Domain(name="lamps", views=(), deciders=deciders, events=events)
     assert str(raised.value) == message
 
 
@@ -153,3 +167,99 @@ def test_an_event_that_could_not_be_read_back_is_not_recorded(kind: type[DomainE
 def test_a_value_that_the_store_cannot_record_is_refused() -> None:
     with pytest.raises(InvalidEvent):
         domain.to_record(Broke(lamp="a\x00"), {})
+
+
+def test_two_views_with_one_name_are_refused() -> None:
+    with pytest.raises(InvalidDomain, match="the domain lamps has two views with one name: light"):
+        replace(domain, views=(light, View(name="light", events=light.events, initial=str, evolve=evolve)))
+
+
+def test_a_view_is_found_by_its_name() -> None:
+    assert domain.view("light") is light
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("lihgt", "did you mean light?"), ("shelf", "known are light"), ("", "known are light")]
+)
+def test_an_unknown_view_is_told_with_what_was_meant(name: str, hint: str) -> None:
+    with pytest.raises(UnknownView) as raised:
+        domain.view(name)
+    assert str(raised.value) == f"the domain lamps has no view {name!r}; {hint}"
+
+
+def test_a_part_of_a_view_that_the_domain_does_not_list_is_refused() -> None:
+    twin = View(name="light", events=light.events, initial=light.initial, evolve=evolve)
+    stranger = View(name="glow", events=light.events, initial=light.initial, evolve=evolve)
+    for part in (twin.at("a"), stranger.at("a")):
+        asking = Decider(command=SwitchOn, parts=partial(asking_for, part), decide=decider.decide)
+        with pytest.raises(InvalidParts) as raised:
+            replace(domain, deciders=(asking,)).reads(SwitchOn(lamp="a"))
+        assert str(raised.value) == (
+            f"parts of SwitchOn ({asking.place}) names the view {part.view.name}, which the domain lamps does not list"
+        )
+
+
+def asking_for(part: Part[str], _: SwitchOn) -> Part[str]:
+    return part
+
+
+def test_a_command_is_decided_from_the_states_of_its_parts() -> None:
+    command = SwitchOn(lamp="a")
+    reads = domain.reads(command)
+    (part,) = reads.parts
+    log = [recorded("SwitchedOn", {"Lamp": "a", "Watts": 5}), recorded("Broke", {"Lamp": "a"}, number=8)]
+    assert part.initial() == "off"
+    state = domain.fold(part, part.initial(), log[:1])
+    assert state == "on"
+    assert domain.fold(part, state, log[1:]) == domain.fold(part, "off", log) == "broken"
+    assert domain.fold(part, state, ()) == "on"
+    assert domain.decide(command, reads, {part: "on"}) == decider.decide(command, "on")
+
+
+class Sold(DomainEvent):
+    piece: int
+    warehouse: str = Field(alias="Warehouse")
+
+    @field_validator("warehouse")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value == "broken":
+            raise RuntimeError("no such\nwarehouse")
+        return next(each for each in ("north", "south") if each == value)
+
+
+def count(pieces: int, _: DomainEvent) -> int:
+    return pieces + 1
+
+
+sold = View(name="sold", events=lambda: Filter.matching().any_event_type_of("Sold"), initial=int, evolve=count)
+stock = Domain(name="stock", views=(sold,), deciders=domain.deciders, events=(Sold,))
+
+
+@pytest.mark.parametrize(
+    ("warehouse", "raised"), [("east", "StopIteration"), ("broken", "RuntimeError: no such\nwarehouse")]
+)
+def test_whatever_a_check_raises_ends_no_fold_in_silence(warehouse: str, raised: str) -> None:
+    log = [
+        recorded("Sold", {"piece": number, "Warehouse": warehouse if number == 2 else "north"}, number)
+        for number in (1, 2, 3)
+    ]
+    with pytest.raises(UnreadableEvent) as unreadable:
+        stock.fold(sold.at(), 0, log)
+    assert str(unreadable.value) == f"event 2 (Sold) cannot be read: Warehouse: a check of it raised {raised}"
+    assert unreadable.value.__cause__ is not None
+
+
+def stop(*_: Any) -> Any:
+    raise StopIteration
+
+
+def test_no_function_of_the_domains_ends_a_fold_or_a_decision_by_stop_iteration() -> None:
+    stopping = View(name="sold", events=sold.events, initial=int, evolve=stop)
+    log = [recorded("Sold", {"piece": 1, "Warehouse": "north"}, 1)]
+    with pytest.raises(RuntimeError, match="evolve of the view sold raised StopIteration at event 1"):
+        stock.fold(stopping.at(), 0, log)
+    command = SwitchOn(lamp="a")
+    undecided = replace(domain, deciders=(Decider(command=SwitchOn, parts=decider.parts, decide=stop),))
+    with pytest.raises(RuntimeError, match="decide of SwitchOn raised StopIteration"):
+        undecided.decide(command, undecided.reads(command), {light.at("a"): "off"})

@@ -10,7 +10,19 @@ from eventstore import Consistency, HistoryDiverged, Position, PositionNotReache
 from handlers.errors import UnreadableEvent
 from handlers.kept_states import KeptStates
 from handlers.part_reader import LONGEST_AT_ONCE, PartReader
-from tests.unit.handlers.jars import Jar, WatchedStore, domain, dropped, fill, jar, saved, total
+from handlers.view import View
+from tests.unit.handlers.jars import (
+    Jar,
+    WatchedStore,
+    after_drop,
+    coins_of,
+    domain,
+    dropped,
+    fill,
+    jar,
+    saved,
+    total,
+)
 
 EVENTUAL = Consistency.EVENTUAL
 
@@ -145,6 +157,20 @@ async def test_a_stored_state_and_its_tail_are_as_good_as_the_history(store: Wat
     found = await PartReader(store, domain, KeptStates()).read([saved.at("a")], consistency=EVENTUAL)
     assert found.states[saved.at("a")].state == Jar("a", 11, 17)
     assert store.asked == [(10, 1)]
+
+
+async def test_a_stored_state_of_another_version_of_the_view_is_not_looked_at(store: WatchedStore) -> None:
+    kept = await stored(store)
+    store._states[kept.key] = replace(kept, state=b'{"name": "a", "coins": 99, "value": 99}')
+    newer = View(
+        name="saved", events=coins_of, initial=Jar, evolve=after_drop, version=saved.version + 1, stored_every=10
+    )
+    changed = replace(domain, views=(jar, newer, total))
+    found = await PartReader(store, changed, KeptStates()).read([newer.at("a")], consistency=EVENTUAL)
+    assert found.states[newer.at("a")].state == Jar("a", 10, 10)
+    # The older one is believed, as any cache is.
+    found = await PartReader(store, domain, KeptStates()).read([saved.at("a")], consistency=EVENTUAL)
+    assert found.states[saved.at("a")].state == Jar("a", 99, 99)
 
 
 async def test_a_state_is_stored_whenever_enough_was_folded_also_by_our_own_appends(store: WatchedStore) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from handlers import library
-from handlers.errors import DomainNotFound
+from handlers.errors import DomainNotFound, InvalidDomain
 from handlers.registry import load_domains
 
 LAMPS = "tests.unit.handlers.lamps:domain"
@@ -17,8 +17,13 @@ BROKEN = {
     "failing": "raise RuntimeError('no light\\ntoday')\n",
     "leaving": "raise SystemExit(0)\n",
     "needy": "import a_package_that_nobody_has\n",
-    "hollow": "from handlers import Domain\ndomain = Domain(name='Hollow', deciders=(), events=())\n",
+    "hollow": "from handlers import Domain\ndomain = Domain(name='Hollow', views=(), deciders=(), events=())\n",
     "plain": "domain = 'lamps'\n",
+    "street": "from dataclasses import replace\nfrom handlers import DomainEvent\n"
+    "from tests.unit.handlers.lamps import domain as lamps\n"
+    "class Broke(DomainEvent):\n    pass\n"
+    "domain = replace(lamps, name='street', events=(*lamps.events[:1], Broke))\n"
+    "shared = replace(lamps, name='shared')\n",
     "grouped": "from types import SimpleNamespace\n"
     "from tests.unit.handlers.lamps import domain as lamps\nall = SimpleNamespace(lamps=lamps)\n",
 }
@@ -101,3 +106,16 @@ def test_a_wrong_place_is_told_in_a_sentence(places: str, sentence: str) -> None
     with pytest.raises(DomainNotFound) as raised:
         load_domains(places)
     assert str(raised.value) == sentence
+
+
+def test_one_event_name_for_two_classes_is_refused() -> None:
+    with pytest.raises(InvalidDomain) as raised:
+        load_domains(f"{LAMPS},lantern.street:domain")
+    assert str(raised.value) == (
+        "the domains lamps and street each have an event Broke of their own, and would take the one for the other; "
+        "rename one, or let both use one class"
+    )
+
+
+def test_one_event_class_may_be_of_several_domains() -> None:
+    assert len(load_domains(f"{LAMPS},lantern.street:shared")) == 2

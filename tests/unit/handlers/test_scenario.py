@@ -63,5 +63,5 @@ def test_a_domain_finds_its_scenarios_by_name() -> None:
 
 
 def test_two_scenarios_with_one_name_are_refused() -> None:
-    with pytest.raises(InvalidDomain, match="the domain lamps has two scenarios with one name"):
+    with pytest.raises(InvalidDomain, match="the domain lamps has two scenarios with one name: flicker"):
         replace(domain, scenarios=(Flicker, Flicker))

@@ -1,24 +1,57 @@
 """The test kit fails where a decision is wrong, and where a worker would fail."""
 
-from dataclasses import replace
+import gc
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, PlainSerializer, field_validator
 
 from eventstore import Filter, P
-from handlers.decider import Decision, DomainEvent
-from handlers.domain import Domain
-from handlers.errors import UnknownCommand, UnknownEventType
-from handlers.testing import accepted, kit, rejected, unchanged
-from tests.unit.handlers.lamps import BROKEN, Broke, SwitchedOn, SwitchingFailed, SwitchOn, decider, domain
+from handlers import (
+    Accepted,
+    Command,
+    Decider,
+    Decision,
+    Domain,
+    DomainEvent,
+    InvalidParts,
+    PersistentMap,
+    Rejected,
+    Unchanged,
+    UnknownCommand,
+    UnknownEventType,
+    View,
+)
+from handlers.testing import NotAsserted, accepted, kit, rejected, unchanged
+from tests.unit.handlers.lamps import (
+    BROKEN,
+    Broke,
+    SwitchedOn,
+    SwitchingFailed,
+    SwitchOn,
+    decide,
+    decider,
+    domain,
+    events_of,
+    evolve,
+    light,
+)
 
 given = kit(domain)
 ON = SwitchedOn(lamp="a", watts=5)
 FAILED = SwitchingFailed(lamp="a")
 
 
-def only_switching(command: SwitchOn) -> Filter:
-    """Forgets that lamps break."""
-    return Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("Lamp", command.lamp))
+def deciding(view: View[..., Any], decide: Callable[..., Any] = decide) -> Domain:
+    """The lamps' domain, with another view and another decision."""
+    made: Any = Decider
+    asks = made(command=SwitchOn, parts=lambda command: view.at(command.lamp), decide=decide)
+    return replace(domain, views=(view,), deciders=(asks,))
 
 
 def test_right_decisions_pass() -> None:
@@ -41,25 +74,30 @@ def test_another_decision_fails_and_is_shown_beside_what_was_seen(expected: Deci
     when = given(Broke(lamp="b")).when(SwitchOn(lamp="a"))
     with pytest.raises(AssertionError) as raised:
         when.then(expected)
-    assert str(raised.value) == f"decided {accepted(ON)!r}\nexpected {expected!r}\nin its boundary: no event"
+    assert str(raised.value) == (
+        f"decided {accepted(ON)!r}\nexpected {expected!r}\nlight.at('a') saw no event\nnot seen: 1 Broke"
+    )
 
 
 @pytest.mark.parametrize("expected", [rejected("out of order", FAILED), rejected(BROKEN), unchanged()])
 def test_another_rejection_fails(expected: Decision) -> None:
     when = given(ON, Broke(lamp="b"), Broke(lamp="a")).when(SwitchOn(lamp="a"))
-    with pytest.raises(AssertionError, match="in its boundary: 1 SwitchedOn, 3 Broke"):
+    with pytest.raises(AssertionError, match=r"light\.at\('a'\) saw 1 SwitchedOn, 3 Broke\nnot seen: 2 Broke"):
         when.then(expected)
 
 
-def test_an_event_that_the_boundary_misses_is_not_seen() -> None:
-    forgetful = Domain(name="lamps", deciders=(replace(decider, boundary=only_switching),), events=domain.events)
-    when = kit(forgetful)(Broke(lamp="a")).when(SwitchOn(lamp="a"))
-    with pytest.raises(AssertionError, match="in its boundary: no event"):
+def test_an_event_that_the_parts_miss_is_not_seen_and_is_told() -> None:
+    def only_switching(lamp: str) -> Filter:
+        return Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("Lamp", lamp))
+
+    forgetful = View(name="light", events=only_switching, initial=lambda _: "off", evolve=evolve)
+    when = kit(deciding(forgetful))(Broke(lamp="a")).when(SwitchOn(lamp="a"))
+    with pytest.raises(AssertionError, match=r"saw no event\nnot seen: 1 Broke"):
         when.then(rejected(BROKEN, FAILED))
 
 
 def test_events_lie_before_the_decider_as_they_were_recorded() -> None:
-    seen = given(ON).when(SwitchOn(lamp="a")).seen
+    seen = given(ON, Broke(lamp="b")).when(SwitchOn(lamp="a")).seen
     assert [(event.sequence_number, event.type, event.payload) for event in seen] == [
         (1, "SwitchedOn", {"Lamp": "a", "Watts": 5})
     ]
@@ -80,11 +118,216 @@ def test_a_history_that_no_worker_could_have_recorded_fails() -> None:
 
 @pytest.mark.parametrize("decision", [accepted(ON, Vanished()), rejected(BROKEN, Vanished())])
 def test_a_decision_that_no_worker_could_record_fails(decision: Decision) -> None:
-    vanishing = Domain(name="lamps", deciders=(replace(decider, decide=lambda *_: decision),), events=domain.events)
     with pytest.raises(UnknownEventType, match="does not list the event Vanished"):
-        kit(vanishing)().when(SwitchOn(lamp="a"))
+        kit(deciding(light, lambda *_: decision))().when(SwitchOn(lamp="a"))
 
 
 def test_a_command_that_nobody_decides_fails() -> None:
     with pytest.raises(UnknownCommand, match="no command 'Unlisted'"):
         given().when(Unlisted(lamp="a"))
+
+
+def test_a_view_that_the_domain_does_not_list_fails() -> None:
+    with pytest.raises(InvalidParts, match="names the view light, which the domain lamps does not list"):
+        kit(replace(domain, views=()))().when(SwitchOn(lamp="a"))
+
+
+# What a view shows
+
+
+def test_what_a_view_shows_is_held_to_what_is_expected() -> None:
+    given(ON, Broke(lamp="b")).sees(light.at("a"), "on")
+    given(ON, Broke(lamp="b")).sees(light.at("b"), "broken")
+    with pytest.raises(AssertionError) as raised:
+        given(ON, Broke(lamp="b")).sees(light.at("a"), "off")
+    assert str(raised.value) == (
+        "light.at('a') shows 'on'\nexpected 'off'\nlight.at('a') saw 1 SwitchedOn\nnot seen: 2 Broke"
+    )
+
+
+def test_only_the_domains_own_views_are_looked_at() -> None:
+    twin = View(name="light", events=events_of, initial=lambda _: "off", evolve=evolve)
+    with pytest.raises(AssertionError, match="the domain lamps has another view named light"):
+        given().sees(twin.at("a"), "off")
+
+
+# Deciding the same command once more
+
+
+def test_a_part_that_misses_the_commands_own_event_is_found_by_deciding_again() -> None:
+    given().when(SwitchOn(lamp="a")).then(accepted(ON)).then_again(unchanged())
+
+    def of_another(lamp: str) -> Filter:
+        return events_of(f"{lamp}-new")
+
+    blind = View(name="light", events=of_another, initial=lambda _: "off", evolve=evolve)
+    then = kit(deciding(blind))().when(SwitchOn(lamp="a")).then(accepted(ON))
+    with pytest.raises(AssertionError, match="not seen: 1 SwitchedOn"):
+        then.then_again(unchanged())
+
+
+# What is changed in place
+
+
+@dataclass
+class Thawed:
+    lamps: list[str] = field(default_factory=list)
+
+
+class Model(BaseModel):
+    lamps: set[str] = set()
+
+
+class Bare:
+    def __init__(self) -> None:
+        self.lamps: list[str] = []
+
+
+def changed(change: Callable[[Any], Any]) -> Callable[[Any, DomainEvent], Any]:
+    def changing(state: Any, _: DomainEvent) -> Any:
+        change(state)
+        return state
+
+    return changing
+
+
+@pytest.mark.parametrize(
+    ("initial", "change"),
+    [
+        (list, lambda state: state.append("a")),
+        (dict, lambda state: state.update(a=1)),
+        (set, lambda state: state.add("a")),
+        (deque, lambda state: state.append("a")),
+        (Thawed, lambda state: state.lamps.append("a")),
+        (Model, lambda state: state.lamps.add("a")),
+        (Bare, lambda state: state.lamps.append("a")),
+        (lambda: ({"a": [1]},), lambda state: state[0]["a"].append(2)),
+        (lambda: PersistentMap({"a": [1]}), lambda state: state["a"].append(2)),
+    ],
+)
+def test_a_state_that_is_changed_in_place_is_found(initial: Callable[[], Any], change: Callable[[Any], Any]) -> None:
+    changing = View(name="light", events=events_of, initial=lambda _: initial(), evolve=changed(change))
+    with pytest.raises(AssertionError) as raised:
+        kit(deciding(changing, lambda *_: Unchanged()))(ON).sees(changing.at("a"), None)
+    assert str(raised.value).startswith(f"evolve of the view light ({__file__}:")
+    assert str(raised.value).endswith("changes its state in place at event 1 (SwitchedOn); a worker shares states")
+
+    def deciding_in_place(_: SwitchOn, state: Any) -> Decision:
+        change(state)
+        return Unchanged()
+
+    still = View(name="light", events=events_of, initial=lambda _: initial(), evolve=lambda state, _: state)
+    with pytest.raises(AssertionError, match="changes the command or a state in place; a worker shares states"):
+        kit(deciding(still, deciding_in_place))(ON).when(SwitchOn(lamp="a"))
+
+
+class SwitchAll(Command):
+    lamps: list[str]
+
+
+def sort(command: SwitchAll) -> Decision:
+    command.lamps.sort()
+    return Unchanged()
+
+
+def test_a_command_that_is_changed_in_place_is_found() -> None:
+    sorting = replace(domain, deciders=(Decider(command=SwitchAll, parts=lambda _: (), decide=sort),))
+    with pytest.raises(AssertionError, match=r"decide of SwitchAll \(.*\) changes the command or a state in place"):
+        kit(sorting)().when(SwitchAll(lamps=["b", "a"]))
+
+
+def test_a_decision_that_is_not_pure_is_found() -> None:
+    numbers = count()
+    with pytest.raises(AssertionError, match=r"decide of SwitchOn \(.*\) is not pure: asked twice, it decides"):
+        kit(deciding(light, lambda *_: Rejected(reason=f"no {next(numbers)}")))().when(SwitchOn(lamp="a"))
+
+
+# What is not read as it was written
+
+
+class Rounded(DomainEvent):
+    lamp: str
+    watts: Annotated[float, PlainSerializer(round, return_type=int)]
+
+
+class Trimmed(DomainEvent):
+    lamp: Any
+
+    @field_validator("lamp")
+    @classmethod
+    def _doubled(cls, lamp: Any) -> Any:
+        return lamp + lamp
+
+
+@pytest.mark.parametrize(
+    "event", [Rounded(lamp="a", watts=0.6), Trimmed(lamp="a"), Trimmed.model_construct(lamp=("a", "b"))]
+)
+def test_an_event_that_is_not_read_back_as_it_was_written_is_found(event: DomainEvent) -> None:
+    more = replace(domain, events=(*domain.events, Rounded, Trimmed))
+    name = type(event).__name__
+    with pytest.raises(AssertionError, match=f"{name} is not read back as it was written: .* comes back as "):
+        kit(more)(event).when(SwitchOn(lamp="a"))
+    recording = replace(deciding(light, lambda *_: Accepted(events=(event,))), events=more.events)
+    with pytest.raises(AssertionError, match=f"{name} is not read back as it was written: .* comes back as "):
+        kit(recording)().when(SwitchOn(lamp="a"))
+
+
+def put_anything(state: Any, _: DomainEvent) -> dict[str, Any]:
+    return {**state, "lamps": ("a",)}
+
+
+def test_a_stored_state_that_is_not_read_back_as_it_was_written_is_found() -> None:
+    stored = View(name="light", events=events_of, initial=lambda _: {}, evolve=put_anything, stored_every=10)
+    made = deciding(stored, lambda *_: Unchanged())
+    kit(made)().sees(stored.at("a"), {})
+    with pytest.raises(AssertionError, match="states of the view light are to be stored, but this one is not read"):
+        kit(made)(ON).when(SwitchOn(lamp="a"))
+
+
+# What can never match
+
+
+def test_a_part_whose_filter_nothing_can_match_is_found() -> None:
+    def misspelt(lamp: str) -> Filter:
+        return Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("lamp", lamp))
+
+    dead = View(name="light", events=misspelt, initial=lambda _: "off", evolve=evolve)
+    looks: list[Callable[[Any], Any]] = [
+        lambda made: made().when(SwitchOn(lamp="a")),
+        lambda made: made().sees(dead.at("a"), "off"),
+    ]
+    for look in looks:
+        with pytest.raises(AssertionError) as raised:
+            look(kit(deciding(dead)))
+        assert str(raised.value) == (
+            f"the view light ({__file__}:{misspelt.__code__.co_firstlineno}) asks SwitchedOn for the field 'lamp', "
+            "which it does not have (did you mean Lamp?)"
+        )
+
+
+# What is held to nothing
+
+
+def forget_then() -> None:
+    given().when(SwitchOn(lamp="a"))
+    gc.collect()
+
+
+def test_when_without_then_is_told() -> None:
+    with pytest.warns(NotAsserted) as warned:
+        forget_then()
+    assert [str(each.message) for each in warned] == ["when(SwitchOn(…)) is held to nothing: add .then(…)"]
+
+
+@pytest.mark.parametrize(
+    "look", [lambda when: when.then(accepted(ON)), lambda when: when.decision, lambda when: when.seen]
+)
+def test_a_decision_that_is_looked_at_is_not_told(look: Callable[[Any], Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        look(given().when(SwitchOn(lamp="a")))
+        gc.collect()
+
+
+def test_the_decider_under_test_is_the_domains() -> None:
+    assert domain.decider("SwitchOn") is decider

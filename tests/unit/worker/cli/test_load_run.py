@@ -33,16 +33,18 @@ class Command:
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.folder = folder
+        self.plan: Plan | None = None
         self._capsys = capsys
         self._monkeypatch = monkeypatch
 
-    def __call__(self, end: End, *arguments: str, workers: int = 2) -> Ran:
+    def __call__(self, end: End, *arguments: str, workers: int = 2, scenario: str = "hot-book") -> Ran:
         """Run it until the load ends so; the workers that it started have logged something by then."""
 
         async def consumers(*_: object, **__: object) -> int:
             return 2
 
         async def performed(plan: Plan, *_: object) -> Summary:
+            self.plan = plan
             if plan.crew is not None:
                 (plan.crew.folder / "worker-1.log").write_text("consuming\n")
             return end()
@@ -50,7 +52,7 @@ class Command:
         self._monkeypatch.setattr(load_run, "_consumers", consumers)
         self._monkeypatch.setattr(load_run, "_performed", performed)
         started = ("--start-workers", str(workers))
-        self._monkeypatch.setattr(sys, "argv", ["worker", "load", "run", "hot-book", *started, *arguments])
+        self._monkeypatch.setattr(sys, "argv", ["worker", "load", "run", scenario, *started, *arguments])
         with pytest.raises(SystemExit) as raised:
             main()
         printed = self._capsys.readouterr()
@@ -164,3 +166,19 @@ def test_an_interruption_leaves_no_log(command: Command) -> None:
     end = command(interrupted)
     assert end.status == 130
     assert command.kept == []
+
+
+def test_a_scenario_of_two_domains_runs_with_both(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_DOMAINS", "handlers.library:domain,handlers.warehouse:domain")
+    assert command(summary, scenario="two-domains").status == 0
+    assert command.plan is not None
+    assert [command.plan.domain.name, *(domain.name for domain in command.plan.beside)] == ["warehouse", "library"]
+
+
+def test_a_scenario_of_two_domains_needs_both(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_DOMAINS", "handlers.warehouse:domain")
+    end = command(summary, scenario="two-domains")
+    assert (end.status, end.err) == (
+        2,
+        "worker: two-domains also has commands of library; add where that is to WORKER_DOMAINS, as module:attribute.\n",
+    )

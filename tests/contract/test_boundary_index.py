@@ -1,0 +1,67 @@
+"""The index of filters finds what asking each of them would find."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import StrEnum
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventstore import Event, Filter, FilterItem, P, RecordedEvent
+from eventstore.boundary_index import BoundaryIndex
+from tests.contract import generated
+from tests.contract.facts import MONDAY
+
+recorded = st.builds(lambda event, number: event.recorded(number, 1), generated.facts, st.integers(1, 15))
+
+
+@given(st.lists(generated.filters, max_size=8), recorded)
+def test_of_a_recorded_event_it_finds_what_the_filters_match(filters: list[Filter], event: RecordedEvent) -> None:
+    expected = [index for index, each in enumerate(filters) if each.holds(event)]
+    assert list(BoundaryIndex(filters).matching(event)) == expected
+
+
+@given(st.lists(generated.filters, max_size=8), generated.facts)
+def test_of_a_pending_event_it_finds_what_will_match(filters: list[Filter], event: Event) -> None:
+    expected = [index for index, each in enumerate(filters) if each.holds_pending(event)]
+    assert list(BoundaryIndex(filters).matching(event)) == expected
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (1, [0]),
+        (1.0, [0]),
+        (Decimal("1.0"), [0]),
+        (True, [1]),
+        ("1", [2]),
+        ("red", [3]),
+        (Colour.RED, [3]),
+        (None, []),
+        ([1], []),
+        ({"x": 1}, []),
+    ],
+)
+def test_values_are_told_apart_as_json_tells_them(value: object, found: Sequence[int]) -> None:
+    filters = [Filter.matching().any_predicate_of(P("x", looked_for)) for looked_for in (1, True, "1", "red")]
+    assert list(BoundaryIndex(filters).matching(Event(type="A", payload={"x": value}))) == found
+
+
+def test_alternatives_of_one_filter_do_not_add_up() -> None:
+    item = FilterItem(event_types=(), predicates=(P("x", 1), P("y", 1)), all_predicates=True)
+    other = FilterItem(event_types=(), predicates=(P("x", 2), P("y", 2)), all_predicates=True)
+    index = BoundaryIndex([Filter((item, other))])
+    assert list(index.matching(Event(type="A", payload={"x": 1, "y": 2}))) == []
+    assert list(index.matching(Event(type="A", payload={"x": 2, "y": 2}))) == [0]
+
+
+def test_what_is_no_object_matches_nothing_and_says_so() -> None:
+    event = Event(type="A", payload={}, occurred_at=MONDAY)
+    object.__setattr__(event, "payload_text", "[]")
+    with pytest.raises(ValueError, match="no JSON object"):
+        BoundaryIndex([]).matching(event)

@@ -1,0 +1,90 @@
+"""``worker view``: what the views of a domain say, and what is told to who asks wrongly."""
+
+import pytest
+
+from eventstore import Event
+from eventstore.postgres import PostgresEventStore
+from tests.e2e.program import Worker
+from tests.fixtures.databases import Database
+
+BOOK = {
+    "BookID": "b1",
+    "ISBN": "1",
+    "Title": "Momo",
+    "Authors": "Ende",
+    "Edition": "1st",
+    "Publisher": "T",
+    "PublicationYear": 1973,
+}
+
+
+async def lent(database: Database) -> str:
+    """Record a lending, and return the position after it."""
+    async with PostgresEventStore.connect(database.url, pool_size=1) as store:
+        receipt = await store.append(
+            [
+                Event(type="BookCopyAddedToCirculation", payload=BOOK),
+                Event(type="ReaderRegistered", payload={"ReaderID": "ada", "Name": "Ada"}),
+                Event(type="BookCopyLentToReader", payload={"BookID": "b1", "ReaderID": "ada"}),
+            ]
+        )
+    return str(receipt.position)
+
+
+async def test_a_view_is_asked_at_its_key(worker: Worker, database: Database) -> None:
+    position = await lent(database)
+    assert (await worker("view", "lent-by-reader", "ada")).document() == ["b1"]
+    assert (await worker("view", "lent-out", "--min-position", position)).document() == {"b1": "ada"}
+    books = (await worker("view", "books-in-circulation", "--replica", "--min-position", position, "--json")).document()
+    assert (books["view"], books["key"], books["position"]) == ("books-in-circulation", [], position)
+    assert books["state"]["b1"]["title"] == "Momo"
+    assert (await worker("view", "finished-lendings")).document() == {"count": 0, "latest": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("lent-by-raeder", "ada"),
+            (
+                "there is no view 'lent-by-raeder'; did you mean lent-by-reader? Known are book-copy, "
+                "books-in-circulation, cancelled-contracts, contract, finished-lendings, lent-by-reader, lent-out, "
+                "reader, registered-readers, removed-books."
+            ),
+        ),
+        (
+            ("lent-by-reader",),
+            "the view lent-by-reader has a key of 1 value, not 0: worker view lent-by-reader READER_ID.",
+        ),
+        (("lent-out", "ada"), "the view lent-out has no key: worker view lent-out."),
+        (
+            ("lent-by-reader", "a\ud800"),
+            "reader_id of the view lent-by-reader contains a NUL character or a lone surrogate.",
+        ),
+        (("lent-out", "--domain", "shop"), "WORKER_DOMAINS names no domain 'shop'; known are library."),
+        (("lent-out", "--min-position", "5"), "--min-position: a position is written as number:token, not '5'."),
+    ],
+)
+async def test_mistakes_are_told_in_a_sentence(worker: Worker, arguments: tuple[str, ...], sentence: str) -> None:
+    if any("\ud800" in each for each in arguments):
+        # The command line has bytes: these are no UTF-8.
+        arguments = tuple(each.replace("\ud800", "\udcff") for each in arguments)
+    assert (await worker("view", *arguments)).mistake() == sentence
+
+
+async def test_keys_have_the_types_that_their_view_declares(worker: Worker, database: Database) -> None:
+    numbers = worker.having(WORKER_DOMAINS="tests.e2e.numbers:domain")
+    async with PostgresEventStore.connect(database.url, pool_size=1) as store:
+        await store.append([Event(type="Counted", payload={"number": 7, "loud": True})])
+    assert (await numbers("view", "times", "7", "true")).document() == 1
+    assert (await numbers("view", "times", "7", "false")).document() == 0
+    mistake = (await numbers("view", "times", "seven", "true")).mistake()
+    assert mistake.startswith("number of the view times cannot be 'seven': ")
+
+
+async def test_a_view_that_two_domains_have_needs_its_domain(worker: Worker) -> None:
+    both = worker.having(WORKER_DOMAINS="tests.e2e.numbers:domain,tests.e2e.numbers:other")
+    assert (await both("view", "times", "7", "true")).mistake() == (
+        "numbers and others both have a view times: say which with --domain."
+    )
+    assert (await both("view", "times", "7", "true", "--domain", "others")).document() == 0

@@ -1,0 +1,71 @@
+"""A build from before parts, as the database sees it: it reads the head from the store's row, and calls append_v1."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from tests.integration.eventstore.staging import Connection
+
+_APPEND = """
+SELECT verdict, first_number, "position", conflict_number FROM eventstore.append_v1(
+    ARRAY[$1::bigint], ARRAY[$2::bigint], ARRAY[NULL::bigint],
+    ARRAY[$3::uuid], ARRAY[''::bytea], ARRAY['accepted'], ARRAY[NULL::text], ARRAY['{}'::jsonb],
+    array_fill(1, ARRAY[cardinality($4::text[])]), array_fill(NULL::jsonb, ARRAY[cardinality($4::text[])]),
+    array_fill(1, ARRAY[cardinality($4::text[])]), array_fill(NULL::timestamptz, ARRAY[cardinality($4::text[])]),
+    array_fill(NULL::timestamptz, ARRAY[cardinality($4::text[])]),
+    array_fill(NULL::bigint, ARRAY[cardinality($4::text[])]),
+    ARRAY(SELECT generate_series(1, cardinality($4::text[]))),
+    ARRAY(SELECT jsonb_build_object('Key', key) FROM unnest($4::text[]) AS k (key)),
+    array_fill(1, ARRAY[cardinality($5::jsonb[])]), array_fill('Counted'::text, ARRAY[cardinality($5::jsonb[])]),
+    array_fill(now(), ARRAY[cardinality($5::jsonb[])]), $5::jsonb[],
+    array_fill('{}'::jsonb, ARRAY[cardinality($5::jsonb[])]), 4096
+)
+"""
+_QUERY = """
+SELECT s.head, s.token, (
+    SELECT count(*) FROM eventstore.events e
+    WHERE e.payload @> ANY (ARRAY(SELECT jsonb_build_object('Key', key) FROM unnest($1::text[]) AS k (key)))
+) AS events
+FROM eventstore.store s
+WHERE s.singleton
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a query found: how many events, and up to where."""
+
+    events: int
+    number: int
+    token: int
+
+
+class OlderBuild:
+    """Reads and appends what was counted for keys."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def query(self, *keys: str) -> Read:
+        row = await self._connection.fetchrow(_QUERY, keys)
+        assert row is not None
+        return Read(row["events"], row["head"], row["token"])
+
+    async def append(self, payloads: list[str], *keys: str, after: Read, key: UUID | None = None) -> "asyncpg.Record":
+        """Append events within the boundary of some keys, if nobody has since; return the verdict and its receipt."""
+        row = await self._connection.fetchrow(_APPEND, after.number, after.token, key, keys, payloads)
+        assert row is not None
+        return row
+
+
+@asynccontextmanager
+async def older_build(url: str, *, name: str = "worker") -> AsyncIterator[OlderBuild]:
+    """Connect as an older build does."""
+    connection = await asyncpg.connect(url, server_settings={"application_name": name})
+    try:
+        yield OlderBuild(connection)
+    finally:
+        await connection.close()

@@ -1,0 +1,152 @@
+"""A domain whose commands and events would not be read as they were written is refused when it is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Annotated, Any
+
+import pytest
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictInt,
+    StrictStr,
+    create_model,
+)
+
+from handlers import Command, Decider, DomainEvent, InvalidDomain, Unchanged
+from tests.unit.handlers.lamps import Broke, SwitchOn, domain
+
+
+class Inner(BaseModel):
+    raw: bytes | None = None
+    again: "list[Inner]" = []
+
+
+class StrictInner(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    day: date
+
+
+class OneWay(BaseModel):
+    amount: int = Field(serialization_alias="Amount")
+
+
+@dataclass
+class Plain:
+    raw: bytes
+
+
+Field_ = tuple[Any, Any]
+
+
+def event(**fields: Field_) -> type[DomainEvent]:
+    return create_model("Broken", __base__=DomainEvent, **fields)  # type: ignore[call-overload,no-any-return]
+
+
+def command(**fields: Field_) -> type[Command]:
+    return create_model("Break", __base__=Command, **fields)  # type: ignore[call-overload,no-any-return]
+
+
+BYTES = "holds bytes, which are written as base64 and read as text; use a str"
+STRICT = "is strict, and would not read back what JSON writes as text; leave strict out"
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"raw": (bytes, ...)}, f"Broken.raw {BYTES}"),
+        ({"raw": (str | bytes, ...)}, f"Broken.raw {BYTES}"),
+        ({"raw": (dict[str, list[bytes]], {})}, f"Broken.raw {BYTES}"),
+        ({"inner": (Inner, ...)}, f"Inner.raw {BYTES}"),
+        ({"inner": (tuple[Inner, ...] | None, None)}, f"Inner.raw {BYTES}"),
+        ({"plain": (Plain, ...)}, f"Plain.raw {BYTES}"),
+        ({"inner": (StrictInner, ...)}, f"StrictInner {STRICT}"),
+        ({"day": (Annotated[date, Field(strict=True)], ...)}, f"Broken.day {STRICT}"),
+        (
+            {"seats": (int, Field(serialization_alias="Seats"))},
+            "Broken.seats is written as Seats and read as seats; give it one alias",
+        ),
+        (
+            {"seats": (int, Field(validation_alias="Seats"))},
+            "Broken.seats is written as seats and read as Seats; give it one alias",
+        ),
+        (
+            {
+                "seats": (
+                    int,
+                    Field(validation_alias=AliasChoices("Old", AliasPath("new", 0)), serialization_alias="New"),
+                )
+            },
+            "Broken.seats is written as New and read as Old; give it one alias",
+        ),
+        (
+            {"seats": (int, Field(validation_alias=AliasPath("all", 0)))},
+            "Broken.seats is written as seats and read as a path; give it one alias",
+        ),
+        ({"one": (OneWay, ...)}, "OneWay.amount is written as Amount and read as amount; give it one alias"),
+    ],
+)
+def test_a_model_that_is_not_read_as_it_is_written_is_refused(fields: dict[str, Field_], problem: str) -> None:
+    with pytest.raises(InvalidDomain) as raised:
+        replace(domain, events=(*domain.events, event(**fields)))
+    assert str(raised.value) == f"the domain lamps has the event Broken, but {problem}"
+    decider = Decider(command=command(**fields), parts=lambda _: (), decide=lambda _: Unchanged())
+    with pytest.raises(InvalidDomain) as raised:
+        replace(domain, deciders=(decider,))
+    assert str(raised.value) == f"the domain lamps has the command Break, but {problem.replace('Broken.', 'Break.')}"
+
+
+class StrictEvent(DomainEvent):
+    model_config = ConfigDict(strict=True)
+
+    day: date
+
+
+def test_a_strict_model_is_refused() -> None:
+    with pytest.raises(InvalidDomain, match=f"the domain lamps has the event StrictEvent, but StrictEvent {STRICT}"):
+        replace(domain, events=(*domain.events, StrictEvent))
+
+
+def test_an_event_that_leaves_a_field_out_is_refused() -> None:
+    with pytest.raises(InvalidDomain, match=r"Broken\.note is left out when it is written"):
+        replace(domain, events=(event(note=(str, Field(exclude=True))),))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"lamp": (StrictStr, ...), "count": (StrictInt, 0)},
+        {"lamp": (str, Field(alias="Lamp"))},
+        {"lamp": (str, Field(validation_alias=AliasChoices("Lamp", "Old"), serialization_alias="Lamp"))},
+        {"raw": (Annotated[bytes, PlainSerializer(bytes.hex, return_type=str)], ...)},
+        {"inner": (Mapping[str, Any], {})},
+    ],
+)
+def test_a_model_that_is_read_as_it_is_written_is_taken(fields: dict[str, Field_]) -> None:
+    kind = event(**fields)
+    assert kind in replace(domain, events=(*domain.events, kind)).events
+
+
+class Both(Command, DomainEvent):
+    """A command that is an event as well."""
+
+
+@pytest.mark.parametrize("model", [Broke, Both, str])
+def test_only_a_command_is_decided(model: Any) -> None:
+    name = getattr(model, "__name__", repr(model))
+    with pytest.raises(InvalidDomain) as raised:
+        replace(domain, deciders=(Decider(command=model, parts=lambda _: (), decide=lambda _: Unchanged()),))
+    assert str(raised.value) == f"the domain lamps lists {name} as command, which is no Command alone"
+
+
+@pytest.mark.parametrize("model", [SwitchOn, Both, str])
+def test_only_an_event_is_listed_as_one(model: Any) -> None:
+    with pytest.raises(InvalidDomain) as raised:
+        replace(domain, events=(*domain.events, model))
+    assert str(raised.value) == f"the domain lamps lists {model.__name__} as event, which is no DomainEvent alone"

@@ -1,0 +1,202 @@
+"""A state is stored only if it is read back the same; one that cannot be stored is refused with its domain."""
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+from pydantic import BaseModel
+
+from eventstore import Filter, RecordedEvent
+from handlers import DamagedState, DomainEvent, InvalidDomain, PersistentMap, PersistentSet, UnknownView, View
+from handlers.comparison import same
+from handlers.state_codec import StateCodec
+from tests.unit.handlers.lamps import domain
+
+
+class Size(StrEnum):
+    SMALL = "small"
+
+
+@dataclass(frozen=True)
+class Base:
+    x: int = 1
+
+
+@dataclass(frozen=True)
+class Sub(Base):
+    y: int = 2
+
+
+@dataclass(frozen=True)
+class Holder:
+    base: Base = Base()
+    anything: Any = None
+    either: dict[int | str, int] = field(default_factory=dict)
+    union: float | int | str | None = None
+
+
+class Model(BaseModel):
+    size: Size = Size.SMALL
+    holder: Holder | None = None
+
+
+class Pair(NamedTuple):
+    first: str
+    second: Decimal
+
+
+def broke() -> Filter:
+    return Filter.matching().any_event_type_of("Broke")
+
+
+def codec(kind: Any, initial: Callable[..., Any], evolve: Any = None) -> tuple[View[..., Any], StateCodec[Any]]:
+    def still(state: Any, _: DomainEvent) -> Any:
+        return state
+
+    made = evolve or still
+    made.__annotations__["return"] = kind
+    view = View(name="seen", events=broke, initial=initial, evolve=made, stored_every=5)
+    return view, StateCodec(view, domain.recorded)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        (int, 5),
+        (str | None, None),
+        (frozenset[str], frozenset({"a", "b"})),
+        (tuple[int, ...], (1, 2)),
+        (dict[int, Decimal], {1: Decimal("1.10")}),
+        (Pair, Pair("a", Decimal("1.0"))),
+        (Holder, Holder(either={"7": 5})),
+        (Holder, Holder(either={"a": 5}, union="x", anything=[1, "a", None])),
+        (Model, Model(holder=Holder(union=2.5))),
+        (PersistentMap[str, Holder], PersistentMap({"a": Holder()})),
+        (PersistentMap[int, PersistentSet[UUID]], PersistentMap({1: PersistentSet([UUID(int=1)])})),
+        (deque[int], deque([1, 2])),
+        (datetime, datetime(2026, 1, 2, tzinfo=UTC)),
+    ],
+)
+def test_a_state_that_is_read_back_the_same_is_written(kind: Any, state: Any) -> None:
+    view, made = codec(kind, lambda: state)
+    text = made.write(view.at(), state, None)
+    assert text is not None
+    assert same(made.read(text), state)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        (Holder, Holder(base=Sub())),
+        (Holder, Holder(anything=(1, 2))),
+        (Holder, Holder(anything=Decimal("1.10"))),
+        (Holder, Holder(anything=frozenset({1}))),
+        (Holder, Holder(anything={1: 2})),
+        (Holder, Holder(anything=Size.SMALL)),
+        (Holder, Holder(either={1: 5})),
+        (Holder, Holder(union=float("nan"))),
+        (Holder, Holder(anything=b"\xff")),
+        (Holder, Holder(anything=object())),
+        (int, True),
+        (float, 1),
+        (str, Size.SMALL),
+        (Model, Model.model_construct(size="small")),  # type: ignore[arg-type]  # that is the point
+        (dict[str, int], defaultdict(int)),
+        (Base, Sub()),
+        (int, "5"),
+    ],
+)
+def test_a_state_that_would_be_another_one_is_not_written(kind: Any, state: Any) -> None:
+    view, made = codec(kind, lambda: kind() if kind is not dict[str, int] else {})
+    assert made.write(view.at(), state, None) is None
+
+
+def event(number: int = 1) -> RecordedEvent:
+    return RecordedEvent(
+        sequence_number=number,
+        token=0,
+        type="Broke",
+        payload={"Lamp": "a"},
+        metadata={},
+        occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def test_a_state_must_fold_the_next_event_to_the_same() -> None:
+    made: list[int] = []
+
+    def folding(state: tuple[int, ...], _: DomainEvent) -> tuple[int, ...]:
+        made.append(len(made))
+        return (*state, len(made))
+
+    view, impure = codec(tuple[int, ...], tuple, folding)
+    assert impure.write(view.at(), (), None) == b"[]"
+    assert impure.write(view.at(), (), event()) is None
+
+    def failing(_: tuple[int, ...], __: DomainEvent) -> tuple[int, ...]:
+        raise LookupError
+
+    view, bad = codec(tuple[int, ...], tuple, failing)
+    assert bad.write(view.at(), (), event()) is None
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"5", b'{"x": 1}', b"\xff", b"[[]]", b'["a"]'])
+def test_a_damaged_state_is_told(text: bytes) -> None:
+    _, made = codec(tuple[int, ...], tuple)
+    with pytest.raises(DamagedState):
+        made.read(text)
+
+
+class Refusing:
+    """No type of pydantic's."""
+
+
+def undeclared(state, _):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201  that is the point
+    return state
+
+
+def anything(state: Any, _: DomainEvent) -> Any:
+    return state
+
+
+def refusing(state: Refusing, _: DomainEvent) -> Refusing:
+    return state
+
+
+def text_of(state: str, _: DomainEvent) -> str:
+    return state
+
+
+@pytest.mark.parametrize(
+    ("initial", "evolve", "sentence"),
+    [
+        (lambda: 0, undeclared, "but neither evolve nor initial declares what it returns"),
+        (lambda: 0, anything, "but neither evolve nor initial declares what it returns"),
+        (Refusing, refusing, "but pydantic cannot write a Refusing: Unable to generate pydantic-core schema"),
+        (lambda: 0, text_of, "but 0 is not read back as it was written"),
+    ],
+)
+def test_a_view_whose_states_cannot_be_stored_is_refused_with_its_domain(
+    initial: Callable[[], Any], evolve: Callable[[Any, DomainEvent], Any], sentence: str
+) -> None:
+    view = View(name="seen", events=broke, initial=initial, evolve=evolve, stored_every=5)
+    with pytest.raises(InvalidDomain) as raised:
+        replace(domain, views=(view,))
+    start = "the domain lamps: states of the view seen are to be stored, "
+    assert str(raised.value).startswith(start + sentence)
+    unstored = View(name="seen", events=broke, initial=initial, evolve=evolve)
+    made = replace(domain, views=(unstored,))
+    with pytest.raises(UnknownView, match="the domain lamps stores no states of a view seen"):
+        made.codec(unstored)
+
+
+def test_a_class_as_the_state_before_any_event_declares_its_type() -> None:
+    view = View(name="seen", events=broke, initial=Holder, evolve=undeclared, stored_every=5)
+    made = StateCodec(view, domain.recorded)
+    assert made.write(view.at(), Holder(), None) is not None

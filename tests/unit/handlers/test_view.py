@@ -1,0 +1,287 @@
+"""Views are asked at keys in one canonical form, and a part is one whatever spelling asked for it."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from typing import Any, NewType
+from uuid import UUID
+
+import pytest
+
+from eventstore import Filter, InvalidFilter, P
+from handlers import DomainEvent, InvalidKey, InvalidView, View
+from tests.unit.handlers.lamps import evolve, light
+
+Isbn = NewType("Isbn", str)
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Plain(Enum):
+    RED = "red"
+    HALF = 0.5
+
+
+class Shouted(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+def keep(state: Any, _: DomainEvent) -> Any:
+    return state
+
+
+def view(events: Callable[..., Filter], name: str = "thing", initial: Callable[..., Any] = lambda *key: key) -> Any:
+    return View(name=name, events=events, initial=initial, evolve=keep)
+
+
+def undeclared(key) -> Filter:  # type: ignore[no-untyped-def]  # noqa: ANN001  that is the point
+    return Filter.matching().any_predicate_of(P("key", key))
+
+
+anything = view(undeclared)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "scalar"),
+    [
+        ("tea", '["tea"]', "tea"),
+        ('a"b\\\n\u2028é', '["a\\"b\\\\\\n\u2028é"]', 'a"b\\\n\u2028é'),
+        (Shouted("tea"), '["tea"]', "tea"),
+        (Colour.RED, '["red"]', "red"),
+        (Plain.RED, '["red"]', "red"),
+        (Level.LOW, "[1]", 1),
+        (1, "[1]", 1),
+        (True, "[true]", True),
+        (10**30, f"[{10**30}]", 10**30),
+        (Decimal("1.0"), "[1]", 1),
+        (Decimal("1.50"), "[1.5]", Decimal("1.5")),
+        (UUID(int=255), '["00000000-0000-0000-0000-0000000000ff"]', "00000000-0000-0000-0000-0000000000ff"),
+        (date(2026, 1, 2), '["2026-01-02"]', "2026-01-02"),
+    ],
+)
+def test_a_key_is_as_a_payload_holds_it(key: Any, text: str, scalar: Any) -> None:
+    part = anything.at(key)
+    assert (part.identity.key, part.key) == (text, (scalar,))
+    assert type(part.key[0]) is type(scalar)
+    assert part.initial() == (scalar,)
+    assert part.filter == undeclared(scalar)
+
+
+@pytest.mark.parametrize(
+    "keys", [(1, Decimal("1.0"), Level.LOW), ("red", Colour.RED, Plain.RED), ("2026-01-02", date(2026, 1, 2))]
+)
+def test_spellings_of_one_key_are_one_part(keys: tuple[Any, ...]) -> None:
+    parts = {anything.at(key) for key in keys}
+    assert len(parts) == 1
+    # Whoever asked first, the state is the same.
+    for order in (keys, keys[::-1]):
+        fresh = view(undeclared)
+        assert len({repr(fresh.at(key).initial()) for key in order}) == 1
+
+
+@pytest.mark.parametrize("keys", [(1, True, "1"), (0, False, "0", "")])
+def test_keys_that_are_one_for_python_are_several_parts(keys: tuple[Any, ...]) -> None:
+    assert len({anything.at(key) for key in keys}) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        (1.5, "key of the view thing is a float, whose decimal digits are ambiguous: use a Decimal or a str"),
+        (None, "key of the view thing is None: a view about everything has no key"),
+        (b"x", "key of the view thing is bytes: use the str that the event's field holds"),
+        (
+            datetime(2026, 1, 2, tzinfo=UTC),
+            (
+                "key of the view thing is a datetime, which JSON spells in many ways: make the event's field a str, "
+                "and use the same str"
+            ),
+        ),
+        (
+            ["a"],
+            (
+                "key of the view thing is a list: use a str, bool, int, Decimal, UUID, date, or an enumeration of str "
+                "or int"
+            ),
+        ),
+        (
+            Plain.HALF,
+            (
+                "key of the view thing is a Plain: use a str, bool, int, Decimal, UUID, date, or an enumeration of "
+                "str or int"
+            ),
+        ),
+    ],
+)
+def test_a_key_of_a_wrong_type_is_refused_with_the_spelling_to_use(key: Any, sentence: str) -> None:
+    with pytest.raises(InvalidKey) as raised:
+        anything.at(key)
+    assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize("key", ["a\x00", "\ud800", 10**1000, Decimal("NaN"), Decimal("1e2000")])
+def test_a_value_that_no_event_can_hold_is_not_the_views_fault(key: Any) -> None:
+    with pytest.raises(InvalidFilter):
+        anything.at(key)
+
+
+def of_uuid(key: UUID) -> Filter:
+    return Filter.matching().any_predicate_of(P("key", key.hex))
+
+
+def of_day(key: date) -> Filter:
+    return Filter.matching().any_predicate_of(P("year", key.year))
+
+
+def of_colour(key: Colour) -> Filter:
+    return Filter.matching().any_predicate_of(P("key", key.name))
+
+
+def of_price(key: Decimal) -> Filter:
+    return Filter.matching().any_predicate_of(P("key", key.scaleb(2)))
+
+
+@pytest.mark.parametrize(
+    ("events", "key"),
+    [(of_uuid, UUID(int=7)), (of_day, date(2026, 1, 2)), (of_colour, Colour.RED), (of_price, Decimal("1.5"))],
+)
+def test_the_views_functions_get_the_type_that_they_declare(events: Callable[..., Filter], key: Any) -> None:
+    part = view(events).at(key)
+    assert part.filter == events(key)
+    assert part.initial() == (key,)
+    assert type(part.initial()[0]) is type(key)
+
+
+def of_text(key: str) -> Filter:
+    return undeclared(key)
+
+
+def of_number(key: int) -> Filter:
+    return undeclared(key)
+
+
+def of_isbn(key: Isbn) -> Filter:
+    return undeclared(key)
+
+
+def of_either(key: int | str) -> Filter:
+    return undeclared(key)
+
+
+@pytest.mark.parametrize(
+    ("events", "key", "sentence"),
+    [
+        (of_text, 5, "the view thing takes str for key, not int"),
+        (of_isbn, 5, "the view thing takes str for key, not int"),
+        (of_number, "5", "the view thing takes int for key, not str"),
+        (of_number, True, "the view thing takes int for key, not bool"),
+        (of_either, UUID(int=1), "the view thing takes int or str for key, not UUID"),
+        (of_day, datetime(2026, 1, 2, tzinfo=UTC), "the view thing takes date for key, not datetime"),
+    ],
+)
+def test_a_key_of_another_type_than_declared_is_refused(events: Callable[..., Filter], key: Any, sentence: str) -> None:
+    with pytest.raises(InvalidKey) as raised:
+        view(events).at(key)
+    assert str(raised.value) == sentence
+
+
+def of_two(product: str, warehouse: str = "north") -> Filter:
+    return Filter.matching().all_predicates_of(P("product", product), P("warehouse", warehouse))
+
+
+def test_a_key_may_have_several_values_by_place_by_name_and_by_default() -> None:
+    two = view(of_two)
+    parts = {
+        two.at("tea"),
+        two.at("tea", "north"),
+        two.at(warehouse="north", product="tea"),
+        two.at("tea", warehouse="north"),
+    }
+    assert [part.identity.key for part in parts] == ['["tea","north"]']
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [((), {}), (("a", "b", "c"), {}), (("a",), {"product": "b"}), (("a",), {"shop": "b"})]
+)
+def test_a_key_with_too_few_or_too_many_values_is_refused(given: tuple[str, ...], named: dict[str, str]) -> None:
+    with pytest.raises(InvalidKey, match="the key of the view thing is made of product, warehouse: "):
+        view(of_two).at(*given, **named)
+
+
+def test_a_view_about_everything_has_one_part() -> None:
+    everything = view(lambda: Filter.matching().any_event_type_of("A"))
+    assert everything.at() == everything.at()
+    assert everything.at().identity.key == "[]"
+    assert repr(everything.at()) == "thing.at()"
+
+
+def test_parts_differ_by_view_version_key_and_filter() -> None:
+    older = View(name="light", events=light.events, initial=lambda _: "off", evolve=evolve)
+    newer = View(name="light", events=light.events, initial=lambda _: "off", evolve=evolve, version=2)
+    other = View(name="glow", events=light.events, initial=lambda _: "off", evolve=evolve)
+    wider = View(name="light", events=lambda _: Filter.matching_any_event(), initial=lambda _: "off", evolve=evolve)
+    parts = {light.at("a"), newer.at("a"), other.at("a"), wider.at("a"), light.at("b")}
+    assert len(parts) == 5
+    assert older.at("a") in parts
+    assert light.at("a") != "light"
+
+
+def test_parts_of_several_keys_keep_the_keys_as_they_were_given() -> None:
+    parts = view(of_uuid).at_each(iter([UUID(int=2), UUID(int=1), UUID(int=2)]))
+    assert [part.key for part in parts.parts] == [(str(UUID(int=2)),), (str(UUID(int=1)),)]
+    states = {part: part.key for part in parts.parts}
+    assert parts.argument(states) == {UUID(int=number): (str(UUID(int=number)),) for number in (2, 1)}
+
+
+def test_several_keys_that_are_one_for_python_are_refused() -> None:
+    with pytest.raises(InvalidKey, match="the keys 1 and True of the view thing are two, but one for Python"):
+        anything.at_each([True, 1])
+
+
+def test_a_part_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError, match="a part cannot be changed"):
+        light.at("a").key = ()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"name": "Light"}, "a view's name is up to 50 small letters"),
+        ({"name": ""}, "a view's name is up to 50 small letters"),
+        ({"version": 0}, "the view light has the version 0; it begins at 1"),
+        ({"stored_every": 0}, "the view light has the stored_every 0; it begins at 1"),
+        ({"evolve": "off"}, "the view light needs a function as its evolve, not a str"),
+        ({"initial": "off"}, "the view light needs a function as its initial, not a str"),
+        ({"initial": lambda: "off"}, "initial of the view light is called with the key, as events is"),
+        ({"events": lambda *keys: keys}, r"takes its key as plain parameters of events, which \*keys is not"),
+        ({"events": lambda *, lamp: lamp}, "takes its key as plain parameters of events, which lamp is not"),
+    ],
+)
+def test_a_view_that_cannot_be_is_refused(change: dict[str, Any], sentence: str) -> None:
+    parts: dict[str, Any] = {"name": "light", "events": light.events, "initial": lambda _: "off", "evolve": evolve}
+    with pytest.raises(InvalidView, match=sentence):
+        View(**(parts | change))
+
+
+@pytest.mark.parametrize(
+    ("events", "sentence"),
+    [
+        (lambda key: [key], "returns a Filter, not a list"),
+        (lambda key: Filter.matching().any_predicate_of(P(f"{key}\x00", 1)), "contains a NUL character"),
+        (lambda _: Filter.matching().any_predicate_of(P("at", 0.5)), "float"),  # type: ignore[arg-type]  # that is the point
+    ],
+)
+def test_what_events_makes_wrong_is_told_with_its_place(events: Callable[..., Any], sentence: str) -> None:
+    with pytest.raises(InvalidView, match=sentence) as raised:
+        view(events).at("a")
+    assert f"({__file__}:" in str(raised.value)

@@ -1,0 +1,207 @@
+"""Decisions over parts: no state is another command's, and bounds on the number count only what has a number."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from eventstore import Event, Filter, OutcomeKind, P
+from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Rejected, View
+from handlers.errors import InvalidParts
+from tests.unit.worker.staged import StagedStore, command, others_come
+from worker.counters import Counters
+from worker.message import CommandMessage
+from worker.processor import Processor
+from worker.settings import Settings
+
+ACCEPTED, REJECTED = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED
+
+
+class Deposit(Command):
+    account: str
+    amount: int
+
+
+class Transfer(Command):
+    source: str
+    target: str
+    amount: int
+
+
+class Close(Command):
+    accounts: tuple[str, ...]
+
+
+class Moved(DomainEvent):
+    source: str
+    target: str
+    amount: int
+
+
+class Closed(DomainEvent):
+    accounts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Account:
+    name: str
+    balance: int = 0
+
+
+def account_events(name: str) -> Filter:
+    return Filter.matching().any_event_type_of("Moved").and_any_predicate_of(P("source", name), P("target", name))
+
+
+def after_move(state: Account, event: DomainEvent) -> Account:
+    assert isinstance(event, Moved)
+    change = event.amount * ((event.target == state.name) - (event.source == state.name))
+    return replace(state, balance=state.balance + change)
+
+
+account = View(name="account", events=account_events, initial=Account, evolve=after_move)
+
+
+def decide_deposit(command: Deposit, _: Account) -> Decision:
+    return Accepted(events=(Moved(source="cash", target=command.account, amount=command.amount),))
+
+
+def decide_transfer(command: Transfer, source: Account) -> Decision:
+    if source.balance < command.amount:
+        return Rejected(reason=f"{source.name} has {source.balance}")
+    return Accepted(events=(Moved(source=command.source, target=command.target, amount=command.amount),))
+
+
+def decide_close(command: Close, accounts: Any) -> Decision:
+    left = {name: state.balance for name, state in accounts.items() if state.balance}
+    return Rejected(reason=f"left: {left}") if left else Accepted(events=(Closed(accounts=command.accounts),))
+
+
+bank = Domain(
+    name="bank",
+    views=(account,),
+    deciders=(
+        Decider(command=Deposit, parts=lambda command: account.at(command.account), decide=decide_deposit),
+        Decider(command=Transfer, parts=lambda command: account.at(command.source), decide=decide_transfer),
+        Decider(command=Close, parts=lambda command: account.at_each(command.accounts), decide=decide_close),
+    ),
+    events=(Moved, Closed),
+)
+
+
+class EditPage(Command):
+    page: str
+    seen: int
+
+
+class PageEdited(DomainEvent):
+    page: str
+
+
+def edits(page: str, seen: int) -> Filter:
+    """Whatever was recorded of the page since the number that its editor has seen."""
+    edited = Filter.matching().any_event_type_of("PageEdited").and_any_predicate_of(P("page", page))
+    return edited.sequence_number_higher_than(seen)
+
+
+def one_more(count: int, _: DomainEvent) -> int:
+    return count + 1
+
+
+def decide_edit(command: EditPage, count: int) -> Decision:
+    return Rejected(reason="edited meanwhile") if count else Accepted(events=(PageEdited(page=command.page),))
+
+
+edited_since = View(name="edited-since", events=edits, initial=lambda *_: 0, evolve=one_more)
+pages = Domain(
+    name="pages",
+    views=(edited_since,),
+    deciders=(
+        Decider(
+            command=EditPage, parts=lambda command: edited_since.at(command.page, command.seen), decide=decide_edit
+        ),
+    ),
+    events=(PageEdited,),
+)
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def teller(store: StagedStore, counters: Counters) -> Processor:
+    return Processor(store, bank, Settings(), counters)
+
+
+@pytest.fixture
+def editor(store: StagedStore, counters: Counters) -> Processor:
+    return Processor(store, pages, Settings(), counters)
+
+
+async def decided(processor: Processor, *messages: CommandMessage) -> list[OutcomeKind]:
+    """Process all of them at once."""
+    answers = await asyncio.gather(*(processor.process(message) for message in messages))
+    return [answer.receipt.outcome.kind for answer in answers]
+
+
+async def test_a_transfer_and_the_one_back_have_states_of_their_own(teller: Processor) -> None:
+    await teller.process(command("Deposit", account="a", amount=100))
+    assert await decided(teller, command("Transfer", source="a", target="b", amount=10)) == [ACCEPTED]
+    back = await teller.process(command("Transfer", source="b", target="a", amount=50))
+    assert (back.receipt.outcome.kind, back.receipt.outcome.reason) == (REJECTED, "b has 10")
+
+
+async def test_transfers_that_wait_for_each_other_are_decided_from_what_each_account_has(
+    store: StagedStore, teller: Processor, counters: Counters
+) -> None:
+    await teller.process(command("Deposit", account="a", amount=100))
+    store.after_query = [others_come]
+    there = [command("Transfer", source="a", target="b", amount=40) for _ in range(3)]
+    back = [command("Transfer", source="b", target="a", amount=50) for _ in range(2)]
+    # The first two bring 80 to b, the third finds 20; then 50 go back, and 30 are left.
+    assert await decided(teller, *there) == [ACCEPTED, ACCEPTED, REJECTED]
+    assert await decided(teller, *back) == [ACCEPTED, REJECTED]
+    assert counters.conflicts == 0
+
+
+async def test_a_part_that_others_touched_is_read_before_it_is_decided_on(
+    store: StagedStore, teller: Processor
+) -> None:
+    await teller.process(command("Deposit", account="a", amount=5))
+    await store.append([Event(type="Moved", payload={"source": "a", "target": "c", "amount": 3})])
+    answer = await teller.process(command("Transfer", source="a", target="b", amount=4))
+    assert answer.receipt.outcome.reason == "a has 2"
+
+
+async def test_a_command_names_as_many_parts_of_a_view_as_it_needs(store: StagedStore, teller: Processor) -> None:
+    await teller.process(command("Deposit", account="b", amount=1))
+    answer = await teller.process(command("Close", accounts=["a", "b", "c"]))
+    assert answer.receipt.outcome.reason == "left: {'b': 1}"
+    await teller.process(command("Transfer", source="b", target="d", amount=1))
+    assert await decided(teller, command("Close", accounts=["a", "b", "c"])) == [ACCEPTED]
+    # One read for all of them.
+    assert len(store.consistencies) == 4
+
+
+async def test_a_command_that_names_too_many_parts_is_refused(store: StagedStore) -> None:
+    teller = Processor(store, bank, Settings(worker_most_parts=2))
+    with pytest.raises(InvalidParts, match="names 3 parts; a command reads at most 2"):
+        await teller.process(command("Close", accounts=["a", "b", "c"]))
+
+
+async def test_of_two_edits_from_one_number_one_is_refused(store: StagedStore, editor: Processor) -> None:
+    await store.append([Event(type="PageEdited", payload={"page": "p"})] * 3)
+    store.after_query = [others_come]
+    edits = [command("EditPage", page="p", seen=3) for _ in range(5)]
+    assert await decided(editor, *edits) == [ACCEPTED] + [REJECTED] * 4
+    assert await decided(editor, command("EditPage", page="p", seen=3)) == [REJECTED]
+    assert await decided(editor, command("EditPage", page="p", seen=4)) == [ACCEPTED]
+
+
+async def test_a_bound_above_the_log_leaves_out_what_will_lie_below_it(store: StagedStore, editor: Processor) -> None:
+    store.after_query = [others_come]
+    edits = [command("EditPage", page="p", seen=100) for _ in range(4)]
+    # Their numbers are 1 to 4: none of them has happened since number 100.
+    assert await decided(editor, *edits) == [ACCEPTED] * 4
