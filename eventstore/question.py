@@ -41,16 +41,17 @@ class Question:
         """
         if most is not None and most < 0:
             raise InvalidRequest(f"at most so many events of a filter are wanted: 0 or more, not {most}")
-        if after is None:
-            after = (START,) * len(filters)
-        elif len(after) != len(filters):
-            raise InvalidRequest(
-                f"each filter has a position of its own: {len(filters)} filters, {len(after)} positions"
-            )
-        needed = (min_position or START, *after)
+        needed = () if min_position is None else (min_position,)
+        if after is not None:
+            if len(after) != len(filters):
+                raise InvalidRequest(
+                    f"each filter has a position of its own: {len(filters)} filters, {len(after)} positions"
+                )
+            filters = [each.narrowed_above(seen.number) for each, seen in zip(filters, after, strict=True)]
+            needed = (*needed, *after)
         return cls(
-            filters=tuple(each.narrowed_above(seen.number) for each, seen in zip(filters, after, strict=True)),
-            positions=tuple(dict.fromkeys(position for position in needed if position != START)),
+            filters=tuple(filters),
+            positions=tuple(dict.fromkeys(position for position in needed if position != START)) if needed else (),
             most=most,
         )
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from eventstore.filter import Filter, FilterShape
+from eventstore.filter import Filter
 from eventstore.jsontext import canonical
 from eventstore.predicate import Predicate
 
-__all__ = ["Branch", "branches_of", "columns"]
+__all__ = ["Branch", "branches_of", "columns", "matches_any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,15 @@ class Branch:
     until: datetime | None
     walked: bool = False
 
+    @property
+    def is_indexed(self) -> bool:
+        """Whether it is found by the index on the payload, or the one on the type."""
+        return not self.walked and (self.types is not None or self.contained is not None)
+
 
 def branches_of(boundary: Filter, *, walked: bool = False) -> tuple[Branch, ...]:
     """Flatten a filter. Without a branch, nothing can match: one field cannot have two values."""
-    if boundary.shape is FilterShape.ANY:
+    if matches_any(boundary):
         return (Branch(None, None, 0, boundary.above, boundary.since, boundary.until),)
     return tuple(
         Branch(
@@ -51,6 +56,11 @@ def branches_of(boundary: Filter, *, walked: bool = False) -> tuple[Branch, ...]
         for item in boundary.items
         for contained, fields in _contained(item.predicates, together=item.all_predicates)
     )
+
+
+def matches_any(boundary: Filter) -> bool:
+    """Whether a filter says nothing of types and payloads; what else it says, it says of whole stretches of the log."""
+    return not all(item.event_types or item.predicates for item in boundary.items)
 
 
 def columns(branches: Iterable[Branch]) -> tuple[list[object], ...]:

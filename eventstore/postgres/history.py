@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from eventstore.errors import RetryableError
 from eventstore.events import RecordedEvent
-from eventstore.filter import Filter, FilterShape
+from eventstore.filter import Filter
 from eventstore.position import Position
+from eventstore.postgres.branches import matches_any
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.windows import WIDEST, walk
 from eventstore.store import Consistency
@@ -46,7 +47,7 @@ class History:
 
     async def events(self) -> AsyncIterator[RecordedEvent]:
         """Answer ``EventStore.read``."""
-        if self.boundary.shape is not FilterShape.ANY and self.last - self.seen > WIDEST * self.batch_size:
+        if not matches_any(self.boundary) and self.last - self.seen > WIDEST * self.batch_size:
             async for event in self._by_index():
                 yield event
         async for stream in walk(

@@ -117,13 +117,13 @@ class Shared:
             if lookup.most is not None and len(rows) > lookup.most:
                 found.append(None)
             else:
-                found.append(await self._read(rows))
+                found.append(await self._read(rows) if rows else ())
         return Answer(tuple(found), self.position, self.tokens)
 
     def _rows_of(self, branches: Sequence[Branch]) -> Sequence[asyncpg.Record]:
+        if len(branches) == 1:
+            return self._rows.get(self._numbers[branches[0]], ())
         parts = [rows for branch in branches if (rows := self._rows.get(self._numbers[branch]))]
-        if len(parts) == 1:
-            return parts[0]
         return tuple({row[1]: row for rows in parts for row in rows}.values())
 
     async def _read(self, rows: Sequence[asyncpg.Record]) -> tuple[RecordedEvent, ...]:

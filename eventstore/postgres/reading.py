@@ -9,8 +9,9 @@ from typing import TypeAlias, TypeVar
 import asyncpg
 
 from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
-from eventstore.filter import Filter, FilterShape
+from eventstore.filter import Filter
 from eventstore.position import START, Position
+from eventstore.postgres.branches import matches_any
 from eventstore.postgres.lookup import Answer, Numbers
 from eventstore.postgres.migrate import SCHEMA_VERSION
 from eventstore.postgres.pools import Pool, Pools
@@ -133,7 +134,7 @@ class Reader:
         self, boundary: Filter, *, consistency: Consistency, min_position: Position = START
     ) -> EventStream | None:
         """Answer like ``query``, if only some hundred events match; None when there may be more."""
-        if boundary.shape is FilterShape.ANY:
+        if matches_any(boundary):
             return None  # only a walk along the log would tell
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:

@@ -1,11 +1,10 @@
 """One server's reads: each by the statement that is fast for it, in company where it can be shared."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from eventstore.filter import Filter, FilterShape
+from eventstore.filter import Filter
 from eventstore.position import Position
-from eventstore.postgres.branches import Branch, branches_of, columns
+from eventstore.postgres.branches import Branch, branches_of, columns, matches_any
 from eventstore.postgres.coalescing import Coalescer
 from eventstore.postgres.lookup import Answer, Lookup, Numbers, Shared
 from eventstore.postgres.pools import Pool
@@ -36,18 +35,14 @@ class ServerReads:
     async def query(self, filters: Sequence[Filter], milestones: frozenset[int], most: int | None) -> Answer:
         """Answer several filters from one snapshot, in company where that is faster."""
         near = [self._is_near(each) for each in filters]
-        lookup = Lookup(
-            tuple(branches_of(each, walked=walked) for each, walked in zip(filters, near, strict=True)),
-            milestones,
-            LONGEST_SHARED if most is None else min(most, LONGEST_SHARED),
-        )
+        branches = tuple(branches_of(each, walked=walked) for each, walked in zip(filters, near, strict=True))
         answer: Answer | None = None
         if all(near):
-            answer = await self.tails.ask(replace(lookup, most=most))
+            answer = await self.tails.ask(Lookup(branches, milestones, most))
             if any(answer.position.number - each.above > LONGEST_TAIL for each in filters):
                 answer = None  # the head had moved on; the statement did not look for these
         if answer is None:
-            answer = await self._by_index(filters, lookup, most)
+            answer = await self._by_index(filters, Lookup(branches, milestones, most))
         self.pool.head = answer.position
         return answer
 
@@ -81,37 +76,29 @@ class ServerReads:
             await coalescer.close()
 
     def _is_near(self, boundary: Filter) -> bool:
-        if not boundary.above or boundary.shape is FilterShape.ANY:
+        if not boundary.above or matches_any(boundary):
             return False
         return self.pool.head.number - boundary.above <= self._limit.of(boundary)
 
-    async def _by_index(self, filters: Sequence[Filter], lookup: Lookup, most: int | None) -> Answer:
-        by_index_alone = not any(map(_needs_more, lookup.filters))
-        if most is None and any(each.shape is FilterShape.ANY for each in filters):
-            return await self._whole(lookup, by_index_alone=by_index_alone, most=None)
-        answer = await (self.histories if by_index_alone else self.mixed).ask(lookup)
-        if lookup.most == most or None not in answer.found:
-            return answer
-        for each, found in zip(filters, answer.found, strict=True):
-            if found is None:
-                self._limit.remember_long(each)
-        return await self._whole(lookup, by_index_alone=by_index_alone, most=most)
-
-    async def _whole(self, lookup: Lookup, *, by_index_alone: bool, most: int | None) -> Answer:
-        whole = replace(lookup, most=most)
-        shared = Shared([whole])
-        make = _history_statement if by_index_alone else _mixed_statement
-        return await self._alone(whole, *make(shared.branches, most, shared.milestones))
+    async def _by_index(self, filters: Sequence[Filter], lookup: Lookup) -> Answer:
+        most = lookup.most
+        suffice = all(branch.is_indexed for branches in lookup.filters for branch in branches)
+        coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, _mixed_statement)
+        if most is not None or not any(map(matches_any, filters)):
+            shared = LONGEST_SHARED if most is None else min(most, LONGEST_SHARED)
+            answer = await coalescer.ask(Lookup(lookup.filters, lookup.milestones, shared))
+            if shared == most or None not in answer.found:
+                return answer
+            for each, found in zip(filters, answer.found, strict=True):
+                if found is None:
+                    self._limit.remember_long(each)
+        whole = Shared([lookup])
+        return await self._alone(lookup, *make(whole.branches, most, whole.milestones))
 
     async def _alone(self, lookup: Lookup, sql: str, parameters: Sequence[object]) -> Answer:
         shared = Shared([lookup])
         shared.learn(await self.pool.fetch(sql, parameters, seconds=self._seconds))
         return await shared.answer(lookup)
-
-
-def _needs_more(branches: Sequence[Branch]) -> bool:
-    """Whether the indexes do not suffice: it is walked, or may be any event."""
-    return any(branch.walked or (branch.types is None and branch.contained is None) for branch in branches)
 
 
 def _limit(most: int | None) -> int | None:

@@ -71,7 +71,8 @@ def drop(
         tell("No such states are stored.")
     elif dry_run:
         _show(found)
-        tell("", f"{_described(found)} would be dropped.")
+        tell()
+        tell(f"{_described(found)} would be dropped.")
     else:
         tell(f"Dropped {dropped:,} stored states." if wanted else "Nothing was dropped.")
     if found and not dry_run and not wanted:
