@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +19,6 @@ from eventstore.errors import (
     InvalidRequest,
 )
 from eventstore.events import Event
-from eventstore.filter import Filter
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import Position
 from eventstore.receipt import Outcome, OutcomeKind, Receipt
@@ -58,21 +56,10 @@ def columns(requests: Sequence[AppendRequest], *, chained: bool = False) -> tupl
     Raises:
         InvalidRequest: The events of a request cannot be read, so that nobody knows whom they concern.
     """
-    parts: dict[tuple[str, BoundaryPart | Position], int] = {}
-    distinct: list[BoundaryPart] = []
-    reads: list[list[int]] = []
-    for request in requests:
-        read = []
-        for part in request.parts or ():
-            # A part without ranges is told by its filter's text and position, which are quicker to compare.
-            identity = (_text(part.filter), part if part.besides else part.after)
-            place = parts.setdefault(identity, len(distinct) + 1)
-            if place > len(distinct):
-                distinct.append(part)
-            read.append(place)
-        reads.append(read)
+    parts = _Parts()
+    reads = [[parts.place(part) for part in request.parts or ()] for request in requests]
     # Alone, it can meet nobody.
-    index = BoundaryIndex(part.filter for part in distinct) if len(requests) > 1 else None
+    index = BoundaryIndex(part.filter for part in parts.distinct) if len(requests) > 1 else None
     earlier: dict[UUID, int] = {}
     members: list[int] = []
     for member, (request, read) in enumerate(zip(requests, reads, strict=True), start=1):
@@ -85,15 +72,7 @@ def columns(requests: Sequence[AppendRequest], *, chained: bool = False) -> tupl
         [request.digest for request in requests],
         [_receipt_text(request.outcome) if request.key is not None else None for request in requests],
         members,
-        [part.after.number for part in distinct],
-        [part.after.token for part in distinct],
-        [
-            number
-            for place, part in enumerate(distinct, start=1)
-            for own in part.besides
-            for number in (place, own.first, own.last.number, own.last.token)
-        ],
-        [text for text, _ in parts],
+        *parts.columns(),
         [event.type for event in events],
         [event.occurred_at for event in events],
         [event.payload_text for event in events],
@@ -188,25 +167,67 @@ def _receipt_text(outcome: Outcome) -> str:
     return f'{{"outcome":"{outcome.kind.value}","reason":{reason},"details":{outcome.details_text}}}'
 
 
-def _text(boundary: Filter) -> str:
-    """Write a filter as ``append_v2`` reads it; equal texts ask the same."""
-    items = ",".join(
-        [
-            f"[{_types_text(item.event_types)},{item.predicates_needed},"
-            f"[{','.join([predicate.fragment for predicate in item.predicates])}]]"
-            for item in boundary.items
+class _Parts:
+    """The distinct parts of a batch, numbered from 1, and their conditions."""
+
+    def __init__(self) -> None:
+        self.distinct: list[BoundaryPart] = []
+        self._places: dict[tuple[object, ...], int] = {}
+        self._type_sets: dict[tuple[str, ...], int] = {}
+        self._items = 0
+        self._conditions: list[int] = []
+        self._predicates: list[str | None] = []
+
+    def place(self, part: BoundaryPart) -> int:
+        """Return a part's number, the same for equal parts; a new one joins the others."""
+        sets = self._type_sets
+        boundary = part.filter
+        items = tuple(
+            [
+                (
+                    sets.setdefault(item.event_types, len(sets) + 1) if item.event_types else 0,
+                    item.predicates_needed,
+                    tuple([predicate.fragment for predicate in item.predicates]),
+                )
+                for item in boundary.items
+            ]
+        )
+        identity = (items, boundary.since, boundary.until, boundary.above, part.after, part.besides)
+        place = self._places.setdefault(identity, len(self.distinct) + 1)
+        if place > len(self.distinct):
+            self.distinct.append(part)
+            for type_set, needed, fragments in items:
+                self._items += 1
+                for fragment in fragments or (None,):
+                    self._conditions += (self._items, place, type_set, needed)
+                    self._predicates.append(fragment)
+        return place
+
+    def columns(self) -> tuple[object, ...]:
+        """Lay them out: their positions and ranges, conditions, predicates and terms."""
+        ranges = [
+            number
+            for place, part in enumerate(self.distinct, start=1)
+            for own in part.besides
+            for number in (place, own.first, own.last.number, own.last.token)
         ]
-    )
-    if boundary.since is None and boundary.until is None and not boundary.above:
-        return f'{{"items":[{items}]}}'
-    bounds = {
-        "since": boundary.since and boundary.since.isoformat(),
-        "until": boundary.until and boundary.until.isoformat(),
-        "above": boundary.above or None,
-    }
-    return f'{{"items":[{items}],{canonical(bounds).decode()[1:]}'
+        return (
+            [part.after.number for part in self.distinct],
+            [part.after.token for part in self.distinct],
+            ranges,
+            self._conditions,
+            self._predicates,
+            canonical({"types": list(self._type_sets), "bounds": self._bounds()}).decode(),
+        )
 
-
-@lru_cache(maxsize=4096)
-def _types_text(event_types: tuple[str, ...]) -> str:
-    return canonical(event_types).decode() if event_types else "null"
+    def _bounds(self) -> list[tuple[object, ...]]:
+        return [
+            (
+                place,
+                boundary.since and boundary.since.isoformat(),
+                boundary.until and boundary.until.isoformat(),
+                boundary.above or None,
+            )
+            for place, part in enumerate(self.distinct, start=1)
+            if (boundary := part.filter).since is not None or boundary.until is not None or boundary.above
+        ]

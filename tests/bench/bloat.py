@@ -17,7 +17,7 @@ from tests.bench.figure import Figure, figures_of
 __all__ = ["run"]
 
 _SAMPLES = 300
-_MISSED = Filter.matching().any_event_type_of("Counted").and_any_predicate_of(P("Number", -1))
+_MISSED = Filter.matching().any_event_type_of("Counted").and_any_predicate_of(P("Number", 100))
 
 
 def run(count: int, *, progress: Callable[[str], None]) -> list[Figure]:

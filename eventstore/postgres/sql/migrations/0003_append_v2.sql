@@ -48,8 +48,11 @@ REVOKE ALL ON FUNCTION eventstore.keep_head() FROM PUBLIC;
 --   numbers, tokens   per part: the position that it was read up to
 --   ranges            per range that was seen besides, four numbers: the part, the first and the last number, and the
 --                     last one's token
---   filters           per part: {"items": [[types or null, how many predicates are needed, [predicates]] …]}, and of
---                     "since", "until" and "above" those that bound it
+--   conditions        per predicate of an item, four numbers: the item, its part, which of the type sets it names, or 0 for
+--                     any type, and how many of its predicates are needed; an item without predicates has one, needs none
+--   predicates        per condition: the text of the JSON object {"field": value}, or null; distinct in an item
+--   terms             the text of {"types": [[type …] …], "bounds": [[part, since, until, above] …]}: each type set once,
+--                     and of the parts those that are bounded, by what is not null. Read only if something is searched for
 --   event_types, occurred, payloads, metadatas   per event, in order of members
 --   chained           whether each was decided on top of those before it: it has seen their events, and is broken if one
 --                     of these is not recorded as new. If not, whoever meets an event that is recorded here comes again
@@ -64,7 +67,8 @@ REVOKE ALL ON FUNCTION eventstore.keep_head() FROM PUBLIC;
 -- Errors: ES001 wrong isolation level, ES002 synchronous_commit is off or local, ES004 the lock row is lost.
 CREATE FUNCTION eventstore.append_v2(
     keys uuid[], digests bytea[], receipts jsonb[], members integer[],
-    numbers bigint[], tokens bigint[], ranges bigint[], filters text[],
+    numbers bigint[], tokens bigint[], ranges bigint[],
+    conditions integer[], predicates text[], terms text,
     event_types text[], occurred timestamptz[], payloads jsonb[], metadatas jsonb[],
     chained boolean, tail_limit integer
 ) RETURNS TABLE (
@@ -85,7 +89,7 @@ CREATE FUNCTION eventstore.append_v2(
 AS $$
 DECLARE
     many       CONSTANT integer := cardinality(keys);
-    parts      CONSTANT integer := cardinality(filters);
+    parts      CONSTANT integer := cardinality(numbers);
     moment     CONSTANT timestamptz := clock_timestamp();
     batch      CONSTANT bigint := hashtextextended(gen_random_uuid()::text, 0) & 4611686018427387903;
     keyed      CONSTANT boolean := num_nonnulls(VARIADIC keys) > 0;
@@ -237,57 +241,58 @@ BEGIN
                 WHERE e.sequence_number = ANY (ARRAY(
                     SELECT generate_series(lower(s.span), upper(s.span) - 1) FROM unnest(unseen) AS s (span)
                 ))
-            ), part AS MATERIALIZED (
-                SELECT p.part::integer AS part, p.number, f.filter, o.own,
-                    (f.filter ->> 'since')::timestamptz AS since, (f.filter ->> 'until')::timestamptz AS until,
-                    (f.filter ->> 'above')::bigint AS above
-                FROM unnest(numbers, faults, filters) WITH ORDINALITY AS p (number, fault, filter, part)
-                CROSS JOIN LATERAL (SELECT p.filter::jsonb) AS f (filter)
-                LEFT JOIN (
-                    SELECT ranges[4 * r.place - 3] AS part,
-                        range_agg(int8range(ranges[4 * r.place - 2], ranges[4 * r.place - 1], '[]')) AS own
-                    FROM generate_series(1, cardinality(ranges) / 4) AS r (place)
-                    WHERE ranges[4 * r.place - 1] <= head
-                    GROUP BY 1
-                ) o ON o.part = p.part
-                WHERE p.fault IS NULL
-            ), item AS MATERIALIZED (
-                SELECT row_number() OVER () AS item, p.part, nullif(i.item -> 0, 'null') AS types,
-                    (i.item -> 1)::integer AS needed, i.item -> 2 AS predicates
-                FROM part p, jsonb_array_elements(p.filter -> 'items') AS i (item)
+            ), type_set AS MATERIALIZED (
+                SELECT t.place::integer AS place, t.types
+                FROM jsonb_array_elements(terms::jsonb -> 'types') WITH ORDINALITY AS t (types, place)
+            ), bound AS MATERIALIZED (
+                SELECT (b.told ->> 0)::integer AS part, (b.told ->> 1)::timestamptz AS since,
+                    (b.told ->> 2)::timestamptz AS until, (b.told ->> 3)::bigint AS above
+                FROM jsonb_array_elements(terms::jsonb -> 'bounds') AS b (told)
+            ), own AS MATERIALIZED (
+                SELECT ranges[4 * r.place - 3] AS part,
+                    range_agg(int8range(ranges[4 * r.place - 2], ranges[4 * r.place - 1], '[]')) AS seen
+                FROM generate_series(1, cardinality(ranges) / 4) AS r (place)
+                WHERE ranges[4 * r.place - 1] <= head
+                GROUP BY 1
+            ), condition AS MATERIALIZED (
+                SELECT conditions[4 * c.place - 3] AS item, conditions[4 * c.place - 2] AS part,
+                    conditions[4 * c.place - 1] AS type_set, conditions[4 * c.place] AS needed, c.predicate
+                FROM unnest(predicates) WITH ORDINALITY AS c (predicate, place)
+                WHERE faults[conditions[4 * c.place - 2]] IS NULL
             ), matching AS (
-                SELECT i.item, e.number
+                SELECT p.part, p.type_set, f.number
                 FROM (
-                    SELECT p.item, f.number, count(*) AS fulfilled
-                    FROM (
-                        SELECT i.item, field.key, field.value
-                        FROM item i, jsonb_array_elements(i.predicates) AS q (fragment), jsonb_each(q.fragment) AS field
-                    ) p
-                    JOIN (
-                        SELECT e.number, field.key, field.value FROM event e, jsonb_each(e.payload) AS field
-                    ) f ON f.key = p.key AND f.value = p.value
-                    GROUP BY p.item, f.number
-                ) m
-                JOIN item i ON i.item = m.item AND m.fulfilled >= i.needed
-                JOIN event e ON e.number = m.number AND (i.types IS NULL OR i.types ? e.event_type)
+                    SELECT c.item, c.part, c.type_set, c.needed, field.key, field.value
+                    FROM condition c, jsonb_each(c.predicate::jsonb) AS field
+                ) p
+                JOIN (
+                    SELECT e.number, field.key, field.value FROM event e, jsonb_each(e.payload) AS field
+                ) f ON f.key = p.key AND f.value = p.value
+                GROUP BY p.item, p.part, p.type_set, p.needed, f.number
+                HAVING count(*) >= p.needed
                 UNION ALL
-                SELECT i.item, e.number
-                FROM item i, jsonb_array_elements_text(i.types) AS t (event_type), event e
-                WHERE i.needed = 0 AND e.event_type = t.event_type
+                SELECT c.part, 0, e.number
+                FROM condition c
+                JOIN type_set t ON t.place = c.type_set
+                CROSS JOIN LATERAL jsonb_array_elements_text(t.types) AS n (event_type)
+                JOIN event e ON e.event_type = n.event_type
+                WHERE c.predicate IS NULL
                 UNION ALL
-                SELECT i.item, e.number FROM item i, event e WHERE i.needed = 0 AND i.types IS NULL
+                SELECT c.part, 0, e.number FROM condition c, event e WHERE c.predicate IS NULL AND c.type_set = 0
             )
-            SELECT p.part, min(e.number) AS conflict
+            SELECT m.part, min(m.number) AS conflict
             FROM matching m
-            JOIN item i ON i.item = m.item
-            JOIN part p ON p.part = i.part
             JOIN event e ON e.number = m.number
-            WHERE e.number > p.number
-                AND (p.own IS NULL OR NOT e.number <@ p.own)
-                AND (p.above IS NULL OR e.number > p.above)
-                AND (p.since IS NULL OR e.occurred_at >= p.since)
-                AND (p.until IS NULL OR e.occurred_at <= p.until)
-            GROUP BY p.part
+            LEFT JOIN type_set t ON t.place = m.type_set
+            LEFT JOIN bound b ON b.part = m.part
+            LEFT JOIN own o ON o.part = m.part
+            WHERE m.number > numbers[m.part]
+                AND (m.type_set = 0 OR t.types ? e.event_type)
+                AND (o.seen IS NULL OR NOT m.number <@ o.seen)
+                AND (b.above IS NULL OR m.number > b.above)
+                AND (b.since IS NULL OR e.occurred_at >= b.since)
+                AND (b.until IS NULL OR e.occurred_at <= b.until)
+            GROUP BY m.part
         LOOP
             faults[line.part] := line.conflict;
             strayed := true;
