@@ -1,0 +1,88 @@
+"""``worker db migrate`` says which of the two steps was taken, and which is left."""
+
+import json
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from eventstore import StoreMisconfigured
+from eventstore.postgres import Migration, MigrationReport
+from worker.cli import migrate as _  # noqa: F401  the module, which has the command's name
+from worker.cli.app import main
+from worker.settings import Settings
+
+module = sys.modules["worker.cli.migrate"]
+
+STEP = Migration(version=3, name="append_v2", sql="", finishing="")
+Migrate = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def migrate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Migrate:
+    """Runs the command, where the database has this to say; returns its status and what it printed."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("DATABASE_ADMIN_URL", "postgresql://db/events")
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+
+    def run(*arguments: str, told: MigrationReport | Exception) -> tuple[int, str, str]:
+        async def apply(_url: str, *, finish: bool, dry_run: bool) -> MigrationReport:
+            assert finish == ("--finish" in arguments)
+            assert dry_run == ("--dry-run" in arguments)
+            if isinstance(told, Exception):
+                raise told
+            return told
+
+        monkeypatch.setattr(module, "apply", apply)
+        monkeypatch.setattr(sys, "argv", ["worker", "db", "migrate", *arguments])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def test_an_empty_database_is_finished_without_a_word(migrate: Migrate) -> None:
+    told = MigrationReport(before=0, after=3, applied=(STEP,), finished=(STEP,), dry_run=False)
+    assert migrate(told=told)[:2] == (0, "Applied 0003 append_v2: schema version 0 → 3.\n")
+
+
+def test_what_is_left_is_said(migrate: Migrate) -> None:
+    told = MigrationReport(before=2, after=3, applied=(STEP,), unfinished=(STEP,), dry_run=False)
+    out = migrate(told=told)[1]
+    assert out.splitlines()[1] == (
+        "Older builds can still work beside this one. When none is left, run `worker db migrate --finish`."
+    )
+
+
+def test_the_second_step_is_said(migrate: Migrate) -> None:
+    told = MigrationReport(before=3, after=3, applied=(), finished=(STEP,), dry_run=False)
+    assert migrate("--finish", told=told)[1] == "Finished 0003 append_v2: older builds cannot append any more.\n"
+    told = MigrationReport(before=3, after=3, applied=(), finished=(STEP,), dry_run=True)
+    assert migrate("--finish", "--dry-run", told=told)[1].startswith("Would finish 0003 append_v2: ")
+    assert json.loads(migrate("--finish", "--dry-run", "--json", told=told)[1]) == {
+        "before": 3,
+        "after": 3,
+        "applied": [],
+        "finished": ["0003 append_v2"],
+        "unfinished": [],
+        "dry_run": True,
+    }
+
+
+def test_nothing_to_do_is_said(migrate: Migrate) -> None:
+    told = MigrationReport(before=3, after=3, applied=(), dry_run=False)
+    assert migrate("--finish", told=told)[1] == "The schema has version 3; there is nothing to apply.\n"
+
+
+def test_a_refusal_is_one_sentence(migrate: Migrate) -> None:
+    status, _out, err = migrate(
+        "--finish", told=StoreMisconfigured("an older build may still be at work: worker; stop it")
+    )
+    assert (status, err.count("\n")) == (2, 1)
+    assert "an older build may still be at work: worker; stop it" in err
