@@ -74,8 +74,8 @@ class ConcurrencyConflict(ConflictError):
 class ChainBroken(ConflictError):
     """Returned for a member of ``append_chain`` that was decided on an earlier member's event that was not recorded.
 
-    Also for one that cannot be judged in company: its position is too far from the head, or it meets another append of
-    the same moment. Nothing is recorded for it. Query, decide and append again.
+    Also for one whose position is too far from the head to be judged in company, and for one that repeats the key of an
+    earlier one that was refused. Nothing is recorded for it. Query, decide and append again.
     """
 
 

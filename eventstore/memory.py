@@ -33,7 +33,7 @@ class MemoryEventStore:
     """An ``EventStore`` that keeps everything in one process and forgets it at the end.
 
     Every operation runs without interruption between its first look and its last write, so that appends take their
-    turns one by one, as they do on PostgreSQL under the head's lock.
+    turns one by one, as they do on PostgreSQL under the store's lock.
     """
 
     def __init__(self) -> None:

@@ -189,8 +189,8 @@ class EventStore(Protocol):
 
         Returns:
             For each its receipt, or what ``append`` would have raised, or ``ChainBroken``: for one that relied on what
-            did not happen, and for one that cannot be judged in company, because its position is too far from the head,
-            or because it meets another append of the same moment, by its boundary or its key.
+            did not happen, for one whose position is too far from the head to be judged in company, and for one that
+            repeats the key of an earlier one that was refused.
 
         Raises:
             InvalidRequest: An argument is wrong, or there are too many. Nothing is recorded.

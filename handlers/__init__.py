@@ -1,4 +1,7 @@
-"""What a domain is made of: views, deciders, events, invariants. Knows no broker, no database and no event loop."""
+"""What a domain is made of: views, deciders, events, invariants; and the reader, who asks views of any store.
+
+Knows no broker and no database; only the reader waits.
+"""
 
 from handlers.decider import Decider
 from handlers.decision import Accepted, Decision, Rejected, Unchanged

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from eventstore import Event, RecordedEvent
+from handlers.checks.examination import Examination
+from handlers.checks.models import model_problems
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, Decider
 from handlers.decision import Decision
@@ -21,9 +23,7 @@ from handlers.errors import (
     UnknownView,
 )
 from handlers.event_codec import EventCodec
-from handlers.examination import Examination
 from handlers.model import Command, DomainEvent
-from handlers.model_check import model_problems
 from handlers.part import Part
 from handlers.reads import Reads
 from handlers.scenario import Scenario

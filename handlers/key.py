@@ -41,6 +41,11 @@ class KeyParameter:
         self.types = _classes(annotation)
         self._revive = _reviver(self.types)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the view's functions get its values as payloads hold them."""
+        return self._revive is None
+
     def scalar(self, view: str, value: Any) -> Scalar:
         """Return a value as an event's payload holds it.
 
@@ -81,7 +86,7 @@ class KeyForm:
         InvalidView: ``events`` takes something else than plain parameters.
     """
 
-    __slots__ = ("_signature", "_view", "parameters")
+    __slots__ = ("_plain", "_signature", "_view", "parameters")
 
     def __init__(self, view: str, events: Callable[..., Any]) -> None:
         self._view = view
@@ -93,6 +98,7 @@ class KeyForm:
                     f"the view {view} takes its key as plain parameters of events, which {parameter} is not"
                 )
         self.parameters = tuple(KeyParameter(name, hints.get(name, Any)) for name in self._signature.parameters)
+        self._plain = all(parameter.is_plain for parameter in self.parameters)
 
     def canonical(self, given: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[str, tuple[Scalar, ...]]:
         """Return a key's canonical text, a JSON array, and its values as payloads hold them.
@@ -104,7 +110,12 @@ class KeyForm:
         if named or len(given) != len(self.parameters):
             given = self._bound(given, named)
         if len(given) == 1:
-            scalar = self.parameters[0].scalar(self._view, given[0])
+            (parameter,) = self.parameters
+            (value,) = given
+            if type(value) is str and (parameter.types is None or str in parameter.types):
+                _refuse_unstorable(self._view, parameter.name, value)
+                return f"[{encode_basestring(value)}]", given
+            scalar = parameter.scalar(self._view, value)
             return f"[{_text(scalar)}]", (scalar,)
         scalars = tuple(
             parameter.scalar(self._view, value) for parameter, value in zip(self.parameters, given, strict=True)
@@ -113,6 +124,8 @@ class KeyForm:
 
     def values(self, scalars: Iterable[Scalar]) -> tuple[Any, ...]:
         """Return the key as the view's functions get it."""
+        if self._plain:
+            return tuple(scalars)
         return tuple(parameter.value(scalar) for parameter, scalar in zip(self.parameters, scalars, strict=True))
 
     def _bound(self, given: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -145,9 +158,13 @@ def _canonical(view: str, name: str, value: Any) -> Scalar:
 def _storable(view: str, name: str, value: str) -> str:
     # Of enumerations and other subclasses, str() may give something else.
     text = str.__str__(value)
+    _refuse_unstorable(view, name, text)
+    return text
+
+
+def _refuse_unstorable(view: str, name: str, text: str) -> None:
     if "\x00" in text or not (text.isascii() or _is_text(text)):
         raise InvalidFilter(f"{name} of the view {view} contains a NUL character or a lone surrogate")
-    return text
 
 
 def _refusal(value: object) -> str:

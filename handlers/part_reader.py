@@ -275,20 +275,23 @@ class PartReader:
         every = part.view.stored_every
         if every is None or kept.events - kept.stored < every or part.view.name in self._unwritable:
             return kept
-        data = self._domain.codec(part.view).write(part, kept.state, last)
-        if data is None:
-            # Said once: it would be so for every key.
-            self._unwritable.add(part.view.name)
-            _log.warning("states of the view %s are not stored: read back, they would not be the same", part.view.name)
-            return kept
-        stored = StoredState(key=self._key(part), position=kept.position, state=data, events=kept.events)
-        task = asyncio.create_task(self._write(stored))
+        task = asyncio.create_task(self._write(part, kept, last))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
         return replace(kept, stored=kept.events)
 
-    async def _write(self, stored: StoredState) -> None:
+    async def _write(self, part: Part[Any], kept: KeptState, last: RecordedEvent | None) -> None:
+        # In a thread: to write a large state, and to read it back, takes longer than others should wait.
+        data = await asyncio.to_thread(self._domain.codec(part.view).write, part, kept.state, last)
+        if data is None:
+            if part.view.name not in self._unwritable:
+                # Said once: it would be so for every key.
+                self._unwritable.add(part.view.name)
+                _log.warning("states of the view %s are not stored: what is read back is not the same", part.view.name)
+            return
         try:
-            await self._store.store_state(stored)
+            await self._store.store_state(
+                StoredState(key=self._key(part), position=kept.position, state=data, events=kept.events)
+            )
         except EventStoreError as error:
-            _log.warning("the state of %s %s was not stored: %s", stored.key.view, stored.key.key, error)
+            _log.warning("the state of %s was not stored: %s", part, error)

@@ -3,7 +3,7 @@
 A dict would have to be copied for each event, which makes a fold quadratic; these share what stays the same.
 """
 
-from collections.abc import ItemsView, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar, final, get_args
 
@@ -69,12 +69,12 @@ class PersistentMap(Mapping[K, V]):
         return f"PersistentMap({dict(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PersistentMap, (dict(self),)
+        return PersistentMap, (_plain_map(self),)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         key, value = get_args(source) or (Any, Any)
-        return _schema(cls, handler.generate_schema(dict[key, value]), dict)  # type: ignore[valid-type]  # at run time
+        return _schema(cls, handler.generate_schema(dict[key, value]), _plain_map)  # type: ignore[valid-type]  # at run time
 
     @staticmethod
     def _of(trie: "HashTrieMap[K, V]") -> "PersistentMap[K, V]":
@@ -141,7 +141,12 @@ class PersistentSet(AbstractSet[T]):
         return made
 
 
-def _schema(kind: type, plain: CoreSchema, plainly: type) -> CoreSchema:
+def _plain_map(held: PersistentMap[K, V]) -> dict[K, V]:
+    # Not dict(held), which would look up each key.
+    return dict(held.items())
+
+
+def _schema(kind: type, plain: CoreSchema, plainly: Callable[[Any], Any]) -> CoreSchema:
     made = core_schema.no_info_after_validator_function(kind, plain)
     return core_schema.json_or_python_schema(
         json_schema=made,

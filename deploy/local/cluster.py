@@ -20,6 +20,8 @@ fsync = on
 synchronous_commit = on
 wal_level = replica
 hot_standby = on
+# What a query on a replica still sees, no vacuum takes away: it is neither cancelled, nor does it hold up the replay.
+hot_standby_feedback = on
 max_wal_size = 4GB
 # A replica that a test stops for a while finds all it missed.
 wal_keep_size = 1GB

@@ -29,7 +29,7 @@ _MISCONFIGURED = {
     "08P01": "the server, or a pooler in front of it, does not take our startup parameters: connect to PostgreSQL "
     "itself, or in the pooler's session mode without them",
     "3F000": "the database has no event store yet: run `worker db migrate`",
-    "42P01": "the database has no event store yet, or one that is older than this program: run `worker db migrate`",
+    "42P01": "the database has no event store yet, or an older one: run `worker db migrate`",
     "42883": "the database's event store is older than this program: run `worker db migrate`",
     "ES001": "the database's default_transaction_isolation must be 'read committed'",
     "ES002": "the database's synchronous_commit must be 'on' or 'remote_apply'",

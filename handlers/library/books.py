@@ -60,7 +60,7 @@ books_in_circulation = View(
     ),
     initial=Books,
     evolve=_circulating,
-    stored_every=5_000,
+    stored_every=20_000,
 )
 
 
@@ -81,5 +81,5 @@ removed_books = View(
     ),
     initial=RemovedBooks,
     evolve=_removed,
-    stored_every=5_000,
+    stored_every=20_000,
 )

@@ -82,13 +82,13 @@ lent_out = View(
     ),
     initial=LentOut,
     evolve=_lent,
-    stored_every=5_000,
+    stored_every=20_000,
 )
 finished_lendings = View(
     name="finished-lendings",
     events=lambda: Filter.matching().any_event_type_of(BookCopyReturnedByReader.__name__),
     initial=FinishedLendings,
     evolve=_finished,
-    stored_every=5_000,
+    stored_every=20_000,
 )
 lent_by_reader = View(name="lent-by-reader", events=_of_reader, initial=lambda _: frozenset[str](), evolve=_books)

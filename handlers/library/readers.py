@@ -39,8 +39,8 @@ def _cancelled(readers: Cancelled, event: DomainEvent) -> Cancelled:
 
 
 registered_readers = View(
-    name="registered-readers", events=_events, initial=Readers, evolve=_registered, stored_every=5_000
+    name="registered-readers", events=_events, initial=Readers, evolve=_registered, stored_every=20_000
 )
 cancelled_contracts = View(
-    name="cancelled-contracts", events=_events, initial=Cancelled, evolve=_cancelled, stored_every=5_000
+    name="cancelled-contracts", events=_events, initial=Cancelled, evolve=_cancelled, stored_every=20_000
 )

@@ -1,10 +1,11 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
-Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle`` or several of them, separated by commas
-(``store,worker`` by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and ``REPEAT``
-rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by commas: ours, the
-baselines, and the peers, which are left out where they are not installed. Of the worker: ``ROUNDS`` rounds (7) of
-``COMMANDS`` commands (3,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands.
+Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat`` or several of them, separated by
+commas (``store,worker`` by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and
+``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by
+commas: ours, the baselines, and the peers, which are left out where they are not installed. Of the worker: ``ROUNDS``
+rounds (7) of ``COMMANDS`` commands (3,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES``
+(1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000).
 """
 
 import json
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.errors import StackError
+from tests.bench.bloat import run as run_bloat
 from tests.bench.figure import Figure
 from tests.bench.histories.run import run as run_histories
 from tests.bench.oracle import run as run_oracle
@@ -81,7 +83,12 @@ def _oracle() -> tuple[list[Figure], list[str]]:
     return figures, [f"oracle: all commands read one product; {rounds} rounds, medians"]
 
 
-_PARTS = {"store": _store, "worker": _worker, "histories": _histories, "oracle": _oracle}
+def _bloat() -> tuple[list[Figure], list[str]]:
+    count = int(os.environ.get("COUNT", "100000"))
+    return run_bloat(count, progress=_progress), [f"bloat: {count:,} appends beside an open snapshot"]
+
+
+_PARTS = {"store": _store, "worker": _worker, "histories": _histories, "oracle": _oracle, "bloat": _bloat}
 
 
 def _write(figures: Sequence[Figure]) -> None:

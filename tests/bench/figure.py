@@ -5,7 +5,17 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["CPU", "HISTORY_KINDS", "KINDS", "ORACLE_KINDS", "WORKER_KINDS", "Figure", "Kind", "figures_of"]
+__all__ = [
+    "BLOAT_KINDS",
+    "CPU",
+    "HISTORY_KINDS",
+    "KINDS",
+    "ORACLE_KINDS",
+    "WORKER_KINDS",
+    "Figure",
+    "Kind",
+    "figures_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +87,20 @@ HISTORY_KINDS = {
     "herd_memory": Kind(unit="MB", target="at most 100"),
 }
 """Of long histories: orders of products with so many orders, and 32 at once of a product that nobody has read."""
+BLOAT_KINDS = {
+    "bloat_read_0": Kind(unit="ms"),
+    "bloat_append_0": Kind(unit="ms"),
+    "bloat_read": Kind(unit="ms", ratio_to="bloat_read_0", target="at most 1.2"),
+    "bloat_append": Kind(unit="ms", ratio_to="bloat_append_0", target="at most 1.2"),
+}
+"""Of an open snapshot: a read and an append before and after 100,000 appends beside it."""
 CPU = ".cpu"
 TARGETS = {
     "eventsourcing.typical_128": "at most 1/30",
     "umadb.typical_128": "at most 1/5",
     "single.hot_book": "at most 1/3",
 }
-_ALL = KINDS | WORKER_KINDS | ORACLE_KINDS | HISTORY_KINDS
+_ALL = KINDS | WORKER_KINDS | ORACLE_KINDS | HISTORY_KINDS | BLOAT_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from eventstore import (
     Position,
     Receipt,
 )
+from eventstore.position import LAST_NUMBER
 from tests.contract.facts import ANY, MONDAY, about, fact, log, matching, positions
 
 BOOK, READER = about(Book="b"), about(Reader="r")
@@ -131,7 +132,9 @@ async def test_what_lies_beyond_the_head_is_in_no_history(store: EventStore) -> 
     await store.append([fact()])
     (_, head) = await positions(store)
     beyond = replace(head, number=2)
-    for asked in (part(BOOK, beyond), part(BOOK, head, OwnRange(first=1, last=beyond))):
+    last = replace(head, number=LAST_NUMBER)
+    ranges = [part(BOOK, head, OwnRange(first=1, last=end)) for end in (beyond, last)]
+    for asked in (part(BOOK, beyond), part(BOOK, last), *ranges):
         with pytest.raises(HistoryDiverged):
             await store.append([], boundary=[part(READER), asked])
 

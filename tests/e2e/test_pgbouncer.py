@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from deploy.local.account import Account
@@ -88,6 +89,18 @@ default_pool_size = 50
         return True
 
 
+async def session_names(admin_url: str, role: str | None) -> set[str]:
+    """How a role's sessions appear in the server."""
+    connection = await asyncpg.connect(admin_url)
+    try:
+        rows = await connection.fetch(
+            "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND usename = $1", role
+        )
+    finally:
+        await connection.close()
+    return {row["application_name"] for row in rows}
+
+
 @pytest.fixture
 def guard() -> Iterator[Guard]:
     guard = Guard(Account.for_servers())
@@ -113,6 +126,10 @@ async def test_workers_serve_through_a_pooler_that_is_set_up_as_documented(
     async with serving(pooled):
         registered = await pooled("publish", "RegisterReader", ADA, "--wait")
         refused = await pooled("publish", "LendBookCopyToReader", LEND, "--wait")
+        # By these names the finishing of a migration tells the workers of an older build.
+        names = await session_names(database.admin_url, role)
+    assert "worker (append 2)" in names
+    assert all(name.endswith("(append 2)") for name in names)
     assert (registered.status, registered.output[36:]) == (0, "  accepted, event 1\n"), registered
     assert (refused.status, refused.output[36:]) == (0, "  rejected: book is not in circulation, event 2\n"), refused
 

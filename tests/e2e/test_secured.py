@@ -44,7 +44,7 @@ async def test_a_worker_serves_over_tls_with_addresses_from_files(
         assert found.status == 0, found
         sessions = secured.postgres.query(
             "SELECT DISTINCT usename, ssl, client_dn IS NOT NULL FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) "
-            "WHERE application_name = 'worker'",
+            "WHERE application_name = 'worker (append 2)'",
             database="postgres",
         )
         assert sessions == "certified|t|t"

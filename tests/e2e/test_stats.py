@@ -78,7 +78,7 @@ async def test_an_administrator_is_shown_connections_and_standbys(worker: Worker
         document = (await admin("db", "stats", "--json")).document()
         told = await admin("db", "stats")
     assert document["database"]["sees_all"]
-    (own,) = [row for row in document["connections"] if row["name"] == "a worker"]
+    (own,) = [row for row in document["connections"] if row["name"] == "a worker (append 2)"]
     assert own["connections"] == 1
     assert {row["state"] for row in document["standbys"]} == {"streaming"}
     assert all(row["bytes_behind"] >= 0 for row in document["standbys"])

@@ -50,7 +50,11 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         ),
         (("run",), {"DATABASE_URL": "wrong password"}, r"PostgreSQL refuses this password: check the credentials .*"),
         (("run",), {"DATABASE_URL": "missing"}, r"the database named in the address does not exist: create it, or .*"),
-        (("run",), {"DATABASE_URL": "unmigrated"}, r"the database has no event store yet: run `worker db migrate` .*"),
+        (
+            ("run",),
+            {"DATABASE_URL": "unmigrated"},
+            r"the database has no event store yet, or an older one: run `worker db migrate` .*",
+        ),
         (
             ("run",),
             {"AMQP_URL": NO_BROKER},
@@ -79,7 +83,11 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             r"no queue takes messages for commands:library; nothing was stored; start a worker .*`worker run`\.",
         ),
         (("status", "0" * 32), {"DATABASE_URL": NOBODY}, r"PostgreSQL cannot be reached: .*"),
-        (("status", "0" * 32), {"DATABASE_URL": "unmigrated"}, r"the database has no event store yet: .*"),
+        (
+            ("status", "0" * 32),
+            {"DATABASE_URL": "unmigrated"},
+            r"the database has no event store yet, or an older one: .*",
+        ),
         (
             ("db", "migrate"),
             {"DATABASE_ADMIN_URL": NOBODY},
@@ -148,7 +156,7 @@ async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
         (
             {"DATABASE_URL": "unmigrated", "DATABASE_ADMIN_URL": "unmigrated", "DATABASE_REPLICA_URLS": ""},
             {
-                "database": r"the database has no event store yet: run `worker db migrate` .*",
+                "database": r"the database has no event store yet, or an older one: run `worker db migrate` .*",
                 "admin": r"schema version 0, this program needs \d+: run `worker db migrate`\.",
             },
         ),

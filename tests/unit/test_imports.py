@@ -44,6 +44,7 @@ def test_every_transport_module_deals_with_the_broker() -> None:
         ("eventstore.__init__", "from . import postgres", "eventstore.postgres: engines build on the core"),
         ("handlers.domain", "import eventstore.postgres", "eventstore.postgres: engines build on the core"),
         ("handlers.library.events", "import asyncio", "asyncio: handlers do no input and output"),
+        ("handlers.part_reader", "import asyncio, asyncio.subprocess", "asyncio.subprocess: handlers do no"),
         ("handlers.domain", "from urllib.request import urlopen", "urllib.request.urlopen: handlers do no"),
         ("handlers.domain", "import json, socket", "socket: handlers do no"),
         ("handlers.domain", "import requests", "requests: handlers do no"),
@@ -60,6 +61,7 @@ def test_an_import_against_the_direction_is_named(module: str, text: str, fault:
     [
         ("eventstore.memory", "import asyncio\nimport msgspec\nfrom .filter import Filter"),
         ("eventstore.postgres.engine", "import asyncpg\nfrom ..filter import Filter\nfrom . import pools"),
+        ("handlers.part_reader", "import asyncio"),
         ("handlers.library.events", "import re\nimport pydantic\nfrom eventstore import Filter\nfrom . import library"),
         (
             "worker.broker",

@@ -99,19 +99,14 @@ class Ours(InLoop):
 async def load(address: Address, size: int, *, histories: bool = True) -> None:
     """Migrate, and fill the log: the books with long histories first, if they are wanted, then ``size`` events."""
     await migrate(address.admin_url)
-    async with administration(address) as connection:
-        async with rebuilt_indexes(connection, "eventstore.events"):
-            columns = "sequence_number token event_type occurred_at payload metadata"
-            await copy(
-                connection,
-                "eventstore",
-                "events",
-                columns,
-                _rows(chain(_histories() if histories else (), loans(size))),
-            )
-        await connection.execute(
-            "UPDATE eventstore.store SET token = $1, head = (SELECT max(sequence_number) FROM eventstore.events)",
-            _TOKEN,
+    async with administration(address) as connection, rebuilt_indexes(connection, "eventstore.events"):
+        columns = "sequence_number token event_type occurred_at payload metadata"
+        await copy(
+            connection,
+            "eventstore",
+            "events",
+            columns,
+            _rows(chain(_histories() if histories else (), loans(size))),
         )
 
 

@@ -114,3 +114,8 @@ def test_nobody_but_the_racy_baseline_breaks_a_boundary(figures: Figures) -> Non
     assert figures["violations_16"]["value"] == 0
     assert figures["single.violations_16"]["value"] == 0
     assert figures["cte.violations_16"]["value"] > 0
+
+
+def test_the_oracle_is_measured(tmp_path: Path) -> None:
+    found = figures_of_run(tmp_path, {"PART": "oracle", "ROUNDS": "1", "SIZES": "1000"}, shows="oracle_1000")
+    assert {name: figure["unit"] for name, figure in found.items()} == {"oracle_1000": "s", "oracle_1000_memory": "MB"}

@@ -118,7 +118,7 @@ async def test_a_schema_older_than_the_program_is_refused_until_it_is_migrated(
 ) -> None:
     monkeypatch.setattr(migrating, "migrations", lambda: migrations()[:1])
     assert (await migrate(empty.admin_url)).after == 1
-    with pytest.raises(StoreMisconfigured, match="older than this program: run `worker db migrate`"):
+    with pytest.raises(StoreMisconfigured, match="or an older one: run `worker db migrate`"):
         async with PostgresEventStore.connect(empty.url):
             pass
     monkeypatch.undo()

@@ -31,6 +31,7 @@ def server_error(code: str) -> asyncpg.PostgresError:
         ("42883", StoreMisconfigured),  # no such function
         ("ES001", StoreMisconfigured),
         ("ES002", StoreMisconfigured),
+        ("ES004", StoreMisconfigured),  # no lock row
         ("40001", TransientStoreError),  # serialization failure, and a query cancelled by recovery
         ("40P01", TransientStoreError),  # deadlock
         ("55P03", TransientStoreError),  # lock not available
@@ -51,6 +52,7 @@ def server_error(code: str) -> asyncpg.PostgresError:
         ("54000", InvalidRequest),
         ("54001", InvalidRequest),
         ("23514", InvalidRequest),
+        ("23505", StoreUnavailable),  # a number was given twice: something else writes
     ],
 )
 def test_a_code_belongs_to_a_family(code: str, family: type[EventStoreError]) -> None:

@@ -1,7 +1,7 @@
 """A worker inside the test's process, and what holds its decisions or fails them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -79,25 +79,25 @@ async def settled(service: Service, count: int) -> None:
 
 
 class Hold:
-    """Stands in for a store's ``query``: no decision gets its events until it is let go.
+    """Stands in for a store's ``query_many``: no decision gets its events until it is let go.
 
     Attributes:
         waiting: How many decisions wait now.
         most: How many have waited at the same time, at most.
     """
 
-    def __init__(self, query: Callable[..., Awaitable[EventStream]]) -> None:
+    def __init__(self, query: Callable[..., Awaitable[list[EventStream]]]) -> None:
         self._query = query
         self._turns = asyncio.Semaphore(0)
         self.waiting = 0
         self.most = 0
 
-    async def __call__(self, boundary: Filter, **options: Any) -> EventStream:
+    async def __call__(self, filters: Sequence[Filter], **options: Any) -> list[EventStream]:
         self.waiting += 1
         self.most = max(self.most, self.waiting)
         try:
             await self._turns.acquire()
-            return await self._query(boundary, **options)
+            return await self._query(filters, **options)
         finally:
             self.waiting -= 1
 

@@ -59,7 +59,7 @@ async def test_what_is_put_aside_during_an_alarm_is_stored_once(
         await deciding.wait()
         raise InvalidRequest("not of this store")
 
-    monkeypatch.setattr(store, "query", refuse)
+    monkeypatch.setattr(store, "query_many", refuse)
     bad = await own_desk.put(b'{"Key": "a"}')
 
     async def waits() -> bool:
@@ -84,8 +84,8 @@ async def test_what_is_put_aside_during_an_alarm_is_stored_once(
 async def test_publishers_are_told_and_deliveries_are_acknowledged(
     broker: RabbitServer, own_desk: Desk, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold = Hold(store.query)
-    monkeypatch.setattr(store, "query", hold)
+    hold = Hold(store.query_many)
+    monkeypatch.setattr(store, "query_many", hold)
     for n in range(COMMANDS):
         await own_desk.put(b'{"Key": "k%d"}' % n, reply_to=own_desk.replies if n < ASKING else None)
     async with (

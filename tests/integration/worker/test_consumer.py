@@ -19,8 +19,8 @@ from worker.topology import declare
 @pytest.fixture
 def hold(store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch) -> Hold:
     """Keeps every decision waiting for its events."""
-    hold = Hold(store.query)
-    monkeypatch.setattr(store, "query", hold)
+    hold = Hold(store.query_many)
+    monkeypatch.setattr(store, "query_many", hold)
     return hold
 
 

@@ -23,8 +23,8 @@ TROUBLES = {"WORKER_DOMAINS": "tests.integration.worker.troubles:domain"}
 async def test_what_has_no_answer_by_the_deadline_is_sent_on_as_a_failure_of_its_own(
     store: PostgresEventStore, vhost: str, desk: Desk, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold = Hold(store.query)
-    monkeypatch.setattr(store, "query", hold)
+    hold = Hold(store.query_many)
+    monkeypatch.setattr(store, "query_many", hold)
     async with serving(store, vhost, **SHORT, worker_retry_delay=60) as service:
         sent = await desk.put(b'{"Key": "a"}')
         resting = await desk.take(QUEUES.retry_queue)
@@ -66,7 +66,7 @@ async def test_a_time_limit_of_a_handlers_own_is_a_bug_of_the_handler(
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(store, "query", impatient)
+    monkeypatch.setattr(store, "query_many", impatient)
     async with serving(store, vhost, worker_retry_delay=60):
         await desk.put(b'{"Key": "a"}')
         assert (await desk.take(QUEUES.retry_queue)).headers["worker-reason"] == "handler_error"

@@ -1,6 +1,7 @@
 """Replays on real queues: what is sent, what is left, and what becomes of it."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,17 +30,17 @@ async def _queues(vhost: str) -> None:
 
 
 class Passing:
-    """Stands in for a store's ``query``: the first so many fail as they do when a database has a bad moment."""
+    """Stands in for a store's ``query_many``: the first so many fail as they do when a database has a bad moment."""
 
     def __init__(self, store: PostgresEventStore, times: int) -> None:
-        self._query = store.query
+        self._query = store.query_many
         self.left = times
 
-    async def __call__(self, boundary: Filter, **options: Any) -> EventStream:
+    async def __call__(self, filters: Sequence[Filter], **options: Any) -> list[EventStream]:
         if self.left:
             self.left -= 1
             raise TransientStoreError("a deadlock")
-        return await self._query(boundary, **options)
+        return await self._query(filters, **options)
 
 
 async def delivered_too_often(desk: Desk) -> None:
@@ -103,7 +104,7 @@ async def test_from_the_delivery_limit_through_a_replay_and_a_retry_a_message_ar
     assert (letter.message_id, letter.reason, letter.attempts) == (identity, "delivery_limit", 0)
     assert letter.died_at is not None
     assert (letter.error or "").startswith("the broker delivered it again and again")
-    monkeypatch.setattr(store, "query", Passing(store, 2))
+    monkeypatch.setattr(store, "query_many", Passing(store, 2))
     async with serving(store, vhost) as service:
         assert await replayed(vhost) == 1
         answer = await desk.answer()

@@ -101,10 +101,10 @@ async def test_a_request_outlives_its_connections(
     management: Management,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hold = Hold(store.query)
+    hold = Hold(store.query_many)
     async with serving(store, vhost) as service:
         assert (await publisher.request("tally", "Count", {"Key": "before"})).outcome == "accepted"
-        monkeypatch.setattr(store, "query", hold)
+        monkeypatch.setattr(store, "query_many", hold)
         asking = asyncio.create_task(publisher.request("tally", "Count", {"Key": "a"}))
         await hold.holds(1)
         await close_connections(management, vhost, "publisher", "publisher-replies")
@@ -122,8 +122,8 @@ async def test_a_request_outlives_its_connections(
 async def test_waiting_for_an_answer_ends_with_the_caller(
     store: PostgresEventStore, vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold = Hold(store.query)
-    monkeypatch.setattr(store, "query", hold)
+    hold = Hold(store.query_many)
+    monkeypatch.setattr(store, "query_many", hold)
     async with serving(store, vhost) as service:
         asking = asyncio.create_task(publisher.request("tally", "Count", {"Key": "a"}))
         await hold.holds(1)

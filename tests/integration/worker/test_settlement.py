@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -19,19 +20,19 @@ A = b'{"Key": "a"}'
 
 
 class Rival:
-    """Stands in for a store's ``query``: so many times, somebody else is faster than whoever decides."""
+    """Stands in for a store's ``query_many``: so many times, somebody else is faster than whoever decides."""
 
     def __init__(self, store: PostgresEventStore, times: int) -> None:
         self._store = store
-        self._query = store.query
+        self._query = store.query_many
         self.left = times
 
-    async def __call__(self, boundary: Filter, **options: Any) -> EventStream:
-        stream = await self._query(boundary, **options)
+    async def __call__(self, filters: Sequence[Filter], **options: Any) -> list[EventStream]:
+        streams = await self._query(filters, **options)
         if self.left:
             self.left -= 1
             await self._store.append([Event(type="Forgotten", payload={"Key": "a"})])
-        return stream
+        return streams
 
 
 async def test_every_answer_is_acknowledged_and_told(store: PostgresEventStore, vhost: str, desk: Desk) -> None:
@@ -122,7 +123,7 @@ async def test_a_command_rests_in_the_retry_queue_with_its_history(
 async def test_conflicts_are_tried_again_at_once(
     store: PostgresEventStore, vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "query", Rival(store, 2))
+    monkeypatch.setattr(store, "query_many", Rival(store, 2))
     async with serving(store, vhost, worker_conflict_attempts=3) as service:
         reply = await publisher.request("tally", "Count", {"Key": "a"})
     assert (reply.outcome, reply.first) == ("accepted", 3)
@@ -134,7 +135,7 @@ async def test_a_command_whose_conflicts_do_not_end_rests_and_is_answered_later(
     store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rival = Rival(store, 5)
-    monkeypatch.setattr(store, "query", rival)
+    monkeypatch.setattr(store, "query_many", rival)
     async with serving(store, vhost, worker_conflict_attempts=2) as service:
         reply = await publisher.request("tally", "Count", {"Key": "a"})
         assert await desk.ready(QUEUES.dead_queue) == 0
@@ -147,7 +148,7 @@ async def test_conflicts_past_the_maximum_age_are_put_aside(
     store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rival = Rival(store, 1_000_000)
-    monkeypatch.setattr(store, "query", rival)
+    monkeypatch.setattr(store, "query_many", rival)
     ages = {"worker_max_age": 0.2, "worker_conflict_seconds": 0.1}
     async with serving(store, vhost, worker_conflict_attempts=1, **ages) as service:
         reply = await publisher.request("tally", "Count", {"Key": "a"})

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from eventstore import Consistency, HistoryDiverged, Position, PositionNotReached, StoredState
 from handlers.errors import UnreadableEvent
 from handlers.kept_states import KeptStates
+from handlers.model import DomainEvent
 from handlers.part_reader import LONGEST_AT_ONCE, PartReader
 from handlers.view import View
 from tests.unit.handlers.jars import (
@@ -25,6 +27,18 @@ from tests.unit.handlers.jars import (
 )
 
 EVENTUAL = Consistency.EVENTUAL
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A state that JSON does not tell from another: a tuple comes back as a list."""
+
+    name: str
+    pair: Any = None
+
+
+def paired(state: Odd, _: DomainEvent) -> Odd:
+    return replace(state, pair=(1, 2))
 
 
 @pytest.fixture
@@ -210,6 +224,24 @@ async def test_what_cannot_be_right_is_passed_over(
     store._states[kept.key] = replace(kept, state=state, position=position or kept.position)
     found = await PartReader(store, domain, KeptStates()).read([saved.at("a")], consistency=EVENTUAL)
     assert found.states[saved.at("a")].state == Jar("a", 10, 10)
+
+
+async def test_a_view_whose_states_are_not_read_back_is_not_stored_which_is_said_once(
+    store: WatchedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = View(name="odd", events=coins_of, initial=Odd, evolve=paired, stored_every=1)
+    reader = PartReader(store, replace(domain, views=(*domain.views, odd)), KeptStates())
+    await fill(store, dropped("a"), dropped("b"))
+    with caplog.at_level(logging.WARNING):
+        await reader.read([odd.at("a"), odd.at("b")], consistency=EVENTUAL)
+        await reader.close()
+        await fill(store, dropped("a"))
+        await reader.read([odd.at("a")], consistency=EVENTUAL)
+        await reader.close()
+    assert store._states == {}
+    assert [record.getMessage() for record in caplog.records] == [
+        "states of the view odd are not stored: what is read back is not the same"
+    ]
 
 
 async def test_a_state_that_the_store_does_not_take_costs_nothing_else(

@@ -221,6 +221,7 @@ BEGIN
                     SELECT ranges[4 * r.place - 3] AS part,
                         range_agg(int8range(ranges[4 * r.place - 2], ranges[4 * r.place - 1], '[]')) AS own
                     FROM generate_series(1, cardinality(ranges) / 4) AS r (place)
+                    WHERE ranges[4 * r.place - 1] <= head
                     GROUP BY 1
                 ) o ON o.part = p.part
                 WHERE p.fault IS NULL AND p.number < head
@@ -246,6 +247,7 @@ BEGIN
                     SELECT ranges[4 * r.place - 3] AS part,
                         range_agg(int8range(ranges[4 * r.place - 2], ranges[4 * r.place - 1], '[]')) AS own
                     FROM generate_series(1, cardinality(ranges) / 4) AS r (place)
+                    WHERE ranges[4 * r.place - 1] <= head
                     GROUP BY 1
                 ) o ON o.part = p.part
                 WHERE p.fault IS NULL

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from handlers.event_fields import EventFields
+from handlers.checks.event_fields import EventFields
+from handlers.checks.sample import NoSample, sample_of
 from handlers.model import DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
-from handlers.sample import NoSample, sample_of
 from handlers.view import View
 
 __all__ = ["Examination"]

@@ -1,0 +1,53 @@
+"""What is told of a domain before any server is asked."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.cli.inspection import inspect
+from worker.settings import Settings
+
+SHELF = """
+from dataclasses import replace
+from eventstore import Filter, P
+from handlers import View
+from tests.unit.handlers.lamps import domain as lamps, evolve
+
+def by_name(name: str) -> Filter:
+    return Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("lamp", name))
+
+def by_any(name) -> Filter:
+    return Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("Lamp", name))
+
+misspelt = View(name="misspelt", events=by_name, initial=lambda _: "off", evolve=evolve)
+undeclared = View(name="undeclared", events=by_any, initial=lambda _: "off", evolve=evolve)
+domain = replace(lamps, views=(*lamps.views, misspelt, undeclared))
+"""
+
+
+async def test_a_view_that_no_event_can_match_is_wrong_and_one_that_cannot_be_looked_at_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dim_lamps.py").write_text(SHELF)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = await inspect(Settings(worker_domains="dim_lamps:domain"))
+    place = f"{tmp_path / 'dim_lamps.py'}"
+    assert [(each.part, each.good, each.text) for each in found[:3]] == [
+        ("domains", True, "lamps (1 commands)"),
+        (
+            "views of lamps",
+            False,
+            (
+                f"the view misspelt ({place}:7) asks SwitchedOn for the field 'lamp', which it does not have "
+                "(did you mean Lamp?)."
+            ),
+        ),
+        (
+            "views of lamps",
+            True,
+            (
+                f"the view undeclared ({place}:10) cannot be looked at: events declares no type for name that has a "
+                "sample"
+            ),
+        ),
+    ]
