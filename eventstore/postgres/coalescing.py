@@ -114,11 +114,11 @@ class Coalescer:
             shared.learn(rows)
             if self._learn is not None:
                 self._learn(rows)
+            if shared.is_long:
+                await shared.read_ahead()
             for waiting in batch:
                 if not waiting.answer.done():
-                    answer = await shared.answer(waiting.lookup)
-                    if not waiting.answer.done():  # it may have been cancelled meanwhile
-                        waiting.answer.set_result(answer)
+                    waiting.answer.set_result(shared.answer(waiting.lookup))
         except InvalidRequest as error:
             await self._split(batch, error)
         except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer

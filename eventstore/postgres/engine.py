@@ -24,7 +24,7 @@ from eventstore.postgres.pools import Pools
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.replicas import MOST_LAG, ReadCounts, Replicas
 from eventstore.postgres.statements import statement
-from eventstore.postgres.windows import next_width
+from eventstore.postgres.windows import walk_back
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.request import AppendRequest, check_batch_size, check_limit
@@ -237,13 +237,13 @@ class PostgresEventStore:
             return replace(stream, events=stream.events[-limit:])
         head = await self._reader.head(consistency=consistency, bound=boundary.above)
         found: deque[RecordedEvent] = deque()
-        seen, width = head.number, limit
-        while seen > boundary.above and len(found) < limit:
-            window = boundary.narrowed_above(max(seen - width, 0))
-            stream = await self._reader.query(window, consistency=consistency, min_position=head, up_to=seen)
+        batch_size = max(limit, _WINDOW)
+        async for stream in walk_back(
+            self._reader, boundary, head=head, width=limit, batch_size=batch_size, consistency=consistency
+        ):
             found.extendleft(islice(reversed(stream.events), limit - len(found)))
-            seen = window.above
-            width = next_width(width, len(stream.events), max(limit, _WINDOW))
+            if len(found) == limit:
+                break
         return EventStream(events=tuple(found), position=head)
 
     async def subscribe(

@@ -2,7 +2,7 @@
 
 import asyncio
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -95,11 +95,18 @@ class Shared:
         self.milestones: Sequence[int] = tuple(milestones)
         self._rows: dict[int, list[asyncpg.Record]] = {}
         self._events: dict[int, RecordedEvent] = {}
+        self._count = 0
         self.position = START
         self.tokens: dict[int, int] = {}
 
-    def learn(self, rows: Iterable[asyncpg.Record]) -> None:
+    @property
+    def is_long(self) -> bool:
+        """Whether so many rows came that others should have their turn while they are read."""
+        return self._count > _MOST_AT_ONCE
+
+    def learn(self, rows: Sequence[asyncpg.Record]) -> None:
         """Take the statement's rows."""
+        self._count = len(rows)
         for row in rows:
             branch = row[0]
             if branch > 0:
@@ -109,36 +116,29 @@ class Shared:
             elif branch == TOKEN:
                 self.tokens[row[1]] = row[2]
 
-    async def answer(self, lookup: Lookup) -> Answer:
+    async def read_ahead(self) -> None:
+        """Read the events of many rows, in turn with others on the loop."""
+        rows = [row for rows in self._rows.values() for row in rows]
+        for start in range(0, len(rows), _MOST_AT_ONCE):
+            self._read({row[1]: row for row in rows[start : start + _MOST_AT_ONCE]})
+            await asyncio.sleep(0)
+
+    def answer(self, lookup: Lookup) -> Answer:
         """Answer one of the lookups from the rows."""
-        found: list[tuple[RecordedEvent, ...] | None] = []
+        found = []
         for branches in lookup.filters:
-            rows = self._rows_of(branches)
-            if lookup.most is not None and len(rows) > lookup.most:
-                found.append(None)
-            else:
-                found.append(await self._read(rows) if rows else ())
+            # An event may be found by several branches of a filter.
+            rows = {row[1]: row for branch in branches for row in self._rows.get(self._numbers[branch], ())}
+            enough = lookup.most is None or len(rows) <= lookup.most
+            found.append(tuple(self._read(rows)) if enough else None)
         return Answer(tuple(found), self.position, self.tokens)
 
-    def _rows_of(self, branches: Sequence[Branch]) -> Sequence[asyncpg.Record]:
-        if len(branches) == 1:
-            return self._rows.get(self._numbers[branches[0]], ())
-        parts = [rows for branch in branches if (rows := self._rows.get(self._numbers[branch]))]
-        return tuple({row[1]: row for rows in parts for row in rows}.values())
-
-    async def _read(self, rows: Sequence[asyncpg.Record]) -> tuple[RecordedEvent, ...]:
-        events = []
-        for count, row in enumerate(sorted(rows, key=_number), start=1):
-            number = row[1]
-            event = self._events.get(number)
+    def _read(self, rows: Mapping[int, asyncpg.Record]) -> list[RecordedEvent]:
+        """Read events, in order; one that several filters find is read once."""
+        found, events = [], self._events
+        for number in sorted(rows):
+            event = events.get(number)
             if event is None:
-                event = self._events[number] = event_of(row)
-            events.append(event)
-            if count % _MOST_AT_ONCE == 0:
-                await asyncio.sleep(0)  # a long history must not keep the loop from everyone else
-        return tuple(events)
-
-
-def _number(row: asyncpg.Record) -> int:
-    number: int = row[1]
-    return number
+                event = events[number] = event_of(rows[number])
+            found.append(event)
+        return found

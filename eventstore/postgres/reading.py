@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeAlias, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -35,31 +35,39 @@ _A = TypeVar("_A", bound=Answer)
 _Ask: TypeAlias = Callable[[ServerReads, frozenset[int]], Awaitable[_A]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Least:
     """What an answer must know.
 
     Attributes:
         positions: What must lie in the history that was read.
-        reach: How far the log must go on, in whichever history.
+        number: How far the log must go on.
         bound: How far it must go on if a replica answers.
     """
 
-    positions: tuple[Position, ...] = ()
-    reach: int = 0
-    bound: int = 0
+    positions: tuple[Position, ...]
+    number: int
+    bound: int
 
-    @property
-    def number(self) -> int:
-        return max(self.reach, *(position.number for position in self.positions), 0)
+    @classmethod
+    def of(cls, positions: tuple[Position, ...], *, reach: int = 0, bound: int = 0) -> Self:
+        """Demand these positions, and that the log reaches a number in whichever history."""
+        number = max(reach, *[position.number for position in positions]) if positions else reach
+        return cls(positions, number, max(bound, number))
 
     @property
     def milestones(self) -> frozenset[int]:
-        return frozenset(position.number for position in self.positions)
+        return frozenset([position.number for position in self.positions]) if self.positions else _NO_MILESTONES
 
     def stranger(self, answer: Answer) -> Position | None:
         """Find a position that does not lie in the history that was read."""
-        return next((each for each in self.positions if answer.tokens.get(each.number) != each.token), None)
+        for position in self.positions:
+            if answer.tokens.get(position.number) != position.token:
+                return position
+        return None
+
+
+_NO_MILESTONES: frozenset[int] = frozenset()
 
 
 class Reader:
@@ -96,7 +104,7 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.query(question.filters, milestones, question.most)
 
-        least = _Least(positions=question.positions, bound=question.bound)
+        least = _Least.of(question.positions, bound=question.bound)
         return _streams(await self._asked(ask, consistency, least))
 
     async def query(
@@ -171,9 +179,7 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.listed(numbers, milestones)
 
-        (stream,) = _streams(
-            await self._asked(ask, consistency, _Least(positions=() if min_position == START else (min_position,)))
-        )
+        (stream,) = _streams(await self._asked(ask, consistency, _least_of(None, min_position)))
         return stream
 
     async def _asked(self, ask: _Ask[_A], consistency: Consistency, least: _Least) -> tuple[_A, bool]:
@@ -248,8 +254,7 @@ class Reader:
             await server.close()
 
     async def _from_replica(self, ask: _Ask[_A], least: _Least) -> _A | Fallback:
-        needed = max(least.number, least.bound)
-        pool = self._replicas.choose(needed)
+        pool = self._replicas.choose(least.bound)
         if isinstance(pool, Fallback):
             return pool
         try:
@@ -262,7 +267,7 @@ class Reader:
             self._replicas.failed(pool)
             return Fallback.FAILED
         self._replicas.succeeded(pool)
-        if answer.position.number < needed or least.stranger(answer) is not None:
+        if answer.position.number < least.bound or least.stranger(answer) is not None:
             return Fallback.BEHIND  # or in another history: the primary tells
         self.counts.replicas[pool.address] += 1
         return answer
@@ -284,9 +289,9 @@ class Reader:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-def _least_of(boundary: Filter, min_position: Position | None, reach: int = 0) -> _Least:
+def _least_of(boundary: Filter | None, min_position: Position | None, reach: int = 0) -> _Least:
     positions = () if min_position is None or min_position == START else (min_position,)
-    return _Least(positions=positions, reach=reach, bound=boundary.above)
+    return _Least.of(positions, reach=reach, bound=0 if boundary is None else boundary.above)
 
 
 def _streams(answered: tuple[Answer, bool]) -> list[EventStream]:

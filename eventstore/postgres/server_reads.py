@@ -35,14 +35,14 @@ class ServerReads:
     async def query(self, filters: Sequence[Filter], milestones: frozenset[int], most: int | None) -> Answer:
         """Answer several filters from one snapshot, in company where that is faster."""
         near = [self._is_near(each) for each in filters]
-        branches = tuple(branches_of(each, walked=walked) for each, walked in zip(filters, near, strict=True))
+        branches = tuple([branches_of(each, walked=walked) for each, walked in zip(filters, near, strict=True)])
         answer: Answer | None = None
-        if all(near):
+        if False not in near:
             answer = await self.tails.ask(Lookup(branches, milestones, most))
             if any(answer.position.number - each.above > LONGEST_TAIL for each in filters):
                 answer = None  # the head had moved on; the statement did not look for these
         if answer is None:
-            answer = await self._by_index(filters, Lookup(branches, milestones, most))
+            answer = await self._by_index(filters, branches, milestones, most)
         self.pool.head = answer.position
         return answer
 
@@ -80,25 +80,32 @@ class ServerReads:
             return False
         return self.pool.head.number - boundary.above <= self._limit.of(boundary)
 
-    async def _by_index(self, filters: Sequence[Filter], lookup: Lookup) -> Answer:
-        most = lookup.most
-        suffice = all(branch.is_indexed for branches in lookup.filters for branch in branches)
+    async def _by_index(
+        self,
+        filters: Sequence[Filter],
+        branches: tuple[tuple[Branch, ...], ...],
+        milestones: frozenset[int],
+        most: int | None,
+    ) -> Answer:
+        suffice = all(branch.is_indexed for alternatives in branches for branch in alternatives)
         coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, _mixed_statement)
-        if most is not None or not any(map(matches_any, filters)):
+        if suffice or most is not None or not any(map(matches_any, filters)):
             shared = LONGEST_SHARED if most is None else min(most, LONGEST_SHARED)
-            answer = await coalescer.ask(Lookup(lookup.filters, lookup.milestones, shared))
-            if shared == most or None not in answer.found:
+            answer = await coalescer.ask(Lookup(branches, milestones, shared))
+            if None not in answer.found or shared == most:
                 return answer
             for each, found in zip(filters, answer.found, strict=True):
                 if found is None:
                     self._limit.remember_long(each)
+        lookup = Lookup(branches, milestones, most)
         whole = Shared([lookup])
         return await self._alone(lookup, *make(whole.branches, most, whole.milestones))
 
     async def _alone(self, lookup: Lookup, sql: str, parameters: Sequence[object]) -> Answer:
         shared = Shared([lookup])
         shared.learn(await self.pool.fetch(sql, parameters, seconds=self._seconds))
-        return await shared.answer(lookup)
+        await shared.read_ahead()
+        return shared.answer(lookup)
 
 
 def _limit(most: int | None) -> int | None:

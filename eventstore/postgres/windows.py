@@ -7,7 +7,7 @@ from eventstore.position import Position
 from eventstore.postgres.reading import Reader
 from eventstore.store import Consistency, EventStream
 
-__all__ = ["WIDEST", "next_width", "walk"]
+__all__ = ["WIDEST", "next_width", "walk", "walk_back"]
 
 WIDEST = 16
 """A window has this many numbers at most for each event that is wanted at a time."""
@@ -51,3 +51,27 @@ async def walk(
         stream = await reader.query(window, consistency=consistency, min_position=min_position, up_to=seen)
         yield stream
         width = next_width(width, len(stream.events), batch_size)
+
+
+async def walk_back(
+    reader: Reader, boundary: Filter, *, head: Position, width: int, batch_size: int, consistency: Consistency
+) -> AsyncIterator[EventStream]:
+    """Walk the log from its head back to its start.
+
+    Args:
+        reader: Who answers.
+        boundary: Which events are of interest.
+        head: Where to begin; whoever answers must be that far.
+        width: How many numbers to look at first.
+        batch_size: About how many events are wanted at a time.
+        consistency: Whether a replica may answer.
+
+    Yields:
+        Each window's stream, the last one first.
+    """
+    seen = head.number
+    while seen > boundary.above:
+        window = boundary.narrowed_above(max(seen - width, 0))
+        stream = await reader.query(window, consistency=consistency, min_position=head, up_to=seen)
+        yield stream
+        seen, width = window.above, next_width(width, len(stream.events), batch_size)

@@ -270,6 +270,23 @@ async def test_long_reads_lose_nothing_to_a_replica_that_lags(replicated: Replic
             assert [event.sequence_number async for event in store.read(ANY, batch_size=2)] == list(range(1, 16))
 
 
+async def test_a_long_read_goes_on_where_its_replica_ended(
+    replicated: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.postgres.history.WIDEST", 0)  # by the indexes, however short the log is
+    replica = replicated.replicas[0]
+    async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
+        await store.append([counted("ab"[number % 2]) for number in range(20)])
+        await replicated.follow()
+        reading = store.read(of("a"), batch_size=2, consistency=EVENTUAL)
+        read = [await anext(reading)]
+        assert sent(store)[0] > 0
+        await asyncio.to_thread(replica.kill)
+        read += [event async for event in reading]
+        assert [event.sequence_number for event in read] == list(range(1, 20, 2))
+        assert store.read_counts.fallbacks.total() > 0
+
+
 async def follows(store: PostgresEventStore, head: int) -> None:
     """Wait until at least one replica shows the head."""
 
