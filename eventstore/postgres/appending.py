@@ -10,10 +10,10 @@ from eventstore.errors import ConcurrencyConflict, EventStoreError
 from eventstore.events import RecordedEvent
 from eventstore.position import Position
 from eventstore.postgres.batch import Behind, Resend
-from eventstore.postgres.following import next_width
 from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.statements import statement
+from eventstore.postgres.windows import next_width
 from eventstore.receipt import Receipt
 from eventstore.request import AppendRequest
 from eventstore.store import Consistency, EventStream

@@ -13,7 +13,7 @@ from eventstore.postgres.reading import Reader
 from eventstore.postgres.windows import next_width
 from eventstore.store import Consistency, EventStream
 
-__all__ = ["Following", "next_width"]
+__all__ = ["Following"]
 
 # How long it waits after a failure, at most: after the first, and after any.
 _FIRST_WAIT_SECONDS = 0.1

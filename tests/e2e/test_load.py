@@ -24,7 +24,7 @@ from worker.backlog import backlog
 from worker.load.summary import Summary
 from worker.topology import Topology
 
-SHOP = Path(__file__).parent / "shop"
+SHOP = Path(__file__).parents[2] / "examples" / "shop"
 MAKE_LOAD = (sys.executable, "-m", "deploy.local.load")
 # Somebody with all rights changes one event on the primary, after the load and before the oracle reads it.
 TAMPERED = """

@@ -5,18 +5,14 @@ from typing import Annotated
 
 import typer
 
-from eventstore import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import Migration
 from eventstore.postgres import migrate as apply
-from worker.cli.failures import Mistake
+from worker.cli.administration import administering
 from worker.cli.loop import run_async
 from worker.cli.terminal import print_json, tell
 from worker.settings import Settings
 
-__all__ = ["LACKS_RIGHT", "migrate"]
-
-# SQLSTATE insufficient_privilege. The store's own advice is for the role that workers use.
-LACKS_RIGHT = "42501"
+__all__ = ["migrate"]
 
 
 def migrate(
@@ -33,16 +29,8 @@ def migrate(
     Workers of an older build go on beside this one, until --finish takes away what they need.
     """
     settings = Settings.load(needs=("database_admin_url",))
-    try:
+    with administering():
         report = run_async(apply(settings.database_admin_url, finish=finish, dry_run=dry_run))
-    except StoreUnavailable as error:
-        raise Mistake(f"{error}; start the database or correct DATABASE_ADMIN_URL.") from error
-    except StoreMisconfigured as error:
-        if error.code != LACKS_RIGHT:
-            raise
-        raise Mistake(
-            f"the role of DATABASE_ADMIN_URL may not do this: name the database's owner ({error.__cause__})."
-        ) from error
     if json:
         print_json(
             {
