@@ -9,12 +9,14 @@ from asyncpg.connect_utils import SessionAttribute
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.address import check_address
 from eventstore.postgres.session_name import session_name
-from eventstore.postgres.statements import statement
+from eventstore.postgres.statements import migrations, statement
 from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
 __all__ = ["Survey", "survey"]
 
 _SECONDS = 10.0
+# What is not a column of the answer.
+_DERIVED = {"unfinished", "missing_indexes", "pooled"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class Survey:
 
     Attributes:
         schema_version: The schema's version.
+        unfinished: Whether older builds are served beside this one, so that appends cost more than they need.
         head: The sequence number of the last event.
         in_recovery: Whether the server follows another.
         role: Who looked.
@@ -38,6 +41,7 @@ class Survey:
     """
 
     schema_version: int
+    unfinished: bool
     head: int
     in_recovery: bool
     role: str
@@ -89,7 +93,8 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
     (row,) = rows
     return Survey(
-        **{name: row[name] for name in Survey.__dataclass_fields__ if name not in {"missing_indexes", "pooled"}},
+        **{name: row[name] for name in Survey.__dataclass_fields__ if name not in _DERIVED},
+        unfinished=any(each.finishing is not None and each.version > row["finished"] for each in migrations()),
         missing_indexes=tuple(row["missing_indexes"]),
         # A pooler tells its clients a process of its own making.
         pooled=row["process"] != told,

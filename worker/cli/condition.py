@@ -19,7 +19,8 @@ def primary_condition(found: Survey, settings: Settings) -> Iterator[Finding]:
     yield _judged(
         "schema",
         good=found.schema_version >= SCHEMA_VERSION,
-        well=f"version {found.schema_version}",
+        well=f"version {found.schema_version}"
+        + ("; older builds are served, too: when none is left, run `worker db migrate --finish`" * found.unfinished),
         wrong=f"version {found.schema_version}, this program needs {SCHEMA_VERSION}: run `worker db migrate`.",
     )
     yield _role(found)

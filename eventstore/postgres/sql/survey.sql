@@ -1,7 +1,7 @@
 -- Purpose: look at everything of a server and its event store that can be wrong without anything failing at once.
 -- Parameters: none.
 -- Result: one row. Rights are those of the role that asks, settings those of a session that sets nothing itself.
-SELECT v.version AS schema_version,
+SELECT v.version AS schema_version, v.finished,
     coalesce((SELECT e.sequence_number FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1), 0) AS head,
     pg_is_in_recovery() AS in_recovery,
     pg_backend_pid() AS process,
@@ -13,15 +13,20 @@ SELECT v.version AS schema_version,
         - coalesce(current_setting('reserved_connections', true)::integer, 0) AS connections,
     (
         SELECT coalesce(bool_and(has_table_privilege(t.name, 'SELECT')), false)
-        FROM unnest(ARRAY['eventstore.store', 'eventstore.events', 'eventstore.receipts', 'eventstore.schema_version']) AS t (name)
-    ) AND EXISTS (
-        SELECT FROM pg_proc p
-        WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname = 'append_v2'
+        FROM unnest(ARRAY[
+            'eventstore.store', 'eventstore.events', 'eventstore.receipts', 'eventstore.states', 'eventstore.schema_version'
+        ]) AS t (name)
+    ) AND (
+        SELECT count(*) = 2
+        FROM pg_proc p
+        WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname IN ('append_v2', 'put_state_v1')
             AND has_function_privilege(p.oid, 'EXECUTE')
     ) AS may_work,
     (
         SELECT bool_or(has_table_privilege(t.name, 'INSERT, UPDATE, DELETE, TRUNCATE'))
-        FROM unnest(ARRAY['eventstore.store', 'eventstore.events', 'eventstore.receipts', 'eventstore.schema_version']) AS t (name)
+        FROM unnest(ARRAY[
+            'eventstore.store', 'eventstore.events', 'eventstore.receipts', 'eventstore.states', 'eventstore.schema_version'
+        ]) AS t (name)
     ) AS may_change,
     ARRAY(
         SELECT n.name

@@ -11,6 +11,7 @@ from worker.settings import Settings
 SETTINGS = Settings(worker_concurrency=32)
 WELL = Survey(
     schema_version=SCHEMA_VERSION,
+    unfinished=False,
     head=50_000,
     in_recovery=False,
     role="worker",
@@ -34,6 +35,12 @@ def wrong(found: Survey) -> dict[str, str]:
 def test_a_database_as_it_should_be_has_nothing_wrong() -> None:
     assert wrong(WELL) == {}
     assert wrong(replace(WELL, schema_version=SCHEMA_VERSION + 1, durability="remote_apply")) == {}
+
+
+def test_a_migration_whose_second_step_is_left_is_well_and_told() -> None:
+    (schema, *_) = primary_condition(replace(WELL, unfinished=True), SETTINGS)
+    assert schema.good
+    assert schema.text.endswith("when none is left, run `worker db migrate --finish`")
 
 
 def test_connections_are_counted_in_worker_processes() -> None:
