@@ -9,7 +9,6 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from handlers.decider import MOST_PARTS
 from worker.credentials import Unreadable, file_variable, from_files, redacted
 from worker.logs import LogFormat, LogLevel
 
@@ -93,7 +92,7 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "bytes"},
     )
     worker_most_parts: int = Field(
-        default=MOST_PARTS,
+        default=128,
         ge=1,
         le=1000,
         description="How many views, each at its key, one command may read.",

@@ -1,5 +1,6 @@
 import pytest
 
+from handlers.decider import MOST_PARTS
 from worker.settings import Settings, SettingsError
 
 DATABASE = "postgresql://app:secret@db:5432/events"
@@ -108,3 +109,8 @@ def test_a_traces_page_has_a_place_for_its_id(monkeypatch: pytest.MonkeyPatch, u
     monkeypatch.setenv("WORKER_TRACE_URL", url)
     with pytest.raises(SettingsError, match=r"^WORKER_TRACE_URL: it must have the form http://localhost:16686/trace/"):
         Settings.load(needs=())
+
+
+def test_a_worker_lets_a_command_read_as_many_parts_as_the_kit_does() -> None:
+    # Told twice, so that a probe of a worker's health need not import what decides commands.
+    assert Settings.model_fields["worker_most_parts"].default == MOST_PARTS
