@@ -1,7 +1,6 @@
 """The part reader: brings the states of parts up to date, from what is kept or stored and what has come since."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,17 +16,13 @@ from eventstore import (
     Position,
     PositionNotReached,
     RecordedEvent,
-    StateKey,
-    StoredState,
 )
 from handlers.domain import Domain
-from handlers.errors import DamagedState
 from handlers.kept_states import KeptState, KeptStates
 from handlers.part import Part
+from handlers.state_storage import StateStorage
 
 __all__ = ["LONGEST_AT_ONCE", "PartReader", "PartsRead", "Running"]
-
-_log = logging.getLogger(__name__)
 
 LONGEST_AT_ONCE = 1000
 """How many events of one part are held in memory at once; a longer history is folded as it streams."""
@@ -76,9 +71,8 @@ class PartReader:
         self._domain = domain
         self._kept = kept
         self._long_reads = long_reads if long_reads is not None else asyncio.Lock()
+        self._storage = StateStorage(store, domain)
         self._streaming: dict[Part[Any], asyncio.Task[KeptState]] = {}
-        self._writing: set[asyncio.Task[None]] = set()
-        self._unwritable: set[str] = set()
 
     async def read(
         self,
@@ -164,13 +158,13 @@ class PartReader:
         """
         events = before.events + len(own)
         kept = KeptState(state=state, position=position, events=events, stored=before.stored, read_at=monotonic())
-        self._kept.keep(part, self._stored_if_due(part, kept, own[-1] if own else None))
+        self._kept.keep(part, self._storage.stored_if_due(part, kept, own[-1] if own else None))
 
     async def close(self) -> None:
         """End long reads, and wait until every state that is being stored is stored."""
         for task in self._streaming.values():
             task.cancel()
-        await asyncio.gather(*self._streaming.values(), *self._writing, return_exceptions=True)
+        await asyncio.gather(*self._streaming.values(), self._storage.close(), return_exceptions=True)
 
     async def _known(
         self, parts: Sequence[Part[Any]], consistency: Consistency, running: Running
@@ -183,14 +177,9 @@ class PartReader:
             if kept is None and part.view.stored_every is not None:
                 cold.append(part)
             known[part] = kept if kept is not None else self._initial(part, running)
-        stored = []
-        if cold:
-            states = await self._store.stored_states([self._key(part) for part in cold], consistency=consistency)
-            for part, state in zip(cold, states, strict=True):
-                if state is not None and (kept := self._read_back(part, state)) is not None:
-                    known[part] = kept
-                    stored.append(part)
-        return known, stored
+        stored = await self._storage.load(cold, consistency) if cold else {}
+        known.update(stored)
+        return known, list(stored)
 
     def _initial(self, part: Part[Any], running: Running) -> KeptState:
         with running():
@@ -210,7 +199,7 @@ class PartReader:
             with running():
                 state = self._domain.fold(part, state, events)
         kept = replace(known, state=state, position=position, events=known.events + len(events), read_at=monotonic())
-        kept = self._stored_if_due(part, kept, events[-1] if events else None)
+        kept = self._storage.stored_if_due(part, kept, events[-1] if events else None)
         self._kept.keep(part, kept)
         return kept
 
@@ -244,54 +233,10 @@ class PartReader:
             if batch:
                 state, count, last = self._folded(part, state, batch, running), count + len(batch), batch[-1]
             kept = replace(known, state=state, position=up_to, events=count, read_at=monotonic())
-            kept = self._stored_if_due(part, kept, last)
+            kept = self._storage.stored_if_due(part, kept, last)
             self._kept.keep(part, kept)
             return kept
 
     def _folded(self, part: Part[Any], state: Any, events: Iterable[RecordedEvent], running: Running) -> Any:
         with running():
             return self._domain.fold(part, state, events)
-
-    def _key(self, part: Part[Any]) -> StateKey:
-        identity = part.identity
-        return StateKey(
-            domain=self._domain.name,
-            view=identity.view,
-            version=identity.version,
-            key=identity.key,
-            filter_digest=identity.filter_digest,
-        )
-
-    def _read_back(self, part: Part[Any], stored: StoredState) -> KeptState | None:
-        try:
-            state = self._domain.codec(part.view).read(stored.state)
-        except DamagedState as error:
-            _log.warning("the stored state of %s is passed over: %s", part, error)
-            return None
-        return KeptState(state=state, position=stored.position, events=stored.events, stored=stored.events)
-
-    def _stored_if_due(self, part: Part[Any], kept: KeptState, last: RecordedEvent | None) -> KeptState:
-        """Have the state stored if its view asks for it by now. Nobody waits for that: it is a cache."""
-        every = part.view.stored_every
-        if every is None or kept.events - kept.stored < every or part.view.name in self._unwritable:
-            return kept
-        task = asyncio.create_task(self._write(part, kept, last))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-        return replace(kept, stored=kept.events)
-
-    async def _write(self, part: Part[Any], kept: KeptState, last: RecordedEvent | None) -> None:
-        # In a thread: to write a large state, and to read it back, takes longer than others should wait.
-        data = await asyncio.to_thread(self._domain.codec(part.view).write, part, kept.state, last)
-        if data is None:
-            if part.view.name not in self._unwritable:
-                # Said once: it would be so for every key.
-                self._unwritable.add(part.view.name)
-                _log.warning("states of the view %s are not stored: what is read back is not the same", part.view.name)
-            return
-        try:
-            await self._store.store_state(
-                StoredState(key=self._key(part), position=kept.position, state=data, events=kept.events)
-            )
-        except EventStoreError as error:
-            _log.warning("the state of %s was not stored: %s", part, error)

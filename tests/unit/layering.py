@@ -28,7 +28,7 @@ TRANSPORT = {
     )
 }
 # Waits for the store, and for others who read the same; it reaches neither a server nor a file by itself.
-WAITING = {"handlers.part_reader"}
+WAITING = {"handlers.part_reader", "handlers.state_storage"}
 # Parts of the standard library that speak to the world, or wait for it.
 INPUT_OUTPUT = {
     "asyncio",
