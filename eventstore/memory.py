@@ -58,12 +58,13 @@ class MemoryEventStore:
         filters: Sequence[Filter],
         *,
         after: Sequence[Position] | None = None,
+        known: Sequence[int] = (),
         most: int | None = None,
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
     ) -> list[EventStream]:
         """See ``EventStore.query_many``. Memory does not come further by waiting, so it does not wait."""
-        question = Question.of(filters, after=after, most=most, min_position=min_position)
+        question = Question.of(filters, after=after, known=known, most=most, min_position=min_position)
         head = self._head()
         if question.filters and head.number < question.least:
             raise PositionNotReached(f"the log ends at {head.number}, before {question.least}")

@@ -19,11 +19,13 @@ class Question:
         filters: Which events, each without what is known already.
         positions: The distinct positions that must lie in the answering server's history.
         most: How many events of one filter are wanted at most; None: all.
+        known: For each filter how many events are left out because they are known already; empty if that is not told.
     """
 
     filters: tuple[Filter, ...]
     positions: tuple[Position, ...] = ()
     most: int | None = None
+    known: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -31,16 +33,20 @@ class Question:
         filters: Sequence[Filter],
         *,
         after: Sequence[Position] | None = None,
+        known: Sequence[int] = (),
         most: int | None = None,
         min_position: Position | None = None,
     ) -> Self:
         """Make a question from the arguments of ``query_many``.
 
         Raises:
-            InvalidRequest: There are not as many positions as filters, or a negative number of events is wanted.
+            InvalidRequest: There are not as many positions or numbers as filters, or a negative number of events is
+                wanted.
         """
         if most is not None and most < 0:
             raise InvalidRequest(f"at most so many events of a filter are wanted: 0 or more, not {most}")
+        if known and len(known) != len(filters):
+            raise InvalidRequest(f"of each filter is told what is known: {len(filters)} filters, {len(known)} numbers")
         needed = () if min_position is None else (min_position,)
         if after is not None:
             if len(after) != len(filters):
@@ -53,6 +59,7 @@ class Question:
             filters=tuple(filters),
             positions=tuple(dict.fromkeys(position for position in needed if position != START)) if needed else (),
             most=most,
+            known=tuple(known),
         )
 
     @property

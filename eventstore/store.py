@@ -113,6 +113,7 @@ class EventStore(Protocol):
         filters: Sequence[Filter],
         *,
         after: Sequence[Position] | None = None,
+        known: Sequence[int] = (),
         most: int | None = None,
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
@@ -123,6 +124,8 @@ class EventStore(Protocol):
             filters: Which events; each filter has bounds of its own. None at all is answered without asking.
             after: For each filter how far its events are known already: only those above are read, from a server that
                 is at least so far, in the same history.
+            known: For each filter how many of its events lie up to that position, as far as the caller can tell; empty
+                if it cannot. It never changes the answer: a store may choose the faster way by it.
             most: How many events of one filter are wanted at most. A stream of more comes back without them, and not
                 complete.
             consistency: Whether a replica may answer.
@@ -132,7 +135,8 @@ class EventStore(Protocol):
             A stream for each filter, in order, all with one position.
 
         Raises:
-            InvalidRequest: There are not as many positions as filters, or a negative number of events is wanted.
+            InvalidRequest: There are not as many positions or numbers as filters, or a negative number of events is
+                wanted.
             PositionNotReached: No server came as far as was asked for, within the store's bound.
             HistoryDiverged: A position is not in this store's history.
         """

@@ -128,6 +128,7 @@ class PartReader:
             streams = await self._store.query_many(
                 [part.filter for part in parts],
                 after=[known[part].position for part in parts],
+                known=[known[part].events for part in parts],
                 most=LONGEST_AT_ONCE,
                 consistency=consistency,
                 min_position=min_position,

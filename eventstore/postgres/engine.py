@@ -129,12 +129,13 @@ class PostgresEventStore:
         filters: Sequence[Filter],
         *,
         after: Sequence[Position] | None = None,
+        known: Sequence[int] = (),
         most: int | None = None,
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
     ) -> list[EventStream]:
         """See ``EventStore.query_many``."""
-        question = Question.of(filters, after=after, most=most, min_position=min_position)
+        question = Question.of(filters, after=after, known=known, most=most, min_position=min_position)
         if not question.filters:
             return []
         with self._telemetry.query(question.filters, consistency) as operation:

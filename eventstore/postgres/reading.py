@@ -102,7 +102,7 @@ class Reader:
             return []
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
-            return await server.query(question.filters, milestones, question.most)
+            return await server.query(question.filters, milestones, question.most, question.known)
 
         least = _Least.of(question.positions, bound=question.bound)
         return _streams(await self._asked(ask, consistency, least))

@@ -1,6 +1,7 @@
 """One server's reads: each by the statement that is fast for it, in company where it can be shared."""
 
 from collections.abc import Sequence
+from itertools import repeat
 
 from eventstore.filter import Filter
 from eventstore.position import Position
@@ -32,9 +33,20 @@ class ServerReads:
         self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds, learn=self._limit.learn)
         self.mixed = Coalescer(pool, "mixed", _mixed_statement, seconds=seconds, learn=self._limit.learn)
 
-    async def query(self, filters: Sequence[Filter], milestones: frozenset[int], most: int | None) -> Answer:
-        """Answer several filters from one snapshot, in company where that is faster."""
-        near = [self._is_near(each) for each in filters]
+    async def query(
+        self, filters: Sequence[Filter], milestones: frozenset[int], most: int | None, known: Sequence[int] = ()
+    ) -> Answer:
+        """Answer several filters from one snapshot, in company where that is faster.
+
+        Args:
+            filters: Which events.
+            milestones: Numbers of events whose tokens are asked for as well.
+            most: How many events of one filter are wanted at most; None: all.
+            known: For each filter how many events it has below its bound, if that is known.
+        """
+        near = [
+            self._is_near(each, count) for each, count in zip(filters, known or repeat(0, len(filters)), strict=True)
+        ]
         branches = tuple([branches_of(each, walked=walked) for each, walked in zip(filters, near, strict=True)])
         answer: Answer | None = None
         if False not in near:
@@ -75,10 +87,10 @@ class ServerReads:
         for coalescer in (self.histories, self.tails, self.mixed):
             await coalescer.close()
 
-    def _is_near(self, boundary: Filter) -> bool:
+    def _is_near(self, boundary: Filter, known: int) -> bool:
         if not boundary.above or matches_any(boundary):
             return False
-        return self.pool.head.number - boundary.above <= self._limit.of(boundary)
+        return self.pool.head.number - boundary.above <= self._limit.of(boundary, known)
 
     async def _by_index(
         self,

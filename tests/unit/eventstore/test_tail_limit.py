@@ -56,3 +56,8 @@ def test_a_long_history_is_worth_a_long_walk() -> None:
     limit = TailLimit()
     limit.remember_long(ANNA.narrowed_above(5))
     assert (limit.of(ANNA.narrowed_above(9)), limit.of(BERT)) == (LONGEST_TAIL, 256)
+
+
+def test_the_more_events_are_known_the_further_a_walk_may_go() -> None:
+    limit = TailLimit()
+    assert [limit.of(ANNA, known) for known in (10, 300, 2000, 100_000)] == [256, 256, 1400, LONGEST_TAIL]

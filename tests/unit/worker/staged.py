@@ -49,16 +49,19 @@ class StagedStore(MemoryEventStore):
         filters: Sequence[Filter],
         *,
         after: Sequence[Position] | None = None,
+        known: Sequence[int] = (),
         most: int | None = None,
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
     ) -> list[EventStream]:
         self.consistencies.append(consistency)
         if consistency is Consistency.EVENTUAL and self.replica is not None:
-            found = await self.replica.query_many(filters, after=after, most=most, min_position=min_position)
+            found = await self.replica.query_many(
+                filters, after=after, known=known, most=most, min_position=min_position
+            )
             streams = [replace(stream, replica=True) for stream in found]
         else:
-            streams = await super().query_many(filters, after=after, most=most, min_position=min_position)
+            streams = await super().query_many(filters, after=after, known=known, most=most, min_position=min_position)
         if self.after_query:
             await self.after_query.pop(0)()
         return streams

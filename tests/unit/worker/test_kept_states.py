@@ -38,12 +38,13 @@ class WatchedStore(MemoryEventStore):
         filters: Sequence[Filter],
         *,
         after: Sequence[Position] | None = None,
+        known: Sequence[int] = (),
         most: int | None = None,
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
     ) -> list[EventStream]:
         streams = await super().query_many(
-            filters, after=after, most=most, consistency=consistency, min_position=min_position
+            filters, after=after, known=known, most=most, consistency=consistency, min_position=min_position
         )
         numbers = [position.number for position in after or ()]
         self.asked += [(number, len(stream.events)) for number, stream in zip(numbers, streams, strict=True)]
