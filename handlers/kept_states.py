@@ -1,10 +1,11 @@
 """Kept states: the states of parts, each with its position, so that the next decision reads only what is new."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import islice
 from sys import getsizeof
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from eventstore import START, Position
@@ -19,6 +20,9 @@ _ENTRY_BYTES = 600
 # How many members of a collection are measured, by how deep it lies.
 _SAMPLES = (64, 16, 4, 1)
 _MOST_MEASURED = 20_000
+# Of an object that cannot tell.
+_UNKNOWN_BYTES = 1000
+_SHARED = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,7 @@ class KeptState:
         position: How far the log was read.
         events: How many events it was folded from.
         stored: How many of these the stored state was folded from; 0 without one.
-        read_at: When the store answered, by ``time.monotonic``.
+        read_at: When the store was asked, by ``time.monotonic``: nothing that it recorded before is missing.
     """
 
     state: Any
@@ -81,7 +85,7 @@ class KeptStates:
         return entry.kept
 
     def keep(self, part: Part[Any], kept: KeptState) -> None:
-        """Keep a part's state, unless a newer one is kept already."""
+        """Keep a part's state, unless a newer one is kept already, or it is larger than all may be together."""
         identity = part.identity
         entry = self._entries.get(identity)
         if entry is None:
@@ -94,15 +98,21 @@ class KeptStates:
             # States grow with their events. Measured at every doubling, they cost no more to measure than to fold.
             if kept.events >= 2 * entry.measured:
                 self._measure(entry)
+        if entry.size > self._most_bytes:
+            # It alone goes: the others would have to, and it would find no room all the same.
+            self._drop(identity)
+            return
         self._entries.move_to_end(identity)
         while self._entries and (len(self._entries) > self._most or self._bytes > self._most_bytes):
-            _, dropped = self._entries.popitem(last=False)
-            self._bytes -= dropped.size
+            self._drop(next(iter(self._entries)))
 
     def forget(self) -> None:
         """Forget everything: the history that it was folded from is not the store's any more."""
         self._entries.clear()
         self._bytes = 0
+
+    def _drop(self, identity: PartIdentity) -> None:
+        self._bytes -= self._entries.pop(identity).size
 
     def _measure(self, entry: _Entry) -> None:
         self._bytes -= entry.size
@@ -112,7 +122,7 @@ class KeptStates:
 
 
 def state_size(state: object) -> int:
-    """Estimate how many bytes a state holds, in bounded time, whatever its size.
+    """Estimate how many bytes a state holds, in bounded time, whatever its size and whatever it is.
 
     Of a large collection a sample is measured; the others are taken to be like it. Classes and functions are shared,
     and do not count.
@@ -123,19 +133,31 @@ def state_size(state: object) -> int:
         if not waiting:
             break
         value, weight, depth = waiting.pop()
-        if isinstance(value, type) or callable(value):
+        if isinstance(value, _SHARED):
             continue
-        total += weight * getsizeof(value, 0)
-        if isinstance(value, str | bytes | int | float | None) or depth == len(_SAMPLES):
-            continue
-        if isinstance(value, Collection) and not is_dataclass(value):
-            members: list[object] = list(islice(value, _SAMPLES[depth]))
-            if isinstance(value, Mapping):
-                members += [value[key] for key in members]
-            share = weight * len(value) / _SAMPLES[depth] if len(value) > _SAMPLES[depth] else weight
-            waiting.extend((member, share, depth + 1) for member in members)
-        elif is_dataclass(value):
-            waiting.extend((getattr(value, field.name, None), weight, depth) for field in fields(value))
-        else:
-            waiting.extend((member, weight, depth) for member in getattr(value, "__dict__", {}).values())
+        try:
+            total += weight * getsizeof(value, _UNKNOWN_BYTES)
+            if not isinstance(value, str | bytes | int | float | None) and depth < len(_SAMPLES):
+                waiting.extend(_members(value, weight, depth))
+        except Exception:  # noqa: BLE001  whatever an object of somebody's has against being looked at
+            total += weight * _UNKNOWN_BYTES
     return int(total)
+
+
+def _members(value: object, weight: float, depth: int) -> list[tuple[object, float, int]]:
+    """Return what an object holds, each member with how many it stands for."""
+    if isinstance(value, Collection) and not is_dataclass(value):
+        members: list[object] = list(islice(value, _SAMPLES[depth]))
+        if isinstance(value, Mapping):
+            members += [value[key] for key in members]
+        share = weight * len(value) / _SAMPLES[depth] if len(value) > _SAMPLES[depth] else weight
+        return [(member, share, depth + 1) for member in members]
+    if is_dataclass(value):
+        return [(getattr(value, field.name, None), weight, depth) for field in fields(value)]
+    slots = [name for each in type(value).__mro__ for name in _names(getattr(each, "__slots__", ()))]
+    held = [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in slots)]
+    return [(member, weight, depth) for member in held]
+
+
+def _names(slots: str | Iterable[str]) -> Iterable[str]:
+    return (slots,) if isinstance(slots, str) else slots

@@ -1,7 +1,7 @@
 """The part reader: brings the states of parts up to date, from what is kept or stored and what has come since."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -16,6 +16,7 @@ from eventstore import (
     Position,
     PositionNotReached,
     RecordedEvent,
+    StoreUnavailable,
 )
 from handlers.domain import Domain
 from handlers.kept_states import KeptState, KeptStates
@@ -125,6 +126,7 @@ class PartReader:
     ) -> PartsRead:
         events = 0
         while True:
+            asked = monotonic()
             streams = await self._store.query_many(
                 [part.filter for part in parts],
                 after=[known[part].position for part in parts],
@@ -137,28 +139,30 @@ class PartReader:
             for part, stream in zip(parts, streams, strict=True):
                 if stream.complete:
                     events += len(stream.events)
-                    known[part] = self._advanced(part, known[part], stream.events, stream.position, running)
+                    before = replace(known[part], position=stream.position, read_at=asked)
+                    known[part] = self._advanced(part, before, stream.events, running)
                 else:
                     long.append(part)
             if not long:
                 return PartsRead(states=known, position=streams[0].position, replica=streams[0].replica, events=events)
             for part in long:
-                known[part] = await self._streamed(part, known[part], streams[0].position, running)
+                wanted = replace(known[part], read_at=asked)
+                known[part] = await self._streamed(part, wanted, streams[0].position, consistency, running)
 
-    def recorded(
-        self, part: Part[Any], before: KeptState, state: Any, own: Sequence[RecordedEvent], position: Position
-    ) -> None:
+    def recorded(self, part: Part[Any], before: KeptState, own: Sequence[RecordedEvent], position: Position) -> None:
         """Keep what a part has become by an append of our own, which validated it.
 
         Args:
             part: The part.
-            before: What the append was decided from.
-            state: Its state after our events.
-            own: The events of it that we recorded ourselves, under the numbers that they got.
+            before: What our append was decided from, events of the same append before ours included.
+            own: The part's events that we recorded, under the numbers that they got.
             position: How far the append saw the part.
+
+        Raises:
+            Exception: Whatever the view raises.
         """
-        events = before.events + len(own)
-        kept = KeptState(state=state, position=position, events=events, stored=before.stored, read_at=monotonic())
+        state = self._domain.fold(part, before.state, own) if own else before.state
+        kept = replace(before, state=state, position=position, events=before.events + len(own), read_at=monotonic())
         self._kept.keep(part, self._storage.stored_if_due(part, kept, own[-1] if own else None))
 
     async def close(self) -> None:
@@ -187,28 +191,24 @@ class PartReader:
             return KeptState(state=part.initial())
 
     def _advanced(
-        self,
-        part: Part[Any],
-        known: KeptState,
-        events: Sequence[RecordedEvent],
-        position: Position,
-        running: Running,
+        self, part: Part[Any], kept: KeptState, events: Sequence[RecordedEvent], running: Running
     ) -> KeptState:
-        """Fold further events, and keep the state."""
-        state = known.state
+        """Fold the events up to a state's new position, and keep it."""
         if events:
             with running():
-                state = self._domain.fold(part, state, events)
-        kept = replace(known, state=state, position=position, events=known.events + len(events), read_at=monotonic())
-        kept = self._storage.stored_if_due(part, kept, events[-1] if events else None)
+                state = self._domain.fold(part, kept.state, events)
+            kept = replace(kept, state=state, events=kept.events + len(events))
+            kept = self._storage.stored_if_due(part, kept, events[-1])
         self._kept.keep(part, kept)
         return kept
 
-    async def _streamed(self, part: Part[Any], known: KeptState, up_to: Position, running: Running) -> KeptState:
+    async def _streamed(
+        self, part: Part[Any], known: KeptState, up_to: Position, consistency: Consistency, running: Running
+    ) -> KeptState:
         """Fold a long history as it comes. Whoever asks for it meanwhile gets the same."""
         task = self._streaming.get(part)
         if task is None:
-            task = asyncio.create_task(self._stream(part, known, up_to, running))
+            task = asyncio.create_task(self._stream(part, known, up_to, consistency, running))
             self._streaming[part] = task
             task.add_done_callback(lambda _: self._streaming.pop(part, None))
         try:
@@ -216,28 +216,43 @@ class PartReader:
             return await asyncio.shield(task)
         except EventStoreError as error:
             raise error.twin() from error
+        except asyncio.CancelledError:
+            asking = asyncio.current_task()
+            if task.cancelled() and asking is not None and not asking.cancelling():
+                raise StoreUnavailable("the reader was closed during a long read") from None
+            raise
 
-    async def _stream(self, part: Part[Any], known: KeptState, up_to: Position, running: Running) -> KeptState:
+    async def _stream(
+        self, part: Part[Any], known: KeptState, up_to: Position, consistency: Consistency, running: Running
+    ) -> KeptState:
         async with self._long_reads:
             found = self._kept.find(part)
             if found is not None and found.position.number >= up_to.number:
                 return found
-            state, count = known.state, known.events
+            kept = known
             batch: list[RecordedEvent] = []
             last: RecordedEvent | None = None
-            async for event in self._store.read(part.filter, after=known.position, up_to=up_to.number):
+            # Whoever answers must be as far as the snapshot was that told of it, in the same history.
+            events = self._store.read(
+                part.filter,
+                after=known.position,
+                up_to=up_to.number,
+                min_position=up_to,
+                consistency=consistency,
+            )
+            async for event in events:
                 batch.append(event)
                 if len(batch) == _BREATH:
-                    state, count, last = self._folded(part, state, batch, running), count + len(batch), batch[-1]
+                    kept, last = self._folded(part, kept, batch, running), batch[-1]
                     batch.clear()
                     await asyncio.sleep(0)
             if batch:
-                state, count, last = self._folded(part, state, batch, running), count + len(batch), batch[-1]
-            kept = replace(known, state=state, position=up_to, events=count, read_at=monotonic())
-            kept = self._storage.stored_if_due(part, kept, last)
+                kept, last = self._folded(part, kept, batch, running), batch[-1]
+            kept = self._storage.stored_if_due(part, replace(kept, position=up_to), last)
             self._kept.keep(part, kept)
             return kept
 
-    def _folded(self, part: Part[Any], state: Any, events: Iterable[RecordedEvent], running: Running) -> Any:
+    def _folded(self, part: Part[Any], kept: KeptState, events: Sequence[RecordedEvent], running: Running) -> KeptState:
         with running():
-            return self._domain.fold(part, state, events)
+            state = self._domain.fold(part, kept.state, events)
+        return replace(kept, state=state, events=kept.events + len(events))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,20 @@ from typing import Any
 from eventstore import Consistency, EventStore, EventStoreError, RecordedEvent, StateKey, StoredState
 from handlers.domain import Domain
 from handlers.errors import DamagedState
-from handlers.kept_states import KeptState
+from handlers.kept_states import KeptState, state_size
 from handlers.part import Part
 
 __all__ = ["StateStorage"]
 
 _log = logging.getLogger(__name__)
+
+# How many parts wait to be stored at most.
+_MOST_DUE = 1000
+# After so many states of a view that could not be stored, none of it is tried any more.
+_MOST_REFUSED = 10
+# What a state may hold in memory. To write and read one stops the whole process for moments, the longer the larger.
+_LARGEST_BYTES = 256 * 1024**2
+_CLOSE_SECONDS = 5.0
 
 
 class StateStorage:
@@ -28,8 +37,9 @@ class StateStorage:
     def __init__(self, store: EventStore, domain: Domain) -> None:
         self._store = store
         self._domain = domain
-        self._writing: set[asyncio.Task[None]] = set()
-        self._unwritable: set[str] = set()
+        self._due: OrderedDict[Part[Any], tuple[KeptState, RecordedEvent | None]] = OrderedDict()
+        self._writer: asyncio.Task[None] | None = None
+        self._refused: Counter[str] = Counter()
 
     async def load(self, parts: Sequence[Part[Any]], consistency: Consistency) -> dict[Part[Any], KeptState]:
         """Look up what is stored of parts. What cannot be read back is passed over.
@@ -47,21 +57,44 @@ class StateStorage:
     def stored_if_due(self, part: Part[Any], kept: KeptState, last: RecordedEvent | None) -> KeptState:
         """Have the state stored if its view asks for it by now. Nobody waits for that: it is a cache."""
         every = part.view.stored_every
-        if every is None or kept.events - kept.stored < every or part.view.name in self._unwritable:
+        if every is None or kept.events - kept.stored < every or self._refused[part.view.name] >= _MOST_REFUSED:
             return kept
-        task = asyncio.create_task(self._write(part, kept, last))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        # Of several states of one part, the latest is worth storing.
+        self._due.pop(part, None)
+        self._due[part] = kept, last
+        if len(self._due) > _MOST_DUE:
+            self._due.popitem(last=False)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
         return replace(kept, stored=kept.events)
 
+    async def close(self) -> None:
+        """Wait a little for what is being stored, and let the rest be: it is a cache."""
+        if self._writer is None:
+            return
+        done, _ = await asyncio.wait([self._writer], timeout=_CLOSE_SECONDS)
+        if not done:
+            self._due.clear()
+            self._writer.cancel()
+            await asyncio.wait([self._writer])
+
+    async def _write_all(self) -> None:
+        # One at a time: states are written by the CPU that decides, too.
+        try:
+            while self._due:
+                part, (kept, last) = self._due.popitem(last=False)
+                await self._write(part, kept, last)
+        finally:
+            self._writer = None
+
     async def _write(self, part: Part[Any], kept: KeptState, last: RecordedEvent | None) -> None:
+        if state_size(kept.state) > _LARGEST_BYTES:
+            self._refuse(part, f"it holds more than {_LARGEST_BYTES // 1024**2} MB")
+            return
         # In a thread: to write a large state, and to read it back, takes longer than others should wait.
         data = await asyncio.to_thread(self._domain.codec(part.view).write, part, kept.state, last)
         if data is None:
-            if part.view.name not in self._unwritable:
-                # Said once: it would be so for every key.
-                self._unwritable.add(part.view.name)
-                _log.warning("states of the view %s are not stored: what is read back is not the same", part.view.name)
+            self._refuse(part, "read back, it would not be the same")
             return
         try:
             await self._store.store_state(
@@ -70,9 +103,11 @@ class StateStorage:
         except EventStoreError as error:
             _log.warning("the state of %s was not stored: %s", part, error)
 
-    async def close(self) -> None:
-        """Wait until every state that is being stored is stored."""
-        await asyncio.gather(*self._writing, return_exceptions=True)
+    def _refuse(self, part: Part[Any], why: str) -> None:
+        name = part.view.name
+        if not self._refused[name]:  # said once a view
+            _log.warning("the state of %s is not stored: %s", part, why)
+        self._refused[name] += 1
 
     def _key(self, part: Part[Any]) -> StateKey:
         identity = part.identity

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,10 +24,10 @@ class Overlay:
     """
 
     def __init__(self) -> None:
-        self._states: dict[Part[Any], tuple[Position, int, Any]] = {}
+        self._states: dict[Part[Any], tuple[Position, int, KeptState]] = {}
 
-    def state(self, part: Part[Any], kept: KeptState, earlier: Sequence[RecordedEvent], domain: Domain) -> Any:
-        """Return a part's state after earlier events of the group.
+    def state(self, part: Part[Any], kept: KeptState, earlier: Sequence[RecordedEvent], domain: Domain) -> KeptState:
+        """Return a part's state after earlier events of the group, at the position that it was read up to.
 
         Args:
             part: The part.
@@ -34,12 +35,15 @@ class Overlay:
             earlier: All of them, as ``Place.earlier`` returns them.
             domain: Whose part it is.
         """
-        position, folded, state = self._states.get(part, (kept.position, 0, kept.state))
-        if position != kept.position:
-            folded, state = 0, kept.state
-        state = domain.fold(part, state, filter(part.filter.holds, earlier[folded:]))
-        self._states[part] = (kept.position, len(earlier), state)
-        return state
+        known = self._states.get(part)
+        if known is None or known[0] != kept.position:
+            known = (kept.position, 0, kept)
+        _, folded, before = known
+        events = [event for event in earlier[folded:] if part.filter.holds(event)]
+        state = domain.fold(part, before.state, events) if events else before.state
+        after = replace(before, state=state, events=before.events + len(events))
+        self._states[part] = (kept.position, len(earlier), after)
+        return after
 
 
 class Group:
@@ -59,6 +63,7 @@ class Group:
         self._ended = ended
         self._present = set(range(size))
         self._appends: list[Append | None] = [None] * size
+        self._events: list[list[RecordedEvent]] = [[] for _ in range(size)]
         self._has_decided = [False] * size
         # How many at the beginning have all decided, and what they are going to record.
         self._front = 0
@@ -90,6 +95,8 @@ class Group:
                 digest=append.digest,
                 outcome=append.outcome,
             )
+        # What cannot be read concerns this member alone, and is found before anybody could wait for it.
+        self._events[index] = [event.recorded(_NO_NUMBER, 0) for event in append.events]
         self._appends[index] = append
         self._verdicts[index] = asyncio.get_running_loop().create_future()
         self._decide(index)
@@ -108,9 +115,7 @@ class Group:
     def _decide(self, index: int) -> None:
         self._has_decided[index] = True
         while self._front < self._size and self._has_decided[self._front]:
-            append = self._appends[self._front]
-            if append is not None:
-                self._pending.extend(event.recorded(_NO_NUMBER, 0) for event in append.events)
+            self._pending.extend(self._events[self._front])
             self._front += 1
         # All up to the front may go on: one that has left makes room for more than one.
         for place in [place for place in self._waiting if place <= self._front]:

@@ -1,6 +1,7 @@
 """The processor: query, decide, append, until the decision holds. Knows nothing of AMQP."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from eventstore import (
 from eventstore.telemetry import child_span
 from handlers.decider import Decision
 from handlers.domain import Domain
-from handlers.kept_states import KeptStates
+from handlers.kept_states import KeptState, KeptStates
 from handlers.part import Part
 from handlers.part_reader import PartReader, PartsRead
 from worker.case import Case
@@ -33,6 +34,7 @@ from worker.counters import Counters
 from worker.errors import DeadlineExceeded
 from worker.group import Place
 from worker.lanes import Lanes
+from worker.logs import whereabouts
 from worker.message import CommandMessage
 from worker.retry import conflict_retries
 from worker.settings import Settings
@@ -40,6 +42,8 @@ from worker.spans import current, mark_failed, trace_id_of, tracer
 from worker.watchdog import Watchdog
 
 __all__ = ["Processed", "Processor"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +168,8 @@ class Processor:
             try:
                 found = await self._read(case, Consistency.EVENTUAL if number == 1 else Consistency.STRONG)
                 earlier = await place.earlier()
-                states = self._on_top(case, found, place, earlier)
-                decision = self._decide(case, states, found.events + len(earlier))
+                on_top = self._on_top(case, found, place, earlier)
+                decision = self._decide(case, on_top, found.events + len(earlier))
                 events, outcome = case.recorded(decision, self._domain, number)
                 receipt = await place.append(
                     Append(
@@ -186,7 +190,7 @@ class Processor:
                 self._note_conflict(span, conflict, found)
                 raise
             if not receipt.duplicate:
-                self._keep(case, found, states, events, receipt)
+                self._keep(case, on_top, events, receipt)
             return receipt
 
     async def _read(self, case: Case, consistency: Consistency) -> PartsRead:
@@ -201,7 +205,7 @@ class Processor:
 
     def _on_top(
         self, case: Case, found: PartsRead, place: Place, earlier: Sequence[RecordedEvent]
-    ) -> dict[Part[Any], Any]:
+    ) -> Mapping[Part[Any], KeptState]:
         """Return the states after what those before in the group are going to record.
 
         Raises:
@@ -209,27 +213,36 @@ class Processor:
                 recorded counts cannot be told before it has its number.
         """
         if not earlier:
-            return {part: kept.state for part, kept in found.states.items()}
+            return found.states
         if any(part.filter.above > kept.position.number for part, kept in found.states.items()):
             raise ChainBroken("a bound on the number lies above the log, so that it is decided by itself")
         with self._watchdog.running(case.message.command_type):
             return {part: place.overlay.state(part, kept, earlier, self._domain) for part, kept in found.states.items()}
 
     def _keep(
-        self, case: Case, found: PartsRead, states: Mapping[Part[Any], Any], events: Sequence[Event], receipt: Receipt
+        self, case: Case, on_top: Mapping[Part[Any], KeptState], events: Sequence[Event], receipt: Receipt
     ) -> None:
         """Keep what the parts have become. The append found nothing in them but what the states are folded from."""
         recorded = [event.recorded(number, 0) for number, event in enumerate(events, receipt.first or 0)]
-        for part, kept in found.states.items():
+        for part, kept in on_top.items():
             own = [event for event in recorded if part.filter.holds(event)]
-            with self._watchdog.running(case.message.command_type):
-                state = self._domain.fold(part, states[part], own) if own else states[part]
-            self._parts.recorded(part, kept, state, own, receipt.position)
+            try:
+                with self._watchdog.running(case.message.command_type):
+                    self._parts.recorded(part, kept, own, receipt.position)
+            except Exception as bug:  # noqa: BLE001  whatever it is, the command has its answer
+                # Whoever reads the part next meets it, and it is that one's.
+                _log.warning(
+                    "%s is on record, and the view %s cannot fold it: %s",
+                    case.message.command_type,
+                    part.view.name,
+                    whereabouts(bug),
+                )
 
-    def _decide(self, case: Case, states: Mapping[Part[Any], Any], events_read: int) -> Decision:
+    def _decide(self, case: Case, on_top: Mapping[Part[Any], KeptState], events_read: int) -> Decision:
         span = child_span(tracer, f"decide {case.message.command_type}", {"command.events_read": events_read})
         try:
             with self._watchdog.running(case.message.command_type):
+                states = {part: kept.state for part, kept in on_top.items()}
                 decision = self._domain.decide(case.command, case.reads, states)
         except Exception as bug:
             span.record_exception(bug)

@@ -82,6 +82,20 @@ async def test_keys_have_the_types_that_their_view_declares(worker: Worker, data
     assert mistake.startswith("number of the view times cannot be 'seven': ")
 
 
+async def test_keys_of_no_single_type_are_read_as_json_and_failures_are_told(
+    worker: Worker, database: Database
+) -> None:
+    numbers = worker.having(WORKER_DOMAINS="tests.e2e.numbers:domain")
+    async with PostgresEventStore.connect(database.url, pool_size=1) as store:
+        await store.append([Event(type="Counted", payload={"number": -7, "loud": True})])
+    assert (await numbers("view", "anyhow", "-7")).document() == 1
+    assert (await numbers("view", "anyhow", '"-7"')).document() == 0
+    assert (await numbers("view", "broken", "-7")).mistake() == "the view broken fails: KeyError: 'no Counted'."
+    assert (
+        (await numbers("view", "unshown", "-7")).mistake().startswith("the state of the view unshown cannot be shown")
+    )
+
+
 async def test_a_view_that_two_domains_have_needs_its_domain(worker: Worker) -> None:
     both = worker.having(WORKER_DOMAINS="tests.e2e.numbers:domain,tests.e2e.numbers:other")
     assert (await both("view", "times", "7", "true")).mistake() == (

@@ -11,7 +11,7 @@ from eventstore.filter import UnboundedFilter
 from eventstore.predicate import Predicate
 from worker.cli.failures import Mistake
 
-__all__ = ["selected"]
+__all__ = ["scalar", "selected"]
 
 _AGO = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -62,18 +62,27 @@ def _predicate(text: str) -> Predicate:
     key, sign, value = text.partition("=")
     if not key or not sign:
         raise Mistake(f"--where {text!r} is no condition: write Key=value, where the value is JSON, as in Edition=2.")
-    return P(key, _scalar(text, value))
+    return P(key, scalar(f"--where {text!r}", value))
 
 
-def _scalar(text: str, value: str) -> str | bool | int | Decimal:
+def scalar(what: str, text: str) -> str | bool | int | Decimal:
+    """Read a value that a predicate may have: JSON if it is any, and else a text.
+
+    Args:
+        what: What it is the value of, for a person.
+        text: The value.
+
+    Raises:
+        Mistake: It begins like JSON and is none, or is no scalar.
+    """
     try:
-        found = json.loads(value, parse_float=Decimal, parse_constant=str)
+        found = json.loads(text, parse_float=Decimal, parse_constant=str)
     except (ValueError, RecursionError):
-        if value[:1] in {'"', "[", "{"}:
-            raise Mistake(f"--where {text!r}: the value begins like JSON and is none.") from None
-        return value
+        if text[:1] in {'"', "[", "{"}:
+            raise Mistake(f"{what}: the value begins like JSON and is none.") from None
+        return text
     if not isinstance(found, str | bool | int | Decimal):
-        raise Mistake(f"--where {text!r}: a condition's value is a string, a number, true or false.")
+        raise Mistake(f"{what}: a value is a string, a number, true or false.")
     return found
 
 

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from eventstore import Consistency, InvalidFilter, Position
@@ -17,8 +17,9 @@ from handlers.part import Part
 from handlers.reader import Answer, Reader
 from handlers.registry import load_domains
 from handlers.view import View
-from worker.cli.failures import Mistake
+from worker.cli.failures import KNOWN, Mistake
 from worker.cli.loop import run_async
+from worker.cli.selection import scalar
 from worker.cli.terminal import print_json
 from worker.settings import Settings
 
@@ -47,8 +48,16 @@ def view(
     part = _part(asked, key or ())
     least = _position(min_position)
     consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
-    answer = run_async(_ask(settings, owner, part, least, consistency))
-    state = to_jsonable_python(answer.state, fallback=_plain, by_alias=True)
+    try:
+        answer = run_async(_ask(settings, owner, part, least, consistency))
+    except KNOWN:
+        raise
+    except Exception as bug:  # whatever the view's own functions raise
+        raise Mistake(f"the view {name} fails: {type(bug).__name__}: {bug}.") from bug
+    try:
+        state = to_jsonable_python(answer.state, fallback=_plain, by_alias=True)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Mistake(f"the state of the view {name} cannot be shown as JSON: {error}.") from error
     if json:
         print_json({"view": name, "key": part.key, "position": str(answer.position), "state": state})
     else:
@@ -93,11 +102,17 @@ def _part(asked: View[..., Any], texts: Sequence[str]) -> Part[Any]:
 
 
 def _value(asked: View[..., Any], parameter: KeyParameter, text: str) -> Any:
+    """Read a value of the key: as the view declares it, or, where it does not, as JSON if that gives a scalar."""
+    if parameter.types is None or len(parameter.types) > 1:
+        return scalar(f"{parameter.name} of the view {asked.name}", text)
     try:
         return TypeAdapter(parameter.annotation).validate_strings(text)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]["msg"]
         raise Mistake(f"{parameter.name} of the view {asked.name} cannot be {text!r}: {problem}.") from None
+    except PydanticSchemaGenerationError:
+        kind = parameter.types[0].__name__
+        raise Mistake(f"{parameter.name} of the view {asked.name} is a {kind}, which no text can be read as.") from None
 
 
 def _position(text: str | None) -> Position | None:

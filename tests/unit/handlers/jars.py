@@ -79,6 +79,7 @@ class WatchedStore(MemoryEventStore):
         self.asked: list[tuple[int, int]] = []
         self.statements = 0
         self.streamed: list[Filter] = []
+        self.least: list[Position | None] = []
         self.gate: asyncio.Event | None = None
         self.began = asyncio.Event()
 
@@ -106,16 +107,24 @@ class WatchedStore(MemoryEventStore):
         *,
         after: Position | None = None,
         up_to: int | None = None,
+        min_position: Position | None = None,
         batch_size: int = 1000,
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
         self.streamed.append(boundary)
+        self.least.append(min_position)
         self.began.set()
         if self.gate is not None:
             await self.gate.wait()
-        async for event in super().read(
-            boundary, after=after, up_to=up_to, batch_size=batch_size, consistency=consistency
-        ):
+        events = super().read(
+            boundary,
+            after=after,
+            up_to=up_to,
+            min_position=min_position,
+            batch_size=batch_size,
+            consistency=consistency,
+        )
+        async for event in events:
             yield event
 
     def rewrite(self, *events: Event, keeping: int) -> None:

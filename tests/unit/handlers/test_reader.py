@@ -1,9 +1,12 @@
 """The reader: a view's answer, as fresh as was asked for."""
 
+import asyncio
+
 import pytest
 
-from eventstore import Filter, HistoryDiverged, P, Position, PositionNotReached
+from eventstore import Filter, HistoryDiverged, P, Position, PositionNotReached, StoreUnavailable
 from handlers import InvalidParts, Reader, UnknownView, View
+from handlers.part_reader import LONGEST_AT_ONCE
 from tests.unit.handlers.jars import Jar, WatchedStore, after_drop, domain, dropped, fill, jar
 
 
@@ -47,6 +50,36 @@ async def test_an_answer_that_is_young_enough_is_given_without_asking(store: Wat
     assert store.asked == [(1, 1)]
     await fill(store, dropped())
     assert (await reader.state(jar.at("a"))).coins == 3
+
+
+async def test_an_answer_is_as_old_as_its_snapshot_however_long_it_took_to_fold(
+    store: WatchedStore, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    for module in ("handlers.part_reader", "handlers.reader"):
+        monkeypatch.setattr(f"{module}.monotonic", lambda: clock[0])
+    await fill(store, *[dropped()] * (LONGEST_AT_ONCE + 1))
+    store.gate = asyncio.Event()
+    asking = asyncio.create_task(reader.state(jar.at("a")))
+    await store.began.wait()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await fill(store, dropped())
+    clock[0] += 3
+    store.gate.set()
+    # The read goes on by itself; what it finds is three seconds old.
+    await asyncio.gather(*reader._parts._streaming.values())
+    assert (await reader.state(jar.at("a"), max_age=1)).coins == LONGEST_AT_ONCE + 2
+
+
+async def test_who_asks_while_the_reader_is_closed_is_told(store: WatchedStore, reader: Reader) -> None:
+    await fill(store, *[dropped()] * (LONGEST_AT_ONCE + 1))
+    store.gate = asyncio.Event()
+    asking = asyncio.create_task(reader.state(jar.at("a")))
+    await store.began.wait()
+    await reader.close()
+    with pytest.raises(StoreUnavailable, match="the reader was closed"):
+        await asking
 
 
 async def test_only_the_domains_own_views_are_asked(reader: Reader) -> None:

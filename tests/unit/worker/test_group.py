@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -132,12 +133,13 @@ async def test_each_event_is_folded_once_into_the_states_on_top(monkeypatch: pyt
     monkeypatch.setattr(Domain, "fold", lambda _, *arguments: fold(*arguments))
     overlay, kept = Overlay(), KeptState(state=10, position=Position(number=4, token=1))
     earlier = [counted(number).recorded(2**62, 0) for number in range(3)]
-    assert overlay.state(part, kept, earlier[:1], domain) == 11
-    assert overlay.state(part, kept, [*earlier, counted(9, "elsewhere").recorded(2**62, 0)], domain) == 13
+    assert overlay.state(part, kept, earlier[:1], domain) == replace(kept, state=11, events=1)
+    others = [*earlier, counted(9, "elsewhere").recorded(2**62, 0)]
+    assert overlay.state(part, kept, others, domain) == replace(kept, state=13, events=3)
     assert folded == [0, 1, 2]
     # One that was read elsewhere begins anew.
     moved = KeptState(state=20, position=Position(number=5, token=1))
-    assert overlay.state(part, moved, earlier, domain) == 23
+    assert overlay.state(part, moved, earlier, domain) == replace(moved, state=23, events=3)
     assert folded == [0, 1, 2, 0, 1, 2]
 
 
@@ -147,6 +149,26 @@ async def test_a_group_of_one_appends_alone(store: MemoryEventStore, ends: Ends)
     # Without a key, which no chain would take.
     receipt = await place.append(Append(events=[counted()], boundary=BOUNDARY))
     assert (receipt.first, receipt.key) == (1, None)
+
+
+async def test_one_whose_events_cannot_be_read_concerns_nobody_else(store: MemoryEventStore, ends: Ends) -> None:
+    class Unreadable(Event):
+        def recorded(self, sequence_number: int, token: int) -> RecordedEvent:
+            raise ValueError(f"event {sequence_number} of {token} is no JSON")
+
+    first, second, third = Group(3, store, ends).places()
+    waiting = [asyncio.create_task(place.earlier()) for place in (second, third)]
+    recorded = asyncio.create_task(first.append(append(counted(0))))
+    await waiting[0]
+    with pytest.raises(ValueError, match="is no JSON"):
+        await second.append(append(Unreadable(type="Counted", payload={})))
+    second.leave()
+    assert [event.payload["Number"] for event in await waiting[1]] == [0]
+    assert (await third.append(append(counted(1)))).first == 2
+    assert (await recorded).first == 1
+    for place in (first, third):
+        place.leave()
+    assert ends.count == 1
 
 
 async def test_all_are_told_when_the_store_fails_in_a_way_that_it_does_not_know(ends: Ends) -> None:

@@ -205,3 +205,57 @@ async def test_a_bound_above_the_log_leaves_out_what_will_lie_below_it(store: St
     edits = [command("EditPage", page="p", seen=100) for _ in range(4)]
     # Their numbers are 1 to 4: none of them has happened since number 100.
     assert await decided(editor, *edits) == [ACCEPTED] * 4
+
+
+class Ship(Command):
+    parcel: str
+    weight: int
+
+
+class Shipped(DomainEvent):
+    parcel: str
+    weight: int
+
+
+def shipments(parcel: str) -> Filter:
+    return Filter.matching().any_event_type_of("Shipped").and_any_predicate_of(P("parcel", parcel))
+
+
+def lightest(state: int, event: DomainEvent) -> int:
+    assert isinstance(event, Shipped)
+    return state + 100 // event.weight
+
+
+shipped = View(name="shipped", events=shipments, initial=lambda _: 0, evolve=lightest, stored_every=10)
+shipping = Domain(
+    name="shipping",
+    views=(shipped,),
+    deciders=(
+        Decider(
+            command=Ship,
+            parts=lambda command: shipped.at(command.parcel),
+            decide=lambda command, _: Accepted(events=(Shipped(parcel=command.parcel, weight=command.weight),)),
+        ),
+    ),
+    events=(Shipped,),
+)
+
+
+async def test_what_is_on_record_is_answered_though_its_view_cannot_fold_it(
+    store: StagedStore, counters: Counters, caplog: pytest.LogCaptureFixture
+) -> None:
+    shipper = Processor(store, shipping, Settings(), counters)
+    assert await decided(shipper, command("Ship", parcel="p", weight=0)) == [ACCEPTED]
+    assert "Ship is on record, and the view shipped cannot fold it: ZeroDivisionError" in caplog.text
+    with pytest.raises(ZeroDivisionError):
+        await shipper.process(command("Ship", parcel="p", weight=1))
+
+
+async def test_a_states_events_are_counted_also_when_they_came_in_a_group(store: StagedStore) -> None:
+    shipper = Processor(store, shipping, Settings())
+    store.after_query = [others_come]
+    await decided(shipper, *(command("Ship", parcel="p", weight=1) for _ in range(30)))
+    await shipper.close()
+    (stored,) = store._states.values()
+    # Its last write; what was due while one was under way was written once, as it was then.
+    assert (stored.events, stored.position.number, stored.state) == (30, 30, b"3000")
