@@ -106,6 +106,7 @@ class WatchedStore(MemoryEventStore):
         *,
         after: Position | None = None,
         up_to: int | None = None,
+        min_position: Position | None = None,
         batch_size: int = 1000,
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
@@ -114,7 +115,12 @@ class WatchedStore(MemoryEventStore):
         if self.gate is not None:
             await self.gate.wait()
         async for event in super().read(
-            boundary, after=after, up_to=up_to, batch_size=batch_size, consistency=consistency
+            boundary,
+            after=after,
+            up_to=up_to,
+            min_position=min_position,
+            batch_size=batch_size,
+            consistency=consistency,
         ):
             yield event
 
