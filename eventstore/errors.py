@@ -80,7 +80,7 @@ class ChainBroken(ConflictError):
 
 
 class HistoryDiverged(ConflictError):
-    """Raised by ``append`` and ``query``: the position does not lie in this store's history.
+    """Raised by ``append`` and reads: the position does not lie in this store's history.
 
     A failover to a standby that lacked the last events rewrites the history behind a reader's back.
     Drop every cached state, then query, decide and append again.
@@ -103,7 +103,7 @@ class TransientStoreError(RetryableError):
 
 
 class PositionNotReached(RetryableError):
-    """Raised by ``query``: no server had reached ``min_position`` within the bound."""
+    """Raised by ``query`` and ``read``: no server had reached ``min_position`` within the bound."""
 
 
 class OutcomeUnknown(RetryableError):

@@ -66,9 +66,8 @@ class MemoryEventStore:
         """See ``EventStore.query_many``. Memory does not come further by waiting, so it does not wait."""
         question = Question.of(filters, after=after, known=known, most=most, min_position=min_position)
         head = self._head()
-        if question.filters and head.number < question.least:
-            raise PositionNotReached(f"the log ends at {head.number}, before {question.least}")
         if question.filters:
+            self._check_reached(question.least)
             for position in question.positions:
                 self._check_history(position)
         return [self._stream(each, head, most) for each in question.filters]
@@ -128,11 +127,15 @@ class MemoryEventStore:
         *,
         after: Position | None = None,
         up_to: int | None = None,
+        min_position: Position | None = None,
         batch_size: int = 1000,
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
+        if min_position is not None:
+            self._check_reached(min_position.number)
+            self._check_history(min_position)
         for event in tuple(self._matching(boundary, above=(after or START).number)):
             if up_to is not None and event.sequence_number > up_to:
                 return
@@ -218,6 +221,10 @@ class MemoryEventStore:
     def _is_in_history(self, position: Position) -> bool:
         at = self._events[position.number - 1].position if 0 < position.number <= len(self._events) else START
         return at == position
+
+    def _check_reached(self, number: int) -> None:
+        if len(self._events) < number:
+            raise PositionNotReached(f"the log ends at {len(self._events)}, before {number}")
 
     def _check_history(self, position: Position) -> None:
         if not self._is_in_history(position):

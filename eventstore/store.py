@@ -213,6 +213,7 @@ class EventStore(Protocol):
         *,
         after: Position | None = None,
         up_to: int | None = None,
+        min_position: Position | None = None,
         batch_size: int = 1000,
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
@@ -221,12 +222,16 @@ class EventStore(Protocol):
         Args:
             boundary: Which events.
             after: Begin above this position.
-            up_to: Leave out events with a higher sequence number.
+            up_to: Leave out events with a higher sequence number. Above the answering server's head it does nothing.
+            min_position: As in ``query``. Who takes ``up_to`` from a position passes that position here, or else the
+                read ends early where the answering server is not there yet.
             batch_size: About how many events are fetched at a time.
             consistency: Whether a replica may answer.
 
         Raises:
             InvalidRequest: A batch of no events was asked for.
+            PositionNotReached: No server came as far as ``min_position`` within the store's bound.
+            HistoryDiverged: ``min_position`` is not in this store's history.
         """
         ...
 

@@ -211,12 +211,13 @@ class PostgresEventStore:
         *,
         after: Position | None = None,
         up_to: int | None = None,
+        min_position: Position | None = None,
         batch_size: int = 1000,
         consistency: Consistency = Consistency.STRONG,
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
-        head = await self._reader.head(consistency=consistency, bound=boundary.above)
+        head = await self._reader.head(consistency=consistency, bound=boundary.above, min_position=min_position)
         history = History(
             reader=self._reader,
             boundary=boundary,

@@ -194,8 +194,25 @@ class Reader:
             self.counts.primary += 1
         return await self._from_primary(ask, least), False
 
-    async def head(self, *, consistency: Consistency, bound: int = 0) -> Position:
-        """Look up how far the log is: one row, on a replica if that is allowed and one is up and as far as a bound."""
+    async def head(self, *, consistency: Consistency, bound: int = 0, min_position: Position | None = None) -> Position:
+        """Look up how far the log is.
+
+        Args:
+            consistency: Whether a replica may answer.
+            bound: How far a replica must be.
+            min_position: As in ``query``.
+
+        Raises:
+            PositionNotReached: As there.
+            HistoryDiverged: As there.
+        """
+        if min_position is not None and min_position != START:
+
+            async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+                return await server.listed((), milestones)
+
+            answer, _ = await self._asked(ask, consistency, _Least.of((min_position,), bound=bound))
+            return answer.position
         pool = self._replicas.choose(bound) if consistency is Consistency.EVENTUAL else self._primary
         if isinstance(pool, Pool) and pool is not self._primary:
             try:

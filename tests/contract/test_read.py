@@ -2,7 +2,17 @@ from datetime import timedelta
 
 import pytest
 
-from eventstore import START, Consistency, EventStore, Filter, InvalidRequest, P, Position
+from eventstore import (
+    START,
+    Consistency,
+    EventStore,
+    Filter,
+    HistoryDiverged,
+    InvalidRequest,
+    P,
+    Position,
+    PositionNotReached,
+)
 from tests.contract.facts import ANY, MONDAY, about, collected, fact, log, numbers, positions
 
 
@@ -52,9 +62,57 @@ async def test_reading_ends_at_the_head_that_it_began_with(store: EventStore, ba
     assert numbers(read) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("consistency", Consistency)
+async def test_reading_goes_at_least_as_far_as_a_position(store: EventStore, consistency: Consistency) -> None:
+    await store.append([fact(Book="b") for _ in range(20)])
+    seen = await positions(store)
+    for batch_size in (1, 1000):
+        for boundary in (ANY, about(Book="b"), about(Book="c")):
+            matching = (await store.query(boundary)).events
+            for least in seen:
+                reading = store.read(
+                    boundary, min_position=least, up_to=least.number, batch_size=batch_size, consistency=consistency
+                )
+                assert numbers(await collected(reading)) == numbers(matching)[: least.number]
+                reading = store.read(boundary, min_position=least, batch_size=batch_size, consistency=consistency)
+                assert await collected(reading) == list(matching)
+
+
+@pytest.mark.parametrize("consistency", Consistency)
+async def test_reading_at_a_position_that_the_log_lacks_is_an_error(
+    store: EventStore, consistency: Consistency
+) -> None:
+    head = (await store.append([fact(Book="b") for _ in range(20)])).position
+    beyond = Position(number=21, token=head.token)
+    other = Position(number=20, token=head.token + 1)
+    nowhere = Position(number=0, token=1)
+    for least, error in ((beyond, PositionNotReached), (other, HistoryDiverged), (nowhere, HistoryDiverged)):
+        for batch_size in (1, 1000):
+            for boundary in (ANY, about(Book="b"), about(Book="c")):
+                # Also where there is nothing to read.
+                for after, up_to in ((START, None), (START, 21), (START, 5), (START, 0), (head, None)):
+                    reading = store.read(
+                        boundary,
+                        after=after,
+                        up_to=up_to,
+                        min_position=least,
+                        batch_size=batch_size,
+                        consistency=consistency,
+                    )
+                    with pytest.raises(error, match=f"{least.number}"):
+                        await collected(reading)
+
+
+async def test_reading_may_ask_for_more_than_it_demands(store: EventStore) -> None:
+    head = (await store.append([fact(), fact()])).position
+    assert numbers(await collected(store.read(ANY, min_position=head, up_to=9))) == [1, 2]
+    assert numbers(await collected(store.read(ANY, up_to=9))) == [1, 2]
+
+
 async def test_an_empty_store_has_nothing_to_read(store: EventStore) -> None:
     assert await collected(store.read(ANY)) == []
     assert await collected(store.read(ANY, after=START, batch_size=1)) == []
+    assert await collected(store.read(ANY, min_position=START)) == []
 
 
 async def test_a_batch_of_no_events_is_refused(store: EventStore) -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore import Consistency, PositionNotReached
+from eventstore import Consistency, Position, PositionNotReached
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.administration import execute
 from tests.fixtures.waiting import eventually
@@ -76,6 +76,41 @@ async def test_a_commit_that_a_replica_shows_first_is_waited_for_on_the_primary(
         stream = await query
         assert (stream.replica, numbers(stream), stream.position) == (False, [1, 2], ahead.position)
         assert (await append).position == ahead.position
+
+
+# By the indexes, and along the log.
+@pytest.mark.parametrize("batch_size", [1, 1000])
+async def test_a_long_read_up_to_a_commit_that_a_replica_shows_first_does_not_end_before_it(
+    replicated: Replicated, batch_size: int
+) -> None:
+    async with (
+        connected(replicated.admin_url) as admin,
+        PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store,
+        PostgresEventStore.connect(replicated.url, reach_seconds=0.05) as impatient,
+    ):
+        await store.append([counted("a") for _ in range(20)])
+        async with unpromising(admin, replicated.admin_url):
+            append = asyncio.create_task(store.append([counted("a")]))
+            await waiting(admin)
+            await eventually(partial(_replica_shows, store, 21), what="the replica to show the commit")
+            ahead = (await store.query(of("a"), consistency=Consistency.EVENTUAL)).position
+            read = partial(_read, up_to=ahead, batch_size=batch_size)
+            assert await read(store, consistency=Consistency.EVENTUAL) == list(range(1, 22))
+            with pytest.raises(PositionNotReached):
+                await read(impatient)
+            reading = asyncio.create_task(read(store))
+            assert not (await asyncio.wait([reading], timeout=0.05))[0]
+        assert await reading == list(range(1, 22))
+        assert (await append).position == ahead
+
+
+async def _read(
+    store: PostgresEventStore, *, up_to: Position, batch_size: int, consistency: Consistency = Consistency.STRONG
+) -> list[int]:
+    reading = store.read(
+        of("a"), up_to=up_to.number, min_position=up_to, batch_size=batch_size, consistency=consistency
+    )
+    return [event.sequence_number async for event in reading]
 
 
 async def _replica_shows(store: PostgresEventStore, head: int) -> bool:
