@@ -22,7 +22,7 @@ _MOST_DUE = 1000
 # After so many states of a view that could not be stored, none of it is tried any more.
 _MOST_REFUSED = 10
 # What a state may hold in memory. To write and read one stops the whole process for moments, the longer the larger.
-_LARGEST_BYTES = 256 * 1024**2
+_LARGEST_BYTES = 128 * 1024**2
 _CLOSE_SECONDS = 5.0
 
 
