@@ -198,6 +198,20 @@ async def test_finishing_is_refused_while_an_older_build_is_connected(both: Data
         assert (await store.append([counted("a")], boundary=of("b"))).first == 2
 
 
+async def test_what_a_pooler_adds_to_a_name_does_not_hide_the_mark(both: Database) -> None:
+    added = " - 10.0.0.1:5000"
+    async with older_build(both.url, name="worker run" + added):
+        with pytest.raises(StoreMisconfigured, match=r"at work: worker run - 10.0.0.1:5000 \("):
+            await migrate(both.admin_url, finish=True)
+    async with (
+        PostgresEventStore.connect(both.url, application_name="worker run") as store,
+        connected(both.url) as pooled,
+    ):
+        await pooled.execute("SELECT set_config('application_name', $1, false)", session_name("worker run") + added)
+        assert (await migrate(both.admin_url, finish=True)).finished
+        assert (await store.append([counted("a")])).first == 1
+
+
 async def test_finishing_is_refused_while_a_transaction_is_older_than_the_migration(older: Database) -> None:
     async with connected(older.admin_url) as old:
         await old.execute("SET application_name = 'pg_dump'")
