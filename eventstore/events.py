@@ -12,6 +12,8 @@ from eventstore.position import Position
 __all__ = ["Event", "RecordedEvent"]
 
 _MAX_TYPE_LENGTH = 200
+# asyncpg writes and reads them as infinities, which lie beyond every bound.
+_ENDS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,8 @@ class Event:
         type: What happened, 1 to 200 characters.
         payload: A JSON object. Predicates look at its top-level fields. Fractions come back as ``Decimal``.
         metadata: A JSON object about the recording: who, why, in which trace. Predicates do not see it.
-        occurred_at: When it happened, to the microsecond, with a time zone; now by default.
+        occurred_at: When it happened, to the microsecond, with a time zone; now by default. Neither the first nor the
+            last moment of the calendar, which stand for no time at all.
 
     Raises:
         InvalidEvent: A part cannot be recorded; the message names the part and the reason.
@@ -46,6 +49,11 @@ class Event:
             object.__setattr__(self, "occurred_at", self.occurred_at.astimezone(UTC))
         except OverflowError:
             raise InvalidEvent(f"occurred_at of {self.type} lies outside the calendar") from None
+        if self.occurred_at in _ENDS:
+            raise InvalidEvent(
+                f"occurred_at of {self.type} is an end of the calendar, which PostgreSQL takes for an infinity: "
+                "say when it happened"
+            )
         for part in ("payload", "metadata"):
             try:
                 text = encode_object(getattr(self, part))

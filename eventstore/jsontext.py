@@ -25,6 +25,8 @@ MAX_DEPTH = 500
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _canonical_encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
+# Reads nothing, but sees whether it is JSON: the encoder writes the keys that are decimals without quotes.
+_checker = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Unstorable(ValueError):
@@ -35,14 +37,16 @@ def encode_object(value: object) -> str:
     """Write a mapping as JSON text.
 
     Args:
-        value: A mapping with string keys; dates and UUIDs inside it are written as strings.
+        value: A mapping. Dates and UUIDs inside it are written as strings, and so are keys that are dates, UUIDs,
+            integers, floats or enumerations of those.
 
     Returns:
         The text of a JSON object.
 
     Raises:
         Unstorable: It is no mapping, is nested more than 500 levels deep, or holds NaN, an infinity, a NUL character,
-            a lone surrogate, a number beyond 1,000 digits, or an object that JSON does not know.
+            a lone surrogate, a number beyond 1,000 digits, a key of another type, such as a ``Decimal``, or an object
+            that JSON does not know.
     """
     if not isinstance(value, Mapping):
         raise Unstorable(f"must be a JSON object, not {type(value).__name__}")
@@ -52,15 +56,18 @@ def encode_object(value: object) -> str:
         if _SUSPECT.search(encoded) or encoded.count(b"{") + encoded.count(b"[") > MAX_DEPTH:
             # In its simplest form: enumerations and dataclasses hide what they hold.
             _refuse_unstorable(msgspec.to_builtins(plain, builtin_types=(Decimal,), str_keys=True), MAX_DEPTH)
+        _checker.decode(encoded)
+        return encoded.decode()
     except UnicodeEncodeError:
         raise Unstorable("contains a lone surrogate, which is no character") from None
     except RecursionError:
         raise Unstorable("is nested too deeply") from None
     except Unstorable:
         raise
+    except msgspec.DecodeError as error:
+        raise Unstorable(f"comes out as no JSON, whose keys are strings and never decimals: {error}") from None
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise Unstorable(str(error)) from None
-    return encoded.decode()
 
 
 def decode_object(text: str | bytes) -> dict[str, Any]:

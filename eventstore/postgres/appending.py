@@ -13,14 +13,14 @@ from eventstore.postgres.batch import Behind, Resend
 from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.statements import statement
-from eventstore.postgres.windows import next_width
+from eventstore.postgres.windows import walk
 from eventstore.receipt import Receipt
 from eventstore.request import AppendRequest
 from eventstore.store import Consistency, EventStream
 
 __all__ = ["Appender"]
 
-# How many numbers a walk towards the head looks at in one statement at first.
+# About how many events a walk towards the head finds in one statement.
 _WINDOW = 1000
 
 
@@ -96,17 +96,19 @@ class Appender:
         if found is not None:
             return _first_unseen(part, found), found.position
         # So many match that the first is near, and all of them are more than a process should hold.
-        head = await self._reader.head(consistency=Consistency.STRONG)
-        seen, width = above.above, _WINDOW
-        while seen < head.number:
-            window = part.filter.narrowed_above(seen)
-            seen = min(seen + width, head.number)
-            found = await self._reader.query(
-                window, consistency=Consistency.STRONG, min_position=part.after, up_to=seen
-            )
+        head = await self._reader.head(consistency=Consistency.STRONG, min_position=part.after)
+        windows = walk(
+            self._reader,
+            part.filter,
+            seen=above.above,
+            last=head.number,
+            batch_size=_WINDOW,
+            consistency=Consistency.STRONG,
+            min_position=head,
+        )
+        async for found in windows:
             if (first := _first_unseen(part, found)) is not None:
                 return first, found.position
-            width = next_width(width, len(found.events), _WINDOW)
         return None, head
 
 

@@ -3,7 +3,10 @@
 __all__ = ["MARK", "session_name"]
 
 MARK = " (append 2)"
-"""Says that the build appends by ``append_v2``; by it ``worker db migrate --finish`` tells who does not."""
+"""Says that the build appends by ``append_v2``; by it ``worker db migrate --finish`` tells who does not.
+
+It may stand anywhere in a name: poolers add the client's address to the end.
+"""
 
 # PostgreSQL cuts longer names off, and would lose the mark; of what is not ASCII it writes the bytes.
 _LONGEST = 63

@@ -1,6 +1,7 @@
 """Each kind of filter on one small log: what a query finds is what an append would have to know of."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -139,3 +140,30 @@ async def test_a_field_named_like_another_with_its_value_is_no_match(store: Even
     assert await matching(store, about(Book="b")) == []
     assert await matching(store, match().any_predicate_of(P("Book.x", "b"))) == [2]
     assert await matching(store, match().any_predicate_of(P(odd, 1))) == [1]
+
+
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+INSTANT = timedelta(microseconds=1)
+
+
+async def test_bounds_hold_up_to_the_ends_of_the_calendar(store: EventStore) -> None:
+    # No event occurs at the ends themselves.
+    moments = [FIRST + INSTANT, datetime(99, 12, 31, tzinfo=UTC), MONDAY, LAST - INSTANT]
+    await store.append([Event(type="Lent", payload={"Book": "b"}, occurred_at=moment) for moment in moments])
+    places = await positions(store)
+    bounds = [FIRST, *moments, LAST]
+    filters: list[Filter] = [match().any_predicate_of(b).occurred_from(since) for since in bounds]
+    filters += [match().any_predicate_of(b).occurred_until(until) for until in bounds]
+    filters += [ANY.occurred_from(since).and_occurred_until(until) for since, until in combinations(bounds, 2)]
+    for boundary in filters:
+        inside = [
+            number
+            for number, moment in enumerate(moments, start=1)
+            if (boundary.since or FIRST) <= moment <= (boundary.until or LAST)
+        ]
+        assert await matching(store, boundary) == inside
+        for place in places:
+            (above,) = await store.query_many([boundary], after=[place])
+            assert numbers(above.events) == [number for number in inside if number > place.number]
+            first = above.events[0].sequence_number if above.events else None
+            assert await conflict(store, boundary, place) == first

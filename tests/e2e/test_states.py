@@ -43,6 +43,15 @@ async def test_states_are_listed_then_dropped(worker: Worker, database: Database
     assert (await worker(*LIST, "--json")).document() == []
 
 
+async def test_a_version_that_no_view_can_have_is_a_mistake(worker: Worker) -> None:
+    for version in ("99999999999", "2147483648", "0"):
+        wrong = await worker(*LIST, "--version", version)
+        assert (wrong.status, wrong.output) == (2, "")
+        assert "Invalid value for '--version'" in wrong.complaint
+    found = await worker(*LIST, "--version", "2147483647")
+    assert (found.status, found.output) == (0, "No such states are stored.\n")
+
+
 async def test_the_role_of_workers_may_not_drop(worker: Worker, database: Database) -> None:
     await stored(database)
     mistake = (await worker.having(DATABASE_ADMIN_URL=database.url)(*DROP, "--all", "--yes")).mistake()

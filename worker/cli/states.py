@@ -20,7 +20,9 @@ states = typer.Typer(help="Stored states of views, from which cold workers go on
 
 Domain = Annotated[str | None, typer.Option(help="Only states of this domain's views.")]
 View = Annotated[str | None, typer.Option(help="Only states of views of this name.")]
-Version = Annotated[int | None, typer.Option(help="Only states of this version of the view.")]
+# The last number that PostgreSQL's integer has.
+_LAST_VERSION = 2**31 - 1
+Version = Annotated[int | None, typer.Option(min=1, max=_LAST_VERSION, help="Only states of this version of the view.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -1,5 +1,5 @@
 -- Purpose: see who may still need what the finishing of a migration takes away.
--- Parameters: $1 text, the mark in the names of sessions that do not.
+-- Parameters: $1 text, the mark in the names of sessions that do not; a pooler may add to a name.
 -- Result: one row a name and role: sessions that may append and do not have the mark, a superuser's only if named as this
 -- program names its own; and whatever transaction is older than the migration, prepared ones included.
 WITH migrated AS MATERIALIZED (
@@ -7,7 +7,7 @@ WITH migrated AS MATERIALIZED (
 ), session AS MATERIALIZED (
     SELECT coalesce(nullif(a.application_name, ''), 'a session without a name') AS name, r.rolname::text AS role,
         a.xact_start < m.migrated_at IS TRUE AS in_old_transaction,
-        right(a.application_name, length($1)) <> $1
+        strpos(a.application_name, $1) = 0
             AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
             AND (NOT r.rolsuper OR a.application_name LIKE 'worker%' OR a.application_name = 'eventstore') AS is_older
     FROM pg_stat_activity a

@@ -3,7 +3,11 @@
 import asyncio
 import importlib
 import json
+import sys
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from uuid import uuid4
 
 import asyncpg
@@ -198,6 +202,20 @@ async def test_finishing_is_refused_while_an_older_build_is_connected(both: Data
         assert (await store.append([counted("a")], boundary=of("b"))).first == 2
 
 
+async def test_what_a_pooler_adds_to_a_name_does_not_hide_the_mark(both: Database) -> None:
+    added = " - 10.0.0.1:5000"
+    async with older_build(both.url, name="worker run" + added):
+        with pytest.raises(StoreMisconfigured, match=r"at work: worker run - 10.0.0.1:5000 \("):
+            await migrate(both.admin_url, finish=True)
+    async with (
+        PostgresEventStore.connect(both.url, application_name="worker run") as store,
+        connected(both.url) as pooled,
+    ):
+        await pooled.execute("SELECT set_config('application_name', $1, false)", session_name("worker run") + added)
+        assert (await migrate(both.admin_url, finish=True)).finished
+        assert (await store.append([counted("a")])).first == 1
+
+
 async def test_finishing_is_refused_while_a_transaction_is_older_than_the_migration(older: Database) -> None:
     async with connected(older.admin_url) as old:
         await old.execute("SET application_name = 'pg_dump'")
@@ -219,6 +237,60 @@ async def test_finishing_does_not_wait_long_for_the_tables(both: Database, monke
         with pytest.raises(StoreMisconfigured, match="keeps the event store's tables for longer than 50ms"):
             await migrate(both.admin_url, finish=True)
     assert (await migrate(both.admin_url, finish=True)).finished
+
+
+_MIGRATE = """
+import asyncio, sys
+from eventstore.postgres import migrate
+asyncio.run(migrate(sys.argv[1], finish=sys.argv[2] == "finish"))
+"""
+
+
+@asynccontextmanager
+async def migrating_process(database: Database, step: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program that migrates, or finishes a migration."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", _MIGRATE, database.admin_url, step)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("step", ["migrate", "finish"])
+async def test_a_migration_that_is_killed_halfway_leaves_everything_as_it_was(
+    empty: Database, database: Database, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    finish = step == "finish"
+    for known in (OLDER, SCHEMA_VERSION if finish else SCHEMA_VERSION - 1):
+        monkeypatch.setattr(migrating, "migrations", lambda known=known: migrations()[:known])
+        await migrate(empty.admin_url)
+    monkeypatch.undo()
+    before = await schema(empty)
+    async with connected(empty.admin_url) as admin:
+        async with connected(empty.admin_url) as other, other.transaction():
+            # It is written last, after all that the step changes.
+            await other.execute("SELECT FROM eventstore.schema_version FOR UPDATE")
+            async with migrating_process(empty, step) as process:
+                await eventually(partial(_writes_version, admin), what="the step to be nearly done")
+                process.kill()
+                await process.wait()
+        # Another migration waits until the server has noticed.
+        report = await migrate(empty.admin_url, finish=finish, dry_run=True)
+        assert (report.applied, report.finished) != ((), ())
+        assert await schema(empty) == before
+        await migrate(empty.admin_url)
+        assert (await migrate(empty.admin_url, finish=True)).unfinished == ()
+    assert await schema(empty) == await schema(database)
+
+
+async def _writes_version(admin: Connection) -> bool:
+    query = (
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock' AND query LIKE 'UPDATE eventstore.schema_version%')"
+    )
+    return bool(await admin.fetchval(query))
 
 
 async def test_after_the_finish_an_older_build_is_told_to_go(both: Database) -> None:

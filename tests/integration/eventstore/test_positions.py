@@ -119,3 +119,18 @@ async def test_beyond_the_limit_a_position_of_another_history_is_refused(
         with pytest.raises(HistoryDiverged):
             await appender._catch_up(request(boundary=boundary, after=wrong), 0)
     assert len((await store.query(ANY)).events) == LIMIT + 2
+
+
+async def test_a_history_that_is_rewritten_during_the_search_is_told(
+    appender: Appender, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def many(*_: object, **__: object) -> None:
+        """Answer as the server did before: too many match."""
+
+    monkeypatch.setattr(appender._reader, "short", many)
+    head = (await store.query(of("seen"))).position
+    for wrong in (Position(number=head.number, token=head.token ^ 1), Position(number=1, token=1)):
+        with pytest.raises(HistoryDiverged):
+            await appender._catch_up(request(boundary=of("noise"), after=wrong), 0)
+    # Nothing lies above it, so that nothing is walked.
+    assert (await appender._catch_up(request(boundary=of("noise"), after=head), 0)).parts is not None

@@ -84,6 +84,15 @@ def test_a_time_outside_the_calendar_is_refused() -> None:
         Event(type="Lent", payload={}, occurred_at=outside)
 
 
+def test_the_ends_of_the_calendar_are_refused() -> None:
+    instant = timedelta(microseconds=1)
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    for end, inside in ((first, first + instant), (last, last - instant)):
+        with pytest.raises(InvalidEvent, match="occurred_at of Lent is an end of the calendar"):
+            Event(type="Lent", payload={}, occurred_at=end)
+        assert Event(type="Lent", payload={}, occurred_at=inside).occurred_at == inside
+
+
 def test_a_refusal_is_an_invalid_request_and_a_value_error() -> None:
     assert issubclass(InvalidEvent, InvalidRequest)
     assert issubclass(InvalidEvent, ValueError)

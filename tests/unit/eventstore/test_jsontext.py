@@ -1,13 +1,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,24 @@ class Holder:
 class Text(Enum):
     NUL = "a\x00b"
     PLAIN = "plain"
+
+
+class Size(Enum):
+    WHOLE = 2
+    HALF = 0.5
+    EXACT = Decimal("1.5")
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+class Name(StrEnum):
+    PLAIN = "plain"
+
+
+class Count(int):
+    """Looks like an integer to everyone but the JSON writer."""
 
 
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
@@ -78,6 +97,53 @@ def test_dates_identifiers_and_enumerations_are_written_as_strings() -> None:
     }
 
 
+KEYS: dict[object, str] = {
+    7: "7",
+    -7: "-7",
+    2**70: str(2**70),
+    1.5: "1.5",
+    UUID(int=1): "00000000-0000-0000-0000-000000000001",
+    date(2026, 1, 5): "2026-01-05",
+    datetime(2026, 1, 5, 12, 30, tzinfo=UTC): "2026-01-05T12:30:00Z",
+    timedelta(days=1): "P1D",
+    Text.PLAIN: "plain",
+    Name.PLAIN: "plain",
+    Number.ONE: "1",
+    Size.WHOLE: "2",
+    Size.HALF: "0.5",
+    "1.5": "1.5",
+}
+
+
+@pytest.mark.parametrize(("key", "written"), KEYS.items(), ids=repr)
+def test_a_key_is_written_as_the_string_that_it_is_as_a_value(key: object, written: str) -> None:
+    for value, found in (({key: 1}, {written: 1}), ({"x": [{key: {}}]}, {"x": [{written: {}}]})):
+        assert decode_object(encode_object(value)) == found
+
+
+NO_KEYS = (
+    Decimal("1.5"),
+    Decimal(1),
+    Decimal("-1E+5"),
+    Decimal("NaN"),
+    Decimal("-Infinity"),
+    Size.EXACT,
+    Count(1),
+    True,
+    None,
+    (1, 2),
+    frozenset({1}),
+)
+
+
+@pytest.mark.parametrize("key", NO_KEYS, ids=repr)
+def test_a_key_that_cannot_be_a_string_is_refused(key: object) -> None:
+    values: tuple[object, ...] = ({key: 1}, {"x": {key: 1}}, {"x": [{"y": ({key: []},)}]}, {"x": None, "y": {key: 1}})
+    for value in values:
+        with pytest.raises(Unstorable, match="keys"):
+            encode_object(value)
+
+
 def test_any_mapping_is_an_object() -> None:
     assert encode_object(MappingProxyType({"x": 1})) == '{"x":1}'
 
@@ -98,6 +164,8 @@ UNSTORABLE: dict[str, tuple[object, str]] = {
     "nothing": (None, "must be a JSON object, not NoneType"),
     "text": ('{"x": 1}', "must be a JSON object, not str"),
     "an unknown object": ({"x": object()}, "object"),
+    "raw text that is no JSON": ({"x": msgspec.Raw(b"nonsense")}, "no JSON"),
+    "raw text that is none at all": ({"x": msgspec.Raw(b'"\xff"')}, "utf-8"),
     "a mapping inside": ({"x": MappingProxyType({})}, "mappingproxy"),
     "NUL": ({"x": "a\x00b"}, "NUL character"),
     "NUL in a key": ({"a\x00b": 1}, "NUL character"),
