@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from handlers.comparison import same
+from handlers.comparison import seems_same
 
 __all__ = ["Snapshot", "alike"]
 
@@ -33,6 +33,6 @@ class Snapshot:
 def alike(one: Any, other: Any) -> bool:
     """Tell whether two values are equal and of equal types all the way down, as far as they can be compared."""
     try:
-        return same(one, other)
+        return seems_same(one, other)
     except Exception:  # noqa: BLE001  whatever a class of somebody's does when it is compared
         return True

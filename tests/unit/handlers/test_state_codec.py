@@ -3,11 +3,12 @@
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import BaseModel
@@ -46,6 +47,10 @@ class Model(BaseModel):
     holder: Holder | None = None
 
 
+def ten() -> int:
+    return 10
+
+
 class Pair(NamedTuple):
     first: str
     second: Decimal
@@ -80,7 +85,11 @@ def codec(kind: Any, initial: Callable[..., Any], evolve: Any = None) -> tuple[V
         (PersistentMap[str, Holder], PersistentMap({"a": Holder()})),
         (PersistentMap[int, PersistentSet[UUID]], PersistentMap({1: PersistentSet([UUID(int=1)])})),
         (deque[int], deque([1, 2])),
+        (defaultdict[str, int], defaultdict(int, a=1)),
         (datetime, datetime(2026, 1, 2, tzinfo=UTC)),
+        (datetime, datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=1)))),
+        (datetime, datetime(2026, 1, 2)),  # noqa: DTZ001  that is the point
+        (time, time(1, 2)),
     ],
 )
 def test_a_state_that_is_read_back_the_same_is_written(kind: Any, state: Any) -> None:
@@ -108,12 +117,16 @@ def test_a_state_that_is_read_back_the_same_is_written(kind: Any, state: Any) ->
         (str, Size.SMALL),
         (Model, Model.model_construct(size="small")),  # type: ignore[arg-type]  # that is the point
         (dict[str, int], defaultdict(int)),
+        (defaultdict[str, int], defaultdict(ten)),
+        (deque[int], deque([1, 2], maxlen=3)),
+        (datetime, datetime(2026, 1, 2, tzinfo=ZoneInfo("Europe/Berlin"))),
         (Base, Sub()),
         (int, "5"),
     ],
 )
 def test_a_state_that_would_be_another_one_is_not_written(kind: Any, state: Any) -> None:
-    view, made = codec(kind, lambda: kind() if kind is not dict[str, int] else {})
+    empty: dict[Any, Callable[[], Any]] = {dict[str, int]: dict, defaultdict[str, int]: lambda: defaultdict(int)}
+    view, made = codec(kind, empty.get(kind, kind))
     assert made.write(view.at(), state, None) is None
 
 
