@@ -1,17 +1,20 @@
 """A state is stored only if it is read back the same; one that cannot be stored is refused with its domain."""
 
+import sys
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
+from itertools import count
 from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import BaseModel
+from pydantic_core import CoreSchema, core_schema
 
 from eventstore import Filter, RecordedEvent
 from handlers import DamagedState, DomainEvent, InvalidDomain, PersistentMap, PersistentSet, UnknownView, View
@@ -152,11 +155,56 @@ def test_a_state_must_fold_the_next_event_to_the_same() -> None:
     assert impure.write(view.at(), (), None) == b"[]"
     assert impure.write(view.at(), (), event()) is None
 
+
+def test_an_event_that_is_in_the_state_already_may_be_refused() -> None:
+    def removing(state: tuple[int, ...], _: DomainEvent) -> tuple[int, ...]:
+        left = list(state)
+        left.remove(7)
+        return tuple(left)
+
+    view, made = codec(tuple[int, ...], tuple, removing)
+    assert made.write(view.at(), (), event()) == b"[]"
+
+    numbers = count()
+
     def failing(_: tuple[int, ...], __: DomainEvent) -> tuple[int, ...]:
-        raise LookupError
+        raise LookupError(next(numbers))
 
     view, bad = codec(tuple[int, ...], tuple, failing)
     assert bad.write(view.at(), (), event()) is None
+
+
+class Leaving:
+    """Ends the program when it is read."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, __: Any) -> CoreSchema:
+        made = core_schema.no_info_plain_validator_function(sys.exit)
+        return core_schema.json_or_python_schema(
+            made, made, serialization=core_schema.plain_serializer_function_ser_schema(lambda _: 1)
+        )
+
+
+def test_code_that_ends_the_program_ends_no_writing() -> None:
+    def leaving(_: int, __: DomainEvent) -> int:
+        raise SystemExit(3)
+
+    view, made = codec(int, int, leaving)
+    assert made.write(view.at(), 5, event()) == b"5"
+
+    view, made = codec(Leaving, sys.exit)
+    assert made.write(view.at(), Leaving(), None) is None
+    with pytest.raises(DamagedState, match="SystemExit"):
+        made.read(b"1")
+
+
+def test_an_interrupt_by_a_person_is_let_through() -> None:
+    def interrupted(_: int, __: DomainEvent) -> int:
+        raise KeyboardInterrupt
+
+    view, made = codec(int, int, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made.write(view.at(), 5, event())
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"5", b'{"x": 1}', b"\xff", b"[[]]", b'["a"]'])
