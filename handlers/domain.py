@@ -195,7 +195,10 @@ class Domain:
             raise UnknownView(f"the domain {self.name} stores no states of a view {view.name}") from None
 
     def problems_of(self, part: Part[Any]) -> Iterator[str]:
-        """Iterate over what of a part's filter no event of the domain can ever match, a sentence each."""
+        """Iterate over what is wrong with a part's filter, a sentence each.
+
+        No event of the domain can ever match a part of it, or it is another one when it is made again.
+        """
         return self._examination.problems_of(part)
 
     def problems(self) -> Iterator[str]:

@@ -13,7 +13,7 @@ those that its filter holds, and no other. The kit also fails, with a sentence, 
 * a state or a command that is changed in place;
 * a decision that is another one when the same question is asked again;
 * an event that is not read back as it was written;
-* a filter that no event of the domain can ever match;
+* a filter that no event of the domain can ever match, or that is another one when it is made again;
 * a state that is to be stored and is not read back as it was written;
 * ``when`` without ``then``.
 """

@@ -117,6 +117,10 @@ class View(Generic[K, S]):
             raise InvalidKey(f"at_each takes several keys, not one {type(keys).__name__}")
         return Parts((key, self.at(key)) for key in keys)
 
+    def again(self, part: Part[S]) -> Part[S]:
+        """Return a part of it made anew, past what is remembered: ``events`` is called once more."""
+        return self._part(part.identity.key, part.key)
+
     def _part(self, text: str, key: tuple[Scalar, ...]) -> Part[S]:
         values = self._form.values(key)
         function: Callable[..., Filter] = self.events

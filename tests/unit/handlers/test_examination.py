@@ -1,6 +1,6 @@
 """Filters that no event of a domain can ever match are found, and no others."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntFlag, StrEnum
 from typing import Annotated, Any, Literal
@@ -223,6 +223,29 @@ def test_views_are_looked_at_with_a_sample_of_what_they_declare() -> None:
     (unseen,) = made.unsampled()
     assert unseen.startswith(f"the view two ({__file__}:")
     assert unseen.endswith(") cannot be looked at: events declares no type for product that has a sample")
+
+
+def test_a_filter_that_is_another_one_when_it_is_made_again_is_told() -> None:
+    def recent(product: str) -> Filter:
+        of_product = Filter.matching().any_event_type_of("Bought").and_any_predicate_of(P("Product", product))
+        return of_product.occurred_from(datetime.now(UTC) - timedelta(hours=1))
+
+    products = iter(["tea"])
+
+    def once(_: str) -> Filter:
+        return bought(P("Product", next(products)))
+
+    views = tuple(
+        View(name=name, events=events, initial=lambda _: 0, evolve=keep)
+        for name, events in (("recent", recent), ("once", once))
+    )
+    made = Domain(name="trade", views=views, deciders=(decider,), events=(Bought,))
+    problems = list(made.problems())
+    assert [problem.partition(") ")[2] for problem in problems] == [
+        "is not pure: asked again, events returns another filter; a time belongs in the key",
+        "is not pure: asked again, events raises StopIteration: ",
+    ]
+    assert list(made.problems_of(views[0].at("sample"))) == problems[:1]
 
 
 def test_the_lamps_are_well() -> None:

@@ -5,6 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Annotated, Any
 
@@ -303,6 +304,16 @@ def test_a_part_whose_filter_nothing_can_match_is_found() -> None:
             f"the view light ({__file__}:{misspelt.__code__.co_firstlineno}) asks SwitchedOn for the field 'lamp', "
             "which it does not have (did you mean Lamp?)"
         )
+
+
+def test_a_filter_by_the_clock_is_found() -> None:
+    def recent(lamp: str) -> Filter:
+        of_lamp = Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("Lamp", lamp))
+        return of_lamp.occurred_from(datetime.now(UTC) - timedelta(hours=1))
+
+    moving = View(name="light", events=recent, initial=lambda _: "off", evolve=evolve)
+    with pytest.raises(AssertionError, match="is not pure: asked again, events returns another filter"):
+        kit(deciding(moving))().when(SwitchOn(lamp="a"))
 
 
 # What is held to nothing
