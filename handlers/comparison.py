@@ -4,30 +4,52 @@
 Python, and yet fold on to something else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import fields, is_dataclass
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from inspect import getattr_static
+from types import BuiltinFunctionType, FunctionType, WrapperDescriptorType
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
+from pydantic_core import TzInfo
 
-__all__ = ["Known", "same"]
+__all__ = ["Known", "same", "seems_same"]
 
 # Compared by value alone, once the types are equal.
 _PLAIN = frozenset({str, int, bool, float, bytes, type(None), UUID, date, timedelta, complex})
-# Values that are equal and yet are written as different texts.
-_SPELT_APART = frozenset({Decimal, datetime, time})
 
 Known = set[tuple[int, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """How values are compared.
+
+    Attributes:
+        known: Pairs of objects that are the same, by their ids.
+        opaque: Whether objects of one type that show nothing to compare count as the same.
+    """
+
+    known: Known | None
+    opaque: bool
+
+
+_STRICT = _Terms(None, opaque=False)
+_LENIENT = _Terms(None, opaque=True)
+
+
 def same(first: Any, second: Any, known: Known | None = None) -> bool:
     """Tell whether two values are equal and made alike: of the same types, also within collections and objects.
+
+    What an object has computed by ``cached_property`` does not count.
 
     Args:
         first: One value.
@@ -35,6 +57,18 @@ def same(first: Any, second: Any, known: Known | None = None) -> bool:
         known: Remembers pairs of objects that are the same, by their ids, for the next comparison of values that share
             most of what they hold. All of them must still be there then.
     """
+    return _same(first, second, _STRICT if known is None else _Terms(known, opaque=False))
+
+
+def seems_same(first: Any, second: Any) -> bool:
+    """Do as ``same`` does, to find what changed since it was copied.
+
+    Objects of one type that show nothing to compare, like ``object()``, count as the same: a copy is another one.
+    """
+    return _same(first, second, _LENIENT)
+
+
+def _same(first: Any, second: Any, terms: _Terms) -> bool:
     if first is second:
         return True
     kind = type(first)
@@ -42,88 +76,162 @@ def same(first: Any, second: Any, known: Known | None = None) -> bool:
         return False
     if kind in _PLAIN:
         return bool(first == second)
+    known = terms.known
     pair = (id(first), id(second))
     if known is not None and pair in known:
         return True
     compare = _comparison_of(kind)  # type: ignore[arg-type]  # mypy holds no class for hashable
-    if not compare(first, second, known):
+    if not compare(first, second, terms):
         return False
     if known is not None:
         known.add(pair)
     return True
 
 
-def _same_text(first: Any, second: Any, _: Known | None) -> bool:
-    # 1.10 and 1.1 are one number, and two texts; so are two zones of one moment.
+def _equal(first: Any, second: Any, _: _Terms) -> bool:
+    return bool(first == second)
+
+
+def _same_text(first: Any, second: Any, _: _Terms) -> bool:
+    # 1.10 and 1.1 are one number, and two texts.
     return bool(first == second) and str(first) == str(second)
 
 
-def _same_mapping(first: Mapping[Any, Any], second: Mapping[Any, Any], known: Known | None) -> bool:
+def _same_moment(first: datetime | time, second: datetime | time, terms: _Terms) -> bool:
+    # One moment has a text in each zone.
+    return _same_text(first, second, terms) and _same_zone(first.tzinfo, second.tzinfo, terms)
+
+
+def _same_zone(first: tzinfo | None, second: tzinfo | None, terms: _Terms) -> bool:
+    # Those that have one offset for ever differ by it alone; that of a place moves with the days.
+    fixed = (timezone, TzInfo)
+    return (isinstance(first, fixed) and isinstance(second, fixed)) or _same(first, second, terms)
+
+
+def _same_place(first: ZoneInfo, second: ZoneInfo, terms: _Terms) -> bool:
+    return first.key == second.key and (first.key is not None or terms.opaque)
+
+
+def _same_deque(first: deque[Any], second: deque[Any], terms: _Terms) -> bool:
+    return first.maxlen == second.maxlen and _same_sequence(first, second, terms)
+
+
+def _same_default(first: defaultdict[Any, Any], second: defaultdict[Any, Any], terms: _Terms) -> bool:
+    return _same(first.default_factory, second.default_factory, terms) and _same_mapping(first, second, terms)
+
+
+def _same_mapping(first: Mapping[Any, Any], second: Mapping[Any, Any], terms: _Terms) -> bool:
     if len(first) != len(second):
         return False
     items = {key: (key, value) for key, value in second.items()}
     for key, value in first.items():
         found = items.get(key)
-        if found is None or not _alike(key, found[0], known) or not _alike(value, found[1], known):
+        if found is None or not _alike(key, found[0], terms) or not _alike(value, found[1], terms):
             return False
     return True
 
 
-def _alike(first: Any, second: Any, known: Known | None) -> bool:
-    """Do as ``same`` does, for what is mostly plain."""
+def _alike(first: Any, second: Any, terms: _Terms) -> bool:
+    """Do as ``_same`` does, for what is mostly plain."""
     kind = type(first)
     if kind is not type(second):
         return False
-    return bool(first == second) if kind in _PLAIN else same(first, second, known)
+    return bool(first == second) if kind in _PLAIN else _same(first, second, terms)
 
 
-def _same_set(first: AbstractSet[Any], second: AbstractSet[Any], known: Known | None) -> bool:
+def _same_set(first: AbstractSet[Any], second: AbstractSet[Any], terms: _Terms) -> bool:
     members = {member: member for member in second}
     return len(first) == len(second) and all(
-        (other := members.get(member, _MISSING)) is not _MISSING and same(member, other, known) for member in first
+        (other := members.get(member, _MISSING)) is not _MISSING and _same(member, other, terms) for member in first
     )
 
 
-def _same_sequence(first: Sequence[Any], second: Sequence[Any], known: Known | None) -> bool:
-    return len(first) == len(second) and all(same(one, two, known) for one, two in zip(first, second, strict=True))
+def _same_sequence(first: Sequence[Any], second: Sequence[Any], terms: _Terms) -> bool:
+    return len(first) == len(second) and all(_same(one, two, terms) for one, two in zip(first, second, strict=True))
 
 
-def _same_model(first: BaseModel, second: BaseModel, known: Known | None) -> bool:
+def _same_model(first: BaseModel, second: BaseModel, terms: _Terms) -> bool:
     return (
-        _same_attributes(first.__dict__, second.__dict__, known)
-        and same(first.__pydantic_extra__, second.__pydantic_extra__, known)
-        and same(first.__pydantic_private__, second.__pydantic_private__, known)
+        _same_attributes(first, second, terms)
+        and _same(first.__pydantic_extra__, second.__pydantic_extra__, terms)
+        and _same(first.__pydantic_private__, second.__pydantic_private__, terms)
     )
 
 
-def _same_attributes(first: dict[str, Any], second: dict[str, Any], known: Known | None) -> bool:
-    if first.keys() != second.keys():
+def _same_attributes(first: Any, second: Any, terms: _Terms) -> bool:
+    """Compare what objects of one class have in their ``__dict__``."""
+    one, two = vars(first), vars(second)
+    kind: Any = type(first)
+    if computed := _computed(kind):
+        one, two = ({name: value for name, value in held.items() if name not in computed} for held in (one, two))
+    if one.keys() != two.keys():
         return False
-    return all(_alike(value, second[name], known) for name, value in first.items())
+    return all(_alike(value, two[name], terms) for name, value in one.items())
 
 
-def _same_object(first: Any, second: Any, known: Known | None) -> bool:
-    names = [field.name for field in fields(first)] if is_dataclass(first) else []
-    if not all(same(getattr(first, name, None), getattr(second, name, None), known) for name in names):
+def _same_named(first: Any, second: Any, names: Iterable[str], terms: _Terms) -> bool:
+    return all(_same(getattr(first, name, None), getattr(second, name, None), terms) for name in names)
+
+
+def _same_object(first: Any, second: Any, terms: _Terms) -> bool:
+    kind: Any = type(first)
+    by_identity = kind.__eq__ is object.__eq__
+    # A number, for instance, holds its value in no attribute.
+    by_value = not by_identity and isinstance(kind.__eq__, WrapperDescriptorType)
+    if by_value and first != second:
         return False
-    if hasattr(first, "__dict__"):
-        return _same_attributes(vars(first), vars(second), known)
-    return bool(names) or bool(first == second)
+    has_attributes = hasattr(first, "__dict__")
+    if is_dataclass(first):
+        names: tuple[str, ...] = tuple(field.name for field in fields(first))
+    else:
+        # A class with slots and a comparison of its own may fill some of them when it likes.
+        names = _slots(kind) if has_attributes or by_identity else ()
+    if not _same_named(first, second, names, terms):
+        return False
+    if has_attributes:
+        return _same_attributes(first, second, terms)
+    if names or by_value:
+        return True
+    return terms.opaque if by_identity else bool(first == second)
+
+
+@lru_cache(maxsize=1024)
+def _computed(kind: type) -> frozenset[str]:
+    """Return the names that are computed once for each object."""
+    names = (name for base in kind.__mro__ for name in vars(base))
+    return frozenset(name for name in names if isinstance(getattr_static(kind, name), cached_property))
+
+
+@lru_cache(maxsize=1024)
+def _slots(kind: type) -> tuple[str, ...]:
+    """Return the names of a class's slots, as its objects have them."""
+    found: list[str] = []
+    for base in kind.__mro__:
+        slots = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else tuple(slots):
+            private = name.startswith("__") and not name.endswith("__")
+            found.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
+    return tuple(name for name in found if name not in {"__dict__", "__weakref__"})
 
 
 _MISSING = object()
-_Comparison = Callable[[Any, Any, Known | None], bool]
-_COMPARISONS: tuple[tuple[type, _Comparison], ...] = (
-    (Enum, lambda first, second, _: first is second),
+_Comparison = Callable[[Any, Any, _Terms], bool]
+_COMPARISONS: tuple[tuple[type | tuple[type, ...], _Comparison], ...] = (
+    ((Enum, type, FunctionType, BuiltinFunctionType), _equal),
+    (ZoneInfo, _same_place),
     (BaseModel, _same_model),
+    (defaultdict, _same_default),
+    (deque, _same_deque),
     (Mapping, _same_mapping),
     (AbstractSet, _same_set),
     (Sequence, _same_sequence),
 )
+# Values that are equal and yet are written as different texts.
+_SPELT_APART: dict[type, _Comparison] = {Decimal: _same_text, datetime: _same_moment, time: _same_moment}
 
 
 @lru_cache(maxsize=1024)
 def _comparison_of(kind: type) -> _Comparison:
     if kind in _SPELT_APART:
-        return _same_text
+        return _SPELT_APART[kind]
     return next((compare for base, compare in _COMPARISONS if issubclass(kind, base)), _same_object)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar, final, overload
 
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
-from handlers.errors import InvalidKey, InvalidParts, InvalidView
+from handlers.errors import InvalidDecider, InvalidKey, InvalidParts, InvalidView
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, Parts, Reading
 from handlers.place import place_of
@@ -43,6 +43,9 @@ class Decider(Generic[C]):
             event of one of them came in meanwhile.
         decide: What is to be done, given the command and the state of each part, in order; for ``at_each``, a mapping
             from key to state.
+
+    Raises:
+        InvalidDecider: ``parts`` or ``decide`` is no function.
     """
 
     __slots__ = ("command", "decide", "parts")
@@ -96,6 +99,11 @@ class Decider(Generic[C]):
         decide: Callable[[C, A1, A2, A3, A4, A5], Decision],
     ) -> None: ...
     def __init__(self, *, command: type[C], parts: Callable[[C], Any], decide: Callable[..., Decision]) -> None:
+        for what, function in (("parts", parts), ("decide", decide)):
+            if not callable(function):
+                raise InvalidDecider(
+                    f"the decider of {_named(command)} needs a function as its {what}, not a {type(function).__name__}"
+                )
         object.__setattr__(self, "command", command)
         object.__setattr__(self, "parts", parts)
         object.__setattr__(self, "decide", decide)
@@ -109,7 +117,7 @@ class Decider(Generic[C]):
     @property
     def name(self) -> str:
         """The name of the commands it decides."""
-        return self.command.__name__
+        return _named(self.command)
 
     @property
     def place(self) -> str:
@@ -123,9 +131,12 @@ class Decider(Generic[C]):
             InvalidParts: ``parts`` returns something else than parts, more than ``most`` of them, or asks a view at a
                 key of a wrong type.
             InvalidFilter: No event can hold a value of a key: the command can never be decided.
+            Exception: Whatever ``parts`` raises.
         """
         try:
             named = self.parts(command)
+        except StopIteration as bug:
+            raise RuntimeError(f"parts of {self.name} ({self.place}) raised StopIteration") from bug
         except (InvalidKey, InvalidView) as error:
             raise InvalidParts(f"parts of {self.name} ({self.place}): {error}") from error
         if type(named) is Part:
@@ -141,6 +152,10 @@ class Decider(Generic[C]):
                 f"parts of {self.name} ({self.place}) names {len(distinct)} parts; a command reads at most {most}"
             )
         return Reads(readings, distinct)
+
+
+def _named(command: Any) -> str:
+    return getattr(command, "__name__", repr(command))
 
 
 def _said(named: object) -> str:

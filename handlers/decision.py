@@ -1,6 +1,8 @@
 """Decisions: what becomes of a command."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from handlers.model import DomainEvent
 
@@ -18,10 +20,19 @@ class Accepted:
     events: tuple[DomainEvent, ...]
 
     def __post_init__(self) -> None:
+        if isinstance(self.events, DomainEvent):
+            # It is iterable, and gives its fields.
+            raise TypeError(
+                f"an accepted command has a tuple of events, not a {type(self.events).__name__}: add a comma"
+            )
+        if not isinstance(self.events, Iterable):
+            raise TypeError(f"an accepted command has a tuple of events, not a {type(self.events).__name__}")
         # A generator is true, also one that gives nothing.
         object.__setattr__(self, "events", tuple(self.events))
         if not self.events:
             raise ValueError("an accepted command records an event; one that has nothing to do is unchanged")
+        for event in self.events:
+            _refuse_other_than_event(event, "an accepted command")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +47,21 @@ class Rejected:
     reason: str
     event: DomainEvent | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, str):
+            raise TypeError(f"a rejected command has a text as its reason, not a {type(self.reason).__name__}")
+        if self.event is not None:
+            _refuse_other_than_event(self.event, "a rejected command")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
     """There is nothing to do: what the command asks for is so already."""
+
+
+def _refuse_other_than_event(event: Any, whose: str) -> None:
+    if not isinstance(event, DomainEvent):
+        raise TypeError(f"{whose} records events, and a {type(event).__name__} is none")
 
 
 Decision = Accepted | Rejected | Unchanged

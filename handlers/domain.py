@@ -66,9 +66,9 @@ class Domain:
         scenarios: What can be run as a load, each under a name of its own.
 
     Raises:
-        InvalidDomain: The name is not of this form; two views, commands, events or scenarios share a name; a command
-            or an event is something else, or would not be read as it was written; states that are to be stored cannot
-            be. The message says which and why.
+        InvalidDomain: The name is not of this form; what is listed is no tuple, or holds something else; two views,
+            commands, events or scenarios share a name; a command or an event would not be read as it was written;
+            states that are to be stored cannot be. The message says which and why.
     """
 
     name: str
@@ -84,11 +84,26 @@ class Domain:
     _state_codecs: dict[str, StateCodec[Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise InvalidDomain(
                 f"a domain's name is up to 50 small letters, digits, _ and -, and begins with a letter; "
                 f"{self.name!r} is not"
             )
+        for what in ("views", "deciders", "events", "invariants", "scenarios"):
+            object.__setattr__(self, what, self._listed(what))
+        self._refuse_others("views", View)
+        self._refuse_others("deciders", Decider)
+        self._refuse_others("invariants", Invariant)
+        for what, given in (("command", self.deciders), ("event", self.events)):
+            if not given:
+                raise InvalidDomain(f"the domain {self.name} has no {what}")
+        self._refuse_models("command", [decider.command for decider in self.deciders], Command, DomainEvent)
+        self._refuse_models("event", self.events, DomainEvent, Command)
+        for scenario in self.scenarios:
+            if not isinstance(scenario, type) or not issubclass(scenario, Scenario):
+                raise InvalidDomain(
+                    f"the domain {self.name} lists {scenario!r} among its scenarios, which is no Scenario"
+                )
         for what, names in (
             ("views", [view.name for view in self.views]),
             ("kinds of command", [decider.name for decider in self.deciders]),
@@ -98,16 +113,26 @@ class Domain:
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)
                 raise InvalidDomain(f"the domain {self.name} has two {what} with one name: {twice}")
-        for what, given in (("command", self.deciders), ("event", self.events)):
-            if not given:
-                raise InvalidDomain(f"the domain {self.name} has no {what}")
-        self._refuse_models("command", [decider.command for decider in self.deciders], Command, DomainEvent)
-        self._refuse_models("event", self.events, DomainEvent, Command)
         object.__setattr__(self, "_views", {view.name: view for view in self.views})
         object.__setattr__(self, "_deciders", {decider.name: decider for decider in self.deciders})
         object.__setattr__(self, "_codec", EventCodec(self.name, self.events))
         object.__setattr__(self, "_examination", Examination(self.views, self.events))
         object.__setattr__(self, "_state_codecs", self._made_codecs())
+
+    def _listed(self, what: str) -> tuple[Any, ...]:
+        given = getattr(self, what)
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise InvalidDomain(
+                f"the domain {self.name} takes a tuple as its {what}, and {given!r} is none; is a comma missing?"
+            )
+        return tuple(given)
+
+    def _refuse_others(self, what: str, kind: type) -> None:
+        for each in getattr(self, what):
+            if not isinstance(each, kind):
+                raise InvalidDomain(
+                    f"the domain {self.name} lists {each!r} among its {what}, which is no {kind.__name__}"
+                )
 
     def _refuse_models(self, what: str, models: Iterable[Any], base: type[BaseModel], other: type[BaseModel]) -> None:
         for model in models:
@@ -170,7 +195,10 @@ class Domain:
             raise UnknownView(f"the domain {self.name} stores no states of a view {view.name}") from None
 
     def problems_of(self, part: Part[Any]) -> Iterator[str]:
-        """Iterate over what of a part's filter no event of the domain can ever match, a sentence each."""
+        """Iterate over what is wrong with a part's filter, a sentence each.
+
+        No event of the domain can ever match a part of it, or it is another one when it is made again.
+        """
         return self._examination.problems_of(part)
 
     def problems(self) -> Iterator[str]:

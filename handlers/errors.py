@@ -5,6 +5,7 @@ __all__ = [
     "DomainNotFound",
     "HandlerError",
     "InvalidCommand",
+    "InvalidDecider",
     "InvalidDomain",
     "InvalidKey",
     "InvalidParts",
@@ -27,6 +28,10 @@ class DomainNotFound(HandlerError):
 
 class InvalidDomain(HandlerError, ValueError):
     """Raised when a ``Domain`` is made: its parts do not fit together. The message says which."""
+
+
+class InvalidDecider(HandlerError, ValueError):
+    """Raised by ``Decider``: its ``parts`` or ``decide`` is no function."""
 
 
 class InvalidView(HandlerError, ValueError):

@@ -83,14 +83,19 @@ class KeyForm:
         parameters: The key's values, in order.
 
     Raises:
-        InvalidView: ``events`` takes something else than plain parameters.
+        InvalidView: ``events`` takes something else than plain parameters, or does not tell them.
     """
 
     __slots__ = ("_plain", "_signature", "_view", "parameters")
 
     def __init__(self, view: str, events: Callable[..., Any]) -> None:
         self._view = view
-        self._signature = inspect.signature(events)
+        try:
+            self._signature = inspect.signature(events)
+        except (ValueError, TypeError):
+            raise InvalidView(
+                f"the view {view} takes its key as the parameters of events, and {events!r} tells none"
+            ) from None
         hints = _hints(events)
         for parameter in self._signature.parameters.values():
             if parameter.kind not in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}:

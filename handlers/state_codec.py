@@ -38,7 +38,9 @@ class StateCodec(Generic[S]):
         try:
             part = view.at(*map(sample_of, view.key))
             initial = part.initial()
-        except Exception:  # noqa: BLE001  no sample, or one that the domain's code did not expect
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  no sample, or one that the domain's code did not expect
             return
         if self.write(part, initial, None) is None:
             raise InvalidView(
@@ -51,7 +53,8 @@ class StateCodec(Generic[S]):
         Args:
             part: Whose state it is.
             state: The state.
-            probe: An event of the part's, if there is one; the state that is read back must fold it to the same.
+            probe: An event of the part's, if there is one; the state that is read back must fold it to the same. It may
+                be in the state already: an ``evolve`` that raises then must raise the same for both.
 
         Returns:
             The text; None when what is read back is not equal to the state, in value and in the types of all that it
@@ -65,9 +68,11 @@ class StateCodec(Generic[S]):
                 return None
             if probe is not None and part.filter.holds(probe):
                 fact = self._recorded(probe)
-                if not same(self._evolve(state, fact), self._evolve(again, fact), known):
+                if not same(self._folded(state, fact), self._folded(again, fact), known):
                     return None
-        except Exception:  # noqa: BLE001  whatever code of the domain's, or pydantic, has against the state
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  whatever code of the domain's, or pydantic, has against the state
             return None
         return text
 
@@ -81,9 +86,20 @@ class StateCodec(Generic[S]):
             state: S = self._adapter.validate_json(text)
         except ValidationError as error:
             raise DamagedState(f"a stored state cannot be read: {error.error_count()} errors") from None
-        except Exception as bug:  # whatever a validator of somebody's raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as bug:  # whatever a validator of somebody's raises
             raise DamagedState(f"a stored state cannot be read: {type(bug).__name__}: {bug}") from bug
         return state
+
+    def _folded(self, state: S, fact: DomainEvent) -> tuple[Any, ...]:
+        """Return the state after one more event, or what ``evolve`` raises: its type and text."""
+        try:
+            return (self._evolve(state, fact),)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as bug:  # noqa: BLE001  whatever evolve has against it
+            return type(bug), str(bug)
 
 
 def _adapter(view: str, kind: Any) -> TypeAdapter[Any]:

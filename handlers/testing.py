@@ -13,30 +13,34 @@ those that its filter holds, and no other. The kit also fails, with a sentence, 
 * a state or a command that is changed in place;
 * a decision that is another one when the same question is asked again;
 * an event that is not read back as it was written;
-* a filter that no event of the domain can ever match;
+* a filter that no event of the domain can ever match, or that is another one when it is made again;
 * a state that is to be stored and is not read back as it was written;
 * ``when`` without ``then``.
 """
 
 import warnings
 from collections.abc import Callable, Iterable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from eventstore import RecordedEvent
-from handlers.comparison import same
+from handlers.comparison import same, seems_same
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
+from handlers.deep_copy import deep_copy
 from handlers.domain import Domain
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
 
-__all__ = ["Given", "NotAsserted", "Then", "When", "accepted", "kit", "rejected", "unchanged"]
+__all__ = ["Given", "NotAsserted", "NotCopied", "Then", "When", "accepted", "kit", "rejected", "unchanged"]
 
 
 class NotAsserted(UserWarning):
     """Warned of when a decision was made and held to nothing: ``then`` was forgotten."""
+
+
+class NotCopied(UserWarning):
+    """Warned of when a state or a command cannot be copied: the kit does not see whether it is changed in place."""
 
 
 def kit(domain: Domain) -> "Callable[..., Given]":
@@ -85,11 +89,12 @@ class Given:
         reads = self.domain.reads(command)
         log = self._log()
         states = {part: self._state(part, log) for part in reads.parts}
-        untouched = _copy([command, *states.values()])
+        watched = [("the command", command), *((f"the state of {part!r}", state) for part, state in states.items())]
+        untouched = [_copy(what, value) for what, value in watched]
         decision, again = (self.domain.decide(command, reads, states) for _ in range(2))
         decider = self.domain.decider(type(command).__name__)
         place = f"decide of {decider.name} ({place_of(decider.decide)})"
-        if not same(untouched, [command, *states.values()]):
+        if not seems_same(untouched, [value for _, value in watched]):
             raise AssertionError(f"{place} changes the command or a state in place; a worker shares states")
         if decision != again:
             raise AssertionError(f"{place} is not pure: asked twice, it decides {decision!r} and {again!r}")
@@ -124,9 +129,9 @@ class Given:
         for event in log:
             if not part.filter.holds(event):
                 continue
-            untouched = _copy(state)
+            untouched = _copy(f"the state of {part!r}", state)
             after = self.domain.fold(part, state, (event,))
-            if not same(untouched, state):
+            if not seems_same(untouched, state):
                 raise AssertionError(
                     f"evolve of the view {view.name} ({place_of(view.evolve)}) changes its state in place "
                     f"at event {event.sequence_number} ({event.type}); a worker shares states"
@@ -216,10 +221,12 @@ def _read_back(domain: Domain, facts: Iterable[DomainEvent]) -> list[RecordedEve
     return recorded
 
 
-def _copy(value: Any) -> Any:
+def _copy(what: str, value: Any) -> Any:
     try:
-        return deepcopy(value)
-    except Exception:  # noqa: BLE001  what cannot be copied is not looked into
+        return deep_copy(value)
+    except Exception as error:  # noqa: BLE001  whatever a class of somebody's does when it is copied
+        text = f"{what} cannot be copied, so that a change in place is not seen: {type(error).__name__}: {error}"
+        warnings.warn(text, NotCopied, stacklevel=2)
         return value
 
 

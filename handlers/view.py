@@ -7,7 +7,7 @@ from inspect import Parameter, signature
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, final
 
 from eventstore import Filter, InvalidFilter, Scalar
-from handlers.errors import InvalidView
+from handlers.errors import InvalidKey, InvalidView
 from handlers.key import KeyForm, KeyParameter
 from handlers.model import DomainEvent
 from handlers.part import Part, Parts
@@ -24,6 +24,8 @@ One_contra = TypeVar("One_contra", contravariant=True)
 # It becomes a word on the command line and part of a stored state's name.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 _RECENT_PARTS = 1024
+# The largest integer of PostgreSQL's type of that name.
+_MOST = 2**31 - 1
 
 
 class _WithOneKey(Protocol[One_contra, S_co]):
@@ -63,13 +65,13 @@ class View(Generic[K, S]):
         version: int = 1,
         stored_every: int | None = None,
     ) -> None:
-        if not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidView(
                 f"a view's name is up to 50 small letters, digits, _ and -, and begins with a letter; {name!r} is not"
             )
-        for what, number in (("version", version), ("stored_every", stored_every)):
-            if number is not None and number < 1:
-                raise InvalidView(f"the view {name} has the {what} {number}; it begins at 1")
+        for what, number in (("version", version), ("stored_every", 1 if stored_every is None else stored_every)):
+            if type(number) is not int or not 1 <= number <= _MOST:
+                raise InvalidView(f"the view {name} has the {what} {number!r}; it is an integer from 1 to {_MOST}")
         for what, function in (("events", events), ("initial", initial), ("evolve", evolve)):
             if not callable(function):
                 raise InvalidView(f"the view {name} needs a function as its {what}, not a {type(function).__name__}")
@@ -84,6 +86,8 @@ class View(Generic[K, S]):
             raise InvalidView(
                 f"initial of the view {name} is called with the key, as events is; it takes something else"
             )
+        if not _takes(evolve, 2):
+            raise InvalidView(f"evolve of the view {name} is called with a state and an event; it takes something else")
         self._recent = lru_cache(maxsize=_RECENT_PARTS)(self._part)
 
     def __repr__(self) -> str:
@@ -109,7 +113,13 @@ class View(Generic[K, S]):
         Raises:
             InvalidKey, InvalidFilter: As ``at``.
         """
+        if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
+            raise InvalidKey(f"at_each takes several keys, not one {type(keys).__name__}")
         return Parts((key, self.at(key)) for key in keys)
+
+    def again(self, part: Part[S]) -> Part[S]:
+        """Return a part of it made anew, past what is remembered: ``events`` is called once more."""
+        return self._part(part.identity.key, part.key)
 
     def _part(self, text: str, key: tuple[Scalar, ...]) -> Part[S]:
         values = self._form.values(key)

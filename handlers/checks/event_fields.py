@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Flag
 from typing import Any
 from uuid import UUID
 
@@ -24,11 +25,42 @@ _SPELT: dict[str, TypeAdapter[Any]] = {
     "duration": TypeAdapter(timedelta),
     "uuid": TypeAdapter(UUID),
 }
+# What enumerations hold that JSON has just so.
+_LISTED = {str, int, bool, type(None)}
 _KINDS = {"string": "a text", "boolean": "a truth", "integer": "an integer", "number": "a number"}
 
 
 class _PayloadSchema(GenerateJsonSchema):
-    """The schema of what is recorded: decimals are numbers, and what JSON schemas cannot say may be anything."""
+    """The schema of what is recorded: decimals are numbers, and what JSON schemas cannot say may be anything.
+
+    A payload is what ``model_dump`` returns: serializers for JSON alone have no say. Nor has what a model tells of its
+    schema: it is for people.
+    """
+
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        plain: Any = {name: value for name, value in schema.items() if name != "metadata"}
+        return super().generate_inner(plain)
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        made = self.generate_inner(schema["schema"])
+        if schema["cls"].model_config.get("extra") == "allow":
+            made.setdefault("additionalProperties", True)
+        return made
+
+    def ser_schema(self, schema: Any) -> JsonSchemaValue | None:
+        is_function = schema["type"] in {"function-plain", "function-wrap"}
+        if schema.get("when_used", "always" if is_function else "json").startswith("json"):
+            return None
+        if is_function and "return_schema" not in schema:
+            return {}
+        return super().ser_schema(schema)
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        if issubclass(schema["cls"], Flag):
+            # Several of them are one value, too.
+            return {"type": "integer"}
+        values = [member.value for member in schema["members"]]
+        return super().enum_schema(schema) if {type(value) for value in values} <= _LISTED else {}
 
     def decimal_schema(self, _: core_schema.DecimalSchema) -> JsonSchemaValue:
         return {"type": "number"}

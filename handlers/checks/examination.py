@@ -26,12 +26,23 @@ class Examination:
         self._fields = EventFields(events)
 
     def problems_of(self, part: Part[Any]) -> Iterator[str]:
-        """Iterate over what of a part's filter no event can ever match, a sentence each."""
+        """Iterate over what is wrong with a part's filter, a sentence each.
+
+        It must be the same when it is made again, and an event must be able to match each part of it.
+        """
+        try:
+            again = part.view.again(part)
+        except Exception as error:  # noqa: BLE001  whatever a function of somebody's raises
+            yield f"{_named(part.view)} is not pure: asked again, events raises {type(error).__name__}: {error}"
+        else:
+            if again != part:
+                text = "is not pure: asked again, events returns another filter; a time belongs in the key"
+                yield f"{_named(part.view)} {text}"
         for problem in self._fields.problems(part.filter):
             yield f"{_named(part.view)} {problem}"
 
     def problems(self) -> Iterator[str]:
-        """Iterate over what no event can ever match of each view at a sample key, a sentence each."""
+        """Iterate over what is wrong with the filter of each view at a sample key, a sentence each."""
         for view in self._views:
             try:
                 part = view.at(*map(sample_of, view.key))

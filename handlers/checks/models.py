@@ -1,18 +1,62 @@
 """The model check: refuses commands and events that would not be read as they were written."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 from handlers.model import DomainEvent
 
 __all__ = ["model_problems"]
 
 # What JSON holds just so: a field that is strict about these reads what it wrote.
-_EXACT = frozenset({"str", "bool", "int"})
+_EXACT = frozenset({"str", "bool", "int", "list", "dict"})
 _FIELDS = frozenset({"model-field", "dataclass-field", "typed-dict-field"})
 _NO_SCHEMA = frozenset({"metadata", "cls", "config", "ref", "default", "expected", "serialization", "computed_fields"})
+_VALIDATORS = frozenset({"function-after", "function-before", "function-wrap", "function-plain"})
+# What an event cannot hold, by pydantic's name for it, and what it can hold instead.
+_UNRECORDED = {
+    "url": ("a URL", "a str"),
+    "multi-host-url": ("a URL", "a str"),
+    "complex": ("a complex number", "two floats"),
+    "deque": ("a deque", "a tuple"),
+    "generator": ("an Iterable", "a tuple"),
+    "json": ("a Json, which is read from a text and written as what the text says", "what it says"),
+    "callable": ("a function", "its name"),
+    "is-subclass": ("a class", "its name"),
+}
+_UNRECORDED_CLASSES = (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    SecretStr,
+    SecretBytes,
+)
+# What no key of a JSON object can be made from, or be read back to.
+_NO_KEYS = frozenset(
+    {"bool", "decimal", "none", "nullable", "tuple", "set", "frozenset", "list", "dict", "model", "dataclass"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Where in a model something is described.
+
+    Attributes:
+        place: Which model or field it is.
+        is_event: Whether it is a part of an event.
+        written: Whether a function of somebody's says how it is written.
+        validated: Whether a function of somebody's may have made something else of it.
+    """
+
+    place: str
+    is_event: bool
+    written: bool = False
+    validated: bool = False
 
 
 def model_problems(model: type[BaseModel]) -> Iterator[str]:
@@ -20,38 +64,59 @@ def model_problems(model: type[BaseModel]) -> Iterator[str]:
     model.model_rebuild(raise_errors=False)
     schema = model.__pydantic_core_schema__
     if isinstance(schema, Mapping):
-        for node, place, written in _nodes(schema, model.__name__, written=False):
-            yield from _node_problems(node, place, written=written)
+        for node, where in _nodes(schema, _Where(model.__name__, issubclass(model, DomainEvent))):
+            yield from _node_problems(node, where)
+            if where.is_event and not where.written:
+                yield from _unrecorded(node, where)
             if node.get("type") in _FIELDS:
-                yield from _field_problems(node, place, is_event=issubclass(model, DomainEvent))
+                yield from _field_problems(node, where)
 
 
-def _nodes(node: Any, place: str, *, written: bool) -> Iterator[tuple[Mapping[str, Any], str, bool]]:
+def _nodes(node: Any, where: _Where) -> Iterator[tuple[Mapping[str, Any], _Where]]:
     """Walk through pydantic's own description of a model.
 
     Args:
         node: A part of the description.
-        place: Which model or field it describes.
-        written: Whether a function of the model's own says how it is written.
+        where: Where it is.
 
     Returns:
-        Each part, with its place, and whether it is written by such a function.
+        Each part, with where it is.
     """
     if isinstance(node, list | tuple):
         for each in node:
-            yield from _nodes(each, place, written=written)
+            yield from _nodes(each, where)
     if not isinstance(node, Mapping):
         return
-    if isinstance(owner := node.get("cls"), type) and node.get("type") in {"model", "dataclass", "typed-dict"}:
-        place = owner.__name__
-    written = written or str(node.get("serialization", {}).get("type", "")).startswith("function")
-    yield node, place, written
+    where = _of(node, where)
+    yield node, where
+    if node.get("type") in _VALIDATORS and not _is_pydantics(node["function"]["function"]):
+        where = replace(where, validated=True)
     for name, inner in node.items():
         if name == "fields":
             for field, described in _fields(inner):
-                yield from _nodes(described, f"{place}.{field}", written=written)
+                yield from _nodes(described, replace(where, place=f"{where.place}.{field}"))
         elif name not in _NO_SCHEMA:
-            yield from _nodes(inner, place, written=written)
+            yield from _nodes(inner, where)
+
+
+def _of(node: Mapping[str, Any], where: _Where) -> _Where:
+    """Return where a part of the description is, given where what holds it is."""
+    if isinstance(owner := node.get("cls"), type) and node.get("type") in {"model", "dataclass", "typed-dict"}:
+        where = replace(where, place=owner.__name__)
+    if _is_written(node.get("serialization", {}), is_event=where.is_event):
+        where = replace(where, written=True)
+    return where
+
+
+def _is_written(serialization: Mapping[str, Any], *, is_event: bool) -> bool:
+    """Tell whether a function of somebody's writes it. An event is not written by one that is for JSON alone."""
+    if not str(serialization.get("type", "")).startswith("function") or _is_pydantics(serialization["function"]):
+        return False
+    return not (is_event and serialization.get("when_used", "always").startswith("json"))
+
+
+def _is_pydantics(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("pydantic.")
 
 
 def _fields(described: Any) -> Iterable[tuple[str, Any]]:
@@ -61,17 +126,56 @@ def _fields(described: Any) -> Iterable[tuple[str, Any]]:
     return [(field["name"], field) for field in described if isinstance(field, Mapping)]
 
 
-def _node_problems(node: Mapping[str, Any], place: str, *, written: bool) -> Iterator[str]:
+def _node_problems(node: Mapping[str, Any], where: _Where) -> Iterator[str]:
     kind = node.get("type")
-    if kind == "bytes" and not written:
-        yield f"{place} holds bytes, which are written as base64 and read as text; use a str"
+    if kind == "bytes" and not where.written:
+        yield f"{where.place} holds bytes, which are written as base64 and read as text; use a str"
     config = node.get("config")
     if (isinstance(config, Mapping) and config.get("strict")) or (node.get("strict") and kind not in _EXACT):
-        yield f"{place} is strict, and would not read back what JSON writes as text; leave strict out"
+        yield f"{where.place} is strict, and would not read back what JSON holds as something else; leave strict out"
 
 
-def _field_problems(field: Mapping[str, Any], place: str, *, is_event: bool) -> Iterator[str]:
-    if is_event and field.get("serialization_exclude"):
+def _unrecorded(node: Mapping[str, Any], where: _Where) -> Iterator[str]:
+    """Iterate over what an event cannot hold."""
+    kind = node.get("type")
+    if not where.validated:
+        if kind in _UNRECORDED:
+            what, instead = _UNRECORDED[kind]
+            yield f"{where.place} holds {what}: it cannot be recorded; use {instead}, or give it a serializer"
+        named = node.get("cls")
+        if kind == "is-instance" and isinstance(named, type) and _is_unrecorded(named):
+            what = named.__name__
+            yield f"{where.place} holds the type {what}: it cannot be recorded; use a str, or give it a serializer"
+    if kind == "dict" and (keys := _no_keys(node.get("keys_schema", {}))):
+        yield f"{where.place} has keys of the type {keys}, and those of JSON are texts; use a str for them"
+
+
+def _is_unrecorded(kind: type) -> bool:
+    # The latter tells a path.
+    return issubclass(kind, _UNRECORDED_CLASSES) or hasattr(kind, "__fspath__")
+
+
+def _no_keys(keys: Mapping[str, Any]) -> str | None:
+    """Return the name of a type that keys cannot have; None if they can."""
+    if _is_written(keys.get("serialization", {}), is_event=True):
+        return None
+    kind = keys.get("type")
+    if kind in _VALIDATORS:
+        return None
+    if kind == "union":
+        choices = (each for each in keys["choices"] if isinstance(each, Mapping))
+        return next((found for each in choices if (found := _no_keys(each))), None)
+    if kind == "enum" and not issubclass(keys["cls"], int):
+        return None if all(isinstance(each.value, str) for each in keys["members"]) else str(keys["cls"].__name__)
+    if kind == "literal":
+        plain = [each.value if isinstance(each, Enum) else each for each in keys["expected"]]
+        return None if all(isinstance(each, str) for each in plain) else "Literal"
+    return str(kind) if kind in _NO_KEYS else None
+
+
+def _field_problems(field: Mapping[str, Any], where: _Where) -> Iterator[str]:
+    place = where.place
+    if where.is_event and field.get("serialization_exclude"):
         yield f"{place} is left out when it is written"
         return
     name = place.rpartition(".")[2]

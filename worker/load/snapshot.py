@@ -1,9 +1,9 @@
 """Snapshots: how a value was, to see later whether somebody changed it."""
 
-import copy
 from typing import Any
 
-from handlers.comparison import same
+from handlers.comparison import seems_same
+from handlers.deep_copy import deep_copy
 
 __all__ = ["Snapshot", "alike"]
 
@@ -20,7 +20,7 @@ class Snapshot:
     def __init__(self, value: Any) -> None:
         self._value = value
         try:
-            self._copied: tuple[Any] | None = (copy.deepcopy(value),)
+            self._copied: tuple[Any] | None = (deep_copy(value),)
         except Exception:  # noqa: BLE001  whatever a class of somebody's does when it is copied
             self._copied = None
 
@@ -33,6 +33,6 @@ class Snapshot:
 def alike(one: Any, other: Any) -> bool:
     """Tell whether two values are equal and of equal types all the way down, as far as they can be compared."""
     try:
-        return same(one, other)
+        return seems_same(one, other)
     except Exception:  # noqa: BLE001  whatever a class of somebody's does when it is compared
         return True

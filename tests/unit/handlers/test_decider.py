@@ -8,7 +8,17 @@ import pytest
 from pydantic import ValidationError
 
 from eventstore import InvalidFilter
-from handlers import Accepted, Command, Decider, Decision, DomainEvent, InvalidParts, Rejected, Unchanged
+from handlers import (
+    Accepted,
+    Command,
+    Decider,
+    Decision,
+    DomainEvent,
+    InvalidDecider,
+    InvalidParts,
+    Rejected,
+    Unchanged,
+)
 from handlers.place import place_of
 from tests.unit.handlers.lamps import SwitchedOn, SwitchOn, decider, light
 
@@ -52,7 +62,7 @@ def test_decide_gets_the_state_of_each_part_in_order() -> None:
         (lambda _: [light.at("a")], "returns a part, parts, or a tuple of these, not a list"),
         (lambda _: light.events("a"), "returns a part, parts, or a tuple of these, not a OpenFilter"),
         (lambda _: (light.at("a"), light), "returns a part, parts, or a tuple of these, not a tuple with a View"),
-        (lambda _: light.at_each("abcd"), "names 4 parts; a command reads at most 3"),
+        (lambda _: light.at_each(["a", "b", "c", "d"]), "names 4 parts; a command reads at most 3"),
         (lambda command: light.at(command.watts), "the view light takes str for lamp, not int"),
         (
             lambda _: light.at(),  # type: ignore[call-arg]  # that is the point
@@ -107,6 +117,65 @@ def test_an_acceptance_without_an_event_is_refused() -> None:
     for events in ((), nothing):
         with pytest.raises(ValueError, match="one that has nothing to do is unchanged"):
             Accepted(events=events)
+
+
+def test_the_events_of_an_acceptance_may_come_from_any_iterable() -> None:
+    on = SwitchedOn(lamp="a", watts=5)
+    several: list[Any] = [[on], iter([on]), (event for event in [on])]
+    for events in several:
+        assert Accepted(events=events).events == (on,)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (
+            lambda: Accepted(events=SwitchedOn(lamp="a", watts=5)),  # type: ignore[arg-type]  # that is the point
+            "an accepted command has a tuple of events, not a SwitchedOn: add a comma",
+        ),
+        (
+            lambda: Accepted(events=None),  # type: ignore[arg-type]  # that is the point
+            "an accepted command has a tuple of events, not a NoneType",
+        ),
+        (
+            lambda: Accepted(events=("on",)),  # type: ignore[arg-type]  # that is the point
+            "an accepted command records events, and a str is none",
+        ),
+        (
+            lambda: Rejected(reason=None),  # type: ignore[arg-type]  # that is the point
+            "a rejected command has a text as its reason, not a NoneType",
+        ),
+        (
+            lambda: Rejected(reason="no", event=()),  # type: ignore[arg-type]  # that is the point
+            "a rejected command records events, and a tuple is none",
+        ),
+    ],
+)
+def test_a_decision_of_wrong_types_is_refused(make: Callable[[], Decision], sentence: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        make()
+    assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"parts": light.at("a")}, "the decider of SwitchOn needs a function as its parts, not a Part"),
+        ({"parts": None}, "the decider of SwitchOn needs a function as its parts, not a NoneType"),
+        ({"decide": None}, "the decider of SwitchOn needs a function as its decide, not a NoneType"),
+    ],
+)
+def test_a_decider_without_functions_is_refused(change: dict[str, Any], sentence: str) -> None:
+    made: dict[str, Any] = {"command": SwitchOn, "parts": decider.parts, "decide": decider.decide}
+    with pytest.raises(InvalidDecider) as raised:
+        Decider(**(made | change))
+    assert str(raised.value) == sentence
+
+
+def test_parts_that_raise_stop_iteration_are_told() -> None:
+    made = reading(lambda _: next(iter(())))
+    with pytest.raises(RuntimeError, match=r"parts of SwitchOn \(.*\) raised StopIteration"):
+        made.reads(SwitchOn(lamp="a"))
 
 
 def test_decisions_are_equal_by_what_they_say() -> None:

@@ -45,8 +45,8 @@ def test_a_name_that_can_name_queues_is_taken(name: str) -> None:
     assert Domain(name=name, views=(light,), deciders=(decider,), events=(Broke,)).name == name
 
 
-@pytest.mark.parametrize("name", ["", "Lamps", "2lamps", "-lamps", "night lamps", "lamps.on", "lamps\n", "a" * 51])
-def test_another_name_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "Lamps", "2lamps", "-lamps", "night lamps", "lamps.on", "lamps\n", "a" * 51, 5])
+def test_another_name_is_refused(name: Any) -> None:
     with pytest.raises(InvalidDomain, match="up to 50 small letters"):
         Domain(name=name, views=(light,), deciders=(decider,), events=(Broke,))
 
@@ -66,6 +66,40 @@ def test_parts_that_do_not_fit_together_are_refused(
     with pytest.raises(InvalidDomain) as raised:
         Domain(name="lamps", views=(), deciders=deciders, events=events)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"views": light}, f"takes a tuple as its views, and {light!r} is none; is a comma missing?"),
+        ({"deciders": decider}, f"takes a tuple as its deciders, and {decider!r} is none; is a comma missing?"),
+        ({"events": Broke}, f"takes a tuple as its events, and {Broke!r} is none; is a comma missing?"),
+        ({"invariants": None}, "takes a tuple as its invariants, and None is none; is a comma missing?"),
+        ({"scenarios": "loan"}, "takes a tuple as its scenarios, and 'loan' is none; is a comma missing?"),
+        ({"views": (light.at("a"),)}, "lists light.at('a') among its views, which is no View"),
+        ({"deciders": (SwitchOn,)}, f"lists {SwitchOn!r} among its deciders, which is no Decider"),
+        ({"invariants": (light,)}, f"lists {light!r} among its invariants, which is no Invariant"),
+        ({"scenarios": (SwitchOn,)}, f"lists {SwitchOn!r} among its scenarios, which is no Scenario"),
+        ({"events": (Broke(lamp="a"),)}, "lists Broke(lamp='a') as event, which is no DomainEvent alone"),
+    ],
+)
+def test_what_is_listed_wrong_is_told(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidDomain) as raised:
+        replace(domain, **change)
+    assert str(raised.value) == f"the domain lamps {message}"
+
+
+def test_a_decider_of_no_command_is_told() -> None:
+    nothing: Any = None
+    made = Decider(command=nothing, parts=decider.parts, decide=decider.decide)
+    assert repr(made) == "Decider(None)"
+    with pytest.raises(InvalidDomain, match="the domain lamps lists None as command, which is no Command alone"):
+        replace(domain, deciders=(made,))
+
+
+def test_lists_are_taken_for_tuples() -> None:
+    views: Any = [light]
+    assert replace(domain, views=views) == domain
 
 
 def test_a_command_is_made_from_its_json_names() -> None:

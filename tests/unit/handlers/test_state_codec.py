@@ -1,16 +1,20 @@
 """A state is stored only if it is read back the same; one that cannot be stored is refused with its domain."""
 
+import sys
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
+from itertools import count
 from typing import Any, NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import BaseModel
+from pydantic_core import CoreSchema, core_schema
 
 from eventstore import Filter, RecordedEvent
 from handlers import DamagedState, DomainEvent, InvalidDomain, PersistentMap, PersistentSet, UnknownView, View
@@ -44,6 +48,10 @@ class Holder:
 class Model(BaseModel):
     size: Size = Size.SMALL
     holder: Holder | None = None
+
+
+def ten() -> int:
+    return 10
 
 
 class Pair(NamedTuple):
@@ -80,7 +88,11 @@ def codec(kind: Any, initial: Callable[..., Any], evolve: Any = None) -> tuple[V
         (PersistentMap[str, Holder], PersistentMap({"a": Holder()})),
         (PersistentMap[int, PersistentSet[UUID]], PersistentMap({1: PersistentSet([UUID(int=1)])})),
         (deque[int], deque([1, 2])),
+        (defaultdict[str, int], defaultdict(int, a=1)),
         (datetime, datetime(2026, 1, 2, tzinfo=UTC)),
+        (datetime, datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=1)))),
+        (datetime, datetime(2026, 1, 2)),  # noqa: DTZ001  that is the point
+        (time, time(1, 2)),
     ],
 )
 def test_a_state_that_is_read_back_the_same_is_written(kind: Any, state: Any) -> None:
@@ -108,12 +120,16 @@ def test_a_state_that_is_read_back_the_same_is_written(kind: Any, state: Any) ->
         (str, Size.SMALL),
         (Model, Model.model_construct(size="small")),  # type: ignore[arg-type]  # that is the point
         (dict[str, int], defaultdict(int)),
+        (defaultdict[str, int], defaultdict(ten)),
+        (deque[int], deque([1, 2], maxlen=3)),
+        (datetime, datetime(2026, 1, 2, tzinfo=ZoneInfo("Europe/Berlin"))),
         (Base, Sub()),
         (int, "5"),
     ],
 )
 def test_a_state_that_would_be_another_one_is_not_written(kind: Any, state: Any) -> None:
-    view, made = codec(kind, lambda: kind() if kind is not dict[str, int] else {})
+    empty: dict[Any, Callable[[], Any]] = {dict[str, int]: dict, defaultdict[str, int]: lambda: defaultdict(int)}
+    view, made = codec(kind, empty.get(kind, kind))
     assert made.write(view.at(), state, None) is None
 
 
@@ -139,11 +155,56 @@ def test_a_state_must_fold_the_next_event_to_the_same() -> None:
     assert impure.write(view.at(), (), None) == b"[]"
     assert impure.write(view.at(), (), event()) is None
 
+
+def test_an_event_that_is_in_the_state_already_may_be_refused() -> None:
+    def removing(state: tuple[int, ...], _: DomainEvent) -> tuple[int, ...]:
+        left = list(state)
+        left.remove(7)
+        return tuple(left)
+
+    view, made = codec(tuple[int, ...], tuple, removing)
+    assert made.write(view.at(), (), event()) == b"[]"
+
+    numbers = count()
+
     def failing(_: tuple[int, ...], __: DomainEvent) -> tuple[int, ...]:
-        raise LookupError
+        raise LookupError(next(numbers))
 
     view, bad = codec(tuple[int, ...], tuple, failing)
     assert bad.write(view.at(), (), event()) is None
+
+
+class Leaving:
+    """Ends the program when it is read."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, __: Any) -> CoreSchema:
+        made = core_schema.no_info_plain_validator_function(sys.exit)
+        return core_schema.json_or_python_schema(
+            made, made, serialization=core_schema.plain_serializer_function_ser_schema(lambda _: 1)
+        )
+
+
+def test_code_that_ends_the_program_ends_no_writing() -> None:
+    def leaving(_: int, __: DomainEvent) -> int:
+        raise SystemExit(3)
+
+    view, made = codec(int, int, leaving)
+    assert made.write(view.at(), 5, event()) == b"5"
+
+    view, made = codec(Leaving, sys.exit)
+    assert made.write(view.at(), Leaving(), None) is None
+    with pytest.raises(DamagedState, match="SystemExit"):
+        made.read(b"1")
+
+
+def test_an_interrupt_by_a_person_is_let_through() -> None:
+    def interrupted(_: int, __: DomainEvent) -> int:
+        raise KeyboardInterrupt
+
+    view, made = codec(int, int, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made.write(view.at(), 5, event())
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"5", b'{"x": 1}', b"\xff", b"[[]]", b'["a"]'])

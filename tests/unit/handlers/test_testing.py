@@ -5,7 +5,10 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
+from threading import Lock
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import pytest
@@ -27,7 +30,7 @@ from handlers import (
     UnknownEventType,
     View,
 )
-from handlers.testing import NotAsserted, accepted, kit, rejected, unchanged
+from handlers.testing import NotAsserted, NotCopied, accepted, kit, rejected, unchanged
 from tests.unit.handlers.lamps import (
     BROKEN,
     Broke,
@@ -203,6 +206,8 @@ def changed(change: Callable[[Any], Any]) -> Callable[[Any, DomainEvent], Any]:
         (Bare, lambda state: state.lamps.append("a")),
         (lambda: ({"a": [1]},), lambda state: state[0]["a"].append(2)),
         (lambda: PersistentMap({"a": [1]}), lambda state: state["a"].append(2)),
+        (lambda: (MappingProxyType({"a": 1}), [1]), lambda state: state[1].append(2)),
+        (lambda: MappingProxyType({"a": [1]}), lambda state: state["a"].append(2)),
     ],
 )
 def test_a_state_that_is_changed_in_place_is_found(initial: Callable[[], Any], change: Callable[[Any], Any]) -> None:
@@ -219,6 +224,24 @@ def test_a_state_that_is_changed_in_place_is_found(initial: Callable[[], Any], c
     still = View(name="light", events=events_of, initial=lambda _: initial(), evolve=lambda state, _: state)
     with pytest.raises(AssertionError, match="changes the command or a state in place; a worker shares states"):
         kit(deciding(still, deciding_in_place))(ON).when(SwitchOn(lamp="a"))
+
+
+def test_one_state_that_cannot_be_copied_hides_no_change_of_another_and_is_told() -> None:
+    locked = View(name="locked", events=events_of, initial=lambda _: Lock(), evolve=lambda state, _: state)
+    lists = View(name="lists", events=events_of, initial=lambda _: list[int](), evolve=lambda state, _: state)
+
+    def appending(_: SwitchOn, __: Any, state: list[int]) -> Decision:
+        state.append(1)
+        return Unchanged()
+
+    asks = Decider(command=SwitchOn, parts=lambda command: (locked.at("a"), lists.at(command.lamp)), decide=appending)
+    made = replace(domain, views=(locked, lists), deciders=(asks,))
+    sentence = r"the state of locked\.at\('a'\) cannot be copied, so that a change in place is not seen: TypeError: "
+    with (
+        pytest.warns(NotCopied, match=sentence),
+        pytest.raises(AssertionError, match="changes the command or a state in place"),
+    ):
+        kit(made)().when(SwitchOn(lamp="a"))
 
 
 class SwitchAll(Command):
@@ -303,6 +326,16 @@ def test_a_part_whose_filter_nothing_can_match_is_found() -> None:
             f"the view light ({__file__}:{misspelt.__code__.co_firstlineno}) asks SwitchedOn for the field 'lamp', "
             "which it does not have (did you mean Lamp?)"
         )
+
+
+def test_a_filter_by_the_clock_is_found() -> None:
+    def recent(lamp: str) -> Filter:
+        of_lamp = Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("Lamp", lamp))
+        return of_lamp.occurred_from(datetime.now(UTC) - timedelta(hours=1))
+
+    moving = View(name="light", events=recent, initial=lambda _: "off", evolve=evolve)
+    with pytest.raises(AssertionError, match="is not pure: asked again, events returns another filter"):
+        kit(deciding(moving))().when(SwitchOn(lamp="a"))
 
 
 # What is held to nothing

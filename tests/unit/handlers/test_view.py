@@ -248,6 +248,12 @@ def test_several_keys_that_are_one_for_python_are_refused() -> None:
         anything.at_each([True, 1])
 
 
+@pytest.mark.parametrize("keys", ["abc", b"abc", 5, None])
+def test_one_key_is_not_several(keys: Any) -> None:
+    with pytest.raises(InvalidKey, match=f"at_each takes several keys, not one {type(keys).__name__}"):
+        light.at_each(keys)
+
+
 def test_a_part_cannot_be_changed() -> None:
     with pytest.raises(AttributeError, match="a part cannot be changed"):
         light.at("a").key = ()
@@ -258,8 +264,16 @@ def test_a_part_cannot_be_changed() -> None:
     [
         ({"name": "Light"}, "a view's name is up to 50 small letters"),
         ({"name": ""}, "a view's name is up to 50 small letters"),
-        ({"version": 0}, "the view light has the version 0; it begins at 1"),
-        ({"stored_every": 0}, "the view light has the stored_every 0; it begins at 1"),
+        ({"name": None}, "a view's name is up to 50 small letters, .*; None is not"),
+        ({"version": 0}, "the view light has the version 0; it is an integer from 1 to 2147483647"),
+        ({"version": "1"}, "the view light has the version '1'; it is an integer"),
+        ({"version": 1.5}, "the view light has the version 1.5; it is an integer"),
+        ({"version": None}, "the view light has the version None; it is an integer"),
+        ({"version": 2**31}, "the view light has the version 2147483648; it is an integer from 1 to 2147483647"),
+        ({"stored_every": 0}, "the view light has the stored_every 0; it is an integer from 1"),
+        ({"stored_every": True}, "the view light has the stored_every True; it is an integer from 1"),
+        ({"evolve": lambda state: state}, "evolve of the view light is called with a state and an event"),
+        ({"events": dict}, "takes its key as the parameters of events, and <class 'dict'> tells none"),
         ({"evolve": "off"}, "the view light needs a function as its evolve, not a str"),
         ({"initial": "off"}, "the view light needs a function as its initial, not a str"),
         ({"initial": lambda: "off"}, "initial of the view light is called with the key, as events is"),
