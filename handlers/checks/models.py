@@ -13,7 +13,7 @@ from handlers.model import DomainEvent
 __all__ = ["model_problems"]
 
 # What JSON holds just so: a field that is strict about these reads what it wrote.
-_EXACT = frozenset({"str", "bool", "int", "list", "dict"})
+_EXACT = frozenset({"str", "bool", "int", "float", "list", "dict"})
 _FIELDS = frozenset({"model-field", "dataclass-field", "typed-dict-field"})
 _NO_SCHEMA = frozenset({"metadata", "cls", "config", "ref", "default", "expected", "serialization", "computed_fields"})
 _VALIDATORS = frozenset({"function-after", "function-before", "function-wrap", "function-plain"})
