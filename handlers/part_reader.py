@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -162,7 +163,7 @@ class PartReader:
             Exception: Whatever the view raises.
         """
         state = self._domain.fold(part, before.state, own) if own else before.state
-        kept = replace(before, state=state, position=position, events=before.events + len(own), read_at=monotonic())
+        kept = replace(before, state=state, position=position, events=before.events + len(own))
         self._kept.keep(part, self._storage.stored_if_due(part, kept, own[-1] if own else None))
 
     async def close(self) -> None:
@@ -210,7 +211,7 @@ class PartReader:
         if task is None:
             task = asyncio.create_task(self._stream(part, known, up_to, consistency, running))
             self._streaming[part] = task
-            task.add_done_callback(lambda _: self._streaming.pop(part, None))
+            task.add_done_callback(partial(self._ended, part))
         try:
             # Shielded: the others wait for it as well.
             return await asyncio.shield(task)
@@ -221,6 +222,11 @@ class PartReader:
             if task.cancelled() and asking is not None and not asking.cancelling():
                 raise StoreUnavailable("the reader was closed during a long read") from None
             raise
+
+    def _ended(self, part: Part[Any], task: asyncio.Task[KeptState]) -> None:
+        self._streaming.pop(part, None)
+        if not task.cancelled():
+            task.exception()  # looked at, if nobody waits for it any more
 
     async def _stream(
         self, part: Part[Any], known: KeptState, up_to: Position, consistency: Consistency, running: Running

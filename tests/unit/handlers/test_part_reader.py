@@ -1,6 +1,7 @@
 """The part reader: what it reads, what it keeps and stores, and what it does not trust."""
 
 import asyncio
+import gc
 import logging
 from dataclasses import dataclass, replace
 from typing import Any
@@ -148,6 +149,21 @@ async def test_a_long_history_that_cannot_be_read_fails_all_who_wait_and_is_trie
     assert [type(error) for error in failed] == [UnreadableEvent] * 2
     with pytest.raises(UnreadableEvent, match=f"event {LONGEST_AT_ONCE + 1} .*coin is missing"):
         await reader.read([part], consistency=EVENTUAL)
+
+
+async def test_a_long_history_that_cannot_be_read_after_all_have_given_up_is_no_ones_error(
+    store: WatchedStore, reader: PartReader, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fill(store, *[dropped()] * LONGEST_AT_ONCE, replace(dropped(), payload={"jar": "a"}))
+    store.gate = asyncio.Event()
+    asking = asyncio.create_task(reader.read([jar.at("a")], consistency=EVENTUAL))
+    await store.began.wait()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    store.gate.set()
+    await asyncio.gather(*reader._streaming.values(), return_exceptions=True)
+    gc.collect()
+    assert caplog.records == []
 
 
 async def test_a_rewritten_history_and_one_that_was_cut_back_are_forgotten(
