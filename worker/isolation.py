@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
+from contextlib import suppress
 from dataclasses import replace
 
 from worker.counters import Counters
@@ -126,24 +127,33 @@ class _Child:
 
     async def kill(self) -> int:
         """End the process at once, if it still runs, and return how it ended."""
-        return await self._end(0)
+        self._writer.close()
+        # Before anything is awaited: one that computes would go on for ever if our own cancellation came between.
+        self._kill()
+        return await self._process.wait()
 
     async def let_go(self) -> None:
         """Let the process end by itself, which it does when nobody is at the other end."""
-        await self._end(_END_SECONDS)
+        await self._ended()
 
     async def how_it_ended(self) -> int:
         """Return how a process ended that is gone. Its end of the socket closes a moment before."""
-        return await self._end(_END_SECONDS)
+        return await self._ended()
 
-    async def _end(self, seconds: float) -> int:
+    async def _ended(self) -> int:
         self._writer.close()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(_END_SECONDS):
                 return await self._process.wait()
         except TimeoutError:
+            pass
+        finally:
+            self._kill()
+        return await self._process.wait()
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
             self._process.kill()
-            return await self._process.wait()
 
     async def _set_up(self, settings: Settings) -> None:
         try:
