@@ -13,6 +13,7 @@ from handlers.reads import Reads
 __all__ = [
     "MOST_PARTS",
     "Accepted",
+    "AnyDecider",
     "Command",
     "Decider",
     "Decision",
@@ -32,8 +33,69 @@ A4 = TypeVar("A4")
 A5 = TypeVar("A5")
 
 
+class AnyDecider:
+    """A decider, whichever kind of command it decides: what a domain lists. It is made as a ``Decider``.
+
+    Attributes:
+        command: The kind of command.
+        parts: What a command reads.
+        decide: What is to be done.
+    """
+
+    __slots__ = ("command", "decide", "parts")
+
+    command: type[Command]
+    parts: Callable[[Any], Any]
+    decide: Callable[..., Decision]
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a decider cannot be changed (tried to set {name})")
+
+    def __repr__(self) -> str:
+        return f"Decider({self.name})"
+
+    @property
+    def name(self) -> str:
+        """The name of the commands it decides."""
+        return _named(self.command)
+
+    @property
+    def place(self) -> str:
+        """Where its ``parts`` stands: file and line."""
+        return place_of(self.parts)
+
+    def reads(self, command: Command, *, most: int = MOST_PARTS) -> Reads:
+        """Return what a command reads.
+
+        Raises:
+            InvalidParts: ``parts`` returns something else than parts, more than ``most`` of them, or asks a view at a
+                key of a wrong type.
+            InvalidFilter: No event can hold a value of a key: the command can never be decided.
+            Exception: Whatever ``parts`` raises.
+        """
+        try:
+            named = self.parts(command)
+        except StopIteration as bug:
+            raise RuntimeError(f"parts of {self.name} ({self.place}) raised StopIteration") from bug
+        except (InvalidKey, InvalidView) as error:
+            raise InvalidParts(f"parts of {self.name} ({self.place}): {error}") from error
+        if type(named) is Part:
+            return Reads((named,), (named,))
+        readings = (named,) if isinstance(named, Parts) else named
+        if not isinstance(readings, tuple) or not all(isinstance(reading, Reading) for reading in readings):
+            raise InvalidParts(
+                f"parts of {self.name} ({self.place}) returns a part, parts, or a tuple of these, not {_said(named)}"
+            )
+        distinct = tuple(dict.fromkeys(part for reading in readings for part in reading.parts))
+        if len(distinct) > most:
+            raise InvalidParts(
+                f"parts of {self.name} ({self.place}) names {len(distinct)} parts; a command reads at most {most}"
+            )
+        return Reads(readings, distinct)
+
+
 @final
-class Decider(Generic[C]):
+class Decider(AnyDecider, Generic[C]):
     """How one kind of command is decided. Both functions are pure.
 
     Attributes:
@@ -48,11 +110,7 @@ class Decider(Generic[C]):
         InvalidDecider: ``parts`` or ``decide`` is no function.
     """
 
-    __slots__ = ("command", "decide", "parts")
-
-    command: type[C]
-    parts: Callable[[C], Any]
-    decide: Callable[..., Decision]
+    __slots__ = ()
 
     @overload
     def __init__(
@@ -107,51 +165,6 @@ class Decider(Generic[C]):
         object.__setattr__(self, "command", command)
         object.__setattr__(self, "parts", parts)
         object.__setattr__(self, "decide", decide)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a decider cannot be changed (tried to set {name})")
-
-    def __repr__(self) -> str:
-        return f"Decider({self.name})"
-
-    @property
-    def name(self) -> str:
-        """The name of the commands it decides."""
-        return _named(self.command)
-
-    @property
-    def place(self) -> str:
-        """Where its ``parts`` stands: file and line."""
-        return place_of(self.parts)
-
-    def reads(self, command: C, *, most: int = MOST_PARTS) -> Reads:
-        """Return what a command reads.
-
-        Raises:
-            InvalidParts: ``parts`` returns something else than parts, more than ``most`` of them, or asks a view at a
-                key of a wrong type.
-            InvalidFilter: No event can hold a value of a key: the command can never be decided.
-            Exception: Whatever ``parts`` raises.
-        """
-        try:
-            named = self.parts(command)
-        except StopIteration as bug:
-            raise RuntimeError(f"parts of {self.name} ({self.place}) raised StopIteration") from bug
-        except (InvalidKey, InvalidView) as error:
-            raise InvalidParts(f"parts of {self.name} ({self.place}): {error}") from error
-        if type(named) is Part:
-            return Reads((named,), (named,))
-        readings = (named,) if isinstance(named, Parts) else named
-        if not isinstance(readings, tuple) or not all(isinstance(reading, Reading) for reading in readings):
-            raise InvalidParts(
-                f"parts of {self.name} ({self.place}) returns a part, parts, or a tuple of these, not {_said(named)}"
-            )
-        distinct = tuple(dict.fromkeys(part for reading in readings for part in reading.parts))
-        if len(distinct) > most:
-            raise InvalidParts(
-                f"parts of {self.name} ({self.place}) names {len(distinct)} parts; a command reads at most {most}"
-            )
-        return Reads(readings, distinct)
 
 
 def _named(command: Any) -> str:

@@ -12,7 +12,7 @@ from eventstore import Event, RecordedEvent
 from handlers.checks.examination import Examination
 from handlers.checks.models import model_problems
 from handlers.complaint import complaint_of
-from handlers.decider import MOST_PARTS, Decider
+from handlers.decider import MOST_PARTS, AnyDecider
 from handlers.decision import Decision
 from handlers.errors import (
     InvalidCommand,
@@ -73,12 +73,12 @@ class Domain:
 
     name: str
     views: tuple[View[..., Any], ...]
-    deciders: tuple[Decider[Any], ...]
+    deciders: tuple[AnyDecider, ...]
     events: tuple[type[DomainEvent], ...]
     invariants: tuple[Invariant, ...] = ()
     scenarios: tuple[type[Scenario], ...] = ()
     _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
-    _deciders: dict[str, Decider[Any]] = field(init=False, repr=False, compare=False)
+    _deciders: dict[str, AnyDecider] = field(init=False, repr=False, compare=False)
     _codec: EventCodec = field(init=False, repr=False, compare=False)
     _examination: Examination = field(init=False, repr=False, compare=False)
     _state_codecs: dict[str, StateCodec[Any]] = field(init=False, repr=False, compare=False)
@@ -92,7 +92,7 @@ class Domain:
         for what in ("views", "deciders", "events", "invariants", "scenarios"):
             object.__setattr__(self, what, self._listed(what))
         self._refuse_others("views", View)
-        self._refuse_others("deciders", Decider)
+        self._refuse_others("deciders", AnyDecider)
         self._refuse_others("invariants", Invariant)
         for what, given in (("command", self.deciders), ("event", self.events)):
             if not given:
@@ -130,9 +130,8 @@ class Domain:
     def _refuse_others(self, what: str, kind: type) -> None:
         for each in getattr(self, what):
             if not isinstance(each, kind):
-                raise InvalidDomain(
-                    f"the domain {self.name} lists {each!r} among its {what}, which is no {kind.__name__}"
-                )
+                name = "Decider" if kind is AnyDecider else kind.__name__
+                raise InvalidDomain(f"the domain {self.name} lists {each!r} among its {what}, which is no {name}")
 
     def _refuse_models(self, what: str, models: Iterable[Any], base: type[BaseModel], other: type[BaseModel]) -> None:
         for model in models:
@@ -156,7 +155,7 @@ class Domain:
         """Whether it has a command of this name."""
         return command_type in self._deciders
 
-    def decider(self, command_type: str) -> Decider[Any]:
+    def decider(self, command_type: str) -> AnyDecider:
         """Return who decides commands of this name.
 
         Raises:

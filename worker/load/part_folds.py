@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from eventstore import RecordedEvent
-from handlers.decider import Decider
+from handlers.decider import AnyDecider
 from handlers.decision import Decision
 from handlers.domain import Domain
 from handlers.model import Command, DomainEvent
@@ -101,7 +101,7 @@ class PartFolds:
         """
         return {part: self._state(fold, part) for fold, part in zip(folds, parts, strict=True)}
 
-    def decided(self, decider: Decider[Any], command: Command, arguments: Sequence[Any]) -> Decision:
+    def decided(self, decider: AnyDecider, command: Command, arguments: Sequence[Any]) -> Decision:
         """Decide a command, and note if that changes a state. Raises what ``decide`` raises."""
         watched = [Snapshot(argument) for argument in arguments] if self._watches(decider.name) else []
         decision = decider.decide(command, *arguments)

@@ -24,6 +24,7 @@ from handlers import (
     UnreadableEvent,
     View,
 )
+from handlers.decider import AnyDecider
 from tests.unit.handlers.lamps import Broke, SwitchedOn, SwitchOn, decider, domain, evolve, light
 
 
@@ -61,7 +62,7 @@ def test_another_name_is_refused(name: Any) -> None:
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(
-    deciders: tuple[Decider[Any], ...], events: tuple[type[DomainEvent], ...], message: str
+    deciders: tuple[AnyDecider, ...], events: tuple[type[DomainEvent], ...], message: str
 ) -> None:
     with pytest.raises(InvalidDomain) as raised:
         Domain(name="lamps", views=(), deciders=deciders, events=events)

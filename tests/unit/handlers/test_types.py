@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 from eventstore import Filter, P
-from handlers import Command, Decider, Decision, DomainEvent, Part, Parts, Unchanged, View
+from handlers import Command, Decider, Decision, Domain, DomainEvent, Part, Parts, Unchanged, View
 
 class Ask(Command):
     name: str
@@ -52,6 +52,7 @@ def d_wrong_many(command: Ask, a: Mapping[int, Shelf]) -> Decision: return Uncha
 def d_wrong_state(command: Ask, a: Mapping[str, int]) -> Decision: return Unchanged()
 class Other(Command): ...
 def d_other(command: Other, shelf: Shelf) -> Decision: return Unchanged()
+d1, d2 = d_shelf, d_other
 def no_decision(command: Ask, shelf: Shelf) -> str: return ""
 """
 GOOD = """
@@ -67,6 +68,7 @@ Decider(command=Ask, parts=lambda c: (*three(c), every.at(), shelf.at("b")), dec
 Decider(command=Ask, parts=lambda c: shelf.at_each(c.names), decide=d_many)
 Decider(command=Ask, parts=lambda c: (shelf.at_each(c.names), seen.at(c.name)), decide=d_many_and_one)
 Decider(command=Ask, parts=lambda c: shelf.at(c.name), decide=lambda c, s: d_int(c, s.pieces))
+Domain(name="d", views=(), events=(), deciders=(Decider(command=Ask, parts=lambda c: shelf.at(c.name), decide=d1),))
 part: Part[Shelf] = shelf.at(name="a")
 parts: Parts[UUID, int] = ident.at_each([UUID(int=1)])
 """
@@ -88,6 +90,9 @@ Decider(command=Ask, parts=lambda c: [shelf.at(c.name)], decide=d_shelf)
 Decider(command=Ask, parts=lambda c: by_name(c.name), decide=d_shelf)
 Decider(command=Ask, parts=lambda c: shelf.at(c.nmae), decide=d_shelf)
 Decider(command=Ask, parts=lambda c: shelf.at(c.number), decide=d_shelf)
+Domain(name="d", views=(), events=(), deciders=(Decider(command=Ask, parts=lambda c: shelf.at(c.number), decide=d1),))
+Domain(name="d", views=(), events=(), deciders=(Decider(command=Ask, parts=lambda c: shelf.at(c.name), decide=d2),))
+Domain(name="d", views=(), events=(), deciders=(Decider(command=Ask, parts=shelf.at, decide=d_shelf),))
 shelf.at()
 shelf.at("a", "b")
 both.at("a")
