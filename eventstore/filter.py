@@ -261,14 +261,20 @@ class ItemBuilder:
 
 
 def _item(event_types: Iterable[str], predicates: Iterable[Predicate], *, needs_all: bool) -> FilterItem:
-    types = tuple(sorted(set(event_types)))
-    for event_type in types:
+    named = list(event_types)
+    for event_type in named:
+        if isinstance(event_type, type):
+            name = event_type.__name__
+            raise InvalidFilter(
+                f"an event type is named by a string: write {name!r}, or {name}.__name__, not the class"
+            )
         if not isinstance(event_type, str) or not event_type or "\x00" in event_type:
             raise InvalidFilter(f"an event type is a string without NUL characters, not {event_type!r}")
         try:
             event_type.encode()
         except UnicodeEncodeError:
             raise InvalidFilter(f"the event type {event_type!r} contains a lone surrogate") from None
+    types = tuple(sorted(set(named)))
     distinct: set[Predicate] = set()
     for predicate in predicates:
         if not isinstance(predicate, Predicate):

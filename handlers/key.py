@@ -83,7 +83,8 @@ class KeyForm:
         parameters: The key's values, in order.
 
     Raises:
-        InvalidView: ``events`` takes something else than plain parameters, or does not tell them.
+        InvalidView: ``events`` takes something else than plain parameters, does not tell them, or declares a type that
+            no key can have.
     """
 
     __slots__ = ("_plain", "_signature", "_view", "parameters")
@@ -103,6 +104,11 @@ class KeyForm:
                     f"the view {view} takes its key as plain parameters of events, which {parameter} is not"
                 )
         self.parameters = tuple(KeyParameter(name, hints.get(name, Any)) for name in self._signature.parameters)
+        for declared in self.parameters:
+            for kind in declared.types or ():
+                refusal = next((advice for refused, advice in _REFUSED if issubclass(kind, refused)), None)
+                if refusal is not None:
+                    raise InvalidView(f"events of the view {view} declares {declared.name} as {refusal}")
         self._plain = all(parameter.is_plain for parameter in self.parameters)
 
     def canonical(self, given: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[str, tuple[Scalar, ...]]:

@@ -20,6 +20,7 @@ NAIVE = datetime(2026, 1, 5)  # noqa: DTZ001  what is refused
         (1, "is a string"),
         (None, "is a string"),
         (P("a", 1), "is a string"),
+        (Filter, "write 'Filter', or Filter.__name__, not the class"),
     ],
 )
 def test_what_is_no_event_type_is_refused(event_type: Any, reason: str) -> None:

@@ -299,3 +299,13 @@ def test_what_events_makes_wrong_is_told_with_its_place(events: Callable[..., An
     with pytest.raises(InvalidView, match=sentence) as raised:
         view(events).at("a")
     assert f"({__file__}:" in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", [datetime, float, bytes, str | None])
+def test_a_key_that_no_key_can_be_is_refused_where_it_is_declared(kind: Any) -> None:
+    def events(day: Any) -> Filter:
+        return Filter.matching().any_predicate_of(P("day", day))
+
+    events.__annotations__["day"] = kind
+    with pytest.raises(InvalidView, match="events of the view thing declares day as "):
+        View(name="thing", events=events, initial=lambda _: 0, evolve=lambda state, _: state)
