@@ -167,7 +167,7 @@ class PartReader:
         self._kept.keep(part, self._storage.stored_if_due(part, kept, own[-1] if own else None))
 
     async def close(self) -> None:
-        """End long reads, and wait until every state that is being stored is stored."""
+        """End long reads, and wait a little for states that are being stored."""
         for task in self._streaming.values():
             task.cancel()
         await asyncio.gather(*self._streaming.values(), self._storage.close(), return_exceptions=True)

@@ -96,7 +96,7 @@ class Reader:
         return Answer(state=kept.state, position=kept.position)
 
     async def close(self) -> None:
-        """Wait until every state that is being stored is stored. The store stays open."""
+        """End long reads, and wait a little for states that are being stored. The store stays open."""
         await self._parts.close()
 
 

@@ -106,7 +106,7 @@ class Processor:
         return self._domain.has_command(command_type)
 
     async def close(self) -> None:
-        """Wait until every state that is being stored is stored."""
+        """End long reads, and wait a little for states that are being stored."""
         await self._parts.close()
 
     async def process(self, message: CommandMessage) -> Processed:
