@@ -41,7 +41,7 @@ class EventStoreError(Exception):
         super().__init__(message)
         self.code = code
 
-    def twin(self) -> Self:
+    def copy_for_caller(self) -> Self:
         """Return an equal error for another caller: a shared one would collect all their tracebacks."""
         twin = type(self).__new__(type(self), *self.args)
         twin.__dict__.update(self.__dict__)

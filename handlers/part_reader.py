@@ -216,7 +216,7 @@ class PartReader:
             # Shielded: the others wait for it as well.
             return await asyncio.shield(task)
         except EventStoreError as error:
-            raise error.twin() from error
+            raise error.copy_for_caller() from error
         except asyncio.CancelledError:
             asking = asyncio.current_task()
             if task.cancelled() and asking is not None and not asking.cancelling():

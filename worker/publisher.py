@@ -12,12 +12,12 @@ from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
 
 from eventstore.jsontext import encode_object
-from worker.broker import broker_address
+from worker.amqp.connection import broker_address
+from worker.amqp.reply_queue import InboxLost, ReplyQueue
+from worker.amqp.sender import Properties, Sender
 from worker.errors import BrokerUnavailable, NoReply
-from worker.inbox import Inbox, InboxLost
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
-from worker.sender import Properties, Sender
-from worker.spans import injected, publish_attributes, tracer
+from worker.telemetry.spans import injected, publish_attributes, tracer
 from worker.topology import EXCHANGE, Topology
 
 __all__ = ["Publisher"]
@@ -31,7 +31,7 @@ class Publisher:
     Commands are not ordered among each other. Who needs an order awaits ``request`` before sending the next.
     """
 
-    def __init__(self, sender: Sender, inbox: Inbox, *, address: str) -> None:
+    def __init__(self, sender: Sender, inbox: ReplyQueue, *, address: str) -> None:
         self._sender = sender
         self._inbox = inbox
         host, _, port = address.rpartition(":")
@@ -58,7 +58,7 @@ class Publisher:
             BrokerMisconfigured: It refuses the user or the virtual host.
         """
         sender = Sender(amqp_url, name=name)
-        inbox = Inbox(amqp_url, name=f"{name}-replies")
+        inbox = ReplyQueue(amqp_url, name=f"{name}-replies")
         try:
             await sender.open(timeout)
             yield cls(sender, inbox, address=broker_address(amqp_url))

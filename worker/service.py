@@ -12,27 +12,27 @@ from eventstore import EventStore
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from handlers.registry import load_domains
-from worker.broker import broker_address
+from worker.amqp.connection import broker_address
+from worker.amqp.consumer import Consumer
+from worker.amqp.delivery import Delivery
+from worker.amqp.sender import Sender
 from worker.capacity import check_capacity
-from worker.consumer import Consumer
 from worker.counters import Counters
-from worker.delivery import Delivery
-from worker.dispatcher import Dispatcher
-from worker.gate import Gate
-from worker.handling import Handling
-from worker.health import Health
-from worker.health_server import health_served
-from worker.isolation import Isolation
-from worker.lifeline import tied
-from worker.logs import configure_logs
-from worker.metrics import observed
-from worker.processor import Processor
-from worker.sender import Sender
+from worker.isolation.isolator import Isolation
+from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.dispatcher import Dispatcher
+from worker.rounds.handling import Handling
+from worker.rounds.processor import Processor
+from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
-from worker.signals import stop_signals
-from worker.telemetry import Telemetry
+from worker.supervision.control_socket import tied
+from worker.supervision.health import Health
+from worker.supervision.health_server import health_served
+from worker.supervision.signals import stop_signals
+from worker.telemetry.logs import configure_logs
+from worker.telemetry.metrics import observed
+from worker.telemetry.providers import Telemetry
 from worker.topology import Topology
-from worker.watchdog import Watchdog
 
 __all__ = ["Service", "run"]
 
@@ -55,7 +55,7 @@ class Service:
         self.counters = Counters()
         self._settings = settings
         # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
-        self._gate = Gate(lambda: store.append(()))
+        self._gate = CircuitBreaker(lambda: store.append(()))
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
         self._watchdog = Watchdog()
         self._dispatcher = Dispatcher(settings.worker_concurrency)
@@ -166,13 +166,13 @@ class Service:
         (self._suspects if delivery.is_suspect else self._dispatcher).submit(delivery, handle)
 
 
-async def run(settings: Settings, *, processes: int = 1, lifeline: int | None = None) -> int:
+async def run(settings: Settings, *, processes: int = 1, control_socket: int | None = None) -> int:
     """Run a worker until it is told to stop, by SIGTERM or SIGINT. A second signal stops it at once.
 
     Args:
         settings: Everything.
         processes: How many processes like this one there are to be, for the servers' limits.
-        lifeline: The file descriptor that ties it to its supervisor, which then answers health probes.
+        control_socket: The file descriptor that ties it to its supervisor, which then answers health probes.
 
     Returns:
         The exit status: 0 after a complete drain, 1 when commands were left to the broker.
@@ -189,7 +189,7 @@ async def run(settings: Settings, *, processes: int = 1, lifeline: int | None = 
     try:
         with stop_signals() as (stop, hurry):
             await check_capacity(settings, processes)
-            return await _run(settings, domains, telemetry, lifeline=lifeline, stop=stop, hurry=hurry)
+            return await _run(settings, domains, telemetry, control_socket=control_socket, stop=stop, hurry=hurry)
     finally:
         await asyncio.to_thread(telemetry.stop)
 
@@ -199,7 +199,7 @@ async def _run(
     domains: Sequence[Domain],
     telemetry: Telemetry,
     *,
-    lifeline: int | None,
+    control_socket: int | None,
     stop: asyncio.Event,
     hurry: asyncio.Event,
 ) -> int:
@@ -219,11 +219,11 @@ async def _run(
         )
         # While the counts can still be observed.
         stack.push_async_callback(asyncio.to_thread, telemetry.stop)
-        port = settings.worker_health_port if lifeline is None else None
+        port = settings.worker_health_port if control_socket is None else None
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
         # A supervisor takes the first report for the proof that we could start.
-        await stack.enter_async_context(tied(lifeline, service.health, stop=stop, hurry=hurry))
+        await stack.enter_async_context(tied(control_socket, service.health, stop=stop, hurry=hurry))
         _relax_garbage_collection()
         _log.info("consuming %s", ", ".join(Topology(domain.name).queue for domain in domains))
         return await _serve(service, stop, hurry)

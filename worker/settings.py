@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.credentials import Unreadable, file_variable, from_files, redacted
-from worker.logs import LogFormat, LogLevel
+from worker.telemetry.logs import LogFormat, LogLevel
 
 __all__ = ["IN_FILES", "Settings", "SettingsError"]
 

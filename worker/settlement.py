@@ -16,11 +16,11 @@ from eventstore import (
     TransientStoreError,
 )
 from worker.errors import DeadlineExceeded, IsolationFailed, KilledItsProcess
+from worker.history import History
 from worker.message import BadMessage
-from worker.processor import Processed
-from worker.retry import History
+from worker.rounds.processor import Processed
 
-__all__ = ["Action", "FailedElsewhere", "Failure", "Settlement", "Verdict", "judge", "settle"]
+__all__ = ["Action", "FailedElsewhere", "Failure", "FailureVerdict", "Settlement", "judge", "settle"]
 
 _BUG_RETRIES = 2
 
@@ -39,7 +39,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class FailureVerdict:
     """What is to be done about a failure, as long as its message's history does not say otherwise.
 
     Attributes:
@@ -65,7 +65,7 @@ class Failure:
         traceback: Where it came from.
     """
 
-    verdict: Verdict
+    verdict: FailureVerdict
     kind: str
     text: str
     where: str
@@ -134,12 +134,12 @@ _RULES = (
 _DEFAULT = _Rule((BaseException,), Action.DEAD_LETTER, _named("unknown_failure"), bug=True)
 
 
-def judge(failure: BaseException) -> Verdict:
+def judge(failure: BaseException) -> FailureVerdict:
     """Decide what is to be done about a failure, its message's history aside."""
     if isinstance(failure, FailedElsewhere):
         return failure.failure.verdict
     rule = next((rule for rule in _RULES if isinstance(failure, rule.failures)), _DEFAULT)
-    return Verdict(action=rule.action, reason=rule.reason(failure), bug=rule.bug)
+    return FailureVerdict(action=rule.action, reason=rule.reason(failure), bug=rule.bug)
 
 
 def settle(happened: Processed | BaseException, history: History, *, now: datetime, max_age: timedelta) -> Settlement:

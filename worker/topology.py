@@ -1,4 +1,4 @@
-"""The topology: which exchange and queues a domain has, and how they are declared.
+"""The topology: which exchange and queues a domain has.
 
 ::
 
@@ -13,12 +13,7 @@ Every hop inside the broker is at-least-once. The arguments are those that Rabbi
 from dataclasses import dataclass
 from typing import Any
 
-from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import ChannelPreconditionFailed
-
-from worker.errors import BrokerMisconfigured
-
-__all__ = ["EXCHANGE", "MAX_RETRY_DELAY", "Topology", "declare", "declare_exchange"]
+__all__ = ["EXCHANGE", "MAX_RETRY_DELAY", "Topology"]
 
 EXCHANGE = "commands"
 MAX_RETRY_DELAY = 60.0
@@ -83,30 +78,6 @@ class Topology:
                 },
             ),
         )
-
-
-async def declare_exchange(channel: AbstractChannel) -> None:
-    """Declare the exchange that publishers send to. Declaring it again changes nothing."""
-    await channel.declare_exchange(EXCHANGE, "direct", durable=True)
-
-
-async def declare(channel: AbstractChannel, topology: Topology) -> None:
-    """Declare a domain's exchange, queues and binding. Declaring them again changes nothing.
-
-    Raises:
-        BrokerMisconfigured: A queue or the exchange exists with other properties. The channel is closed.
-    """
-    try:
-        await declare_exchange(channel)
-        for name, arguments in topology.queues():
-            await channel.declare_queue(name, durable=True, arguments=arguments)
-        queue = await channel.get_queue(topology.queue, ensure=False)
-        await queue.bind(EXCHANGE, topology.routing_key)
-    except ChannelPreconditionFailed as error:
-        raise BrokerMisconfigured(
-            f"the queues of domain {topology.domain_name} exist with other properties ({error}); "
-            "let them run empty, delete them, and start again"
-        ) from error
 
 
 def _hop_to(queue: str) -> dict[str, Any]:

@@ -26,15 +26,15 @@ from handlers.library import domain as library
 from handlers.library.scenarios.mixed import Mixed
 from worker.cli.failures import telling
 from worker.load import session
-from worker.load.receiver import SpanReceiver
 from worker.load.report import report
 from worker.load.runner import Pace
 from worker.load.session import Crew, Plan
-from worker.load.spans import Spans
 from worker.load.summary import Summary
-from worker.load.trace_tree import trace_tree
-from worker.logs import quieten_libraries
-from worker.telemetry import Telemetry
+from worker.load.traces.receiver import SpanReceiver
+from worker.load.traces.spans import Spans
+from worker.load.traces.tree import trace_tree
+from worker.telemetry.logs import quieten_libraries
+from worker.telemetry.providers import Telemetry
 
 # As many as a process takes from its queue at a time, so that no worker waits for us.
 _OUTSTANDING_PER_PROCESS = 64

@@ -139,4 +139,4 @@ def _fail(waiting: _Waiting, error: Exception) -> None:
     if not isinstance(error, EventStoreError):
         error = EventStoreError(f"a query failed unexpectedly: {error!r}")
     if not waiting.answer.done():
-        waiting.answer.set_exception(error.twin())
+        waiting.answer.set_exception(error.copy_for_caller())

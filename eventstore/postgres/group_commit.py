@@ -309,4 +309,4 @@ def _fail(waiting: _Waiting, error: Exception) -> None:
         error = OutcomeUnknown(f"an append broke off, and could not be sent again: {error}")
     elif not isinstance(error, EventStoreError):
         error = EventStoreError(f"an append failed unexpectedly: {error!r}")
-    waiting.verdict.set_exception(error.twin())
+    waiting.verdict.set_exception(error.copy_for_caller())

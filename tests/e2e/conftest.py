@@ -8,9 +8,10 @@ import pytest
 from tests.e2e.program import Worker
 from tests.fixtures.databases import Database
 from tests.integration.worker.desk import Desk
-from worker.broker import Link
+from worker.amqp.connection import Link
+from worker.amqp.declaration import declare
 from worker.load.fleet import Fleet
-from worker.topology import Topology, declare
+from worker.topology import Topology
 
 
 class Serving(Protocol):

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.program import Worker
-from worker.backlog import backlog
+from worker.amqp.backlog import backlog
 from worker.topology import Topology
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"

@@ -20,7 +20,7 @@ from tests.e2e.program import ROOT, Ended, Worker, ended, started
 from tests.fixtures.databases import Database
 from tests.fixtures.ports import free_port
 from tests.unit.load.test_summary import PROMISED
-from worker.backlog import backlog
+from worker.amqp.backlog import backlog
 from worker.load.summary import Summary
 from worker.topology import Topology
 

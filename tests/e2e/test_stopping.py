@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.program import Worker, ended
 from tests.fixtures.waiting import eventually
-from worker.backlog import backlog
+from worker.amqp.backlog import backlog
 from worker.topology import Topology
 
 LIBRARY = Topology("library")

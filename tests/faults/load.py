@@ -14,8 +14,8 @@ from asyncpg.connect_utils import SessionAttribute
 from eventstore.postgres.translation import DRIVER_ERRORS
 from handlers.decider import Command
 from tests.fixtures.waiting import eventually
+from worker.amqp.reply_queue import InboxLost, ReplyQueue
 from worker.errors import BrokerUnavailable
-from worker.inbox import Inbox, InboxLost
 from worker.message import Reply
 from worker.publisher import Publisher
 
@@ -47,7 +47,7 @@ class Load:
     """
 
     def __init__(
-        self, publisher: Publisher, inbox: Inbox, domain_name: str, commands: Iterator[Command], *, copies: int
+        self, publisher: Publisher, inbox: ReplyQueue, domain_name: str, commands: Iterator[Command], *, copies: int
     ) -> None:
         self.commands: dict[UUID, Command] = {}
         self.sent_at: dict[UUID, float] = {}
@@ -77,7 +77,7 @@ class Load:
             commands: The commands, without end.
             copies: How often each is sent.
         """
-        inbox = Inbox(amqp_url, name="load replies")
+        inbox = ReplyQueue(amqp_url, name="load replies")
         try:
             async with Publisher.connect(amqp_url, name="load") as publisher, asyncio.TaskGroup() as group:
                 load = cls(publisher, inbox, domain_name, commands, copies=copies)

@@ -25,7 +25,7 @@ from tests.faults.load import Load
 from tests.faults.size import Size
 from tests.fixtures.waiting import eventually
 from tests.integration.worker.desk import Desk
-from worker.backlog import backlog
+from worker.amqp.backlog import backlog
 from worker.topology import Topology
 
 __all__ = ["LIBRARY", "Blow", "Ground", "Trial"]

@@ -12,21 +12,8 @@ OURS = {*PACKAGES, "deploy", "tests"}
 
 DATABASE = {"asyncpg"}
 BROKER = {"aio_pika", "aiormq", "pamqp"}
-TRANSPORT = {
-    f"worker.{name}"
-    for name in (
-        "backlog",
-        "broker",
-        "consumer",
-        "dead_queue",
-        "delivery",
-        "frames",
-        "inbox",
-        "sender",
-        "topology",
-        "walk",
-    )
-}
+# All that knows the broker's library.
+TRANSPORT = {"worker.amqp"}
 # Waits for the store, and for others who read the same; it reaches neither a server nor a file by itself.
 WAITING = {"handlers.part_reader", "handlers.state_storage"}
 # Parts of the standard library that speak to the world, or wait for it.
@@ -122,8 +109,8 @@ def _fault(module: str, name: str) -> str | None:
         return "imports run worker, handlers, eventstore"
     if within(name, DATABASE) and not within(module, {"eventstore.postgres"}):
         return "only eventstore.postgres knows the database's driver"
-    if within(name, BROKER) and module not in TRANSPORT:
-        return "only the transport modules know the broker's library"
+    if within(name, BROKER) and not within(module, TRANSPORT):
+        return "only worker.amqp knows the broker's library"
     if within(name, {"eventstore.postgres"}) and not within(module, {"eventstore.postgres", "worker"}):
         return "engines build on the core, and only the worker chooses one"
     if package == "handlers" and not within(name, PURE) and not (module in WAITING and name == "asyncio"):

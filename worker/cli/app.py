@@ -7,7 +7,7 @@ import typer
 
 from worker.cli.check import check, check_database
 from worker.cli.config import config
-from worker.cli.dead_letters import dead_letters
+from worker.cli.dead_letters.commands import dead_letters
 from worker.cli.events import events
 from worker.cli.failures import telling
 from worker.cli.health import health
@@ -20,7 +20,7 @@ from worker.cli.states import states
 from worker.cli.stats import stats
 from worker.cli.status import status
 from worker.cli.view import view
-from worker.logs import quieten_libraries
+from worker.telemetry.logs import quieten_libraries
 
 __all__ = ["app", "main"]
 

@@ -11,9 +11,9 @@ import typer
 
 from eventstore import Consistency, Filter, RecordedEvent
 from eventstore.postgres import PostgresEventStore
+from worker.cli.event_filter import selected
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
-from worker.cli.selection import selected
 from worker.printable import printable, printable_json
 from worker.settings import Settings
 

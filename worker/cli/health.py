@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from worker.cli.failures import Mistake
-from worker.health_server import LIVE_PATH, READY_PATH
 from worker.settings import Settings
+from worker.supervision.health_server import LIVE_PATH, READY_PATH
 
 __all__ = ["health"]
 

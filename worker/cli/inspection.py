@@ -10,8 +10,8 @@ from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, Survey, migr
 from handlers.domain import Domain
 from handlers.errors import HandlerError
 from handlers.registry import load_domains
-from worker.backlog import backlog
-from worker.broker import broker_address
+from worker.amqp.backlog import backlog
+from worker.amqp.connection import broker_address
 from worker.cli.condition import connections, primary_condition, replica_condition
 from worker.cli.failures import sentence
 from worker.cli.findings import Finding

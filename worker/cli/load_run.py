@@ -17,7 +17,7 @@ from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from handlers.registry import load_domains
 from handlers.scenario import Scenario
-from worker.backlog import backlog
+from worker.amqp.backlog import backlog
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.target import check_writable, save
@@ -29,7 +29,7 @@ from worker.load.runner import Pace
 from worker.load.session import Crew, Plan
 from worker.load.summary import Summary
 from worker.settings import Settings
-from worker.telemetry import Telemetry
+from worker.telemetry.providers import Telemetry
 from worker.topology import Topology
 
 __all__ = ["run"]

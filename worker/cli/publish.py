@@ -17,7 +17,7 @@ from worker.cli.submission import Submission, Submissions, identity
 from worker.cli.terminal import print_json, progress_console, table, tell
 from worker.publisher import Publisher
 from worker.settings import Settings
-from worker.telemetry import Telemetry
+from worker.telemetry.providers import Telemetry
 
 __all__ = ["publish"]
 

@@ -7,7 +7,7 @@ import typer
 from worker import service
 from worker.cli.loop import run_async
 from worker.settings import Settings
-from worker.supervisor import supervise
+from worker.supervision.supervisor import supervise
 
 __all__ = ["run"]
 
@@ -17,7 +17,7 @@ _MOST_PROCESSES = 1024
 def run(
     *,
     processes: Annotated[int, typer.Option(min=1, max=_MOST_PROCESSES, help="How many worker processes.")] = 1,
-    lifeline: Annotated[int | None, typer.Option(hidden=True)] = None,
+    control_socket: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the domains of WORKER_DOMAINS until SIGTERM or Ctrl-C, then finish what has started.
 
@@ -26,6 +26,6 @@ def run(
     Exit status 0 after a complete drain, 1 when commands were left to the broker or a process could not live.
     """
     settings = Settings.load()
-    if processes > 1 and lifeline is None:
+    if processes > 1 and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
-    raise typer.Exit(run_async(service.run(settings, processes=processes, lifeline=lifeline)))
+    raise typer.Exit(run_async(service.run(settings, processes=processes, control_socket=control_socket)))

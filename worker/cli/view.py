@@ -17,9 +17,9 @@ from handlers.part import Part
 from handlers.reader import Answer, Reader
 from handlers.registry import load_domains
 from handlers.view import View
+from worker.cli.event_filter import scalar
 from worker.cli.failures import KNOWN, Mistake
 from worker.cli.loop import run_async
-from worker.cli.selection import scalar
 from worker.cli.terminal import print_json
 from worker.settings import Settings
 

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from worker.load.cpu import WORKERS
 from worker.load.figures import milliseconds, share
-from worker.load.spans import Spans
 from worker.load.summary import Summary
+from worker.load.traces.spans import Spans
 from worker.printable import printable
 
 __all__ = ["report"]

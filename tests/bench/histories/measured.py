@@ -14,7 +14,7 @@ from eventstore.postgres import PostgresEventStore
 from tests.bench.histories.orders import domain
 from tests.bench.memory import growth
 from worker.message import CommandMessage
-from worker.processor import Processor
+from worker.rounds.processor import Processor
 from worker.settings import Settings
 
 __all__ = ["MEASURED", "measured"]

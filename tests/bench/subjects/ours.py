@@ -14,7 +14,7 @@ from handlers.library import domain
 from tests.bench.library import HISTORIES, LENT, TYPES, loans
 from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
 from tests.bench.subjects.postgres import Connection, administration, copy, rebuilt_indexes, serve
-from worker.processor import Processor
+from worker.rounds.processor import Processor
 from worker.settings import Settings
 
 __all__ = ["METADATA", "Ours", "boundary_of", "contender", "event_of", "load"]

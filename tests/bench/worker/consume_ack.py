@@ -12,7 +12,7 @@ import aio_pika
 import uvloop
 from aiormq.abc import DeliveredMessage
 
-from worker.broker import Link
+from worker.amqp.connection import Link
 
 
 async def consume(url: str, queue: str, prefetch: int, count: int) -> None:

@@ -20,11 +20,12 @@ from tests.bench.process import BenchError
 from tests.bench.worker.commands import Commands
 from tests.bench.worker.programs import CONSUME_ACK, Program
 from tests.bench.worker.timed import Timed
-from worker.broker import Link
-from worker.load.receiver import SpanReceiver
+from worker.amqp.connection import Link
+from worker.amqp.declaration import declare
+from worker.load.traces.receiver import SpanReceiver
 from worker.publisher import Publisher
 from worker.settings import Settings
-from worker.topology import Topology, declare
+from worker.topology import Topology
 
 __all__ = ["Course", "Run"]
 

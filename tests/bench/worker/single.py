@@ -27,7 +27,7 @@ from handlers.domain import Domain
 from handlers.library import domain
 from tests.bench.subjects.postgres import Pool
 from tests.bench.subjects.single import SETTINGS, keep_session
-from worker.broker import Link
+from worker.amqp.connection import Link
 from worker.message import CommandMessage, digest, read_body
 from worker.settings import Settings
 from worker.topology import Topology

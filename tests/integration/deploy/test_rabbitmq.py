@@ -15,8 +15,9 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import Login
 from tests.fixtures.vhosts import Management
 from tests.unit.deploy.composition import ROOT, composition, example_environment
+from worker.amqp.declaration import declare
 from worker.publisher import Publisher
-from worker.topology import Topology, declare
+from worker.topology import Topology
 
 _DEFINITIONS = "/etc/rabbitmq/definitions.json"
 

@@ -19,7 +19,7 @@ from tests.fixtures.databases import Database
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
 from worker.message import CommandMessage, Reply
-from worker.processor import Processor
+from worker.rounds.processor import Processor
 from worker.settings import Settings
 
 LENT = LendBookCopyToReader(book_id="b1", reader_id="r1")

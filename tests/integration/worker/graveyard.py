@@ -10,13 +10,13 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.serving import QUEUES
-from worker.broker import Link
-from worker.dead_letter import DeadLetter
-from worker.dead_letters import Bounds, look, replay
-from worker.dead_queue import DeadQueue
-from worker.selection import Judgement, Rules
-from worker.sender import Sender
-from worker.topology import declare
+from worker.amqp.connection import Link
+from worker.amqp.dead_queue import DeadQueue
+from worker.amqp.declaration import declare
+from worker.amqp.sender import Sender
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.replay import Bounds, look, replay
+from worker.dead_letters.selection import Judgement, Rules
 
 GOOD = b'{"Key": "a", "Limit": 1000000}'
 

@@ -15,11 +15,11 @@ from eventstore.postgres import PostgresEventStore
 from tests.fixtures.waiting import eventually
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.serving import QUEUES, Hold, received, serving, settled
-from worker import handover
+from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.errors import BrokerUnavailable
 from worker.publisher import Publisher
-from worker.topology import declare
+from worker.rounds import handover
 
 COMMANDS, ASKING = 20, 2
 

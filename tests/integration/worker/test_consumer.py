@@ -10,10 +10,10 @@ from tests.integration.worker.connections import close_connections
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.relay import Relay
 from tests.integration.worker.serving import QUEUES, Hold, consuming, interrupted, received, serving, settled
+from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.errors import BrokerMisconfigured
 from worker.publisher import Publisher
-from worker.topology import declare
 
 
 @pytest.fixture

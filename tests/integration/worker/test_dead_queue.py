@@ -9,9 +9,9 @@ import pytest
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.graveyard import GOOD, bury, emptied, letters, make_queues, opened, story
 from tests.integration.worker.serving import QUEUES
-from worker.dead_letter import DeadLetter
-from worker.dead_letters import look
-from worker.dead_queue import DeadQueue
+from worker.amqp.dead_queue import DeadQueue
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.replay import look
 from worker.errors import BrokerUnavailable
 from worker.topology import Topology
 
@@ -46,9 +46,9 @@ async def test_many_letters_in_many_chunks_keep_their_order(
     vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As many chunks, and as many groups on their way back, as a hundred thousand letters make.
-    monkeypatch.setattr("worker.walk._FIRST_WIDTH", 40)
-    monkeypatch.setattr("worker.walk._MOST_WIDTH", 40)
-    monkeypatch.setattr("worker.walk._GROUP", 10)
+    monkeypatch.setattr("worker.amqp.queue_browser._FIRST_WIDTH", 40)
+    monkeypatch.setattr("worker.amqp.queue_browser._MOST_WIDTH", 40)
+    monkeypatch.setattr("worker.amqp.queue_browser._GROUP", 10)
     put = await bury(desk, 2000)
     for _ in range(3):
         assert ids(await letters(vhost)) == put
@@ -124,7 +124,7 @@ async def test_a_walk_sees_no_more_than_it_was_bound_to(vhost: str, desk: Desk) 
 async def test_a_walk_ends_where_fewer_are_left_than_were_counted(
     vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.walk._PATIENCE", 0.01)
+    monkeypatch.setattr("worker.amqp.queue_browser._PATIENCE", 0.01)
     put = await bury(desk, 3)
     async with opened(vhost) as queue, queue.walk(1000) as walk:
         assert [held.properties.message_id async for held in walk] == put
@@ -133,8 +133,8 @@ async def test_a_walk_ends_where_fewer_are_left_than_were_counted(
 async def test_only_what_is_acknowledged_is_gone_wherever_it_lies(
     vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.walk._FIRST_WIDTH", 10)
-    monkeypatch.setattr("worker.walk._MOST_WIDTH", 10)
+    monkeypatch.setattr("worker.amqp.queue_browser._FIRST_WIDTH", 10)
+    monkeypatch.setattr("worker.amqp.queue_browser._MOST_WIDTH", 10)
     put = await bury(desk, 100)
     gone = {0, 9, 10, 50, 51, 52, 99}
     async with opened(vhost) as queue, queue.walk(100) as walk:

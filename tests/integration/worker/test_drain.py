@@ -13,7 +13,7 @@ from tests.integration.eventstore.staging import connected, head_locked, waiting
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.process import WorkerProcess
 from tests.integration.worker.serving import QUEUES
-from worker.topology import declare
+from worker.amqp.declaration import declare
 
 COMMANDS = 20
 # Four at once, four more on hand.

@@ -20,10 +20,10 @@ from tests.integration.worker.probes import answers
 from tests.integration.worker.process import WorkerProcess
 from tests.integration.worker.relay import Relay
 from tests.integration.worker.serving import QUEUES, serving
-from worker.health import Health
+from worker.amqp.declaration import declare
 from worker.publisher import Publisher
 from worker.service import Service
-from worker.topology import declare
+from worker.supervision.health import Health
 
 
 async def judged(service: Service, *, live: bool, ready: bool) -> Health:

@@ -19,11 +19,11 @@ from tests.integration.worker.desk import Desk
 from tests.integration.worker.probes import answers
 from tests.integration.worker.process import WorkerProcess
 from tests.integration.worker.serving import QUEUES, serving, settled
-from worker import isolation
+from worker.amqp.declaration import declare
 from worker.counters import End
+from worker.isolation import isolator
 from worker.publisher import Publisher
 from worker.service import Service
-from worker.topology import declare
 
 DOMAIN = "tests.integration.worker.troubles:domain"
 SUSPECT = {"worker-suspect": True}
@@ -207,7 +207,7 @@ async def test_a_process_that_is_told_to_stop_by_others_goes_on(service: Service
 async def test_a_suspect_that_never_comes_back_is_given_up(
     store: PostgresEventStore, database: Database, vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolation, "_STUCK_SECONDS", 0.5)
+    monkeypatch.setattr(isolator, "_STUCK_SECONDS", 0.5)
     limits = {"worker_handler_deadline": 1.0, "worker_conflict_seconds": 0.1}
     async with serving(store, vhost, database_url=database.url, worker_domains=DOMAIN, **limits) as service:
         assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
@@ -249,7 +249,7 @@ async def test_a_drain_that_cannot_wait_ends_the_process_too(
 
 
 async def test_a_process_that_nobody_needs_ends(service: Service, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(isolator, "_IDLE_SECONDS", 0.1)
     assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
 
     async def has_none() -> bool:

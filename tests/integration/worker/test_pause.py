@@ -14,9 +14,9 @@ from tests.fixtures.waiting import eventually
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.outage import Outage, full, read_only, without_connections
 from tests.integration.worker.serving import QUEUES, serving, settled
-from worker import gate, handling
 from worker.counters import End
 from worker.publisher import Publisher
+from worker.rounds import circuit_breaker, handling
 from worker.service import Service
 
 COMMANDS = 20
@@ -24,7 +24,7 @@ COMMANDS = 20
 
 @pytest.fixture(autouse=True)
 def _probe_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "_LONGEST_DELAY", 0.2)
+    monkeypatch.setattr(circuit_breaker, "_LONGEST_DELAY", 0.2)
 
 
 @pytest.fixture

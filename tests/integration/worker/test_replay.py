@@ -15,10 +15,10 @@ from tests.fixtures.vhosts import Management
 from tests.integration.worker.desk import MARKS, Desk, NotText
 from tests.integration.worker.graveyard import GOOD, bury, emptied, letters, make_queues, opened, replayed, story
 from tests.integration.worker.serving import QUEUES, serving, settled
+from worker.amqp.queue_browser import QueueBrowser
 from worker.counters import End
-from worker.dead_letters import Bounds, discard
+from worker.dead_letters.replay import Bounds, discard
 from worker.errors import Unroutable
-from worker.walk import Walk
 
 DEAD = QUEUES.dead_queue
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -142,15 +142,15 @@ async def test_a_replay_does_not_chase_what_it_has_sent(store: PostgresEventStor
 async def test_letters_are_held_for_a_bounded_time_and_the_rest_is_done_in_other_walks(
     vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.dead_letters._HOLD_SECONDS", 0.0)
+    monkeypatch.setattr("worker.dead_letters.replay._HOLD_SECONDS", 0.0)
     walks: list[int] = []
 
-    class Counted(Walk):
+    class Counted(QueueBrowser):
         def __init__(self, wire: Any, queue: str, most: int) -> None:
             super().__init__(wire, queue, most)
             walks.append(most)
 
-    monkeypatch.setattr("worker.dead_queue.Walk", Counted)
+    monkeypatch.setattr("worker.amqp.dead_queue.QueueBrowser", Counted)
     put = await bury(desk, 25)
     assert await replayed(vhost, oldest=20, rate=500) == 20
     # Each is bound by what the first was bound by: what came later is not reached.

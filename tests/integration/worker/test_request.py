@@ -11,11 +11,11 @@ from tests.fixtures.vhosts import Management
 from tests.integration.worker.connections import close_connections
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.serving import QUEUES, Hold, received, serving, settled
+from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.errors import BrokerUnavailable, NoReply
 from worker.message import Reply
 from worker.publisher import Publisher
-from worker.topology import declare
 
 
 def of(key: str) -> Filter:

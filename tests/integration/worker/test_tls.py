@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.fixtures.secured import RIGHT_NAME, WRONG_NAME, Secured
+from worker.amqp.sender import Sender
+from worker.amqp.tls import SERVER_NAME
 from worker.errors import BrokerMisconfigured, BrokerUnavailable
-from worker.sender import Sender
-from worker.tls import SERVER_NAME
 
 
 @pytest.fixture

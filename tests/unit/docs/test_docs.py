@@ -16,7 +16,7 @@ import pytest
 from examples.shop.shop import orders
 from handlers.library import domain as library
 from worker.credentials import file_variable
-from worker.dead_letter import BROKER_REASONS
+from worker.dead_letters.letter import BROKER_REASONS
 from worker.load.summary import Summary
 from worker.message import Reply, ReplyOutcome
 from worker.publisher import Publisher
@@ -139,7 +139,7 @@ def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
 
 
 def test_every_reason_of_a_dead_letter_is_described() -> None:
-    source = "".join((ROOT / "worker" / name).read_text() for name in ("message.py", "case.py", "settlement.py"))
+    source = "".join((ROOT / "worker" / name).read_text() for name in ("message.py", "rounds/case.py", "settlement.py"))
     raised = set(re.findall(r'BadMessage\(\s*"(\w+)"', source)) | set(re.findall(r'_named\("(\w+)"\)', source))
     described = first_cells(page("docs/messages.md").split("| reason |")[1])
     raised |= set(BROKER_REASONS)
@@ -156,7 +156,7 @@ def test_every_outcome_of_a_reply_is_described() -> None:
 def test_every_metric_is_described_with_its_unit() -> None:
     source = "".join(
         (ROOT / name).read_text()
-        for name in ("eventstore/metrics.py", "eventstore/postgres/gauges.py", "worker/metrics.py")
+        for name in ("eventstore/metrics.py", "eventstore/postgres/gauges.py", "worker/telemetry/metrics.py")
     )
     made = set(re.findall(r'create_\w+\(\s*"([\w.]+)",.*?unit="(.*?)"', source, re.DOTALL))
     assert len(made) == source.count("meter.create_")

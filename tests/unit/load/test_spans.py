@@ -10,9 +10,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Tracer
 from rich.console import Console
 
-from worker.load.receiver import SpanReceiver
-from worker.load.spans import Spans
-from worker.load.trace_tree import trace_tree
+from worker.load.traces.receiver import SpanReceiver
+from worker.load.traces.spans import Spans
+from worker.load.traces.tree import trace_tree
 
 
 @pytest.fixture

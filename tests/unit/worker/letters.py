@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.dead_letter import DeadLetter
-from worker.sender import Properties
+from worker.amqp.sender import Properties
+from worker.dead_letters.letter import DeadLetter
 from worker.topology import Topology
 
 TALLY = Topology("tally")

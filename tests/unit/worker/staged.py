@@ -27,7 +27,7 @@ from eventstore import (
 from tests.unit.worker.tally import domain
 from worker.counters import Counters
 from worker.message import CommandMessage
-from worker.processor import Processor
+from worker.rounds.processor import Processor
 from worker.settings import Settings
 
 Hook = Callable[[], Awaitable[None]]

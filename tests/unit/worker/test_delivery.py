@@ -3,9 +3,9 @@ from typing import Any, cast
 
 import pytest
 
-from worker.broker import WireChannel
+from worker.amqp.connection import WireChannel
+from worker.amqp.delivery import Delivery
 from worker.counters import Counters
-from worker.delivery import Delivery
 
 
 @pytest.mark.parametrize(

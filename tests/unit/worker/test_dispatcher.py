@@ -4,10 +4,10 @@ from typing import Any, cast
 
 import pytest
 
-from worker.broker import WireChannel
+from worker.amqp.connection import WireChannel
+from worker.amqp.delivery import Delivery
 from worker.counters import Counters, End
-from worker.delivery import Delivery
-from worker.dispatcher import Dispatcher
+from worker.rounds.dispatcher import Dispatcher
 
 
 class Wire:

@@ -4,8 +4,8 @@ from uuid import UUID
 import pytest
 from pamqp.header import ContentHeader
 
-from worker.forwarding import ERROR_HEADER, REASON_HEADER, TRACEBACK_HEADER, explain, forward
-from worker.sender import Properties, Sender
+from worker.amqp.sender import Properties, Sender
+from worker.rounds.forwarding import ERROR_HEADER, REASON_HEADER, TRACEBACK_HEADER, explain, forward
 
 LIMIT = 16 * 1024
 
@@ -166,7 +166,7 @@ async def test_many_names_are_not_all_told() -> None:
 
 
 async def test_into_the_smallest_frame_goes_a_part_of_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.broker._LARGEST_PAYLOAD", 4096 - 8)
+    monkeypatch.setattr("worker.amqp.connection._LARGEST_PAYLOAD", 4096 - 8)
     headers = await forwarded({"x": "y" * 2_000}, error="e" * 4_096, traceback="t" * 11_000)
     assert headers["worker-error"] == "e" * 497 + "…"
     assert headers["worker-dropped-headers"] == "x"

@@ -24,7 +24,7 @@ from handlers.domain import Domain
 from handlers.kept_states import KeptState
 from handlers.part import Part
 from tests.unit.worker.tally import domain, tally
-from worker.group import Group, Overlay, Place
+from worker.rounds.group import Group, Overlay, Place
 
 BOUNDARY = Filter.matching().any_predicate_of(P("Key", "a"))
 

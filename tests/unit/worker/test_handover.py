@@ -4,10 +4,10 @@ from typing import Any, cast
 
 import pytest
 
-from worker.delivery import Delivery
+from worker.amqp.delivery import Delivery
+from worker.amqp.sender import Properties, Sender
 from worker.errors import BrokerUnavailable, Unroutable
-from worker.handover import Handover
-from worker.sender import Properties, Sender
+from worker.rounds.handover import Handover
 from worker.topology import Topology
 
 TALLY = Topology("tally")

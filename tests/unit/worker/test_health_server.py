@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from worker.health import Health
-from worker.health_server import health_served
 from worker.settings import SettingsError
+from worker.supervision.health import Health
+from worker.supervision.health_server import health_served
 
 HOST = "127.0.0.1"
 PAUSED = Health(live=True, ready=False, reason="paused")

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from eventstore import Filter, MemoryEventStore, P
-from worker.lanes import Lanes
+from worker.rounds.lanes import Lanes
 
 
 def of(first: str, *others: str) -> Filter:
@@ -119,7 +119,7 @@ async def test_who_comes_again_with_an_earlier_ticket_goes_first() -> None:
 
 
 async def test_a_group_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.lanes._LARGEST_GROUP", 3)
+    monkeypatch.setattr("worker.rounds.lanes._LARGEST_GROUP", 3)
     lanes, log = made(), list[str]()
     first = Visit(lanes, of("x"), log, "first")
     # A company of two, one of one, and one that would join both.

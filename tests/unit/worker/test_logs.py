@@ -9,9 +9,11 @@ import sys
 
 import pytest
 
-from worker.logs import _HumanLines, _JsonLines, concerning, whereabouts
+from worker.telemetry.logs import _HumanLines, _JsonLines, concerning, whereabouts
 
-_SAY = "import logging, sys; from worker.logs import configure_logs; configure_logs(); logging.warning('it is')"
+_SAY = (
+    "import logging, sys; from worker.telemetry.logs import configure_logs; configure_logs(); logging.warning('it is')"
+)
 COMMAND = {"command_id": "c1", "command_type": "Count", "domain": "tally"}
 
 

@@ -12,7 +12,7 @@ from handlers.errors import InvalidParts
 from tests.unit.worker.staged import StagedStore, command, others_come
 from worker.counters import Counters
 from worker.message import CommandMessage
-from worker.processor import Processor
+from worker.rounds.processor import Processor
 from worker.settings import Settings
 
 ACCEPTED, REJECTED = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED

@@ -7,8 +7,8 @@ import pytest
 
 from worker.cli.failures import Mistake, sentence
 from worker.cli.terminal import print_json, table, tell
-from worker.logs import _JsonLines
 from worker.printable import printable, printable_json
+from worker.telemetry.logs import _JsonLines
 
 HOSTILE = "a\x1b[31m\x9b2J\x07\r\x7f\u2028\u202eb\ud800 %s {0} :warning: [red]c[/red]"
 SHOWN = r"a\x1b[31m\x9b2J\x07\x0d\x7f\u2028\u202eb\ud800 %s {0} :warning: [red]c[/red]"

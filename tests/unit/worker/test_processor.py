@@ -16,7 +16,7 @@ from eventstore import (
 from tests.unit.worker.staged import StagedStore, command, counted, others_come
 from worker.counters import Counters
 from worker.message import BadMessage, CommandMessage
-from worker.processor import Processor
+from worker.rounds.processor import Processor
 
 
 async def test_an_accepted_command_is_recorded_with_where_it_came_from(

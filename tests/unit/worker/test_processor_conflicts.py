@@ -14,7 +14,7 @@ from eventstore import (
 from tests.unit.worker.staged import StagedStore, command, counted, intruder, others_come
 from tests.unit.worker.tally import domain
 from worker.counters import Counters
-from worker.processor import Processor
+from worker.rounds.processor import Processor
 from worker.settings import Settings
 
 

@@ -5,11 +5,11 @@ from uuid import uuid4
 import pytest
 
 from eventstore import ACCEPTED, START, Receipt
+from worker.amqp.sender import Sender
 from worker.counters import Counters
 from worker.errors import BrokerUnavailable, Unroutable
 from worker.message import CommandMessage
-from worker.replies import Replies
-from worker.sender import Sender
+from worker.rounds.replies import Replies
 
 MESSAGE = CommandMessage(
     command_id=uuid4(),

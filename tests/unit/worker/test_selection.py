@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.worker.letters import DIED, ID, letter
-from worker.selection import NO_ID, Judgement, Rules, Selection
+from worker.dead_letters.selection import NO_ID, Judgement, Rules, Selection
 
 SECOND = timedelta(seconds=1)
 NOTHING_TOLD = {"worker-failed-at": "", "worker-first-failure": ""}

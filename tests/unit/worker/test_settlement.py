@@ -21,9 +21,9 @@ from eventstore import (
 )
 from handlers.errors import UnknownEventType
 from worker.errors import DeadlineExceeded, IsolationFailed, KilledItsProcess
+from worker.history import History
 from worker.message import BadMessage
-from worker.processor import Processed
-from worker.retry import History
+from worker.rounds.processor import Processed
 from worker.settlement import Action, FailedElsewhere, Failure, Settlement, judge, settle
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

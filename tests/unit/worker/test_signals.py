@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from worker.signals import stop_signals
+from worker.supervision.signals import stop_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from tests.fixtures.waiting import eventually
-from worker.health import Health
-from worker.supervisor import Patience, Supervisor
+from worker.supervision.health import Health
+from worker.supervision.supervisor import Patience, Supervisor
 
-# Notes its start in the file it is given, and holds the end of a lifeline that comes as the last argument.
+# Notes its start in the file it is given, and holds the end of a control socket that comes as the last argument.
 LIFE = """
 import json, os, signal, socket, sys
-lifeline = socket.socket(fileno=int(sys.argv[-1]))
+control_socket = socket.socket(fileno=int(sys.argv[-1]))
 with open(sys.argv[1], "a") as lives:
     lives.write("life\\n")
 lived = len(open(sys.argv[1]).readlines())
 def say(**health):
-    lifeline.sendall(json.dumps({"live": True, "ready": True, "reason": "consuming"} | health).encode() + b"\\n")
+    control_socket.sendall(json.dumps({"live": True, "ready": True, "reason": "consuming"} | health).encode() + b"\\n")
 """
-DRAINS = "say(); lifeline.recv(1)"
+DRAINS = "say(); control_socket.recv(1)"
 
 
 @dataclass
@@ -101,7 +101,7 @@ async def test_one_that_leaves_work_behind_is_no_success(tmp_path: Path) -> None
 
 
 async def test_one_that_dies_is_started_again(tmp_path: Path) -> None:
-    dies_once = "say()\nif lived == 1: os.kill(os.getpid(), signal.SIGSEGV)\nlifeline.recv(1)"
+    dies_once = "say()\nif lived == 1: os.kill(os.getpid(), signal.SIGSEGV)\ncontrol_socket.recv(1)"
     async with supervising(tmp_path, dies_once) as run:
         await run.lived(2)
         await run.judged(live=True, ready=True)
@@ -126,7 +126,7 @@ async def test_one_that_is_away_counts_as_live_for_the_grace_only(tmp_path: Path
 
 
 async def test_one_that_cannot_live_ends_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    only_the_first_lives = "say()\nif lived > 1: os.kill(os.getpid(), signal.SIGKILL)\nlifeline.recv(1)"
+    only_the_first_lives = "say()\nif lived > 1: os.kill(os.getpid(), signal.SIGKILL)\ncontrol_socket.recv(1)"
     async with supervising(tmp_path, only_the_first_lives, processes=2, most_deaths=3) as run:
         assert await run.status() == 1
     assert len(run.lives.read_text().splitlines()) == 4
@@ -157,7 +157,7 @@ async def test_surroundings_that_fail_later_are_waited_for(tmp_path: Path) -> No
 
 
 async def test_one_that_is_stuck_is_killed_and_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    stuck_once = "say()\nif lived == 1: os.kill(os.getpid(), signal.SIGSTOP)\nlifeline.recv(1)"
+    stuck_once = "say()\nif lived == 1: os.kill(os.getpid(), signal.SIGSTOP)\ncontrol_socket.recv(1)"
     async with supervising(tmp_path, stuck_once, most_silence=0.5) as run:
         await run.lived(2)
     assert "has been stuck for 0.5 s; it is killed" in caplog.text
@@ -173,7 +173,8 @@ async def test_one_that_does_not_drain_is_told_to_hurry_and_then_killed(tmp_path
 
 async def test_a_hurry_reaches_the_processes(tmp_path: Path) -> None:
     hurries = (
-        "say()\nsaid = lifeline.recv(1) + lifeline.recv(1)\nopen(sys.argv[1], 'a').write(said.decode()); sys.exit(1)"
+        "say()\nsaid = control_socket.recv(1) + control_socket.recv(1)\n"
+        "open(sys.argv[1], 'a').write(said.decode()); sys.exit(1)"
     )
     async with supervising(tmp_path, hurries) as run:
         await run.judged(ready=True)
@@ -184,6 +185,6 @@ async def test_a_hurry_reaches_the_processes(tmp_path: Path) -> None:
 
 
 async def test_what_a_process_says_of_itself_counts(tmp_path: Path) -> None:
-    async with supervising(tmp_path, 'say(live=False, ready=False, reason="deaf"); lifeline.recv(1)') as run:
+    async with supervising(tmp_path, 'say(live=False, ready=False, reason="deaf"); control_socket.recv(1)') as run:
         found = await run.judged(live=False)
         assert found == Health(live=False, ready=False, reason="worker 1: deaf")

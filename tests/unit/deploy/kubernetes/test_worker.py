@@ -11,9 +11,9 @@ from tests.unit.deploy.composition import ROOT, composition, example_environment
 from tests.unit.deploy.kubernetes.kustomization import BASE, EXAMPLE, Manifest, build, named, pod_template
 from worker.cli.app import app
 from worker.credentials import file_variable
-from worker.health_server import LIVE_PATH, READY_PATH
 from worker.settings import IN_FILES, Settings
-from worker.supervisor import Patience
+from worker.supervision.health_server import LIVE_PATH, READY_PATH
+from worker.supervision.supervisor import Patience
 
 _WORKER, _MIGRATION, _PRUNING = ("Deployment", "worker"), ("Job", "worker-migrate"), ("CronJob", "worker-prune")
 _PODS = [_WORKER, _MIGRATION, _PRUNING]

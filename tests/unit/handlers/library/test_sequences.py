@@ -20,7 +20,7 @@ from tests.unit.handlers.library.facts import add
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
 from worker.message import CommandMessage
-from worker.processor import Processor
+from worker.rounds.processor import Processor
 from worker.settings import Settings
 
 # More books than a reader may have, so that the quota is met; few readers, so that they meet each other.

@@ -1,0 +1,130 @@
+import threading
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+
+from eventstore import MemoryEventStore
+from tests.unit.worker.tally import domain
+from worker.message import CommandMessage
+from worker.rounds import processor as processor_module
+from worker.rounds.processor import Processor
+from worker.settings import Settings, SettingsError
+from worker.telemetry import spans as spans_module
+from worker.telemetry.providers import Telemetry
+from worker.telemetry.spans import process_span
+from worker.topology import Topology
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+PUBLISHER = "b7ad6b7169203331"
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    # The process has one global provider, which cannot be set twice; the modules' tracer can.
+    for module in (spans_module, processor_module):
+        monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
+    yield exporter
+    provider.shutdown()
+
+
+def command(kind: str = "Count") -> CommandMessage:
+    return CommandMessage(
+        command_id=uuid4(),
+        command_type=kind,
+        body=b'{"Key":"a"}',
+        correlation_id="visit",
+        causation_id="door",
+        headers={"traceparent": f"00-{TRACE_ID}-{PUBLISHER}-01", "x-delivery-count": 0},
+    )
+
+
+def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
+    return [span for span in spans.get_finished_spans() if span.name == name]
+
+
+async def processed(relation: str, store: MemoryEventStore | None = None) -> CommandMessage:
+    message = command()
+    span = process_span(message, Topology("tally"), server=("mq", 5672), delivery_tag=7, relation=relation)
+    with trace.use_span(span, end_on_exit=True):
+        await Processor(store or MemoryEventStore(), domain, Settings()).process(message)
+    return message
+
+
+async def test_a_command_continues_its_publishers_trace(spans: InMemorySpanExporter) -> None:
+    message = await processed("parent")
+    (process,) = named(spans, "process commands:tally:tally.commands")
+    (attempt,) = named(spans, "attempt")
+    (decide,) = named(spans, "decide Count")
+    assert process.kind is SpanKind.CONSUMER
+    assert process.parent is not None
+    assert f"{process.parent.trace_id:032x}-{process.parent.span_id:016x}" == f"{TRACE_ID}-{PUBLISHER}"
+    assert attempt.parent == process.context
+    assert decide.parent == attempt.context
+    assert dict(process.attributes or {}) == {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "commands:tally:tally.commands",
+        "messaging.rabbitmq.destination.routing_key": "tally",
+        "messaging.rabbitmq.message.delivery_tag": 7,
+        "messaging.message.id": str(message.command_id),
+        "messaging.message.conversation_id": "visit",
+        "server.address": "mq",
+        "server.port": 5672,
+        "command.type": "Count",
+    }
+
+
+async def test_a_command_may_begin_a_trace_that_links_to_its_publishers(spans: InMemorySpanExporter) -> None:
+    await processed("link")
+    (process,) = named(spans, "process commands:tally:tally.commands")
+    assert process.parent is None
+    assert f"{process.context.trace_id:032x}" != TRACE_ID
+    assert [f"{link.context.span_id:016x}" for link in process.links] == [PUBLISHER]
+
+
+async def test_what_is_recorded_leads_back_to_the_trace(spans: InMemorySpanExporter) -> None:
+    store = MemoryEventStore()
+    message = await processed("parent", store)
+    (process,) = named(spans, "process commands:tally:tally.commands")
+    receipt = await store.receipt(message.command_id)
+    assert receipt is not None
+    assert receipt.outcome.details["trace_id"] == TRACE_ID
+    assert store._events[0].metadata["traceparent"] == f"00-{TRACE_ID}-{process.context.span_id:016x}-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_TRACES_EXPORTER", "pigeon"),
+        ("OTEL_METRICS_EXPORTER", "crow"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "smoke"),
+    ],
+)
+def test_an_exporter_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"{name} must be one of .*, not '{value}'"):
+        Telemetry.start()
+
+
+def test_stopping_does_not_wait_for_an_exporter_that_hangs() -> None:
+    hang = threading.Event()
+
+    class Hanging(TracerProvider):
+        def shutdown(self) -> None:
+            hang.wait()
+
+    try:
+        assert Telemetry(Hanging(shutdown_on_exit=False), None).stop(timeout=0.01) is False
+    finally:
+        hang.set()

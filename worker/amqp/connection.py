@@ -1,0 +1,263 @@
+"""The broker: one connection with one channel, opened when it is needed and again after it was lost."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, ConnectionParameter
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    AuthenticationError,
+    ChannelPreconditionFailed,
+    InvalidFrameError,
+    ProbableAuthenticationError,
+)
+from aiormq import Channel as WireChannel
+from aiormq.exceptions import ChannelAccessRefused
+
+from worker.amqp.codec import install_lenient_codec
+from worker.amqp.tls import SERVER_NAME, tls_context, tls_trouble
+from worker.errors import BrokerMisconfigured, BrokerUnavailable
+
+__all__ = ["LOST", "Link", "WireChannel", "broker_address"]
+
+LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
+"""What aio-pika raises when a connection or channel is gone, or does not answer."""
+
+install_lenient_codec()
+
+_FIRST_DELAY = 0.05
+_LONGEST_DELAY = 5.0
+_HEARTBEAT_SECONDS = 15
+_CLOSE_SECONDS = 5.0
+# Of a frame of 128 KB, unless the broker is set otherwise: all but its own beginning and end.
+_LARGEST_PAYLOAD = 128 * 1024 - 8
+
+
+class _Connection(aio_pika.Connection):
+    """The library's connection, which can also be told what the broker's certificate is expected to name."""
+
+    PARAMETERS = (*aio_pika.Connection.PARAMETERS, ConnectionParameter(name=SERVER_NAME, parser=str, is_kwarg=True))
+
+    async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  the library's signature
+        """Connect. One that fails counts as closed: the library would close it when it is found to be garbage.
+
+        By then there may be no event loop, or another one.
+        """
+        try:
+            await super().connect(timeout)
+        except BaseException:
+            await self.close()
+            raise
+
+
+class Link:
+    """A connection and a channel to the broker, for one purpose: consuming and publishing do not share one.
+
+    aio-pika's robust classes are not used: they wait for a reconnection without a limit, at fixed intervals, and
+    replay declarations that we make ourselves.
+
+    Args:
+        url: The broker's address.
+        name: What the connection is called in the broker's management pages.
+        prepare: Called with every newly opened channel, before anyone else gets it.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None
+    ) -> None:
+        self._url = url
+        self._name = name
+        self._prepare = prepare
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._wire: WireChannel | None = None
+        self._opening = asyncio.Lock()
+        self._closed = False
+        self._trouble: str | None = None
+        self._largest_payload = _LARGEST_PAYLOAD
+        self._releasing: set[asyncio.Task[None]] = set()
+
+    async def wire(self) -> WireChannel:
+        """Return the open channel; open it when there is none, once for all who ask.
+
+        Tries for as long as the caller waits, with full jitter between the attempts.
+
+        Raises:
+            BrokerMisconfigured: The broker refuses us.
+            BrokerUnavailable: The link was closed.
+        """
+        if self._wire is not None and not self._wire.is_closed:
+            return self._wire
+        async with self._opening:
+            delay = _FIRST_DELAY
+            while self._wire is None or self._wire.is_closed:
+                if self._closed:
+                    raise BrokerUnavailable("this connection was closed")
+                try:
+                    await self._open()
+                except BrokerUnavailable as error:
+                    self._trouble = str(error)
+                    await asyncio.sleep(random.uniform(0, delay))  # noqa: S311  jitter, not a secret
+                    delay = min(2 * delay, _LONGEST_DELAY)
+            self._trouble = None
+            return self._wire
+
+    @property
+    def largest_payload(self) -> int:
+        """How much one frame can hold, in bytes, as it was agreed with the broker by the last connection."""
+        return self._largest_payload
+
+    @asynccontextmanager
+    async def side_channel(self) -> AsyncIterator[AbstractChannel]:
+        """Open another channel on the connection, for what may be refused: a refusal closes the channel it came on."""
+        await self.wire()
+        if self._connection is None:
+            raise BrokerUnavailable("this connection was closed")
+        async with self._connection.channel(publisher_confirms=False) as channel:
+            yield channel
+
+    @staticmethod
+    async def wire_of(channel: AbstractChannel) -> WireChannel:
+        """Return what a channel stands on: it acknowledges and publishes without an object per message."""
+        return cast("WireChannel", await channel.get_underlay_channel())
+
+    async def reset(self) -> None:
+        """Drop the connection, if there is one; the next ``wire`` opens another."""
+        await self._discard()
+
+    async def close(self) -> None:
+        """Close the connection, if there is one. Safe to repeat."""
+        self._closed = True
+        await self._discard()
+
+    @asynccontextmanager
+    async def translating(self) -> AsyncIterator[None]:
+        """Raise the worker's own errors in place of the library's.
+
+        Raises:
+            BrokerMisconfigured: The broker refuses the user, the virtual host, the rights or a declaration; it or we
+                refuse the other's certificate; a TLS file is no use.
+            BrokerUnavailable: It is out of reach, or the connection broke. So does a cancellation that did not come
+                from outside: the library cancels its waiting callers when a channel closes.
+        """
+        address = broker_address(self._url)
+        try:
+            yield
+        except (AuthenticationError, ProbableAuthenticationError) as error:
+            raise BrokerMisconfigured(
+                f"RabbitMQ at {address} refuses the user name or password; correct AMQP_URL"
+            ) from error
+        except (ChannelAccessRefused, ChannelPreconditionFailed) as error:
+            raise BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}") from error
+        except TimeoutError as error:
+            raise BrokerUnavailable(await self.diagnose()) from error
+        except LOST as error:
+            if (refusal := tls_trouble(error)) is not None:
+                raise BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}") from error
+            # While connecting, the library reports the broker's refusal of the virtual host as an unexpected frame.
+            if isinstance(error, InvalidFrameError):
+                raise BrokerMisconfigured(
+                    f"RabbitMQ at {address} refuses the virtual host; create it or correct AMQP_URL"
+                ) from error
+            raise BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}") from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost") from error
+
+    async def diagnose(self) -> str:
+        """Say why the broker does not answer."""
+        if self._trouble is not None:
+            return self._trouble
+        address = broker_address(self._url)
+        transport = None if self._connection is None else self._connection.transport
+        if transport is not None:
+            try:
+                async with asyncio.timeout(0):
+                    await transport.connection.ready()
+            except TimeoutError:
+                return f"RabbitMQ at {address} takes no messages now: it is short of memory or disk"
+        return f"RabbitMQ at {address} did not answer in time"
+
+    async def _open(self) -> None:
+        await self._discard()
+        async with self.translating():
+            try:
+                # The library's own time limit can leave an attempt's error behind, for the event loop to complain of.
+                async with asyncio.timeout(_LONGEST_DELAY):
+                    self._connection = await aio_pika.connect(
+                        self._url,
+                        connection_class=_Connection,
+                        # Read anew each time: certificates are renewed while we run.
+                        ssl_context=await asyncio.to_thread(tls_context, self._url),
+                        timeout=None,
+                        heartbeat=_HEARTBEAT_SECONDS,
+                        client_properties={"connection_name": self._name},
+                    )
+                channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
+                await channel.initialize()
+                if self._prepare is not None:
+                    await self._prepare(channel)
+                wire = await self.wire_of(channel)
+            except BaseException:
+                await self._discard()
+                raise
+        wire.closing.add_done_callback(lambda _: self._release(wire))
+        # The channel object is kept: it is closed when nothing refers to it any more.
+        self._channel, self._wire = channel, wire
+        self._largest_payload = wire.max_content_size
+
+    def _release(self, wire: WireChannel) -> None:
+        task = asyncio.get_running_loop().create_task(_release_writers(wire))
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def _discard(self) -> None:
+        connection, channel = self._connection, self._channel
+        self._connection = self._channel = self._wire = None
+        if channel is not None and not channel.is_closed:
+            # Closing the channel first has the broker confirm that it took every acknowledgement sent before;
+            # closing the connection would drop those that wait to be written.
+            with suppress(*LOST):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await channel.close()
+        if connection is not None:
+            with suppress(*LOST):  # a connection that broke needs no farewell
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await connection.close()
+
+
+async def _release_writers(wire: WireChannel) -> None:
+    """Let go of whoever waits to write to a channel that is closed.
+
+    The library's queue of frames is bounded, and nobody empties it once the connection's writer has ended: who waits
+    there to acknowledge would wait forever.
+    """
+    while not wire.write_queue.empty():
+        while not wire.write_queue.empty():
+            wire.write_queue.get_nowait()
+        await asyncio.sleep(0)  # those let go put their frames now
+
+
+def broker_address(url: str) -> str:
+    """Return ``host:port`` of an AMQP address, without any secret.
+
+    Raises:
+        BrokerMisconfigured: It has no such thing.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
+    except ValueError:  # its text may quote the password
+        raise BrokerMisconfigured("the broker's address has no readable host and port; correct AMQP_URL") from None
+    return f"{parts.hostname or 'localhost'}:{port}"
+
+
+def _text(error: Any) -> str:
+    return str(error) or type(error).__name__

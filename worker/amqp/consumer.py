@@ -1,0 +1,138 @@
+"""The consumer: keeps one domain's deliveries coming, whatever happens to the connection."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
+
+from worker.amqp.connection import LOST, Link, WireChannel
+from worker.amqp.declaration import declare
+from worker.amqp.delivery import Delivery
+from worker.counters import Counters
+from worker.errors import BrokerError
+from worker.topology import Topology
+
+__all__ = ["Consumer"]
+
+_log = logging.getLogger(__name__)
+
+_RECONNECT_SPREAD = 0.5
+
+
+class Consumer:
+    """Consumes one domain's queue over a connection of its own.
+
+    A broken connection, a restarted broker and a consumer that the broker cancelled all end alike: the connection is
+    opened again, the topology is declared again, and consuming goes on.
+
+    Args:
+        url: The broker.
+        topology: What to declare and consume.
+        prefetch: How many unsettled deliveries the broker may hand out.
+        counters: Where deliveries are counted.
+        deliver: Called with each delivery. It must not block; the task that calls it is the channel's own, and is
+            cancelled with the channel.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        topology: Topology,
+        *,
+        prefetch: int,
+        counters: Counters,
+        deliver: Callable[[Delivery], None],
+    ) -> None:
+        self._topology = topology
+        self._prefetch = prefetch
+        self._counters = counters
+        self._deliver = deliver
+        self._link = Link(url, name=f"worker {topology.domain_name}", prepare=self._consume)
+        self._wire: WireChannel | None = None
+        self._tag: str | None = None
+        self._broken = asyncio.Event()
+        # None while the broker knows us as a consumer.
+        self._interrupted_at: float | None = time.monotonic()
+
+    @property
+    def queue(self) -> str:
+        """What it consumes."""
+        return self._topology.queue
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether deliveries can come in now."""
+        return self._interrupted_at is None and self._wire is not None and not self._wire.is_closed
+
+    @property
+    def interrupted_for(self) -> float:
+        """For how long no delivery could come in, in seconds; 0 while they can."""
+        return 0.0 if self._interrupted_at is None else time.monotonic() - self._interrupted_at
+
+    async def start(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  an open end would hide a wrong address
+        """Connect, declare and begin to consume.
+
+        Raises:
+            BrokerUnavailable: Not within the timeout, in seconds.
+            BrokerMisconfigured: The broker refuses us or a declaration.
+        """
+        async with self._link.translating(), asyncio.timeout(timeout):
+            await self._link.wire()
+
+    async def keep_consuming(self) -> None:
+        """Begin again whenever consuming has stopped. Runs until it is cancelled."""
+        told: str | None = None  # an interruption is told once, and each reason why it lasts
+        while True:
+            await self._broken.wait()
+            if told is None:
+                _log.warning("consuming %s was interrupted", self._topology.queue)
+            # All workers lose a broker at once; they shall not all come back at once.
+            await asyncio.sleep(random.uniform(0, _RECONNECT_SPREAD))  # noqa: S311  jitter, not a secret
+            try:
+                await self._link.reset()
+                await self._link.wire()
+            except BrokerError as error:
+                if told != (told := str(error)):
+                    _log.error("cannot consume %s: %s", self._topology.queue, error)
+                continue
+            told = None
+            _log.warning("consuming %s again", self._topology.queue)
+
+    async def stop(self) -> None:
+        """Take no more deliveries. Those that came in can still be settled."""
+        if self._wire is not None and self._tag is not None and self.is_consuming:
+            try:
+                await self._wire.basic_cancel(self._tag, timeout=5.0)
+            except LOST as error:
+                _log.warning("cancelling the consumer of %s failed: %s", self._topology.queue, error)
+
+    async def close(self) -> None:
+        """Close the connection. The broker puts every unsettled delivery back."""
+        await self._link.close()
+
+    async def _consume(self, channel: AbstractChannel) -> None:
+        await declare(channel, self._topology)
+        await channel.set_qos(prefetch_count=self._prefetch)
+        wire = await self._link.wire_of(channel)
+        broken = asyncio.Event()
+        self._broken, self._wire = broken, wire
+
+        async def on_message(message: DeliveredMessage) -> None:
+            self._deliver(Delivery(wire, message, self._counters))
+
+        def on_end(_: object) -> None:
+            if not broken.is_set():
+                broken.set()
+                # Attempts that fail are one interruption, counted from its beginning.
+                self._interrupted_at = self._interrupted_at or time.monotonic()
+
+        wire.closing.add_done_callback(on_end)
+        wire.on_consumer_cancel_callbacks.add(on_end)
+        confirmed = await wire.basic_consume(self._topology.queue, on_message)
+        self._tag = confirmed.consumer_tag
+        if not broken.is_set():
+            self._interrupted_at = None

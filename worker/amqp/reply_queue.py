@@ -1,0 +1,84 @@
+"""The inbox: an exclusive queue on which answers come back to whoever asked."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID, uuid4
+
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
+
+from worker.amqp.connection import Link
+from worker.message import Reply, parse_reply
+
+__all__ = ["InboxLost", "ReplyQueue"]
+
+_log = logging.getLogger(__name__)
+
+
+class InboxLost(Exception):
+    """The inbox's connection broke while answers were awaited. Ask again: the answer comes from the receipt."""
+
+
+class ReplyQueue:
+    """Receives replies over a connection of its own.
+
+    The queue is exclusive, so it vanishes with the connection, and answers sent meanwhile with it. Those who wait are
+    told, and the queue comes back under the same name. Direct reply-to would bind the answers to the publishing
+    channel, where one unroutable exchange or one broken publish would lose them silently.
+    """
+
+    def __init__(self, url: str, *, name: str) -> None:
+        self.queue = f"replies.{uuid4()}"
+        self._link = Link(url, name=name, prepare=self._consume)
+        self._waiting: defaultdict[UUID, set[asyncio.Future[Reply]]] = defaultdict(set)
+
+    async def open(self) -> str:
+        """Make sure that answers arrive, and return the queue to name in ``reply_to``."""
+        async with self._link.translating():
+            await self._link.wire()
+        return self.queue
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._link.close()
+
+    @contextmanager
+    def expecting(self, command_id: UUID) -> Iterator[asyncio.Future[Reply]]:
+        """Yield a future of the command's next reply. It raises ``InboxLost`` when the connection breaks."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[command_id].add(future)
+        try:
+            yield future
+        finally:
+            waiting = self._waiting[command_id]
+            waiting.discard(future)
+            if not waiting:
+                del self._waiting[command_id]
+            if future.done() and not future.cancelled():
+                future.exception()  # seen, whether or not anyone awaited it
+            future.cancel()
+
+    async def _consume(self, channel: AbstractChannel) -> None:
+        await channel.declare_queue(self.queue, exclusive=True, auto_delete=True)
+        wire = await channel.get_underlay_channel()
+        await wire.basic_consume(self.queue, self._on_reply, no_ack=True)
+        wire.closing.add_done_callback(self._on_lost)
+
+    async def _on_reply(self, message: DeliveredMessage) -> None:
+        try:
+            reply = parse_reply(message.body)
+        except ValueError as error:
+            _log.warning("a message in the reply queue is not a reply: %s", error)
+            return
+        for future in self._waiting.get(reply.command_id, ()):
+            if not future.done():
+                future.set_result(reply)
+
+    def _on_lost(self, _: object) -> None:
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(InboxLost())

@@ -1,0 +1,208 @@
+"""``worker dead-letters list | show | replay | discard``."""
+
+from collections import Counter, deque
+from typing import Annotated
+
+import typer
+
+from eventstore.postgres import receipts_since
+from worker.amqp.dead_queue import DeadQueue
+from worker.amqp.sender import Sender
+from worker.cli.dead_letters.scan import Choice, counting, scan
+from worker.cli.dead_letters.tables import kinds, rows, show_whole
+from worker.cli.dead_letters.treatment import Treatment, chosen, explained
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json, tell
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.replay import Bounds, Progress, Wanted
+from worker.dead_letters.replay import discard as remove
+from worker.dead_letters.replay import replay as send
+from worker.dead_letters.selection import Judgement, Rules
+from worker.settings import Settings
+
+__all__ = ["dead_letters"]
+
+dead_letters = typer.Typer(help="Dead letters: messages that were put aside for a person.", no_args_is_help=True)
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The letters' message ids.")]
+Domain = Annotated[str | None, typer.Option(help="Whose letters; of all domains without this.")]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only letters of this reason; may be repeated.")]
+Commands = Annotated[list[str] | None, typer.Option("--command", help="Only letters of this command; may be repeated.")]
+Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died longer ago: 30m, 36h, 90d.")]
+Younger = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died after that.")]
+All = Annotated[bool, typer.Option("--all", help="Every letter.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dead_letters.command("list")
+def list_letters(
+    *,
+    domain: Domain = None,
+    reason: Reasons = None,
+    command: Commands = None,
+    older_than: Older = None,
+    younger_than: Younger = None,
+    limit: Annotated[int, typer.Option(min=0, help="Show the newest so many; all are counted.")] = 100,
+    json: Json = False,
+) -> None:
+    """List dead letters, the newest last, and count them by reason. Looking removes nothing and keeps their order."""
+    choice = Choice.of(
+        Settings.load(needs=("amqp_url",)),
+        domain=domain,
+        reasons=reason or (),
+        commands=command or (),
+        older_than=older_than,
+        younger_than=younger_than,
+    )
+    newest: deque[DeadLetter] = deque(maxlen=limit)
+    with counting("looking") as progress:
+        found = run_async(scan(choice, lambda letter: newest.append(letter.without_content()), progress=progress))
+    if json:
+        counts = {"total": found.total, "matching": found.meant, "reasons": found.reasons()}
+        print_json({"letters": [letter.summary() for letter in newest], **counts})
+    elif not found.meant:
+        tell("There are no dead letters." if not found.total else f"None of {found.total:,} dead letters fits.")
+    else:
+        if newest:
+            tell(rows(newest, now=choice.asked_at, with_domain=len(found.there) > 1))
+            tell()
+        tell(kinds(found.kinds))
+        shown = (
+            f"the newest {len(newest):,} of {found.meant:,}" if len(newest) < found.meant else f"all {found.meant:,}"
+        )
+        tell()
+        tell(f"Shown are {shown} that fit; {found.total:,} are there.")
+
+
+@dead_letters.command()
+def show(
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="The letter's message id, as it is listed.")],
+    *,
+    domain: Domain = None,
+    json: Json = False,
+) -> None:
+    """Show everything of a dead letter: why and when it died, its headers, its body. It stays where it is.
+
+    Exit status 1 when there is no such letter.
+    """
+    choice = Choice.of(Settings.load(needs=("amqp_url",)), domain=domain, ids=[message_id])
+    letters: list[DeadLetter] = []
+    with counting("looking") as progress:
+        run_async(scan(choice, letters.append, progress=progress))
+    if json:
+        print_json([letter.document() for letter in letters])
+    elif not letters:
+        tell(f"There is no dead letter {message_id}; `worker dead-letters list` shows those that are there.")
+    for letter in () if json else letters:
+        show_whole(letter)
+    if not letters:
+        raise typer.Exit(1)
+
+
+@dead_letters.command()
+def replay(
+    ids: Ids = None,
+    *,
+    every: All = False,
+    domain: Domain = None,
+    reason: Reasons = None,
+    command: Commands = None,
+    older_than: Older = None,
+    younger_than: Younger = None,
+    rate: Annotated[float | None, typer.Option(min=0.01, metavar="N", help="At most so many a second.")] = None,
+    assign_id: Annotated[
+        bool, typer.Option("--assign-id", help="Also letters that came without an id, under the one they were given.")
+    ] = False,
+    even_if_forgotten: Annotated[
+        bool,
+        typer.Option("--even-if-forgotten", help="Also letters from before receipts that `db prune` has deleted."),
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Send dead letters to their queue again, with their id, trace and reply queue; more than one after asking.
+
+    A letter is removed when the broker has stored its copy. When it is interrupted, nothing is lost: run it again, and
+    it goes on with the rest. What dies again meanwhile is left. Exit status 1 when some of the letters that were meant
+    are left for a reason, or the answer was no.
+    """
+    settings = Settings.load(needs=("amqp_url",) if even_if_forgotten else ("amqp_url", "database_url"))
+    choice = chosen(
+        settings, ids or (), every, domain, reasons=reason, commands=command, older=older_than, younger=younger_than
+    )
+    rules = Rules(
+        since=choice.asked_at,
+        receipts_since=None if even_if_forgotten else run_async(receipts_since(settings.database_url)),
+        assign_ids=assign_id,
+        even_if_forgotten=even_if_forgotten,
+    )
+
+    async def act(queue: DeadQueue, wanted: Wanted, bounds: Bounds, progress: Progress) -> None:
+        sender = Sender(settings.amqp_url, name="worker dead-letters replay")
+        try:
+            await send(queue, sender, wanted, bounds, progress=progress)
+        finally:
+            await sender.close()
+
+    treatment = Treatment(
+        choice=choice,
+        participle="replayed",
+        wanted=lambda letter: rules.judge(letter) is Judgement.REPLAY,
+        act=act,
+        asks_for_one=False,
+    )
+    judged: Counter[Judgement] = Counter()
+    plan = treatment.plan(lambda letter: judged.update([rules.judge(letter)]))
+    left = {judgement.value: count for judgement, count in judged.items() if judgement is not Judgement.REPLAY}
+    if not json:
+        for judgement, count in judged.items():
+            if judgement is not Judgement.REPLAY:
+                tell(explained(judgement, count, rules))
+    done = treatment.carry_out(plan, dry_run=dry_run, yes=yes, rate=rate, silent=json)
+    if json:
+        counts = {"matching": plan.found.meant, "replayed": done or 0, "left": left, "dry_run": dry_run}
+        print_json(counts)
+    if done is None or (left and not dry_run):
+        raise typer.Exit(1)
+
+
+@dead_letters.command()
+def discard(
+    ids: Ids = None,
+    *,
+    every: All = False,
+    domain: Domain = None,
+    reason: Reasons = None,
+    command: Commands = None,
+    older_than: Older = None,
+    younger_than: Younger = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Remove dead letters for good, after asking. Exit status 1 when the answer was no."""
+    settings = Settings.load(needs=("amqp_url",))
+    choice = chosen(
+        settings, ids or (), every, domain, reasons=reason, commands=command, older=older_than, younger=younger_than
+    )
+
+    async def act(queue: DeadQueue, wanted: Wanted, bounds: Bounds, progress: Progress) -> None:
+        await remove(queue, wanted, bounds, progress=progress)
+
+    treatment = Treatment(
+        choice=choice,
+        participle="discarded",
+        # Nobody has agreed to what came later.
+        wanted=lambda letter: letter.died_at is None or letter.died_at <= choice.asked_at,
+        act=act,
+        asks_for_one=True,
+    )
+    plan = treatment.plan()
+    done = treatment.carry_out(plan, dry_run=dry_run, yes=yes, silent=json)
+    if json:
+        print_json({"matching": plan.found.meant, "discarded": done or 0, "dry_run": dry_run})
+    if done is None:
+        raise typer.Exit(1)

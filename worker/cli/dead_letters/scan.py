@@ -1,0 +1,174 @@
+"""The scan: a person's choice of dead letters, and what a walk along the queues finds of it."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+
+from rich.progress import Progress
+
+from handlers.registry import load_domains
+from worker.amqp.dead_queue import DeadQueue
+from worker.cli.age import age
+from worker.cli.failures import Mistake
+from worker.cli.terminal import progress_console
+from worker.dead_letters.letter import DeadLetter, same_id
+from worker.dead_letters.replay import look
+from worker.dead_letters.selection import NO_ID, Selection
+from worker.settings import Settings
+from worker.topology import Topology
+
+__all__ = ["Choice", "Found", "Kinds", "counting", "kind", "scan"]
+
+Kinds = Counter[tuple[str, str, str]]
+"""How many letters there are by domain, command and reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Whose dead letters are meant, and which of them.
+
+    Attributes:
+        amqp_url: The broker.
+        topologies: Whose.
+        selection: Which.
+        asked_at: When somebody asked.
+    """
+
+    amqp_url: str
+    topologies: tuple[Topology, ...]
+    selection: Selection
+    asked_at: datetime
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        domain: str | None,
+        ids: Collection[str] = (),
+        reasons: Collection[str] = (),
+        commands: Collection[str] = (),
+        older_than: str | None = None,
+        younger_than: str | None = None,
+    ) -> Self:
+        """Read what somebody typed.
+
+        Raises:
+            Mistake: There is no such domain, or an age is none.
+            DomainNotFound: A domain cannot be imported.
+        """
+        now = datetime.now(UTC)
+        names = [each.name for each in load_domains(settings.worker_domains)]
+        if domain is not None and domain not in names:
+            raise Mistake(f"there is no domain {domain!r} in WORKER_DOMAINS; it names {', '.join(names)}.")
+        return cls(
+            amqp_url=settings.amqp_url,
+            topologies=tuple(Topology(name) for name in names if domain in (None, name)),
+            selection=Selection(
+                ids=frozenset(same_id(each) for each in ids),
+                reasons=frozenset(reasons),
+                commands=frozenset(commands),
+                died_before=None if older_than is None else now - age(older_than),
+                died_after=None if younger_than is None else now - age(younger_than),
+            ),
+            asked_at=now,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What a scan found; the letters themselves are not kept.
+
+    Attributes:
+        there: How many letters each domain's queue had; a domain that was never served is missing.
+        kinds: How many letters are meant, by kind.
+        ids: Which of the ids that were asked for are there.
+    """
+
+    there: dict[Topology, int] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=Counter)
+    ids: set[str] = field(default_factory=set)
+
+    @property
+    def total(self) -> int:
+        """How many letters there were."""
+        return sum(self.there.values())
+
+    @property
+    def meant(self) -> int:
+        """How many of them are meant."""
+        return self.kinds.total()
+
+    def reasons(self) -> dict[str, int]:
+        """How many letters are meant by reason, the most frequent first."""
+        counts: Counter[str] = Counter()
+        for (_, _, reason), count in self.kinds.items():
+            counts[reason] += count
+        return dict(counts.most_common())
+
+    def check_ids(self, wanted: Collection[str]) -> None:
+        """See that every id that was asked for is there.
+
+        Raises:
+            Mistake: Some are not; the message names the first few.
+        """
+        missing = sorted(set(wanted) - self.ids)
+        if missing:
+            names = ", ".join(missing[:3]) + (f" and {len(missing) - 3:,} more" if len(missing) > 3 else "")  # noqa: PLR2004  few enough to read
+            raise Mistake(f"there is no dead letter {names}; `worker dead-letters list` shows those that are there.")
+
+
+def kind(letter: DeadLetter) -> tuple[str, str, str]:
+    """Return what a letter is counted under."""
+    return letter.domain_name, letter.command_type or "", letter.reason
+
+
+async def scan(
+    choice: Choice, visit: Callable[[DeadLetter], None] = lambda _: None, *, progress: Callable[[], None]
+) -> Found:
+    """QueueBrowser along the queues of all domains that are meant. Nothing is removed.
+
+    Args:
+        choice: Whose letters, and which.
+        visit: Called with each letter that is meant.
+        progress: Called after each letter, also others.
+
+    Raises:
+        Mistake: None of the domains has queues.
+        BrokerUnavailable, BrokerMisconfigured: The broker cannot be asked.
+    """
+    found = Found()
+
+    def look_at(letter: DeadLetter) -> None:
+        if choice.selection.fits(letter):
+            found.kinds[kind(letter)] += 1
+            if choice.selection.ids:
+                found.ids.add(same_id(letter.message_id or NO_ID))
+            visit(letter)
+
+    for topology in choice.topologies:
+        async with DeadQueue.open(choice.amqp_url, topology) as queue:
+            count = await queue.count()
+            if count is not None:
+                found.there[topology] = count
+                await look(queue, count, look_at, progress=progress)
+    if not found.there:
+        raise Mistake(_never_served(choice.topologies))
+    return found
+
+
+@contextmanager
+def counting(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """Show progress at a terminal; yields what to call after each letter."""
+    console = progress_console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+def _never_served(topologies: Sequence[Topology]) -> str:
+    names = ", ".join(topology.domain_name for topology in topologies)
+    return f"no worker has ever served {names}, so that there is no queue of dead letters; start `worker run` first."

@@ -1,0 +1,205 @@
+"""The treatment: what is done with many dead letters, after it was told, counted and agreed to."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from worker.amqp.dead_queue import DeadQueue
+from worker.cli.consent import agreed
+from worker.cli.dead_letters.scan import Choice, Found, Kinds, counting, kind, scan
+from worker.cli.dead_letters.tables import kinds
+from worker.cli.failures import Mistake, sentence
+from worker.cli.loop import run_async
+from worker.cli.terminal import progress_console, tell
+from worker.dead_letters.letter import DeadLetter
+from worker.dead_letters.replay import Bounds, Progress, Wanted
+from worker.dead_letters.selection import Judgement, Rules
+from worker.errors import BrokerError
+from worker.printable import printable
+from worker.settings import Settings
+
+__all__ = ["Plan", "Treatment", "chosen", "explained"]
+
+
+def chosen(
+    settings: Settings,
+    ids: Sequence[str],
+    every: bool,  # noqa: FBT001  typer's flags are truths
+    domain: str | None,
+    *,
+    reasons: Sequence[str] | None,
+    commands: Sequence[str] | None,
+    older: str | None,
+    younger: str | None,
+) -> Choice:
+    """Read what somebody typed who wants something done.
+
+    Raises:
+        Mistake: It does not say which letters, or says it in two ways; or as ``Choice.of``.
+    """
+    filters = bool(reasons or commands or older or younger)
+    if bool(ids) + filters + every != 1:
+        raise Mistake("say which dead letters: name their ids, or filter them, or pass --all.")
+    return Choice.of(
+        settings,
+        domain=domain,
+        ids=ids,
+        reasons=reasons or (),
+        commands=commands or (),
+        older_than=older,
+        younger_than=younger,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is going to be done.
+
+    Attributes:
+        found: What there is.
+        kinds: How many of the letters that are meant are to be treated, by kind.
+    """
+
+    found: Found
+    kinds: Kinds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Treatment:
+    """Something that can be done with dead letters.
+
+    Attributes:
+        choice: Which letters are meant.
+        participle: What they then are: ``replayed``.
+        wanted: Which of those that are meant are treated.
+        act: Does it with one domain's letters, and calls the last argument after each.
+        asks_for_one: Whether one letter is asked for as well as many.
+    """
+
+    choice: Choice
+    participle: str
+    wanted: Wanted
+    act: Callable[[DeadQueue, Wanted, Bounds, Progress], Awaitable[None]]
+    asks_for_one: bool
+
+    def plan(self, visit: Callable[[DeadLetter], None] = lambda _: None) -> Plan:
+        """Look what there is to do. Nothing is removed.
+
+        Args:
+            visit: Called with each letter that is meant.
+
+        Raises:
+            Mistake: An id that was asked for is not there, or no domain has queues.
+            BrokerUnavailable, BrokerMisconfigured: The broker cannot be asked.
+        """
+        todo: Kinds = Counter()
+
+        def look_at(letter: DeadLetter) -> None:
+            visit(letter)
+            if self.wanted(letter):
+                todo[kind(letter)] += 1
+
+        with counting("looking") as progress:
+            found = run_async(scan(self.choice, look_at, progress=progress))
+        found.check_ids(self.choice.selection.ids)
+        return Plan(found=found, kinds=todo)
+
+    def carry_out(
+        self, plan: Plan, *, dry_run: bool, yes: bool, rate: float | None = None, silent: bool = False
+    ) -> int | None:
+        """Do it, if it is agreed to, and tell how much was done.
+
+        Args:
+            plan: What was found.
+            dry_run: Whether only to tell.
+            yes: Whether not to ask.
+            rate: How many letters to treat in a second, at most.
+            silent: Whether to print nothing, because somebody else does.
+
+        Returns:
+            How many letters were treated; None if the answer was no.
+
+        Raises:
+            Mistake: The broker failed in the middle; the message says how many were treated before.
+        """
+        say: Callable[..., None] = (lambda *_: None) if silent else tell
+        total = plan.kinds.total()
+        if not plan.found.meant:
+            say("There are no dead letters." if not plan.found.total else "No dead letter fits.")
+        if not total:
+            return 0
+        if dry_run:
+            say(kinds(plan.kinds))
+            say(f"{_letters(total)} would be {self.participle}.")
+            return 0
+        if not yes and (total > 1 or self.asks_for_one) and not self._is_agreed_to(plan, total):
+            say(f"Nothing was {self.participle}.")
+            return None
+        done = self._do(plan, total, rate)
+        say(f"{_letters(done)} {'was' if done == 1 else 'were'} {self.participle}.")
+        return done
+
+    def _is_agreed_to(self, plan: Plan, total: int) -> bool:
+        rows = [f"  {count:,}  {reason}  {command}" for (_, command, reason), count in plan.kinds.most_common()]
+        return agreed(
+            f"{_letters(total)} will be {self.participle}:\n" + "\n".join(map(printable, rows)),
+            "Go on?",
+            nobody=f"there is nobody to ask before dead letters are {self.participle}: pass --yes, or --dry-run to "
+            "count them.",
+        )
+
+    def _do(self, plan: Plan, total: int, rate: float | None) -> int:
+        done = 0
+
+        async def treat(progress: Progress) -> None:
+            def count() -> None:
+                nonlocal done
+                done += 1
+                progress()
+
+            for topology, there in plan.found.there.items():
+                most = sum(n for (domain, _, _), n in plan.kinds.items() if domain == topology.domain_name)
+                if most:
+                    async with DeadQueue.open(self.choice.amqp_url, topology) as queue:
+                        await self.act(queue, self._is_meant, Bounds(oldest=there, most=most, rate=rate), count)
+
+        try:
+            with counting(self.participle, total) as progress:
+                run_async(treat(progress))
+        except BrokerError as error:
+            raise Mistake(f"{sentence(error)}\n{self._so_far(done, total)}") from error
+        except KeyboardInterrupt:
+            progress_console().print(self._so_far(done, total), highlight=False)
+            raise
+        return done
+
+    def _is_meant(self, letter: DeadLetter) -> bool:
+        return self.choice.selection.fits(letter) and self.wanted(letter)
+
+    def _so_far(self, done: int, total: int) -> str:
+        return f"{done:,} of {total:,} dead letters were {self.participle} before; run it again to go on with the rest."
+
+
+def explained(judgement: Judgement, count: int, rules: Rules) -> str:
+    """Say why letters are left where they are, and what to do if they shall not be."""
+    letters, are = _letters(count), "is" if count == 1 else "are"
+    match judgement:
+        case Judgement.NO_OWN_ID:
+            return (
+                f"{letters} {are} left: published without an id, so that a repetition would not be recognised. "
+                "To make a command of each, pass --assign-id."
+            )
+        case Judgement.NO_ID:
+            return f"{letters} {are} left: without any id. Publish them anew, then discard them."
+        case Judgement.FORGOTTEN:
+            return (
+                f"{letters} {are} left: first published before {rules.receipts_since:%Y-%m-%d %H:%M} UTC, and receipts "
+                "of that time were deleted, so that what was answered then would be decided once more. To replay them "
+                "all the same, pass --even-if-forgotten."
+            )
+        case _:
+            return f"{letters} {are} left: {judgement.value}."
+
+
+def _letters(count: int) -> str:
+    return "1 dead letter" if count == 1 else f"{count:,} dead letters"

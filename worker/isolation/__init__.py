@@ -1,0 +1,1 @@
+"""A process of their own for commands that may have killed one."""

@@ -1,0 +1,1 @@
+"""Traces of a load run, as they come from its workers."""

@@ -1,0 +1,170 @@
+"""Forwarding: the one way in which a message moves on to another queue."""
+
+import traceback
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from worker.amqp.sender import Properties, Sender
+from worker.message import CAUSATION_HEADER
+from worker.settlement import FailedElsewhere
+
+__all__ = [
+    "DROPPED_HEADER",
+    "ERROR_HEADER",
+    "OWN_ID_HEADER",
+    "QUEUE_HEADER",
+    "REASON_HEADER",
+    "TIME_HEADER",
+    "TRACEBACK_HEADER",
+    "explain",
+    "forward",
+]
+
+REASON_HEADER = "worker-reason"
+ERROR_HEADER = "worker-error"
+TRACEBACK_HEADER = "worker-traceback"
+QUEUE_HEADER = "worker-queue"
+TIME_HEADER = "worker-failed-at"
+OWN_ID_HEADER = "worker-assigned-id"
+"""Marks a message whose id is ours: it came without one."""
+DROPPED_HEADER = "worker-dropped-headers"
+"""Names the publisher's headers that there was no room for beside ours."""
+
+# Together below 16 KB: headers travel in one frame, and brokers and their tools show them whole.
+_MAX_ERROR_BYTES = 4 * 1024
+_MAX_TRACEBACK_BYTES = 11 * 1024
+_LEFT_OUT = "left out: the message's headers take up its room"
+_MAX_NAMES_BYTES = 500
+# What a headers' frame of the least size that a broker can be set to still holds.
+_MIN_ERROR_BYTES = 500
+# Of the publisher's, those that a worker reads.
+_READ_HEADERS = frozenset({"traceparent", "tracestate", CAUSATION_HEADER})
+_OWN_PREFIX = "worker-"
+
+
+async def forward(
+    sender: Sender,
+    body: bytes,
+    properties: Properties,
+    *,
+    queue: str,
+    headers: Mapping[str, Any],
+    without: Collection[str] = (),
+    timeout: float | None,  # noqa: ASYNC109  the sender's
+    rest: float | None = None,
+) -> None:
+    """Store a copy of a message in a queue. Acknowledge the original only after this returns.
+
+    The copy carries none of the broker's ``x-*`` headers, which would make it count deaths and deliveries that were
+    another message's. A message that has no id is given one, since only a message with an id can be confirmed, and
+    with it a header that says so: it shall not pass for a command that somebody sent.
+
+    Args:
+        sender: Who sends it.
+        body: The message.
+        properties: The original's properties; they are not changed.
+        queue: Where to.
+        headers: What to add to, or replace among, the original's headers.
+        without: Which of the original's headers to leave out.
+        timeout: For all of it, in seconds; None for as long as it takes.
+        rest: How long the copy may stay there, in seconds; None for as long as the queue lets it.
+
+    Raises:
+        Unroutable: The queue does not exist.
+        BrokerUnavailable: Not confirmed; the copy may or may not be there.
+    """
+    kept: dict[str, Any] = {
+        key: _sendable(value)
+        for key, value in (properties.headers or {}).items()
+        if not key.startswith("x-") and key not in without
+    }
+    mark = {} if properties.message_id else {OWN_ID_HEADER: True}
+    copy = Properties(
+        content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
+        correlation_id=properties.correlation_id,
+        reply_to=properties.reply_to,
+        message_id=properties.message_id or str(uuid4()),
+        message_type=properties.message_type,
+        timestamp=properties.timestamp,
+        priority=properties.priority,
+        app_id=properties.app_id,
+        expiration=None if rest is None else str(int(rest * 1000)),
+    )
+    for fewer in _ever_fewer(kept, {**mark, **headers}):
+        copy.headers = fewer
+        if sender.fits(copy):
+            break
+    await sender.send(body, copy, exchange="", routing_key=queue, timeout=timeout)
+
+
+def _ever_fewer(kept: dict[str, Any], ours: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Offer the headers of a copy: all, and then fewer and fewer, down to those without which it cannot be."""
+    yield {**kept, **ours}
+    if TRACEBACK_HEADER in ours:
+        ours = {**ours, TRACEBACK_HEADER: _LEFT_OUT}
+        yield {**kept, **ours}
+    read = {name: value for name, value in kept.items() if name in _READ_HEADERS or name.startswith(_OWN_PREFIX)}
+    yield {**read, **ours, **_dropped(kept.keys() - read.keys())}
+    ours |= _dropped(kept.keys() - ours.keys())
+    yield ours
+    if ERROR_HEADER in ours:
+        yield {**ours, ERROR_HEADER: _clip(ours[ERROR_HEADER], _MIN_ERROR_BYTES)}
+
+
+def _dropped(names: Collection[str]) -> dict[str, Any]:
+    return {DROPPED_HEADER: _clip(", ".join(sorted(names)), _MAX_NAMES_BYTES)}
+
+
+def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: bool) -> dict[str, Any]:
+    """Say in headers why a message was moved; under 16 KB together.
+
+    Args:
+        failure: What happened.
+        reason: The same, machine-readable.
+        queue: Where the message came from.
+        with_traceback: Whether to add where in the code it happened.
+    """
+    headers = {
+        REASON_HEADER: reason,
+        ERROR_HEADER: _clip(str(failure) or type(failure).__name__, _MAX_ERROR_BYTES),
+        QUEUE_HEADER: queue,
+        TIME_HEADER: datetime.now(UTC).isoformat(),
+    }
+    if with_traceback:
+        kind, text = _origin(failure)
+        headers[ERROR_HEADER] = _clip(f"{kind}: {failure}", _MAX_ERROR_BYTES)
+        headers[TRACEBACK_HEADER] = _clip(text, _MAX_TRACEBACK_BYTES, keep_end=True)
+    return headers
+
+
+def _origin(failure: BaseException) -> tuple[str, str]:
+    """Return a failure's type and traceback, also when it was raised in another process."""
+    if isinstance(failure, FailedElsewhere):
+        return failure.failure.kind, failure.failure.traceback
+    # The end tells where it happened; a deep recursion would fill the header with its middle.
+    return type(failure).__name__, "".join(traceback.format_exception(failure, limit=-30))
+
+
+def _sendable(value: Any) -> Any:
+    """Return a header's value in a form that the client library can write: it reads text that is not UTF-8 as bytes."""
+    match value:
+        case bytes():
+            return bytearray(value)
+        case list():
+            return [_sendable(each) for each in value]
+        case dict():
+            return {key: _sendable(each) for key, each in value.items()}
+        case _:
+            return value
+
+
+def _clip(text: str, limit: int, *, keep_end: bool = False) -> str:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= limit:
+        return encoded.decode()
+    cut = encoded[-limit + 3 :] if keep_end else encoded[: limit - 3]
+    kept = cut.decode(errors="ignore")
+    return "…" + kept if keep_end else kept + "…"

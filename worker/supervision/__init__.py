@@ -1,0 +1,1 @@
+"""Several worker processes, their health and their end."""

@@ -1,0 +1,116 @@
+"""The health server: answers liveness and readiness probes over HTTP.
+
+It speaks as much of HTTP as probes do: one GET or HEAD a connection, without a body.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+
+from worker.settings import SettingsError
+from worker.supervision.health import Health
+
+__all__ = ["LIVE_PATH", "READY_PATH", "health_served"]
+
+LIVE_PATH = "/livez"
+READY_PATH = "/readyz"
+
+_REQUEST_SECONDS = 5.0
+_REQUEST_BYTES = 8 * 1024
+_REQUEST_LINE = re.compile(rb"(?P<method>[A-Z]{1,20}) (?P<path>/[!-~]*) HTTP/1\.[01]")
+_PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
+
+@asynccontextmanager
+async def health_served(host: str, port: int | None, health: Callable[[], Health]) -> AsyncIterator[int | None]:
+    """Answer probes for as long as the ``async with`` lasts.
+
+    ``/livez`` and ``/readyz`` answer 200 when it is so and 503 when it is not, with the whole ``Health`` as JSON.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 for any that is free, None for no server at all.
+        health: Asked for each probe. It must not block.
+
+    Yields:
+        The port that answers.
+
+    Raises:
+        SettingsError: The address cannot be listened on.
+    """
+    if port is None:
+        yield None
+        return
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Who probes may be gone before it has its answer; that is no concern of ours.
+        with suppress(OSError):
+            try:
+                writer.write(await _response(reader, health))
+                await writer.drain()
+            finally:
+                writer.close()
+
+    try:
+        server = await asyncio.start_server(answer, host, port, limit=_REQUEST_BYTES)
+    except OSError as error:
+        raise SettingsError(
+            f"WORKER_HEALTH_PORT: port {port} of {host} cannot be listened on ({error.strerror or error}); "
+            "choose another, or correct WORKER_HEALTH_HOST."
+        ) from error
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def _response(reader: asyncio.StreamReader, health: Callable[[], Health]) -> bytes:
+    try:
+        async with asyncio.timeout(_REQUEST_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
+    except TimeoutError:
+        return _written(408)
+    except asyncio.LimitOverrunError:
+        return _written(431)
+    except asyncio.IncompleteReadError:
+        return _written(400)
+    return _answer(head, health)
+
+
+def _answer(head: bytes, health: Callable[[], Health]) -> bytes:
+    request = _REQUEST_LINE.fullmatch(head.partition(b"\r\n")[0])
+    if request is None:
+        return _written(400)
+    path = request["path"].partition(b"?")[0].decode()
+    if path not in {LIVE_PATH, READY_PATH}:
+        return _written(404)
+    if request["method"] not in {b"GET", b"HEAD"}:
+        return _written(405)
+    found = health()
+    good = found.live if path == LIVE_PATH else found.ready
+    body = json.dumps(asdict(found), ensure_ascii=False).encode() + b"\n"
+    return _written(200 if good else 503, body, with_body=request["method"] == b"GET")
+
+
+def _written(status: int, body: bytes = b"", *, with_body: bool = True) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status} {_PHRASES[status]}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+    ]
+    if status == 405:  # noqa: PLR2004  HTTP wants it there
+        lines.append("Allow: GET, HEAD")
+    return "\r\n".join([*lines, "", ""]).encode() + (body if with_body else b"")

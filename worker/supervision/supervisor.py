@@ -1,0 +1,245 @@
+"""The supervisor: keeps a number of worker processes alive, and answers for them.
+
+It consumes nothing and decides nothing itself, and so it has little that could fail.
+"""
+
+import asyncio
+import logging
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from worker.settings import Settings
+from worker.supervision.control_socket import HURRY, STOP
+from worker.supervision.exit_status import how_it_ended
+from worker.supervision.health import Health
+from worker.supervision.health_server import health_served
+from worker.supervision.signals import stop_signals
+from worker.supervision.worker_process import WorkerProcess
+from worker.telemetry.logs import configure_logs
+
+__all__ = ["Patience", "Supervisor", "supervise"]
+
+_log = logging.getLogger(__name__)
+
+# The exit status of a mistake in the settings or the surroundings, which the process has told itself.
+_MISTAKE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often, and how soon, a process is started again. All times in seconds.
+
+    Attributes:
+        first_delay: The rest after a first death, at most; each further one doubles it. Half of it is jitter.
+        longest_delay: The longest rest.
+        useful: A process that was of use for so long starts with a clean slate.
+        most_deaths: After so many deaths in a row, each sooner than ``useful``, a process counts as unable to live.
+        most_silence: How long a process may say nothing.
+        farewell: How long a process may take to end after its drain deadline, or after it was told to hurry.
+    """
+
+    first_delay: float = 0.25
+    longest_delay: float = 30.0
+    useful: float = 10.0
+    most_deaths: int = 8
+    most_silence: float = 60.0
+    farewell: float = 20.0
+
+
+class Supervisor:
+    """Starts worker processes, and starts those again that end by themselves.
+
+    The first process goes ahead: what is wrong with the settings or the surroundings is told once, by it, and the
+    others are not started.
+
+    Args:
+        command: What starts a worker process.
+        processes: How many.
+        grace: How long a process that starts again counts as live, in seconds.
+        drain_deadline: How long a drain may take, in seconds.
+        patience: How often, and how soon, processes are started again.
+        others: What is added to the command of all but the first process.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        processes: int,
+        *,
+        grace: float,
+        drain_deadline: float,
+        patience: Patience | None = None,
+        others: Sequence[str] = (),
+    ) -> None:
+        self._patience = patience if patience is not None else Patience()
+        self._grace = grace
+        self._drain_deadline = drain_deadline
+        self._members = [
+            WorkerProcess(number, (*command, *(others if number > 1 else ())), most_silence=self._patience.most_silence)
+            for number in range(1, processes + 1)
+        ]
+        # Set once a process has come to consume: then settings and surroundings are known to be right.
+        self._proven = asyncio.Event()
+        self._stopping = asyncio.Event()
+        # The exit status when we stop by ourselves.
+        self._failure: int | None = None
+
+    def health(self) -> Health:
+        """Judge all of them: live if each is live, ready if each is ready."""
+        if self._stopping.is_set():
+            return Health(live=True, ready=False, reason="draining")
+        found = {member.number: member.judged(self._grace) for member in self._members}
+        troubles = [f"worker {number}: {health.reason}" for number, health in found.items() if not health.ready]
+        return Health(
+            live=all(health.live for health in found.values()),
+            ready=not troubles,
+            reason="; ".join(troubles) or f"{len(found)} processes are consuming",
+        )
+
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> int:
+        """Keep the processes alive until told to stop.
+
+        Args:
+            stop: Has them drain.
+            hurry: Has them stop at once.
+
+        Returns:
+            The exit status: 0 when each has drained completely, 1 when one has not or could not live, 2 for a mistake
+            that the first process has told.
+
+        On cancellation all processes are killed.
+        """
+        keeping = [asyncio.create_task(self._keep(member)) for member in self._members]
+        try:
+            await _first(stop, self._stopping, also=keeping)
+            self._stopping.set()
+            self._tell(STOP)
+            ended = asyncio.gather(*keeping)
+            await self._until(ended, hurry, within=self._drain_deadline + self._patience.farewell)
+            if not ended.done():
+                self._tell(HURRY)
+                await self._until(ended, asyncio.Event(), within=self._patience.farewell)
+            for member in self._members:
+                member.kill()
+            await ended
+        finally:
+            for task in keeping:
+                task.cancel()
+            await asyncio.gather(*keeping, return_exceptions=True)
+        return self._failure if self._failure is not None else self._report_drain()
+
+    async def _keep(self, member: WorkerProcess) -> None:
+        """Live one member's lives."""
+        if member is not self._members[0]:
+            await _first(self._proven, self._stopping)
+        while not self._stopping.is_set():
+            try:
+                await member.live(self._on_change)
+            except OSError as error:
+                member.status = 1
+                _log.error("%s cannot be started: %s", member, error)
+            if self._stopping.is_set():
+                return
+            delay = self._bury(member)
+            # What it left behind is told; it has nothing to drain.
+            member.status = None
+            if delay is not None:
+                await self._until_stopping(delay)
+
+    def _bury(self, member: WorkerProcess) -> float | None:
+        """Decide how long to wait before the member's next life, in seconds; None when all is to stop."""
+        patience = self._patience
+        status = member.status or 0
+        proven = self._proven.is_set()
+        if status == _MISTAKE and not proven:
+            self._fail(_MISTAKE)
+            return None
+        if member.useful_for >= patience.useful:
+            member.deaths = 0
+        # A process that cannot start while others live, as when the broker is down, waits for better times.
+        if status != _MISTAKE:
+            member.deaths += 1
+        ended = how_it_ended(status)
+        if member.deaths >= patience.most_deaths:
+            _log.error("%s %s; giving up after %d deaths in a row", member, ended, member.deaths)
+            self._fail(1)
+            return None
+        bound = min(patience.first_delay * 2.0 ** min(max(member.deaths - 1, 0), 30), patience.longest_delay)
+        if status == _MISTAKE:
+            bound = patience.longest_delay
+        delay = random.uniform(bound / 2, bound)  # noqa: S311  jitter, not a secret
+        member.health = Health(live=True, ready=False, reason=f"it {ended}")
+        _log.warning("%s %s; starting another in %.1f s; %s", member, ended, delay, self._summary())
+        return delay
+
+    def _fail(self, status: int) -> None:
+        self._failure = status
+        self._stopping.set()
+
+    def _on_change(self, member: WorkerProcess) -> None:
+        self._proven.set()
+        level = logging.INFO if member.health.ready else logging.WARNING
+        if not self._stopping.is_set():
+            _log.log(level, "%s: %s; %s", member, member.health.reason, self._summary())
+
+    def _summary(self) -> str:
+        ready = sum(member.judged(self._grace).ready for member in self._members)
+        return f"{ready} of {len(self._members)} are ready"
+
+    def _tell(self, what: bytes) -> None:
+        for member in self._members:
+            member.tell(what)
+
+    async def _until(self, ended: asyncio.Future[Any], hurry: asyncio.Event, *, within: float) -> None:
+        """Wait until all have ended, at most for some seconds, or until there is a hurry."""
+        waiter: asyncio.Future[Any] = asyncio.create_task(hurry.wait())
+        await asyncio.wait([ended, waiter], timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        waiter.cancel()
+
+    async def _until_stopping(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _report_drain(self) -> int:
+        complete = [member.status in {None, 0} for member in self._members]
+        _log.info("%d of %d worker processes drained completely", sum(complete), len(complete))
+        return 0 if all(complete) else 1
+
+
+async def supervise(settings: Settings, processes: int) -> int:
+    """Run so many worker processes, started as this one was, until told to stop by SIGTERM or SIGINT.
+
+    Returns:
+        The exit status, as ``Supervisor.run`` says.
+
+    Raises:
+        SettingsError: The port for health probes is taken.
+    """
+    configure_logs(settings.worker_log_format, settings.worker_log_level)
+    supervisor = Supervisor(
+        (sys.executable, *sys.orig_argv[1:]),
+        processes,
+        # The first one looks for all of them whether the servers have room.
+        others=("--processes", "1"),
+        grace=settings.worker_health_grace,
+        drain_deadline=settings.worker_drain_deadline,
+    )
+    with stop_signals() as (stop, hurry):
+        async with health_served(settings.worker_health_host, settings.worker_health_port, supervisor.health):
+            return await supervisor.run(stop, hurry)
+
+
+async def _first(*events: asyncio.Event, also: Sequence[asyncio.Task[None]] = ()) -> None:
+    """Wait until one of the events is set, or one of the tasks has ended, which then it should not have."""
+    waiters = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait({*waiters, *also}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
