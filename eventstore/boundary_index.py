@@ -10,10 +10,11 @@ from eventstore.filter import Filter, FilterItem
 from eventstore.jsontext import decode_object
 from eventstore.position import LAST_NUMBER
 
-__all__ = ["BoundaryIndex"]
+__all__ = ["BoundaryIndex", "Comparable", "comparable"]
 
 # A field's value with its JSON type: True and 1 are equal in Python, and two values here; 1 and Decimal("1.0") are one.
-_Value = tuple[str, object]
+Comparable = tuple[str, object]
+"""A field's value with its JSON type."""
 
 
 class _Item(NamedTuple):
@@ -34,7 +35,7 @@ class BoundaryIndex:
 
     def __init__(self, filters: Iterable[Filter]) -> None:
         self._bounded: dict[int, Filter] = {}
-        self._by_field: dict[str, dict[_Value, list[_Item]]] = {}
+        self._by_field: dict[str, dict[Comparable, list[_Item]]] = {}
         self._by_type: defaultdict[str, list[int]] = defaultdict(list)
         self._any: list[int] = []
         self._items = 0
@@ -77,9 +78,9 @@ class BoundaryIndex:
         fulfilled: dict[int, int] = {}
         for field, value in payload.items():
             values = self._by_field.get(field)
-            if values is None or (comparable := _comparable(value)) is None:
+            if values is None or (wanted := comparable(value)) is None:
                 continue
-            for number, index, event_types, needed in values.get(comparable, ()):
+            for number, index, event_types, needed in values.get(wanted, ()):
                 if event_types and event_type not in event_types:
                     continue
                 if needed > 1:
@@ -95,7 +96,7 @@ class BoundaryIndex:
             entry = _Item(self._items, index, item.event_types, item.predicates_needed)
             for predicate in item.predicates:
                 values = self._by_field.setdefault(predicate.key, {})
-                value = _comparable(predicate.value)
+                value = comparable(predicate.value)
                 if value is not None:
                     values.setdefault(value, []).append(entry)
         elif item.event_types:
@@ -113,7 +114,7 @@ def _holds(bounded: Filter, event: Event | RecordedEvent, number: int) -> bool:
     )
 
 
-def _comparable(value: object) -> _Value | None:
+def comparable(value: object) -> Comparable | None:
     """Return what equal scalars have in common, and no others; None for what no predicate can look for."""
     if isinstance(value, str):
         return "string", value

@@ -4,7 +4,9 @@ Source: https://opentelemetry.io/docs/specs/semconv/database/ (stable). Without 
 nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from time import perf_counter
 from types import TracebackType
@@ -24,9 +26,27 @@ from eventstore.receipt import Receipt
 from eventstore.request import AppendRequest
 from eventstore.store import Consistency, EventStream
 
-__all__ = ["Operation", "Telemetry", "child_span", "mark_failed"]
+__all__ = ["Operation", "Telemetry", "child_span", "mark_failed", "shared_by"]
 
 _NO_FILTER = "none"
+
+# The spans of those who share the next query; None if it is one caller's own.
+_sharers: ContextVar[Sequence[Span] | None] = ContextVar("sharers", default=None)
+
+
+@contextmanager
+def shared_by(spans: Sequence[Span] | None) -> Iterator[None]:
+    """Have the queries inside the ``with`` traced as ones that several callers share.
+
+    Args:
+        spans: The recorded spans of the callers, each its own query. They link to the shared one, which belongs to the
+            trace of the first; if there are none, it is not recorded. None: the query is one caller's own.
+    """
+    token = _sharers.set(spans)
+    try:
+        yield
+    finally:
+        _sharers.reset(token)
 
 
 def child_span(
@@ -135,20 +155,37 @@ class Telemetry:
         """Begin a query of one filter or more. The broadest decides what type it counts as."""
         broadest = filters[0] if len(filters) == 1 else Filter(tuple(item for each in filters for item in each.items))
         filter_type = broadest.shape.value
-        span = child_span(
-            self.tracer,
-            "query events",
-            {
-                **self.database,
-                "db.operation.name": "query",
-                "db.collection.name": "events",
-                "eventstore.filter_type": filter_type,
-                "eventstore.filters": len(filters),
-                "eventstore.consistency": consistency.value,
-            },
-            kind=SpanKind.CLIENT,
+        return Operation(
+            self._query_span(
+                {
+                    **self.database,
+                    "db.operation.name": "query",
+                    "db.collection.name": "events",
+                    "eventstore.filter_type": filter_type,
+                    "eventstore.filters": len(filters),
+                    "eventstore.consistency": consistency.value,
+                }
+            ),
+            query_duration,
+            {"filter_type": filter_type},
+            filter_type,
         )
-        return Operation(span, query_duration, {"filter_type": filter_type}, filter_type)
+
+    def _query_span(self, attributes: dict[str, AttributeValue]) -> Span:
+        sharers = _sharers.get()
+        if sharers is None:
+            return child_span(self.tracer, "query events", attributes, kind=SpanKind.CLIENT)
+        if not sharers:
+            return trace.INVALID_SPAN
+        span = self.tracer.start_span(
+            "query batch",
+            context=trace.set_span_in_context(sharers[0], Context()),
+            kind=SpanKind.CLIENT,
+            attributes={**attributes, "db.operation.batch.size": len(sharers)},
+        )
+        for sharer in sharers:
+            sharer.add_link(span.get_span_context())
+        return span
 
     def append(self, request: AppendRequest, context: Context | None = None) -> Operation:
         """Begin an append."""

@@ -246,16 +246,24 @@ class Domain:
             UnknownEventType, UnreadableEvent: As ``recorded``.
             Exception: Whatever ``evolve`` raises.
         """
-        evolve = part.view.evolve
         # Never map(): a StopIteration out of a check or of evolve would end it like the last event.
         for event in events:
-            fact = self.recorded(event)
-            try:
-                state = evolve(state, fact)
-            except StopIteration as bug:
-                raise RuntimeError(
-                    f"evolve of the view {part.view.name} raised StopIteration at event {event.sequence_number}"
-                ) from bug
+            state = self._evolved(part, state, self.recorded(event), event.sequence_number)
+        return state
+
+    def advance(self, part: Part[S], state: S, facts: Iterable[DomainEvent]) -> S:
+        """Return a part's state after further events that are read already, in their order.
+
+        Args:
+            part: The part, which has all of these events.
+            state: The state before them.
+            facts: The events, as ``recorded`` returns them.
+
+        Raises:
+            Exception: Whatever ``evolve`` raises.
+        """
+        for fact in facts:
+            state = self._evolved(part, state, fact, None)
         return state
 
     def decide(self, command: Command, reads: Reads, states: Mapping[Part[Any], Any]) -> Decision:
@@ -319,3 +327,11 @@ class Domain:
             InvalidEvent: The store cannot record a value of it.
         """
         return self._codec.to_record(fact, metadata)
+
+    @staticmethod
+    def _evolved(part: Part[S], state: S, fact: DomainEvent, number: int | None) -> S:
+        try:
+            return part.view.evolve(state, fact)
+        except StopIteration as bug:
+            which = f"a {type(fact).__name__}" if number is None else f"event {number}"
+            raise RuntimeError(f"evolve of the view {part.view.name} raised StopIteration at {which}") from bug

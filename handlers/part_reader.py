@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from eventstore import (
     START,
@@ -20,11 +20,11 @@ from eventstore import (
     StoreUnavailable,
 )
 from handlers.domain import Domain
-from handlers.kept_states import KeptState, KeptStates
+from handlers.kept_states import KeptState
 from handlers.part import Part
 from handlers.state_storage import StateStorage
 
-__all__ = ["LONGEST_AT_ONCE", "PartReader", "PartsRead", "Running"]
+__all__ = ["LONGEST_AT_ONCE", "Glance", "PartReader", "PartsRead", "Running", "StateCache"]
 
 LONGEST_AT_ONCE = 1000
 """How many events of one part are held in memory at once; a longer history is folded as it streams."""
@@ -34,6 +34,19 @@ _BREATH = 50
 
 Running = Callable[[], AbstractContextManager[None]]
 """Entered whenever a domain's own code runs."""
+
+
+class StateCache(Protocol):
+    """What is known of parts, and what is learned."""
+
+    def find(self, part: Part[Any]) -> KeptState | None:
+        """Return what is kept of a part."""
+
+    def keep(self, part: Part[Any], kept: KeptState) -> None:
+        """Keep a part's state, unless a newer one is kept already."""
+
+    def forget(self) -> None:
+        """Forget everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +66,27 @@ class PartsRead:
     events: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """What one look at the store brought.
+
+    Attributes:
+        states: The parts that are up to date, with their states.
+        failures: The parts whose events or states cannot be made sense of, and why.
+        long: The parts of which more is new than is held in memory at once, with what is known of them before.
+        position: How far the log was.
+        replica: Whether a replica answered.
+        events: How many events of a part were read.
+    """
+
+    states: Mapping[Part[Any], KeptState]
+    failures: Mapping[Part[Any], Exception]
+    long: Mapping[Part[Any], KeptState]
+    position: Position
+    replica: bool
+    events: Mapping[Part[Any], int]
+
+
 class PartReader:
     """Reads parts of one domain.
 
@@ -67,7 +101,7 @@ class PartReader:
     """
 
     def __init__(
-        self, store: EventStore, domain: Domain, kept: KeptStates, *, long_reads: asyncio.Lock | None = None
+        self, store: EventStore, domain: Domain, kept: StateCache, *, long_reads: asyncio.Lock | None = None
     ) -> None:
         self._store = store
         self._domain = domain
@@ -98,11 +132,54 @@ class PartReader:
             UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
             Exception: Whatever a view raises.
         """
-        if not parts:
-            return PartsRead(states={})
-        known, stored = await self._known(parts, consistency, running)
+        events = 0
+        known: dict[Part[Any], KeptState] = {}
+        while parts:
+            seen = await self.glance(
+                parts, consistency=consistency, min_position=min_position, running=running, known=known
+            )
+            for failure in seen.failures.values():
+                raise failure
+            events += sum(seen.events.values())
+            known.update(seen.states)
+            if not seen.long:
+                return PartsRead(states=known, position=seen.position, replica=seen.replica, events=events)
+            for part, before in seen.long.items():
+                known[part] = await self.stream(part, before, seen.position, consistency=consistency, running=running)
+        return PartsRead(states={})
+
+    async def glance(
+        self,
+        parts: Sequence[Part[Any]],
+        *,
+        consistency: Consistency,
+        min_position: Position | None = None,
+        running: Running = nullcontext,
+        known: Mapping[Part[Any], KeptState] | None = None,
+    ) -> Glance:
+        """Look at the store once, for all parts, and bring up to date what little is needed for; keep that.
+
+        A part that fails leaves the others as they are.
+
+        Args:
+            parts: Which, each once.
+            consistency: Whether a replica may answer.
+            min_position: The states must be at least this far, in the same history.
+            running: Entered whenever the domain's own code runs.
+            known: What is known of parts already, where it is not kept.
+
+        Raises:
+            HistoryDiverged: What is kept or asked for lies in another history. Everything kept is forgotten.
+            PositionNotReached: The log ends before what is kept or asked for. Everything kept is forgotten.
+            EventStoreError: As ``EventStore.query_many``.
+        """
+        before: dict[Part[Any], KeptState] = {}
+        failures: dict[Part[Any], Exception] = {}
+        stored = await self._known(
+            parts, known or {}, before=before, failures=failures, consistency=consistency, running=running
+        )
         try:
-            return await self._read(parts, known, consistency, min_position, running)
+            return await self._glance(before, failures, consistency, min_position, running)
         except (HistoryDiverged, PositionNotReached):
             if not stored:
                 # A log that was rewritten or cut back. The next attempt reads all of it.
@@ -110,61 +187,67 @@ class PartReader:
                 raise
         # A stored state may be to blame. It is only a cache: without it, all of the history is read.
         for part in stored:
-            known[part] = self._initial(part, running)
+            before[part] = self._initial(part, running)
         try:
-            return await self._read(parts, known, consistency, min_position, running)
+            return await self._glance(before, failures, consistency, min_position, running)
         except (HistoryDiverged, PositionNotReached):
             self._kept.forget()
             raise
 
-    async def _read(
+    async def _glance(
         self,
-        parts: Sequence[Part[Any]],
-        known: dict[Part[Any], KeptState],
+        before: Mapping[Part[Any], KeptState],
+        failures: dict[Part[Any], Exception],
         consistency: Consistency,
         min_position: Position | None,
         running: Running,
-    ) -> PartsRead:
-        events = 0
-        while True:
-            asked = monotonic()
-            streams = await self._store.query_many(
-                [part.filter for part in parts],
-                after=[known[part].position for part in parts],
-                known=[known[part].events for part in parts],
-                most=LONGEST_AT_ONCE,
-                consistency=consistency,
-                min_position=min_position,
-            )
-            long = []
-            for part, stream in zip(parts, streams, strict=True):
-                if stream.complete:
-                    events += len(stream.events)
-                    before = replace(known[part], position=stream.position, read_at=asked)
-                    known[part] = self._advanced(part, before, stream.events, running)
-                else:
-                    long.append(part)
-            if not long:
-                return PartsRead(states=known, position=streams[0].position, replica=streams[0].replica, events=events)
-            for part in long:
-                wanted = replace(known[part], read_at=asked)
-                known[part] = await self._streamed(part, wanted, streams[0].position, consistency, running)
+    ) -> Glance:
+        asked = monotonic()
+        parts = list(before)
+        streams = await self._store.query_many(
+            [part.filter for part in parts],
+            after=[before[part].position for part in parts],
+            known=[before[part].events for part in parts],
+            most=LONGEST_AT_ONCE,
+            consistency=consistency,
+            min_position=min_position,
+        )
+        states: dict[Part[Any], KeptState] = {}
+        long: dict[Part[Any], KeptState] = {}
+        events: dict[Part[Any], int] = {}
+        for part, stream in zip(parts, streams, strict=True):
+            if not stream.complete:
+                long[part] = replace(before[part], read_at=asked)
+                continue
+            events[part] = len(stream.events)
+            try:
+                states[part] = self._advanced(
+                    part, replace(before[part], position=stream.position, read_at=asked), stream.events, running
+                )
+            except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
+                failures[part] = bug
+        first = streams[0] if streams else None
+        return Glance(
+            states=states,
+            failures=failures,
+            long=long,
+            position=first.position if first is not None else START,
+            replica=first is not None and first.replica,
+            events=events,
+        )
 
-    def recorded(self, part: Part[Any], before: KeptState, own: Sequence[RecordedEvent], position: Position) -> None:
-        """Keep what a part has become by an append of our own, which validated it.
+    def validated(self, part: Part[Any], kept: KeptState, last: RecordedEvent | None) -> KeptState:
+        """Have a state stored if its view asks for it by now.
 
         Args:
             part: The part.
-            before: What our append was decided from, events of the same append before ours included.
-            own: The part's events that we recorded, under the numbers that they got.
-            position: How far the append saw the part.
+            kept: What it has become by an append that validated it.
+            last: The last event that it is folded from, if that is at hand.
 
-        Raises:
-            Exception: Whatever the view raises.
+        Returns:
+            The state, as it is to be kept.
         """
-        state = self._domain.fold(part, before.state, own) if own else before.state
-        kept = replace(before, state=state, position=position, events=before.events + len(own))
-        self._kept.keep(part, self._storage.stored_if_due(part, kept, own[-1] if own else None))
+        return self._storage.stored_if_due(part, kept, last)
 
     async def close(self) -> None:
         """End long reads, and wait a little for states that are being stored."""
@@ -173,19 +256,32 @@ class PartReader:
         await asyncio.gather(*self._streaming.values(), self._storage.close(), return_exceptions=True)
 
     async def _known(
-        self, parts: Sequence[Part[Any]], consistency: Consistency, running: Running
-    ) -> tuple[dict[Part[Any], KeptState], list[Part[Any]]]:
-        """Return what is known of each part without reading events, and the parts that it was stored of."""
-        known: dict[Part[Any], KeptState] = {}
+        self,
+        parts: Sequence[Part[Any]],
+        known: Mapping[Part[Any], KeptState],
+        *,
+        before: dict[Part[Any], KeptState],
+        failures: dict[Part[Any], Exception],
+        consistency: Consistency,
+        running: Running,
+    ) -> list[Part[Any]]:
+        """Note what is known of each part without reading events; return the parts whose state was stored."""
         cold = []
         for part in parts:
-            kept = self._kept.find(part)
-            if kept is None and part.view.stored_every is not None:
-                cold.append(part)
-            known[part] = kept if kept is not None else self._initial(part, running)
+            kept = known.get(part) or self._kept.find(part)
+            if kept is not None:
+                before[part] = kept
+                continue
+            try:
+                before[part] = self._initial(part, running)
+            except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
+                failures[part] = bug
+            else:
+                if part.view.stored_every is not None:
+                    cold.append(part)
         stored = await self._storage.load(cold, consistency) if cold else {}
-        known.update(stored)
-        return known, list(stored)
+        before.update(stored)
+        return list(stored)
 
     def _initial(self, part: Part[Any], running: Running) -> KeptState:
         with running():
@@ -203,10 +299,31 @@ class PartReader:
         self._kept.keep(part, kept)
         return kept
 
-    async def _streamed(
-        self, part: Part[Any], known: KeptState, up_to: Position, consistency: Consistency, running: Running
+    async def stream(
+        self,
+        part: Part[Any],
+        known: KeptState,
+        up_to: Position,
+        *,
+        consistency: Consistency,
+        running: Running = nullcontext,
     ) -> KeptState:
-        """Fold a long history as it comes. Whoever asks for it meanwhile gets the same."""
+        """Fold a long history as it comes, and keep its state. Whoever asks for it meanwhile gets the same.
+
+        Args:
+            part: The part.
+            known: What is known of it, as ``Glance.long`` says.
+            up_to: How far the log was.
+            consistency: Whether a replica may answer.
+            running: Entered whenever the domain's own code runs.
+
+        Raises:
+            EventStoreError: As ``EventStore.read``.
+            UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
+            Exception: Whatever the view raises.
+
+        On cancellation the read goes on if others wait for it.
+        """
         task = self._streaming.get(part)
         if task is None:
             task = asyncio.create_task(self._stream(part, known, up_to, consistency, running))

@@ -4,7 +4,8 @@ __all__ = [
     "BrokerError",
     "BrokerMisconfigured",
     "BrokerUnavailable",
-    "DeadlineExceeded",
+    "HandlerCrashed",
+    "HandlerTimedOut",
     "IsolationFailed",
     "KilledItsProcess",
     "NoReply",
@@ -40,8 +41,12 @@ class NoReply(WorkerError):
     """Raised when a command was sent but its answer did not come in time. It may still be processed."""
 
 
-class DeadlineExceeded(WorkerError):
-    """Raised when a command had no answer within the handler deadline. Processing it again is safe."""
+class HandlerTimedOut(WorkerError):
+    """Raised when a command had no answer within the handler timeout. Processing it again is safe."""
+
+
+class HandlerCrashed(Exception):
+    """Raised in place of what a domain's code raises that is no exception. It is the domain's, not the worker's."""
 
 
 class IsolationFailed(WorkerError):

@@ -156,7 +156,7 @@ class Reply:
     """The answer to a command.
 
     Attributes:
-        command_id: Which command.
+        command_id: Which command; None if the message had no id that is one.
         outcome: What became of it; ``failed`` means that it was put aside for a person.
         reason: Why it was rejected or failed.
         first: The first recorded event's sequence number, or None when there were none.
@@ -165,7 +165,7 @@ class Reply:
         duplicate: Whether the command had been answered before, and this is that answer.
     """
 
-    command_id: UUID
+    command_id: UUID | None
     outcome: ReplyOutcome
     reason: str | None = None
     first: int | None = None
@@ -189,7 +189,7 @@ class Reply:
 
 
 class _WireReply(msgspec.Struct):
-    command_id: UUID
+    command_id: UUID | None
     outcome: ReplyOutcome
     reason: str | None = None
     first: int | None = None

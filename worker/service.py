@@ -3,9 +3,8 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any
 
 from eventstore import EventStore
@@ -14,15 +13,13 @@ from handlers.domain import Domain
 from handlers.registry import load_domains
 from worker.amqp.connection import broker_address
 from worker.amqp.consumer import Consumer
-from worker.amqp.delivery import Delivery
 from worker.amqp.sender import Sender
 from worker.capacity import check_capacity
 from worker.counters import Counters
 from worker.isolation.isolator import Isolation
 from worker.rounds.circuit_breaker import CircuitBreaker
-from worker.rounds.dispatcher import Dispatcher
-from worker.rounds.handling import Handling
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
+from worker.rounds.settler import Settler
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
 from worker.supervision.control_socket import tied
@@ -43,7 +40,7 @@ _YOUNG_OBJECTS = 20_000
 
 
 class Service:
-    """Serves domains from queues: consumers, one dispatcher, and what they share.
+    """Serves domains from queues: a consumer, a settler and a scheduler for each, and what they share.
 
     Args:
         store: Where decisions are read from and recorded.
@@ -54,22 +51,25 @@ class Service:
     def __init__(self, store: EventStore, domains: Sequence[Domain], settings: Settings) -> None:
         self.counters = Counters()
         self._settings = settings
+        self._store = store
         # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
-        self._gate = CircuitBreaker(lambda: store.append(()))
+        self._breaker = CircuitBreaker(lambda: store.append(()))
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
         self._watchdog = Watchdog()
-        self._dispatcher = Dispatcher(settings.worker_concurrency)
         self._isolation = Isolation(settings, self.counters)
-        # Suspects wait for each other, and for nobody else; nor does anybody wait for them.
-        self._suspects = Dispatcher(1)
         # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
         long_reads = asyncio.Lock()
-        self._processors = [
-            Processor(store, domain, settings, self.counters, self._watchdog, long_reads=long_reads)
+        self._schedulers = [
+            Scheduler(
+                store, domain, settings, self.counters, self._watchdog, breaker=self._breaker, long_reads=long_reads
+            )
             for domain in domains
         ]
+        self._settlers = [
+            self._settler(scheduler, domain) for scheduler, domain in zip(self._schedulers, domains, strict=True)
+        ]
         self._consumers = [
-            self._consumer(processor, domain) for processor, domain in zip(self._processors, domains, strict=True)
+            self._consumer(settler, domain) for settler, domain in zip(self._settlers, domains, strict=True)
         ]
         self._draining = False
 
@@ -81,12 +81,12 @@ class Service:
     @property
     def is_paused(self) -> bool:
         """Whether work rests because the database does not answer."""
-        return not self._gate.is_open
+        return self._breaker.is_open
 
     @property
     def kept_states(self) -> int:
         """How many folded states are kept."""
-        return sum(processor.kept_states for processor in self._processors)
+        return sum(scheduler.kept_states for scheduler in self._schedulers)
 
     def health(self) -> Health:
         """Judge whether this worker does what it is there for."""
@@ -129,41 +129,41 @@ class Service:
         """
         self._draining = True
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
-        self._gate.drain()
         deadline = self._settings.worker_drain_deadline
-        return sum(await asyncio.gather(self._dispatcher.drain(deadline), self._suspects.drain(deadline)))
+        left = sum(await asyncio.gather(*(settler.drain(deadline) for settler in self._settlers)))
+        await asyncio.gather(*(consumer.flush() for consumer in self._consumers))
+        return left
 
     async def close(self) -> None:
         """Close every connection. What is unsettled goes back to the broker."""
-        await asyncio.gather(self._dispatcher.close(), self._suspects.close())
-        await asyncio.gather(*(processor.close() for processor in self._processors))
+        await asyncio.gather(*(settler.close() for settler in self._settlers))
         await self._isolation.close()
-        await self._gate.close()
+        await self._breaker.close()
         await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())
 
-    def _consumer(self, processor: Processor, domain: Domain) -> Consumer:
+    def _settler(self, scheduler: Scheduler, domain: Domain) -> Settler:
         host, _, port = broker_address(self._settings.amqp_url).rpartition(":")
-        topology = Topology(domain.name)
-        handling = Handling(
-            processor,
-            topology,
+        return Settler(
+            scheduler,
+            Topology(domain.name),
+            store=self._store,
             sender=self._sender,
-            isolation=self._isolation,
-            gate=self._gate,
+            isolator=self._isolation,
+            breaker=self._breaker,
             counters=self.counters,
             settings=self._settings,
             server=(host, int(port)),
         )
+
+    def _consumer(self, settler: Settler, domain: Domain) -> Consumer:
         return Consumer(
             self._settings.amqp_url,
-            topology,
+            Topology(domain.name),
             prefetch=self._settings.prefetch,
             counters=self.counters,
-            deliver=partial(self._submit, handle=handling.handle),
+            deliver=settler.take,
+            may_begin=self._breaker.closed,
         )
-
-    def _submit(self, delivery: Delivery, handle: Callable[[Delivery], Awaitable[None]]) -> None:
-        (self._suspects if delivery.is_suspect else self._dispatcher).submit(delivery, handle)
 
 
 async def run(settings: Settings, *, processes: int = 1, control_socket: int | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.credentials import Unreadable, file_variable, from_files, redacted
@@ -132,25 +132,18 @@ class Settings(BaseSettings):
         json_schema_extra={"unit": "seconds"},
     )
     worker_conflict_attempts: int = Field(
-        default=6,
+        default=3,
         ge=1,
         le=100,
-        description="How often a command is decided in one delivery before conflicts send it to the retry queue.",
+        description="How often a command may lose to others before it takes the store's lock first, and cannot lose.",
         json_schema_extra={"unit": "attempts"},
     )
-    worker_conflict_seconds: float = Field(
-        default=2.0,
-        ge=0,
-        le=60,
-        description="For how long a command is decided again in one delivery because of conflicts.",
-        json_schema_extra={"unit": "seconds"},
-    )
-    worker_handler_deadline: float = Field(
+    worker_handler_timeout: float = Field(
         default=60.0,
         gt=0,
         le=600,
-        description="How long one delivery's processing may take, waits for the database included, before it is sent "
-        "to the retry queue.",
+        description="How long a command may take from its delivery to its answer, over all of its attempts, before it "
+        "is sent to the retry queue. Time in which the database does not serve is not counted.",
         json_schema_extra={"unit": "seconds"},
     )
     worker_reply_timeout: float = Field(
@@ -282,16 +275,6 @@ class Settings(BaseSettings):
         if value and not (value.startswith(("http://", "https://")) and value.count("{trace_id}") == 1):
             raise ValueError("it must have the form http://localhost:16686/trace/{trace_id}, with {trace_id} as it is")
         return value
-
-    @model_validator(mode="after")
-    def _conflicts_end_in_time(self) -> Self:
-        if self.worker_conflict_seconds >= self.worker_max_age:
-            raise ValueError("WORKER_CONFLICT_SECONDS must be below WORKER_MAX_AGE, or no retry would ever be tried")
-        if self.worker_conflict_seconds >= self.worker_handler_deadline:
-            raise ValueError(
-                "WORKER_CONFLICT_SECONDS must be below WORKER_HANDLER_DEADLINE, or conflicts would count as a handler's"
-            )
-        return self
 
 
 def _check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:

@@ -7,31 +7,42 @@ from enum import StrEnum
 
 from eventstore import (
     ConflictError,
+    EventStoreError,
     IdempotencyKeyReused,
     InvalidRequest,
     OutcomeUnknown,
     PositionNotReached,
+    Receipt,
     StoreMisconfigured,
     StoreUnavailable,
     TransientStoreError,
 )
-from worker.errors import DeadlineExceeded, IsolationFailed, KilledItsProcess
+from worker.errors import HandlerTimedOut, IsolationFailed, KilledItsProcess, WorkerError
 from worker.history import History
 from worker.message import BadMessage
-from worker.rounds.processor import Processed
 
-__all__ = ["Action", "FailedElsewhere", "Failure", "FailureVerdict", "Settlement", "judge", "settle"]
+__all__ = [
+    "Action",
+    "Answer",
+    "DeadLetter",
+    "FailedElsewhere",
+    "Failure",
+    "FailureVerdict",
+    "Pause",
+    "Retry",
+    "Settlement",
+    "judge",
+    "settle",
+]
 
 _BUG_RETRIES = 2
 
 
 class Action(StrEnum):
-    """What to do with a delivery."""
+    """What is done about a failure, as long as its message's history does not say otherwise."""
 
-    ANSWER = "answer"
-    """Reply if asked, then acknowledge."""
     RETRY = "retry"
-    """Send it on to the retry queue, then acknowledge."""
+    """Send the message on to the retry queue, then acknowledge."""
     DEAD_LETTER = "dead_letter"
     """Send it on to the dead letters with its reason, reply if asked, then acknowledge."""
     PAUSE = "pause"
@@ -85,20 +96,60 @@ class FailedElsewhere(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """What to do with a delivery, and what to say about it.
+class Answer:
+    """The command has its answer: reply if asked, then acknowledge.
 
     Attributes:
-        action: What to do.
-        history: The history that the message carries on, if it is sent on.
-        reason: The machine-readable reason, for anything but an answer.
-        traceback: Whether a person needs the traceback, because the failure is in our code or a handler's.
+        receipt: The answer, as it is on record.
+        attempts: How often it was decided now.
     """
 
-    action: Action
+    receipt: Receipt
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Send it on to the retry queue, then acknowledge.
+
+    Attributes:
+        reason: The machine-readable reason.
+        history: What the message carries on.
+        bug: Whether our code or a handler's failed, so that a person needs the traceback.
+    """
+
+    reason: str
     history: History
-    reason: str | None = None
-    traceback: bool = False
+    bug: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """Send it on to the dead letters, reply if asked, then acknowledge.
+
+    Attributes:
+        reason: The machine-readable reason.
+        history: What the message carries on.
+        bug: Whether our code or a handler's failed, so that a person needs the traceback.
+    """
+
+    reason: str
+    history: History
+    bug: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Keep it, and all others, until the database answers again.
+
+    Attributes:
+        reason: The machine-readable reason.
+    """
+
+    reason: str
+
+
+Settlement = Answer | Retry | DeadLetter | Pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +175,27 @@ _RULES = (
     _Rule((InvalidRequest,), Action.DEAD_LETTER, _named("not_storable")),
     _Rule((ConflictError,), Action.RETRY, _named("conflicts_exhausted")),
     _Rule((TransientStoreError, PositionNotReached), Action.RETRY, _named("store_transient")),
-    _Rule((DeadlineExceeded,), Action.RETRY, _named("handler_deadline")),
+    _Rule((HandlerTimedOut,), Action.RETRY, _named("handler_timeout")),
     _Rule((KilledItsProcess,), Action.DEAD_LETTER, _named("killed_its_process")),
     _Rule((IsolationFailed,), Action.RETRY, _named("isolation_failed")),
     # A store that turns out misconfigured while we run has changed under us: no command is to blame.
     _Rule((StoreUnavailable, OutcomeUnknown, StoreMisconfigured), Action.PAUSE, _named("store_unavailable")),
-    _Rule((Exception,), Action.RETRY, _named("handler_error"), bug=True),
+    # What the store or our own parts raise besides, nobody has thought of.
+    _Rule((EventStoreError, WorkerError), Action.DEAD_LETTER, _named("unknown_failure"), bug=True),
+    # All else comes out of a handler.
+    _Rule((BaseException,), Action.RETRY, _named("handler_error"), bug=True),
 )
-_DEFAULT = _Rule((BaseException,), Action.DEAD_LETTER, _named("unknown_failure"), bug=True)
 
 
 def judge(failure: BaseException) -> FailureVerdict:
     """Decide what is to be done about a failure, its message's history aside."""
     if isinstance(failure, FailedElsewhere):
         return failure.failure.verdict
-    rule = next((rule for rule in _RULES if isinstance(failure, rule.failures)), _DEFAULT)
+    rule = next(rule for rule in _RULES if isinstance(failure, rule.failures))
     return FailureVerdict(action=rule.action, reason=rule.reason(failure), bug=rule.bug)
 
 
-def settle(happened: Processed | BaseException, history: History, *, now: datetime, max_age: timedelta) -> Settlement:
+def settle(happened: Answer | BaseException, history: History, *, now: datetime, max_age: timedelta) -> Settlement:
     """Decide what is done with a delivery.
 
     Args:
@@ -151,12 +204,13 @@ def settle(happened: Processed | BaseException, history: History, *, now: dateti
         now: The present time.
         max_age: How long after its first failure a message is no longer retried.
     """
-    if isinstance(happened, Processed):
-        return Settlement(action=Action.ANSWER, history=history)
+    if isinstance(happened, Answer):
+        return happened
     verdict = judge(happened)
     if verdict.action is Action.PAUSE:
-        return Settlement(action=Action.PAUSE, reason=verdict.reason, history=history)
+        return Pause(reason=verdict.reason)
     failed = history.failed(now, bug=verdict.bug)
     spent = failed.bugs > _BUG_RETRIES if verdict.bug else failed.age(now) >= max_age
-    action = Action.DEAD_LETTER if verdict.action is Action.DEAD_LETTER or spent else Action.RETRY
-    return Settlement(action=action, reason=verdict.reason, history=failed, traceback=verdict.bug)
+    if verdict.action is Action.DEAD_LETTER or spent:
+        return DeadLetter(reason=verdict.reason, history=failed, bug=verdict.bug)
+    return Retry(reason=verdict.reason, history=failed, bug=verdict.bug)

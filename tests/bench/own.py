@@ -1,4 +1,4 @@
-"""The measurements of our store alone: decisions by the processor, and bare inserts, the ceiling of appends."""
+"""The measurements of our store alone: decisions by the scheduler, and bare inserts, the ceiling of appends."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ async def bare(subject: Ours, library: Library, seconds: float) -> float:
 
 async def _decide(subject: Ours, book: str) -> None:
     identity = uuid4()
-    await subject.processor.process(
+    await subject.scheduler.process(
         CommandMessage(
             command_id=identity,
             command_type=LendBookCopyToReader.__name__,

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
+from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import LOST, Link, WireChannel
 from worker.amqp.declaration import declare
 from worker.amqp.delivery import Delivery
@@ -36,6 +37,8 @@ class Consumer:
         counters: Where deliveries are counted.
         deliver: Called with each delivery. It must not block; the task that calls it is the channel's own, and is
             cancelled with the channel.
+        may_begin: Waited for before consuming begins again. The broker counts every delivery that a connection takes
+            along: one that breaks again and again, while nothing can be decided, would use them up.
     """
 
     def __init__(
@@ -46,14 +49,17 @@ class Consumer:
         prefetch: int,
         counters: Counters,
         deliver: Callable[[Delivery], None],
+        may_begin: Callable[[], Awaitable[object]],
     ) -> None:
         self._topology = topology
         self._prefetch = prefetch
         self._counters = counters
         self._deliver = deliver
+        self._may_begin = may_begin
         self._link = Link(url, name=f"worker {topology.domain_name}", prepare=self._consume)
         self._wire: WireChannel | None = None
         self._tag: str | None = None
+        self._acks: Acknowledgements | None = None
         self._broken = asyncio.Event()
         # None while the broker knows us as a consumer.
         self._interrupted_at: float | None = time.monotonic()
@@ -92,6 +98,7 @@ class Consumer:
                 _log.warning("consuming %s was interrupted", self._topology.queue)
             # All workers lose a broker at once; they shall not all come back at once.
             await asyncio.sleep(random.uniform(0, _RECONNECT_SPREAD))  # noqa: S311  jitter, not a secret
+            await self._may_begin()
             try:
                 await self._link.reset()
                 await self._link.wire()
@@ -110,8 +117,14 @@ class Consumer:
             except LOST as error:
                 _log.warning("cancelling the consumer of %s failed: %s", self._topology.queue, error)
 
+    async def flush(self) -> None:
+        """Wait until every acknowledgement was handed to the connection."""
+        if self._acks is not None:
+            await self._acks.flush()
+
     async def close(self) -> None:
         """Close the connection. The broker puts every unsettled delivery back."""
+        await self.flush()
         await self._link.close()
 
     async def _consume(self, channel: AbstractChannel) -> None:
@@ -120,9 +133,10 @@ class Consumer:
         wire = await self._link.wire_of(channel)
         broken = asyncio.Event()
         self._broken, self._wire = broken, wire
+        self._acks = acks = Acknowledgements(wire)
 
         async def on_message(message: DeliveredMessage) -> None:
-            self._deliver(Delivery(wire, message, self._counters))
+            self._deliver(Delivery(acks, message, self._counters))
 
         def on_end(_: object) -> None:
             if not broken.is_set():

@@ -6,7 +6,8 @@ from typing import Any
 
 from aiormq.abc import DeliveredMessage
 
-from worker.amqp.connection import LOST, WireChannel
+from worker.amqp.acknowledgements import Acknowledgements
+from worker.amqp.connection import LOST
 from worker.amqp.sender import Properties
 from worker.counters import UNKNOWN_COMMAND, Counters, End
 
@@ -30,11 +31,22 @@ class Delivery:
         tag: What the channel calls it.
         received_at: When it came, on the monotonic clock.
         command: The name that it is counted under.
+        is_redelivered: Whether the broker has handed it out before.
     """
 
-    __slots__ = ("_counters", "_ended", "_redelivered", "_wire", "body", "command", "properties", "received_at", "tag")
+    __slots__ = (
+        "_acks",
+        "_counters",
+        "_ended",
+        "body",
+        "command",
+        "is_redelivered",
+        "properties",
+        "received_at",
+        "tag",
+    )
 
-    def __init__(self, wire: WireChannel, message: DeliveredMessage, counters: Counters) -> None:
+    def __init__(self, acks: Acknowledgements, message: DeliveredMessage, counters: Counters) -> None:
         if message.delivery_tag is None:
             raise ValueError("a delivery has a tag")
         self.body: bytes = message.body
@@ -42,8 +54,9 @@ class Delivery:
         self.tag: int = message.delivery_tag
         self.received_at = time.monotonic()
         self.command = UNKNOWN_COMMAND
-        self._redelivered = bool(message.redelivered)
-        self._wire = wire
+        self.is_redelivered = bool(message.redelivered)
+        self._acks = acks
+        acks.begin(self.tag)
         self._counters = counters
         self._ended = False
         counters.begin()
@@ -51,12 +64,12 @@ class Delivery:
     @property
     def is_lost(self) -> bool:
         """Whether the channel that could settle it is gone."""
-        return self._wire.is_closed
+        return self._acks.wire.is_closed
 
     @property
     def loss(self) -> asyncio.Future[Any]:
         """What is done when the channel that could settle it is gone. It belongs to whoever asks for it."""
-        return self._wire.closing
+        return self._acks.wire.closing
 
     @property
     def is_suspect(self) -> bool:
@@ -68,7 +81,7 @@ class Delivery:
         if SUSPECT_HEADER in headers:
             return True
         # On the first delivery, such a header is the publisher's.
-        returns = headers.get("x-delivery-count") if self._redelivered else 0
+        returns = headers.get("x-delivery-count") if self.is_redelivered else 0
         return isinstance(returns, int) and returns >= _RETURNS_OF_A_SUSPECT
 
     @property
@@ -76,29 +89,34 @@ class Delivery:
         """Whether it is settled, or lost."""
         return self._ended
 
-    async def acknowledge(self, end: End) -> None:
-        """Tell the broker that the message is done, and count it as said; as lost when the channel is gone."""
-        try:
-            await self._wire.basic_ack(self.tag, wait=False)
-        except LOST:
-            end = End.LOST_CHANNEL
-        self._end(end)
+    def acknowledge(self, end: End) -> None:
+        """Tell the broker soon that the message is done, and count it as said; as lost if the channel is gone."""
+        if self.is_lost:
+            self.end(End.LOST_CHANNEL)
+        else:
+            self._acks.acknowledge(self, end)
 
     async def give_back(self) -> None:
         """Put the message back at its place in the queue."""
         end = End.RETURNED
         try:
-            await self._wire.basic_nack(self.tag, requeue=True, wait=False)
+            await self._acks.wire.basic_nack(self.tag, requeue=True, wait=False)
         except LOST:
             end = End.LOST_CHANNEL
-        self._end(end)
+        self._acks.forget(self.tag)
+        self.end(end)
 
     def abandon(self) -> None:
         """Leave the message to the broker, which puts it back when the channel closes."""
-        self._end(End.LOST_CHANNEL if self.is_lost else End.RETURNED)
+        self.end(End.LOST_CHANNEL if self.is_lost else End.RETURNED)
 
-    def _end(self, end: End) -> None:
+    def end(self, how: End) -> None:
+        """Note how it ended, once.
+
+        Raises:
+            RuntimeError: It has ended before.
+        """
         if self._ended:
             raise RuntimeError(f"delivery {self.tag} was settled before")
         self._ended = True
-        self._counters.end(end, self.command)
+        self._counters.end(how, self.command)

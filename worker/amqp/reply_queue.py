@@ -73,6 +73,8 @@ class ReplyQueue:
         except ValueError as error:
             _log.warning("a message in the reply queue is not a reply: %s", error)
             return
+        if reply.command_id is None:
+            return  # nobody asked by such an id
         for future in self._waiting.get(reply.command_id, ()):
             if not future.done():
                 future.set_result(reply)

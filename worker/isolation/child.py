@@ -20,9 +20,9 @@ from opentelemetry import context, propagate
 from eventstore.postgres import PostgresEventStore
 from handlers.registry import load_domains
 from worker.counters import Counters
-from worker.errors import DeadlineExceeded
+from worker.errors import HandlerTimedOut
 from worker.isolation.protocol import DecideRequest, DecideResponse, Setup, read_frame, write_frame
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 from worker.settlement import Failure, judge
 from worker.telemetry.logs import configure_logs, whereabouts
@@ -66,7 +66,7 @@ async def _serve(end: socket.socket) -> None:
                     PostgresEventStore.connect(settings.database_url, pool_size=1, application_name="worker isolation")
                 )
                 processors = {
-                    domain.name: Processor(store, domain, settings, counters)
+                    domain.name: Scheduler(store, domain, settings, counters)
                     for domain in load_domains(settings.worker_domains)
                 }
                 for processor in processors.values():
@@ -80,14 +80,14 @@ async def _serve(end: socket.socket) -> None:
                 # From here on, our end is the command's doing.
                 await write_frame(writer, DecideResponse())
                 report = await _decided(
-                    processors[errand.domain_name], errand, counters, within=settings.worker_handler_deadline
+                    processors[errand.domain_name], errand, counters, within=settings.worker_handler_timeout
                 )
                 await write_frame(writer, report)
     finally:
         writer.close()
 
 
-async def _decided(processor: Processor, errand: DecideRequest, counters: Counters, *, within: float) -> DecideResponse:
+async def _decided(processor: Scheduler, errand: DecideRequest, counters: Counters, *, within: float) -> DecideResponse:
     # For all attempts together: the worker kills us if it hears nothing for longer, and blames the command.
     limit = asyncio.timeout(within)
     before = (counters.attempts, counters.conflicts, counters.stale_conflicts)
@@ -97,7 +97,7 @@ async def _decided(processor: Processor, errand: DecideRequest, counters: Counte
         async with limit:
             processed = await processor.process(errand.message)
     except Exception as error:  # noqa: BLE001  the worker knows what to do with each
-        failure = _told(DeadlineExceeded(f"there was no answer within {within:g} s") if limit.expired() else error)
+        failure = _told(HandlerTimedOut(f"there was no answer within {within:g} s") if limit.expired() else error)
     finally:
         context.detach(token)
     return DecideResponse(

@@ -18,9 +18,8 @@ from worker.counters import Counters
 from worker.errors import IsolationFailed, KilledItsProcess
 from worker.isolation.protocol import DecideRequest, DecideResponse, Setup, read_frame, write_frame
 from worker.message import CommandMessage
-from worker.rounds.processor import Processed
 from worker.settings import Settings
-from worker.settlement import Action, FailedElsewhere
+from worker.settlement import Action, Answer, FailedElsewhere
 from worker.supervision.exit_status import how_it_ended
 from worker.telemetry.spans import injected
 
@@ -186,8 +185,8 @@ class Isolation:
         self._turn = asyncio.Lock()
         self._idle: asyncio.Task[None] | None = None
 
-    async def process(self, domain_name: str, message: CommandMessage) -> Processed:
-        """Find the answer to a command and put it on record, as ``Processor.process`` does.
+    async def process(self, domain_name: str, message: CommandMessage) -> Answer:
+        """Find the answer to a command and put it on record, as ``Scheduler.process`` does.
 
         Raises:
             KilledItsProcess: The command ended the process that decided it, or it never came back.
@@ -220,7 +219,7 @@ class Isolation:
         if self._child is None:
             self._child = await _Child.start(self._settings)
         child = self._child
-        within = self._settings.worker_handler_deadline + _STUCK_SECONDS
+        within = self._settings.worker_handler_timeout + _STUCK_SECONDS
         try:
             return await child.ask(errand, within=within)
         except _Gone as gone:

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from worker.message import CommandMessage
-from worker.rounds.processor import Processed
-from worker.settlement import Failure
+from worker.settlement import Answer, Failure
 
 __all__ = ["DecideRequest", "DecideResponse", "Setup", "read_frame", "write_frame"]
 
@@ -57,7 +56,7 @@ class DecideResponse:
         stale_conflicts: How many of these had been read from a replica.
     """
 
-    processed: Processed | None = None
+    processed: Answer | None = None
     failure: Failure | None = None
     attempts: int = 0
     conflicts: int = 0

@@ -76,7 +76,8 @@ class Tally:
             due: When the command was sent, or was to be sent, on the clock of ``perf_counter``.
         """
         now = perf_counter()
-        self.answers.append(reply.command_id)
+        if reply.command_id is not None:
+            self.answers.append(reply.command_id)
         self.latencies.append(now - due)
         self.moments.append(now - (self.began or now))
         self.outcomes[reply.outcome, reply.reason or ""] += 1

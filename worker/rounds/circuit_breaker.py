@@ -1,4 +1,4 @@
-"""The gate: while the database does not answer, nobody asks it but a probe."""
+"""The circuit breaker: while the database does not answer, nobody asks it but a probe."""
 
 import asyncio
 import logging
@@ -14,107 +14,87 @@ _log = logging.getLogger(__name__)
 
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
-# How many may be inside at first after a pause; each that is served makes room for two, until there is room for all.
+# How many commands may go to the database at first after a pause; each round that is served makes room for twice as
+# many, until there is room for all.
 _FIRST_WIDTH = 1
 _FULL_WIDTH = 256
 
 
 class CircuitBreaker:
-    """Open while the database answers. Whoever finds that it does not shuts the gate; a probe opens it again.
+    """Closed while the database answers. Whoever finds that it does not opens it; a probe closes it again.
 
-    A database that has just come back is not asked by all at once: the first goes in alone, and as each is served, more
-    follow.
+    A database that has just come back is not asked by all at once: the first rounds are small.
 
     Args:
         probe: Asks the database to do what commands need of it; raises an ``EventStoreError`` while it cannot.
+        longest_delay: How long it rests between two probes at most, in seconds.
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, probe: Callable[[], Awaitable[object]], *, longest_delay: float = _LONGEST_DELAY) -> None:
         self._probe = probe
-        self._is_open = True
-        self._draining = False
-        # How often it was opened, and how many have come in by the last opening and not left. Who came in before and
-        # still hangs must not keep others out.
-        self._opening = 0
-        self._inside = 0
-        # How many may be inside; None for any number.
+        self._longest_delay = longest_delay
+        self._is_open = False
+        # How often it was closed again. What began before and still hangs tells nothing of the time since.
+        self._era = 0
         self._width: int | None = None
-        # Set when there may be something new for whoever waits.
-        self._news = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._closed.set()
         self._probing: asyncio.Task[None] | None = None
         # Kept between pauses: a database that answers the probe but no command must not be asked in a tight loop.
         self._delay = _FIRST_DELAY
+        self._listeners: list[Callable[[], None]] = []
 
     @property
     def is_open(self) -> bool:
-        """Whether commands may go to the database."""
+        """Whether the database is left alone."""
         return self._is_open
 
     @property
-    def is_draining(self) -> bool:
-        """Whether nobody waits here any more."""
-        return self._draining
+    def era(self) -> int:
+        """How often it was closed again; whoever begins to ask the database notes it, for ``served`` and ``open``."""
+        return self._era
 
-    async def passed(self, *, within: float | None = None) -> int | None:
-        """Wait until the gate is open and there is room inside. Whoever has passed calls ``left`` at the end.
+    def on_closing(self, listener: Callable[[], None]) -> None:
+        """Have somebody called whenever the database answers again."""
+        self._listeners.append(listener)
 
-        Args:
-            within: How long to wait, in seconds; None for as long as it takes.
+    def room(self, most: int) -> int:
+        """Return how many commands may go to the database together now, up to ``most``."""
+        return most if self._width is None else min(self._width, most)
+
+    async def closed(self) -> int:
+        """Wait until the database may be asked.
 
         Returns:
-            By which opening the caller came in, for ``left`` and ``shut``; None if it is still outside. A drain ends
-            the waiting.
+            The era.
         """
-        if self._must_wait:
-            try:
-                async with asyncio.timeout(within):
-                    while self._must_wait:
-                        await self._news.wait()
-            except TimeoutError:
-                return None
-        if not self._is_open:
-            return None
-        self._inside += 1
-        return self._opening
+        while self._is_open:
+            await self._closed.wait()
+        return self._era
 
-    def left(self, opening: int, *, served: bool) -> None:
-        """Note that somebody who had passed is done.
+    def served(self, era: int) -> None:
+        """Note that the database did what was needed of it."""
+        self._delay = _FIRST_DELAY
+        if era == self._era and self._width is not None:
+            self._width = 2 * self._width if self._width < _FULL_WIDTH else None
 
-        Args:
-            opening: What ``passed`` returned.
-            served: Whether the database did what was needed of it.
-        """
-        if served:
-            self._delay = _FIRST_DELAY
-        if opening != self._opening:
-            return
-        self._inside -= 1
-        if self._width is not None:
-            if served:
-                self._width = 2 * self._width if self._width < _FULL_WIDTH else None
-            self._tell()
+    def open(self, reason: BaseException, era: int) -> None:
+        """Leave the database alone, and begin to probe. Does nothing when it is open already.
 
-    def shut(self, reason: BaseException, opening: int) -> None:
-        """Shut the gate and begin to probe. Does nothing when it is shut already.
-
-        Nor does the failure of somebody who came in by an earlier opening: it tells of a time before the probe found
-        that the database answers. Of many that hung until then, each would pause everybody once more.
+        Nor does the failure of what began in an earlier era: it tells of a time before the probe found that the
+        database answers.
 
         Args:
             reason: What the database did.
-            opening: What ``passed`` returned to whom that happened.
+            era: When whoever that happened to began to ask.
         """
-        if not self._is_open or opening != self._opening:
+        if self._is_open or era != self._era:
             return
         _log.warning("paused: %s", reason)
-        self._is_open = False
+        self._is_open = True
+        self._closed.clear()
         # In a context of its own: what it finds concerns the database, and no command or trace.
-        self._probing = asyncio.create_task(self._probe_until_open(), name="gate-probe", context=Context())
-
-    def drain(self) -> None:
-        """Let nobody wait any longer, now or later."""
-        self._draining = True
-        self._tell()
+        self._probing = asyncio.create_task(self._probe_until_closed(), name="database-probe", context=Context())
 
     async def close(self) -> None:
         """Stop probing."""
@@ -122,30 +102,20 @@ class CircuitBreaker:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
 
-    async def _probe_until_open(self) -> None:
+    async def _probe_until_closed(self) -> None:
         while True:
             await asyncio.sleep(random.uniform(self._delay / 2, self._delay))  # noqa: S311  jitter, not a secret
-            self._delay = min(2 * self._delay, _LONGEST_DELAY)
+            self._delay = min(2 * self._delay, self._longest_delay)
             try:
                 await self._probe()
             except EventStoreError as error:
                 _log.debug("still paused: %s", error)
                 continue
             _log.warning("resumed")
-            self._is_open = True
-            self._opening += 1
-            self._inside = 0
+            self._is_open = False
+            self._era += 1
             self._width = _FIRST_WIDTH
-            self._tell()
+            self._closed.set()
+            for listener in self._listeners:
+                listener()
             return
-
-    @property
-    def _must_wait(self) -> bool:
-        if self._draining:
-            return False
-        return not self._is_open or (self._width is not None and self._inside >= self._width)
-
-    def _tell(self) -> None:
-        """Wake whoever waits, to look again."""
-        self._news.set()
-        self._news = asyncio.Event()

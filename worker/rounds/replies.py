@@ -30,8 +30,14 @@ class Replies:
         self._counters = counters
         self._timeout = timeout
 
-    async def answered(self, message: CommandMessage, receipt: Receipt) -> None:
-        """Say what became of a command."""
+    async def answered(self, message: CommandMessage, receipt: Receipt, *, duplicate: bool) -> None:
+        """Say what became of a command.
+
+        Args:
+            message: The command.
+            receipt: Its answer.
+            duplicate: Whether its sender had been told before.
+        """
         if message.reply_to is None:
             return
         reply = Reply(
@@ -41,16 +47,28 @@ class Replies:
             first=receipt.first,
             last=receipt.last,
             position=receipt.position,
-            duplicate=receipt.duplicate,
+            duplicate=duplicate,
         )
         await self._send(message.reply_to, reply, message.correlation_id)
 
-    async def failed(self, message: CommandMessage, reason: str) -> None:
-        """Say that a command was put aside for a person, and why."""
-        if message.reply_to is None:
+    async def failed(self, properties: Properties, message: CommandMessage | None, reason: str) -> None:
+        """Say that a command was put aside for a person, and why.
+
+        Args:
+            properties: Those of the message.
+            message: The command; None if the message is none. Its sender is told all the same, if it can tell by the
+                correlation id or the id that it gave the message.
+            reason: Why.
+        """
+        if not properties.reply_to:
             return
-        reply = Reply(command_id=message.command_id, outcome="failed", reason=reason[:_LONGEST_REASON])
-        await self._send(message.reply_to, reply, message.correlation_id)
+        correlation_id = message.correlation_id if message is not None else properties.correlation_id
+        identity = correlation_id or properties.message_id
+        if identity is None:
+            return
+        command_id = message.command_id if message is not None else None
+        reply = Reply(command_id=command_id, outcome="failed", reason=reason[:_LONGEST_REASON])
+        await self._send(properties.reply_to, reply, identity)
 
     async def _send(self, reply_to: str, reply: Reply, correlation_id: str) -> None:
         properties = Properties(

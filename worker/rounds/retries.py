@@ -1,33 +1,29 @@
-"""Retries of conflicts, inside one delivery."""
+"""Retries of conflicts: how long a command rests that lost to others, before it is decided again."""
 
-from tenacity import (
-    AsyncRetrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_before_delay,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, Retrying, wait_random_exponential
 
-from eventstore import ConflictError
-from worker.settings import Settings
-
-__all__ = ["conflict_retries"]
+__all__ = ["ConflictRetries"]
 
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 0.5
 
 
-def conflict_retries(settings: Settings) -> AsyncRetrying:
-    """Say how often one delivery is decided again because of conflicts.
+class ConflictRetries:
+    """Says how long a command rests. Waits have full jitter; the first is up to 50 ms.
 
-    A new value for every command: one that is shared counts the attempts of all who share it. Waits have full jitter,
-    the first up to 50 ms. Only conflicts are tried again; a cancellation, above all, is not. When it gives up, the
-    last conflict is raised as it is.
+    Args:
+        longest: The longest wait, in seconds.
     """
-    return AsyncRetrying(
-        retry=retry_if_exception_type(ConflictError),
-        wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
-        stop=stop_after_attempt(settings.worker_conflict_attempts)
-        | stop_before_delay(settings.worker_conflict_seconds),
-        reraise=True,
-    )
+
+    def __init__(self, longest: float = _LONGEST_WAIT) -> None:
+        self._retrying = Retrying(wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=longest))
+
+    def wait(self, lost: int) -> float:
+        """Return how long to rest, in seconds.
+
+        Args:
+            lost: How often the command has lost, 1 or more.
+        """
+        state = RetryCallState(self._retrying, None, (), {})
+        state.attempt_number = lost
+        return float(self._retrying.wait(state))

@@ -1,4 +1,4 @@
-"""The measurements of histories, each in a process of its own, by a processor against a real store."""
+"""The measurements of histories, each in a process of its own, by a scheduler against a real store."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from eventstore.postgres import PostgresEventStore
 from tests.bench.histories.orders import domain
 from tests.bench.memory import growth
 from worker.message import CommandMessage
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
 __all__ = ["MEASURED", "measured"]
@@ -38,13 +38,13 @@ async def warm(url: str, _admin_url: str) -> Samples:
     """New orders of a product with few and of one with many orders, in turn, their states kept."""
     samples: Samples = {"order_10": [], "order_20000": []}
     async with PostgresEventStore.connect(url) as store:
-        processor = Processor(store, domain, Settings())
+        scheduler = Scheduler(store, domain, Settings())
         for product in ("small", "large"):
-            await _order(processor, product)
+            await _order(scheduler, product)
         for _ in range(_ORDERS):
-            samples["order_10"].append(await _order(processor, "small"))
-            samples["order_20000"].append(await _order(processor, "large"))
-        await processor.close()
+            samples["order_10"].append(await _order(scheduler, "small"))
+            samples["order_20000"].append(await _order(scheduler, "large"))
+        await scheduler.close()
     return samples
 
 
@@ -54,9 +54,9 @@ async def started(url: str, _admin_url: str) -> Samples:
     async with PostgresEventStore.connect(url) as store:
         for number in range(_STARTS + 1):
             for name, product in (("order_10_started", "small"), ("order_20000_started", "large")):
-                processor = Processor(store, domain, Settings())
-                seconds = await _order(processor, product)
-                await processor.close()
+                scheduler = Scheduler(store, domain, Settings())
+                seconds = await _order(scheduler, product)
+                await scheduler.close()
                 if number:  # the first read the history, and stored the state
                     samples[name].append(seconds)
     return samples
@@ -68,17 +68,17 @@ async def herd(url: str, admin_url: str) -> Samples:
     await admin.execute("DELETE FROM eventstore.states")
     await admin.close()
     async with PostgresEventStore.connect(url) as store:
-        processor = Processor(store, domain, Settings())
-        before = await _others(processor, lambda: True)
+        scheduler = Scheduler(store, domain, Settings())
+        before = await _others(scheduler, lambda: True)
         waiting: list[float] = []
 
         async def all_at_once() -> None:
-            waiting.extend(await asyncio.gather(*(_order(processor, "huge") for _ in range(_HERD))))
+            waiting.extend(await asyncio.gather(*(_order(scheduler, "huge") for _ in range(_HERD))))
 
         ordering = asyncio.create_task(growth(all_at_once()))
-        beside = await _others(processor, lambda: not ordering.done())
+        beside = await _others(scheduler, lambda: not ordering.done())
         megabytes = await ordering
-        await processor.close()
+        await scheduler.close()
     return {
         "others_p99": [_p99(before)],
         "others_p99_beside": [_p99(beside)],
@@ -94,13 +94,13 @@ MEASURED: dict[str, Callable[[str, str], Coroutine[Any, Any, Samples]]] = {
 }
 
 
-async def _others(processor: Processor, goes_on: Callable[[], bool]) -> list[float]:
+async def _others(scheduler: Scheduler, goes_on: Callable[[], bool]) -> list[float]:
     """Place orders of products that nobody else wants, a few at a time, for as long as it goes on."""
     samples: list[float] = []
 
     async def some() -> None:
         while goes_on() and len(samples) < _OTHERS:
-            samples.append(await _order(processor, f"own-{uuid4()}"))
+            samples.append(await _order(scheduler, f"own-{uuid4()}"))
 
     await asyncio.gather(*(some() for _ in range(_OTHERS_AT_ONCE)))
     return samples
@@ -111,7 +111,7 @@ def _p99(samples: Iterable[float]) -> float:
     return ordered[len(ordered) * 99 // 100]
 
 
-async def _order(processor: Processor, product: str) -> float:
+async def _order(scheduler: Scheduler, product: str) -> float:
     """Place a new order, and return how many milliseconds its answer took."""
     identity = uuid4()
     message = CommandMessage(
@@ -123,5 +123,5 @@ async def _order(processor: Processor, product: str) -> float:
         headers={},
     )
     start = perf_counter()
-    await processor.process(message)
+    await scheduler.process(message)
     return (perf_counter() - start) * 1000

@@ -14,7 +14,7 @@ from handlers.library import domain
 from tests.bench.library import HISTORIES, LENT, TYPES, loans
 from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
 from tests.bench.subjects.postgres import Connection, administration, copy, rebuilt_indexes, serve
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
 __all__ = ["METADATA", "Ours", "boundary_of", "contender", "event_of", "load"]
@@ -39,7 +39,7 @@ def event_of(loan: Loan) -> Event:
 
 
 class Ours(InLoop):
-    """The store, with what is measured of it alone: the processor, and inserts past the store.
+    """The store, with what is measured of it alone: the scheduler, and inserts past the store.
 
     Attributes:
         store: The store.
@@ -62,9 +62,9 @@ class Ours(InLoop):
         return cls(store, address, raw, closing)
 
     @cached_property
-    def processor(self) -> Processor:
-        """The library's processor, with its cache of folded states."""
-        return Processor(self.store, domain, Settings())
+    def scheduler(self) -> Scheduler:
+        """The library's scheduler, with its cache of folded states."""
+        return Scheduler(self.store, domain, Settings())
 
     async def ping(self) -> None:
         """See ``Subject.ping``."""

@@ -19,7 +19,7 @@ from tests.fixtures.databases import Database
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
 from worker.message import CommandMessage, Reply
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
 LENT = LendBookCopyToReader(book_id="b1", reader_id="r1")
@@ -56,7 +56,7 @@ class Run:
             causation_id=str(key),
             headers={},
         )
-        receipt = (await Processor(self.store, domain, Settings()).process(message)).receipt
+        receipt = (await Scheduler(self.store, domain, Settings()).process(message)).receipt
         outcome = receipt.outcome
         reply = Reply(
             command_id=key,

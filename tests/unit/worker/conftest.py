@@ -1,3 +1,3 @@
-from tests.unit.worker.staged import counters, processor, store
+from tests.unit.worker.staged import counters, scheduler, store
 
-__all__ = ["counters", "processor", "store"]
+__all__ = ["counters", "scheduler", "store"]

@@ -1,4 +1,4 @@
-"""What the tests of the processor stage: races, by acting between a query and its append, on the store in memory."""
+"""What the tests of the scheduler stage: races, by acting between a query and its append, on the store in memory."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from eventstore import (
 from tests.unit.worker.tally import domain
 from worker.counters import Counters
 from worker.message import CommandMessage
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
 Hook = Callable[[], Awaitable[None]]
@@ -119,8 +119,8 @@ def counters() -> Counters:
 
 
 @pytest.fixture
-def processor(store: StagedStore, counters: Counters) -> Processor:
-    return Processor(store, domain, Settings(), counters)
+def scheduler(store: StagedStore, counters: Counters) -> Scheduler:
+    return Scheduler(store, domain, Settings(), counters)
 
 
 def intruder(store: StagedStore, key: str = "a") -> Hook:

@@ -6,7 +6,7 @@ from worker.counters import Counters
 from worker.isolation.child import _decided
 from worker.isolation.protocol import DecideRequest
 from worker.message import CommandMessage
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 from worker.settlement import Action
 
 ERRAND = DecideRequest(
@@ -18,7 +18,7 @@ ERRAND = DecideRequest(
 
 
 class Attempts:
-    """Stands where the processor stands: each attempt keeps its own deadline, but there is always another."""
+    """Stands where the scheduler stands: each attempt keeps its own deadline, but there is always another."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -31,8 +31,8 @@ class Attempts:
 
 async def test_all_attempts_together_keep_one_deadline() -> None:
     counters = Counters()
-    report = await _decided(cast("Processor", Attempts(counters)), ERRAND, counters, within=0.01)
-    assert report.processed is None
+    report = await _decided(cast("Scheduler", Attempts(counters)), ERRAND, counters, within=0.01)
+    assert report.answer is None
     assert report.failure is not None
     assert report.failure.verdict.action is Action.RETRY
     assert report.failure.verdict.reason == "handler_deadline"

@@ -1,4 +1,4 @@
-"""What a processor keeps: on the store in memory, whose reads are watched and whose history is rewritten."""
+"""What a scheduler keeps: on the store in memory, whose reads are watched and whose history is rewritten."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from eventstore import (
 from tests.unit.worker.tally import domain
 from worker.counters import Counters
 from worker.message import CommandMessage
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
 
@@ -64,8 +64,8 @@ def store() -> WatchedStore:
 
 
 @pytest.fixture
-def processor(store: WatchedStore) -> Processor:
-    return Processor(store, domain, Settings(), Counters())
+def scheduler(store: WatchedStore) -> Scheduler:
+    return Scheduler(store, domain, Settings(), Counters())
 
 
 def count(kind: str = "Count", *, key: str = "a", **body: Any) -> CommandMessage:
@@ -84,38 +84,38 @@ def counted(key: str = "a") -> Event:
     return Event(type="Counted", payload={"Key": key})
 
 
-async def test_the_next_command_reads_only_what_is_new(store: WatchedStore, processor: Processor) -> None:
+async def test_the_next_command_reads_only_what_is_new(store: WatchedStore, scheduler: Scheduler) -> None:
     await store.append([counted()] * 2)
-    await processor.process(count(Limit=3))
+    await scheduler.process(count(Limit=3))
     await store.append([counted("b")])
-    rejected = await processor.process(count(Limit=3))
+    rejected = await scheduler.process(count(Limit=3))
     assert rejected.receipt.outcome.kind is OutcomeKind.REJECTED
     # The first read both events; what it recorded itself is known without reading.
     assert store.asked == [(0, 2), (3, 0)]
     await store.append([Event(type="Forgotten", payload={"Key": "a"})])
-    again = await processor.process(count(Limit=3))
+    again = await scheduler.process(count(Limit=3))
     assert again.receipt.outcome.kind is OutcomeKind.ACCEPTED
     assert store.asked[2:] == [(5, 1)]
 
 
 async def test_deciders_share_the_state_of_a_part_that_they_both_read(
-    store: WatchedStore, processor: Processor
+    store: WatchedStore, scheduler: Scheduler
 ) -> None:
-    await processor.process(count(Limit=2))
-    assert (await processor.process(count("CountOnce"))).receipt.outcome.kind is OutcomeKind.UNCHANGED
-    assert (await processor.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.ACCEPTED
+    await scheduler.process(count(Limit=2))
+    assert (await scheduler.process(count("CountOnce"))).receipt.outcome.kind is OutcomeKind.UNCHANGED
+    assert (await scheduler.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.ACCEPTED
     assert store.asked == [(0, 0), (1, 0), (1, 0)]
 
 
 async def test_no_state_is_kept_where_none_may_be(store: WatchedStore) -> None:
-    processor = Processor(store, domain, Settings(worker_cached_states=0), Counters())
-    await processor.process(count())
-    await processor.process(count())
+    scheduler = Scheduler(store, domain, Settings(worker_cached_states=0), Counters())
+    await scheduler.process(count())
+    await scheduler.process(count())
     assert store.asked == [(0, 0), (0, 1)]
 
 
 async def test_a_conflict_is_decided_again_from_the_state_that_was_read(
-    store: WatchedStore, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    store: WatchedStore, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.append([counted()])
     genuine = store.append
@@ -126,46 +126,46 @@ async def test_a_conflict_is_decided_again_from_the_state_that_was_read(
         return await genuine(*arguments, **options)
 
     monkeypatch.setattr(store, "append", racing)
-    processed = await processor.process(count(Limit=2))
-    assert processed.attempts == 2
-    assert processed.receipt.outcome.kind is OutcomeKind.REJECTED
+    answer = await scheduler.process(count(Limit=2))
+    assert answer.attempts == 2
+    assert answer.receipt.outcome.kind is OutcomeKind.REJECTED
     assert store.asked == [(0, 1), (1, 1)]
 
 
-async def test_a_state_of_a_rewritten_history_is_dropped(store: WatchedStore, processor: Processor) -> None:
+async def test_a_state_of_a_rewritten_history_is_dropped(store: WatchedStore, scheduler: Scheduler) -> None:
     for _ in range(2):
-        await processor.process(count(Limit=9))
+        await scheduler.process(count(Limit=9))
     store.rewrite(Event(type="Forgotten", payload={"Key": "a"}), counted("b"), keeping=1)
     # By the kept state it would be rejected: two were counted there. In this history, none is.
-    processed = await processor.process(count(Limit=2))
-    assert processed.receipt.outcome.kind is OutcomeKind.ACCEPTED
-    assert processed.attempts == 2
+    answer = await scheduler.process(count(Limit=2))
+    assert answer.receipt.outcome.kind is OutcomeKind.ACCEPTED
+    assert answer.attempts == 2
     assert store.asked[-1] == (0, 2)
 
 
-async def test_a_state_beyond_the_log_is_dropped(store: WatchedStore, processor: Processor) -> None:
+async def test_a_state_beyond_the_log_is_dropped(store: WatchedStore, scheduler: Scheduler) -> None:
     for _ in range(2):
-        await processor.process(count(Limit=9))
+        await scheduler.process(count(Limit=9))
     store.rewrite(keeping=1)
     message = count(Limit=2)
     with pytest.raises(PositionNotReached):
-        await processor.process(message)
-    assert (await processor.process(message)).receipt.outcome.kind is OutcomeKind.ACCEPTED
+        await scheduler.process(message)
+    assert (await scheduler.process(message)).receipt.outcome.kind is OutcomeKind.ACCEPTED
 
 
-async def test_a_repeated_command_moves_no_state(processor: Processor) -> None:
+async def test_a_repeated_command_moves_no_state(scheduler: Scheduler) -> None:
     message = count(Limit=1)
-    await processor.process(message)
-    repeated = await processor.process(message)
+    await scheduler.process(message)
+    repeated = await scheduler.process(message)
     assert repeated.receipt.duplicate
-    assert (await processor.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.ACCEPTED
-    assert (await processor.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.REJECTED
+    assert (await scheduler.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.ACCEPTED
+    assert (await scheduler.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.REJECTED
 
 
 async def test_a_history_that_is_rewritten_between_query_and_append_is_recognised(
-    store: WatchedStore, processor: Processor, monkeypatch: pytest.MonkeyPatch
+    store: WatchedStore, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await processor.process(count(Limit=9))
+    await scheduler.process(count(Limit=9))
     genuine, refused = store.append, list[Exception]()
 
     async def failing_over(*arguments: Any, **options: Any) -> Any:
@@ -178,7 +178,7 @@ async def test_a_history_that_is_rewritten_between_query_and_append_is_recognise
             raise
 
     monkeypatch.setattr(store, "append", failing_over)
-    processed = await processor.process(count(Limit=1))
+    answer = await scheduler.process(count(Limit=1))
     assert [type(error) for error in refused] == [HistoryDiverged]
-    assert processed.receipt.outcome.kind is OutcomeKind.ACCEPTED
+    assert answer.receipt.outcome.kind is OutcomeKind.ACCEPTED
     assert store.asked[-1] == (0, 0)

@@ -12,7 +12,7 @@ from handlers.errors import InvalidParts
 from tests.unit.worker.staged import StagedStore, command, others_come
 from worker.counters import Counters
 from worker.message import CommandMessage
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
 ACCEPTED, REJECTED = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED
@@ -131,22 +131,22 @@ def counters() -> Counters:
 
 
 @pytest.fixture
-def teller(store: StagedStore, counters: Counters) -> Processor:
-    return Processor(store, bank, Settings(), counters)
+def teller(store: StagedStore, counters: Counters) -> Scheduler:
+    return Scheduler(store, bank, Settings(), counters)
 
 
 @pytest.fixture
-def editor(store: StagedStore, counters: Counters) -> Processor:
-    return Processor(store, pages, Settings(), counters)
+def editor(store: StagedStore, counters: Counters) -> Scheduler:
+    return Scheduler(store, pages, Settings(), counters)
 
 
-async def decided(processor: Processor, *messages: CommandMessage) -> list[OutcomeKind]:
+async def decided(scheduler: Scheduler, *messages: CommandMessage) -> list[OutcomeKind]:
     """Process all of them at once."""
-    answers = await asyncio.gather(*(processor.process(message) for message in messages))
+    answers = await asyncio.gather(*(scheduler.process(message) for message in messages))
     return [answer.receipt.outcome.kind for answer in answers]
 
 
-async def test_a_transfer_and_the_one_back_have_states_of_their_own(teller: Processor) -> None:
+async def test_a_transfer_and_the_one_back_have_states_of_their_own(teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="a", amount=100))
     assert await decided(teller, command("Transfer", source="a", target="b", amount=10)) == [ACCEPTED]
     back = await teller.process(command("Transfer", source="b", target="a", amount=50))
@@ -154,7 +154,7 @@ async def test_a_transfer_and_the_one_back_have_states_of_their_own(teller: Proc
 
 
 async def test_transfers_that_wait_for_each_other_are_decided_from_what_each_account_has(
-    store: StagedStore, teller: Processor, counters: Counters
+    store: StagedStore, teller: Scheduler, counters: Counters
 ) -> None:
     await teller.process(command("Deposit", account="a", amount=100))
     store.after_query = [others_come]
@@ -167,7 +167,7 @@ async def test_transfers_that_wait_for_each_other_are_decided_from_what_each_acc
 
 
 async def test_a_part_that_others_touched_is_read_before_it_is_decided_on(
-    store: StagedStore, teller: Processor
+    store: StagedStore, teller: Scheduler
 ) -> None:
     await teller.process(command("Deposit", account="a", amount=5))
     await store.append([Event(type="Moved", payload={"source": "a", "target": "c", "amount": 3})])
@@ -175,7 +175,7 @@ async def test_a_part_that_others_touched_is_read_before_it_is_decided_on(
     assert answer.receipt.outcome.reason == "a has 2"
 
 
-async def test_a_command_names_as_many_parts_of_a_view_as_it_needs(store: StagedStore, teller: Processor) -> None:
+async def test_a_command_names_as_many_parts_of_a_view_as_it_needs(store: StagedStore, teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="b", amount=1))
     answer = await teller.process(command("Close", accounts=["a", "b", "c"]))
     assert answer.receipt.outcome.reason == "left: {'b': 1}"
@@ -186,12 +186,12 @@ async def test_a_command_names_as_many_parts_of_a_view_as_it_needs(store: Staged
 
 
 async def test_a_command_that_names_too_many_parts_is_refused(store: StagedStore) -> None:
-    teller = Processor(store, bank, Settings(worker_most_parts=2))
+    teller = Scheduler(store, bank, Settings(worker_most_parts=2))
     with pytest.raises(InvalidParts, match="names 3 parts; a command reads at most 2"):
         await teller.process(command("Close", accounts=["a", "b", "c"]))
 
 
-async def test_of_two_edits_from_one_number_one_is_refused(store: StagedStore, editor: Processor) -> None:
+async def test_of_two_edits_from_one_number_one_is_refused(store: StagedStore, editor: Scheduler) -> None:
     await store.append([Event(type="PageEdited", payload={"page": "p"})] * 3)
     store.after_query = [others_come]
     edits = [command("EditPage", page="p", seen=3) for _ in range(5)]
@@ -200,7 +200,7 @@ async def test_of_two_edits_from_one_number_one_is_refused(store: StagedStore, e
     assert await decided(editor, command("EditPage", page="p", seen=4)) == [ACCEPTED]
 
 
-async def test_a_bound_above_the_log_leaves_out_what_will_lie_below_it(store: StagedStore, editor: Processor) -> None:
+async def test_a_bound_above_the_log_leaves_out_what_will_lie_below_it(store: StagedStore, editor: Scheduler) -> None:
     store.after_query = [others_come]
     edits = [command("EditPage", page="p", seen=100) for _ in range(4)]
     # Their numbers are 1 to 4: none of them has happened since number 100.
@@ -244,7 +244,7 @@ shipping = Domain(
 async def test_what_is_on_record_is_answered_though_its_view_cannot_fold_it(
     store: StagedStore, counters: Counters, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shipper = Processor(store, shipping, Settings(), counters)
+    shipper = Scheduler(store, shipping, Settings(), counters)
     assert await decided(shipper, command("Ship", parcel="p", weight=0)) == [ACCEPTED]
     assert "Ship is on record, and the view shipped cannot fold it: ZeroDivisionError" in caplog.text
     with pytest.raises(ZeroDivisionError):
@@ -252,7 +252,7 @@ async def test_what_is_on_record_is_answered_though_its_view_cannot_fold_it(
 
 
 async def test_a_states_events_are_counted_also_when_they_came_in_a_group(store: StagedStore) -> None:
-    shipper = Processor(store, shipping, Settings())
+    shipper = Scheduler(store, shipping, Settings())
     store.after_query = [others_come]
     await decided(shipper, *(command("Ship", parcel="p", weight=1) for _ in range(30)))
     await shipper.close()

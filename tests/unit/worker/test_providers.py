@@ -12,8 +12,8 @@ from opentelemetry.trace import SpanKind
 from eventstore import MemoryEventStore
 from tests.unit.worker.tally import domain
 from worker.message import CommandMessage
-from worker.rounds import processor as processor_module
-from worker.rounds.processor import Processor
+from worker.rounds import scheduler as processor_module
+from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings, SettingsError
 from worker.telemetry import spans as spans_module
 from worker.telemetry.providers import Telemetry
@@ -51,16 +51,16 @@ def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
     return [span for span in spans.get_finished_spans() if span.name == name]
 
 
-async def processed(relation: str, store: MemoryEventStore | None = None) -> CommandMessage:
+async def answer(relation: str, store: MemoryEventStore | None = None) -> CommandMessage:
     message = command()
     span = process_span(message, Topology("tally"), server=("mq", 5672), delivery_tag=7, relation=relation)
     with trace.use_span(span, end_on_exit=True):
-        await Processor(store or MemoryEventStore(), domain, Settings()).process(message)
+        await Scheduler(store or MemoryEventStore(), domain, Settings()).process(message)
     return message
 
 
 async def test_a_command_continues_its_publishers_trace(spans: InMemorySpanExporter) -> None:
-    message = await processed("parent")
+    message = await answer("parent")
     (process,) = named(spans, "process commands:tally:tally.commands")
     (attempt,) = named(spans, "attempt")
     (decide,) = named(spans, "decide Count")
@@ -85,7 +85,7 @@ async def test_a_command_continues_its_publishers_trace(spans: InMemorySpanExpor
 
 
 async def test_a_command_may_begin_a_trace_that_links_to_its_publishers(spans: InMemorySpanExporter) -> None:
-    await processed("link")
+    await answer("link")
     (process,) = named(spans, "process commands:tally:tally.commands")
     assert process.parent is None
     assert f"{process.context.trace_id:032x}" != TRACE_ID
@@ -94,7 +94,7 @@ async def test_a_command_may_begin_a_trace_that_links_to_its_publishers(spans: I
 
 async def test_what_is_recorded_leads_back_to_the_trace(spans: InMemorySpanExporter) -> None:
     store = MemoryEventStore()
-    message = await processed("parent", store)
+    message = await answer("parent", store)
     (process,) = named(spans, "process commands:tally:tally.commands")
     receipt = await store.receipt(message.command_id)
     assert receipt is not None

@@ -20,10 +20,10 @@ from eventstore import (
     TransientStoreError,
 )
 from handlers.errors import UnknownEventType
-from worker.errors import DeadlineExceeded, IsolationFailed, KilledItsProcess
+from worker.errors import HandlerTimedOut, IsolationFailed, KilledItsProcess
 from worker.history import History
 from worker.message import BadMessage
-from worker.rounds.processor import Processed
+from worker.rounds.scheduler import Processed
 from worker.settlement import Action, FailedElsewhere, Failure, Settlement, judge, settle
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -51,7 +51,7 @@ def test_an_answer_is_answered() -> None:
         (HistoryDiverged("…"), Action.RETRY, "conflicts_exhausted"),
         (TransientStoreError("…"), Action.RETRY, "store_transient"),
         (PositionNotReached("…"), Action.RETRY, "store_transient"),
-        (DeadlineExceeded("…"), Action.RETRY, "handler_deadline"),
+        (HandlerTimedOut("…"), Action.RETRY, "handler_deadline"),
         (KilledItsProcess("…"), Action.DEAD_LETTER, "killed_its_process"),
         (IsolationFailed("…"), Action.RETRY, "isolation_failed"),
         (StoreUnavailable("…"), Action.PAUSE, "store_unavailable"),
@@ -69,7 +69,7 @@ def test_the_table(failure: BaseException, action: Action, reason: str) -> None:
     assert (settlement.action, settlement.reason) == (action, reason)
 
 
-@pytest.mark.parametrize("failure", [CONFLICT, TransientStoreError("…"), DeadlineExceeded("…")])
+@pytest.mark.parametrize("failure", [CONFLICT, TransientStoreError("…"), HandlerTimedOut("…")])
 def test_what_passes_is_retried_until_the_maximum_age(failure: Exception) -> None:
     young = History(attempts=900, first_failure=NOW - MAX_AGE + timedelta(seconds=1))
     old = History(attempts=1, first_failure=NOW - MAX_AGE)

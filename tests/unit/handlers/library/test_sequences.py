@@ -20,7 +20,7 @@ from tests.unit.handlers.library.facts import add
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
 from worker.message import CommandMessage
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
 # More books than a reader may have, so that the quota is met; few readers, so that they meet each other.
@@ -41,10 +41,10 @@ TAKEN_HOME: list[Command] = [LendBookCopyToReader(book_id=book, reader_id="r") f
 async def judged(commands: Sequence[Command]) -> OracleReport:
     """Decide the commands one after another, as a worker does, and have the log judged."""
     store = MemoryEventStore()
-    processor = Processor(store, domain, Settings())
+    scheduler = Scheduler(store, domain, Settings())
     sent = {uuid4(): command for command in commands}
     for command_id, command in sent.items():
-        await processor.process(
+        await scheduler.process(
             CommandMessage(
                 command_id=command_id,
                 command_type=type(command).__name__,

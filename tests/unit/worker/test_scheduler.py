@@ -1,4 +1,4 @@
-"""The processor: what is recorded of a command, and what is raised."""
+"""The scheduler: what is recorded of a command, and what is raised."""
 
 import asyncio
 from typing import Any
@@ -16,16 +16,16 @@ from eventstore import (
 from tests.unit.worker.staged import StagedStore, command, counted, others_come
 from worker.counters import Counters
 from worker.message import BadMessage, CommandMessage
-from worker.rounds.processor import Processor
+from worker.rounds.scheduler import Scheduler
 
 
 async def test_an_accepted_command_is_recorded_with_where_it_came_from(
-    store: StagedStore, processor: Processor
+    store: StagedStore, scheduler: Scheduler
 ) -> None:
     message = command("Count", Key="a")
-    processed = await processor.process(message)
-    assert processed.attempts == 1
-    assert processed.receipt.outcome.kind is OutcomeKind.ACCEPTED
+    answer = await scheduler.process(message)
+    assert answer.attempts == 1
+    assert answer.receipt.outcome.kind is OutcomeKind.ACCEPTED
     assert store.consistencies == [Consistency.EVENTUAL]
     (event,) = [event async for event in store.read(Filter.matching_any_event())]
     assert (event.type, event.payload) == ("Counted", {"Key": "a"})
@@ -35,7 +35,7 @@ async def test_an_accepted_command_is_recorded_with_where_it_came_from(
         "correlation_id": "visit",
         "causation_id": str(message.command_id),
     }
-    assert processed.receipt.outcome.details == {
+    assert answer.receipt.outcome.details == {
         "command_type": "Count",
         "correlation_id": "visit",
         "domain": "tally",
@@ -51,33 +51,33 @@ async def test_an_accepted_command_is_recorded_with_where_it_came_from(
     ],
 )
 async def test_an_outcome_without_events_has_a_receipt(
-    store: StagedStore, processor: Processor, kind: str, body: dict[str, Any], outcome: OutcomeKind
+    store: StagedStore, scheduler: Scheduler, kind: str, body: dict[str, Any], outcome: OutcomeKind
 ) -> None:
     await store.append([counted()])
     message = command(kind, Key="a", **body)
-    processed = await processor.process(message)
-    assert processed.receipt.outcome.kind is outcome
-    assert await store.receipt(message.command_id) == processed.receipt
+    answer = await scheduler.process(message)
+    assert answer.receipt.outcome.kind is outcome
+    assert await store.receipt(message.command_id) == answer.receipt
 
 
 async def test_a_repeated_command_gets_its_first_answer_and_records_nothing(
-    store: StagedStore, processor: Processor
+    store: StagedStore, scheduler: Scheduler
 ) -> None:
     message = command("Count", Key="a", Limit=1)
-    first = (await processor.process(message)).receipt
-    again = (await processor.process(message)).receipt
+    first = (await scheduler.process(message)).receipt
+    again = (await scheduler.process(message)).receipt
     # Decided anew it would be rejected; the answer stays.
     assert again == first.as_duplicate()
     assert len([event async for event in store.read(Filter.matching_any_event())]) == 1
 
 
 async def test_commands_that_wait_for_one_boundary_are_decided_on_top_of_each_other(
-    store: StagedStore, processor: Processor, counters: Counters
+    store: StagedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     store.after_query = [others_come]
     messages = [command("Count", Key="a", Limit=3, Quietly=n % 2 == 0) for n in range(8)]
     twice = messages[4]
-    answers = await asyncio.gather(*(processor.process(message) for message in [*messages, twice]))
+    answers = await asyncio.gather(*(scheduler.process(message) for message in [*messages, twice]))
     assert [answer.receipt.outcome.kind for answer in answers[:3]] == [OutcomeKind.ACCEPTED] * 3
     assert {answer.receipt.outcome.kind for answer in answers[3:]} == {OutcomeKind.REJECTED}
     assert answers[-1].receipt == answers[4].receipt.as_duplicate()
@@ -87,30 +87,30 @@ async def test_commands_that_wait_for_one_boundary_are_decided_on_top_of_each_ot
     assert store.chains == [8]
 
 
-async def test_another_command_under_the_same_id_is_refused(processor: Processor) -> None:
+async def test_another_command_under_the_same_id_is_refused(scheduler: Scheduler) -> None:
     message = command("Count", Key="a")
-    await processor.process(message)
+    await scheduler.process(message)
     for other in (command("Count", message.command_id, Key="b"), command("CountOnce", message.command_id, Key="a")):
         with pytest.raises(IdempotencyKeyReused):
-            await processor.process(other)
+            await scheduler.process(other)
 
 
 async def test_an_outcome_that_stayed_unknown_is_known_when_the_command_is_processed_again(
-    store: StagedStore, processor: Processor
+    store: StagedStore, scheduler: Scheduler
 ) -> None:
     store.unknown_outcomes = 1
     message = command("Count", Key="a")
     with pytest.raises(OutcomeUnknown):
-        await processor.process(message)
-    processed = await processor.process(message)
-    assert processed.receipt.duplicate
-    assert processed.receipt.first == 1
+        await scheduler.process(message)
+    answer = await scheduler.process(message)
+    assert answer.receipt.duplicate
+    assert answer.receipt.first == 1
     assert len([event async for event in store.read(Filter.matching_any_event())]) == 1
 
 
-async def test_a_bug_comes_out_as_it_is_and_is_tried_once(processor: Processor, counters: Counters) -> None:
+async def test_a_bug_comes_out_as_it_is_and_is_tried_once(scheduler: Scheduler, counters: Counters) -> None:
     with pytest.raises(ZeroDivisionError, match="a exploded at 0"):
-        await processor.process(command("Explode", Key="a"))
+        await scheduler.process(command("Explode", Key="a"))
     assert counters.attempts == 1
 
 
@@ -123,13 +123,13 @@ async def test_a_bug_comes_out_as_it_is_and_is_tried_once(processor: Processor, 
     ],
 )
 async def test_what_is_no_command_of_the_domain_is_named(
-    processor: Processor, message: CommandMessage, code: str
+    scheduler: Scheduler, message: CommandMessage, code: str
 ) -> None:
     with pytest.raises(BadMessage) as raised:
-        await processor.process(message)
+        await scheduler.process(message)
     assert raised.value.code == code
 
 
-async def test_a_value_that_no_filter_can_hold_is_the_commands_fault(processor: Processor) -> None:
+async def test_a_value_that_no_filter_can_hold_is_the_commands_fault(scheduler: Scheduler) -> None:
     with pytest.raises(InvalidRequest):
-        await processor.process(command("Count", Key="a\x00b"))
+        await scheduler.process(command("Count", Key="a\x00b"))

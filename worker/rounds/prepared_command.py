@@ -1,9 +1,9 @@
-"""The case: a command that is to be decided, with what stays the same over all attempts at it."""
+"""The prepared command: a message, read, with what stays the same over all attempts at it."""
 
 from dataclasses import dataclass
 from typing import Any, Self
 
-from opentelemetry import trace
+from opentelemetry.trace import SpanContext
 
 from eventstore import Event, Outcome, OutcomeKind
 from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected, Unchanged
@@ -13,11 +13,11 @@ from handlers.reads import Reads
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.settings import Settings
 
-__all__ = ["Case"]
+__all__ = ["PreparedCommand"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class PreparedCommand:
     """A command that is to be decided.
 
     Attributes:
@@ -25,7 +25,6 @@ class Case:
         command: What it asks for.
         reads: Which parts its decision is made from.
         digest: What tells it from another command under its id.
-        ticket: When its turn comes: who has a lower one goes first.
         metadata: What its events say of where they came from.
         details: What its receipt says, besides the outcome.
     """
@@ -34,13 +33,18 @@ class Case:
     command: Command
     reads: Reads
     digest: bytes
-    ticket: int
     metadata: dict[str, Any]
     details: dict[str, Any]
 
     @classmethod
-    def open(cls, message: CommandMessage, domain: Domain, settings: Settings, *, ticket: int) -> Self:
-        """Read a message. What is recorded leads back to the span that is current now.
+    def open(cls, message: CommandMessage, domain: Domain, settings: Settings, span: SpanContext) -> Self:
+        """Read a message.
+
+        Args:
+            message: The message.
+            domain: Whose command it is.
+            settings: The limits of messages.
+            span: Where what is recorded leads back to.
 
         Raises:
             BadMessage: The body can never become a command of this domain.
@@ -56,30 +60,28 @@ class Case:
         except InvalidCommand as error:
             raise BadMessage("invalid_command", str(error)) from error
         reads = domain.reads(command, most=settings.worker_most_parts)
-        context = trace.get_current_span().get_span_context()
-        traced = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
+        traced = {"traceparent": f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"}
         identity = {"command_type": message.command_type, "correlation_id": message.correlation_id}
         return cls(
             message=message,
             command=command,
             reads=reads,
             digest=digest(message.command_type, body),
-            ticket=ticket,
             metadata={
                 "command_id": str(message.command_id),
                 **identity,
                 "causation_id": message.causation_id,
-                **(traced if context.is_valid else {}),
+                **(traced if span.is_valid else {}),
             },
             details={
                 **identity,
                 "domain": domain.name,
-                **({"trace_id": f"{context.trace_id:032x}"} if context.is_valid else {}),
+                **({"trace_id": f"{span.trace_id:032x}"} if span.is_valid else {}),
             },
         )
 
-    def recorded(self, decision: Decision, domain: Domain, attempts: int) -> tuple[list[Event], Outcome]:
-        """Return a decision as what the store records.
+    def to_record(self, decision: Decision, domain: Domain, attempts: int) -> tuple[list[Event], Outcome]:
+        """Return a decision as what the store is to record.
 
         Args:
             decision: The decision.

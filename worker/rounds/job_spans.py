@@ -1,0 +1,80 @@
+"""Job spans: what is noted of the attempts at a command."""
+
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from eventstore import ConcurrencyConflict, ConflictError
+from eventstore.telemetry import child_span
+from worker.rounds.job import Job
+from worker.telemetry.spans import mark_failed, trace_id_of, tracer
+
+__all__ = ["begin_attempt", "decide_span", "end_attempt", "note_broken", "note_conflict", "query_span"]
+
+
+def begin_attempt(job: Job, parts_known: int) -> None:
+    """Begin the span of an attempt.
+
+    Args:
+        job: The command.
+        parts_known: How many of its parts need no read.
+    """
+    job.span = child_span(
+        tracer,
+        "attempt",
+        {"command.attempt": job.attempts, "command.waited": job.waited, "parts.known": parts_known},
+        context=job.context,
+    )
+
+
+def end_attempt(job: Job, failure: BaseException | None = None) -> None:
+    """End the span of an attempt, with what it failed of."""
+    span, job.span = job.span, trace.INVALID_SPAN
+    if failure is not None and span.is_recording():
+        mark_failed(span, type(failure).__name__, str(failure))
+    span.end()
+
+
+def query_span(job: Job) -> Span:
+    """Begin the span of a command's share in a query that others share."""
+    return child_span(
+        tracer,
+        "query events",
+        {"db.operation.name": "query", "db.collection.name": "events"},
+        context=job.attempt_context,
+    )
+
+
+def decide_span(job: Job) -> Span:
+    """Begin the span of a decision."""
+    if not job.span.is_recording():
+        return trace.INVALID_SPAN
+    return child_span(
+        tracer,
+        f"decide {job.message.command_type}",
+        {"command.events_read": job.events_read},
+        context=job.attempt_context,
+    )
+
+
+def note_broken(job: Job) -> None:
+    """Say on an attempt that what it was decided on did not come about, so that it is decided again."""
+    if job.span.is_recording():
+        job.span.add_event("broken", {})
+
+
+def note_conflict(job: Job, conflict: ConflictError) -> None:
+    """Say on an attempt to whom it lost."""
+    if not job.span.is_recording():
+        return
+    attributes: dict[str, str | int | bool] = {"conflict.kind": type(conflict).__name__}
+    if job.has_read:
+        attributes["conflict.read_position"] = job.position_read
+        attributes["conflict.read_on_replica"] = job.read_from_replica
+    if isinstance(conflict, ConcurrencyConflict):
+        attributes["conflict.sequence_number"] = conflict.sequence_number
+        attributes["conflict.event_type"] = conflict.event_type
+        if isinstance(winner := conflict.metadata.get("command_id"), str):
+            attributes["conflict.command_id"] = winner
+        if (trace_id := trace_id_of(conflict.metadata.get("traceparent"))) is not None:
+            attributes["conflict.trace_id"] = trace_id
+    job.span.add_event("conflict", attributes)

@@ -1,0 +1,293 @@
+"""Part reads: brings the parts that commands wait for up to date, many by one statement."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from functools import partial
+from typing import Any, NamedTuple
+
+from opentelemetry import context as contexts
+
+from eventstore import (
+    ConflictError,
+    Consistency,
+    EventStore,
+    EventStoreError,
+    OutcomeUnknown,
+    PositionNotReached,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
+from eventstore.telemetry import shared_by
+from handlers.kept_states import KeptState
+from handlers.part import Part
+from handlers.part_reader import Glance, PartReader
+from worker.counters import Counters
+from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.job import Job
+from worker.rounds.job_spans import query_span
+from worker.rounds.part_states import PartStates
+from worker.rounds.user_code import UserCode
+from worker.rounds.watchdog import Watchdog
+
+__all__ = ["PartReads"]
+
+# A statement that takes so much longer than others do holds up whoever shares it. Its views are then read apart.
+_SLOW_SECONDS = 0.05
+_SLOW_FACTOR = 8
+_WEIGHT = 0.1
+
+
+class _Lane(NamedTuple):
+    """Reads that share statements, one at a time."""
+
+    consistency: Consistency
+    view: str | None = None
+
+
+class PartReads:
+    """Reads the parts of one domain's commands.
+
+    What waits while a statement is under way shares the next one. A part that fails, or has a long history, holds up
+    nobody but those who read it; views that turn out slow are read apart from the others.
+
+    Args:
+        store: Where receipts are.
+        domain_name: Whose commands.
+        reader: Reads parts.
+        states: Where the reader keeps them.
+        breaker: Asked before the store is, and told if it does not answer.
+        watchdog: Told whenever a domain's code runs.
+        counters: Where reads are counted.
+        most: How many parts one statement asks for at most.
+        ready: Called with each command that has all it waits for.
+        failed: Called with each command that cannot have it, and why.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        domain_name: str,
+        reader: PartReader,
+        states: PartStates,
+        breaker: CircuitBreaker,
+        watchdog: Watchdog,
+        counters: Counters,
+        most: int,
+        ready: Callable[[Job], None],
+        failed: Callable[[Job, Exception], None],
+    ) -> None:
+        self._store = store
+        self._domain_name = domain_name
+        self._reader = reader
+        self._states = states
+        self._breaker = breaker
+        self._watchdog = watchdog
+        self._counters = counters
+        self._most = most
+        self._ready = ready
+        self._failed = failed
+        self._waiting: dict[_Lane, dict[Part[Any], list[Job]]] = {}
+        self._looking_up: list[Job] = []
+        self._tasks: dict[_Lane | str, asyncio.Task[None]] = {}
+        self._long: set[asyncio.Task[None]] = set()
+        self._slow_views: set[str] = set()
+        self._typical = 0.0
+
+    def want(self, job: Job, parts: Sequence[Part[Any]], *, look_up: bool = False) -> None:
+        """Read parts for a command, which waits for them.
+
+        Args:
+            job: The command.
+            parts: Which, each once.
+            look_up: Whether to look for its receipt as well.
+        """
+        job.missing.update(parts)
+        if look_up:
+            job.is_looked_up = False
+            self._looking_up.append(job)
+            self._start("receipts", self._look_up_all)
+        for part in parts:
+            strong = job.lost > 0 or self._states.must_read_strong(part)
+            view = part.view.name if part.view.name in self._slow_views else None
+            lane = _Lane(Consistency.STRONG if strong else Consistency.EVENTUAL, view)
+            self._waiting.setdefault(lane, {}).setdefault(part, []).append(job)
+            self._start(lane, partial(self._read_lane, lane))
+
+    async def close(self) -> None:
+        """Read no more."""
+        tasks = [*self._tasks.values(), *self._long]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, name: "_Lane | str", run: Callable[[], Any]) -> None:
+        running = self._tasks.get(name)
+        if running is None or running.done():
+            # In a context of its own: what it does concerns no single command.
+            self._tasks[name] = asyncio.create_task(run(), context=Context())
+
+    async def _read_lane(self, lane: _Lane) -> None:
+        waiting = self._waiting[lane]
+        # Others that come in this turn of the loop share the statement.
+        await asyncio.sleep(0)
+        while waiting:
+            era = await self._breaker.closed()
+            batch = {part: waiting.pop(part) for part in list(waiting)[: self._most]}
+            await self._read(lane, batch, era)
+
+    async def _read(self, lane: _Lane, batch: dict[Part[Any], list[Job]], era: int) -> None:
+        batch = {
+            part: jobs for part, waiting in batch.items() if (jobs := [job for job in waiting if not job.has_ended])
+        }
+        if not batch:
+            return
+        started = time.monotonic()
+        try:
+            seen = await self._glance(lane, batch)
+        except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
+            self._breaker.open(error, era)
+            self._again(lane, batch)
+        except (ConflictError, PositionNotReached) as error:
+            self._fail(batch, error)
+        except EventStoreError as error:
+            await self._split(lane, batch, era, error)
+        except Exception as bug:  # noqa: BLE001  nobody must wait for ever
+            self._fail(batch, bug)
+        else:
+            self._breaker.served(era)
+            self._measure(lane, batch, time.monotonic() - started)
+            self._distribute(lane, batch, seen)
+
+    async def _glance(self, lane: _Lane, batch: dict[Part[Any], list[Job]]) -> Glance:
+        jobs: dict[Job, list[Part[Any]]] = {}
+        for part, waiting in batch.items():
+            for job in waiting:
+                jobs.setdefault(job, []).append(part)
+        command = next(iter(jobs)).message.command_type
+        # One that is alone has the store's own span below its attempt.
+        alone = len(jobs) == 1
+        token = contexts.attach(next(iter(jobs)).attempt_context) if alone else None
+        spans = {} if alone else {job: query_span(job) for job in jobs if job.span.is_recording()}
+        try:
+            with shared_by(None if alone else list(spans.values())):
+                seen = await self._reader.glance(
+                    list(batch),
+                    consistency=lane.consistency,
+                    running=lambda: UserCode(self._watchdog, command),
+                )
+            for job, span in spans.items():
+                span.set_attribute("eventstore.events", sum(seen.events.get(part, 0) for part in jobs[job]))
+                span.set_attribute("eventstore.position", seen.position.number)
+                span.set_attribute("eventstore.replica", seen.replica)
+            return seen
+        finally:
+            for span in spans.values():
+                span.end()
+            if token is not None:
+                contexts.detach(token)
+
+    async def _split(self, lane: _Lane, batch: dict[Part[Any], list[Job]], era: int, error: EventStoreError) -> None:
+        """Halve until the part that the store refuses stands alone: it must not fail its neighbours."""
+        if len(batch) == 1:
+            self._fail(batch, error)
+            return
+        parts = list(batch)
+        middle = len(parts) // 2
+        for half in (parts[:middle], parts[middle:]):
+            await self._read(lane, {part: batch[part] for part in half}, era)
+
+    def _distribute(self, lane: _Lane, batch: dict[Part[Any], list[Job]], seen: Glance) -> None:
+        for part, jobs in batch.items():
+            self._counters.reads += len(jobs)
+            if seen.replica:
+                self._counters.replica_reads += len(jobs)
+            if (before := seen.long.get(part)) is not None:
+                self._read_long(lane, part, before, seen, jobs)
+            elif (failure := seen.failures.get(part)) is not None:
+                for job in jobs:
+                    if not job.has_ended:
+                        self._failed(job, failure)
+            else:
+                for job in jobs:
+                    job.found(seen.events.get(part, 0), seen.position, replica=seen.replica)
+                    self._arrived(job, part)
+
+    def _arrived(self, job: Job, part: Part[Any]) -> None:
+        job.missing.discard(part)
+        self._pass_on(job)
+
+    def _pass_on(self, job: Job) -> None:
+        if not job.missing and job.is_looked_up and not job.has_ended:
+            self._ready(job)
+
+    def _read_long(self, lane: _Lane, part: Part[Any], before: KeptState, seen: Glance, jobs: list[Job]) -> None:
+        """Read a long history aside; those who wait for it read what has come since, and join a later round."""
+        task = asyncio.create_task(self._stream(lane, part, before, seen, jobs), context=Context())
+        self._long.add(task)
+        task.add_done_callback(self._long.discard)
+
+    async def _stream(self, lane: _Lane, part: Part[Any], before: KeptState, seen: Glance, jobs: list[Job]) -> None:
+        era = self._breaker.era
+        command = jobs[0].message.command_type
+        try:
+            await self._reader.stream(
+                part,
+                before,
+                seen.position,
+                consistency=lane.consistency,
+                running=lambda: UserCode(self._watchdog, command),
+            )
+        except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
+            self._breaker.open(error, era)
+        except Exception as failure:  # noqa: BLE001  whatever a view raises, it is that of those who read it
+            self._fail({part: jobs}, failure)
+            return
+        for job in jobs:
+            if not job.has_ended:
+                self.want(job, [part])
+
+    async def _look_up_all(self) -> None:
+        await asyncio.sleep(0)
+        while self._looking_up:
+            era = await self._breaker.closed()
+            jobs, self._looking_up = self._looking_up[: self._most], self._looking_up[self._most :]
+            try:
+                found = {job.command_id for job in jobs if await self._store.receipt(job.command_id)}  # TODO
+            except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
+                self._breaker.open(error, era)
+                self._looking_up = [*jobs, *self._looking_up]
+                continue
+            except EventStoreError:
+                found = set()  # the append tells
+            except Exception as bug:  # noqa: BLE001  nobody must wait for ever
+                for job in jobs:
+                    if not job.has_ended:
+                        self._failed(job, bug)
+                continue
+            for job in jobs:
+                job.is_recorded = job.command_id in found
+                job.is_looked_up = True
+                self._pass_on(job)
+
+    def _again(self, lane: _Lane, batch: dict[Part[Any], list[Job]]) -> None:
+        waiting = self._waiting.setdefault(lane, {})
+        for part, jobs in batch.items():
+            waiting[part] = [*jobs, *waiting.get(part, ())]
+        # This lane's own task goes on with them.
+
+    def _fail(self, batch: dict[Part[Any], list[Job]], error: Exception) -> None:
+        for job in dict.fromkeys(job for jobs in batch.values() for job in jobs):
+            if not job.has_ended:
+                own = error.copy_for_caller() if isinstance(error, EventStoreError) else error
+                self._failed(job, own)
+
+    def _measure(self, lane: _Lane, batch: dict[Part[Any], list[Job]], seconds: float) -> None:
+        if seconds > max(_SLOW_SECONDS, _SLOW_FACTOR * self._typical):
+            if self._typical:
+                self._slow_views.update(part.view.name for part in batch)
+        elif lane.view is not None:
+            self._slow_views.discard(lane.view)
+        self._typical = seconds if not self._typical else (1 - _WEIGHT) * self._typical + _WEIGHT * seconds

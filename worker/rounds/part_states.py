@@ -1,0 +1,235 @@
+"""Part states: what is known of the parts that commands read, as far as it is on record."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from eventstore import OwnRange
+from handlers.domain import Domain
+from handlers.kept_states import KeptState, state_size
+from handlers.part import Part
+from worker.rounds.own_events import OwnEvent, OwnEvents
+
+__all__ = ["PartEntry", "PartStates"]
+
+# What an entry costs besides its state.
+_ENTRY_BYTES = 700
+# How far behind the last head known a part may be and still be decided on without a read. Its append looks through
+# what lies between, under the lock.
+_LARGEST_LAG = 500
+# An append carries each of them for every part.
+_MOST_RANGES = 8
+
+
+class PartEntry:
+    """What is known of one part.
+
+    Attributes:
+        part: The part.
+        kept: Its state at its position; None before it was read.
+        state: Its state with our own events above that position.
+        ranges: Where these events lie.
+        seen: Up to which of our own events the state is folded.
+        events: How many events it is folded from.
+        must_read: Whether somebody else's event came in that the state may lack.
+        users: How many commands are under way that read it.
+    """
+
+    __slots__ = ("events", "kept", "measured", "must_read", "part", "ranges", "seen", "size", "state", "users")
+
+    def __init__(self, part: Part[Any]) -> None:
+        self.part = part
+        self.kept: KeptState | None = None
+        self.state: Any = None
+        self.ranges: tuple[OwnRange, ...] = ()
+        self.seen = 0
+        self.events = 0
+        self.must_read = False
+        self.users = 0
+        self.size = 0
+        self.measured = 0
+
+    @property
+    def number(self) -> int:
+        """How far it is known, without gaps or with our own ranges."""
+        if self.ranges:
+            return self.ranges[-1].last.number
+        return self.kept.position.number if self.kept is not None else 0
+
+
+class PartStates:
+    """The entries of one domain, bounded by count and bytes; what was not used for longest goes first.
+
+    They hold recorded events only. An entry that a command under way reads stays.
+
+    Args:
+        domain: Whose parts they are.
+        own: Our own events.
+        most: The most entries to keep besides those in use.
+        most_bytes: About how many bytes their states may have together.
+    """
+
+    def __init__(self, domain: Domain, own: OwnEvents, most: int, most_bytes: int) -> None:
+        self._domain = domain
+        self._own = own
+        self._most = most
+        self._most_bytes = most_bytes
+        self._entries: OrderedDict[Part[Any], PartEntry] = OrderedDict()
+        self._bytes = 0
+        self._head = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def note_head(self, number: int) -> None:
+        """Note how far the log is known to be."""
+        self._head = max(self._head, number)
+
+    def use(self, parts: Iterable[Part[Any]]) -> None:
+        """Hold the entries of parts, made where there are none, until ``release``."""
+        for part in parts:
+            entry = self._entries.get(part)
+            if entry is None:
+                entry = self._entries[part] = PartEntry(part)
+            else:
+                self._entries.move_to_end(part)
+            entry.users += 1
+
+    def release(self, parts: Iterable[Part[Any]]) -> None:
+        """Let go of the entries of parts."""
+        for part in parts:
+            entry = self._entries.get(part)
+            if entry is None or not entry.users:
+                continue
+            entry.users -= 1
+            if not entry.users and entry.size > self._most_bytes:
+                # It alone goes: the others would have to, and it would find no room all the same.
+                self._drop(part)
+        self._shrink()
+
+    def entry(self, part: Part[Any]) -> PartEntry:
+        """Return the entry of a part in use, folded up to our last recorded event.
+
+        Raises:
+            KeyError: The part is not in use, and not kept.
+            Exception: Whatever its view raises.
+        """
+        entry = self._entries[part]
+        self._advance(entry)
+        return entry
+
+    def is_known(self, part: Part[Any]) -> bool:
+        """Whether a part can be decided on without a read: nobody else's event is known to lie above it."""
+        entry = self._entries.get(part)
+        if entry is None or entry.kept is None or entry.must_read:
+            return False
+        return entry.seen >= self._own.gone and self._head - entry.number <= _LARGEST_LAG
+
+    def peek(self, part: Part[Any]) -> PartEntry | None:
+        """Return a part's entry as it is."""
+        return self._entries.get(part)
+
+    def must_read_strong(self, part: Part[Any]) -> bool:
+        """Whether a replica may lack what is known to have come in."""
+        entry = self._entries.get(part)
+        return entry is not None and entry.must_read
+
+    def distrust(self, parts: Iterable[Part[Any]]) -> None:
+        """Have parts read before they are decided on again."""
+        for part in parts:
+            if (entry := self._entries.get(part)) is not None:
+                entry.must_read = True
+
+    def validated(self, part: Part[Any], kept: KeptState, seen: int) -> None:
+        """Note what an append of ours has made of a part: nothing but our own events lay above what was decided on."""
+        entry = self._entries[part]
+        entry.must_read = False
+        self._put(entry, kept, seen)
+
+    def trust(self, part: Part[Any]) -> None:
+        """Note that nobody else's event lies above a part's position, up to its own ranges."""
+        self._entries[part].must_read = False
+
+    def extended(self, part: Part[Any], state: Any, own: Iterable[OwnEvent], seen: int) -> None:
+        """Note our own events above a part's position, of a state that is folded with them."""
+        entry = self._entries[part]
+        entry.state = state
+        entry.seen = seen
+        for event in own:
+            entry.events += 1
+            self._cover(entry, event)
+
+    def find(self, part: Part[Any]) -> KeptState | None:
+        """Return a part's state at its position, from where it is read on."""
+        entry = self._entries.get(part)
+        return entry.kept if entry is not None else None
+
+    def keep(self, part: Part[Any], kept: KeptState) -> None:
+        """Note what a read found, unless more is known already."""
+        self.note_head(kept.position.number)
+        entry = self._entries.get(part)
+        if entry is None:
+            entry = self._entries[part] = PartEntry(part)
+        elif kept.position.number < entry.number:
+            return
+        entry.must_read = False
+        # Those of our own that lie below are part of what was read; they are told by their numbers.
+        self._put(entry, kept, self._own.gone)
+        self._shrink()
+
+    def forget(self) -> None:
+        """Forget everything: the history that it was folded from is not the store's any more."""
+        self._head = 0
+        self._bytes = 0
+        for part, entry in list(self._entries.items()):
+            if entry.users:
+                self._entries[part] = anew = PartEntry(part)
+                anew.users = entry.users
+            else:
+                del self._entries[part]
+
+    def _put(self, entry: PartEntry, kept: KeptState, seen: int) -> None:
+        entry.kept = kept
+        entry.state = kept.state
+        entry.ranges = ()
+        entry.seen = seen
+        entry.events = kept.events
+        # States grow with their events. Measured at every doubling, they cost no more to measure than to fold.
+        if kept.events >= 2 * entry.measured:
+            self._bytes -= entry.size
+            entry.size = _ENTRY_BYTES + state_size(kept.state)
+            entry.measured = max(kept.events, 1)
+            self._bytes += entry.size
+
+    def _advance(self, entry: PartEntry) -> None:
+        """Fold our own recorded events that are new to an entry."""
+        settled = self._own.settled
+        if entry.kept is None or entry.seen >= settled:
+            return
+        above = entry.kept.position.number
+        news = self._own.matching(entry.part.filter, after=entry.seen, up_to=settled, above=above)
+        if news:
+            state = self._domain.advance(entry.part, entry.state, [own.fact for own in news])
+            self.extended(entry.part, state, news, settled)
+        entry.seen = settled
+
+    def _cover(self, entry: PartEntry, own: OwnEvent) -> None:
+        if own.range is None or own.number <= entry.number:
+            return
+        ranges = entry.ranges
+        if ranges and ranges[-1].last.number + 1 == own.range.first:
+            entry.ranges = (*ranges[:-1], OwnRange(first=ranges[-1].first, last=own.range.last))
+        else:
+            entry.ranges = (*ranges, own.range)
+            entry.must_read = entry.must_read or len(entry.ranges) > _MOST_RANGES
+
+    def _shrink(self) -> None:
+        while len(self._entries) > self._most or self._bytes > self._most_bytes:
+            # Those in use were moved to the end when they came into use.
+            part = next((part for part, entry in self._entries.items() if not entry.users), None)
+            if part is None:
+                return
+            self._drop(part)
+
+    def _drop(self, part: Part[Any]) -> None:
+        self._bytes -= self._entries.pop(part).size

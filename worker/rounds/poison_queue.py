@@ -1,0 +1,80 @@
+"""The poison queue: commands that may have killed a process, decided one at a time in a process of their own."""
+
+import asyncio
+from collections import deque
+from contextvars import Context
+
+from eventstore import StoreUnavailable
+from worker.isolation.isolator import Isolation
+from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.job import Job
+from worker.settlement import Action, judge
+
+__all__ = ["PoisonQueue"]
+
+
+class PoisonQueue:
+    """Has commands decided in isolation, first come, first decided. They wait for each other, and nobody for them.
+
+    Args:
+        isolator: Has them decided.
+        domain_name: Whose commands they are.
+        breaker: Open while the database does not answer.
+    """
+
+    def __init__(self, isolator: Isolation, domain_name: str, breaker: CircuitBreaker) -> None:
+        self._isolator = isolator
+        self._domain_name = domain_name
+        self._breaker = breaker
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def submit(self, job: Job) -> None:
+        """Take a command; it is told of its end."""
+        self._waiting.append(job)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), context=Context())
+
+    async def drain(self, deadline: float) -> int:
+        """Give back what has not started, and let what has finish.
+
+        Returns:
+            How many commands had started and did not finish within so many seconds.
+        """
+        while self._waiting:
+            self._waiting.popleft().end(None)
+        if self._task is not None and not self._breaker.is_open:
+            await asyncio.wait({self._task}, timeout=deadline)
+        return int(self._running is not None)
+
+    async def close(self) -> None:
+        """Stop at once."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        while self._waiting:
+            self._waiting.popleft().end(None)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            job = self._running = self._waiting.popleft()
+            try:
+                await self._decide(job)
+            finally:
+                self._running = None
+                job.end(None)  # unless it has ended
+
+    async def _decide(self, job: Job) -> None:
+        while not job.is_abandoned():
+            era = await self._breaker.closed()
+            try:
+                job.end(await self._isolator.process(self._domain_name, job.message))
+            except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
+                if judge(failure).action is not Action.PAUSE:
+                    job.end(failure)
+                    return
+                self._breaker.open(StoreUnavailable(str(failure)), era)
+            else:
+                self._breaker.served(era)
+                return

@@ -1,0 +1,301 @@
+"""The round: commands that are decided one on top of another, and recorded by one append."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from eventstore import Append, BoundaryPart, Event, EventStoreError, HistoryDiverged, Outcome, OwnRange, Receipt
+from eventstore.boundary_index import BoundaryIndex
+from handlers.domain import Domain
+from handlers.kept_states import KeptState
+from handlers.part import Part
+from handlers.part_reader import PartReader
+from worker.rounds.job import Job
+from worker.rounds.own_events import OwnEvent, OwnEvents
+from worker.rounds.part_states import PartStates
+
+__all__ = ["Alone", "Member", "Round"]
+
+# Stands for the number of an event that has none yet: no bound on the number leaves it out.
+_NO_NUMBER = 2**62
+
+Verdict = Receipt | EventStoreError
+
+
+class Alone(Exception):
+    """Raised when a command can only be decided with nothing under way.
+
+    A part of it counts only from a number on that the log has not reached: whether an event about to be recorded
+    counts cannot be told before it has its number.
+    """
+
+
+class Member:
+    """A command of a round, with what was decided.
+
+    Attributes:
+        job: The command.
+        events: What is to be recorded.
+        outcome: What its receipt will say.
+        own: The same events, as later members see them.
+    """
+
+    __slots__ = ("events", "job", "outcome", "own")
+
+    def __init__(self, job: Job, events: Sequence[Event], outcome: Outcome, own: Sequence[OwnEvent]) -> None:
+        self.job = job
+        self.events = events
+        self.outcome = outcome
+        self.own = own
+
+
+class _Overlaid:
+    """A part's state on top of what is not recorded yet.
+
+    Attributes:
+        kept: What was known of the part.
+        base: The state that it was begun with.
+        state: The state.
+        seen: Up to which of our own events it is folded.
+    """
+
+    __slots__ = ("base", "kept", "seen", "state")
+
+    def __init__(self, base: Any, seen: int, kept: KeptState | None) -> None:
+        self.kept = kept
+        self.base = base
+        self.state = base
+        self.seen = seen
+
+
+class Round:
+    """Commands of one domain that are decided together.
+
+    What is decided on an event that is not recorded yet lies here, beside what is known, and is gone when that event is
+    refused.
+
+    Args:
+        domain: Whose commands.
+        states: What is known of the parts, all of them in use.
+        own: Our own events.
+        previous: The round that is being recorded meanwhile; this one is decided on top of it.
+
+    Attributes:
+        members: Who takes part, in order.
+    """
+
+    def __init__(self, domain: Domain, states: PartStates, own: OwnEvents, previous: "Round | None") -> None:
+        self.members: list[Member] = []
+        self._domain = domain
+        self._known = states
+        self._own = own
+        self._previous = previous
+        self._overlaid: dict[Part[Any], _Overlaid] = {}
+        self._last = own.last
+
+    def states_for(self, job: Job) -> dict[Part[Any], Any]:
+        """Return the states of what a command reads, on top of everything decided before it.
+
+        Raises:
+            Alone: It can only be decided with nothing under way.
+            Exception: Whatever a view raises.
+        """
+        return {part: self._state(part).state for part in job.parts}
+
+    def add(self, job: Job, events: Sequence[Event], outcome: Outcome) -> None:
+        """Add a decision. Its events are read back and folded first: what cannot be is never recorded.
+
+        Raises:
+            UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
+            Exception: Whatever a view raises.
+        """
+        own = []
+        for event in events:
+            recorded = event.recorded(_NO_NUMBER, 0)
+            own.append(OwnEvent(recorded, self._domain.recorded(recorded)))
+        folded: list[tuple[_Overlaid, Any]] = []
+        if own:
+            for part in job.parts:
+                mine = [each.fact for each in own if part.filter.holds(each.recorded)]
+                if mine:
+                    overlaid = self._overlaid[part]
+                    folded.append((overlaid, self._domain.advance(part, overlaid.state, mine)))
+        # A command that has its answer already records nothing: nobody relies on it.
+        if own and not job.is_recorded:
+            self._own.add(own)
+            self._last = self._own.last
+            for overlaid, state in folded:
+                overlaid.state = state
+            for part in job.parts:
+                self._overlaid[part].seen = self._last
+        self.members.append(Member(job, events, outcome, own))
+
+    def prepare(self) -> list[Job]:
+        """Make ready to be sent, when nothing else is being recorded any more.
+
+        Returns:
+            The commands that were decided on what did not come about, or rely on one of these. They have left.
+        """
+        self._previous = None
+        stale = {
+            part
+            for part, overlaid in self._overlaid.items()
+            if (entry := self._known.peek(part)) is None or entry.must_read or entry.state is not overlaid.base
+        }
+        left = self._part_with(stale) if stale else []
+        # Nobody relies on them, and those who rely on each other are last to be judged.
+        self.members.sort(key=lambda member: member.job.is_recorded)
+        return left
+
+    def appends(self) -> list[Append]:
+        """Return what is to be recorded, as one chain."""
+        for part, overlaid in self._overlaid.items():
+            if (entry := self._known.peek(part)) is not None:
+                overlaid.kept = entry.kept
+        boundaries: dict[Part[Any], BoundaryPart] = {}
+        return [self._append(member, boundaries) for member in self.members]
+
+    def settle(self, verdicts: Sequence[Verdict], reader: PartReader) -> None:
+        """Take note of what was recorded, and of what was not.
+
+        Args:
+            verdicts: What became of each member.
+            reader: Has states stored that are due.
+        """
+        self._number(verdicts)
+        refused = [
+            own
+            for member, verdict in zip(self.members, verdicts, strict=True)
+            if _is_new(verdict) == member.job.is_recorded
+            for own in member.own
+        ]
+        self._own.remove(refused)
+        self._own.settle(self._last)
+        wrong = self._touched(refused)
+        validators: dict[Part[Any], Receipt] = {}
+        for member, verdict in zip(self.members, verdicts, strict=True):
+            if isinstance(verdict, HistoryDiverged):
+                self._known.forget()
+                return
+            if isinstance(verdict, Receipt) and not verdict.duplicate:
+                self._known.note_head(verdict.position.number)
+                validators.update(dict.fromkeys(member.job.parts, verdict))
+        for part in list(self._overlaid):
+            if part not in wrong:
+                self._take(part, validators.get(part), reader)
+
+    def _take(self, part: Part[Any], validator: Receipt | None, reader: PartReader) -> None:
+        """Take a part's state over into what is known, if it was begun with that."""
+        overlaid = self._overlaid[part]
+        entry = self._known.peek(part)
+        if entry is None or entry.kept is None or entry.kept is not overlaid.kept or entry.state is not overlaid.base:
+            return
+        overlaid = self._state(part, up_to=self._last)
+        own = self._own.matching(part.filter, after=entry.seen, up_to=self._last)
+        if own and own[0].number <= entry.kept.position.number:
+            return  # a read that came in meanwhile has them already
+        if validator is None or (own and own[-1].number > validator.position.number):
+            self._known.extended(part, overlaid.state, own, self._last)
+            if validator is not None:
+                self._known.trust(part)
+            return
+        kept = replace(entry.kept, state=overlaid.state, position=validator.position, events=entry.events + len(own))
+        newest = own[-1].recorded if own else None
+        self._known.validated(part, reader.validated(part, kept, newest), self._last)
+
+    def abandon(self) -> None:
+        """Take note that nobody knows what was recorded: everything decided here counts as refused."""
+        self._own.remove(own for member in self.members for own in member.own)
+        self._own.settle(self._last)
+        self._known.distrust(self._overlaid)
+
+    def _state(self, part: Part[Any], up_to: int | None = None) -> _Overlaid:
+        """Return a part's state on top of our own events; up to an ordinal of this round, or all there are."""
+        end = self._own.last if up_to is None else up_to
+        overlaid = self._overlaid.get(part)
+        if overlaid is None:
+            entry = self._known.entry(part)
+            # Asked before anything is folded: the bound speaks of numbers that nobody has been given yet.
+            if part.filter.above > entry.number and end > self._own.settled:
+                raise Alone
+            overlaid = _Overlaid(entry.state, entry.seen, entry.kept)
+            if self._previous is not None:
+                before = self._previous._state(part, up_to=self._previous._last)  # noqa: SLF001  of the same kind
+                overlaid = _Overlaid(before.state, before.seen, entry.kept)
+            self._overlaid[part] = overlaid
+        if overlaid.seen < end:
+            news = self._own.matching(part.filter, after=overlaid.seen, up_to=end)
+            if news:
+                overlaid.state = self._domain.advance(part, overlaid.state, [own.fact for own in news])
+            overlaid.seen = end
+        return overlaid
+
+    def _append(self, member: Member, boundaries: dict[Part[Any], BoundaryPart]) -> Append:
+        for part in member.job.parts:
+            if part not in boundaries:
+                entry = self._known.peek(part)
+                if entry is None or entry.kept is None:
+                    raise RuntimeError(f"{part} is decided on, and not known")
+                boundaries[part] = BoundaryPart(filter=part.filter, after=entry.kept.position, besides=entry.ranges)
+        prepared = member.job.prepared
+        return Append(
+            events=member.events,
+            boundary=[boundaries[part] for part in member.job.parts] or None,
+            key=member.job.command_id,
+            digest=prepared.digest if prepared is not None else None,
+            outcome=member.outcome,
+            context=member.job.attempt_context,
+        )
+
+    def _part_with(self, stale: set[Part[Any]]) -> list[Job]:
+        """Let go of who read a stale part, or relies on one who did."""
+        index: BoundaryIndex | None = None
+        parts = list(self._overlaid)
+        staying: list[Member] = []
+        left: list[Job] = []
+        for member in self.members:
+            if stale.isdisjoint(member.job.parts):
+                staying.append(member)
+                continue
+            left.append(member.job)
+            self._own.remove(member.own)
+            if index is None:
+                index = BoundaryIndex(part.filter for part in parts)
+            stale.update(parts[place] for own in member.own for place in index.matching(own.recorded))
+        self.members = staying
+        for part in stale:
+            self._overlaid.pop(part, None)
+        return left
+
+    def _touched(self, events: Iterable[OwnEvent]) -> set[Part[Any]]:
+        parts = list(self._overlaid)
+        events = list(events)
+        if not events:
+            return set()
+        index = BoundaryIndex(part.filter for part in parts)
+        return {parts[place] for own in events for place in index.matching(own.recorded)}
+
+    def _number(self, verdicts: Sequence[Verdict]) -> None:
+        """Give the recorded events their numbers, and the ranges in which they lie."""
+        ranges: list[OwnRange] = []
+        recorded: list[list[OwnEvent]] = []
+        for member, verdict in zip(self.members, verdicts, strict=True):
+            if not isinstance(verdict, Receipt) or verdict.duplicate or verdict.first is None:
+                continue
+            if member.job.is_recorded:
+                continue  # nobody has seen its events
+            for number, own in enumerate(member.own, verdict.first):
+                own.number = number
+            if ranges and ranges[-1].last.number + 1 == verdict.first:
+                ranges[-1] = OwnRange(first=ranges[-1].first, last=verdict.position)
+                recorded[-1].extend(member.own)
+            else:
+                ranges.append(OwnRange(first=verdict.first, last=verdict.position))
+                recorded.append(list(member.own))
+        for own_range, events in zip(ranges, recorded, strict=True):
+            for own in events:
+                own.range = own_range
+
+
+def _is_new(verdict: Verdict) -> bool:
+    return isinstance(verdict, Receipt) and not verdict.duplicate

@@ -1,0 +1,485 @@
+"""The scheduler: the way of the commands of one domain, round after round."""
+
+import asyncio
+import heapq
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextvars import Context
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from opentelemetry import context as contexts
+from opentelemetry import trace
+
+from eventstore import (
+    LONGEST_CHAIN,
+    ChainBroken,
+    ConcurrencyConflict,
+    ConflictError,
+    EventStore,
+    EventStoreError,
+    IdempotencyKeyReused,
+    OutcomeUnknown,
+    Receipt,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
+from handlers.domain import Domain
+from handlers.part import Part
+from handlers.part_reader import PartReader
+from worker.counters import Counters
+from worker.errors import HandlerTimedOut
+from worker.message import CommandMessage
+from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.job import Job
+from worker.rounds.job_spans import begin_attempt, decide_span, end_attempt, note_broken, note_conflict
+from worker.rounds.own_events import OwnEvents
+from worker.rounds.part_reads import PartReads
+from worker.rounds.part_states import PartStates
+from worker.rounds.prepared_command import PreparedCommand
+from worker.rounds.retries import ConflictRetries
+from worker.rounds.round import Alone, Round
+from worker.rounds.user_code import UserCode
+from worker.rounds.watchdog import Watchdog
+from worker.settings import Settings
+from worker.settlement import Answer
+from worker.telemetry.spans import mark_failed
+
+__all__ = ["Scheduler"]
+
+_log = logging.getLogger(__name__)
+
+# For so long commands are decided without a pause: others on the loop wait.
+_BREATH_SECONDS = 0.005
+# After so long a round is sent with whom it has, if nothing keeps it from being sent.
+_LONGEST_DECIDING = 0.02
+_TICK_SECONDS = 1.0
+# After a duplicate was met, so many commands are looked up before they are decided: others may be on record, too.
+_LOOKED_UP_AFTER_A_DUPLICATE = 1000
+_DOWN = (StoreUnavailable, StoreMisconfigured, OutcomeUnknown)
+
+
+class Scheduler:
+    """Decides the commands of one domain against a store.
+
+    Whatever waits is one round: the commands are decided in the order in which they came, each on top of those before
+    it, and recorded by one append. While one round is being recorded, the next is decided on top of it. Every outcome,
+    also "rejected" and "unchanged", is validated on the primary when its receipt is written: a decision from a lagging
+    replica or a kept state can neither record nor refuse anything wrongly.
+
+    Args:
+        store: Where to read, and to record.
+        domain: Whose commands to decide.
+        settings: The limits.
+        counters: Where attempts and conflicts are counted.
+        watchdog: Told whenever a domain's code runs.
+        breaker: Keeps everybody from a store that does not answer; several schedulers of a store share one.
+        long_reads: Held while a long history is read; the schedulers of a process share one.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        domain: Domain,
+        settings: Settings,
+        counters: Counters | None = None,
+        watchdog: Watchdog | None = None,
+        *,
+        breaker: CircuitBreaker | None = None,
+        long_reads: asyncio.Lock | None = None,
+    ) -> None:
+        self._store = store
+        self._domain = domain
+        self._settings = settings
+        self._counters = counters if counters is not None else Counters()
+        self._watchdog = watchdog if watchdog is not None else Watchdog()
+        # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
+        self._breaker = breaker if breaker is not None else CircuitBreaker(lambda: store.append(()))
+        self._breaker.on_closing(self._resume)
+        self._own = OwnEvents()
+        self._states = PartStates(domain, self._own, settings.worker_cached_states, settings.worker_cached_state_bytes)
+        self._reader = PartReader(store, domain, self._states, long_reads=long_reads)
+        self._reads = PartReads(
+            store,
+            domain_name=domain.name,
+            reader=self._reader,
+            states=self._states,
+            breaker=self._breaker,
+            watchdog=self._watchdog,
+            counters=self._counters,
+            most=2 * settings.worker_concurrency,
+            ready=self._put,
+            failed=self._read_failed,
+        )
+        self._retries = ConflictRetries()
+        self._most = min(settings.worker_concurrency, LONGEST_CHAIN)
+        self._tickets = 0
+        self._active: dict[UUID, Job] = {}
+        self._ready: list[Job] = []
+        self._alone: deque[Job] = deque()
+        self._recording: Round | None = None
+        self._recorder: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
+        self._looked_up_left = 0
+        self._runner: asyncio.Task[None] | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._resting: dict[Job, asyncio.TimerHandle] = {}
+
+    @property
+    def kept_states(self) -> int:
+        """How many parts are known."""
+        return len(self._states)
+
+    def knows(self, command_type: str) -> bool:
+        """Whether the domain has a command of that name."""
+        return self._domain.has_command(command_type)
+
+    async def process(self, message: CommandMessage) -> Answer:
+        """Find the answer to a command and put it on record.
+
+        A command whose id has an answer already gets that one, and nothing is recorded.
+
+        Raises:
+            BadMessage: The body can never become a command of this domain.
+            InvalidParts: The domain's own code names parts that it cannot.
+            IdempotencyKeyReused: The id has an answer to another command.
+            ConflictError: Others were faster, each time.
+            HandlerTimedOut: It had no answer within the handler timeout.
+            StoreUnavailable: The scheduler was told to end.
+            EventStoreError: As the store raises it. Processing the message again is safe.
+            Exception: Whatever a handler raises.
+
+        On cancellation the answer may already be on record; processing the message again returns it.
+        """
+        found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def ended(_: Job, happened: Answer | Exception | None) -> None:
+            if found.done():
+                return
+            if isinstance(happened, Answer):
+                found.set_result(happened)
+            else:
+                found.set_exception(happened or StoreUnavailable("the worker ends"))
+
+        self.submit(Job(message, ended, context=contexts.get_current(), is_abandoned=found.cancelled))
+        return await found
+
+    def submit(self, job: Job) -> None:
+        """Take a command; it is told of its end."""
+        first = self._active.get(job.command_id)
+        if first is not None:
+            # Decided at the same time, one of them would break the round of the other.
+            first.followers = [each for each in first.followers if not each.is_abandoned()]
+            first.followers.append(job)
+            return
+        if not self._open(job):
+            return
+        self._tickets += 1
+        job.ticket = self._tickets
+        job.started_at = time.monotonic()
+        if self._looked_up_left:
+            self._looked_up_left -= 1
+            job.may_be_recorded = True
+        self._active[job.command_id] = job
+        self._idle.clear()
+        self._states.use(job.parts)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run(), name=f"rounds of {self._domain.name}", context=Context())
+            self._tick()
+        self._begin(job)
+
+    async def drain(self, deadline: float) -> int:
+        """Give back what has not been tried, and let what has finish.
+
+        Args:
+            deadline: How long it may take, in seconds.
+
+        Returns:
+            How many commands had been tried and did not finish in time.
+        """
+        self._draining = True
+        for job in [*self._active.values()]:
+            if not job.is_sent and (not job.lost or self._breaker.is_open):
+                self._end(job, None)
+        try:
+            async with asyncio.timeout(deadline):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.warning("%d commands did not finish within %g s", len(self._active), deadline)
+        return len(self._active)
+
+    async def close(self) -> None:
+        """Stop at once. What is being recorded may be on record or not."""
+        self._draining = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for timer in self._resting.values():
+            timer.cancel()
+        tasks = [task for task in (self._runner, self._recorder) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, self._reads.close(), self._reader.close(), return_exceptions=True)
+        for job in [*self._active.values()]:
+            self._end(job, None)
+
+    # The way of a command: opened, read, decided, recorded, ended.
+
+    def _open(self, job: Job) -> bool:
+        span = trace.get_current_span(job.context).get_span_context()
+        try:
+            with self._running(job):
+                job.prepared = PreparedCommand.open(job.message, self._domain, self._settings, span)
+        except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
+            job.end(failure)
+            return False
+        return True
+
+    def _begin(self, job: Job, waited: float = 0.0) -> None:
+        """Begin an attempt."""
+        job.begin(waited)
+        missing = [part for part in job.parts if not self._states.is_known(part)]
+        begin_attempt(job, len(job.parts) - len(missing))
+        self._find(job, missing)
+
+    def _find(self, job: Job, missing: Sequence[Part[Any]]) -> None:
+        look_up = job.may_be_recorded and not job.is_recorded
+        if missing or look_up:
+            job.may_be_recorded = job.may_be_recorded and not look_up
+            self._reads.want(job, missing, look_up=look_up)
+        else:
+            self._put(job)
+
+    def _put(self, job: Job) -> None:
+        heapq.heappush(self._ready, job)
+        self._news.set()
+
+    def _again(self, job: Job) -> None:
+        """Decide a command again that was decided on what did not come about. It spends no attempt."""
+        job.is_sent = False
+        note_broken(job)
+        if self._drop(job):
+            return
+        self._find(job, [part for part in job.parts if not self._states.is_known(part)])
+
+    async def _run(self) -> None:
+        while True:
+            await self._something()
+            era = await self._breaker.closed()
+            while self._alone and self._recording is not None:
+                self._news.clear()
+                await self._news.wait()
+            round_ = Round(self._domain, self._states, self._own, self._recording)
+            if self._alone:
+                self._decide(round_, self._alone.popleft())
+            else:
+                await self._fill(round_)
+            # From here to the sending nothing is awaited.
+            for job in round_.prepare():
+                self._again(job)
+            if not round_.members or self._breaker.is_open:
+                for member in round_.members:
+                    self._again(member.job)
+                if round_.members:
+                    round_.abandon()
+                continue
+            for member in round_.members:
+                member.job.is_sent = True
+            self._recording = round_
+            self._recorder = asyncio.create_task(self._record(round_, era), context=Context())
+
+    async def _something(self) -> None:
+        while not self._ready and not self._alone:
+            self._news.clear()
+            await self._news.wait()
+
+    async def _fill(self, round_: Round) -> None:
+        """Decide what is ready, until the round can be sent."""
+        most = self._breaker.room(self._most)
+        began = breath = time.monotonic()
+        while True:
+            while self._ready and len(round_.members) < most:
+                self._decide(round_, heapq.heappop(self._ready))
+                now = time.monotonic()
+                if now - breath > _BREATH_SECONDS:
+                    await asyncio.sleep(0)
+                    breath = time.monotonic()
+                if self._recording is None and now - began > _LONGEST_DECIDING:
+                    return
+            if self._recording is None:
+                return
+            self._news.clear()
+            await self._news.wait()
+
+    def _decide(self, round_: Round, job: Job) -> None:
+        if self._drop(job) or job.prepared is None:
+            return
+        prepared = job.prepared
+        span = decide_span(job)
+        context = trace.set_span_in_context(span, job.context) if span.is_recording() else job.context
+        try:
+            with UserCode(self._watchdog, job.message.command_type, context):
+                decision = self._domain.decide(prepared.command, prepared.reads, round_.states_for(job))
+                events, outcome = prepared.to_record(decision, self._domain, job.attempts)
+                round_.add(job, events, outcome)
+        except Alone:
+            self._alone.append(job)
+        except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
+            if span.is_recording():
+                span.record_exception(failure)
+                mark_failed(span, type(failure).__name__, str(failure))
+            self._fail(job, failure)
+        else:
+            self._counters.attempts += 1
+            if span.is_recording():
+                span.set_attribute("command.decision", type(decision).__name__.lower())
+        finally:
+            span.end()
+
+    async def _record(self, round_: Round, era: int) -> None:
+        members = round_.members
+        verdicts: Sequence[Receipt | EventStoreError]
+        try:
+            verdicts = await self._store.append_chain(round_.appends())
+        except EventStoreError as error:
+            verdicts = [error.copy_for_caller() for _ in members]
+        except BaseException:
+            round_.abandon()
+            self._recording = None
+            raise
+        if any(isinstance(verdict, OutcomeUnknown) for verdict in verdicts):
+            round_.abandon()
+        else:
+            with UserCode(self._watchdog, members[0].job.message.command_type):
+                round_.settle(verdicts, self._reader)
+        self._recording = None
+        self._news.set()
+        down = next((verdict for verdict in verdicts if isinstance(verdict, _DOWN)), None)
+        if down is None:
+            self._breaker.served(era)
+        else:
+            self._breaker.open(down, era)
+        # The next round is sent first.
+        await asyncio.sleep(0)
+        for member, verdict in zip(members, verdicts, strict=True):
+            member.job.is_sent = False
+            self._judge(member.job, verdict)
+
+    def _judge(self, job: Job, verdict: Receipt | EventStoreError) -> None:
+        match verdict:
+            case Receipt():
+                self._answer(job, verdict)
+            case ChainBroken():
+                self._again(job)
+            case ConflictError():
+                self._lose(job, verdict)
+            case StoreUnavailable() | StoreMisconfigured() | OutcomeUnknown():
+                job.was_sent = job.was_sent or isinstance(verdict, OutcomeUnknown)
+                self._again(job)
+            case _:
+                self._fail(job, verdict)
+
+    def _answer(self, job: Job, receipt: Receipt) -> None:
+        if receipt.duplicate and not job.was_sent:
+            self._looked_up_left = _LOOKED_UP_AFTER_A_DUPLICATE
+        end_attempt(job)
+        followers = job.followers
+        self._end(job, Answer(receipt=receipt, attempts=job.attempts))
+        for follower in followers:
+            self._answer_follower(job, follower, receipt)
+
+    def _answer_follower(self, first: Job, follower: Job, receipt: Receipt) -> None:
+        """Answer a command that came while another with its id was under way."""
+        if not self._open(follower) or follower.prepared is None or first.prepared is None:
+            return
+        if follower.prepared.digest == first.prepared.digest:
+            follower.end(Answer(receipt=replace(receipt, duplicate=True), attempts=0))
+        else:
+            follower.end(IdempotencyKeyReused(follower.command_id))
+
+    def _lose(self, job: Job, conflict: ConflictError) -> None:
+        """Let a command rest that lost to somebody else's, and try it again."""
+        self._counters.conflicts += 1
+        self._counters.stale_conflicts += job.read_from_replica
+        note_conflict(job, conflict)
+        end_attempt(job)
+        if isinstance(conflict, ConcurrencyConflict):
+            self._states.distrust([job.parts[conflict.part]])
+        job.lost += 1
+        if self._drop(job):
+            return
+        rest = self._retries.wait(job.lost)
+        self._resting[job] = asyncio.get_running_loop().call_later(rest, self._rested, job, rest)
+
+    def _rested(self, job: Job, rest: float) -> None:
+        self._resting.pop(job, None)
+        if not self._drop(job):
+            self._begin(job, rest)
+
+    def _read_failed(self, job: Job, failure: Exception) -> None:
+        if isinstance(failure, ConflictError):
+            self._lose(job, failure)
+        else:
+            self._fail(job, failure)
+
+    def _fail(self, job: Job, failure: Exception) -> None:
+        end_attempt(job, failure)
+        followers = job.followers
+        self._end(job, failure)
+        for follower in followers:
+            self.submit(follower)
+
+    def _end(self, job: Job, happened: Answer | Exception | None) -> None:
+        if self._active.get(job.command_id) is job:
+            del self._active[job.command_id]
+            self._states.release(job.parts)
+        if (timer := self._resting.pop(job, None)) is not None:
+            timer.cancel()
+        if not self._active:
+            self._idle.set()
+        try:
+            job.end(happened)
+        except Exception:  # noqa: BLE001  one that cannot be told must not end the round of all others
+            _log.exception("telling of the end of %s failed", job.message.command_type)
+
+    def _drop(self, job: Job) -> bool:
+        """Let go of a command that has ended, or whose end nobody would hear."""
+        if job.has_ended:
+            return True
+        if not job.is_abandoned():
+            return False
+        end_attempt(job)
+        followers = job.followers
+        self._end(job, None)
+        for follower in followers:
+            self.submit(follower)
+        return True
+
+    def _tick(self) -> None:
+        """End commands whose time is over. Nothing ends one that is being recorded: its answer may be on record."""
+        self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
+        now = time.monotonic()
+        seconds = self._settings.worker_handler_timeout
+        for job in [*self._active.values()]:
+            if job.is_sent or self._drop(job):
+                continue
+            if self._breaker.is_open:
+                if now >= job.held_until:
+                    self._fail(job, StoreUnavailable("the database did not serve for as long as this was held"))
+            elif now - job.started_at > seconds:
+                self._fail(job, HandlerTimedOut(f"there was no answer within {seconds:g} s"))
+
+    def _resume(self) -> None:
+        """Give every command its whole time again after a pause: it could not use it."""
+        now = time.monotonic()
+        for job in self._active.values():
+            job.started_at = now
+        self._news.set()
+
+    def _running(self, job: Job) -> UserCode:
+        return UserCode(self._watchdog, job.message.command_type, job.context)

@@ -1,0 +1,44 @@
+"""User code: what a domain brings along, run so that it is known whose it is and can end nothing but its command."""
+
+from contextvars import Token
+from types import TracebackType
+
+from opentelemetry import context as contexts
+from opentelemetry.context import Context
+
+from worker.errors import HandlerCrashed
+from worker.rounds.watchdog import Watchdog
+
+__all__ = ["UserCode"]
+
+
+class UserCode:
+    """A ``with`` around a domain's own code, which runs without a pause.
+
+    Raises:
+        HandlerCrashed: The code raised what is no exception, such as ``SystemExit`` or a native extension's panic: it
+            is no cancellation, since nothing was awaited.
+    """
+
+    __slots__ = ("_command", "_context", "_token", "_watchdog")
+
+    def __init__(self, watchdog: Watchdog, command: str, context: Context | None = None) -> None:
+        self._watchdog = watchdog
+        self._command = command
+        self._context = context
+        self._token: Token[Context] | None = None
+
+    def __enter__(self) -> None:
+        self._watchdog.command = self._command
+        if self._context is not None:
+            self._token = contexts.attach(self._context)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._watchdog.command = None
+        if self._token is not None:
+            contexts.detach(self._token)
+            self._token = None
+        if error is not None and not isinstance(error, Exception):
+            raise HandlerCrashed(f"{type(error).__name__}: {error}") from error
