@@ -70,7 +70,7 @@ class OwnEvents:
         """Find the events of a filter.
 
         Args:
-            boundary: The filter. One of an event that has no number yet may not be bounded above the log's end.
+            boundary: The filter. Its bound on the number leaves out nothing that has no number yet.
             after: Only later ones than this ordinal.
             up_to: And none later than this one.
             above: None on record whose number is not higher.
@@ -81,6 +81,7 @@ class OwnEvents:
         if after >= up_to:
             return []
         found: dict[int, OwnEvent] = {}
+        above = max(above, boundary.above)
         for item in boundary.items:
             if item.predicates:
                 named = [

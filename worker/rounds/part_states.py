@@ -32,10 +32,11 @@ class PartEntry:
         seen: Up to which of our own events the state is folded.
         events: How many events it is folded from.
         must_read: Whether somebody else's event came in that the state may lack.
+        lacks: The number of somebody else's event that it is known to lack, if it lies above.
         users: How many commands are under way that read it.
     """
 
-    __slots__ = ("events", "kept", "measured", "must_read", "part", "ranges", "seen", "size", "state", "users")
+    __slots__ = ("events", "kept", "lacks", "measured", "must_read", "part", "ranges", "seen", "size", "state", "users")
 
     def __init__(self, part: Part[Any]) -> None:
         self.part = part
@@ -45,6 +46,7 @@ class PartEntry:
         self.seen = 0
         self.events = 0
         self.must_read = False
+        self.lacks = 0
         self.users = 0
         self.size = 0
         self.measured = 0
@@ -134,11 +136,18 @@ class PartStates:
         entry = self._entries.get(part)
         return entry is not None and entry.must_read
 
-    def distrust(self, parts: Iterable[Part[Any]]) -> None:
-        """Have parts read before they are decided on again."""
+    def distrust(self, parts: Iterable[Part[Any]], number: int = 0) -> None:
+        """Have parts read before they are decided on again.
+
+        Args:
+            parts: Which.
+            number: Which event they lack, if that is known.
+        """
+        self.note_head(number)
         for part in parts:
             if (entry := self._entries.get(part)) is not None:
                 entry.must_read = True
+                entry.lacks = max(entry.lacks, number)
 
     def validated(self, part: Part[Any], kept: KeptState, seen: int) -> None:
         """Note what an append of ours has made of a part: nothing but our own events lay above what was decided on."""
@@ -172,7 +181,7 @@ class PartStates:
             entry = self._entries[part] = PartEntry(part)
         elif kept.position.number < entry.number:
             return
-        entry.must_read = False
+        entry.must_read = kept.position.number < entry.lacks
         # Those of our own that lie below are part of what was read; they are told by their numbers.
         self._put(entry, kept, self._own.gone)
         self._shrink()

@@ -14,7 +14,7 @@ from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvent, OwnEvents
 from worker.rounds.part_states import PartStates
 
-__all__ = ["Alone", "Member", "Round"]
+__all__ = ["Alone", "Member", "NotKnown", "Round"]
 
 # Stands for the number of an event that has none yet: no bound on the number leaves it out.
 _NO_NUMBER = 2**62
@@ -28,6 +28,10 @@ class Alone(Exception):
     A part of it counts only from a number on that the log has not reached: whether an event about to be recorded
     counts cannot be told before it has its number.
     """
+
+
+class NotKnown(Exception):
+    """Raised when a part has to be read before it can be decided on."""
 
 
 class Member:
@@ -98,6 +102,7 @@ class Round:
 
         Raises:
             Alone: It can only be decided with nothing under way.
+            NotKnown: A part has to be read before.
             Exception: Whatever a view raises.
         """
         return {part: self._state(part).state for part in job.parts}
@@ -140,7 +145,10 @@ class Round:
         stale = {
             part
             for part, overlaid in self._overlaid.items()
-            if (entry := self._known.peek(part)) is None or entry.must_read or entry.state is not overlaid.base
+            if (entry := self._known.peek(part)) is None
+            or entry.kept is None
+            or entry.must_read
+            or entry.state is not overlaid.base
         }
         left = self._part_with(stale) if stale else []
         # Nobody relies on them, and those who rely on each other are last to be judged.
@@ -182,7 +190,10 @@ class Round:
                 validators.update(dict.fromkeys(member.job.parts, verdict))
         for part in list(self._overlaid):
             if part not in wrong:
-                self._take(part, validators.get(part), reader)
+                try:
+                    self._take(part, validators.get(part), reader)
+                except Exception:  # noqa: BLE001  whoever reads the part next meets it, and it is that one's
+                    self._known.distrust([part])
 
     def _take(self, part: Part[Any], validator: Receipt | None, reader: PartReader) -> None:
         """Take a part's state over into what is known, if it was begun with that."""
@@ -215,6 +226,8 @@ class Round:
         overlaid = self._overlaid.get(part)
         if overlaid is None:
             entry = self._known.entry(part)
+            if entry.kept is None:
+                raise NotKnown
             # Asked before anything is folded: the bound speaks of numbers that nobody has been given yet.
             if part.filter.above > entry.number and end > self._own.settled:
                 raise Alone

@@ -16,6 +16,7 @@ from opentelemetry import trace
 
 from eventstore import (
     LONGEST_CHAIN,
+    Append,
     ChainBroken,
     ConcurrencyConflict,
     ConflictError,
@@ -41,7 +42,7 @@ from worker.rounds.part_reads import PartReads
 from worker.rounds.part_states import PartStates
 from worker.rounds.prepared_command import PreparedCommand
 from worker.rounds.retries import ConflictRetries
-from worker.rounds.round import Alone, Round
+from worker.rounds.round import Alone, NotKnown, Round
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
@@ -172,6 +173,9 @@ class Scheduler:
 
     def submit(self, job: Job) -> None:
         """Take a command; it is told of its end."""
+        if self._draining:
+            job.end(None)
+            return
         first = self._active.get(job.command_id)
         if first is not None:
             # Decided at the same time, one of them would break the round of the other.
@@ -250,7 +254,7 @@ class Scheduler:
     def _find(self, job: Job, missing: Sequence[Part[Any]]) -> None:
         look_up = job.may_be_recorded and not job.is_recorded
         if missing or look_up:
-            job.may_be_recorded = job.may_be_recorded and not look_up
+            job.may_be_recorded = False
             self._reads.want(job, missing, look_up=look_up)
         else:
             self._put(job)
@@ -275,23 +279,34 @@ class Scheduler:
                 self._news.clear()
                 await self._news.wait()
             round_ = Round(self._domain, self._states, self._own, self._recording)
-            if self._alone:
-                self._decide(round_, self._alone.popleft())
-            else:
-                await self._fill(round_)
-            # From here to the sending nothing is awaited.
-            for job in round_.prepare():
-                self._again(job)
-            if not round_.members or self._breaker.is_open:
+            try:
+                if self._alone:
+                    self._decide(round_, self._alone.popleft())
+                else:
+                    await self._fill(round_)
+                self._send(round_, era)
+            except Exception as bug:
+                _log.exception("a round of %s failed", self._domain.name)
+                round_.abandon()
                 for member in round_.members:
-                    self._again(member.job)
-                if round_.members:
-                    round_.abandon()
-                continue
+                    self._fail(member.job, bug)
+
+    def _send(self, round_: Round, era: int) -> None:
+        """Have a round recorded, in the same turn of the loop in which it is made ready."""
+        for job in round_.prepare():
+            self._again(job)
+        if not round_.members:
+            return
+        if self._breaker.is_open:
+            round_.abandon()
             for member in round_.members:
-                member.job.is_sent = True
-            self._recording = round_
-            self._recorder = asyncio.create_task(self._record(round_, era), context=Context())
+                self._again(member.job)
+            return
+        appends = round_.appends()
+        for member in round_.members:
+            member.job.is_sent = True
+        self._recording = round_
+        self._recorder = asyncio.create_task(self._record(round_, appends, era), context=Context())
 
     async def _something(self) -> None:
         while not self._ready and not self._alone:
@@ -320,6 +335,7 @@ class Scheduler:
         if self._drop(job) or job.prepared is None:
             return
         prepared = job.prepared
+        self._counters.attempts += 1
         span = decide_span(job)
         context = trace.set_span_in_context(span, job.context) if span.is_recording() else job.context
         try:
@@ -329,23 +345,24 @@ class Scheduler:
                 round_.add(job, events, outcome)
         except Alone:
             self._alone.append(job)
+        except NotKnown:
+            self._find(job, [part for part in job.parts if not self._states.is_known(part)] or job.parts)
         except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
             if span.is_recording():
                 span.record_exception(failure)
                 mark_failed(span, type(failure).__name__, str(failure))
             self._fail(job, failure)
         else:
-            self._counters.attempts += 1
             if span.is_recording():
                 span.set_attribute("command.decision", type(decision).__name__.lower())
         finally:
             span.end()
 
-    async def _record(self, round_: Round, era: int) -> None:
+    async def _record(self, round_: Round, appends: Sequence[Append], era: int) -> None:
         members = round_.members
         verdicts: Sequence[Receipt | EventStoreError]
         try:
-            verdicts = await self._store.append_chain(round_.appends())
+            verdicts = await self._store.append_chain(appends)
         except EventStoreError as error:
             verdicts = [error.copy_for_caller() for _ in members]
         except BaseException:
@@ -355,8 +372,7 @@ class Scheduler:
         if any(isinstance(verdict, OutcomeUnknown) for verdict in verdicts):
             round_.abandon()
         else:
-            with UserCode(self._watchdog, members[0].job.message.command_type):
-                round_.settle(verdicts, self._reader)
+            self._settle(round_, verdicts)
         self._recording = None
         self._news.set()
         down = next((verdict for verdict in verdicts if isinstance(verdict, _DOWN)), None)
@@ -366,9 +382,27 @@ class Scheduler:
             self._breaker.open(down, era)
         # The next round is sent first.
         await asyncio.sleep(0)
-        for member, verdict in zip(members, verdicts, strict=True):
-            member.job.is_sent = False
-            self._judge(member.job, verdict)
+        self._judge_all(round_, verdicts)
+
+    def _settle(self, round_: Round, verdicts: Sequence[Receipt | EventStoreError]) -> None:
+        """Take note of what became of a round. Whatever a view does, the answers stand."""
+        try:
+            with UserCode(self._watchdog, round_.members[0].job.message.command_type):
+                round_.settle(verdicts, self._reader)
+        except Exception:
+            _log.exception("the states of %s are read anew", self._domain.name)
+            self._states.forget()
+
+    def _judge_all(self, round_: Round, verdicts: Sequence[Receipt | EventStoreError]) -> None:
+        relies_on_none = True
+        for member, verdict in zip(round_.members, verdicts, strict=True):
+            job = member.job
+            job.is_sent = False
+            if isinstance(verdict, ChainBroken) and relies_on_none:
+                # Nothing before it was refused: what it was decided on lies too far back.
+                self._states.distrust(job.parts)
+            relies_on_none = relies_on_none and isinstance(verdict, Receipt) and not verdict.duplicate
+            self._judge(job, verdict)
 
     def _judge(self, job: Job, verdict: Receipt | EventStoreError) -> None:
         match verdict:
@@ -387,7 +421,6 @@ class Scheduler:
     def _answer(self, job: Job, receipt: Receipt) -> None:
         if receipt.duplicate and not job.was_sent:
             self._looked_up_left = _LOOKED_UP_AFTER_A_DUPLICATE
-        end_attempt(job)
         followers = job.followers
         self._end(job, Answer(receipt=receipt, attempts=job.attempts))
         for follower in followers:
@@ -409,7 +442,7 @@ class Scheduler:
         note_conflict(job, conflict)
         end_attempt(job)
         if isinstance(conflict, ConcurrencyConflict):
-            self._states.distrust([job.parts[conflict.part]])
+            self._states.distrust([job.parts[conflict.part]], conflict.sequence_number)
         job.lost += 1
         if self._drop(job):
             return
@@ -435,6 +468,7 @@ class Scheduler:
             self.submit(follower)
 
     def _end(self, job: Job, happened: Answer | Exception | None) -> None:
+        end_attempt(job)
         if self._active.get(job.command_id) is job:
             del self._active[job.command_id]
             self._states.release(job.parts)
@@ -453,7 +487,6 @@ class Scheduler:
             return True
         if not job.is_abandoned():
             return False
-        end_attempt(job)
         followers = job.followers
         self._end(job, None)
         for follower in followers:
