@@ -201,6 +201,8 @@ class Round:
         entry = self._known.peek(part)
         if entry is None or entry.kept is None or entry.kept is not overlaid.kept or entry.state is not overlaid.base:
             return
+        if part.filter.above > entry.number:
+            return  # whether it counts, what was recorded tells by its number only
         overlaid = self._state(part, up_to=self._last)
         own = self._own.matching(part.filter, after=entry.seen, up_to=self._last)
         if own and own[0].number <= entry.kept.position.number:
