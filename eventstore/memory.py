@@ -22,7 +22,7 @@ from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
-from eventstore.request import AppendRequest, check_batch_size, check_limit
+from eventstore.request import AppendRequest, answers_scope, check_batch_size, check_limit, check_scope
 from eventstore.store import Append, Consistency, EventStream
 from eventstore.stored_state import StateKey, StoredState
 
@@ -38,7 +38,7 @@ class MemoryEventStore:
 
     def __init__(self) -> None:
         self._events: list[RecordedEvent] = []
-        self._receipts: dict[UUID, tuple[bytes, Receipt]] = {}
+        self._receipts: dict[tuple[UUID, str], tuple[bytes, Receipt]] = {}
         self._states: dict[StateKey, StoredState] = {}
         self._grown = asyncio.Condition()
 
@@ -79,11 +79,14 @@ class MemoryEventStore:
         boundary: Boundary | None = None,
         after: Position | None = None,
         key: UUID | None = None,
+        scope: str = "",
         digest: bytes | None = None,
         outcome: Outcome = ACCEPTED,
     ) -> Receipt:
         """See ``EventStore.append``."""
-        request = AppendRequest.of(events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
+        request = AppendRequest.of(
+            events, boundary=boundary, after=after, key=key, scope=scope, digest=digest, outcome=outcome
+        )
         if (repeated := self._repeated(request)) is not None:
             return repeated
         if request.parts is not None:
@@ -98,11 +101,11 @@ class MemoryEventStore:
         requests = AppendRequest.chained(appends)
         before = len(self._events)
         missing: list[Event] = []
-        keys: set[UUID | None] = set()
+        keys: set[tuple[UUID | None, str]] = set()
         found: list[Receipt | EventStoreError] = []
         for request in requests:
-            repeats = request.key in keys
-            keys.add(request.key)
+            repeats = (request.key, request.scope) in keys
+            keys.add((request.key, request.scope))
             try:
                 answer = self._judged(request, before, missing, repeats=repeats)
             except EventStoreError as error:
@@ -116,10 +119,23 @@ class MemoryEventStore:
             self._grown.notify_all()
         return found
 
-    async def receipt(self, key: UUID) -> Receipt | None:
+    async def receipt(self, key: UUID, *, scope: str = "") -> Receipt | None:
         """See ``EventStore.receipt``."""
-        stored = self._receipts.get(key)
-        return stored[1] if stored else None
+        return (await self.receipts([key], scope=scope)).get(key)
+
+    async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
+        """See ``EventStore.receipts``."""
+        check_scope(scope)
+        return {
+            key: receipt
+            for key in keys
+            for stored in ("", scope)
+            if (receipt := self._stored(key, stored)) is not None and answers_scope(receipt, scope)
+        }
+
+    async def receipts_of(self, key: UUID) -> list[Receipt]:
+        """See ``EventStore.receipts_of``."""
+        return [receipt for identity, (_, receipt) in sorted(self._receipts.items()) if identity[0] == key]
 
     async def read(
         self,
@@ -188,15 +204,11 @@ class MemoryEventStore:
         ):
             self._states[state.key] = replace(state, written_at=datetime.now(UTC))
 
-    async def receipts(
-        self,
-        *,
-        batch_size: int = 1000,
-    ) -> AsyncIterator[Receipt]:
-        """See ``EventStore.receipts``."""
+    async def all_receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
+        """See ``EventStore.all_receipts``."""
         check_batch_size(batch_size)
-        for key in sorted(self._receipts):
-            yield self._receipts[key][1]
+        for identity in sorted(self._receipts):
+            yield self._receipts[identity][1]
 
     def _head(self) -> Position:
         return self._events[-1].position if self._events else START
@@ -211,12 +223,24 @@ class MemoryEventStore:
         return [event for event in self._events[above:] if boundary.holds(event)]
 
     def _repeated(self, request: AppendRequest) -> Receipt | None:
-        if request.key is None or request.key not in self._receipts:
+        if request.key is None:
             return None
-        digest, receipt = self._receipts[request.key]
-        if digest != request.digest:
-            raise IdempotencyKeyReused(request.key)
-        return replace(receipt, duplicate=True)
+        for scope in (request.scope, ""):
+            if (stored := self._receipts.get((request.key, scope))) is None:
+                continue
+            digest, receipt = stored
+            # One without a scope is from before there were any: where it names no domain, its digest tells.
+            named = receipt.outcome.details.get("domain") is not None
+            if not (answers_scope(receipt, request.scope) or (digest == request.digest and not named)):
+                continue
+            if digest != request.digest:
+                raise IdempotencyKeyReused(request.key)
+            return receipt.as_duplicate()
+        return None
+
+    def _stored(self, key: UUID, scope: str) -> Receipt | None:
+        stored = self._receipts.get((key, scope))
+        return None if stored is None else stored[1]
 
     def _is_in_history(self, position: Position) -> bool:
         at = self._events[position.number - 1].position if 0 < position.number <= len(self._events) else START
@@ -277,9 +301,10 @@ class MemoryEventStore:
             last=len(self._events) if request.events else None,
             position=self._head(),
             recorded_at=datetime.now(UTC) if request.key else None,
+            scope=request.scope,
         )
         if request.key is not None:
-            self._receipts[request.key] = (request.digest, receipt)
+            self._receipts[request.key, request.scope] = (request.digest, receipt)
         return receipt
 
 

@@ -72,6 +72,8 @@ class Receipt:
             ``min_position`` sees them.
         recorded_at: When it was stored, by the database's clock; None without a key.
         duplicate: Whether the key had a receipt already, and this is that one.
+        scope: Whose key it is, as the receipt is kept: empty if the append named no scope, or a build that knows none
+            made it.
     """
 
     key: UUID | None
@@ -81,6 +83,7 @@ class Receipt:
     position: Position
     recorded_at: datetime | None
     duplicate: bool = False
+    scope: str = ""
 
     def as_duplicate(self) -> Self:
         """Return the same receipt, marked as the answer to a repeated append."""

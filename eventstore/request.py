@@ -11,10 +11,12 @@ from eventstore.events import Event
 from eventstore.filter import Filter, FilterShape
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
-from eventstore.receipt import Outcome
+from eventstore.receipt import Outcome, Receipt
 from eventstore.store import LONGEST_CHAIN, Append
 
-__all__ = ["AppendRequest", "check_batch_size", "check_limit"]
+__all__ = ["AppendRequest", "answers_scope", "check_batch_size", "check_limit", "check_scope"]
+
+_LONGEST_SCOPE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class AppendRequest:
         events: What to record.
         parts: What must not have changed, one part at least, or None; a filter is one part.
         key: The idempotency key, or None.
+        scope: Whose key it is.
         digest: What tells the key's request from another.
         outcome: What the receipt will say.
     """
@@ -32,6 +35,7 @@ class AppendRequest:
     events: tuple[Event, ...]
     parts: tuple[BoundaryPart, ...] | None
     key: UUID | None
+    scope: str = ""
     digest: bytes
     outcome: Outcome
 
@@ -55,6 +59,7 @@ class AppendRequest:
         boundary: Boundary | None,
         after: Position | None,
         key: UUID | None,
+        scope: str = "",
         digest: bytes | None,
         outcome: Outcome,
     ) -> "AppendRequest":
@@ -62,13 +67,14 @@ class AppendRequest:
 
         Raises:
             InvalidRequest: ``after`` without a filter, a boundary without parts, a digest that is empty or longer than
-                64 bytes, or an argument of another type: found here, it cannot disturb the requests that share its
-                transaction.
+                64 bytes, a scope that ``check_scope`` refuses, or an argument of another type: found here, it cannot
+                disturb the requests that share its transaction.
         """
         recorded = tuple(events)
         for name, part, kinds in (
             ("position", after, Position | None),
             ("key", key, UUID | None),
+            ("scope", scope, str),
             ("outcome", outcome, Outcome),
             *(("event", event, Event) for event in recorded),
         ):
@@ -76,11 +82,13 @@ class AppendRequest:
                 raise InvalidRequest(f"an append cannot take {part!r} as its {name}")
         if digest is not None and not 0 < len(digest) <= 64:  # noqa: PLR2004  the longest digest in common use
             raise InvalidRequest("a digest has 1 to 64 bytes")
+        check_scope(scope)
         parts = _parts(boundary, after)
         return cls(
             events=recorded,
             parts=parts,
             key=key,
+            scope=scope,
             digest=digest or _digest(recorded, parts) if key is not None else b"",
             outcome=outcome,
         )
@@ -104,6 +112,7 @@ class AppendRequest:
                     boundary=each.boundary,
                     after=each.after,
                     key=each.key,
+                    scope=each.scope,
                     digest=each.digest,
                     outcome=each.outcome,
                 )
@@ -133,6 +142,25 @@ def check_limit(limit: int) -> None:
     """
     if limit < 1:
         raise InvalidRequest(f"a limit is 1 or more, not {limit}")
+
+
+def check_scope(scope: str) -> None:
+    """Check whose key is meant.
+
+    Raises:
+        InvalidRequest: The scope is longer than 200 characters, or has one that no database takes.
+    """
+    try:
+        scope.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"the scope {scope!r} has a lone surrogate") from None
+    if len(scope) > _LONGEST_SCOPE or "\x00" in scope:
+        raise InvalidRequest(f"a scope has up to {_LONGEST_SCOPE} characters, none of them NUL, unlike {scope!r}")
+
+
+def answers_scope(receipt: Receipt, scope: str) -> bool:
+    """Tell whether a receipt of a key is one in a scope, or a build without scopes has written it for that domain."""
+    return receipt.scope == scope or (receipt.scope == "" and receipt.outcome.details.get("domain") == scope)
 
 
 def _parts(boundary: object, after: Position | None) -> tuple[BoundaryPart, ...] | None:

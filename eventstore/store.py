@@ -65,6 +65,7 @@ class Append:
         boundary: Which events would have changed the decision, besides those of earlier members.
         after: How far the decision's query saw, if the boundary is a filter.
         key: Makes it idempotent. Every member needs one.
+        scope: Whose key it is.
         digest: What tells the key's request from another.
         outcome: What the receipt will say.
         context: Where its span belongs; the current context if None.
@@ -74,6 +75,7 @@ class Append:
     boundary: Boundary | None = None
     after: Position | None = None
     key: UUID | None = None
+    scope: str = ""
     digest: bytes | None = None
     outcome: Outcome = ACCEPTED
     context: Context | None = None
@@ -149,6 +151,7 @@ class EventStore(Protocol):
         boundary: Boundary | None = None,
         after: Position | None = None,
         key: UUID | None = None,
+        scope: str = "",
         digest: bytes | None = None,
         outcome: Outcome = ACCEPTED,
     ) -> Receipt:
@@ -162,6 +165,9 @@ class EventStore(Protocol):
                 conflict.
             key: Makes the append idempotent: when the key has a receipt, nothing is recorded and that
                 receipt is returned, marked as a duplicate, whatever the boundary says by then.
+            scope: Whose key it is, such as a domain's name, up to 200 characters: one key in two scopes is two keys. A
+                receipt without a scope, from before there were any, counts as one in this scope if its outcome's
+                details name the scope as their ``domain``, or, where they name none, if it has the same digest.
             digest: What tells the key's request from another; by default computed from the events and boundary.
                 A caller whose retries may decide differently passes one of its own, computed from the command.
             outcome: What the receipt will say.
@@ -174,7 +180,7 @@ class EventStore(Protocol):
                 of that part's own ranges. Nothing is recorded.
             HistoryDiverged: ``after``, or a position or own range of a part, is not in this store's history. Nothing is
                 recorded.
-            IdempotencyKeyReused: The key has a receipt of a request with another digest.
+            IdempotencyKeyReused: The key has, in its scope, a receipt of a request with another digest.
             OutcomeUnknown: The connection broke before the answer. Append again with the same key.
 
         On cancellation the append may still take effect; append again with the same key to know.
@@ -203,8 +209,36 @@ class EventStore(Protocol):
         """
         ...
 
-    async def receipt(self, key: UUID) -> Receipt | None:
-        """Look up what became of an append. None proves nothing: it may still be under way."""
+    async def receipt(self, key: UUID, *, scope: str = "") -> Receipt | None:
+        """Look up what became of an append. None proves nothing: it may still be under way.
+
+        Args:
+            key: The append's key.
+            scope: Whose key it is. A receipt from before there were scopes is found if its outcome's details name the
+                scope as their ``domain``.
+
+        Raises:
+            InvalidRequest: There can be no such scope.
+        """
+        ...
+
+    async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
+        """Look up what became of several appends of one scope, on the primary. What is not found proves nothing.
+
+        Args:
+            keys: The appends' keys. None at all is answered without asking.
+            scope: As in ``receipt``.
+
+        Returns:
+            The receipts that there are, by key.
+
+        Raises:
+            InvalidRequest: There can be no such scope.
+        """
+        ...
+
+    async def receipts_of(self, key: UUID) -> list[Receipt]:
+        """Look up what became of a key in all scopes, on the primary; the answers come in the order of the scopes."""
         ...
 
     def read(
@@ -273,8 +307,12 @@ class EventStore(Protocol):
         """
         ...
 
-    def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
-        """Iterate over all receipts on the primary, ordered by key, in constant memory."""
+    def all_receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
+        """Iterate over all receipts on the primary, ordered by key and scope, in constant memory.
+
+        Raises:
+            InvalidRequest: A batch of no receipts was asked for.
+        """
         ...
 
     async def stored_states(

@@ -197,7 +197,7 @@ class Telemetry:
                 **self.database,
                 "db.operation.name": "append",
                 "db.collection.name": "events",
-                "db.stored_procedure.name": "append_v2",
+                "db.stored_procedure.name": "append_v3",
                 "eventstore.events": events,
                 "eventstore.conditional": request.parts is not None,
             },
@@ -230,7 +230,7 @@ class Telemetry:
                 "db.operation.name": "append",
                 "db.operation.batch.size": len(members),
                 "db.collection.name": "events",
-                "db.stored_procedure.name": "append_v2",
+                "db.stored_procedure.name": "append_v3",
                 "eventstore.events": events,
             },
         )

@@ -82,7 +82,8 @@ class Appender:
                 parts[index] = replace(part, after=position)
         if not unseen:
             return request.with_parts(parts)
-        if request.key is not None and await self._reader.rows(statement("receipt"), request.key):
+        identity = (request.key, request.scope, request.digest)
+        if request.key is not None and await self._reader.rows(statement("answered"), *identity):
             return request  # another append with the key was faster: what conflicts may be its own event
         _, index, first = min(unseen, key=lambda found: found[:2])
         raise ConcurrencyConflict(

@@ -1,4 +1,4 @@
-"""Append requests as the parameters of ``append_v2``, and its answer as verdicts."""
+"""Append requests as the parameters of ``append_v3``, and its answer as verdicts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ Verdict = Receipt | Behind | Resend | EventStoreError
 
 
 def columns(requests: Sequence[AppendRequest], *, chained: bool = False) -> tuple[object, ...]:
-    """Lay a batch out in the order of the parameters of ``append_v2``, which describes them.
+    """Lay a batch out in the order of the parameters of ``append_v3``, which describes them.
 
     Raises:
         InvalidRequest: The events of a request cannot be read, so that nobody knows whom they concern.
@@ -60,15 +60,16 @@ def columns(requests: Sequence[AppendRequest], *, chained: bool = False) -> tupl
     reads = [[parts.place(part) for part in request.parts or ()] for request in requests]
     # Alone, it can meet nobody.
     index = BoundaryIndex(part.filter for part in parts.distinct) if len(requests) > 1 else None
-    earlier: dict[UUID, int] = {}
+    earlier: dict[tuple[UUID, str], int] = {}
     members: list[int] = []
     for member, (request, read) in enumerate(zip(requests, reads, strict=True), start=1):
-        first = earlier.setdefault(request.key, member) if request.key is not None else member
+        first = earlier.setdefault((request.key, request.scope), member) if request.key is not None else member
         meets = [place + 1 for place in met(index, request.events)] if index is not None and request.events else ()
         members += (len(request.events), first if first < member else 0, len(read), *read, len(meets), *meets)
     events = [event for request in requests for event in request.events]
     return (
         [request.key for request in requests],
+        [request.scope for request in requests],
         [request.digest for request in requests],
         [_receipt_text(request.outcome) if request.key is not None else None for request in requests],
         members,
@@ -100,9 +101,11 @@ def verdict_of(request: AppendRequest, row: "asyncpg.Record", *, chained: bool =
     """Read one row of the answer."""
     match row["verdict"]:
         case "appended":
-            return _receipt(request, row, request.outcome, duplicate=False)
+            return _receipt(request, row, request.outcome, scope=request.scope, duplicate=False)
         case "duplicate":
-            return _receipt(request, row, _outcome(decode_object(row["detail"])), duplicate=True)
+            kept = decode_object(row["detail"])
+            # That of an earlier member is as it was sent, without its scope.
+            return _receipt(request, row, _outcome(kept), scope=kept.get("scope", request.scope), duplicate=True)
         case "conflict":
             event = decode_object(row["detail"])
             return ConcurrencyConflict(
@@ -124,7 +127,7 @@ def verdict_of(request: AppendRequest, row: "asyncpg.Record", *, chained: bool =
         case "resend":
             return Resend()
         case other:
-            return EventStoreError(f"append_v2 answered {other!r}, which this program does not know")
+            return EventStoreError(f"append_v3 answered {other!r}, which this program does not know")
 
 
 def receipt_of(row: "asyncpg.Record") -> Receipt:
@@ -136,10 +139,13 @@ def receipt_of(row: "asyncpg.Record") -> Receipt:
         last=row["last_number"],
         position=Position(number=row["position"], token=row["position_token"]),
         recorded_at=row["recorded_at"],
+        scope=row["scope"],
     )
 
 
-def _receipt(request: AppendRequest, row: "asyncpg.Record", outcome: Outcome, *, duplicate: bool) -> Receipt:
+def _receipt(
+    request: AppendRequest, row: "asyncpg.Record", outcome: Outcome, *, scope: str, duplicate: bool
+) -> Receipt:
     return Receipt(
         key=request.key,
         outcome=outcome,
@@ -148,6 +154,7 @@ def _receipt(request: AppendRequest, row: "asyncpg.Record", outcome: Outcome, *,
         position=Position(number=row["position"], token=row["position_token"]),
         recorded_at=row["recorded_at"] if request.key is not None else None,
         duplicate=duplicate,
+        scope=scope,
     )
 
 

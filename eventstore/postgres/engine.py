@@ -27,7 +27,7 @@ from eventstore.postgres.statements import statement
 from eventstore.postgres.windows import walk_back
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
-from eventstore.request import AppendRequest, check_batch_size, check_limit
+from eventstore.request import AppendRequest, check_batch_size, check_limit, check_scope
 from eventstore.store import Append, Consistency, EventStream
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.telemetry import Telemetry
@@ -150,11 +150,14 @@ class PostgresEventStore:
         boundary: Boundary | None = None,
         after: Position | None = None,
         key: UUID | None = None,
+        scope: str = "",
         digest: bytes | None = None,
         outcome: Outcome = ACCEPTED,
     ) -> Receipt:
         """See ``EventStore.append``."""
-        request = AppendRequest.of(events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
+        request = AppendRequest.of(
+            events, boundary=boundary, after=after, key=key, scope=scope, digest=digest, outcome=outcome
+        )
         with self._telemetry.append(request) as operation:
             receipt = await self._appender.append(request, operation.span)
             operation.settled(receipt)
@@ -188,22 +191,34 @@ class PostgresEventStore:
             statement("put_state"), *names, position.number, position.token, state.state, state.events
         )
 
-    async def receipt(self, key: UUID) -> Receipt | None:
+    async def receipt(self, key: UUID, *, scope: str = "") -> Receipt | None:
         """See ``EventStore.receipt``."""
-        rows = await self._reader.rows(statement("receipt"), key)
-        return receipt_of(rows[0]) if rows else None
+        return (await self.receipts([key], scope=scope)).get(key)
 
-    async def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
+    async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
         """See ``EventStore.receipts``."""
+        check_scope(scope)
+        if not keys:
+            return {}
+        rows = await self._reader.rows(statement("receipts"), list(keys), scope)
+        return {row["key"]: receipt_of(row) for row in rows}
+
+    async def receipts_of(self, key: UUID) -> list[Receipt]:
+        """See ``EventStore.receipts_of``."""
+        return [receipt_of(row) for row in await self._reader.rows(statement("receipts_of"), key)]
+
+    async def all_receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
+        """See ``EventStore.all_receipts``."""
         check_batch_size(batch_size)
-        last: UUID | None = None
+        key: UUID | None = None
+        scope: str | None = None
         while True:
-            rows = await self._reader.rows(statement("receipts"), last, batch_size)
+            rows = await self._reader.rows(statement("receipts_page"), key, scope, batch_size)
             for row in rows:
                 yield receipt_of(row)
             if len(rows) < batch_size:
                 return
-            last = rows[-1]["key"]
+            key, scope = rows[-1]["key"], rows[-1]["scope"]
 
     async def read(
         self,

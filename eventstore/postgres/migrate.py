@@ -1,10 +1,15 @@
 """Migrations: numbered SQL files, each applied once, in order, in a transaction of its own.
 
+What takes long on large tables is prepared before the transaction, while appends go on. A transaction itself is short,
+and gives up where it would have to wait: everybody would wait behind it.
+
 One that builds from before it can live with may have a second step, its finishing: it takes away what only they need.
 An empty database has no builds from before, and is finished at once.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -127,7 +132,9 @@ async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[in
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
     if migration.version == 1:
         await _create_runtime_role(connection)
-    async with connection.transaction():
+    for sql in migration.preparing:
+        await connection.execute(sql)
+    async with _short_transaction(connection, "worker db migrate"):
         if migration.version == 1:
             await connection.execute("CREATE SCHEMA IF NOT EXISTS eventstore")
         await connection.execute(migration.sql)
@@ -142,17 +149,10 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Mi
 async def _finish(
     connection: "asyncpg.Connection[asyncpg.Record]", wanted: tuple[Migration, ...], *, empty: bool
 ) -> None:
-    async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-        try:
-            # In the order in which an append takes them. From here on no older build can begin anything.
-            await connection.execute("LOCK TABLE eventstore.store IN ACCESS EXCLUSIVE MODE")
-            await connection.execute("LOCK TABLE eventstore.events IN ACCESS EXCLUSIVE MODE")
-        except asyncpg.LockNotAvailableError as error:
-            raise StoreMisconfigured(
-                f"a transaction keeps the event store's tables for longer than {_LOCK_TIMEOUT}: wait for its end "
-                "(pg_stat_activity shows it), then run `worker db migrate --finish` again"
-            ) from error
+    async with _short_transaction(connection, "worker db migrate --finish"):
+        # In the order in which an append takes them. From here on no older build can begin anything.
+        await connection.execute("LOCK TABLE eventstore.store IN ACCESS EXCLUSIVE MODE")
+        await connection.execute("LOCK TABLE eventstore.events IN ACCESS EXCLUSIVE MODE")
         if not empty and (rows := await connection.fetch(statement("older_sessions"), MARK)):
             named = ", ".join(map(_named, rows))
             raise StoreMisconfigured(
@@ -162,6 +162,19 @@ async def _finish(
             if migration.finishing is not None:
                 await connection.execute(migration.finishing)
         await connection.execute("UPDATE eventstore.schema_version SET finished = $1", wanted[-1].version)
+
+
+@asynccontextmanager
+async def _short_transaction(connection: "asyncpg.Connection[asyncpg.Record]", command: str) -> AsyncIterator[None]:
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+            yield
+    except asyncpg.LockNotAvailableError as error:
+        raise StoreMisconfigured(
+            f"a transaction keeps the event store's tables for longer than {_LOCK_TIMEOUT}: wait for its end "
+            f"(pg_stat_activity shows it), then run `{command}` again"
+        ) from error
 
 
 def _named(row: "asyncpg.Record") -> str:

@@ -21,12 +21,15 @@ class Migration:
         version: Its number: 1, 2, 3 …
         name: What it brings.
         sql: Its statements.
+        preparing: What comes first, without a transaction around it: statement by statement, each of which may be
+            repeated.
         finishing: What takes away what only builds from before it need, or None.
     """
 
     version: int
     name: str
     sql: str
+    preparing: tuple[str, ...] = ()
     finishing: str | None = None
 
 
@@ -36,12 +39,15 @@ def migrations() -> tuple[Migration, ...]:
     found = []
     for path in (files("eventstore.postgres") / "sql" / "migrations").iterdir():
         number, _, name = path.name.removesuffix(".sql").partition("_")
-        finishing = files("eventstore.postgres") / "sql" / "finishing" / path.name
+        finishing, preparing = (
+            files("eventstore.postgres") / "sql" / folder / path.name for folder in ("finishing", "preparing")
+        )
         found.append(
             Migration(
                 version=int(number),
                 name=name,
                 sql=path.read_text(),
+                preparing=tuple(preparing.read_text().strip().split(";\n")) if preparing.is_file() else (),
                 finishing=finishing.read_text() if finishing.is_file() else None,
             )
         )

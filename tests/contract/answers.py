@@ -17,6 +17,7 @@ class ReceiptAnswer(NamedTuple):
     position: int
     timed: bool
     duplicate: bool
+    scope: str
 
 
 class ErrorAnswer(NamedTuple):
@@ -64,6 +65,7 @@ def of_receipt(receipt: Receipt) -> ReceiptAnswer:
         receipt.position.number,
         receipt.recorded_at is not None,
         receipt.duplicate,
+        receipt.scope,
     )
 
 

@@ -19,7 +19,7 @@ async def test_numbers_are_given_without_gaps_in_order(store: EventStore) -> Non
 async def test_an_append_without_a_key_has_a_receipt_that_is_not_kept(store: EventStore) -> None:
     receipt = await store.append([fact()])
     assert (receipt.key, receipt.recorded_at, receipt.duplicate) == (None, None, False)
-    assert await collected(store.receipts()) == []
+    assert await collected(store.all_receipts()) == []
 
 
 async def test_without_a_boundary_nothing_is_in_the_way(store: EventStore) -> None:
@@ -106,7 +106,7 @@ async def test_an_append_of_no_events_validates_and_records_nothing(store: Event
         await store.append([], boundary=about(Book="b"))
     assert raised.value.sequence_number == 1
     assert (await store.query(ANY)).position == head
-    assert await collected(store.receipts()) == []
+    assert await collected(store.all_receipts()) == []
 
 
 async def test_of_those_who_read_the_same_one_wins(store: EventStore) -> None:

@@ -53,6 +53,21 @@ async def test_an_append_overtaken_by_its_own_key_gets_the_first_receipt(
         assert await matching(store, ANY) == [1, 2, 3]
 
 
+async def test_an_append_overtaken_by_its_key_in_another_scope_is_a_conflict(
+    database: Database, before_the_search: Stage
+) -> None:
+    async with PostgresEventStore.connect(database.url) as store, PostgresEventStore.connect(database.url) as other:
+        read = (await store.append([fact(Book="c")])).position
+        head = (await store.append([fact(Book="c")])).position
+
+        async def overtake() -> None:
+            await other.append([fact(Book="b")], boundary=about(Book="b"), after=head, key=KEY, scope="other")
+
+        before_the_search(overtake)
+        with pytest.raises(ConcurrencyConflict):
+            await store.append([fact(Book="b")], boundary=about(Book="b"), after=read, key=KEY, scope="one")
+
+
 async def test_an_append_overtaken_by_another_is_a_conflict(database: Database, before_the_search: Stage) -> None:
     async with PostgresEventStore.connect(database.url) as store, PostgresEventStore.connect(database.url) as other:
         read = (await store.append([fact(Book="c")])).position

@@ -21,7 +21,7 @@ async def test_every_outcome_is_kept_as_it_was_told(store: EventStore) -> None:
     for receipt in written:
         assert receipt.key is not None
         assert await store.receipt(receipt.key) == receipt
-    assert await collected(store.receipts()) == sorted(written, key=lambda receipt: receipt.key or KEY)
+    assert await collected(store.all_receipts()) == sorted(written, key=lambda receipt: receipt.key or KEY)
 
 
 async def keep(store: EventStore, events: list[Event], outcome: Outcome) -> Receipt:
@@ -50,7 +50,7 @@ async def test_a_receipt_says_when_it_was_written(store: EventStore) -> None:
 
 async def test_nobody_has_a_receipt_without_an_append(store: EventStore) -> None:
     assert await store.receipt(KEY) is None
-    assert await collected(store.receipts()) == []
+    assert await collected(store.all_receipts()) == []
 
 
 async def test_all_receipts_come_in_the_order_of_their_keys(store: EventStore) -> None:
@@ -59,7 +59,7 @@ async def test_all_receipts_come_in_the_order_of_their_keys(store: EventStore) -
     for key in keys:
         written[key] = await store.append([fact()] if key.int % 2 else [], key=key)
     for batch_size in (1, 2, 6, 7, 8, 1000):
-        read = await collected(store.receipts(batch_size=batch_size))
+        read = await collected(store.all_receipts(batch_size=batch_size))
         assert read == [written[key] for key in sorted(keys)]
 
 
@@ -67,4 +67,4 @@ async def test_a_page_of_no_receipts_is_refused(store: EventStore) -> None:
     await store.append([], key=KEY)
     for batch_size in (0, -1):
         with pytest.raises(InvalidRequest, match="1 or more"):
-            await collected(store.receipts(batch_size=batch_size))
+            await collected(store.all_receipts(batch_size=batch_size))

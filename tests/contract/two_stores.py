@@ -112,15 +112,15 @@ class TwoStores(RuleBasedStateMachine):
         apart = [[one] for one in others]
         self._settle_in_some_order([*apart, chain] if before else [chain, *apart])
 
-    @rule(key=generated.keys)
-    def receipt(self, key: UUID) -> None:
-        """Look up what became of an append."""
+    @rule(keys=st.lists(generated.keys, max_size=3), scope=generated.scopes)
+    def receipts(self, keys: list[UUID], scope: str) -> None:
+        """Look up what became of appends."""
 
-        async def receipt(store: EventStore) -> answers.ReceiptAnswer | None:
-            found = await store.receipt(key)
-            return answers.of_receipt(found) if found is not None else None
+        async def receipts(store: EventStore) -> dict[UUID, answers.ReceiptAnswer]:
+            found = await store.receipts(keys, scope=scope)
+            return {key: answers.of_receipt(receipt) for key, receipt in found.items()}
 
-        assert self._run(receipt(self._postgres)) == self._run(receipt(self._memory))
+        assert self._run(receipts(self._postgres)) == self._run(receipts(self._memory))
 
     def _append(self, asks: Sequence[Ask]) -> None:
         self._settle_in_some_order([[ask] for ask in asks])
@@ -181,4 +181,4 @@ async def _answers(
 
 
 async def receipts(store: EventStore) -> list[answers.ReceiptAnswer]:
-    return list(map(answers.of_receipt, await collected(store.receipts())))
+    return list(map(answers.of_receipt, await collected(store.all_receipts())))

@@ -34,7 +34,7 @@ async def test_all_is_well(worker: Worker, database: Database) -> None:
         ("ALTER TABLE eventstore.events ENABLE TRIGGER events_are_facts", {"guard": "ENABLE ALWAYS TRIGGER"}),
         ("GRANT DELETE ON eventstore.receipts TO eventstore_runtime", {"role": "by hand"}),
         (
-            "REVOKE EXECUTE ON FUNCTION eventstore.append_v2 FROM eventstore_runtime",
+            "REVOKE EXECUTE ON FUNCTION eventstore.append_v3 FROM eventstore_runtime",
             {"database": "lacks a right", "role": "GRANT eventstore_runtime TO worker"},
         ),
         ("UPDATE eventstore.schema_version SET version = 1", {"database": "db migrate", "schema": "db migrate"}),

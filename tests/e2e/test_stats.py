@@ -101,8 +101,8 @@ async def test_slow_statements_are_shown_where_they_are_measured(
     await _append(url, 2)
     statements = (await measure(url)).statements
     assert statements is not None
-    (append,) = [row for row in statements if "eventstore.append_v2" in row["text"]]
+    (append,) = [row for row in statements if "eventstore.append_v3" in row["text"]]
     assert append["calls"] >= 1
     assert append["total_seconds"] >= append["max_seconds"] >= append["mean_seconds"] > 0
     assert not any("-- Purpose" in row["text"] or "\n" in row["text"] for row in statements)
-    assert "eventstore.append_v2" in (await named("db", "stats")).output
+    assert "eventstore.append_v3" in (await named("db", "stats")).output

@@ -67,7 +67,7 @@ class Audit:
         async for event in store.read(Filter.matching_any_event(), batch_size=5000):
             events[UUID(str(event.metadata["command_id"]))] += 1
         owned: dict[UUID, int] = {}
-        async for receipt in store.receipts():
+        async for receipt in store.all_receipts():
             if receipt.key is not None and receipt.recorded_at is not None:
                 audit.settled[receipt.key] = receipt.recorded_at.timestamp()
                 owned[receipt.key] = 0 if receipt.first is None else (receipt.last or 0) - receipt.first + 1

@@ -78,4 +78,4 @@ async def _ground(servers: PrimaryAndStandby, vhost: str) -> Ground:
 
 async def _settled(ground: Ground) -> set[UUID]:
     async with PostgresEventStore.connect(ground.database_url) as store:
-        return {receipt.key async for receipt in store.receipts() if receipt.key is not None}
+        return {receipt.key async for receipt in store.all_receipts() if receipt.key is not None}

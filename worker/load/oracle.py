@@ -65,7 +65,7 @@ async def judge(
     report = OracleReport(invariants=tuple(invariant.name for each in domains for invariant in each.invariants))
     second_fold = SecondFold(store, report.violated)
     replay = Replay(domains, commands, report, since, second_fold)
-    async for receipt in store.receipts():
+    async for receipt in store.all_receipts():
         replay.take_receipt(receipt, setup, replies)
     replay.open()
     async for event in store.read(Filter.matching_any_event(), batch_size=_BATCH):

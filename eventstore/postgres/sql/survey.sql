@@ -17,9 +17,9 @@ SELECT v.version AS schema_version, v.finished,
             'eventstore.store', 'eventstore.events', 'eventstore.receipts', 'eventstore.states', 'eventstore.schema_version'
         ]) AS t (name)
     ) AND (
-        SELECT count(*) = 2
+        SELECT count(*) = 3
         FROM pg_proc p
-        WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname IN ('append_v2', 'put_state_v1')
+        WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname IN ('append_v3', 'hold_v1', 'put_state_v1')
             AND has_function_privilege(p.oid, 'EXECUTE')
     ) AS may_work,
     (

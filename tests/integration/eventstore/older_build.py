@@ -1,18 +1,23 @@
-"""A build from before parts, as the database sees it: it reads the head from the store's row, and calls append_v1."""
+"""Builds from before, as the database sees them.
 
-from collections.abc import AsyncIterator
+One from before parts reads the head from the store's row and calls append_v1; one from before scopes calls append_v2.
+"""
+
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 
+from eventstore.postgres.batch import columns
+from eventstore.request import AppendRequest
 from tests.integration.eventstore.staging import Connection
 
 _APPEND = """
-SELECT verdict, first_number, "position", conflict_number FROM eventstore.append_v1(
+SELECT verdict, first_number, "position", conflict_number, detail FROM eventstore.append_v1(
     ARRAY[$1::bigint], ARRAY[$2::bigint], ARRAY[NULL::bigint],
-    ARRAY[$3::uuid], ARRAY[''::bytea], ARRAY['accepted'], ARRAY[NULL::text], ARRAY['{}'::jsonb],
+    ARRAY[$3::uuid], ARRAY[$6::bytea], ARRAY['accepted'], ARRAY[NULL::text], ARRAY[$7::jsonb],
     array_fill(1, ARRAY[cardinality($4::text[])]), array_fill(NULL::jsonb, ARRAY[cardinality($4::text[])]),
     array_fill(1, ARRAY[cardinality($4::text[])]), array_fill(NULL::timestamptz, ARRAY[cardinality($4::text[])]),
     array_fill(NULL::timestamptz, ARRAY[cardinality($4::text[])]),
@@ -23,6 +28,9 @@ SELECT verdict, first_number, "position", conflict_number FROM eventstore.append
     array_fill(now(), ARRAY[cardinality($5::jsonb[])]), $5::jsonb[],
     array_fill('{}'::jsonb, ARRAY[cardinality($5::jsonb[])]), 4096
 )
+"""
+_APPEND_V2 = """
+SELECT * FROM eventstore.append_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 """
 _QUERY = """
 SELECT s.head, s.token, (
@@ -54,11 +62,24 @@ class OlderBuild:
         assert row is not None
         return Read(row["events"], row["head"], row["token"])
 
-    async def append(self, payloads: list[str], *keys: str, after: Read, key: UUID | None = None) -> "asyncpg.Record":
+    async def append(
+        self,
+        payloads: list[str],
+        *keys: str,
+        after: Read,
+        key: UUID | None = None,
+        digest: bytes = b"",
+        details: str = "{}",
+    ) -> "asyncpg.Record":
         """Append events within the boundary of some keys, if nobody has since; return the verdict and its receipt."""
-        row = await self._connection.fetchrow(_APPEND, after.number, after.token, key, keys, payloads)
+        row = await self._connection.fetchrow(_APPEND, after.number, after.token, key, keys, payloads, digest, details)
         assert row is not None
         return row
+
+    async def append_v2(self, requests: Sequence[AppendRequest], *, chained: bool = False) -> "list[asyncpg.Record]":
+        """Append as a build from before scopes does; return a row for each request."""
+        keys, _scopes, *others = columns(requests, chained=chained)
+        return await self._connection.fetch(_APPEND_V2, keys, *others)
 
 
 @asynccontextmanager

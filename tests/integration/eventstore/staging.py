@@ -13,7 +13,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _WAITING = """
 SELECT pid FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%append_v2%' AND pid <> ALL ($1)
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%append_v3%' AND pid <> ALL ($1)
 """
 
 

@@ -35,7 +35,7 @@ ATTEMPTS = (
     "CREATE TABLE eventstore.mine ()",
     "CREATE FUNCTION eventstore.mine() RETURNS integer LANGUAGE sql RETURN 1",
     "CREATE OR REPLACE FUNCTION eventstore.refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
-    "DROP FUNCTION eventstore.append_v2",
+    "DROP FUNCTION eventstore.append_v3",
     "ALTER SCHEMA eventstore RENAME TO mine",
     "CREATE SCHEMA mine",
     "SELECT eventstore.refuse_change()",
@@ -142,7 +142,7 @@ async def test_the_right_to_see_the_schema_is_no_right_to_append(
     await admin.execute(f"GRANT USAGE ON SCHEMA eventstore TO {role}")
     try:
         async with connected(stranger) as connection:
-            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append_v2"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append_v3"):
                 await connection.fetch(statement("append"), *columns([request(counted("a"))]))
     finally:
         await admin.execute(f"REVOKE USAGE ON SCHEMA eventstore FROM {role}")

@@ -39,9 +39,9 @@ async def test_old_receipts_are_deleted_and_nothing_else(
     await age(admin, young, 89)
     found = await count_prunable(database.admin_url, QUARTER)
     assert (found.receipts, found.total) == (1, 3)
-    assert {receipt.key async for receipt in store.receipts()} == {old, young, today}
+    assert {receipt.key async for receipt in store.all_receipts()} == {old, young, today}
     assert await prune(database.admin_url, found) == 1
-    assert {receipt.key async for receipt in store.receipts()} == {young, today}
+    assert {receipt.key async for receipt in store.all_receipts()} == {young, today}
     assert numbers(await store.query(ANY)) == [1, 2, 3]
     # Repeated, the one command is decided anew, and the others are not.
     assert not (await store.append([counted("a")], key=old)).duplicate

@@ -18,7 +18,7 @@ from tests.integration.eventstore.staging import Connection, connected, terminat
 
 _WAITING = """
 SELECT pid FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE '%append_v2%' AND pid <> $1
+WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE '%append_v3%' AND pid <> $1
 """
 
 

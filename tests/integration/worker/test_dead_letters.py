@@ -86,7 +86,7 @@ async def test_each_bad_message_is_put_aside_with_its_reason_and_the_worker_goes
         assert "worker-traceback" not in letter.headers
     # Nothing of the bad ones was recorded.
     assert {reply.outcome for reply in answered} == {"accepted"}
-    assert {receipt.key async for receipt in store.receipts()} == {reply.command_id for reply in answered}
+    assert {receipt.key async for receipt in store.all_receipts()} == {reply.command_id for reply in answered}
     await settled(service, 2 * len(BAD))
     assert service.counters.ends == {End.DEAD_LETTERED: len(BAD), End.ACCEPTED: len(BAD)}
     assert service.counters.dead_letters == Counter(reason for _, _, _, reason, _ in BAD)

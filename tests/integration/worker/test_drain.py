@@ -29,7 +29,7 @@ async def ids(desk: Desk) -> set[str]:
 
 async def answered(store: PostgresEventStore) -> set[str]:
     """Whose answers are on record; each has exactly one effect."""
-    receipts = [receipt async for receipt in store.receipts()]
+    receipts = [receipt async for receipt in store.all_receipts()]
     recorded = [event.metadata["command_id"] for event in (await store.query(Filter.matching_any_event())).events]
     assert sorted(recorded) == sorted(str(receipt.key) for receipt in receipts)
     return set(recorded)

@@ -69,7 +69,7 @@ async def test_a_message_that_comes_three_times_has_one_effect(
     assert sorted(answer.pop("duplicate") for answer in answers) == [False, True, True]
     assert answers[0] == answers[1] == answers[2]
     assert (answers[0]["outcome"], answers[0]["first"]) == ("accepted", 1)
-    assert len([receipt async for receipt in store.receipts()]) == 1
+    assert len([receipt async for receipt in store.all_receipts()]) == 1
     assert len((await store.query(Filter.matching_any_event())).events) == 1
     assert service.counters.ends == {End.ACCEPTED: 1, End.DUPLICATE: 2}
 

@@ -129,7 +129,7 @@ async def test_one_trace_reaches_from_the_publisher_to_the_append(
     }
     query, append = spans["query events"], spans["append events"]
     assert (asked | {"db.operation.name": "query"}).items() <= query.attributes.items()
-    stored = {"db.operation.name": "append", "db.stored_procedure.name": "append_v2"}
+    stored = {"db.operation.name": "append", "db.stored_procedure.name": "append_v3"}
     assert (asked | stored).items() <= append.attributes.items()
     assert spans["attempt"].attributes["command.attempt"] == 1
     assert spans["decide Count"].attributes["command.decision"] == "accepted"

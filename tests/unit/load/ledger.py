@@ -29,23 +29,23 @@ class Ledger(MemoryEventStore):
         self.hidden: set[UUID] = set()
         self.twice: UUID | None = None
 
-    async def receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
-        async for receipt in super().receipts(batch_size=batch_size):
+    async def all_receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
+        async for receipt in super().all_receipts(batch_size=batch_size):
             if receipt.key not in self.hidden:
                 yield receipt
             if receipt.key == self.twice:
                 yield receipt
 
     def forge_receipt(self, key: UUID, forge: Callable[[Receipt], Receipt]) -> None:
-        digest, receipt = self._receipts[key]
-        self._receipts[key] = (digest, forge(receipt))
+        digest, receipt = self._receipts[key, ""]
+        self._receipts[key, ""] = (digest, forge(receipt))
 
     def forge_event(self, number: int, forge: Callable[[RecordedEvent], RecordedEvent]) -> None:
         self._events[number - 1] = forge(self._events[number - 1])
 
     def keys(self, kind: OutcomeKind) -> list[UUID]:
         """Return the commands that ended in this way."""
-        return [key for key, (_, receipt) in self._receipts.items() if receipt.outcome.kind is kind]
+        return [key for (key, _), (_, receipt) in self._receipts.items() if receipt.outcome.kind is kind]
 
     async def decide(self, command: Command, served: Domain | None = None) -> UUID:
         """Decide a command from its whole history, as nobody else decides meanwhile."""

@@ -73,10 +73,13 @@ class StagedStore(MemoryEventStore):
         boundary: Boundary | None = None,
         after: Position | None = None,
         key: UUID | None = None,
+        scope: str = "",
         digest: bytes | None = None,
         outcome: Outcome = ACCEPTED,
     ) -> Receipt:
-        receipt = await super().append(events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
+        receipt = await super().append(
+            events, boundary=boundary, after=after, key=key, scope=scope, digest=digest, outcome=outcome
+        )
         if self.unknown_outcomes:
             self.unknown_outcomes -= 1
             raise OutcomeUnknown("the connection broke")
