@@ -119,9 +119,12 @@ class MemoryEventStore:
             self._grown.notify_all()
         return found
 
-    async def receipt(self, key: UUID, *, scope: str = "") -> Receipt | None:
+    async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:
         """See ``EventStore.receipt``."""
-        return (await self.receipts([key], scope=scope)).get(key)
+        found = (await self.receipts([key], scope=scope)).get(key)
+        if found is not None and digest is not None and self._receipts[key, found.scope][0] != digest:
+            return None
+        return found
 
     async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
         """See ``EventStore.receipts``."""

@@ -209,13 +209,14 @@ class EventStore(Protocol):
         """
         ...
 
-    async def receipt(self, key: UUID, *, scope: str = "") -> Receipt | None:
+    async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:
         """Look up what became of an append. None proves nothing: it may still be under way.
 
         Args:
             key: The append's key.
             scope: Whose key it is. A receipt from before there were scopes is found if its outcome's details name the
                 scope as their ``domain``.
+            digest: Only a receipt of a request with this digest; None: of any.
 
         Raises:
             InvalidRequest: There can be no such scope.

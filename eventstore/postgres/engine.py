@@ -191,9 +191,11 @@ class PostgresEventStore:
             statement("put_state"), *names, position.number, position.token, state.state, state.events
         )
 
-    async def receipt(self, key: UUID, *, scope: str = "") -> Receipt | None:
+    async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:
         """See ``EventStore.receipt``."""
-        return (await self.receipts([key], scope=scope)).get(key)
+        check_scope(scope)
+        rows = await self._reader.rows(statement("receipts"), [key], scope)
+        return next((receipt_of(row) for row in rows if digest is None or row["digest"] == digest), None)
 
     async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
         """See ``EventStore.receipts``."""

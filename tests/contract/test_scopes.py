@@ -106,3 +106,10 @@ async def test_the_longest_scope_is_kept(store: EventStore) -> None:
     assert await store.receipts_of(KEY) == [receipt]
     with pytest.raises(InvalidRequest, match="up to 200"):
         await store.receipt(KEY, scope=scope + "é")
+
+
+async def test_a_receipt_of_another_request_is_not_found_by_the_digest(store: EventStore) -> None:
+    key = KEY
+    receipt = await store.append([], key=key, scope="library", digest=b"one")
+    assert await store.receipt(key, scope="library", digest=b"one") == receipt
+    assert await store.receipt(key, scope="library", digest=b"other") is None

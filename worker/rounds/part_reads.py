@@ -255,7 +255,7 @@ class PartReads:
             era = await self._breaker.closed()
             jobs, self._looking_up = self._looking_up[: self._most], self._looking_up[self._most :]
             try:
-                found = {job.command_id for job in jobs if await self._store.receipt(job.command_id)}  # TODO
+                found = set(await self._store.receipts([job.command_id for job in jobs], scope=self._domain_name))
             except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
                 self._breaker.open(error, era)
                 self._looking_up = [*jobs, *self._looking_up]

@@ -257,6 +257,7 @@ class Round:
             events=member.events,
             boundary=[boundaries[part] for part in member.job.parts] or None,
             key=member.job.command_id,
+            scope=self._domain.name,
             digest=prepared.digest if prepared is not None else None,
             outcome=member.outcome,
             context=member.job.attempt_context,

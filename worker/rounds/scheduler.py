@@ -285,7 +285,7 @@ class Scheduler:
                 else:
                     await self._fill(round_)
                 self._send(round_, era)
-            except Exception as bug:
+            except Exception as bug:  # noqa: BLE001  the rounds go on, whatever became of this one
                 _log.exception("a round of %s failed", self._domain.name)
                 round_.abandon()
                 for member in round_.members:
@@ -389,7 +389,7 @@ class Scheduler:
         try:
             with UserCode(self._watchdog, round_.members[0].job.message.command_type):
                 round_.settle(verdicts, self._reader)
-        except Exception:
+        except Exception:  # noqa: BLE001  the answers stand
             _log.exception("the states of %s are read anew", self._domain.name)
             self._states.forget()
 

@@ -18,7 +18,7 @@ from worker.amqp.sender import Sender
 from worker.counters import Counters, End
 from worker.history import History
 from worker.isolation.isolator import Isolation
-from worker.message import BadMessage, CommandMessage, read_body
+from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.forwarding import explain
 from worker.rounds.handover import Handover
@@ -257,8 +257,11 @@ class Settler:
             while True:
                 era = await self._breaker.closed()
                 try:
-                    return await self._store.receipt(message.command_id)  # TODO scope, digest
-
+                    return await self._store.receipt(
+                        message.command_id,
+                        scope=self._topology.domain_name,
+                        digest=digest(message.command_type, body),
+                    )
                 except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
                     self._breaker.open(error, era)
                 except EventStoreError as error:
