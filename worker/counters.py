@@ -35,6 +35,7 @@ class Counters:
         replica_reads: How many of these by a replica.
         conflicts: How many of these decisions were out of date when they were to be recorded.
         stale_conflicts: How many of these had been read from a replica: the price of its lag, at most.
+        holds: How often the store's lock was taken first, for commands that had lost too often.
         failed_replies: How many answers could not be sent.
     """
 
@@ -48,6 +49,7 @@ class Counters:
         self.replica_reads = 0
         self.conflicts = 0
         self.stale_conflicts = 0
+        self.holds = 0
         self.failed_replies = 0
 
     def begin(self) -> None:
@@ -90,5 +92,6 @@ class Counters:
             "replica_reads": self.replica_reads,
             "conflicts": self.conflicts,
             "stale_conflicts": self.stale_conflicts,
+            "holds": self.holds,
             "failed_replies": self.failed_replies,
         }

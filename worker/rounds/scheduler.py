@@ -20,6 +20,7 @@ from eventstore import (
     ChainBroken,
     ConcurrencyConflict,
     ConflictError,
+    Consistency,
     EventStore,
     EventStoreError,
     IdempotencyKeyReused,
@@ -27,6 +28,7 @@ from eventstore import (
     Receipt,
     StoreMisconfigured,
     StoreUnavailable,
+    TransientStoreError,
 )
 from handlers.domain import Domain
 from handlers.part import Part
@@ -60,6 +62,8 @@ _LONGEST_DECIDING = 0.02
 _TICK_SECONDS = 1.0
 # After a duplicate was met, so many commands are looked up before they are decided: others may be on record, too.
 _LOOKED_UP_AFTER_A_DUPLICATE = 1000
+# How often a command is decided under the lock in vain before it goes to the retry queue.
+_MOST_HOLDS = 3
 _DOWN = (StoreUnavailable, StoreMisconfigured, OutcomeUnknown)
 
 
@@ -121,6 +125,8 @@ class Scheduler:
         self._active: dict[UUID, Job] = {}
         self._ready: list[Job] = []
         self._alone: deque[Job] = deque()
+        # Who has lost so often that luck is no help.
+        self._escalated: list[Job] = []
         self._recording: Round | None = None
         self._recorder: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -247,7 +253,9 @@ class Scheduler:
     def _begin(self, job: Job, waited: float = 0.0) -> None:
         """Begin an attempt."""
         job.begin(waited)
-        missing = [part for part in job.parts if not self._states.is_known(part)]
+        # Who takes the lock first has all of its parts near the head by then.
+        escalated = job.lost >= self._settings.worker_conflict_attempts
+        missing = [part for part in job.parts if escalated or not self._states.is_known(part)]
         begin_attempt(job, len(job.parts) - len(missing))
         self._find(job, missing)
 
@@ -260,7 +268,11 @@ class Scheduler:
             self._put(job)
 
     def _put(self, job: Job) -> None:
-        heapq.heappush(self._ready, job)
+        """Take a command that has all it waited for."""
+        if job.lost < self._settings.worker_conflict_attempts:
+            heapq.heappush(self._ready, job)
+        else:
+            self._escalated.append(job)
         self._news.set()
 
     def _again(self, job: Job) -> None:
@@ -275,9 +287,12 @@ class Scheduler:
         while True:
             await self._something()
             era = await self._breaker.closed()
-            while self._alone and self._recording is not None:
+            while (self._alone or self._escalated) and self._recording is not None:
                 self._news.clear()
                 await self._news.wait()
+            if self._escalated:
+                await self._escalate(era)
+                continue
             round_ = Round(self._domain, self._states, self._own, self._recording)
             try:
                 if self._alone:
@@ -309,7 +324,7 @@ class Scheduler:
         self._recorder = asyncio.create_task(self._record(round_, appends, era), context=Context())
 
     async def _something(self) -> None:
-        while not self._ready and not self._alone:
+        while not self._ready and not self._alone and not self._escalated:
             self._news.clear()
             await self._news.wait()
 
@@ -357,6 +372,99 @@ class Scheduler:
                 span.set_attribute("command.decision", type(decision).__name__.lower())
         finally:
             span.end()
+
+    async def _escalate(self, era: int) -> None:
+        """Decide under the store's lock who has lost too often, and all who wait for the same parts.
+
+        Nothing else of ours is decided or recorded meanwhile.
+        """
+        jobs = self._company()
+        if not jobs:
+            return
+        parts = list(dict.fromkeys(part for job in jobs for part in job.parts))
+        command = jobs[0].message.command_type
+        round_ = Round(self._domain, self._states, self._own, None)
+        try:
+            async with self._store.exclusive() as held:
+                self._counters.holds += 1
+                # They were brought up to date before: while the lock is held, everybody waits.
+                seen = await self._reader.glance(
+                    parts,
+                    consistency=Consistency.STRONG,
+                    running=lambda: UserCode(self._watchdog, command),
+                    held=held,
+                )
+                for job in jobs:
+                    failure = next((seen.failures[part] for part in job.parts if part in seen.failures), None)
+                    if failure is not None:
+                        self._fail(job, failure)
+                    else:
+                        self._decide(round_, job)
+                left = round_.prepare()
+                appends = round_.appends()
+                for member in round_.members:
+                    member.job.is_sent = True
+                verdicts = await held.append_chain(appends) if appends else []
+        except TransientStoreError as error:
+            self._hold_failed(round_, jobs, error)
+        except _DOWN as error:
+            self._breaker.open(error, era)
+            self._hold_failed(round_, jobs, None, unknown=isinstance(error, OutcomeUnknown))
+        except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
+            round_.abandon()
+            for job in jobs:
+                job.is_sent = False
+                if not job.has_ended:
+                    self._read_failed(job, failure)
+        else:
+            for job in left:
+                self._again(job)
+            if round_.members:
+                self._settle(round_, verdicts)
+                self._judge_all(round_, verdicts)
+
+    def _company(self) -> list[Job]:
+        """Take who has lost too often, and those who are ready and read one of the same parts."""
+        jobs = [job for job in self._escalated if not self._drop(job)]
+        self._escalated = jobs[self._most :]
+        jobs = jobs[: self._most]
+        parts = {part for job in jobs for part in job.parts}
+        staying = []
+        for job in self._ready:
+            if len(jobs) < self._most and not parts.isdisjoint(job.parts):
+                jobs.append(job)
+            else:
+                staying.append(job)
+        heapq.heapify(staying)
+        self._ready = staying
+        return sorted(jobs)
+
+    def _hold_failed(
+        self, round_: Round, jobs: Sequence[Job], error: TransientStoreError | None, *, unknown: bool = False
+    ) -> None:
+        """Let everybody go on after a hold in vain; who had it three times rests in the retry queue.
+
+        Args:
+            round_: What was decided under the lock.
+            jobs: Whose.
+            error: Why it was in vain; None if that is nobody's fault.
+            unknown: Whether it may be on record all the same.
+        """
+        round_.abandon()
+        for job in jobs:
+            job.is_sent = False
+            job.was_sent = job.was_sent or unknown
+            if job.has_ended:
+                continue
+            if error is None or job.lost < self._settings.worker_conflict_attempts:
+                self._again(job)
+                continue
+            job.holds += 1
+            if job.holds >= _MOST_HOLDS:
+                self._fail(job, error.copy_for_caller())
+            else:
+                end_attempt(job, error)
+                self._rest(job)
 
     async def _record(self, round_: Round, appends: Sequence[Append], era: int) -> None:
         members = round_.members
@@ -446,7 +554,11 @@ class Scheduler:
         job.lost += 1
         if self._drop(job):
             return
-        rest = self._retries.wait(job.lost)
+        self._rest(job)
+
+    def _rest(self, job: Job) -> None:
+        # Every hold in vain doubles the wait: others wait while it lasts.
+        rest = self._retries.wait(job.lost) * 2**job.holds
         self._resting[job] = asyncio.get_running_loop().call_later(rest, self._rested, job, rest)
 
     def _rested(self, job: Job, rest: float) -> None:
