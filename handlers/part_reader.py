@@ -13,7 +13,6 @@ from eventstore import (
     Consistency,
     EventStore,
     EventStoreError,
-    Held,
     HistoryDiverged,
     Position,
     PositionNotReached,
@@ -157,7 +156,7 @@ class PartReader:
         min_position: Position | None = None,
         running: Running = nullcontext,
         known: Mapping[Part[Any], KeptState] | None = None,
-        held: Held | None = None,
+        held: Any = None,
     ) -> Glance:
         """Look at the store once, for all parts, and bring up to date what little is needed for; keep that.
 
@@ -205,7 +204,7 @@ class PartReader:
         min_position: Position | None,
         running: Running,
         *,
-        held: Held | None,
+        held: Any,
     ) -> Glance:
         asked = monotonic()
         parts = list(before)
