@@ -18,7 +18,7 @@ from worker.amqp.delivery import Delivery
 from worker.amqp.sender import Sender
 from worker.capacity import check_capacity
 from worker.counters import Counters
-from worker.isolation.isolator import Isolation
+from worker.isolation.isolator import Isolator
 from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.dispatcher import Dispatcher
 from worker.rounds.handling import Handling
@@ -59,9 +59,9 @@ class Service:
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
         self._watchdog = Watchdog()
         self._dispatcher = Dispatcher(settings.worker_concurrency)
-        self._isolation = Isolation(settings, self.counters)
-        # Suspects wait for each other, and for nobody else; nor does anybody wait for them.
-        self._suspects = Dispatcher(1)
+        self._isolator = Isolator(settings, self.counters, serves=lambda: store.append(()))
+        # Poison messages wait for each other, and for no other message; nor does any other wait for them.
+        self._poison = Dispatcher(1)
         # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
         long_reads = asyncio.Lock()
         self._processors = [
@@ -131,13 +131,13 @@ class Service:
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
         self._gate.drain()
         deadline = self._settings.worker_drain_deadline
-        return sum(await asyncio.gather(self._dispatcher.drain(deadline), self._suspects.drain(deadline)))
+        return sum(await asyncio.gather(self._dispatcher.drain(deadline), self._poison.drain(deadline)))
 
     async def close(self) -> None:
         """Close every connection. What is unsettled goes back to the broker."""
-        await asyncio.gather(self._dispatcher.close(), self._suspects.close())
+        await asyncio.gather(self._dispatcher.close(), self._poison.close())
         await asyncio.gather(*(processor.close() for processor in self._processors))
-        await self._isolation.close()
+        await self._isolator.close()
         await self._gate.close()
         await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())
 
@@ -148,7 +148,7 @@ class Service:
             processor,
             topology,
             sender=self._sender,
-            isolation=self._isolation,
+            isolator=self._isolator,
             gate=self._gate,
             counters=self.counters,
             settings=self._settings,
@@ -163,7 +163,7 @@ class Service:
         )
 
     def _submit(self, delivery: Delivery, handle: Callable[[Delivery], Awaitable[None]]) -> None:
-        (self._suspects if delivery.is_suspect else self._dispatcher).submit(delivery, handle)
+        (self._poison if delivery.may_be_poison else self._dispatcher).submit(delivery, handle)
 
 
 async def run(settings: Settings, *, processes: int = 1, control_socket: int | None = None) -> int:

@@ -8,12 +8,12 @@ from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from eventstore import StoreUnavailable
-from worker.amqp.delivery import SUSPECT_HEADER, Delivery
+from worker.amqp.delivery import POISON_HEADER, Delivery
 from worker.amqp.sender import Sender
 from worker.counters import Counters, End
 from worker.errors import DeadlineExceeded
 from worker.history import History
-from worker.isolation.isolator import Isolation
+from worker.isolation.isolator import Isolator
 from worker.message import BadMessage, CommandMessage
 from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.forwarding import explain
@@ -43,7 +43,7 @@ class Handling:
         processor: Finds the answers.
         topology: Where the deliveries come from, and where they are sent on to.
         sender: Sends replies, retries and dead letters; never the connection that consumes.
-        isolation: Finds the answers to suspects.
+        isolator: Finds the answers to messages that may be poison.
         gate: Shut while the database does not answer.
         counters: Where everything is counted.
         settings: The limits.
@@ -56,7 +56,7 @@ class Handling:
         topology: Topology,
         *,
         sender: Sender,
-        isolation: Isolation,
+        isolator: Isolator,
         gate: CircuitBreaker,
         counters: Counters,
         settings: Settings,
@@ -66,7 +66,7 @@ class Handling:
         self._topology = topology
         self._handover = Handover(sender, topology)
         self._replies = Replies(sender, counters, timeout=settings.worker_reply_timeout)
-        self._isolation = isolation
+        self._isolator = isolator
         self._gate = gate
         self._counters = counters
         self._settings = settings
@@ -152,8 +152,8 @@ class Handling:
         return isinstance(failure, DeadlineExceeded) or self._judge(delivery, failure).action is Action.PAUSE
 
     async def _decided(self, delivery: Delivery, message: CommandMessage) -> Processed:
-        if delivery.is_suspect:
-            return await self._isolation.process(self._topology.domain_name, message)
+        if delivery.may_be_poison:
+            return await self._isolator.decide(self._topology.domain_name, message)
         return await self._processor.process(message)
 
     def _judge(self, delivery: Delivery, happened: Processed | Exception) -> Settlement:
@@ -193,8 +193,8 @@ class Handling:
         headers = settlement.history.headers() | explain(
             failure, reason=reason, queue=self._topology.queue, with_traceback=False
         )
-        if delivery.is_suspect:
-            headers[SUSPECT_HEADER] = True
+        if delivery.may_be_poison:
+            headers[POISON_HEADER] = True
         rest = self._settings.worker_retry_delay
         if await self._handover.complete(delivery, self._topology.retry_queue, headers, rest=rest):
             if settlement.traceback:
