@@ -12,6 +12,7 @@ from eventstore import EventStore
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from handlers.registry import load_domains
+from worker.amqp.codec import install_lenient_codec
 from worker.amqp.connection import broker_address
 from worker.amqp.consumer import Consumer
 from worker.amqp.delivery import Delivery
@@ -111,6 +112,7 @@ class Service:
             BrokerUnavailable: The broker does not answer.
             BrokerMisconfigured: The broker refuses us.
         """
+        install_lenient_codec()
         await self._sender.open()
         for consumer in self._consumers:
             await consumer.start()

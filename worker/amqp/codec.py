@@ -1,4 +1,4 @@
-"""Frames: what AMQP lets a publisher send, and the library below aio-pika cannot read, or not write again.
+"""The codec: what AMQP lets a publisher send, and the library below aio-pika cannot read, or not write again.
 
 A frame that cannot be read ends the connection. The broker delivers its message again, to the next connection, until
 the delivery limit: one message would stop a domain, and take its neighbours along. So the readers that can fail are
@@ -28,7 +28,8 @@ _write: Callable[[Any], bytes] = encode.encode_table_value
 def install_lenient_codec() -> None:
     """Read every message that a broker can deliver, and write what was read.
 
-    Concerns the whole process; calling it again changes nothing.
+    It changes the library for the whole process: it is called where a worker or the command line starts, and by no
+    import. Calling it again changes nothing.
     """
     decode.METHODS["timestamp"] = decode.TABLE_MAPPING[b"T"] = _timestamp
     decode.METHODS["shortstr"] = _short_string
