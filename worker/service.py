@@ -26,7 +26,7 @@ from worker.rounds.handling import Handling
 from worker.rounds.processor import Processor
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
-from worker.supervision.control_socket import tied
+from worker.supervision.control_socket import supervised
 from worker.supervision.health import Health
 from worker.supervision.health_server import health_served
 from worker.supervision.signals import stop_signals
@@ -174,7 +174,7 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
     Args:
         settings: Everything.
         processes: How many processes like this one there are to be, for the servers' limits.
-        control_socket: The file descriptor that ties it to its supervisor, which then answers health probes.
+        control_socket: The file descriptor of the socket to its supervisor, which then answers health probes.
 
     Returns:
         The exit status: 0 after a complete drain, 1 when commands were left to the broker.
@@ -225,7 +225,9 @@ async def _run(
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
         # A supervisor takes the first report for the proof that we could start.
-        await stack.enter_async_context(tied(control_socket, service.health, stop=stop, hurry=hurry))
+        await stack.enter_async_context(
+            supervised(control_socket, health=service.health, figures=service.counters.report, stop=stop, hurry=hurry)
+        )
         _relax_garbage_collection()
         _log.info("consuming %s", ", ".join(Topology(domain.name).queue for domain in domains))
         return await _serve(service, stop, hurry)

@@ -148,7 +148,7 @@ class Isolator:
         return self._process
 
     async def _taken_spare(self) -> PoisonProcess | None:
-        """Return the process that stands by, as soon as it has started; None if there is none that lives."""
+        """Return the process that stands by, as soon as it has started; None if there is none, or it has ended."""
         if self._spare is None:
             return None
         spare = self._spare

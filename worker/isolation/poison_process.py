@@ -114,7 +114,7 @@ class PoisonProcess:
         """Have a command decided.
 
         Raises:
-            FailedElsewhere: The process cannot reach the database. It does not have the command, and lives on.
+            FailedElsewhere: The process cannot reach the database. It does not have the command, and goes on.
             ProcessLost: It has ended, or was killed because it said nothing for too long.
 
         On cancellation the process still has the command: kill it.
