@@ -60,7 +60,7 @@ class Service:
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
         self._watchdog = Watchdog()
         self._dispatcher = Dispatcher(settings.worker_concurrency)
-        self._isolator = Isolator(settings, self.counters, serves=lambda: store.append(()))
+        self._isolator = Isolator(settings, self.counters, probe=lambda: store.append(()))
         # Poison messages wait for each other, and for no other message; nor does any other wait for them.
         self._poison = Dispatcher(1)
         # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.

@@ -52,7 +52,7 @@ class BodyReader:
         return rest or await self._stream.read(n)
 
     async def readexactly(self, n: int) -> bytes:
-        """Return so many bytes of the frames.
+        """Return a number of bytes of the frames.
 
         Raises:
             asyncio.IncompleteReadError, OSError: As the stream raises them.

@@ -4,7 +4,7 @@ A frame that cannot be read ends the connection. The broker delivers its message
 the delivery limit: one message would stop a domain, and take its neighbours along. So the readers that can fail are
 replaced, in the library's own tables of them, by ones that keep what can be read.
 
-What was read must be written again where a message is sent on or answered: one that cannot be would come back to us
+What was read must be written again where a message is sent on or answered: one that cannot be would come back
 until the delivery limit, and be put aside without a reason.
 """
 
@@ -19,8 +19,8 @@ Decoder = Callable[[bytes], tuple[int, Any]]
 
 _TIMESTAMP_BYTES = 8
 _SHORT_STRING_BYTES = 255
-# Whoever walks headers does it by recursion, and the library recurses deeper to write them than to read them: what it
-# could just read, it could not write again. The broker's own are three levels deep.
+# Headers are walked by recursion, and the library recurses deeper to write them than to read them: what it could just
+# read, it could not write again. The broker's own are three levels deep.
 _DEEPEST = 32
 _write: Callable[[Any], bytes] = encode.encode_table_value
 

@@ -65,7 +65,7 @@ class Link:
     """A connection and a channel to the broker, for one purpose: consuming and publishing do not share one.
 
     aio-pika's robust classes are not used: they wait for a reconnection without a limit, at fixed intervals, and
-    replay declarations that we make ourselves.
+    replay declarations that ``prepare`` makes.
 
     Args:
         url: The broker's address.
@@ -102,7 +102,7 @@ class Link:
         Tries for as long as the caller waits, with full jitter between the attempts.
 
         Raises:
-            BrokerMisconfigured: The broker refuses us.
+            BrokerMisconfigured: The broker refuses the connection.
             BrokerUnavailable: The link was closed.
         """
         if self._wire is not None and not self._wire.is_closed:
@@ -208,7 +208,7 @@ class Link:
                     self._connection = await aio_pika.connect(
                         self._url,
                         connection_class=self._connection_class,
-                        # Read anew each time: certificates are renewed while we run.
+                        # Read anew each time: certificates are renewed while a worker runs.
                         ssl_context=await asyncio.to_thread(tls_context, self._url),
                         timeout=None,
                         heartbeat=_HEARTBEAT_SECONDS,
@@ -248,10 +248,10 @@ class Link:
 
 
 async def _release_writers(wire: WireChannel) -> None:
-    """Let go of whoever waits to write to a channel that is closed.
+    """Let go of the tasks that wait to write to a channel that is closed.
 
-    The library's queue of frames is bounded, and nobody empties it once the connection's writer has ended: who waits
-    there to acknowledge would wait forever.
+    The library's queue of frames is bounded, and nothing empties it once the connection's writer has ended: a task that
+    waits there to acknowledge would wait forever.
     """
     while not wire.write_queue.empty():
         while not wire.write_queue.empty():

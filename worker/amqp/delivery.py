@@ -58,7 +58,7 @@ class Delivery:
 
     @property
     def loss(self) -> asyncio.Future[Any]:
-        """What is done when the channel that could settle it is gone. It belongs to whoever asks for it."""
+        """What is done when the channel that could settle it is gone. A future of its own for each call."""
         return self._wire.closing
 
     @property

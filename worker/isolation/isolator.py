@@ -44,7 +44,7 @@ class Isolator:
     Args:
         settings: What the processes work with, too.
         counters: Where their attempts and conflicts are counted.
-        serves: Asks the database, over the worker's own connections, to do what commands need of it; raises while it
+        probe: Asks the database, over the worker's own connections, to do what commands need of it; raises while it
             cannot.
         limits: How long a process may take for what.
     """
@@ -54,12 +54,12 @@ class Isolator:
         settings: Settings,
         counters: Counters,
         *,
-        serves: Callable[[], Awaitable[object]],
+        probe: Callable[[], Awaitable[object]],
         limits: ProcessLimits | None = None,
     ) -> None:
         self._settings = settings
         self._counters = counters
-        self._serves = serves
+        self._probe = probe
         self._limits = limits if limits is not None else ProcessLimits()
         self._process: PoisonProcess | None = None
         self._spare: asyncio.Task[PoisonProcess] | None = None
@@ -74,7 +74,8 @@ class Isolator:
 
         Raises:
             KilledItsProcess: Two processes ended while they had the command, or one was stuck with it.
-            IsolationFailed: No process could be given the command. It is not to blame; try it again later.
+            IsolationFailed: No process could be given the command, or it could not use a database that serves this
+                one. The command is not to blame; try it again later.
             FailedElsewhere: Whatever was raised in the process. If that is a reason to pause, the database does not
                 serve this process either.
 
@@ -86,7 +87,7 @@ class Isolator:
                 response = await self._decided(domain_name, replace(message, headers=injected()))
                 failure = response.failure
                 if failure is not None and failure.verdict.action is Action.PAUSE:
-                    await self._blame_the_process(failure)
+                    await self._raise_if_the_database_serves(failure)
             finally:
                 self._idle = asyncio.create_task(self._end_when_idle())
         self._counters.attempts += response.attempts
@@ -162,7 +163,7 @@ class Isolator:
             await process.let_go()
         return None
 
-    async def _blame_the_process(self, failure: Failure) -> None:
+    async def _raise_if_the_database_serves(self, failure: Failure) -> None:
         """Tell a database that does not serve from a process that cannot reach one that does.
 
         Raises:
@@ -170,7 +171,7 @@ class Isolator:
         """
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                await self._serves()
+                await self._probe()
         except Exception:  # noqa: BLE001  whatever keeps it from serving
             return
         raise IsolationFailed(f"the process for poison messages cannot use the database: {failure.text}")

@@ -37,7 +37,7 @@ class RestartLimits:
             jitter.
         longest_delay: What it is never longer than.
         useful: The restarts of a process that was of use for so long are counted anew.
-        most_restarts: If a process ends sooner than ``useful`` after so many restarts in a row, it is given up.
+        most_restarts: After this many restarts in a row, a process that ends sooner than ``useful`` is given up.
         most_silence: How long a process may report nothing.
         end: How long a process may take to end after its drain deadline, or after it was told to hurry.
     """
@@ -85,7 +85,7 @@ class Supervisor:
         # Set once a process has come to consume: then settings and surroundings are known to be right.
         self._proven = asyncio.Event()
         self._stopping = asyncio.Event()
-        # The exit status when we stop by ourselves.
+        # The exit status when the supervisor stops without being told to.
         self._failure: int | None = None
 
     def health(self) -> Health:
@@ -151,7 +151,7 @@ class Supervisor:
                 await self._until_stopping(delay)
 
     def _delay_after(self, worker: WorkerProcess) -> float | None:
-        """Decide when to start a process again that has ended: in so many seconds; None when all is to stop."""
+        """Return the seconds until a process that has ended is started again; None when all is to stop."""
         limits = self._limits
         status = worker.status or 0
         if status == _MISTAKE and not self._proven.is_set():
@@ -213,7 +213,7 @@ class Supervisor:
 
 
 async def supervise(settings: Settings, processes: int) -> int:
-    """Run so many worker processes, started as this one was, until told to stop by SIGTERM or SIGINT.
+    """Run a number of worker processes, started as this one was, until told to stop by SIGTERM or SIGINT.
 
     Returns:
         The exit status, as ``Supervisor.run`` says.

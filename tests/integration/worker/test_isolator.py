@@ -72,13 +72,13 @@ class Isolated:
 
 @asynccontextmanager
 async def isolating(
-    database: Database, *, serves: Callable[[], Awaitable[object]] = yes, limits: Any = None, **settings: Any
+    database: Database, *, probe: Callable[[], Awaitable[object]] = yes, limits: Any = None, **settings: Any
 ) -> AsyncIterator[Isolated]:
     counters = Counters()
     made = Isolator(
         Settings(database_url=database.url, worker_domains=DOMAIN, **settings),
         counters,
-        serves=serves,
+        probe=probe,
         limits=limits and ProcessLimits(**limits),
     )
     try:
@@ -255,7 +255,7 @@ async def test_a_database_that_serves_the_worker_alone_is_no_reason_to_pause(dat
 
 
 async def test_a_database_that_serves_nobody_is_a_reason_to_pause(database: Database) -> None:
-    async with isolating(database, serves=no) as isolated:
+    async with isolating(database, probe=no) as isolated:
         async with without_connections(database):
             with pytest.raises(FailedElsewhere) as raised:
                 await isolated.decide(b'{"Key": "a"}')
