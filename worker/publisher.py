@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from eventstore.jsontext import encode_object
 from worker.amqp.connection import broker_address
-from worker.amqp.reply_queue import InboxLost, ReplyQueue
+from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
 from worker.amqp.sender import Properties, Sender
 from worker.errors import BrokerUnavailable, NoReply
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
@@ -31,9 +31,9 @@ class Publisher:
     Commands are not ordered among each other. Who needs an order awaits ``request`` before sending the next.
     """
 
-    def __init__(self, sender: Sender, inbox: ReplyQueue, *, address: str) -> None:
+    def __init__(self, sender: Sender, reply_queue: ReplyQueue, *, address: str) -> None:
         self._sender = sender
-        self._inbox = inbox
+        self._reply_queue = reply_queue
         host, _, port = address.rpartition(":")
         self._server = (host, int(port))
 
@@ -58,12 +58,12 @@ class Publisher:
             BrokerMisconfigured: It refuses the user or the virtual host.
         """
         sender = Sender(amqp_url, name=name)
-        inbox = ReplyQueue(amqp_url, name=f"{name}-replies")
+        reply_queue = ReplyQueue(amqp_url, name=f"{name}-replies")
         try:
             await sender.open(timeout)
-            yield cls(sender, inbox, address=broker_address(amqp_url))
+            yield cls(sender, reply_queue, address=broker_address(amqp_url))
         finally:
-            await inbox.close()
+            await reply_queue.close()
             await sender.close()
 
     async def publish(
@@ -149,8 +149,8 @@ class Publisher:
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    reply_to = await self._inbox.open()
-                    with self._inbox.expecting(identity) as reply, suppress(InboxLost, BrokerUnavailable):
+                    reply_to = await self._reply_queue.open()
+                    with self._reply_queue.expecting(identity) as reply, suppress(ReplyQueueLost, BrokerUnavailable):
                         await self.publish(
                             domain_name,
                             command_type,

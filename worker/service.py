@@ -11,18 +11,19 @@ from eventstore import EventStore
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from handlers.registry import load_domains
+from worker.amqp.codec import install_lenient_codec
 from worker.amqp.connection import broker_address
 from worker.amqp.consumer import Consumer
 from worker.amqp.sender import Sender
 from worker.capacity import check_capacity
 from worker.counters import Counters
-from worker.isolation.isolator import Isolation
+from worker.isolation.isolator import Isolator
 from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.scheduler import Scheduler
 from worker.rounds.settler import Settler
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
-from worker.supervision.control_socket import tied
+from worker.supervision.control_socket import supervised
 from worker.supervision.health import Health
 from worker.supervision.health_server import health_served
 from worker.supervision.signals import stop_signals
@@ -56,7 +57,7 @@ class Service:
         self._breaker = CircuitBreaker(lambda: store.append(()))
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
         self._watchdog = Watchdog()
-        self._isolation = Isolation(settings, self.counters)
+        self._isolator = Isolator(settings, self.counters, probe=lambda: store.append(()))
         # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
         long_reads = asyncio.Lock()
         self._schedulers = [
@@ -111,6 +112,7 @@ class Service:
             BrokerUnavailable: The broker does not answer.
             BrokerMisconfigured: The broker refuses us.
         """
+        install_lenient_codec()
         await self._sender.open()
         for consumer in self._consumers:
             await consumer.start()
@@ -137,7 +139,7 @@ class Service:
     async def close(self) -> None:
         """Close every connection. What is unsettled goes back to the broker."""
         await asyncio.gather(*(settler.close() for settler in self._settlers))
-        await self._isolation.close()
+        await self._isolator.close()
         await self._breaker.close()
         await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())
 
@@ -148,7 +150,7 @@ class Service:
             Topology(domain.name),
             store=self._store,
             sender=self._sender,
-            isolator=self._isolation,
+            isolator=self._isolator,
             breaker=self._breaker,
             counters=self.counters,
             settings=self._settings,
@@ -172,7 +174,7 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
     Args:
         settings: Everything.
         processes: How many processes like this one there are to be, for the servers' limits.
-        control_socket: The file descriptor that ties it to its supervisor, which then answers health probes.
+        control_socket: The file descriptor of the socket to its supervisor, which then answers health probes.
 
     Returns:
         The exit status: 0 after a complete drain, 1 when commands were left to the broker.
@@ -223,7 +225,9 @@ async def _run(
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
         # A supervisor takes the first report for the proof that we could start.
-        await stack.enter_async_context(tied(control_socket, service.health, stop=stop, hurry=hurry))
+        await stack.enter_async_context(
+            supervised(control_socket, health=service.health, figures=service.counters.report, stop=stop, hurry=hurry)
+        )
         _relax_garbage_collection()
         _log.info("consuming %s", ", ".join(Topology(domain.name).queue for domain in domains))
         return await _serve(service, stop, hurry)

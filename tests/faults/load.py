@@ -14,7 +14,7 @@ from asyncpg.connect_utils import SessionAttribute
 from eventstore.postgres.translation import DRIVER_ERRORS
 from handlers.decider import Command
 from tests.fixtures.waiting import eventually
-from worker.amqp.reply_queue import InboxLost, ReplyQueue
+from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
 from worker.errors import BrokerUnavailable
 from worker.message import Reply
 from worker.publisher import Publisher
@@ -47,7 +47,13 @@ class Load:
     """
 
     def __init__(
-        self, publisher: Publisher, inbox: ReplyQueue, domain_name: str, commands: Iterator[Command], *, copies: int
+        self,
+        publisher: Publisher,
+        reply_queue: ReplyQueue,
+        domain_name: str,
+        commands: Iterator[Command],
+        *,
+        copies: int,
     ) -> None:
         self.commands: dict[UUID, Command] = {}
         self.sent_at: dict[UUID, float] = {}
@@ -55,7 +61,7 @@ class Load:
         self.replies: dict[UUID, list[Reply]] = {}
         self.repeated = 0
         self._publisher = publisher
-        self._inbox = inbox
+        self._reply_queue = reply_queue
         self._domain_name = domain_name
         self._source = commands
         self._copies = copies
@@ -77,17 +83,17 @@ class Load:
             commands: The commands, without end.
             copies: How often each is sent.
         """
-        inbox = ReplyQueue(amqp_url, name="load replies")
+        reply_queue = ReplyQueue(amqp_url, name="load replies")
         try:
             async with Publisher.connect(amqp_url, name="load") as publisher, asyncio.TaskGroup() as group:
-                load = cls(publisher, inbox, domain_name, commands, copies=copies)
+                load = cls(publisher, reply_queue, domain_name, commands, copies=copies)
                 tasks = [group.create_task(load._send_some()) for _ in range(UNDER_WAY)]
                 tasks.append(group.create_task(load._look_for_receipts(database_url)))
                 yield load
                 for task in tasks:
                     task.cancel()
         finally:
-            await inbox.close()
+            await reply_queue.close()
 
     def allow(self, count: int) -> None:
         """Let so many more commands be sent, as soon as others are answered."""
@@ -115,11 +121,11 @@ class Load:
     async def ask(self, command: Command, command_id: UUID) -> None:
         """Send one command and wait until it has its answer."""
         self.commands[command_id] = command
-        with self._inbox.expecting(command_id) as reply:
+        with self._reply_queue.expecting(command_id) as reply:
             for _ in range(self._copies):
                 await self._publish(command, command_id)
             self.sent_at[command_id] = time.time()
-            with suppress(InboxLost, TimeoutError):
+            with suppress(ReplyQueueLost, TimeoutError):
                 async with asyncio.timeout(_REPLY_SECONDS):
                     self.replies.setdefault(command_id, []).append(await reply)
                     self.answered.add(command_id)
@@ -145,7 +151,7 @@ class Load:
                         type(command).__name__,
                         command,
                         command_id=command_id,
-                        reply_to=await self._inbox.open(),
+                        reply_to=await self._reply_queue.open(),
                         timeout=_CONFIRM_SECONDS,
                     )
             except (BrokerUnavailable, TimeoutError):

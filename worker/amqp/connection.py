@@ -19,7 +19,7 @@ from aio_pika.exceptions import (
 from aiormq import Channel as WireChannel
 from aiormq.exceptions import ChannelAccessRefused
 
-from worker.amqp.codec import install_lenient_codec
+from worker.amqp.body_reader import BodyTransport
 from worker.amqp.tls import SERVER_NAME, tls_context, tls_trouble
 from worker.errors import BrokerMisconfigured, BrokerUnavailable
 
@@ -27,8 +27,6 @@ __all__ = ["LOST", "Link", "WireChannel", "broker_address"]
 
 LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 """What aio-pika raises when a connection or channel is gone, or does not answer."""
-
-install_lenient_codec()
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
@@ -55,24 +53,40 @@ class _Connection(aio_pika.Connection):
             raise
 
 
+class _BodyConnection(_Connection):
+    """A connection on which messages have a body and no properties."""
+
+    async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  the library's signature
+        self.kwargs["transport_factory"] = BodyTransport(self.url)
+        await super().connect(timeout)
+
+
 class Link:
     """A connection and a channel to the broker, for one purpose: consuming and publishing do not share one.
 
     aio-pika's robust classes are not used: they wait for a reconnection without a limit, at fixed intervals, and
-    replay declarations that we make ourselves.
+    replay declarations that ``prepare`` makes.
 
     Args:
         url: The broker's address.
         name: What the connection is called in the broker's management pages.
         prepare: Called with every newly opened channel, before anyone else gets it.
+        bodies_only: Whether messages come without their properties. If they come with them, one whose properties the
+            library cannot read ends the connection, unless ``install_lenient_codec`` was called.
     """
 
     def __init__(
-        self, url: str, *, name: str, prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None
+        self,
+        url: str,
+        *,
+        name: str,
+        prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None,
+        bodies_only: bool = False,
     ) -> None:
         self._url = url
         self._name = name
         self._prepare = prepare
+        self._connection_class = _BodyConnection if bodies_only else _Connection
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._wire: WireChannel | None = None
@@ -88,7 +102,7 @@ class Link:
         Tries for as long as the caller waits, with full jitter between the attempts.
 
         Raises:
-            BrokerMisconfigured: The broker refuses us.
+            BrokerMisconfigured: The broker refuses the connection.
             BrokerUnavailable: The link was closed.
         """
         if self._wire is not None and not self._wire.is_closed:
@@ -193,8 +207,8 @@ class Link:
                 async with asyncio.timeout(_LONGEST_DELAY):
                     self._connection = await aio_pika.connect(
                         self._url,
-                        connection_class=_Connection,
-                        # Read anew each time: certificates are renewed while we run.
+                        connection_class=self._connection_class,
+                        # Read anew each time: certificates are renewed while a worker runs.
                         ssl_context=await asyncio.to_thread(tls_context, self._url),
                         timeout=None,
                         heartbeat=_HEARTBEAT_SECONDS,
@@ -234,10 +248,10 @@ class Link:
 
 
 async def _release_writers(wire: WireChannel) -> None:
-    """Let go of whoever waits to write to a channel that is closed.
+    """Let go of the tasks that wait to write to a channel that is closed.
 
-    The library's queue of frames is bounded, and nobody empties it once the connection's writer has ended: who waits
-    there to acknowledge would wait forever.
+    The library's queue of frames is bounded, and nothing empties it once the connection's writer has ended: a task that
+    waits there to acknowledge would wait forever.
     """
     while not wire.write_queue.empty():
         while not wire.write_queue.empty():

@@ -11,13 +11,16 @@ from worker.amqp.connection import LOST
 from worker.amqp.sender import Properties
 from worker.counters import UNKNOWN_COMMAND, Counters, End
 
-__all__ = ["SUSPECT_HEADER", "Delivery"]
+__all__ = ["POISON_HEADER", "Delivery"]
 
-SUSPECT_HEADER = "worker-suspect"
-"""Goes along with a suspect that is retried, since the copy begins the broker's count anew."""
+POISON_HEADER = "worker-suspect"
+"""Goes along with a message that may be poison when it is retried: the broker counts the copy's deliveries anew.
+
+Older workers read this name, too.
+"""
 
 # One crash can be a coincidence; a command that was there each of two times is worth a process of its own.
-_RETURNS_OF_A_SUSPECT = 2
+_RETURNS_OF_POISON = 2
 
 
 class Delivery:
@@ -68,21 +71,21 @@ class Delivery:
 
     @property
     def loss(self) -> asyncio.Future[Any]:
-        """What is done when the channel that could settle it is gone. It belongs to whoever asks for it."""
+        """What is done when the channel that could settle it is gone. A future of its own for each call."""
         return self._acks.wire.closing
 
     @property
-    def is_suspect(self) -> bool:
-        """Whether the broker has handed it out more than twice, so that it may have killed whoever had it.
+    def may_be_poison(self) -> bool:
+        """Whether the broker has handed it out more than twice, so that it may have killed the processes that had it.
 
         RabbitMQ before 4.3 also counts what was given back on purpose, as on a drain. That costs time, no more.
         """
         headers = self.properties.headers or {}
-        if SUSPECT_HEADER in headers:
+        if POISON_HEADER in headers:
             return True
         # On the first delivery, such a header is the publisher's.
         returns = headers.get("x-delivery-count") if self.is_redelivered else 0
-        return isinstance(returns, int) and returns >= _RETURNS_OF_A_SUSPECT
+        return isinstance(returns, int) and returns >= _RETURNS_OF_POISON
 
     @property
     def has_ended(self) -> bool:

@@ -82,6 +82,7 @@ class Scheduler:
         counters: Where attempts and conflicts are counted.
         watchdog: Told whenever a domain's code runs.
         breaker: Keeps everybody from a store that does not answer; several schedulers of a store share one.
+        patient: Whether commands wait for a store that does not answer; if not, they fail.
         long_reads: Held while a long history is read; the schedulers of a process share one.
     """
 
@@ -94,6 +95,7 @@ class Scheduler:
         watchdog: Watchdog | None = None,
         *,
         breaker: CircuitBreaker | None = None,
+        patient: bool = True,
         long_reads: asyncio.Lock | None = None,
     ) -> None:
         self._store = store
@@ -104,6 +106,7 @@ class Scheduler:
         # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
         self._breaker = breaker if breaker is not None else CircuitBreaker(lambda: store.append(()))
         self._breaker.on_closing(self._resume)
+        self._patient = patient
         self._own = OwnEvents()
         self._states = PartStates(domain, self._own, settings.worker_cached_states, settings.worker_cached_state_bytes)
         self._reader = PartReader(store, domain, self._states, long_reads=long_reads)
@@ -116,6 +119,7 @@ class Scheduler:
             watchdog=self._watchdog,
             counters=self._counters,
             most=2 * settings.worker_concurrency,
+            patient=patient,
             ready=self._put,
             failed=self._read_failed,
         )
@@ -486,7 +490,7 @@ class Scheduler:
         down = next((verdict for verdict in verdicts if isinstance(verdict, _DOWN)), None)
         if down is None:
             self._breaker.served(era)
-        else:
+        elif self._patient:
             self._breaker.open(down, era)
         # The next round is sent first.
         await asyncio.sleep(0)
@@ -520,7 +524,7 @@ class Scheduler:
                 self._again(job)
             case ConflictError():
                 self._lose(job, verdict)
-            case StoreUnavailable() | StoreMisconfigured() | OutcomeUnknown():
+            case StoreUnavailable() | StoreMisconfigured() | OutcomeUnknown() if self._patient:
                 job.was_sent = job.was_sent or isinstance(verdict, OutcomeUnknown)
                 self._again(job)
             case _:

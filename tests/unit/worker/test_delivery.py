@@ -9,7 +9,7 @@ from worker.counters import Counters
 
 
 @pytest.mark.parametrize(
-    ("headers", "suspect"),
+    ("headers", "poison"),
     [
         (None, False),
         ({}, False),
@@ -22,12 +22,12 @@ from worker.counters import Counters
         ({"worker-suspect": True, "x-delivery-count": 0}, True),
     ],
 )
-def test_what_was_handed_out_more_than_twice_is_a_suspect(headers: dict[str, Any] | None, *, suspect: bool) -> None:
-    assert delivery(headers, redelivered=True).is_suspect is suspect
+def test_what_was_handed_out_more_than_twice_may_be_poison(headers: dict[str, Any] | None, *, poison: bool) -> None:
+    assert delivery(headers, redelivered=True).may_be_poison is poison
 
 
-def test_nobody_becomes_a_suspect_by_what_its_publisher_wrote() -> None:
-    assert not delivery({"x-delivery-count": 10**6}, redelivered=False).is_suspect
+def test_what_a_publisher_wrote_makes_no_poison() -> None:
+    assert not delivery({"x-delivery-count": 10**6}, redelivered=False).may_be_poison
 
 
 def delivery(headers: dict[str, Any] | None, *, redelivered: bool) -> Delivery:

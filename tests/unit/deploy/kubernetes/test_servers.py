@@ -16,7 +16,7 @@ from worker.topology import Topology
 _SPARE = 20
 # The primary's pool and the replicas': after a failover, both can end at one server.
 _POOLS = 2
-# Of the process that decides suspects, while there are any.
+# Of the process that decides poison messages, while there are any.
 _FOR_SUSPECTS = 1
 
 
