@@ -14,17 +14,14 @@ from eventstore import (
     Consistency,
     EventStore,
     EventStoreError,
-    OutcomeUnknown,
     PositionNotReached,
-    StoreMisconfigured,
-    StoreUnavailable,
 )
 from eventstore.telemetry import shared_by
 from handlers.kept_states import KeptState
 from handlers.part import Part
 from handlers.part_reader import Glance, PartReader
 from worker.counters import Counters
-from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.job import Job
 from worker.rounds.job_spans import query_span
 from worker.rounds.part_states import PartStates
@@ -150,7 +147,7 @@ class PartReads:
         started = time.monotonic()
         try:
             seen = await self._glance(lane, batch)
-        except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
+        except DOWN as error:
             if self._patient:
                 self._breaker.open(error, era)
                 self._again(lane, batch)
@@ -246,7 +243,7 @@ class PartReads:
                 consistency=lane.consistency,
                 running=lambda: UserCode(self._watchdog, command),
             )
-        except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
+        except DOWN as error:
             if not self._patient:
                 self._fail({part: jobs}, error)
                 return
@@ -265,7 +262,7 @@ class PartReads:
             jobs, self._looking_up = self._looking_up[: self._most], self._looking_up[self._most :]
             try:
                 found = set(await self._store.receipts([job.command_id for job in jobs], scope=self._domain_name))
-            except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
+            except DOWN as error:
                 if self._patient:
                     self._breaker.open(error, era)
                     self._looking_up = [*jobs, *self._looking_up]

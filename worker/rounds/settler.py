@@ -12,14 +12,14 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from eventstore import EventStore, EventStoreError, OutcomeUnknown, Receipt, StoreMisconfigured, StoreUnavailable
+from eventstore import EventStore, EventStoreError, Receipt, StoreUnavailable
 from worker.amqp.delivery import POISON_HEADER, Delivery
 from worker.amqp.sender import Sender
 from worker.counters import Counters, End
 from worker.history import History
 from worker.isolation.isolator import Isolator
 from worker.message import BadMessage, CommandMessage, digest, read_body
-from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.forwarding import explain
 from worker.rounds.handover import Handover
 from worker.rounds.job import Job
@@ -262,7 +262,7 @@ class Settler:
                         scope=self._topology.domain_name,
                         digest=digest(message.command_type, body),
                     )
-                except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
+                except DOWN as error:
                     self._breaker.open(error, era)
                 except EventStoreError as error:
                     _log.warning("whether it has an answer could not be told: %s", error)
