@@ -24,7 +24,7 @@ from eventstore.postgres.silence import watched
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
 from eventstore.request import AppendRequest
-from eventstore.telemetry import Telemetry, mark_failed
+from eventstore.telemetry import Telemetry
 
 __all__ = ["GroupCommit"]
 
@@ -103,11 +103,18 @@ class GroupCommit:
                     self._queue.remove(waiting)
                 raise
 
-    async def settle_chain(self, requests: Sequence[AppendRequest], spans: Sequence[Span]) -> list[Verdict]:
+    async def settle_chain(
+        self, requests: Sequence[AppendRequest], spans: Sequence[Span], *, unanswered: int = 0
+    ) -> list[Verdict]:
         """Have the requests of one chain judged, in a transaction of their own.
 
         If the server refuses a value of one of them, its neighbours are judged in parts of the chain, one after the
         other, which still rely on each other.
+
+        Args:
+            requests: The chain.
+            spans: Those of its members; each links to each batch that carries its request.
+            unanswered: How often the chain was sent before without an answer.
 
         Returns:
             Their verdicts; an error of ``settle`` in place of one that has none.
@@ -117,7 +124,8 @@ class GroupCommit:
         async with self._room:
             loop = asyncio.get_running_loop()
             members = [
-                _Waiting(request, loop.create_future(), span) for request, span in zip(requests, spans, strict=True)
+                _Waiting(request, loop.create_future(), span, unanswered=unanswered)
+                for request, span in zip(requests, spans, strict=True)
             ]
             self._enqueue(_Chain(members))
             found = await asyncio.gather(*(member.verdict for member in members), return_exceptions=True)
@@ -271,14 +279,8 @@ class GroupCommit:
         batch_size.record(len(batch), _APPEND)
         queue_wait.record(perf_counter() - min(waiting.since for waiting in batch), _APPEND)
         events = sum(len(waiting.request.events) for waiting in batch)
-        span = self._telemetry.batch([waiting.span for waiting in batch], events)
-        try:
+        with self._telemetry.sent([waiting.span for waiting in batch], events):
             return await self.send([waiting.request for waiting in batch], chained=chained)
-        except EventStoreError as error:
-            mark_failed(span, error)
-            raise
-        finally:
-            span.end()
 
     def _send_again(self, batch: list[_Waiting], error: OutcomeUnknown) -> None:
         for waiting in reversed(batch):
