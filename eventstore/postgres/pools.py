@@ -14,7 +14,7 @@ from eventstore.errors import EventStoreError, StoreUnavailable, TransientStoreE
 from eventstore.position import START, Position
 from eventstore.postgres.address import check_address
 from eventstore.postgres.session_name import session_name
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.translation import DRIVER_ERRORS, is_connection_loss, translate
 from eventstore.stream import ServerAddress
 
 __all__ = ["Connection", "Keeper", "Pool", "Pools"]
@@ -99,7 +99,7 @@ class Pool:
         await self.connections.expire_connections()
 
     async def fetch(self, sql: str, parameters: Sequence[object] = (), *, seconds: float) -> "list[asyncpg.Record]":
-        """Run one reading statement.
+        """Run one reading statement; once more on a new connection if the one it was sent on breaks.
 
         Args:
             sql: The statement.
@@ -109,13 +109,23 @@ class Pool:
         Raises:
             EventStoreError: As ``translate`` says.
         """
+        try:
+            return await self._fetch(sql, parameters, seconds)
+        except DRIVER_ERRORS as error:
+            if not is_connection_loss(error):
+                raise translate(error) from error
+        await self.renew()
+        try:
+            return await self._fetch(sql, parameters, seconds)
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+
+    async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> "list[asyncpg.Record]":
         connection = await self.acquire(seconds)
         try:
             return await connection.fetch(sql, *parameters, timeout=seconds)
         except TimeoutError as error:
             raise await self.judge(error) from error
-        except DRIVER_ERRORS as error:
-            raise translate(error) from error
         finally:
             await self.release(connection)
 
