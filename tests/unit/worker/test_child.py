@@ -18,7 +18,7 @@ ERRAND = DecideRequest(
 
 
 class Attempts:
-    """Stands where the scheduler stands: each attempt keeps its own deadline, but there is always another."""
+    """Stands where the scheduler stands: each attempt ends in time, but there is always another."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -29,12 +29,12 @@ class Attempts:
             await asyncio.sleep(0)
 
 
-async def test_all_attempts_together_keep_one_deadline() -> None:
+async def test_all_attempts_together_keep_one_timeout() -> None:
     counters = Counters()
     report = await _decided(cast("Scheduler", Attempts(counters)), ERRAND, counters, within=0.01)
-    assert report.answer is None
+    assert report.processed is None
     assert report.failure is not None
     assert report.failure.verdict.action is Action.RETRY
-    assert report.failure.verdict.reason == "handler_deadline"
+    assert report.failure.verdict.reason == "handler_timeout"
     assert report.failure.text == "there was no answer within 0.01 s"
     assert report.attempts == counters.attempts > 0
