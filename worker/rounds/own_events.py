@@ -109,7 +109,15 @@ class OwnEvents:
     def settle(self, up_to: int) -> None:
         """Note that all up to an ordinal are on record or removed; forget the oldest of many."""
         self.settled = up_to
-        while self._events and up_to - self._events[0].ordinal >= self._most_recorded:
+        self._forget(up_to - self._most_recorded)
+
+    def forget(self) -> None:
+        """Forget all that are settled: the history that they were recorded in is not the store's any more."""
+        self._forget(self.settled)
+        self.gone = max(self.gone, self.settled)
+
+    def _forget(self, up_to: int) -> None:
+        while self._events and self._events[0].ordinal <= up_to:
             own = self._events.popleft()
             self.gone = own.ordinal
             for key in _keys(own.recorded):

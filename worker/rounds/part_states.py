@@ -188,6 +188,7 @@ class PartStates:
 
     def forget(self) -> None:
         """Forget everything: the history that it was folded from is not the store's any more."""
+        self._own.forget()
         self._head = 0
         self._bytes = 0
         for part, entry in list(self._entries.items()):

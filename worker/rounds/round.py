@@ -226,13 +226,15 @@ class Round:
         """Return a part's state on top of our own events; up to an ordinal of this round, or all there are."""
         end = self._own.last if up_to is None else up_to
         overlaid = self._overlaid.get(part)
+        # Asked before anything is folded: the bound speaks of numbers that nobody has been given yet.
+        if part.filter.above and end > self._own.settled:
+            known = self._known.peek(part)
+            if known is not None and part.filter.above > known.number:
+                raise Alone
         if overlaid is None:
             entry = self._known.entry(part)
             if entry.kept is None:
                 raise NotKnown
-            # Asked before anything is folded: the bound speaks of numbers that nobody has been given yet.
-            if part.filter.above > entry.number and end > self._own.settled:
-                raise Alone
             overlaid = _Overlaid(entry.state, entry.seen, entry.kept)
             if self._previous is not None:
                 before = self._previous._state(part, up_to=self._previous._last)  # noqa: SLF001  of the same kind

@@ -19,7 +19,7 @@ REQUEST = DecideRequest(
 
 
 class Attempts:
-    """Takes the scheduler's place: each attempt keeps its own deadline, but there is always another."""
+    """Stands where the scheduler stands: each attempt ends in time, but there is always another."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -30,7 +30,7 @@ class Attempts:
             await asyncio.sleep(0)
 
 
-async def test_all_attempts_together_keep_one_deadline() -> None:
+async def test_all_attempts_together_keep_one_timeout() -> None:
     counters = Counters()
     response = await _decided(cast("Scheduler", Attempts(counters)), REQUEST, counters)
     assert response.answer is None
