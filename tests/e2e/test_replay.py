@@ -147,7 +147,7 @@ async def test_a_replay_that_is_interrupted_says_how_far_it_came(worker: Worker,
     assert told is not None, interrupted
     sent, left = await desk.ready(WORK), await desk.ready(DEAD)
     # A copy whose letter could not be removed any more is there twice, and is not told.
-    assert 3 <= sent
+    assert sent >= 3
     assert sent - 1 <= int(told[1]) <= sent
     assert left == total - int(told[1])
     assert listed(await worker("dead-letters", "list", "--json")) == put[-left:]
