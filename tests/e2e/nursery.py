@@ -8,6 +8,7 @@ As a program, this module is the process that is copied. It ends with whoever st
 """
 
 import asyncio
+import gc
 import json
 import os
 import runpy
@@ -145,4 +146,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[2])
     import worker.cli  # noqa: F401
 
+    # The copies' collections leave alone what they share, which would have to be copied for it.
+    gc.collect()
+    gc.freeze()
     _serve(socket.socket(fileno=int(sys.argv[1])))
