@@ -49,6 +49,8 @@ class Call:
         os.environ.update(self.environment)
         sys.path[0] = self.folder
         sys.argv = ["worker", *self.arguments]
+        # Who starts others of its kind starts them as it was started itself.
+        sys.orig_argv[:] = [sys.executable, "-m", "worker", *self.arguments]
         runpy.run_module("worker", run_name="__main__", alter_sys=True)
 
 
