@@ -14,7 +14,7 @@ from asyncpg.connect_utils import SessionAttribute
 from eventstore.postgres.translation import DRIVER_ERRORS
 from handlers.decider import Command
 from tests.fixtures.waiting import eventually
-from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
+from worker.amqp.reply_queue import ReplyQueue
 from worker.errors import BrokerUnavailable
 from worker.message import Reply
 from worker.publisher import Publisher
@@ -26,7 +26,7 @@ UNDER_WAY = 48
 
 _CONFIRM_SECONDS = 5.0
 _PATIENCE_SECONDS = 60.0
-# A reply may be lost with its connection. Whoever waits for longer looks for the receipt.
+# A reply may be lost with its connection. Whoever waits for longer looks for the receipt as well.
 _REPLY_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 _RECORDED = "SELECT key FROM eventstore.receipts WHERE key = ANY ($1)"
@@ -67,7 +67,7 @@ class Load:
         self._copies = copies
         self._allowed = asyncio.Semaphore(0)
         self._granted = 0
-        self._overdue: dict[UUID, asyncio.Event] = {}
+        self._overdue: dict[UUID, asyncio.Future[None]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -125,14 +125,22 @@ class Load:
             for _ in range(self._copies):
                 await self._publish(command, command_id)
             self.sent_at[command_id] = time.time()
-            with suppress(ReplyQueueLost, TimeoutError):
-                async with asyncio.timeout(_REPLY_SECONDS):
-                    self.replies.setdefault(command_id, []).append(await reply)
-                    self.answered.add(command_id)
-                    return
-        self._overdue[command_id] = recorded = asyncio.Event()
-        await recorded.wait()
+            await asyncio.wait({reply}, timeout=_REPLY_SECONDS)
+            if not _came(reply):
+                await self._reply_or_receipt(reply, command_id)
+            if _came(reply):
+                self.replies.setdefault(command_id, []).append(reply.result())
         self.answered.add(command_id)
+
+    async def _reply_or_receipt(self, reply: asyncio.Future[Reply], command_id: UUID) -> None:
+        """Wait for whichever comes first. Where a failover loses the receipt, a late reply is the only answer."""
+        self._overdue[command_id] = recorded = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait({reply, recorded}, return_when=asyncio.FIRST_COMPLETED)
+            if not _came(reply):
+                await recorded
+        finally:
+            self._overdue.pop(command_id, None)
 
     async def _knows_more_than(self, count: int) -> bool:
         return len(self.answered) > count
@@ -170,4 +178,11 @@ class Load:
                     finally:
                         await connection.close()
                     for row in found:
-                        self._overdue.pop(row["key"]).set()
+                        # Its reply may have come meanwhile.
+                        if (recorded := self._overdue.pop(row["key"], None)) is not None:
+                            recorded.set_result(None)
+
+
+def _came(reply: asyncio.Future[Reply]) -> bool:
+    """Whether there is a reply, rather than none yet or none any more: it may have been lost with its connection."""
+    return reply.done() and reply.exception() is None
