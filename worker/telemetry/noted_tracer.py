@@ -92,7 +92,8 @@ class NotedTracer(Tracer):
     ) -> Span:
         """Start a span below that of the context, or the current one."""
         parent = get_current_span(context)
-        if type(parent) is NotedSpan and parent.trace_flags & _SAMPLED and self._sampler.keeps_children:
+        sampler = self._sampler
+        if type(parent) is NotedSpan and parent.trace_flags & _SAMPLED and sampler.is_standard:
             trace_id, parent_id, is_remote = parent.trace_id, parent.span_id, False
             flags, state = parent.trace_flags, parent.trace_state
         else:
@@ -100,19 +101,23 @@ class NotedTracer(Tracer):
             if above.is_valid:
                 trace_id, parent_id, is_remote = above.trace_id, above.span_id, above.is_remote
                 random = above.trace_flags & _RANDOM
-                if self._sampler.follows_parents and not above.trace_flags & _SAMPLED:
+                is_known = sampler.follows_parents
+                if is_known and not above.trace_flags & _SAMPLED:
                     # Nothing that is sent tells one span that is left out from another.
                     return parent if type(parent) is NonRecordingSpan else NonRecordingSpan(above)
             else:
                 trace_id, parent_id, is_remote, random = _bits(128) or 1, _ROOT, False, _RANDOM
-                if trace_id & _LOW_BITS >= self._sampler.root_bound:
+                is_known = sampler.is_standard
+                if is_known and trace_id & _LOW_BITS >= sampler.root_bound:
                     return _left_out(trace_id, random)
-            result = self._sampler.sampler.should_sample(context, trace_id, name, kind, attributes, links or ())
-            flags = random | (_SAMPLED if result.decision is Decision.RECORD_AND_SAMPLE else 0)
-            if result.decision is Decision.DROP:
-                return _left_out(trace_id, flags, result.trace_state)
-            attributes = result.attributes
-            state = result.trace_state or _NO_STATE
+            flags, state = random | _SAMPLED, above.trace_state
+            if not is_known:
+                result = sampler.sampler.should_sample(context, trace_id, name, kind, attributes, links or ())
+                if result.decision is not Decision.RECORD_AND_SAMPLE:
+                    flags = random
+                if result.decision is Decision.DROP:
+                    return _left_out(trace_id, flags, result.trace_state)
+                attributes, state = result.attributes, result.trace_state or _NO_STATE
         limits = self.limits
         span = NotedSpan(
             self,

@@ -28,8 +28,8 @@ _STANDARD = {
     "parentbased_always_on": DEFAULT_ON,
     "parentbased_always_off": DEFAULT_OFF,
 }
-# One more than the greatest number that is compared with it: every root is left to the sampler.
-_ASKED_FOR_EACH_ROOT = 1 << 64
+# One more than the greatest number that is compared with it.
+_EVERY_ROOT = 1 << 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +38,16 @@ class ChosenSampler:
 
     Attributes:
         sampler: The SDK's, or a package's.
-        keeps_children: Whether it records every span below one that it recorded in the same process.
-        follows_parents: Whether it leaves out every span below one that is left out, also by another process.
-        root_bound: It leaves out a root when the lower half of the trace id is not below this.
+        is_standard: Whether it records every span below one that it recorded in the same process, and a root by the
+            bound.
+        follows_parents: Whether it decides on every other span as was decided on its parent, also by another process.
+        root_bound: It records a root when the lower half of the trace id is below this.
     """
 
     sampler: Sampler
-    keeps_children: bool = False
+    is_standard: bool = False
     follows_parents: bool = False
-    root_bound: int = _ASKED_FOR_EACH_ROOT
+    root_bound: int = 0
 
 
 def sampler_from_environment() -> ChosenSampler:
@@ -62,13 +63,13 @@ def sampler_from_environment() -> ChosenSampler:
         root = TraceIdRatioBased(ratio)
         return ChosenSampler(
             sampler=ParentBasedTraceIdRatio(ratio) if follows else root,
-            keeps_children=True,
+            is_standard=True,
             follows_parents=follows,
             root_bound=root.bound,
         )
     if (standard := _STANDARD.get(name)) is not None:
-        bound = _ASKED_FOR_EACH_ROOT if name.endswith("always_on") else 0
-        return ChosenSampler(sampler=standard, keeps_children=True, follows_parents=follows, root_bound=bound)
+        bound = _EVERY_ROOT if name.endswith("always_on") else 0
+        return ChosenSampler(sampler=standard, is_standard=True, follows_parents=follows, root_bound=bound)
     return ChosenSampler(sampler=_from_package(name))
 
 

@@ -1,15 +1,15 @@
 """Trace context: what a message's headers say of the trace that it belongs to, and what they are to say.
 
-The propagators are those of ``OTEL_PROPAGATORS``. For the two that are the default, the usual message is read here,
-with the same result at a fraction of the cost.
+The propagators are those of ``OTEL_PROPAGATORS``. For the two that are the default, the usual message is read and
+written here, with the same result at a fraction of the cost.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry import propagate, trace
-from opentelemetry.context import Context
+from opentelemetry import baggage, propagate, trace
+from opentelemetry.context import Context, get_current
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags
@@ -72,5 +72,10 @@ def extracted(headers: Mapping[str, Any]) -> Context:
 def injected(headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the headers with the current trace context added."""
     carrier: dict[str, Any] = dict(headers) if headers else {}
-    propagate.inject(carrier)
+    context = get_current()
+    span = trace.get_current_span(context).get_span_context()
+    if span.is_valid and not span.trace_state and _default.propagators() and not baggage.get_all(context):
+        carrier[_TRACEPARENT] = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    else:
+        propagate.inject(carrier, context)
     return carrier

@@ -132,7 +132,7 @@ def sdk(story: Story, limits: Limits, seed: int) -> ExportTraceServiceRequest:
 
 def ours(story: Story, limits: Limits, seed: int) -> ExportTraceServiceRequest:
     sink = Sink()
-    provider = NotedTracerProvider(sink, sampler=ChosenSampler(sampler=ALWAYS_ON, keeps_children=True), limits=limits)
+    provider = NotedTracerProvider(sink, sampler=ChosenSampler(sampler=ALWAYS_ON), limits=limits)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(noted_tracer, "_bits", random.Random(seed).getrandbits)  # noqa: S311  likewise
         story.play(provider.get_tracer("lib", "1.2", "https://example.org/lib", {"scope": "x"}))
