@@ -37,10 +37,12 @@ class HttpTransport:
         if options.compression != "none":
             self._headers["content-encoding"] = options.compression
         self._session = requests.Session()
-        self._session.verify = str(options.certificate) if options.certificate else True
+        # Named with each request: a bundle of authorities in the environment would come before the session's own.
+        self._verify = str(options.certificate) if options.certificate else True
+        self._cert: str | tuple[str, str] | None = None
         if options.client_certificate:
             mine, key = str(options.client_certificate), options.client_key
-            self._session.cert = (mine, str(key)) if key else mine
+            self._cert = (mine, str(key)) if key else mine
 
     def send(self, request: bytes, seconds: float) -> bytes:
         """Send an export request; return the response.
@@ -78,7 +80,13 @@ class HttpTransport:
 
     def _post(self, body: bytes, seconds: float) -> requests.Response:
         return self._session.post(
-            self._options.endpoint, data=body, headers=self._headers, timeout=seconds, allow_redirects=False
+            self._options.endpoint,
+            data=body,
+            headers=self._headers,
+            timeout=seconds,
+            allow_redirects=False,
+            verify=self._verify,
+            cert=self._cert,
         )
 
     def _compressed(self, request: bytes) -> bytes:

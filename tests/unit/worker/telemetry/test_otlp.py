@@ -14,7 +14,6 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import (
     Link,
@@ -30,44 +29,14 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from tests.unit.worker.telemetry.kept import PLAIN, Ids, Kept
 from worker.telemetry import noted_tracer
-from worker.telemetry.noted_span import Limits, NotedSpan
+from worker.telemetry.noted_span import Limits
 from worker.telemetry.noted_tracer import NotedTracerProvider
 from worker.telemetry.otlp import Encoder
 from worker.telemetry.sampler import ChosenSampler
 
 RESOURCE = Resource({"service.name": "shop", "ports": (1, 2), "up": True}, "https://example.org/schema")
-PLAIN = Limits(128, None, 128, 128, 128, 128, None)
-
-
-class Sink:
-    def __init__(self) -> None:
-        self.spans: list[NotedSpan] = []
-
-    def put(self, span: NotedSpan) -> None:
-        self.spans.append(span)
-
-    def flush(self, seconds: float) -> bool:  # noqa: ARG002
-        return True
-
-    def close(self) -> None:
-        pass
-
-
-class Ids(IdGenerator):
-    """The SDK's ids from the source that ours are from, in the order in which ours are drawn."""
-
-    def __init__(self, bits: Callable[[int], int]) -> None:
-        self._bits = bits
-
-    def generate_trace_id(self) -> int:
-        return self._bits(128) or 1
-
-    def generate_span_id(self) -> int:
-        return self._bits(64) or 1
-
-    def is_trace_id_random(self) -> bool:
-        return True
 
 
 class Ended(SpanProcessor):
@@ -131,7 +100,7 @@ def sdk(story: Story, limits: Limits, seed: int) -> ExportTraceServiceRequest:
 
 
 def ours(story: Story, limits: Limits, seed: int) -> ExportTraceServiceRequest:
-    sink = Sink()
+    sink = Kept()
     provider = NotedTracerProvider(sink, sampler=ChosenSampler(sampler=ALWAYS_ON), limits=limits)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(noted_tracer, "_bits", random.Random(seed).getrandbits)  # noqa: S311  likewise
