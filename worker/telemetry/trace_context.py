@@ -66,6 +66,8 @@ def extracted(headers: Mapping[str, Any]) -> Context:
     """Return the context that a message was sent in."""
     if (span := remote_span(headers)) is not None:
         return trace.set_span_in_context(span, Context())
+    if _TRACEPARENT not in headers and _BAGGAGE not in headers and _default.propagators():
+        return Context()
     return propagate.extract({key: value for key, value in headers.items() if isinstance(value, str)})
 
 
