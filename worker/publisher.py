@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,10 +14,12 @@ from pydantic import BaseModel
 
 from eventstore.jsontext import encode_object
 from worker.amqp.connection import broker_address
+from worker.amqp.properties import Properties
 from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
-from worker.amqp.sender import Properties, Sender
+from worker.amqp.sender import Sender
 from worker.errors import BrokerUnavailable, NoReply
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
+from worker.telemetry.current_span import CurrentSpan
 from worker.telemetry.spans import injected, publish_attributes, tracer
 from worker.topology import EXCHANGE, Topology
 
@@ -104,9 +107,13 @@ class Publisher:
         attributes = publish_attributes(
             EXCHANGE, topology.routing_key, command_id=id_text, correlation_id=correlation, server=self._server
         )
-        with tracer.start_as_current_span(
-            f"publish {EXCHANGE}:{topology.routing_key}", kind=SpanKind.PRODUCER, attributes=attributes
-        ):
+        start = partial(
+            tracer.start_span,
+            f"publish {EXCHANGE}:{topology.routing_key}",
+            kind=SpanKind.PRODUCER,
+            attributes=attributes,
+        )
+        with CurrentSpan(start):
             properties = Properties(
                 message_id=id_text,
                 message_type=command_type,

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from types import TracebackType
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -149,9 +150,8 @@ class Link:
         self._closed = True
         await self._discard()
 
-    @asynccontextmanager
-    async def translating(self) -> AsyncIterator[None]:
-        """Raise the worker's own errors in place of the library's.
+    def translating(self) -> "_Translating":
+        """Raise the worker's own errors in place of the library's, inside an ``async with``.
 
         Raises:
             BrokerMisconfigured: The broker refuses the user, the virtual host, the rights or a declaration; it or we
@@ -159,31 +159,33 @@ class Link:
             BrokerUnavailable: It is out of reach, or the connection broke. So does a cancellation that did not come
                 from outside: the library cancels its waiting callers when a channel closes.
         """
+        return _Translating(self)
+
+    async def translation(  # noqa: PLR0911  one for each error
+        self, error: BaseException
+    ) -> BrokerMisconfigured | BrokerUnavailable | None:
+        """Return the worker's own error for one of the library's; None for any other."""
         address = broker_address(self._url)
-        try:
-            yield
-        except (AuthenticationError, ProbableAuthenticationError) as error:
-            raise BrokerMisconfigured(
-                f"RabbitMQ at {address} refuses the user name or password; correct AMQP_URL"
-            ) from error
-        except (ChannelAccessRefused, ChannelPreconditionFailed) as error:
-            raise BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}") from error
-        except TimeoutError as error:
-            raise BrokerUnavailable(await self.diagnose()) from error
-        except LOST as error:
+        if isinstance(error, AuthenticationError | ProbableAuthenticationError):
+            return BrokerMisconfigured(f"RabbitMQ at {address} refuses the user name or password; correct AMQP_URL")
+        if isinstance(error, ChannelAccessRefused | ChannelPreconditionFailed):
+            return BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}")
+        if isinstance(error, TimeoutError):
+            return BrokerUnavailable(await self.diagnose())
+        if isinstance(error, LOST):
             if (refusal := tls_trouble(error)) is not None:
-                raise BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}") from error
+                return BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}")
             # While connecting, the library reports the broker's refusal of the virtual host as an unexpected frame.
             if isinstance(error, InvalidFrameError):
-                raise BrokerMisconfigured(
+                return BrokerMisconfigured(
                     f"RabbitMQ at {address} refuses the virtual host; create it or correct AMQP_URL"
-                ) from error
-            raise BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}") from error
-        except asyncio.CancelledError as error:
+                )
+            return BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}")
+        if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost") from error
+            if task is not None and not task.cancelling():
+                return BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost")
+        return None
 
     async def diagnose(self) -> str:
         """Say why the broker does not answer."""
@@ -245,6 +247,24 @@ class Link:
             with suppress(*LOST):  # a connection that broke needs no farewell
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await connection.close()
+
+
+class _Translating:
+    """What ``Link.translating`` returns. No generator: every message that is sent passes through one."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None and (translated := await self._link.translation(error)) is not None:
+            raise translated from error
 
 
 async def _release_writers(wire: WireChannel) -> None:
