@@ -97,7 +97,7 @@ class RabbitServer(Server):
         home = str(self._home)
         self._guard.run(["mkdir", "-p", home], log=self.log)
         self._guard.write(self._home / "rabbitmq.conf", self._configuration())
-        self._guard.write(self._home / "enabled_plugins", "[rabbitmq_management].\n")
+        self._guard.write(self._home / "enabled_plugins", "[rabbitmq_management,rabbitmq_consistent_hash_exchange].\n")
         environment = {
             "HOME": home,
             "LANG": "C.UTF-8",
