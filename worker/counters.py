@@ -36,6 +36,7 @@ class Counters:
         conflicts: How many of these decisions were out of date when they were to be recorded.
         stale_conflicts: How many of these had been read from a replica: the price of its lag, at most.
         failed_replies: How many answers could not be sent.
+        misplaced: How many commands came with another affinity key than their domain gives them.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class Counters:
         self.conflicts = 0
         self.stale_conflicts = 0
         self.failed_replies = 0
+        self.misplaced = 0
 
     def begin(self) -> None:
         """Count a delivery that came in."""

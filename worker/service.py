@@ -16,6 +16,7 @@ from worker.amqp.connection import broker_address
 from worker.amqp.consumer import Consumer
 from worker.amqp.delivery import Delivery
 from worker.amqp.sender import Sender
+from worker.amqp.shard_consumer import ShardConsumer
 from worker.capacity import check_capacity
 from worker.counters import Counters
 from worker.isolation.isolator import Isolation
@@ -141,9 +142,9 @@ class Service:
         await self._gate.close()
         await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())
 
-    def _consumer(self, processor: Processor, domain: Domain) -> Consumer:
+    def _consumer(self, processor: Processor, domain: Domain) -> Consumer | ShardConsumer:
         host, _, port = broker_address(self._settings.amqp_url).rpartition(":")
-        topology = Topology(domain.name)
+        topology = Topology.of(domain)
         handling = Handling(
             processor,
             topology,
@@ -154,7 +155,8 @@ class Service:
             settings=self._settings,
             server=(host, int(port)),
         )
-        return Consumer(
+        kind = Consumer if topology.shards is None else ShardConsumer
+        return kind(
             self._settings.amqp_url,
             topology,
             prefetch=self._settings.prefetch,

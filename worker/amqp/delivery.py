@@ -7,8 +7,10 @@ from typing import Any
 from aiormq.abc import DeliveredMessage
 
 from worker.amqp.connection import LOST, WireChannel
+from worker.amqp.intake import Intake
 from worker.amqp.sender import Properties
 from worker.counters import UNKNOWN_COMMAND, Counters, End
+from worker.topology import AFFINITY_HEADER
 
 __all__ = ["SUSPECT_HEADER", "Delivery"]
 
@@ -22,7 +24,8 @@ _RETURNS_OF_A_SUSPECT = 2
 class Delivery:
     """A message as it came, with the channel that it can be settled on.
 
-    A delivery whose channel is gone needs nothing: the broker delivers the message again.
+    A delivery whose channel is gone needs nothing: the broker delivers the message again. Deliveries of one shard come
+    in the order in which the commands were published, those that had been delivered before first.
 
     Attributes:
         body: The message's bytes.
@@ -32,9 +35,22 @@ class Delivery:
         command: The name that it is counted under.
     """
 
-    __slots__ = ("_counters", "_ended", "_redelivered", "_wire", "body", "command", "properties", "received_at", "tag")
+    __slots__ = (
+        "_counters",
+        "_ended",
+        "_intake",
+        "_redelivered",
+        "_wire",
+        "body",
+        "command",
+        "properties",
+        "received_at",
+        "tag",
+    )
 
-    def __init__(self, wire: WireChannel, message: DeliveredMessage, counters: Counters) -> None:
+    def __init__(
+        self, wire: WireChannel, message: DeliveredMessage, counters: Counters, intake: Intake | None = None
+    ) -> None:
         if message.delivery_tag is None:
             raise ValueError("a delivery has a tag")
         self.body: bytes = message.body
@@ -46,7 +62,21 @@ class Delivery:
         self._wire = wire
         self._counters = counters
         self._ended = False
+        self._intake = intake
+        if intake is not None:
+            intake.begin()
         counters.begin()
+
+    @property
+    def shard(self) -> int | None:
+        """Which shard it came from; None without affinity."""
+        return None if self._intake is None else self._intake.shard
+
+    @property
+    def affinity_key(self) -> str | None:
+        """The key that chose its shard; None if the message has none that is a text."""
+        key = (self.properties.headers or {}).get(AFFINITY_HEADER)
+        return key if isinstance(key, str) else None
 
     @property
     def is_lost(self) -> bool:
@@ -85,8 +115,12 @@ class Delivery:
         self._end(end)
 
     async def give_back(self) -> None:
-        """Put the message back at its place in the queue."""
+        """Put the message back at its place in the queue; on a shard's channel that is closing, leave it for that."""
         end = End.RETURNED
+        if self._intake is not None and self._intake.is_closing:
+            # Still its only consumer, we would get it again at once, and have it counted once more.
+            self._end(end)
+            return
         try:
             await self._wire.basic_nack(self.tag, requeue=True, wait=False)
         except LOST:
@@ -101,4 +135,6 @@ class Delivery:
         if self._ended:
             raise RuntimeError(f"delivery {self.tag} was settled before")
         self._ended = True
+        if self._intake is not None:
+            self._intake.end()
         self._counters.end(end, self.command)
