@@ -132,22 +132,21 @@ class Topology:
     def queues(self) -> tuple[tuple[str, dict[str, Any]], ...]:
         """Each queue with its arguments.
 
-        Targets come before sources; but the retry queue, which refuses another number of shards, before any shard.
+        Targets come before sources; but the retry queue, which refuses another number of shards, before any work queue.
         """
         quorum: dict[str, Any] = {"x-queue-type": "quorum"}
-        dead = (self.dead_queue, {**quorum, "x-delivery-limit": _UNLIMITED})
         work = {**quorum, "x-delivery-limit": _DELIVERY_LIMIT, **_hop_to(Address("", self.dead_queue))}
-        resting = {**quorum, "x-delivery-limit": _UNLIMITED, "x-message-ttl": int(MAX_RETRY_DELAY * 1000)}
-        if self.shards is None:
-            return (dead, (self.queue, work), (self.retry_queue, resting | _hop_to(self.entrance)))
-        # The exchange of the shards passes over the routing key. So it can hold their number, which the broker then
-        # compares with every later declaration: with other shards, commands of one key would be in two of them.
-        numbered = Address(self.shard_exchange, f"{self.domain_name}/{self.shards}")
-        alone = {**work, "x-single-active-consumer": True}
+        rest = {**quorum, "x-delivery-limit": _UNLIMITED, "x-message-ttl": int(MAX_RETRY_DELAY * 1000)}
+        back = self.entrance
+        if self.shards is not None:
+            work["x-single-active-consumer"] = True
+            # The exchange of the shards passes over the routing key. So it can hold their number, which the broker
+            # compares with every later declaration: with other shards, commands of one key would be in two of them.
+            back = Address(back.exchange, f"{back.routing_key}/{self.shards}")
         return (
-            dead,
-            (self.retry_queue, resting | _hop_to(numbered)),
-            *((queue, dict(alone)) for queue in self.work_queues),
+            (self.dead_queue, {**quorum, "x-delivery-limit": _UNLIMITED}),
+            (self.retry_queue, {**rest, **_hop_to(back)}),
+            *((name, dict(work)) for name in self.work_queues),
         )
 
 
