@@ -11,6 +11,7 @@ from tests.fixtures.waiting import eventually
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.process import WorkerProcess
 from tests.unit.worker.sharded import domain
+from worker.amqp.backlog import backlog
 from worker.publisher import Publisher
 from worker.topology import Topology
 
@@ -72,3 +73,13 @@ async def decided(store: PostgresEventStore, sent: dict[str, list[UUID]]) -> Non
         assert all(len(place) == 1 for place in places)
         assert places == sorted(places)
     assert sum(map(len, numbers.values())) == total
+
+
+async def all_consumed(amqp_url: str) -> None:
+    """Wait until every shard is there and has a consumer."""
+
+    async def are_consumed() -> bool:
+        found = await backlog(amqp_url, SHARDED)
+        return found is not None and found.consumers == 8
+
+    await eventually(are_consumed, what="every shard to be consumed")

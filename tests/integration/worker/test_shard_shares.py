@@ -16,9 +16,8 @@ from tests.integration.worker.connections import close_connections
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.process import WorkerProcess
 from tests.integration.worker.serving import consuming, serving_domain, settled
-from tests.integration.worker.shards import DOMAIN, SHARDED, counts, decided, share, shared
+from tests.integration.worker.shards import DOMAIN, SHARDED, all_consumed, counts, decided, share, shared
 from tests.unit.worker.sharded import domain
-from worker.amqp.backlog import backlog
 from worker.counters import End
 from worker.publisher import Publisher
 
@@ -131,13 +130,3 @@ async def at_work(store: PostgresEventStore, count: int) -> None:
         return len([receipt async for receipt in store.receipts()]) >= count
 
     await eventually(are_decided, what=f"{count} decisions")
-
-
-async def all_consumed(amqp_url: str) -> None:
-    """Wait until every shard is there and has a consumer."""
-
-    async def are_consumed() -> bool:
-        found = await backlog(amqp_url, SHARDED)
-        return found is not None and found.consumers == 8
-
-    await eventually(are_consumed, what="every shard to be consumed")
