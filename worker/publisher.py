@@ -21,7 +21,7 @@ from worker.errors import BrokerUnavailable, NoReply
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
 from worker.telemetry.current_span import CurrentSpan
 from worker.telemetry.spans import injected, publish_attributes, tracer
-from worker.topology import EXCHANGE, Topology
+from worker.topology import AFFINITY_HEADER, EXCHANGE, Topology
 
 __all__ = ["Publisher"]
 
@@ -79,6 +79,7 @@ class Publisher:
         correlation_id: str | None = None,
         causation_id: str | None = None,
         reply_to: str | None = None,
+        affinity_key: str | None = None,
         timeout: float = 5.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
     ) -> UUID:
         """Send a command and wait until the broker has stored it.
@@ -91,6 +92,8 @@ class Publisher:
             correlation_id: The conversation it belongs to; by default the command's id.
             causation_id: What caused it; by default the command's id.
             reply_to: A queue to which the worker sends the answer.
+            affinity_key: What ``Domain.affinity_key`` returns for the command, if the domain has an affinity. Without
+                it, the command is decided all the same, but not together with the others of its key.
             timeout: For all of it, in seconds.
 
         Returns:
@@ -121,7 +124,7 @@ class Publisher:
                 reply_to=reply_to,
                 timestamp=datetime.now(UTC),
                 content_type=CONTENT_TYPE,
-                headers=injected({CAUSATION_HEADER: causation_id} if causation_id else None),
+                headers=injected(_headers(causation_id, affinity_key)),
             )
             await self._sender.send(
                 _encode(body), properties, exchange=EXCHANGE, routing_key=topology.routing_key, timeout=timeout
@@ -137,6 +140,7 @@ class Publisher:
         command_id: UUID | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
+        affinity_key: str | None = None,
         timeout: float = 30.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
     ) -> Reply:
         """Send a command and wait for what became of it.
@@ -166,6 +170,7 @@ class Publisher:
                             correlation_id=correlation_id,
                             causation_id=causation_id,
                             reply_to=reply_to,
+                            affinity_key=affinity_key,
                             timeout=timeout,
                         )
                         stored = True
@@ -177,6 +182,13 @@ class Publisher:
             raise NoReply(
                 f"command {identity} was sent, but not answered within {timeout:g} s; it may still be processed"
             ) from None
+
+
+def _headers(causation_id: str | None, affinity_key: str | None) -> dict[str, str] | None:
+    headers = {CAUSATION_HEADER: causation_id} if causation_id else {}
+    if affinity_key is not None:
+        headers[AFFINITY_HEADER] = affinity_key
+    return headers or None
 
 
 def _encode(body: Mapping[str, Any] | BaseModel | bytes) -> bytes:

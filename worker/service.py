@@ -15,6 +15,7 @@ from worker.amqp.codec import install_lenient_codec
 from worker.amqp.connection import broker_address
 from worker.amqp.consumer import Consumer
 from worker.amqp.sender import Sender
+from worker.amqp.shard_consumer import ShardConsumer
 from worker.capacity import check_capacity
 from worker.counters import Counters
 from worker.isolation.isolator import Isolator
@@ -147,7 +148,7 @@ class Service:
         host, _, port = broker_address(self._settings.amqp_url).rpartition(":")
         return Settler(
             scheduler,
-            Topology(domain.name),
+            Topology.of(domain),
             store=self._store,
             sender=self._sender,
             isolator=self._isolator,
@@ -157,10 +158,12 @@ class Service:
             server=(host, int(port)),
         )
 
-    def _consumer(self, settler: Settler, domain: Domain) -> Consumer:
-        return Consumer(
+    def _consumer(self, settler: Settler, domain: Domain) -> Consumer | ShardConsumer:
+        topology = Topology.of(domain)
+        kind = Consumer if topology.shards is None else ShardConsumer
+        return kind(
             self._settings.amqp_url,
-            Topology(domain.name),
+            topology,
             prefetch=self._settings.prefetch,
             counters=self.counters,
             deliver=settler.take,

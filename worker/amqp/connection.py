@@ -123,6 +123,11 @@ class Link:
             return self._wire
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is an open channel now."""
+        return self._wire is not None and not self._wire.is_closed
+
+    @property
     def largest_payload(self) -> int:
         """How much one frame can hold, in bytes, as it was agreed with the broker by the last connection."""
         return self._largest_payload
@@ -131,10 +136,25 @@ class Link:
     async def side_channel(self) -> AsyncIterator[AbstractChannel]:
         """Open another channel on the connection, for what may be refused: a refusal closes the channel it came on."""
         await self.wire()
+        async with self._another() as channel:
+            yield channel
+
+    async def channel(self) -> AbstractChannel:
+        """Open another channel, which lives as long as the connection unless it is closed before.
+
+        Raises:
+            BrokerUnavailable: There is no connection now.
+        """
+        channel = self._another()
+        await channel.initialize()
+        wire = await self.wire_of(channel)
+        wire.closing.add_done_callback(lambda _: self._release(wire))
+        return channel
+
+    def _another(self) -> AbstractChannel:
         if self._connection is None:
             raise BrokerUnavailable("this connection was closed")
-        async with self._connection.channel(publisher_confirms=False) as channel:
-            yield channel
+        return self._connection.channel(publisher_confirms=False)
 
     @staticmethod
     async def wire_of(channel: AbstractChannel) -> WireChannel:

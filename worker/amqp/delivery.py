@@ -8,8 +8,10 @@ from aiormq.abc import DeliveredMessage
 
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import LOST
+from worker.amqp.intake import Intake
 from worker.amqp.sender import Properties
 from worker.counters import UNKNOWN_COMMAND, Counters, End
+from worker.topology import AFFINITY_HEADER
 
 __all__ = ["POISON_HEADER", "Delivery"]
 
@@ -26,7 +28,8 @@ _RETURNS_OF_POISON = 2
 class Delivery:
     """A message as it came, with the channel that it can be settled on.
 
-    A delivery whose channel is gone needs nothing: the broker delivers the message again.
+    A delivery whose channel is gone needs nothing: the broker delivers the message again. Deliveries of one shard come
+    in the order in which the commands were published, those that had been delivered before first.
 
     Attributes:
         body: The message's bytes.
@@ -41,6 +44,7 @@ class Delivery:
         "_acks",
         "_counters",
         "_ended",
+        "_intake",
         "body",
         "command",
         "is_redelivered",
@@ -49,7 +53,9 @@ class Delivery:
         "tag",
     )
 
-    def __init__(self, acks: Acknowledgements, message: DeliveredMessage, counters: Counters) -> None:
+    def __init__(
+        self, acks: Acknowledgements, message: DeliveredMessage, counters: Counters, intake: Intake | None = None
+    ) -> None:
         if message.delivery_tag is None:
             raise ValueError("a delivery has a tag")
         self.body: bytes = message.body
@@ -62,7 +68,21 @@ class Delivery:
         acks.begin(self.tag)
         self._counters = counters
         self._ended = False
+        self._intake = intake
+        if intake is not None:
+            intake.begin()
         counters.begin()
+
+    @property
+    def shard(self) -> int | None:
+        """Which shard it came from; None without affinity."""
+        return None if self._intake is None else self._intake.shard
+
+    @property
+    def affinity_key(self) -> str | None:
+        """The key that chose its shard; None if the message has none that is a text."""
+        key = (self.properties.headers or {}).get(AFFINITY_HEADER)
+        return key if isinstance(key, str) else None
 
     @property
     def is_lost(self) -> bool:
@@ -100,8 +120,12 @@ class Delivery:
             self._acks.acknowledge(self, end)
 
     async def give_back(self) -> None:
-        """Put the message back at its place in the queue."""
+        """Put the message back at its place in the queue; on a shard's channel that is closing, leave it for that."""
         end = End.RETURNED
+        if self._intake is not None and self._intake.is_closing:
+            # Still its only consumer, we would get it again at once, and have it counted once more.
+            self.end(end)
+            return
         try:
             await self._acks.wire.basic_nack(self.tag, requeue=True, wait=False)
         except LOST:
@@ -122,4 +146,6 @@ class Delivery:
         if self._ended:
             raise RuntimeError(f"delivery {self.tag} was settled before")
         self._ended = True
+        if self._intake is not None:
+            self._intake.end()
         self._counters.end(how, self.command)

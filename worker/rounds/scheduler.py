@@ -29,6 +29,7 @@ from handlers.part_reader import PartReader
 from worker.counters import Counters
 from worker.errors import HandlerTimedOut
 from worker.message import CommandMessage
+from worker.placement import Placement
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.job import Job
 from worker.rounds.job_spans import begin_attempt, end_attempt, note_broken, note_conflict
@@ -121,6 +122,7 @@ class Scheduler:
             patient=patient,
             outcomes=self,
         )
+        self._placement = Placement(domain, self._counters)
         self._retries = ConflictRetries()
         self._tickets = 0
         self._active: dict[UUID, Job] = {}
@@ -232,6 +234,7 @@ class Scheduler:
         try:
             with self._running(job):
                 job.prepared = PreparedCommand.open(job.message, self._domain, self._settings, span)
+                self._placement.check(job.message.headers, job.prepared.command)
         except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
             job.end(failure)
             return False
