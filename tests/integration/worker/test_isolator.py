@@ -144,7 +144,7 @@ async def test_what_was_recorded_before_its_process_died_can_be_looked_up(
     times.write_text("2")
     with pytest.raises(KilledItsProcess):
         await isolated.decide(body, "Crash", identity)
-    assert [receipt.key async for receipt in store.receipts()] == [identity]
+    assert [receipt.key async for receipt in store.all_receipts()] == [identity]
 
 
 async def test_the_process_that_stands_by_goes_first_when_memory_runs_out_and_has_no_connection(
