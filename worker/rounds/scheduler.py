@@ -18,7 +18,6 @@ from eventstore import (
     LONGEST_CHAIN,
     Append,
     ChainBroken,
-    ConcurrencyConflict,
     ConflictError,
     Consistency,
     EventStore,
@@ -44,7 +43,7 @@ from worker.rounds.part_reads import PartReads
 from worker.rounds.part_states import PartStates
 from worker.rounds.prepared_command import PreparedCommand
 from worker.rounds.retries import ConflictRetries
-from worker.rounds.round import Alone, NotKnown, Round
+from worker.rounds.round import Alone, NotKnown, Round, Verdict
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
@@ -216,7 +215,7 @@ class Scheduler:
         self._draining = True
         for job in [*self._active.values()]:
             if not job.is_sent and (not job.lost or self._breaker.is_open):
-                self._end(job, None)
+                self._give_back(job)
         try:
             async with asyncio.timeout(deadline):
                 await self._idle.wait()
@@ -236,7 +235,7 @@ class Scheduler:
             task.cancel()
         await asyncio.gather(*tasks, self._reads.close(), self._reader.close(), return_exceptions=True)
         for job in [*self._active.values()]:
-            self._end(job, None)
+            self._give_back(job)
 
     # The way of a command: opened, read, decided, recorded, ended.
 
@@ -269,7 +268,9 @@ class Scheduler:
 
     def _put(self, job: Job) -> None:
         """Take a command that has all it waited for."""
-        if job.lost < self._settings.worker_conflict_attempts:
+        if job.confirms:
+            self._alone.append(job)
+        elif job.lost < self._settings.worker_conflict_attempts:
             heapq.heappush(self._ready, job)
         else:
             self._escalated.append(job)
@@ -366,12 +367,24 @@ class Scheduler:
             if span.is_recording():
                 span.record_exception(failure)
                 mark_failed(span, type(failure).__name__, str(failure))
-            self._fail(job, failure)
+            if job.confirms or not job.parts:
+                self._fail(job, failure)
+            else:
+                self._confirm(job)
         else:
             if span.is_recording():
                 span.set_attribute("command.decision", type(decision).__name__.lower())
         finally:
             span.end()
+
+    def _confirm(self, job: Job) -> None:
+        """Decide a command once more whose code has failed: from the primary, and with nothing under way.
+
+        No append validates a failure. It may be that of a state that never comes about, that lacks what others have
+        recorded, or that puts together parts of two times; kept, it would fail the command each time.
+        """
+        job.confirms = True
+        self._reads.want(job, job.parts)
 
     async def _escalate(self, era: int) -> None:
         """Decide under the store's lock who has lost too often, and all who wait for the same parts.
@@ -414,7 +427,7 @@ class Scheduler:
             round_.abandon()
             for job in jobs:
                 job.is_sent = False
-                if not job.has_ended:
+                if not (job.has_ended or job.is_waiting or job in self._alone):
                     self._read_failed(job, failure)
         else:
             for job in left:
@@ -453,8 +466,9 @@ class Scheduler:
         round_.abandon()
         for job in jobs:
             job.is_sent = False
-            job.was_sent = job.was_sent or unknown
-            if job.has_ended:
+            if unknown:
+                job.was_sent = job.may_be_recorded = True
+            if job.has_ended or job.is_waiting or job in self._alone:
                 continue
             if error is None or job.lost < self._settings.worker_conflict_attempts:
                 self._again(job)
@@ -468,19 +482,24 @@ class Scheduler:
 
     async def _record(self, round_: Round, appends: Sequence[Append], era: int) -> None:
         members = round_.members
-        verdicts: Sequence[Receipt | EventStoreError]
+        verdicts: Sequence[Verdict]
+        is_known = True
         try:
             verdicts = await self._store.append_chain(appends)
         except EventStoreError as error:
             verdicts = [error.copy_for_caller() for _ in members]
+        except Exception as bug:  # noqa: BLE001  its members must be told; what is recorded of them is not known
+            _log.exception("recording a round of %s failed", self._domain.name)
+            verdicts = [bug for _ in members]
+            is_known = False
         except BaseException:
             round_.abandon()
             self._recording = None
             raise
-        if any(isinstance(verdict, OutcomeUnknown) for verdict in verdicts):
-            round_.abandon()
-        else:
+        if is_known and not any(isinstance(verdict, OutcomeUnknown) for verdict in verdicts):
             self._settle(round_, verdicts)
+        else:
+            round_.abandon()
         self._recording = None
         self._news.set()
         down = next((verdict for verdict in verdicts if isinstance(verdict, _DOWN)), None)
@@ -492,7 +511,7 @@ class Scheduler:
         await asyncio.sleep(0)
         self._judge_all(round_, verdicts)
 
-    def _settle(self, round_: Round, verdicts: Sequence[Receipt | EventStoreError]) -> None:
+    def _settle(self, round_: Round, verdicts: Sequence[Verdict]) -> None:
         """Take note of what became of a round. Whatever a view does, the answers stand."""
         try:
             with UserCode(self._watchdog, round_.members[0].job.message.command_type):
@@ -501,7 +520,7 @@ class Scheduler:
             _log.exception("the states of %s are read anew", self._domain.name)
             self._states.forget()
 
-    def _judge_all(self, round_: Round, verdicts: Sequence[Receipt | EventStoreError]) -> None:
+    def _judge_all(self, round_: Round, verdicts: Sequence[Verdict]) -> None:
         relies_on_none = True
         for member, verdict in zip(round_.members, verdicts, strict=True):
             job = member.job
@@ -512,7 +531,7 @@ class Scheduler:
             relies_on_none = relies_on_none and isinstance(verdict, Receipt) and not verdict.duplicate
             self._judge(job, verdict)
 
-    def _judge(self, job: Job, verdict: Receipt | EventStoreError) -> None:
+    def _judge(self, job: Job, verdict: Verdict) -> None:
         match verdict:
             case Receipt():
                 self._answer(job, verdict)
@@ -521,7 +540,8 @@ class Scheduler:
             case ConflictError():
                 self._lose(job, verdict)
             case StoreUnavailable() | StoreMisconfigured() | OutcomeUnknown():
-                job.was_sent = job.was_sent or isinstance(verdict, OutcomeUnknown)
+                if isinstance(verdict, OutcomeUnknown):
+                    job.was_sent = job.may_be_recorded = True
                 self._again(job)
             case _:
                 self._fail(job, verdict)
@@ -549,8 +569,6 @@ class Scheduler:
         self._counters.stale_conflicts += job.read_from_replica
         note_conflict(job, conflict)
         end_attempt(job)
-        if isinstance(conflict, ConcurrencyConflict):
-            self._states.distrust([job.parts[conflict.part]], conflict.sequence_number)
         job.lost += 1
         if self._drop(job):
             return
@@ -588,10 +606,21 @@ class Scheduler:
             timer.cancel()
         if not self._active:
             self._idle.set()
+        self._tell(job, happened)
+
+    @staticmethod
+    def _tell(job: Job, happened: Answer | Exception | None) -> None:
         try:
             job.end(happened)
         except Exception:  # noqa: BLE001  one that cannot be told must not end the round of all others
             _log.exception("telling of the end of %s failed", job.message.command_type)
+
+    def _give_back(self, job: Job) -> None:
+        """End a command undecided, and with it those that await its answer."""
+        followers = job.followers
+        self._end(job, None)
+        for follower in followers:
+            self._tell(follower, None)
 
     def _drop(self, job: Job) -> bool:
         """Let go of a command that has ended, or whose end nobody would hear."""
