@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from eventstore import Consistency, EventStore, Receipt, TransientStoreError
+from eventstore import Consistency, EventStore, TransientStoreError
 from handlers.domain import Domain
 from handlers.part_reader import PartReader
 from worker.counters import Counters
@@ -11,7 +11,7 @@ from worker.rounds.job import Job
 from worker.rounds.outcomes import Outcomes
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_states import PartStates
-from worker.rounds.round import Round
+from worker.rounds.round import Round, Verdict
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
 
@@ -88,7 +88,7 @@ class Escalation:
         ready[:] = staying
         return sorted(jobs)
 
-    async def decide(self, jobs: Sequence[Job]) -> tuple[Round | None, Sequence[Receipt | Exception]]:
+    async def decide(self, jobs: Sequence[Job]) -> tuple[Round | None, Sequence[Verdict]]:
         """Decide commands under the lock, as one chain.
 
         Returns:
@@ -107,13 +107,14 @@ class Escalation:
             round_.abandon()
             for job in jobs:
                 job.is_sent = False
-                if not job.has_ended:
+                # Who failed under the lock is on its way already.
+                if not (job.has_ended or job.is_waiting or job.is_alone):
                     self._missed(job, failure)
             if isinstance(failure, DOWN):
                 raise
             return None, ()
 
-    async def _hold(self, round_: Round, jobs: Sequence[Job]) -> Sequence[Receipt | Exception]:
+    async def _hold(self, round_: Round, jobs: Sequence[Job]) -> Sequence[Verdict]:
         command = jobs[0].message.command_type
         parts = list(dict.fromkeys(part for job in jobs for part in job.parts))
         async with self._store.exclusive() as held:

@@ -36,6 +36,7 @@ class Job:
         prepared: The command, once it is read.
         ticket: Its place among all: who has a lower one is decided first.
         started_at: Since when its time runs, on the monotonic clock.
+        confirms: Whether its code has failed, and it is decided once more to see whether it fails of what is true.
         lost: How many of these attempts were lost to others.
         holds: How often it was decided under the lock in vain.
         is_recorded: Whether a receipt of it was found.
@@ -45,6 +46,8 @@ class Job:
         is_sent: Whether it is being recorded, so that nothing but the store can end it.
         read_from_replica: Whether a replica answered a read of this attempt.
         missing: The parts that it waits for.
+        is_alone: Whether it waits to be decided with nothing under way.
+        is_waiting: Whether it waits for parts or for its receipt.
         events_read: How many events were read for this attempt.
         has_read: Whether any were read.
         position_read: How far the log was when they were read.
@@ -54,6 +57,7 @@ class Job:
     """
 
     __slots__ = (
+        "confirms",
         "context",
         "ended",
         "events_read",
@@ -63,9 +67,11 @@ class Job:
         "held_until",
         "holds",
         "is_abandoned",
+        "is_alone",
         "is_looked_up",
         "is_recorded",
         "is_sent",
+        "is_waiting",
         "lost",
         "may_be_recorded",
         "message",
@@ -101,12 +107,15 @@ class Job:
         self.started_at = time.monotonic()
         self.lost = 0
         self.holds = 0
+        self.confirms = False
         self.is_recorded = False
         self.was_sent = False
         self.is_looked_up = True
         self.has_ended = False
         self.is_sent = False
         self.missing: set[Part[Any]] = set()
+        self.is_alone = False
+        self.is_waiting = False
         self.events_read = 0
         self.has_read = False
         self.position_read = 0
@@ -130,6 +139,7 @@ class Job:
             waited: How long it rested before, in seconds.
         """
         self.waited = waited
+        self.confirms = False
         self.events_read = 0
         self.has_read = self.read_from_replica = False
 

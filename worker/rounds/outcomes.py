@@ -20,6 +20,9 @@ class Outcomes(Protocol):
     def read_first(self, job: Job) -> None:
         """Have a command's parts read before it is decided."""
 
+    def raised(self, job: Job, failure: Exception) -> None:
+        """Take what a command's own code raised."""
+
     def failed(self, job: Job, failure: Exception) -> None:
         """End a command that cannot be decided."""
 

@@ -107,24 +107,36 @@ class OwnEvents:
             own.removed = True
 
     def settle(self, up_to: int) -> None:
-        """Note that all up to an ordinal are on record or removed; forget the oldest of many."""
+        """Note that all up to an ordinal are on record or removed."""
         self.settled = up_to
-        self._forget(up_to - self._most_recorded)
+
+    def trim(self) -> None:
+        """Forget the oldest of many, whole transactions at a time.
+
+        Of one that is half forgotten, a state could be folded with the other half, and its range would claim both.
+        """
+        while self._events and self.settled - self._events[0].ordinal >= self._most_recorded:
+            own_range = self._forget_oldest().range
+            while (
+                self._events and self._events[0].ordinal <= self.settled and self._events[0].range in (None, own_range)
+            ):
+                self._forget_oldest()
 
     def forget(self) -> None:
-        """Forget all that are settled: the history that they were recorded in is not the store's any more."""
-        self._forget(self.settled)
-        self.gone = max(self.gone, self.settled)
+        """Forget all that are on record: the history that they lie in is not the store's any more."""
+        while self._events and self._events[0].ordinal <= self.settled:
+            self._forget_oldest()
+        self.gone = self.settled
 
-    def _forget(self, up_to: int) -> None:
-        while self._events and self._events[0].ordinal <= up_to:
-            own = self._events.popleft()
-            self.gone = own.ordinal
-            for key in _keys(own.recorded):
-                place = self._by_key[key]
-                place.popleft()
-                if not place:
-                    del self._by_key[key]
+    def _forget_oldest(self) -> OwnEvent:
+        own = self._events.popleft()
+        self.gone = own.ordinal
+        for key in _keys(own.recorded):
+            place = self._by_key[key]
+            place.popleft()
+            if not place:
+                del self._by_key[key]
+        return own
 
 
 def _keys(event: RecordedEvent) -> list[_Key]:

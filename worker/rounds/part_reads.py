@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any, NamedTuple
@@ -104,13 +104,14 @@ class PartReads:
             parts: Which, each once.
             look_up: Whether to look for its receipt as well.
         """
+        job.is_waiting = True
         job.missing.update(parts)
         if look_up:
             job.is_looked_up = False
             self._looking_up.append(job)
             self._start("receipts", self._look_up_all)
         for part in parts:
-            strong = job.lost > 0 or self._states.must_read_strong(part)
+            strong = job.lost > 0 or job.confirms or self._states.must_read_strong(part)
             view = part.view.name if part.view.name in self._slow_views else None
             lane = _Lane(Consistency.STRONG if strong else Consistency.EVENTUAL, view)
             self._waiting.setdefault(lane, {}).setdefault(part, []).append(job)
@@ -140,11 +141,15 @@ class PartReads:
 
     async def _read(self, lane: _Lane, batch: dict[Part[Any], list[Job]], era: int) -> None:
         batch = {
-            part: jobs for part, waiting in batch.items() if (jobs := [job for job in waiting if not job.has_ended])
+            part: jobs
+            for part, waiting in batch.items()
+            # Who has failed of another part does not wait any more.
+            if (jobs := [job for job in waiting if not job.has_ended and part in job.missing])
         }
         if not batch:
             return
         started = time.monotonic()
+        least = self._states.least(batch)
         try:
             seen = await self._glance(lane, batch)
         except DOWN as error:
@@ -161,6 +166,9 @@ class PartReads:
             self._fail(batch, bug)
         else:
             self._breaker.served(era)
+            if lane.consistency is Consistency.STRONG and seen.position.number < least:
+                # The log has lost its end. By what is known of these parts, no read would ever be far enough.
+                self._states.forget()
             self._measure(lane, batch, time.monotonic() - started)
             self._distribute(lane, batch, seen)
 
@@ -210,9 +218,7 @@ class PartReads:
             if (before := seen.long.get(part)) is not None:
                 self._read_long(lane, part, before, seen, jobs)
             elif (failure := seen.failures.get(part)) is not None:
-                for job in jobs:
-                    if not job.has_ended:
-                        self._failed(job, failure)
+                self._fail({part: jobs}, failure)
             else:
                 for job in jobs:
                     job.found(seen.events.get(part, 0), seen.position, replica=seen.replica)
@@ -223,7 +229,9 @@ class PartReads:
         self._pass_on(job)
 
     def _pass_on(self, job: Job) -> None:
-        if not job.missing and job.is_looked_up and not job.has_ended:
+        # Once, however often it was waited for.
+        if job.is_waiting and not job.missing and job.is_looked_up and not job.has_ended:
+            job.is_waiting = False
             self._ready(job)
 
     def _read_long(self, lane: _Lane, part: Part[Any], before: KeptState, seen: Glance, jobs: list[Job]) -> None:
@@ -271,9 +279,7 @@ class PartReads:
             except EventStoreError:
                 found = set()  # the append tells
             except Exception as bug:  # noqa: BLE001  nobody must wait for ever
-                for job in jobs:
-                    if not job.has_ended:
-                        self._failed(job, bug)
+                self._fail_all(jobs, bug)
                 continue
             for job in jobs:
                 job.is_recorded = job.command_id in found
@@ -287,8 +293,13 @@ class PartReads:
         # This lane's own task goes on with them.
 
     def _fail(self, batch: dict[Part[Any], list[Job]], error: Exception) -> None:
-        for job in dict.fromkeys(job for jobs in batch.values() for job in jobs):
-            if not job.has_ended:
+        self._fail_all(dict.fromkeys(job for jobs in batch.values() for job in jobs), error)
+
+    def _fail_all(self, jobs: Iterable[Job], error: Exception) -> None:
+        for job in jobs:
+            if job.is_waiting and not job.has_ended:
+                job.is_waiting = False
+                job.missing.clear()
                 own = error.copy_for_caller() if isinstance(error, EventStoreError) else error
                 self._failed(job, own)
 

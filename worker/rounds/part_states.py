@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-from eventstore import OwnRange
+from eventstore import OwnRange, RecordedEvent
+from eventstore.boundary_index import BoundaryIndex
 from handlers.domain import Domain
 from handlers.kept_states import KeptState, state_size
 from handlers.part import Part
@@ -134,7 +135,8 @@ class PartStates:
     def must_read_strong(self, part: Part[Any]) -> bool:
         """Whether a replica may lack what is known to have come in."""
         entry = self._entries.get(part)
-        return entry is not None and entry.must_read
+        # One that lacks forgotten events of ours gets them from no replica that is behind them.
+        return entry is not None and (entry.must_read or entry.seen < self._own.gone)
 
     def distrust(self, parts: Iterable[Part[Any]], number: int = 0) -> None:
         """Have parts read before they are decided on again.
@@ -145,9 +147,22 @@ class PartStates:
         """
         self.note_head(number)
         for part in parts:
-            if (entry := self._entries.get(part)) is not None:
-                entry.must_read = True
-                entry.lacks = max(entry.lacks, number)
+            entry = self._entries.get(part)
+            if entry is None or (number and entry.kept is not None and number <= entry.kept.position.number):
+                continue
+            entry.must_read = True
+            entry.lacks = max(entry.lacks, number)
+
+    def touched(self, events: Iterable[RecordedEvent]) -> list[Part[Any]]:
+        """Find the kept parts that events lie in. It asks all of them, and is for what is rare."""
+        parts = list(self._entries)
+        index = BoundaryIndex(part.filter for part in parts)
+        return [parts[place] for place in {place for event in events for place in index.matching(event)}]
+
+    def least(self, parts: Iterable[Part[Any]]) -> int:
+        """How far the log was already, as far as it is known of these parts."""
+        entries = [entry for part in parts if (entry := self._entries.get(part)) is not None]
+        return max((max(entry.number, entry.lacks) for entry in entries), default=0)
 
     def validated(self, part: Part[Any], kept: KeptState, seen: int) -> None:
         """Note what an append of ours has made of a part: nothing but our own events lay above what was decided on."""
@@ -191,6 +206,7 @@ class PartStates:
         self._own.forget()
         self._head = 0
         self._bytes = 0
+        self._own.forget()
         for part, entry in list(self._entries.items()):
             if entry.users:
                 self._entries[part] = anew = PartEntry(part)

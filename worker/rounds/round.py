@@ -4,7 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from eventstore import Append, BoundaryPart, Event, HistoryDiverged, Outcome, OwnRange, Receipt
+from eventstore import (
+    Append,
+    BoundaryPart,
+    ConcurrencyConflict,
+    Event,
+    HistoryDiverged,
+    Outcome,
+    OwnRange,
+    Receipt,
+)
 from eventstore.boundary_index import BoundaryIndex
 from handlers.domain import Domain
 from handlers.kept_states import KeptState
@@ -14,12 +23,13 @@ from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvent, OwnEvents
 from worker.rounds.part_states import PartStates
 
-__all__ = ["Alone", "Member", "NotKnown", "Round"]
+__all__ = ["Alone", "Member", "NotKnown", "Round", "Verdict"]
 
 # Stands for the number of an event that has none yet: no bound on the number leaves it out.
 _NO_NUMBER = 2**62
 
 Verdict = Receipt | Exception
+"""What became of a member."""
 
 
 class Alone(Exception):
@@ -150,9 +160,13 @@ class Round:
             or entry.must_read
             or entry.state is not overlaid.base
         }
-        left = self._part_with(stale) if stale else []
+        # Who has been told of its end meanwhile must not be recorded after that.
+        left = self._part_with(stale) if stale or any(member.job.has_ended for member in self.members) else []
         # Nobody relies on them, and those who rely on each other are last to be judged.
         self.members.sort(key=lambda member: member.job.is_recorded)
+        if not self.members:
+            # Nothing is under way any more. Who can only be decided then would wait for ever.
+            self._own.settle(self._last)
         return left
 
     def appends(self) -> list[Append]:
@@ -194,6 +208,12 @@ class Round:
                     self._take(part, validators.get(part), reader)
                 except Exception:  # noqa: BLE001  whoever reads the part next meets it, and it is that one's
                     self._known.distrust([part])
+        for member, verdict in zip(self.members, verdicts, strict=True):
+            if isinstance(verdict, ConcurrencyConflict):
+                # Before the next round is sent: who read the same part there would lose as well.
+                self._known.distrust([member.job.parts[verdict.part]], verdict.sequence_number)
+        # Not before: the states of this round are made of them.
+        self._own.trim()
 
     def _take(self, part: Part[Any], validator: Receipt | None, reader: PartReader) -> None:
         """Take a part's state over into what is known, if it was begun with that."""
@@ -203,6 +223,8 @@ class Round:
             return
         if part.filter.above > entry.number:
             return  # whether it counts, what was recorded tells by its number only
+        if entry.seen < self._own.gone:
+            return  # what lies between is forgotten, and no range may claim it
         overlaid = self._state(part, up_to=self._last)
         own = self._own.matching(part.filter, after=entry.seen, up_to=self._last)
         if own and own[0].number <= entry.kept.position.number:
@@ -218,22 +240,25 @@ class Round:
 
     def abandon(self) -> None:
         """Take note that nobody knows what was recorded: everything decided here counts as refused."""
-        self._own.remove(own for member in self.members for own in member.own)
+        events = [own for member in self.members for own in member.own]
+        self._own.remove(events)
         self._own.settle(self._last)
-        self._known.distrust(self._overlaid)
+        self._own.trim()
+        self._known.distrust([*self._overlaid, *self._known.touched(own.recorded for own in events)])
 
     def _state(self, part: Part[Any], up_to: int | None = None) -> _Overlaid:
         """Return a part's state on top of our own events; up to an ordinal of this round, or all there are."""
         end = self._own.last if up_to is None else up_to
         overlaid = self._overlaid.get(part)
-        # Asked before anything is folded: the bound speaks of numbers that nobody has been given yet.
-        if part.filter.above and end > self._own.settled:
+        # Also of what is here already: the bound speaks of numbers that nobody has been given yet, and the store does
+        # not judge by what lies below it.
+        if up_to is None and part.filter.above and end > self._own.settled:
             known = self._known.peek(part)
-            if known is not None and part.filter.above > known.number:
+            if known is not None and known.kept is not None and part.filter.above > known.number:
                 raise Alone
         if overlaid is None:
             entry = self._known.entry(part)
-            if entry.kept is None:
+            if entry.kept is None or entry.seen < self._own.gone:
                 raise NotKnown
             overlaid = _Overlaid(entry.state, entry.seen, entry.kept)
             if self._previous is not None:
@@ -272,7 +297,7 @@ class Round:
         staying: list[Member] = []
         left: list[Job] = []
         for member in self.members:
-            if stale.isdisjoint(member.job.parts):
+            if stale.isdisjoint(member.job.parts) and not member.job.has_ended:
                 staying.append(member)
                 continue
             left.append(member.job)

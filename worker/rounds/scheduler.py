@@ -14,7 +14,6 @@ from opentelemetry import trace
 from eventstore import (
     LONGEST_CHAIN,
     ChainBroken,
-    ConcurrencyConflict,
     ConflictError,
     EventStore,
     IdempotencyKeyReused,
@@ -210,7 +209,7 @@ class Scheduler:
         self._draining = True
         for job in [*self._active.values()]:
             if not job.is_sent and (not job.lost or self._breaker.is_open):
-                self._end(job, None)
+                self._give_back(job)
         try:
             async with asyncio.timeout(deadline):
                 await self._idle.wait()
@@ -227,7 +226,7 @@ class Scheduler:
             timer.cancel()
         await asyncio.gather(self._rounds.close(), self._reads.close(), self._reader.close())
         for job in [*self._active.values()]:
-            self._end(job, None)
+            self._give_back(job)
 
     def _open(self, job: Job) -> bool:
         span = trace.get_current_span(job.context).get_span_context()
@@ -264,7 +263,7 @@ class Scheduler:
 
     def _put(self, job: Job) -> None:
         """Take a command that has all it waited for."""
-        self._rounds.put(job, locked=self._takes_lock(job))
+        self._rounds.put(job, locked=self._takes_lock(job), alone=job.confirms)
 
     # What becomes of a command in its round: see ``Outcomes``.
 
@@ -301,7 +300,8 @@ class Scheduler:
             case ConflictError():
                 self._lose(job, verdict)
             case _ if self._patient and isinstance(verdict, DOWN):
-                job.was_sent = job.was_sent or isinstance(verdict, OutcomeUnknown)
+                if isinstance(verdict, OutcomeUnknown):
+                    job.was_sent = job.may_be_recorded = True
                 self.again(job)
             case _:
                 self.failed(job, verdict)
@@ -317,6 +317,19 @@ class Scheduler:
         else:
             end_attempt(job, error)
             self._rest(job)
+
+    def raised(self, job: Job, failure: Exception) -> None:
+        """Take what a command's own code raised.
+
+        No append validates a failure. It may be that of a state that never comes about, that lacks what others have
+        recorded, or that puts together parts of two times. So it is believed only of a command that is decided from the
+        primary, with nothing under way.
+        """
+        if job.confirms or not job.parts:
+            self.failed(job, failure)
+        else:
+            job.confirms = True
+            self._reads.want(job, job.parts)
 
     def failed(self, job: Job, failure: Exception) -> None:
         """End a command that cannot be decided."""
@@ -349,8 +362,6 @@ class Scheduler:
         self._counters.stale_conflicts += job.read_from_replica
         note_conflict(job, conflict)
         end_attempt(job)
-        if isinstance(conflict, ConcurrencyConflict):
-            self._states.distrust([job.parts[conflict.part]], conflict.sequence_number)
         job.lost += 1
         if self.let_go(job):
             return
@@ -381,10 +392,21 @@ class Scheduler:
             timer.cancel()
         if not self._active:
             self._idle.set()
+        self._tell(job, happened)
+
+    @staticmethod
+    def _tell(job: Job, happened: Answer | Exception | None) -> None:
         try:
             job.end(happened)
         except Exception:  # noqa: BLE001  one that cannot be told must not end the round of all others
             _log.exception("telling of the end of %s failed", job.message.command_type)
+
+    def _give_back(self, job: Job) -> None:
+        """End a command undecided, and with it those that await its answer."""
+        followers = job.followers
+        self._end(job, None)
+        for follower in followers:
+            self._tell(follower, None)
 
     def _tick(self) -> None:
         """End commands whose time is over. Nothing ends one that is being recorded: its answer may be on record."""

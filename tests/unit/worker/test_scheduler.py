@@ -105,10 +105,12 @@ async def test_an_outcome_that_stayed_unknown_is_known_when_the_database_answers
     assert len([event async for event in store.read(Filter.matching_any_event())]) == 1
 
 
-async def test_a_bug_comes_out_as_it_is_and_is_tried_once(scheduler: Scheduler, counters: Counters) -> None:
+async def test_a_bug_comes_out_as_it_is_once_the_primary_has_confirmed_it(
+    store: StagedStore, scheduler: Scheduler
+) -> None:
     with pytest.raises(ZeroDivisionError, match="a exploded at 0"):
         await scheduler.process(command("Explode", Key="a"))
-    assert counters.attempts == 1
+    assert store.consistencies == [Consistency.EVENTUAL, Consistency.STRONG]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,229 @@
+"""A store in memory around which everything goes wrong: lag, strangers, late and lost answers, splits, failovers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+from eventstore import (
+    Append,
+    BoundaryPart,
+    Consistency,
+    Event,
+    EventStoreError,
+    EventStream,
+    Filter,
+    InvalidRequest,
+    MemoryEventStore,
+    OutcomeUnknown,
+    OwnRange,
+    Position,
+    PositionNotReached,
+    Receipt,
+    StoreUnavailable,
+    TransientStoreError,
+)
+from eventstore.request import AppendRequest
+
+
+class StoreBug(Exception):
+    """What no store should raise."""
+
+
+class HostileStore(MemoryEventStore):
+    """Answers rightly, and at the worst moment.
+
+    Args:
+        rnd: Decides what goes wrong.
+        strange: Makes an event of somebody else's.
+        faults: Whether it fails as well, instead of only being slow, behind and shared.
+    """
+
+    def __init__(self, rnd: Random, strange: Any, *, faults: bool) -> None:
+        super().__init__()
+        self.rnd = rnd
+        self.strange = strange
+        self.faults = faults
+        self.is_calm = False
+        self.refused: set[UUID] = set()
+        self.bugs = 0
+        self.late: list[asyncio.Task[None]] = []
+        self._lock = asyncio.Lock()
+
+    async def query_many(
+        self,
+        filters: Sequence[Filter],
+        *,
+        after: Sequence[Position] | None = None,
+        known: Sequence[int] = (),
+        most: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
+        min_position: Position | None = None,
+    ) -> list[EventStream]:
+        await self._pass()
+        self._may_be_down()
+        server: MemoryEventStore = self
+        if consistency is Consistency.EVENTUAL and self._chance(0.6):
+            replica = MemoryEventStore()
+            replica._events = self._events[: max(0, len(self._events) - self.rnd.randrange(12))]
+            server = replica
+        read = MemoryEventStore.query_many
+        try:
+            streams = await read(server, filters, after=after, known=known, most=most, min_position=min_position)
+        except PositionNotReached:
+            if server is self:
+                raise
+            # A replica that is not there yet is passed over.
+            server = self
+            streams = await read(self, filters, after=after, known=known, most=most, min_position=min_position)
+        await self._pass()
+        return [replace(stream, replica=server is not self) for stream in streams]
+
+    async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
+        await self._pass()
+        self._may_be_down()
+        return await super().receipts(keys, scope=scope)
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        await self._pass()
+        await self._unlocked()
+        if self.faults and not self.is_calm:
+            fate = self.rnd.random()
+            if fate < 0.04:
+                raise StoreUnavailable("it is down")
+            if fate < 0.06:
+                self.bugs += 1
+                raise StoreBug("nobody has thought of this")
+            if fate < 0.08:
+                raise OutcomeUnknown("it never came there")
+            if fate < 0.11:
+                self._chained(appends)
+                await self._pass()
+                raise OutcomeUnknown("it came there, and its answer did not come here")
+            if fate < 0.13:
+                self.late.append(asyncio.create_task(self._append_late(appends)))
+                raise OutcomeUnknown("it will come there after a while")
+        found = self._split(appends) if self.faults and self._chance(0.06) else self._chained(appends)
+        # Recorded, and on its way back: others read and record meanwhile.
+        await self._pass()
+        return found
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator["Held"]:
+        async with self._lock:
+            if self.faults and self._chance(0.2):
+                raise TransientStoreError("the lock was not had")
+            yield Held(self)
+
+    def come_in(self) -> None:
+        """Record an event of somebody else's."""
+        if not self._lock.locked():
+            (request,) = AppendRequest.chained([Append(events=[self.strange()], key=uuid4())])
+            self._record(replace(request, key=None))
+
+    def fail_over(self) -> None:
+        """Go on from a standby that lacks the last events and receipts."""
+        if self._lock.locked():
+            return
+        left = max(0, len(self._events) - self.rnd.randrange(1, 8))
+        self._events = self._events[:left]
+        self._receipts = {
+            key: stored for key, stored in self._receipts.items() if self._is_in_history(stored[1].position)
+        }
+
+    async def settle(self) -> None:
+        """Let nothing go wrong any more, and what is under way arrive."""
+        self.is_calm = True
+        await asyncio.gather(*self.late)
+
+    async def _append_late(self, appends: Sequence[Append]) -> None:
+        for _ in range(self.rnd.randrange(1, 25)):
+            await asyncio.sleep(0)
+        await self._unlocked()
+        self._chained(appends)
+
+    def _chained(
+        self, appends: Sequence[Append], missing: list[Event] | None = None, own: OwnRange | None = None
+    ) -> list[Receipt | EventStoreError]:
+        before = len(self._events)
+        missing = [] if missing is None else missing
+        found: list[Receipt | EventStoreError] = []
+        seen: set[UUID | None] = set()
+        for request in AppendRequest.chained(appends):
+            asked = request
+            if own is not None and request.parts is not None:
+                asked = request.with_parts([_with(part, own) for part in request.parts])
+            try:
+                answer = self._judged(asked, before, missing, repeats=request.key in seen)
+            except EventStoreError as error:
+                found.append(error)
+                missing.extend(request.events)
+            else:
+                found.append(answer)
+                if answer.duplicate:
+                    missing.extend(request.events)
+            seen.add(request.key)
+        return found
+
+    def _split(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        """Refuse a member for its values; what is before and behind it is recorded by transactions of their own."""
+        culprit = self.rnd.randrange(len(appends))
+        if appends[culprit].key is None or (appends[culprit].key, appends[culprit].scope) in self._receipts:
+            return self._chained(appends)
+        missing: list[Event] = []
+        first = len(self._events) + 1
+        found = self._chained(appends[:culprit], missing)
+        own = None
+        if len(self._events) >= first:
+            own = OwnRange(first=first, last=self._events[-1].position)
+        if self._chance(0.5):
+            self.come_in()
+        found.append(InvalidRequest("the database refuses a value"))
+        key = appends[culprit].key
+        assert key is not None
+        self.refused.add(key)
+        missing.extend(appends[culprit].events)
+        return found + self._chained(appends[culprit + 1 :], missing, own)
+
+    async def _unlocked(self) -> None:
+        async with self._lock:
+            pass
+
+    async def _pass(self) -> None:
+        """Let time pass, in which others record something."""
+        for _ in range(self.rnd.choice((0, 0, 1, 2, 5))):
+            if self._chance(0.12):
+                self.come_in()
+            await asyncio.sleep(0)
+
+    def _may_be_down(self) -> None:
+        if self.faults and self._chance(0.02):
+            raise StoreUnavailable("it is down")
+
+    def _chance(self, share: float) -> bool:
+        return not self.is_calm and self.rnd.random() < share
+
+
+class Held:
+    """The store, for who holds its lock."""
+
+    def __init__(self, store: HostileStore) -> None:
+        self._store = store
+
+    async def query_many(self, filters: Sequence[Filter], **options: Any) -> list[EventStream]:
+        await asyncio.sleep(0)
+        return await MemoryEventStore.query_many(self._store, filters, **options)
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        await asyncio.sleep(0)
+        found = self._store._chained(appends)
+        if self._store.faults and self._store._chance(0.1):
+            raise OutcomeUnknown("the connection broke with the lock")
+        return found
+
+
+def _with(part: BoundaryPart, own: OwnRange) -> BoundaryPart:
+    return replace(part, besides=(*part.besides, own))

@@ -1,0 +1,36 @@
+"""Whatever goes wrong around it, the worker decides nothing wrongly, loses no command and waits for nothing for ever.
+
+``MODEL_SEEDS=1000:3000`` looks at more runs; a seed that fails alone is run by ``MODEL_SEEDS=1234``.
+"""
+
+import logging
+import os
+
+import pytest
+
+from tests.unit.worker.rounds.model import Model
+from worker.rounds import circuit_breaker
+
+_asked = os.environ.get("MODEL_SEEDS", "0:40").split(":")
+SEEDS = range(int(_asked[0]), int(_asked[1]) if len(_asked) > 1 else int(_asked[0]) + 1)
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(circuit_breaker, "_FIRST_DELAY", 0.0005)
+    caplog.set_level(logging.CRITICAL)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_races_alone_make_no_decision_wrong(seed: int) -> None:
+    await Model(seed, faults=False, failovers=False).run(60)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_faults_of_the_store_make_no_decision_wrong(seed: int) -> None:
+    await Model(seed, faults=True, failovers=False).run(60)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_log_that_loses_its_end_makes_no_decision_wrong(seed: int) -> None:
+    await Model(seed, faults=True, failovers=True).run(60)
