@@ -208,7 +208,7 @@ async def test_a_suspect_that_never_comes_back_is_given_up(
     store: PostgresEventStore, database: Database, vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolator, "_STUCK_SECONDS", 0.5)
-    limits = {"worker_handler_deadline": 1.0, "worker_conflict_seconds": 0.1}
+    limits = {"worker_handler_timeout": 1.0}
     async with serving(store, vhost, database_url=database.url, worker_domains=DOMAIN, **limits) as service:
         assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
         process = process_of(service)
@@ -240,7 +240,7 @@ async def test_a_drain_that_cannot_wait_ends_the_process_too(
     await desk.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=SUSPECT)
 
     async def has_begun() -> bool:
-        return service._suspects.running == 1
+        return service._settlers[0]._poison._running is not None
 
     await eventually(has_begun, what="the suspect to be decided")
     assert await service.drain() == 1
