@@ -13,6 +13,7 @@ from eventstore import (
     Consistency,
     EventStore,
     EventStoreError,
+    Held,
     HistoryDiverged,
     Position,
     PositionNotReached,
@@ -156,6 +157,7 @@ class PartReader:
         min_position: Position | None = None,
         running: Running = nullcontext,
         known: Mapping[Part[Any], KeptState] | None = None,
+        held: Held | None = None,
     ) -> Glance:
         """Look at the store once, for all parts, and bring up to date what little is needed for; keep that.
 
@@ -167,6 +169,7 @@ class PartReader:
             min_position: The states must be at least this far, in the same history.
             running: Entered whenever the domain's own code runs.
             known: What is known of parts already, where it is not kept.
+            held: The store's lock, if the caller holds it: it is asked instead of the store.
 
         Raises:
             HistoryDiverged: What is kept or asked for lies in another history. Everything kept is forgotten.
@@ -179,7 +182,7 @@ class PartReader:
             parts, known or {}, before=before, failures=failures, consistency=consistency, running=running
         )
         try:
-            return await self._glance(before, failures, consistency, min_position, running)
+            return await self._glance(before, failures, consistency, min_position, running, held=held)
         except (HistoryDiverged, PositionNotReached):
             if not stored:
                 # A log that was rewritten or cut back. The next attempt reads all of it.
@@ -189,7 +192,7 @@ class PartReader:
         for part in stored:
             before[part] = self._initial(part, running)
         try:
-            return await self._glance(before, failures, consistency, min_position, running)
+            return await self._glance(before, failures, consistency, min_position, running, held=held)
         except (HistoryDiverged, PositionNotReached):
             self._kept.forget()
             raise
@@ -201,17 +204,25 @@ class PartReader:
         consistency: Consistency,
         min_position: Position | None,
         running: Running,
+        *,
+        held: Held | None,
     ) -> Glance:
         asked = monotonic()
         parts = list(before)
-        streams = await self._store.query_many(
-            [part.filter for part in parts],
-            after=[before[part].position for part in parts],
-            known=[before[part].events for part in parts],
-            most=LONGEST_AT_ONCE,
-            consistency=consistency,
-            min_position=min_position,
-        )
+        filters = [part.filter for part in parts]
+        after = [before[part].position for part in parts]
+        known = [before[part].events for part in parts]
+        if held is not None:
+            streams = await held.query_many(filters, after=after, known=known, most=LONGEST_AT_ONCE)
+        else:
+            streams = await self._store.query_many(
+                filters,
+                after=after,
+                known=known,
+                most=LONGEST_AT_ONCE,
+                consistency=consistency,
+                min_position=min_position,
+            )
         states: dict[Part[Any], KeptState] = {}
         long: dict[Part[Any], KeptState] = {}
         events: dict[Part[Any], int] = {}

@@ -35,7 +35,9 @@ class Counters:
         replica_reads: How many of these by a replica.
         conflicts: How many of these decisions were out of date when they were to be recorded.
         stale_conflicts: How many of these had been read from a replica: the price of its lag, at most.
+        holds: How often the store's lock was taken first, for commands that had lost too often.
         failed_replies: How many answers could not be sent.
+        misplaced: How many commands came with another affinity key than their domain gives them.
     """
 
     def __init__(self) -> None:
@@ -48,7 +50,9 @@ class Counters:
         self.replica_reads = 0
         self.conflicts = 0
         self.stale_conflicts = 0
+        self.holds = 0
         self.failed_replies = 0
+        self.misplaced = 0
 
     def begin(self) -> None:
         """Count a delivery that came in."""
@@ -90,5 +94,6 @@ class Counters:
             "replica_reads": self.replica_reads,
             "conflicts": self.conflicts,
             "stale_conflicts": self.stale_conflicts,
+            "holds": self.holds,
             "failed_replies": self.failed_replies,
         }

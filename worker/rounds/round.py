@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from eventstore import Append, BoundaryPart, Event, EventStoreError, HistoryDiverged, Outcome, OwnRange, Receipt
+from eventstore import Append, BoundaryPart, Event, HistoryDiverged, Outcome, OwnRange, Receipt
 from eventstore.boundary_index import BoundaryIndex
 from handlers.domain import Domain
 from handlers.kept_states import KeptState
@@ -19,7 +19,7 @@ __all__ = ["Alone", "Member", "NotKnown", "Round"]
 # Stands for the number of an event that has none yet: no bound on the number leaves it out.
 _NO_NUMBER = 2**62
 
-Verdict = Receipt | EventStoreError
+Verdict = Receipt | Exception
 
 
 class Alone(Exception):

@@ -9,8 +9,9 @@ from worker.message import CommandMessage
 from worker.rounds.scheduler import Scheduler
 from worker.settlement import Action
 
-ERRAND = DecideRequest(
+REQUEST = DecideRequest(
     domain_name="tally",
+    within=0.01,
     message=CommandMessage(
         command_id=uuid4(), command_type="Count", body=b"{}", correlation_id="c", causation_id="c", headers={}
     ),
@@ -31,10 +32,10 @@ class Attempts:
 
 async def test_all_attempts_together_keep_one_timeout() -> None:
     counters = Counters()
-    report = await _decided(cast("Scheduler", Attempts(counters)), ERRAND, counters, within=0.01)
-    assert report.processed is None
-    assert report.failure is not None
-    assert report.failure.verdict.action is Action.RETRY
-    assert report.failure.verdict.reason == "handler_timeout"
-    assert report.failure.text == "there was no answer within 0.01 s"
-    assert report.attempts == counters.attempts > 0
+    response = await _decided(cast("Scheduler", Attempts(counters)), REQUEST, counters)
+    assert response.answer is None
+    assert response.failure is not None
+    assert response.failure.verdict.action is Action.RETRY
+    assert response.failure.verdict.reason == "handler_timeout"
+    assert response.failure.text == "there was no answer within 0.01 s"
+    assert response.attempts == counters.attempts > 0
