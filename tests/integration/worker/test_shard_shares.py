@@ -127,6 +127,6 @@ async def at_work(store: PostgresEventStore, count: int) -> None:
     """Wait until so many commands are decided."""
 
     async def are_decided() -> bool:
-        return len([receipt async for receipt in store.receipts()]) >= count
+        return len([receipt async for receipt in store.all_receipts()]) >= count
 
     await eventually(are_decided, what=f"{count} decisions")
