@@ -22,9 +22,8 @@ from worker.errors import IsolationFailed, KilledItsProcess
 from worker.isolation.isolator import Isolator
 from worker.isolation.poison_process import PoisonProcess, ProcessLimits
 from worker.message import CommandMessage
-from worker.rounds.processor import Processed
 from worker.settings import Settings
-from worker.settlement import Action, FailedElsewhere
+from worker.settlement import Action, Answer, FailedElsewhere
 
 DOMAIN = "tests.integration.worker.troubles:domain"
 SEGFAULT = b'{"Key": "k", "Signal": %d}' % signal.SIGSEGV
@@ -46,7 +45,7 @@ class Isolated:
     isolator: Isolator
     counters: Counters
 
-    async def decide(self, body: bytes, kind: str = "Count", command_id: UUID | None = None) -> Processed:
+    async def decide(self, body: bytes, kind: str = "Count", command_id: UUID | None = None) -> Answer:
         identity = command_id or uuid4()
         message = CommandMessage(
             command_id=identity,
