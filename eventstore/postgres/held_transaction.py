@@ -176,7 +176,7 @@ class HeldTransaction:
             async with watched(connection, self._pools.primary):
                 await connection.execute("COMMIT")
         except DRIVER_ERRORS as error:
-            if getattr(error, "sqlstate", None) not in _TOO_LONG and is_connection_loss(error):
+            if not _took_too_long(error) and is_connection_loss(error):
                 raise OutcomeUnknown("the connection broke while an append was being committed") from error
             raise await self._failure(error) from error
 
@@ -185,12 +185,17 @@ class HeldTransaction:
         code = getattr(error, "sqlstate", None)
         if code == READ_ONLY:
             await self._pools.forget_primary()
-        if code in _TOO_LONG or isinstance(error, TimeoutError) or is_connection_loss(error):
+        if _took_too_long(error) or isinstance(error, TimeoutError) or is_connection_loss(error):
             return HoldExpired(
                 f"the lock was held for longer than {self._limit} s, or its connection broke; nothing is recorded",
                 code=code,
             )
         return translate(error)
+
+
+def _took_too_long(error: BaseException) -> bool:
+    """Tell whether the server ended the transaction; the driver may name that as what ended the connection."""
+    return any(getattr(each, "sqlstate", None) in _TOO_LONG for each in (error, error.__cause__))
 
 
 def _terminate(connection: Connection) -> None:
