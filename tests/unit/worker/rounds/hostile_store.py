@@ -112,7 +112,12 @@ class HostileStore(MemoryEventStore):
         return found
 
     @asynccontextmanager
-    async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator["Held"]:
+    async def exclusive(
+        self,
+        *,
+        limit: float = 0.25,  # noqa: ARG002  nobody holds it for long here
+        patience: float = 1.0,  # noqa: ARG002  everybody is patient here
+    ) -> AsyncIterator["Held"]:
         async with self._lock:
             if self.faults and self._chance(0.2):
                 raise TransientStoreError("the lock was not had")
