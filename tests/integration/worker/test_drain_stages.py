@@ -134,5 +134,6 @@ async def test_an_acknowledgement_that_is_late_counts_and_one_that_is_lost_chang
     rest = await finish(database, way.url, desk)
     assert (rest["received"], rest["duplicate"]) == (int(is_lost), int(is_lost))
     if is_lost:
-        assert await desk.answer() == {**first, "duplicate": True}
+        # Its sender sent it once: what the broker hands out twice is no duplicate to anybody but us.
+        assert await desk.answer() == first
     assert await answered(store) == {command_id}
