@@ -414,6 +414,8 @@ class Scheduler:
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
         now = time.monotonic()
         seconds = self._settings.worker_handler_timeout
+        # Before the time of those who wait behind it is over.
+        self._rounds.pause_if_silent(seconds / 2)
         for job in [*self._active.values()]:
             if job.is_sent or self.let_go(job):
                 continue
