@@ -3,6 +3,7 @@
 The public names of the package. Engines: ``MemoryEventStore`` here, ``eventstore.postgres.PostgresEventStore``.
 """
 
+from eventstore.append import LONGEST_CHAIN, Append
 from eventstore.boundary import Boundary, BoundaryPart, OwnRange
 from eventstore.errors import (
     ChainBroken,
@@ -10,30 +11,36 @@ from eventstore.errors import (
     ConflictError,
     EventStoreError,
     HistoryDiverged,
+    HoldExpired,
     IdempotencyKeyReused,
     InvalidEvent,
     InvalidFilter,
     InvalidRequest,
+    LockNotAcquired,
     OutcomeUnknown,
     PermanentError,
     PositionNotReached,
     RetryableError,
     StoreMisconfigured,
     StoreUnavailable,
+    TooFarBehind,
     TransientStoreError,
 )
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter, FilterItem, FilterShape
+from eventstore.held import LONGEST_HELD_READ, Held
 from eventstore.memory import MemoryEventStore
 from eventstore.position import START, Position
 from eventstore.predicate import P, Predicate, Scalar
 from eventstore.receipt import ACCEPTED, Outcome, OutcomeKind, Receipt
-from eventstore.store import LONGEST_CHAIN, Append, Consistency, EventStore, EventStream
+from eventstore.store import EventStore
 from eventstore.stored_state import StateKey, StoredState
+from eventstore.stream import Consistency, EventStream, ServerAddress
 
 __all__ = [
     "ACCEPTED",
     "LONGEST_CHAIN",
+    "LONGEST_HELD_READ",
     "START",
     "Append",
     "Boundary",
@@ -49,11 +56,14 @@ __all__ = [
     "Filter",
     "FilterItem",
     "FilterShape",
+    "Held",
     "HistoryDiverged",
+    "HoldExpired",
     "IdempotencyKeyReused",
     "InvalidEvent",
     "InvalidFilter",
     "InvalidRequest",
+    "LockNotAcquired",
     "MemoryEventStore",
     "Outcome",
     "OutcomeKind",
@@ -68,9 +78,11 @@ __all__ = [
     "RecordedEvent",
     "RetryableError",
     "Scalar",
+    "ServerAddress",
     "StateKey",
     "StoreMisconfigured",
     "StoreUnavailable",
     "StoredState",
+    "TooFarBehind",
     "TransientStoreError",
 ]

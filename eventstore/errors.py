@@ -16,16 +16,19 @@ __all__ = [
     "ConflictError",
     "EventStoreError",
     "HistoryDiverged",
+    "HoldExpired",
     "IdempotencyKeyReused",
     "InvalidEvent",
     "InvalidFilter",
     "InvalidRequest",
+    "LockNotAcquired",
     "OutcomeUnknown",
     "PermanentError",
     "PositionNotReached",
     "RetryableError",
     "StoreMisconfigured",
     "StoreUnavailable",
+    "TooFarBehind",
     "TransientStoreError",
 ]
 
@@ -100,6 +103,18 @@ class StoreUnavailable(RetryableError):
 
 class TransientStoreError(RetryableError):
     """Raised by every operation: the database refused this one request for a passing reason."""
+
+
+class LockNotAcquired(TransientStoreError):
+    """Raised by ``exclusive``: others had the lock for longer than the caller would wait. Nothing was done."""
+
+
+class HoldExpired(TransientStoreError):
+    """Raised under ``exclusive``: the lock was held for too long, or its connection broke. Nothing is recorded."""
+
+
+class TooFarBehind(TransientStoreError):
+    """Raised under ``exclusive``: a read would begin too far below the head. Read that without the lock, first."""
 
 
 class PositionNotReached(RetryableError):

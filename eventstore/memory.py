@@ -3,10 +3,12 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from eventstore.append import Append
 from eventstore.boundary import Boundary, BoundaryPart
 from eventstore.errors import (
     ChainBroken,
@@ -18,13 +20,15 @@ from eventstore.errors import (
 )
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
+from eventstore.held import Held
 from eventstore.jsontext import canonical, decode_object
+from eventstore.memory_hold import MemoryHold, held
 from eventstore.position import START, Position
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.request import AppendRequest, answers_scope, check_batch_size, check_limit, check_scope
-from eventstore.store import Append, Consistency, EventStream
 from eventstore.stored_state import StateKey, StoredState
+from eventstore.stream import Consistency, EventStream
 
 __all__ = ["MemoryEventStore"]
 
@@ -33,7 +37,7 @@ class MemoryEventStore:
     """An ``EventStore`` that keeps everything in one process and forgets it at the end.
 
     Every operation runs without interruption between its first look and its last write, so that appends take their
-    turns one by one, as they do on PostgreSQL under the store's lock.
+    turns one by one, as they do on PostgreSQL under the store's lock. Whoever holds the lock itself keeps them waiting.
     """
 
     def __init__(self) -> None:
@@ -41,6 +45,7 @@ class MemoryEventStore:
         self._receipts: dict[tuple[UUID, str], tuple[bytes, Receipt]] = {}
         self._states: dict[StateKey, StoredState] = {}
         self._grown = asyncio.Condition()
+        self._lock = asyncio.Lock()
 
     async def query(
         self,
@@ -65,12 +70,10 @@ class MemoryEventStore:
     ) -> list[EventStream]:
         """See ``EventStore.query_many``. Memory does not come further by waiting, so it does not wait."""
         question = Question.of(filters, after=after, known=known, most=most, min_position=min_position)
-        head = self._head()
-        if question.filters:
-            self._check_reached(question.least)
-            for position in question.positions:
-                self._check_history(position)
-        return [self._stream(each, head, most) for each in question.filters]
+        if not question.filters:
+            return []
+        self._check_reached(question.least)
+        return self._answered(question)
 
     async def append(
         self,
@@ -87,18 +90,44 @@ class MemoryEventStore:
         request = AppendRequest.of(
             events, boundary=boundary, after=after, key=key, scope=scope, digest=digest, outcome=outcome
         )
-        if (repeated := self._repeated(request)) is not None:
-            return repeated
-        if request.parts is not None:
-            self._check(request.parts)
-        receipt = self._record(request)
-        async with self._grown:
-            self._grown.notify_all()
+        async with self._lock:
+            if (repeated := self._repeated(request)) is not None:
+                return repeated
+            if request.parts is not None:
+                self._check(request.parts)
+            receipt = self._record(request)
+        await self._tell()
         return receipt
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         """See ``EventStore.append_chain``."""
         requests = AppendRequest.chained(appends)
+        async with self._lock:
+            found = self._chained(requests)
+        await self._tell()
+        return found
+
+    @asynccontextmanager
+    async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator[Held]:
+        """See ``EventStore.exclusive``."""
+        async with held(self._lock, self._hold, limit=limit, patience=patience) as hold:
+            yield hold
+        await self._tell()
+
+    def _hold(self) -> MemoryHold:
+        return MemoryHold(self._lock, self._head(), self._answered, self._chained)
+
+    def _answered(self, question: Question) -> list[EventStream]:
+        head = self._head()
+        for position in question.positions:
+            self._check_history(position)
+        return [self._stream(each, head, question.most) for each in question.filters]
+
+    async def _tell(self) -> None:
+        async with self._grown:
+            self._grown.notify_all()
+
+    def _chained(self, requests: Sequence[AppendRequest]) -> list[Receipt | EventStoreError]:
         before = len(self._events)
         missing: list[Event] = []
         keys: set[tuple[UUID | None, str]] = set()
@@ -115,8 +144,6 @@ class MemoryEventStore:
                 if not answer.duplicate:
                     continue
             missing.extend(request.events)
-        async with self._grown:
-            self._grown.notify_all()
         return found
 
     async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:

@@ -5,18 +5,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from eventstore.append import LONGEST_CHAIN, Append
 from eventstore.boundary import Boundary, BoundaryPart, OwnRange
-from eventstore.errors import InvalidRequest
+from eventstore.errors import InvalidRequest, TooFarBehind
 from eventstore.events import Event
 from eventstore.filter import Filter, FilterShape
+from eventstore.held import LONGEST_HELD_READ
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
+from eventstore.question import Question
 from eventstore.receipt import Outcome, Receipt
-from eventstore.store import LONGEST_CHAIN, Append
 
-__all__ = ["AppendRequest", "answers_scope", "check_batch_size", "check_limit", "check_scope"]
+__all__ = [
+    "AppendRequest",
+    "answers_scope",
+    "check_batch_size",
+    "check_held_read",
+    "check_hold",
+    "check_limit",
+    "check_scope",
+]
 
 _LONGEST_SCOPE = 200
+# Seconds. Whoever asks for the lock by itself has lost some attempts; whoever holds it stops everybody.
+_LONGEST_HOLD = 10
+_LONGEST_PATIENCE = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +145,32 @@ def check_batch_size(batch_size: int) -> None:
     """
     if batch_size < 1:
         raise InvalidRequest(f"a batch holds 1 or more, not {batch_size}")
+
+
+def check_hold(limit: float, patience: float) -> None:
+    """Check the arguments of ``EventStore.exclusive``.
+
+    Raises:
+        InvalidRequest: A number of seconds is out of range.
+    """
+    if not 0 < limit <= _LONGEST_HOLD:
+        raise InvalidRequest(f"the lock is held for more than 0 and at most {_LONGEST_HOLD} seconds, not {limit}")
+    if not 0 < patience <= _LONGEST_PATIENCE:
+        raise InvalidRequest(f"one waits for the lock more than 0 and at most {_LONGEST_PATIENCE} s, not {patience}")
+
+
+def check_held_read(question: Question, head: Position) -> None:
+    """Check that a question is short enough to be answered under the lock.
+
+    Raises:
+        TooFarBehind: It is not.
+    """
+    least = min((each.above for each in question.filters), default=head.number)
+    if head.number - least > LONGEST_HELD_READ:
+        raise TooFarBehind(
+            f"a read under the lock begins at most {LONGEST_HELD_READ} events below the head ({head.number}), "
+            f"not at {least}: read up to the head first, then hold the lock"
+        )
 
 
 def check_limit(limit: int) -> None:

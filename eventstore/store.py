@@ -1,84 +1,22 @@
-"""The store protocol: what every engine promises, and the values that pass through it."""
+"""The store protocol: what every engine promises."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
-from opentelemetry.context import Context
-
+from eventstore.append import Append
 from eventstore.boundary import Boundary
 from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
+from eventstore.held import Held
 from eventstore.position import Position
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.stored_state import StateKey, StoredState
+from eventstore.stream import Consistency, EventStream
 
-__all__ = [
-    "LONGEST_CHAIN",
-    "Append",
-    "Consistency",
-    "EventStore",
-    "EventStream",
-]
-
-LONGEST_CHAIN = 128
-"""How many members a chain may have: it is recorded in one transaction, during which everybody else waits."""
-
-
-class Consistency(StrEnum):
-    """Where a read may be answered.
-
-    STRONG: by the primary; everything recorded before the call is seen.
-    EVENTUAL: by a replica, which may lag. An append that follows is still checked on the primary.
-    """
-
-    STRONG = "strong"
-    EVENTUAL = "eventual"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventStream:
-    """What a query found.
-
-    Attributes:
-        events: The matching events, in order.
-        position: The head of the log in the same snapshot: the ``after`` of an append that follows.
-        replica: Whether a replica answered.
-        complete: Whether these are all of them; if not, there are more than the caller wanted, and none is here.
-    """
-
-    events: tuple[RecordedEvent, ...]
-    position: Position
-    replica: bool = False
-    complete: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Append:
-    """One member of a chain: the arguments of ``EventStore.append``, which describes them.
-
-    Attributes:
-        events: What to record.
-        boundary: Which events would have changed the decision, besides those of earlier members.
-        after: How far the decision's query saw, if the boundary is a filter.
-        key: Makes it idempotent. Every member needs one.
-        scope: Whose key it is.
-        digest: What tells the key's request from another.
-        outcome: What the receipt will say.
-        context: Where its span belongs; the current context if None.
-    """
-
-    events: Sequence[Event]
-    boundary: Boundary | None = None
-    after: Position | None = None
-    key: UUID | None = None
-    scope: str = ""
-    digest: bytes | None = None
-    outcome: Outcome = ACCEPTED
-    context: Context | None = None
+__all__ = ["EventStore"]
 
 
 class EventStore(Protocol):
@@ -194,6 +132,11 @@ class EventStore(Protocol):
         one before it is not recorded as new, because it is refused or a duplicate, then whoever has an event of it
         in the boundary was decided on what did not happen, and is refused as well.
 
+        The events of those that are recorded are numbered without a gap, in order: from the first one's ``first`` to
+        the last one's ``last`` nobody else wrote. A member without events has as its position the number of the last
+        event before its place in the chain, which the chain wrote or which was the head before, with that event's
+        token. A chain of which the database refuses a value is recorded in parts, each without a gap.
+
         Args:
             appends: In the order in which they were decided; at most ``LONGEST_CHAIN``. Each has a key.
 
@@ -206,6 +149,26 @@ class EventStore(Protocol):
             InvalidRequest: An argument is wrong, or there are too many. Nothing is recorded.
 
         On cancellation the appends may still take effect; append each again with its key to know.
+        """
+        ...
+
+    def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AbstractAsyncContextManager[Held]:
+        """Take the lock first, then read, decide and append under it: for a boundary that always loses otherwise.
+
+        Everybody else's appends wait meanwhile, this store's own as well: inside, only what is held is to be used. What
+        lies far behind the head is read before. Leaving the context without an append records nothing.
+
+        Args:
+            limit: For how many seconds the lock is held at most, commit aside; more than 0, and 10 at most. The server
+                counts them, and ends the hold of a caller that is frozen or gone.
+            patience: For how many seconds to wait for the lock, more than 0: at most so long for its queue, and then so
+                long again for whoever has it. While it waits, it holds nothing.
+
+        Raises:
+            LockNotAcquired: Others had the lock all the time.
+            InvalidRequest: A number of seconds is out of range.
+
+        On cancellation inside nothing is recorded, unless an append was under way already.
         """
         ...
 

@@ -4,10 +4,12 @@ Source: https://opentelemetry.io/docs/specs/semconv/database/ (stable). Without 
 nothing.
 """
 
+from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import zip_longest
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -24,11 +26,14 @@ from eventstore.filter import Filter
 from eventstore.metrics import append_duration, conflicts, event_count, query_duration
 from eventstore.receipt import Receipt
 from eventstore.request import AppendRequest
-from eventstore.store import Consistency, EventStream
+from eventstore.stream import Consistency, EventStream
 
-__all__ = ["Operation", "Telemetry", "child_span", "mark_failed", "shared_by"]
+__all__ = ["ChainOperation", "Operation", "Telemetry", "child_span", "mark_failed", "shared_by"]
 
 _NO_FILTER = "none"
+# A caller's own deadline arrives as a cancellation; the store's own, on a server's answer, is a timeout.
+_CANCELLED, _TIMEOUT = "cancelled", "timeout"
+_BROKEN_OFF = (_CANCELLED, _TIMEOUT)
 
 # The spans of those who share the next query; None if it is one caller's own.
 _sharers: ContextVar[Sequence[Span] | None] = ContextVar("sharers", default=None)
@@ -92,6 +97,10 @@ class Operation:
             self.span.set_attribute("eventstore.events", sum(len(stream.events) for stream in streams))
             self.span.set_attribute("eventstore.position", streams[0].position.number)
             self.span.set_attribute("eventstore.replica", streams[0].replica)
+            if (server := streams[0].server) is not None:
+                self.span.set_attribute("server.address", server.host)
+                if server.port is not None:
+                    self.span.set_attribute("server.port", server.port)
 
     def settled(self, receipt: Receipt) -> None:
         """Note what the store answered to an append."""
@@ -107,22 +116,51 @@ class Operation:
     ) -> None:
         self._end(error)
 
-    def end(self, answer: Receipt | EventStoreError | None) -> None:
-        """End an append that is one of several; None if it has no answer."""
+    def end(self, answer: Receipt | BaseException | None) -> None:
+        """End an append that is one of several, by its answer or by what kept it from having one."""
         if isinstance(answer, Receipt):
             self.settled(answer)
         self._end(answer)
 
     def _end(self, error: object) -> None:
-        self._duration.record(perf_counter() - self._started, self._labels)
+        labels = self._labels
         match error:
             case ConflictError():
                 # An answer, not an error.
                 conflicts.add(1, {"filter_type": self._filter_type})
                 self.span.set_attribute("eventstore.conflict", type(error).__name__)
-            case EventStoreError():
+            case EventStoreError() | CancelledError():
                 mark_failed(self.span, error)
+                if (broken_off := _error_type(error)) in _BROKEN_OFF:
+                    labels = {**labels, "error.type": broken_off}
+        self._duration.record(perf_counter() - self._started, labels)
         self.span.end()
+
+
+class ChainOperation:
+    """The appends of one chain under way. Leaving its context ends their spans and records their durations.
+
+    Attributes:
+        spans: Theirs.
+        answers: What the store answered to each; empty until it has.
+    """
+
+    __slots__ = ("_operations", "answers", "spans")
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._operations = operations
+        self.spans = [operation.span for operation in operations]
+        self.answers: list[Receipt | EventStoreError] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for operation, answer in zip_longest(self._operations, self.answers, fillvalue=error):
+            if isinstance(operation, Operation):
+                operation.end(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +246,22 @@ class Telemetry:
         filter_type = shape.value if shape is not None else _NO_FILTER
         return Operation(span, append_duration, {"event_count": event_count(events)}, filter_type)
 
+    def chain(self, requests: Sequence[AppendRequest], contexts: Sequence[Context | None]) -> ChainOperation:
+        """Begin the appends of a chain, each in a context of its own."""
+        return ChainOperation([self.append(request, each) for request, each in zip(requests, contexts, strict=True)])
+
+    @contextmanager
+    def sent(self, members: Sequence[Span], events: int) -> Iterator[None]:
+        """Trace a batch that appends share; see ``batch``."""
+        span = self.batch(members, events)
+        try:
+            yield
+        except EventStoreError as error:
+            mark_failed(span, error)
+            raise
+        finally:
+            span.end()
+
     def batch(self, members: Sequence[Span], events: int) -> Span:
         """Begin the span of a batch that appends share. The caller ends it.
 
@@ -239,7 +293,13 @@ class Telemetry:
         return span
 
 
-def mark_failed(span: Span, error: EventStoreError) -> None:
-    """Say on a span that its operation failed."""
-    span.set_attribute("error.type", error.code or type(error).__name__)
+def mark_failed(span: Span, error: EventStoreError | CancelledError) -> None:
+    """Say on a span that its operation failed, or that its caller gave it up."""
+    span.set_attribute("error.type", _error_type(error))
     span.set_status(Status(StatusCode.ERROR, str(error)))
+
+
+def _error_type(error: EventStoreError | CancelledError) -> str:
+    if isinstance(error, CancelledError):
+        return _CANCELLED
+    return _TIMEOUT if error.code == TimeoutError.__name__ else error.code or type(error).__name__

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from eventstore import Event, RecordedEvent
+from handlers.affinity import Affinity, checked_shards, key_text
 from handlers.checks.examination import Examination
 from handlers.checks.models import model_problems
 from handlers.complaint import complaint_of
@@ -64,11 +65,16 @@ class Domain:
         events: Every kind of event that the views are made of or the decisions record.
         invariants: What the oracle checks over a whole log.
         scenarios: What can be run as a load, each under a name of its own.
+        affinity: Returns a command's key, such as its book. Commands of one key are decided by one worker process at a
+            time. It is pure, and sees nothing but the command. None lets any process decide any command.
+        shards: Over how many queues the keys are spread, with affinity: 1 to 128, by default 8. No more processes than
+            that have work. It can be changed only while all of them are empty.
 
     Raises:
         InvalidDomain: The name is not of this form; what is listed is no tuple, or holds something else; two views,
             commands, events or scenarios share a name; a command or an event would not be read as it was written;
-            states that are to be stored cannot be. The message says which and why.
+            states that are to be stored cannot be; the affinity is no function, or the number of shards cannot be. The
+            message says which and why.
     """
 
     name: str
@@ -77,6 +83,8 @@ class Domain:
     events: tuple[type[DomainEvent], ...]
     invariants: tuple[Invariant, ...] = ()
     scenarios: tuple[type[Scenario], ...] = ()
+    affinity: Affinity | None = None
+    shards: int | None = None
     _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
     _deciders: dict[str, AnyDecider] = field(init=False, repr=False, compare=False)
     _codec: EventCodec = field(init=False, repr=False, compare=False)
@@ -89,6 +97,7 @@ class Domain:
                 f"a domain's name is up to 50 small letters, digits, _ and -, and begins with a letter; "
                 f"{self.name!r} is not"
             )
+        object.__setattr__(self, "shards", checked_shards(self.name, self.affinity, self.shards))
         for what in ("views", "deciders", "events", "invariants", "scenarios"):
             object.__setattr__(self, what, self._listed(what))
         self._refuse_others("views", View)
@@ -150,6 +159,15 @@ class Domain:
     def scenario(self, name: str) -> type[Scenario] | None:
         """Return the scenario of this name; None if there is none."""
         return next((scenario for scenario in self.scenarios if scenario.name == name), None)
+
+    def affinity_key(self, command: Command) -> str | None:
+        """Return the text by which a command is spread over the shards; None without affinity.
+
+        Raises:
+            InvalidKey: The affinity returns what is no key.
+            Exception: Whatever the affinity raises.
+        """
+        return None if self.affinity is None else key_text(self.name, self.affinity, command)
 
     def has_command(self, command_type: str) -> bool:
         """Whether it has a command of this name."""

@@ -39,7 +39,10 @@ class InvalidView(HandlerError, ValueError):
 
 
 class InvalidKey(HandlerError, ValueError):
-    """Raised by ``View.at`` and ``View.at_each``: a key has too few or too many values, or one of a wrong type."""
+    """Raised by ``View.at``, ``View.at_each`` and ``Domain.affinity_key``: a key has a value of a wrong type.
+
+    Or, of a view, too few or too many of them.
+    """
 
 
 class InvalidParts(HandlerError):

@@ -13,6 +13,7 @@ from eventstore import (
     Consistency,
     EventStore,
     EventStoreError,
+    Held,
     HistoryDiverged,
     Position,
     PositionNotReached,
@@ -156,7 +157,7 @@ class PartReader:
         min_position: Position | None = None,
         running: Running = nullcontext,
         known: Mapping[Part[Any], KeptState] | None = None,
-        held: Any = None,
+        held: Held | None = None,
     ) -> Glance:
         """Look at the store once, for all parts, and bring up to date what little is needed for; keep that.
 
@@ -204,7 +205,7 @@ class PartReader:
         min_position: Position | None,
         running: Running,
         *,
-        held: Any,
+        held: Held | None,
     ) -> Glance:
         asked = monotonic()
         parts = list(before)

@@ -2,6 +2,7 @@
 
 pytest_plugins = (
     "tests.fixtures.host",
+    "tests.fixtures.scheduling",
     "tests.fixtures.databases",
     "tests.fixtures.vhosts",
     "tests.fixtures.failover",

@@ -26,7 +26,7 @@ async def check_capacity(settings: Settings, processes: int) -> None:
             f"the primary has {found.connections:,} connections for workers, and one process opens up to "
             f"{settings.pool_size}: raise max_connections, or lower WORKER_CONCURRENCY"
         )
-    # One more for suspects, which are decided beside.
+    # One more for the process that decides poison messages.
     _compare("the primary", found.connections, processes * (settings.pool_size + 1), processes)
     for number, url in enumerate(settings.database_replica_urls, 1):
         try:

@@ -37,6 +37,7 @@ class Counters:
         stale_conflicts: How many of these had been read from a replica: the price of its lag, at most.
         holds: How often the store's lock was taken first, for commands that had lost too often.
         failed_replies: How many answers could not be sent.
+        misplaced: How many commands came with another affinity key than their domain gives them.
     """
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class Counters:
         self.stale_conflicts = 0
         self.holds = 0
         self.failed_replies = 0
+        self.misplaced = 0
 
     def begin(self) -> None:
         """Count a delivery that came in."""

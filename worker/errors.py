@@ -50,8 +50,11 @@ class HandlerCrashed(Exception):
 
 
 class IsolationFailed(WorkerError):
-    """Raised when a suspect could not be given to a process of its own. No command is to blame."""
+    """Raised when a poison message could not be given to a process of its own. No command is to blame."""
 
 
 class KilledItsProcess(WorkerError):
-    """Raised when the process that decided a command ended over it. It would end every other one as well."""
+    """Raised when the processes that decided a command ended over it. It would end every other one as well.
+
+    One of them may have put the command on record before.
+    """

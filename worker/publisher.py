@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,12 +14,14 @@ from pydantic import BaseModel
 
 from eventstore.jsontext import encode_object
 from worker.amqp.connection import broker_address
-from worker.amqp.reply_queue import InboxLost, ReplyQueue
-from worker.amqp.sender import Properties, Sender
+from worker.amqp.properties import Properties
+from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
+from worker.amqp.sender import Sender
 from worker.errors import BrokerUnavailable, NoReply
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
+from worker.telemetry.current_span import CurrentSpan
 from worker.telemetry.spans import injected, publish_attributes, tracer
-from worker.topology import EXCHANGE, Topology
+from worker.topology import AFFINITY_HEADER, EXCHANGE, Topology
 
 __all__ = ["Publisher"]
 
@@ -31,9 +34,9 @@ class Publisher:
     Commands are not ordered among each other. Who needs an order awaits ``request`` before sending the next.
     """
 
-    def __init__(self, sender: Sender, inbox: ReplyQueue, *, address: str) -> None:
+    def __init__(self, sender: Sender, reply_queue: ReplyQueue, *, address: str) -> None:
         self._sender = sender
-        self._inbox = inbox
+        self._reply_queue = reply_queue
         host, _, port = address.rpartition(":")
         self._server = (host, int(port))
 
@@ -58,12 +61,12 @@ class Publisher:
             BrokerMisconfigured: It refuses the user or the virtual host.
         """
         sender = Sender(amqp_url, name=name)
-        inbox = ReplyQueue(amqp_url, name=f"{name}-replies")
+        reply_queue = ReplyQueue(amqp_url, name=f"{name}-replies")
         try:
             await sender.open(timeout)
-            yield cls(sender, inbox, address=broker_address(amqp_url))
+            yield cls(sender, reply_queue, address=broker_address(amqp_url))
         finally:
-            await inbox.close()
+            await reply_queue.close()
             await sender.close()
 
     async def publish(
@@ -76,6 +79,7 @@ class Publisher:
         correlation_id: str | None = None,
         causation_id: str | None = None,
         reply_to: str | None = None,
+        affinity_key: str | None = None,
         timeout: float = 5.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
     ) -> UUID:
         """Send a command and wait until the broker has stored it.
@@ -88,6 +92,8 @@ class Publisher:
             correlation_id: The conversation it belongs to; by default the command's id.
             causation_id: What caused it; by default the command's id.
             reply_to: A queue to which the worker sends the answer.
+            affinity_key: What ``Domain.affinity_key`` returns for the command, if the domain has an affinity. Without
+                it, the command is decided all the same, but not together with the others of its key.
             timeout: For all of it, in seconds.
 
         Returns:
@@ -104,9 +110,13 @@ class Publisher:
         attributes = publish_attributes(
             EXCHANGE, topology.routing_key, command_id=id_text, correlation_id=correlation, server=self._server
         )
-        with tracer.start_as_current_span(
-            f"publish {EXCHANGE}:{topology.routing_key}", kind=SpanKind.PRODUCER, attributes=attributes
-        ):
+        start = partial(
+            tracer.start_span,
+            f"publish {EXCHANGE}:{topology.routing_key}",
+            kind=SpanKind.PRODUCER,
+            attributes=attributes,
+        )
+        with CurrentSpan(start):
             properties = Properties(
                 message_id=id_text,
                 message_type=command_type,
@@ -114,7 +124,7 @@ class Publisher:
                 reply_to=reply_to,
                 timestamp=datetime.now(UTC),
                 content_type=CONTENT_TYPE,
-                headers=injected({CAUSATION_HEADER: causation_id} if causation_id else None),
+                headers=injected(_headers(causation_id, affinity_key)),
             )
             await self._sender.send(
                 _encode(body), properties, exchange=EXCHANGE, routing_key=topology.routing_key, timeout=timeout
@@ -130,6 +140,7 @@ class Publisher:
         command_id: UUID | None = None,
         correlation_id: str | None = None,
         causation_id: str | None = None,
+        affinity_key: str | None = None,
         timeout: float = 30.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
     ) -> Reply:
         """Send a command and wait for what became of it.
@@ -149,8 +160,8 @@ class Publisher:
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    reply_to = await self._inbox.open()
-                    with self._inbox.expecting(identity) as reply, suppress(InboxLost, BrokerUnavailable):
+                    reply_to = await self._reply_queue.open()
+                    with self._reply_queue.expecting(identity) as reply, suppress(ReplyQueueLost, BrokerUnavailable):
                         await self.publish(
                             domain_name,
                             command_type,
@@ -159,6 +170,7 @@ class Publisher:
                             correlation_id=correlation_id,
                             causation_id=causation_id,
                             reply_to=reply_to,
+                            affinity_key=affinity_key,
                             timeout=timeout,
                         )
                         stored = True
@@ -170,6 +182,13 @@ class Publisher:
             raise NoReply(
                 f"command {identity} was sent, but not answered within {timeout:g} s; it may still be processed"
             ) from None
+
+
+def _headers(causation_id: str | None, affinity_key: str | None) -> dict[str, str] | None:
+    headers = {CAUSATION_HEADER: causation_id} if causation_id else {}
+    if affinity_key is not None:
+        headers[AFFINITY_HEADER] = affinity_key
+    return headers or None
 
 
 def _encode(body: Mapping[str, Any] | BaseModel | bytes) -> bytes:

@@ -11,18 +11,20 @@ from eventstore import EventStore
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from handlers.registry import load_domains
+from worker.amqp.codec import install_lenient_codec
 from worker.amqp.connection import broker_address
 from worker.amqp.consumer import Consumer
 from worker.amqp.sender import Sender
+from worker.amqp.shard_consumer import ShardConsumer
 from worker.capacity import check_capacity
 from worker.counters import Counters
-from worker.isolation.isolator import Isolation
+from worker.isolation.isolator import Isolator
 from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.scheduler import Scheduler
 from worker.rounds.settler import Settler
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
-from worker.supervision.control_socket import tied
+from worker.supervision.control_socket import supervised
 from worker.supervision.health import Health
 from worker.supervision.health_server import health_served
 from worker.supervision.signals import stop_signals
@@ -56,7 +58,7 @@ class Service:
         self._breaker = CircuitBreaker(lambda: store.append(()))
         self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
         self._watchdog = Watchdog()
-        self._isolation = Isolation(settings, self.counters)
+        self._isolator = Isolator(settings, self.counters, probe=lambda: store.append(()))
         # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
         long_reads = asyncio.Lock()
         self._schedulers = [
@@ -111,6 +113,7 @@ class Service:
             BrokerUnavailable: The broker does not answer.
             BrokerMisconfigured: The broker refuses us.
         """
+        install_lenient_codec()
         await self._sender.open()
         for consumer in self._consumers:
             await consumer.start()
@@ -137,7 +140,7 @@ class Service:
     async def close(self) -> None:
         """Close every connection. What is unsettled goes back to the broker."""
         await asyncio.gather(*(settler.close() for settler in self._settlers))
-        await self._isolation.close()
+        await self._isolator.close()
         await self._breaker.close()
         await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())
 
@@ -145,20 +148,22 @@ class Service:
         host, _, port = broker_address(self._settings.amqp_url).rpartition(":")
         return Settler(
             scheduler,
-            Topology(domain.name),
+            Topology.of(domain),
             store=self._store,
             sender=self._sender,
-            isolator=self._isolation,
+            isolator=self._isolator,
             breaker=self._breaker,
             counters=self.counters,
             settings=self._settings,
             server=(host, int(port)),
         )
 
-    def _consumer(self, settler: Settler, domain: Domain) -> Consumer:
-        return Consumer(
+    def _consumer(self, settler: Settler, domain: Domain) -> Consumer | ShardConsumer:
+        topology = Topology.of(domain)
+        kind = Consumer if topology.shards is None else ShardConsumer
+        return kind(
             self._settings.amqp_url,
-            Topology(domain.name),
+            topology,
             prefetch=self._settings.prefetch,
             counters=self.counters,
             deliver=settler.take,
@@ -172,7 +177,7 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
     Args:
         settings: Everything.
         processes: How many processes like this one there are to be, for the servers' limits.
-        control_socket: The file descriptor that ties it to its supervisor, which then answers health probes.
+        control_socket: The file descriptor of the socket to its supervisor, which then answers health probes.
 
     Returns:
         The exit status: 0 after a complete drain, 1 when commands were left to the broker.
@@ -223,7 +228,9 @@ async def _run(
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
         # A supervisor takes the first report for the proof that we could start.
-        await stack.enter_async_context(tied(control_socket, service.health, stop=stop, hurry=hurry))
+        await stack.enter_async_context(
+            supervised(control_socket, health=service.health, figures=service.counters.report, stop=stop, hurry=hurry)
+        )
         _relax_garbage_collection()
         _log.info("consuming %s", ", ".join(Topology(domain.name).queue for domain in domains))
         return await _serve(service, stop, hurry)

@@ -1,4 +1,4 @@
-"""The topology: which exchange and queues a domain has.
+"""The topology: which exchanges and queues a domain has.
 
 ::
 
@@ -7,15 +7,28 @@
                                         │     └──(the worker sends on)──> library.commands.retry
                                         └───────────(rested)────────────────────┘
 
+With affinity, the work queue is split into shards, and a command's key chooses the shard, also after it has rested::
+
+    exchange commands ──library──> exchange commands.library ──(hash of affinity-key)──> library.commands.0 … 7
+                                        ^                                                      │
+                                        └──(rested)── library.commands.retry <──(sent on)──────┘
+
 Every hop inside the broker is at-least-once. The arguments are those that RabbitMQ 3.10 and 4.x both honour.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["EXCHANGE", "MAX_RETRY_DELAY", "Topology"]
+if TYPE_CHECKING:  # who publishes needs no domain
+    from handlers.domain import Domain
+
+__all__ = ["AFFINITY_HEADER", "EXCHANGE", "HASHING", "MAX_RETRY_DELAY", "Address", "Topology"]
 
 EXCHANGE = "commands"
+AFFINITY_HEADER = "affinity-key"
+"""The header that chooses a command's shard. Its text is what ``Domain.affinity_key`` returns."""
+HASHING = "x-consistent-hash"
+"""The type of the exchange in front of the shards."""
 MAX_RETRY_DELAY = 60.0
 """Seconds. The retry queue lets nothing rest longer; each message carries its own, shorter time."""
 
@@ -28,14 +41,34 @@ _UNLIMITED = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Where a message is published to.
+
+    Attributes:
+        exchange: The exchange; the empty string is the default one.
+        routing_key: What routes it there; on the default exchange, the queue.
+    """
+
+    exchange: str
+    routing_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     """The names that belong to one domain.
 
     Attributes:
         domain_name: The domain, which is also the routing key on the exchange ``commands``.
+        shards: Over how many queues its commands are spread by their key; None for one queue.
     """
 
     domain_name: str
+    shards: int | None = None
+
+    @classmethod
+    def of(cls, domain: "Domain") -> "Topology":
+        """Return a domain's."""
+        return cls(domain.name, domain.shards)
 
     @property
     def exchange(self) -> str:
@@ -49,12 +82,37 @@ class Topology:
 
     @property
     def queue(self) -> str:
-        """Where commands wait for a worker."""
+        """Where commands wait for a worker; with shards, what the names of their queues begin with."""
         return f"{self.domain_name}.commands"
 
     @property
+    def work_queues(self) -> tuple[str, ...]:
+        """The queues that workers consume, by shard."""
+        return (self.queue,) if self.shards is None else tuple(self.shard_queue(n) for n in range(self.shards))
+
+    def shard_queue(self, shard: int) -> str:
+        """Return the queue of a shard."""
+        return f"{self.queue}.{shard}"
+
+    @property
+    def shard_exchange(self) -> str:
+        """What spreads commands over the shards."""
+        return f"{EXCHANGE}.{self.domain_name}"
+
+    @property
+    def peer_exchange(self) -> str:
+        """Where processes that consume shards tell each other that they are there."""
+        return f"{self.shard_exchange}.workers"
+
+    @property
+    def entrance(self) -> Address:
+        """Where a command that was in a queue of the domain returns to its work queue, with shards to its own."""
+        # Not the exchange ``commands``: whoever else is bound there has had the command already.
+        return Address("", self.queue) if self.shards is None else Address(self.shard_exchange, self.domain_name)
+
+    @property
     def retry_queue(self) -> str:
-        """Where commands rest before they return to ``queue``."""
+        """Where commands rest before they return to their work queue."""
         return f"{self.queue}.retry"
 
     @property
@@ -62,29 +120,41 @@ class Topology:
         """Where commands are kept, with their reason, for a person."""
         return f"{self.queue}.dead"
 
+    @property
+    def way_out(self) -> str:
+        """What a person does where a domain is to have shards, other ones, or none any more."""
+        return (
+            "that is changed only while no command waits: stop what publishes, let workers that fit the queues empty "
+            f"them, delete the queues {self.queue}*, except {self.dead_queue}, and the exchange {self.shard_exchange}, "
+            "and start again"
+        )
+
     def queues(self) -> tuple[tuple[str, dict[str, Any]], ...]:
-        """Each queue with its arguments, targets before sources."""
+        """Each queue with its arguments.
+
+        Targets come before sources; but the retry queue, which refuses another number of shards, before any work queue.
+        """
         quorum: dict[str, Any] = {"x-queue-type": "quorum"}
+        work = {**quorum, "x-delivery-limit": _DELIVERY_LIMIT, **_hop_to(Address("", self.dead_queue))}
+        rest = {**quorum, "x-delivery-limit": _UNLIMITED, "x-message-ttl": int(MAX_RETRY_DELAY * 1000)}
+        back = self.entrance
+        if self.shards is not None:
+            work["x-single-active-consumer"] = True
+            # The exchange of the shards passes over the routing key. So it can hold their number, which the broker
+            # compares with every later declaration: with other shards, commands of one key would be in two of them.
+            back = Address(back.exchange, f"{back.routing_key}/{self.shards}")
         return (
             (self.dead_queue, {**quorum, "x-delivery-limit": _UNLIMITED}),
-            (self.queue, {**quorum, "x-delivery-limit": _DELIVERY_LIMIT, **_hop_to(self.dead_queue)}),
-            (
-                self.retry_queue,
-                {
-                    **quorum,
-                    "x-delivery-limit": _UNLIMITED,
-                    "x-message-ttl": int(MAX_RETRY_DELAY * 1000),
-                    **_hop_to(self.queue),
-                },
-            ),
+            (self.retry_queue, {**rest, **_hop_to(back)}),
+            *((name, dict(work)) for name in self.work_queues),
         )
 
 
-def _hop_to(queue: str) -> dict[str, Any]:
-    """What makes the broker move messages to a queue without losing any on the way."""
+def _hop_to(target: Address) -> dict[str, Any]:
+    """What makes the broker move messages on without losing any on the way."""
     return {
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-exchange": target.exchange,
+        "x-dead-letter-routing-key": target.routing_key,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }

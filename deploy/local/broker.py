@@ -5,6 +5,7 @@ import http.client
 import secrets
 import urllib.error
 import urllib.request
+from typing import ClassVar
 from urllib.parse import quote
 
 from deploy.local.binaries import epmd, rabbitmq_server
@@ -25,11 +26,13 @@ class RabbitServer(Server):
     RabbitMQ of the machine.
 
     Attributes:
+        plugins: What is enabled besides the server itself.
         login: The one user, an administrator; the default virtual host is ``/``.
         port: The AMQP port on the loopback interface; the same after a restart.
         management_port: The management interface's.
     """
 
+    plugins: ClassVar[tuple[str, ...]] = ("rabbitmq_management", "rabbitmq_consistent_hash_exchange")
     port: int
     management_port: int
 
@@ -97,7 +100,7 @@ class RabbitServer(Server):
         home = str(self._home)
         self._guard.run(["mkdir", "-p", home], log=self.log)
         self._guard.write(self._home / "rabbitmq.conf", self._configuration())
-        self._guard.write(self._home / "enabled_plugins", "[rabbitmq_management].\n")
+        self._guard.write(self._home / "enabled_plugins", f"[{','.join(self.plugins)}].\n")
         environment = {
             "HOME": home,
             "LANG": "C.UTF-8",

@@ -9,16 +9,16 @@ from eventstore.boundary import BoundaryPart
 from eventstore.errors import ConcurrencyConflict, EventStoreError
 from eventstore.events import RecordedEvent
 from eventstore.position import Position
-from eventstore.postgres.batch import Behind, Resend
+from eventstore.postgres.batch import Behind, Resend, Verdict
 from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.statements import statement
 from eventstore.postgres.windows import walk
 from eventstore.receipt import Receipt
 from eventstore.request import AppendRequest
-from eventstore.store import Consistency, EventStream
+from eventstore.stream import Consistency, EventStream
 
-__all__ = ["Appender"]
+__all__ = ["Appender", "answers_of"]
 
 # About how many events a walk towards the head finds in one statement.
 _WINDOW = 1000
@@ -50,15 +50,16 @@ class Appender:
                     continue
 
     async def append_chain(
-        self, requests: Sequence[AppendRequest], spans: Sequence[Span]
+        self, requests: Sequence[AppendRequest], spans: Sequence[Span], *, unanswered: int = 0
     ) -> list[Receipt | EventStoreError]:
-        """Answer ``EventStore.append_chain``; each span links to each batch that carries its request."""
-        found: list[Receipt | EventStoreError] = []
-        for verdict in await self._batches.settle_chain(requests, spans):
-            if not isinstance(verdict, Receipt | EventStoreError):
-                raise EventStoreError(f"the store answered a chain with {verdict!r}")
-            found.append(verdict)
-        return found
+        """Answer ``EventStore.append_chain``; each span links to each batch that carries its request.
+
+        Args:
+            requests: The chain.
+            spans: Those of its members.
+            unanswered: How often the chain was sent before without an answer.
+        """
+        return answers_of(await self._batches.settle_chain(requests, spans, unanswered=unanswered))
 
     async def _catch_up(self, request: AppendRequest, place: int) -> AppendRequest:
         """Search above the positions outside the lock; return the request with positions nearer to the head.
@@ -111,6 +112,16 @@ class Appender:
             if (first := _first_unseen(part, found)) is not None:
                 return first, found.position
         return None, head
+
+
+def answers_of(verdicts: Sequence[Verdict]) -> list[Receipt | EventStoreError]:
+    """Return a chain's verdicts as what its caller is told."""
+    found: list[Receipt | EventStoreError] = []
+    for verdict in verdicts:
+        if not isinstance(verdict, Receipt | EventStoreError):
+            raise EventStoreError(f"the store answered a chain with {verdict!r}")
+        found.append(verdict)
+    return found
 
 
 def _first_unseen(part: BoundaryPart, stream: EventStream) -> RecordedEvent | None:

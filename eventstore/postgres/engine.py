@@ -5,17 +5,20 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from itertools import islice, zip_longest
+from itertools import islice
 from typing import Self
 from uuid import UUID
 
+from eventstore.append import Append
 from eventstore.boundary import Boundary
 from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
+from eventstore.held import Held
 from eventstore.position import START, Position
 from eventstore.postgres.appending import Appender
 from eventstore.postgres.batch import receipt_of
+from eventstore.postgres.exclusive import Exclusive
 from eventstore.postgres.following import Following
 from eventstore.postgres.gauges import observed
 from eventstore.postgres.group_commit import GroupCommit
@@ -28,8 +31,8 @@ from eventstore.postgres.windows import walk_back
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.request import AppendRequest, check_batch_size, check_limit, check_scope
-from eventstore.store import Append, Consistency, EventStream
 from eventstore.stored_state import StateKey, StoredState
+from eventstore.stream import Consistency, EventStream
 from eventstore.telemetry import Telemetry
 
 __all__ = ["PostgresEventStore"]
@@ -47,12 +50,20 @@ class PostgresEventStore:
     """
 
     def __init__(
-        self, pools: Pools, reader: Reader, appender: Appender, telemetry: Telemetry, *, follow_seconds: float
+        self,
+        pools: Pools,
+        reader: Reader,
+        appender: Appender,
+        exclusive: Exclusive,
+        telemetry: Telemetry,
+        *,
+        follow_seconds: float,
     ) -> None:
         self._pools = pools
         self._follow_seconds = follow_seconds
         self._reader = reader
         self._appender = appender
+        self._exclusive = exclusive
         self._telemetry = telemetry
 
     @classmethod
@@ -92,18 +103,22 @@ class PostgresEventStore:
         reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
         telemetry = Telemetry.for_database(primary_url)
         batches = GroupCommit(pools, telemetry)
+        appender = Appender(batches, reader)
+        exclusive = Exclusive(pools, appender, telemetry)
         try:
             await reader.check()
             async with replicas.watched():
                 with observed(pools, replicas, reader.counts):
-                    yield cls(pools, reader, Appender(batches, reader), telemetry, follow_seconds=follow_seconds)
+                    yield cls(pools, reader, appender, exclusive, telemetry, follow_seconds=follow_seconds)
         finally:
             try:
                 async with asyncio.timeout(_CLOSE_SECONDS):
+                    await exclusive.close()
                     await batches.close()
                     await reader.close()
             except TimeoutError:
                 pools.cut()
+                await exclusive.close()
                 await batches.close()
                 await reader.close()
             await pools.close()
@@ -166,16 +181,15 @@ class PostgresEventStore:
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         """See ``EventStore.append_chain``."""
         requests = AppendRequest.chained(appends)
-        operations = [
-            self._telemetry.append(request, each.context) for request, each in zip(requests, appends, strict=True)
-        ]
-        found: list[Receipt | EventStoreError] = []
-        try:
-            found = await self._appender.append_chain(requests, [operation.span for operation in operations])
-        finally:
-            for operation, verdict in zip_longest(operations, found):
-                operation.end(verdict)
-        return found
+        with self._telemetry.chain(requests, [each.context for each in appends]) as chain:
+            chain.answers = await self._appender.append_chain(requests, chain.spans)
+            return chain.answers
+
+    @asynccontextmanager
+    async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator[Held]:
+        """See ``EventStore.exclusive``. Works through a pooler in transaction mode: it is one transaction."""
+        async with self._exclusive.hold(limit=limit, patience=patience) as hold:
+            yield hold
 
     async def stored_states(
         self, keys: Sequence[StateKey], *, consistency: Consistency = Consistency.EVENTUAL

@@ -11,7 +11,7 @@ from eventstore.filter import Filter
 from eventstore.position import Position
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.windows import next_width
-from eventstore.store import Consistency, EventStream
+from eventstore.stream import Consistency, EventStream
 
 __all__ = ["Following"]
 

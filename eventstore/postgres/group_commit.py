@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
+import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from eventstore.boundary import OwnRange
-from eventstore.errors import ChainBroken, EventStoreError, InvalidRequest, OutcomeUnknown
+from eventstore.errors import ChainBroken, EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
 from eventstore.metrics import batch_size, queue_wait
 from eventstore.postgres.batch import Resend, Verdict, columns, verdict_of
 from eventstore.postgres.chain import having_seen, is_new, own_range, unbroken
@@ -23,8 +24,9 @@ from eventstore.postgres.pools import Pools
 from eventstore.postgres.silence import watched
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
+from eventstore.postgres.turn import Turn
 from eventstore.request import AppendRequest
-from eventstore.telemetry import Telemetry, mark_failed
+from eventstore.telemetry import Telemetry
 
 __all__ = ["GroupCommit"]
 
@@ -57,6 +59,10 @@ class _Chain:
     """Appends that were decided one on top of another. They are a statement of their own: nobody else shares it."""
 
     members: list[_Waiting]
+
+
+class _NotSent(StoreUnavailable):
+    """The connection was of no use, and an append was not sent on it."""
 
 
 class GroupCommit:
@@ -103,11 +109,18 @@ class GroupCommit:
                     self._queue.remove(waiting)
                 raise
 
-    async def settle_chain(self, requests: Sequence[AppendRequest], spans: Sequence[Span]) -> list[Verdict]:
+    async def settle_chain(
+        self, requests: Sequence[AppendRequest], spans: Sequence[Span], *, unanswered: int = 0
+    ) -> list[Verdict]:
         """Have the requests of one chain judged, in a transaction of their own.
 
         If the server refuses a value of one of them, its neighbours are judged in parts of the chain, one after the
         other, which still rely on each other.
+
+        Args:
+            requests: The chain.
+            spans: Those of its members; each links to each batch that carries its request.
+            unanswered: How often the chain was sent before without an answer.
 
         Returns:
             Their verdicts; an error of ``settle`` in place of one that has none.
@@ -117,7 +130,8 @@ class GroupCommit:
         async with self._room:
             loop = asyncio.get_running_loop()
             members = [
-                _Waiting(request, loop.create_future(), span) for request, span in zip(requests, spans, strict=True)
+                _Waiting(request, loop.create_future(), span, unanswered=unanswered)
+                for request, span in zip(requests, spans, strict=True)
             ]
             self._enqueue(_Chain(members))
             found = await asyncio.gather(*(member.verdict for member in members), return_exceptions=True)
@@ -146,13 +160,26 @@ class GroupCommit:
             EventStoreError: The statement failed as a whole; nothing is recorded.
         """
         arguments = columns(requests, chained=chained)
+        try:
+            rows = await self._sent(arguments)
+        except _NotSent:
+            # The connection had been ended while it rested: a new one is certain to be whole.
+            await self._pools.primary.renew()
+            rows = await self._sent(arguments)
+        return [verdict_of(request, row, chained=chained) for request, row in zip(requests, rows, strict=True)]
+
+    async def _sent(self, arguments: Sequence[object]) -> "list[asyncpg.Record]":
         connection = await self._line.take()
+        turn = Turn()
         try:
             async with watched(connection, self._pools.primary):
-                rows = await connection.fetch(statement("append"), *arguments)
+                with turn:
+                    rows = await connection.fetch(statement("append"), *arguments)
         except DRIVER_ERRORS as error:
             await self._line.drop()
             if is_connection_loss(error):
+                if not turn.over:
+                    raise _NotSent(f"PostgreSQL cannot be reached: {error}") from error
                 raise OutcomeUnknown("the connection broke while an append was under way") from error
             if getattr(error, "sqlstate", None) == READ_ONLY:
                 await self._pools.forget_primary()
@@ -161,7 +188,7 @@ class GroupCommit:
             await self._line.drop()
             raise
         await self._line.rest()
-        return [verdict_of(request, row, chained=chained) for request, row in zip(requests, rows, strict=True)]
+        return rows
 
     async def close(self) -> None:
         """Wait until every batch has its answer, also those that outlived their callers."""
@@ -271,14 +298,8 @@ class GroupCommit:
         batch_size.record(len(batch), _APPEND)
         queue_wait.record(perf_counter() - min(waiting.since for waiting in batch), _APPEND)
         events = sum(len(waiting.request.events) for waiting in batch)
-        span = self._telemetry.batch([waiting.span for waiting in batch], events)
-        try:
+        with self._telemetry.sent([waiting.span for waiting in batch], events):
             return await self.send([waiting.request for waiting in batch], chained=chained)
-        except EventStoreError as error:
-            mark_failed(span, error)
-            raise
-        finally:
-            span.end()
 
     def _send_again(self, batch: list[_Waiting], error: OutcomeUnknown) -> None:
         for waiting in reversed(batch):

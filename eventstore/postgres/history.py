@@ -15,7 +15,7 @@ from eventstore.position import Position
 from eventstore.postgres.branches import matches_any
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.windows import WIDEST, walk
-from eventstore.store import Consistency
+from eventstore.stream import Consistency
 
 __all__ = ["History"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from eventstore.postgres.pools import Connection, Pool
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.translation import DRIVER_ERRORS, is_connection_loss, translate
 
 __all__ = ["Line"]
 
@@ -70,7 +70,10 @@ class Line:
             await self.drop()
 
     async def fetch(self, sql: str, parameters: Sequence[object], *, seconds: float) -> "list[asyncpg.Record]":
-        """Run one reading statement.
+        """Run one reading statement; once more on a new connection if the one it was sent on breaks.
+
+        A server that restarts, or an administrator, ends connections that rest here, and nobody is told before the next
+        statement. To ask again changes nothing.
 
         Args:
             sql: The statement.
@@ -80,15 +83,24 @@ class Line:
         Raises:
             EventStoreError: As ``translate`` says.
         """
+        try:
+            return await self._fetch(sql, parameters, seconds)
+        except DRIVER_ERRORS as error:
+            if not is_connection_loss(error):
+                raise translate(error) from error
+        await self._pool.renew()
+        try:
+            return await self._fetch(sql, parameters, seconds)
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+
+    async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> "list[asyncpg.Record]":
         connection = await self.take(seconds)
         try:
             rows = await connection.fetch(sql, *parameters, timeout=seconds)
         except TimeoutError as error:
             await self.drop()
             raise await self._pool.judge(error) from error
-        except DRIVER_ERRORS as error:
-            await self.drop()
-            raise translate(error) from error
         except BaseException:
             await self.drop()
             raise

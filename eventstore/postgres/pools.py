@@ -14,7 +14,8 @@ from eventstore.errors import EventStoreError, StoreUnavailable, TransientStoreE
 from eventstore.position import START, Position
 from eventstore.postgres.address import check_address
 from eventstore.postgres.session_name import session_name
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.translation import DRIVER_ERRORS, is_connection_loss, translate
+from eventstore.stream import ServerAddress
 
 __all__ = ["Connection", "Keeper", "Pool", "Pools"]
 
@@ -42,6 +43,7 @@ class Pool:
     Attributes:
         connections: Those.
         address: The server's host and port.
+        server: The same, taken apart; None if the address names several.
         dial: Makes a connection of the caller's own, for a question that cannot wait for one of the others.
         head: How far its log was when it was last asked.
         epoch: Grows when connections that were made before must not be used any more.
@@ -52,6 +54,7 @@ class Pool:
     connections: "asyncpg.Pool[asyncpg.Record]"
     address: str
     dial: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
+    server: ServerAddress | None = None
     head: Position = START
     epoch: int = 0
     wanted: int = 0
@@ -96,7 +99,7 @@ class Pool:
         await self.connections.expire_connections()
 
     async def fetch(self, sql: str, parameters: Sequence[object] = (), *, seconds: float) -> "list[asyncpg.Record]":
-        """Run one reading statement.
+        """Run one reading statement; once more on a new connection if the one it was sent on breaks.
 
         Args:
             sql: The statement.
@@ -106,13 +109,23 @@ class Pool:
         Raises:
             EventStoreError: As ``translate`` says.
         """
+        try:
+            return await self._fetch(sql, parameters, seconds)
+        except DRIVER_ERRORS as error:
+            if not is_connection_loss(error):
+                raise translate(error) from error
+        await self.renew()
+        try:
+            return await self._fetch(sql, parameters, seconds)
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+
+    async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> "list[asyncpg.Record]":
         connection = await self.acquire(seconds)
         try:
             return await connection.fetch(sql, *parameters, timeout=seconds)
         except TimeoutError as error:
             raise await self.judge(error) from error
-        except DRIVER_ERRORS as error:
-            raise translate(error) from error
         finally:
             await self.release(connection)
 
@@ -131,7 +144,9 @@ class Pool:
                 await connection.close(timeout=_RELEASE_SECONDS)
         except DRIVER_ERRORS:
             return translate(error)
-        return TransientStoreError(f"{self.address} answers, but took too long for this request")
+        return TransientStoreError(
+            f"{self.address} answers, but took too long for this request", code=type(error).__name__
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -228,7 +243,10 @@ def _pool(url: str, session: SessionAttribute, size: int, application_name: str,
             server_settings={"application_name": session_name(application_name)},
         )
 
-    return Pool(connections, urlsplit(url).netloc.rpartition("@")[2], dial)
+    parts = urlsplit(url)
+    several = "," in parts.netloc or not parts.hostname
+    server = None if several else ServerAddress(host=parts.hostname or "", port=parts.port)
+    return Pool(connections, parts.netloc.rpartition("@")[2], dial, server)
 
 
 async def _keep_session(_connection: object) -> None:

@@ -20,8 +20,8 @@ from eventstore.postgres.rows import state_of
 from eventstore.postgres.server_reads import ServerReads
 from eventstore.postgres.statements import statement
 from eventstore.question import Question
-from eventstore.store import Consistency, EventStream
 from eventstore.stored_state import StateKey, StoredState
+from eventstore.stream import Consistency, EventStream
 
 __all__ = ["Reader"]
 
@@ -105,7 +105,7 @@ class Reader:
             return await server.query(question.filters, milestones, question.most, question.known)
 
         least = _Least.of(question.positions, bound=question.bound)
-        return _streams(await self._asked(ask, consistency, least))
+        return self._streams(await self._asked(ask, consistency, least))
 
     async def query(
         self,
@@ -135,7 +135,7 @@ class Reader:
                 return await server.range(boundary, up_to, milestones)
             return await server.query((boundary,), milestones, None)
 
-        (stream,) = _streams(await self._asked(ask, consistency, _least_of(boundary, min_position, reach)))
+        (stream,) = self._streams(await self._asked(ask, consistency, _least_of(boundary, min_position, reach)))
         return stream
 
     async def short(
@@ -148,7 +148,7 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.short(boundary, milestones)
 
-        (stream,) = _streams(await self._asked(ask, consistency, _least_of(boundary, min_position)))
+        (stream,) = self._streams(await self._asked(ask, consistency, _least_of(boundary, min_position)))
         return stream if stream.complete else None
 
     async def numbers(
@@ -179,20 +179,20 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.listed(numbers, milestones)
 
-        (stream,) = _streams(await self._asked(ask, consistency, _least_of(None, min_position)))
+        (stream,) = self._streams(await self._asked(ask, consistency, _least_of(None, min_position)))
         return stream
 
-    async def _asked(self, ask: _Ask[_A], consistency: Consistency, least: _Least) -> tuple[_A, bool]:
-        """Return an answer that knows what it must, and whether it is a replica's."""
+    async def _asked(self, ask: _Ask[_A], consistency: Consistency, least: _Least) -> tuple[_A, Pool]:
+        """Return an answer that knows what it must, and whose it is."""
         if consistency is Consistency.EVENTUAL and self._replicas:
             match await self._from_replica(ask, least):
                 case Fallback() as reason:
                     self.counts.fallbacks[reason] += 1
-                case answer:
-                    return answer, True
+                case answered:
+                    return answered
         else:
             self.counts.primary += 1
-        return await self._from_primary(ask, least), False
+        return await self._from_primary(ask, least), self._primary
 
     async def head(self, *, consistency: Consistency, bound: int = 0, min_position: Position | None = None) -> Position:
         """Look up how far the log is.
@@ -270,7 +270,20 @@ class Reader:
         for server in self._servers.values():
             await server.close()
 
-    async def _from_replica(self, ask: _Ask[_A], least: _Least) -> _A | Fallback:
+    def _streams(self, answered: tuple[Answer, Pool]) -> list[EventStream]:
+        answer, pool = answered
+        return [
+            EventStream(
+                events=events or (),
+                position=answer.position,
+                replica=pool is not self._primary,
+                complete=events is not None,
+                server=pool.server,
+            )
+            for events in answer.found
+        ]
+
+    async def _from_replica(self, ask: _Ask[_A], least: _Least) -> tuple[_A, Pool] | Fallback:
         pool = self._replicas.choose(least.bound)
         if isinstance(pool, Fallback):
             return pool
@@ -287,7 +300,7 @@ class Reader:
         if answer.position.number < least.bound or least.stranger(answer) is not None:
             return Fallback.BEHIND  # or in another history: the primary tells
         self.counts.replicas[pool.address] += 1
-        return answer
+        return answer, pool
 
     async def _from_primary(self, ask: _Ask[_A], least: _Least) -> _A:
         # Even the primary can be behind: a synchronous standby shows a commit before the primary does.
@@ -309,11 +322,3 @@ class Reader:
 def _least_of(boundary: Filter | None, min_position: Position | None, reach: int = 0) -> _Least:
     positions = () if min_position is None or min_position == START else (min_position,)
     return _Least.of(positions, reach=reach, bound=0 if boundary is None else boundary.above)
-
-
-def _streams(answered: tuple[Answer, bool]) -> list[EventStream]:
-    answer, replica = answered
-    return [
-        EventStream(events=events or (), position=answer.position, replica=replica, complete=events is not None)
-        for events in answer.found
-    ]

@@ -13,7 +13,7 @@ from eventstore.postgres.rows import head_of
 from eventstore.postgres.statements import statement
 from eventstore.postgres.tail_limit import LONGEST_TAIL, TailLimit
 
-__all__ = ["LONGEST_SHARED", "ServerReads"]
+__all__ = ["LONGEST_SHARED", "ServerReads", "mixed_statement"]
 
 LONGEST_SHARED = 1000
 """A history that is longer is read by itself, so that its rows do not keep others waiting for theirs."""
@@ -31,7 +31,7 @@ class ServerReads:
         self._seconds = seconds
         self.histories = Coalescer(pool, "query", _history_statement, seconds=seconds)
         self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds, learn=self._limit.learn)
-        self.mixed = Coalescer(pool, "mixed", _mixed_statement, seconds=seconds, learn=self._limit.learn)
+        self.mixed = Coalescer(pool, "mixed", mixed_statement, seconds=seconds, learn=self._limit.learn)
 
     async def query(
         self, filters: Sequence[Filter], milestones: frozenset[int], most: int | None, known: Sequence[int] = ()
@@ -100,7 +100,7 @@ class ServerReads:
         most: int | None,
     ) -> Answer:
         suffice = all(branch.is_indexed for alternatives in branches for branch in alternatives)
-        coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, _mixed_statement)
+        coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, mixed_statement)
         if suffice or most is not None or not any(map(matches_any, filters)):
             shared = LONGEST_SHARED if most is None else min(most, LONGEST_SHARED)
             answer = await coalescer.ask(Lookup(branches, milestones, shared))
@@ -137,8 +137,9 @@ def _tail_statement(
     return statement("tail"), (*columns(branches), LONGEST_TAIL, milestones)
 
 
-def _mixed_statement(
+def mixed_statement(
     branches: Sequence[Branch], most: int | None, milestones: Sequence[int]
 ) -> tuple[str, tuple[object, ...]]:
+    """Return the statement that walks where a branch says so, and its parameters."""
     walked = [branch.walked for branch in branches]
     return statement("mixed"), (*columns(branches), _limit(most), milestones, walked, LONGEST_TAIL)

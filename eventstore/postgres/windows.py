@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from eventstore.filter import Filter
 from eventstore.position import Position
 from eventstore.postgres.reading import Reader
-from eventstore.store import Consistency, EventStream
+from eventstore.stream import Consistency, EventStream
 
 __all__ = ["WIDEST", "next_width", "walk", "walk_back"]
 

@@ -9,6 +9,7 @@ import pytest
 from eventstore import ConcurrencyConflict, Event, EventStream, Filter
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.lookup import Answer
+from eventstore.postgres.pools import Pool
 from eventstore.postgres.reading import Reader
 from tests.contract.facts import ANY, about, fact, matching
 from tests.fixtures.databases import Database
@@ -89,7 +90,7 @@ async def test_a_long_history_is_searched_for_the_first_conflict_alone(
     monkeypatch.setattr("eventstore.postgres.batch._TAIL_LIMIT", 0)
     longest = 0
 
-    async def asked(reader: Reader, *arguments: Any) -> tuple[Answer, bool]:
+    async def asked(reader: Reader, *arguments: Any) -> tuple[Answer, Pool]:
         nonlocal longest
         answer, replica = await ask(reader, *arguments)
         longest = max(longest, *(len(events or ()) for events in answer.found))

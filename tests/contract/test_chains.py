@@ -1,5 +1,6 @@
 """Appends that were decided one on top of another."""
 
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 import pytest
@@ -146,3 +147,47 @@ async def test_the_longest_chain_is_recorded_whole(store: EventStore) -> None:
     book = about(Book="b")
     found = await store.append_chain([link(fact(Book="b"), boundary=book) for _ in range(LONGEST_CHAIN)])
     assert kinds(found) == [(number, number) for number in range(1, LONGEST_CHAIN + 1)]
+
+
+async def test_positions_in_a_chain_are_those_of_their_places(store: EventStore) -> None:
+    """What a worker answers with, and folds its own events by: no gap, and each position with its own event's token."""
+    before = (await store.append([fact(Book="x"), fact(Book="x")])).position
+    key = uuid4()
+    old = await store.append([fact(Book="old")], key=key)
+    head = old.position
+    found = await store.append_chain(
+        [
+            link(boundary=about(Book="b"), after=before),
+            link(fact(Book="b"), fact(Book="b"), boundary=about(Book="b"), after=before),
+            link(boundary=about(Book="b"), after=before),
+            link(fact(Book="old"), key=key),
+            link(fact(Book="refused"), boundary=about(Book="x")),
+            link(boundary=about(Book="c")),
+            link(fact(Book="c")),
+            link(fact(Book="d"), fact(Book="d")),
+            link(),
+        ]
+    )
+    assert kinds(found) == [
+        (None, None),
+        (4, 5),
+        (None, None),
+        (3, 3),
+        ConcurrencyConflict,
+        (None, None),
+        (6, 6),
+        (7, 8),
+        (None, None),
+    ]
+    assert found[3] == old.as_duplicate()
+    events = await log(store)
+    receipts = [one for one in found if isinstance(one, Receipt) and not one.duplicate]
+    assert receipts[0].position == head
+    assert [receipt.position.number for receipt in receipts] == [3, 5, 5, 5, 6, 8, 8]
+    for receipt in receipts:
+        assert receipt.position == events[receipt.position.number - 1].position
+    ranges = [(receipt.first, receipt.last) for receipt in receipts if receipt.first is not None]
+    assert all(last is not None and following == last + 1 for (_, last), (following, _) in pairwise(ranges))
+    for receipt in receipts:
+        assert receipt.key is not None
+        assert await store.receipt(receipt.key) == receipt

@@ -1,11 +1,13 @@
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from tests.e2e.program import Worker
+from tests.e2e.nursery import Nursery
+from tests.e2e.program import Worker, kept
 from tests.fixtures.databases import Database
 from tests.integration.worker.desk import Desk
 from worker.amqp.connection import Link
@@ -18,6 +20,18 @@ class Serving(Protocol):
     """Starts workers that serve until the end of the ``async with``."""
 
     def __call__(self, worker: Worker, count: int = 1) -> AbstractAsyncContextManager[Fleet]: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nursery() -> Iterator[None]:
+    """Has calls of ``worker`` that are run to their end made in copies of one process, for all tests of this one."""
+    if os.environ.get("E2E_FRESH"):
+        yield
+        return
+    with Nursery.opened(kept()) as nursery:
+        Worker.nursery = nursery
+        yield
+        Worker.nursery = None
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from tests.e2e.nursery import Call, Nursery
 
 ROOT = Path(__file__).parents[2]
 _SECONDS = 60.0
@@ -50,7 +52,12 @@ class Worker:
     Args:
         environment: Its settings.
         folder: Where it is called.
+
+    Attributes:
+        nursery: What calls are made by that are run to their end; without one, each starts Python anew.
     """
+
+    nursery: ClassVar[Nursery | None] = None
 
     def __init__(self, environment: Mapping[str, str], folder: Path = ROOT) -> None:
         self.environment = {**kept(), **environment}
@@ -69,6 +76,11 @@ class Worker:
             script: Another way to start it than ``python -m worker``.
         """
         given = stdin if isinstance(stdin, bytes) else stdin.encode()
+        if script is None and self.nursery is not None and not any(map(_is_for_python, self.environment)):
+            call = Call(arguments=arguments, environment=self.environment, folder=str(self.folder))
+            async with asyncio.timeout(_SECONDS):
+                status, output, complaint = await self.nursery.run(call, given)
+            return Ended(status=status, output=output.decode(), complaint=complaint.decode())
         async with self.started(*arguments, script=script) as process:
             return await ended(process, given)
 
@@ -83,6 +95,11 @@ class Worker:
 def kept() -> dict[str, str]:
     """Return what a program needs of this process's environment."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ}
+
+
+def _is_for_python(name: str) -> bool:
+    """Whether Python itself reads a variable when it starts."""
+    return name.startswith("PYTHON")
 
 
 @asynccontextmanager

@@ -1,10 +1,12 @@
 """Workers behind a real PgBouncer, where one is on the PATH, set up word for word as the documentation says."""
 
+import asyncio
 import re
 import shutil
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -13,6 +15,8 @@ from deploy.local.account import Account
 from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.server import Server
+from eventstore import Append, Event, Filter, HoldExpired, Receipt
+from eventstore.postgres import PostgresEventStore
 from tests.e2e.conftest import Serving
 from tests.e2e.program import ROOT, Worker
 from tests.fixtures.administration import execute
@@ -132,6 +136,39 @@ async def test_workers_serve_through_a_pooler_that_is_set_up_as_documented(
     assert all(name.endswith("(append 2)") for name in names)
     assert (registered.status, registered.output[36:]) == (0, "  accepted, event 1\n"), registered
     assert (refused.status, refused.output[36:]) == (0, "  rejected: book is not in circulation, event 2\n"), refused
+
+
+async def test_the_lock_is_held_through_a_pooler_in_transaction_mode(database: Database, guard: Guard) -> None:
+    """One transaction has one session. With one session for all, what the driver has prepared is always found."""
+    role = urlsplit(database.url).username
+    for statement in documented("sql").splitlines():
+        await execute(
+            database.admin_url,
+            statement.replace("ROLE worker SET", f'ROLE "{role}" IN DATABASE "{database.name}" SET'),
+        )
+    mode = "pool_mode = transaction\ndefault_pool_size = 1\n"
+    pooler = PgBouncer(guard, database.url, documented("ini") + mode)
+    pooler.start()
+    boundary = Filter.matching().any_event_type_of("Counted")
+    event = Event(type="Counted", payload={"Key": "a"})
+    async with (
+        PostgresEventStore.connect(pooler.url, pool_size=1) as pooled,
+        PostgresEventStore.connect(database.url) as direct,
+    ):
+        for turn in range(3):
+            async with pooled.exclusive(limit=10.0, patience=10.0) as held:
+                racing = asyncio.create_task(direct.append([event]))
+                (stream,) = await held.query_many([boundary])
+                (answer,) = await held.append_chain(
+                    [Append(events=[event], boundary=boundary, after=stream.position, key=uuid4())]
+                )
+            assert isinstance(answer, Receipt)
+            assert (answer.first, (await racing).first) == (2 * turn + 1, 2 * turn + 2)
+        async with pooled.exclusive(limit=0.05, patience=10.0) as held:
+            assert (await direct.append([event])).first == 7
+            with pytest.raises(HoldExpired):
+                await held.query_many([boundary])
+        assert len((await pooled.query(boundary)).events) == 7
 
 
 async def test_a_pooler_that_is_not_set_up_is_told(worker: Worker, database: Database, guard: Guard) -> None:

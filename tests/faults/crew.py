@@ -14,11 +14,11 @@ _NEVER = ("Traceback", "Warning: ", '"settling delivery')
 
 
 class Crew(Fleet):
-    """A fleet whose members die, and are looked at closely."""
+    """A fleet whose workers are killed, and are looked at closely."""
 
     def dismiss(self) -> None:
         """Forget those that have drained."""
-        self._processes.clear()
+        self._workers.clear()
 
     def memory(self) -> int:
         """Return how much memory the largest of them has resident, in kilobytes."""

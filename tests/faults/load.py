@@ -14,7 +14,7 @@ from asyncpg.connect_utils import SessionAttribute
 from eventstore.postgres.translation import DRIVER_ERRORS
 from handlers.decider import Command
 from tests.fixtures.waiting import eventually
-from worker.amqp.reply_queue import InboxLost, ReplyQueue
+from worker.amqp.reply_queue import ReplyQueue
 from worker.errors import BrokerUnavailable
 from worker.message import Reply
 from worker.publisher import Publisher
@@ -26,7 +26,7 @@ UNDER_WAY = 48
 
 _CONFIRM_SECONDS = 5.0
 _PATIENCE_SECONDS = 60.0
-# A reply may be lost with its connection. Whoever waits for longer looks for the receipt.
+# A reply may be lost with its connection. Whoever waits for longer looks for the receipt as well.
 _REPLY_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 _RECORDED = "SELECT key FROM eventstore.receipts WHERE key = ANY ($1)"
@@ -47,7 +47,13 @@ class Load:
     """
 
     def __init__(
-        self, publisher: Publisher, inbox: ReplyQueue, domain_name: str, commands: Iterator[Command], *, copies: int
+        self,
+        publisher: Publisher,
+        reply_queue: ReplyQueue,
+        domain_name: str,
+        commands: Iterator[Command],
+        *,
+        copies: int,
     ) -> None:
         self.commands: dict[UUID, Command] = {}
         self.sent_at: dict[UUID, float] = {}
@@ -55,13 +61,13 @@ class Load:
         self.replies: dict[UUID, list[Reply]] = {}
         self.repeated = 0
         self._publisher = publisher
-        self._inbox = inbox
+        self._reply_queue = reply_queue
         self._domain_name = domain_name
         self._source = commands
         self._copies = copies
         self._allowed = asyncio.Semaphore(0)
         self._granted = 0
-        self._overdue: dict[UUID, asyncio.Event] = {}
+        self._overdue: dict[UUID, asyncio.Future[None]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -77,17 +83,17 @@ class Load:
             commands: The commands, without end.
             copies: How often each is sent.
         """
-        inbox = ReplyQueue(amqp_url, name="load replies")
+        reply_queue = ReplyQueue(amqp_url, name="load replies")
         try:
             async with Publisher.connect(amqp_url, name="load") as publisher, asyncio.TaskGroup() as group:
-                load = cls(publisher, inbox, domain_name, commands, copies=copies)
+                load = cls(publisher, reply_queue, domain_name, commands, copies=copies)
                 tasks = [group.create_task(load._send_some()) for _ in range(UNDER_WAY)]
                 tasks.append(group.create_task(load._look_for_receipts(database_url)))
                 yield load
                 for task in tasks:
                     task.cancel()
         finally:
-            await inbox.close()
+            await reply_queue.close()
 
     def allow(self, count: int) -> None:
         """Let so many more commands be sent, as soon as others are answered."""
@@ -115,18 +121,26 @@ class Load:
     async def ask(self, command: Command, command_id: UUID) -> None:
         """Send one command and wait until it has its answer."""
         self.commands[command_id] = command
-        with self._inbox.expecting(command_id) as reply:
+        with self._reply_queue.expecting(command_id) as reply:
             for _ in range(self._copies):
                 await self._publish(command, command_id)
             self.sent_at[command_id] = time.time()
-            with suppress(InboxLost, TimeoutError):
-                async with asyncio.timeout(_REPLY_SECONDS):
-                    self.replies.setdefault(command_id, []).append(await reply)
-                    self.answered.add(command_id)
-                    return
-        self._overdue[command_id] = recorded = asyncio.Event()
-        await recorded.wait()
+            await asyncio.wait({reply}, timeout=_REPLY_SECONDS)
+            if not _came(reply):
+                await self._reply_or_receipt(reply, command_id)
+            if _came(reply):
+                self.replies.setdefault(command_id, []).append(reply.result())
         self.answered.add(command_id)
+
+    async def _reply_or_receipt(self, reply: asyncio.Future[Reply], command_id: UUID) -> None:
+        """Wait for whichever comes first. Where a failover loses the receipt, a late reply is the only answer."""
+        self._overdue[command_id] = recorded = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait({reply, recorded}, return_when=asyncio.FIRST_COMPLETED)
+            if not _came(reply):
+                await recorded
+        finally:
+            self._overdue.pop(command_id, None)
 
     async def _knows_more_than(self, count: int) -> bool:
         return len(self.answered) > count
@@ -145,7 +159,7 @@ class Load:
                         type(command).__name__,
                         command,
                         command_id=command_id,
-                        reply_to=await self._inbox.open(),
+                        reply_to=await self._reply_queue.open(),
                         timeout=_CONFIRM_SECONDS,
                     )
             except (BrokerUnavailable, TimeoutError):
@@ -164,4 +178,11 @@ class Load:
                     finally:
                         await connection.close()
                     for row in found:
-                        self._overdue.pop(row["key"]).set()
+                        # Its reply may have come meanwhile.
+                        if (recorded := self._overdue.pop(row["key"], None)) is not None:
+                            recorded.set_result(None)
+
+
+def _came(reply: asyncio.Future[Reply]) -> bool:
+    """Whether there is a reply, rather than none yet or none any more: it may have been lost with its connection."""
+    return reply.done() and reply.exception() is None

@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 
+from aiormq import spec
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from worker.amqp.connection import Link
+from worker.amqp.declaration import can_have_shards
 from worker.topology import Topology
 
 __all__ = ["Backlog", "backlog"]
@@ -17,15 +19,23 @@ class Backlog:
 
     Attributes:
         waiting: Commands that wait for a worker.
-        consumers: Worker processes that consume them.
+        consumers: Worker processes that consume them; with shards, how many shards are consumed.
         resting: Commands in the retry queue.
         dead: Dead letters.
+        shards: How many shards there are.
+        has_plain: Whether there is the one work queue of a domain without shards.
     """
 
     waiting: int
     consumers: int
     resting: int
     dead: int
+    shards: int = 0
+    has_plain: bool = True
+
+    def fits(self, topology: Topology) -> bool:
+        """Whether there are the work queues that the domain is to have, and no others."""
+        return (self.shards, self.has_plain) == (topology.shards or 0, topology.shards is None)
 
 
 async def backlog(url: str, topology: Topology, *, timeout: float = 5.0) -> Backlog | None:  # noqa: ASYNC109  an open end would hide a wrong address
@@ -41,23 +51,56 @@ async def backlog(url: str, topology: Topology, *, timeout: float = 5.0) -> Back
 
     Raises:
         BrokerUnavailable: It is out of reach.
-        BrokerMisconfigured: It refuses us.
+        BrokerMisconfigured: It refuses us, or the domain has shards and the broker cannot have any.
     """
     link = Link(url, name="worker check")
     try:
         async with link.translating(), asyncio.timeout(timeout):
-            wire = await link.wire()
-            try:
-                work = await wire.queue_declare(topology.queue, passive=True)
-                rest = await wire.queue_declare(topology.retry_queue, passive=True)
-                dead = await wire.queue_declare(topology.dead_queue, passive=True)
-            except ChannelNotFoundEntity:
-                return None
+            await link.wire()
+            found = await _found(link, topology)
+            if topology.shards is not None:
+                await can_have_shards(link)
     finally:
         await link.close()
+    return found
+
+
+async def _found(link: Link, topology: Topology) -> Backlog | None:
+    plain, rest, dead = [
+        await _look(link, name) for name in (topology.queue, topology.retry_queue, topology.dead_queue)
+    ]
+    shards = await _shards(link, topology)
+    work = [each for each in (plain, *shards) if each is not None]
+    if not work or rest is None or dead is None:
+        return None
+    consumers = [each.consumer_count or 0 for each in work]
     return Backlog(
-        waiting=work.message_count or 0,
-        consumers=work.consumer_count or 0,
+        waiting=sum(each.message_count or 0 for each in work),
+        # One that has taken a shard may wait for another to let it go.
+        consumers=sum(consumers) if topology.shards is None else sum(map(bool, consumers)),
         resting=rest.message_count or 0,
         dead=dead.message_count or 0,
+        shards=len(shards),
+        has_plain=plain is not None,
     )
+
+
+async def _shards(link: Link, topology: Topology) -> list[spec.Queue.DeclareOk]:
+    """Look at all shards that there are: those that are to be, and those of a larger number before."""
+    expected = [await _look(link, name) for name in topology.work_queues if topology.shards is not None]
+    shards = [each for each in expected if each is not None]
+    number = len(expected)
+    while (further := await _look(link, topology.shard_queue(number))) is not None:
+        shards.append(further)
+        number += 1
+    return shards
+
+
+async def _look(link: Link, queue: str) -> spec.Queue.DeclareOk | None:
+    # A queue that is not there closes the channel that it was asked for on.
+    async with link.side_channel() as channel:
+        wire = await link.wire_of(channel)
+        try:
+            return await wire.queue_declare(queue, passive=True)
+        except ChannelNotFoundEntity:
+            return None

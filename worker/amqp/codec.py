@@ -1,10 +1,10 @@
-"""Frames: what AMQP lets a publisher send, and the library below aio-pika cannot read, or not write again.
+"""The codec: what AMQP lets a publisher send, and the library below aio-pika cannot read, or not write again.
 
 A frame that cannot be read ends the connection. The broker delivers its message again, to the next connection, until
 the delivery limit: one message would stop a domain, and take its neighbours along. So the readers that can fail are
 replaced, in the library's own tables of them, by ones that keep what can be read.
 
-What was read must be written again where a message is sent on or answered: one that cannot be would come back to us
+What was read must be written again where a message is sent on or answered: one that cannot be would come back
 until the delivery limit, and be put aside without a reason.
 """
 
@@ -19,8 +19,8 @@ Decoder = Callable[[bytes], tuple[int, Any]]
 
 _TIMESTAMP_BYTES = 8
 _SHORT_STRING_BYTES = 255
-# Whoever walks headers does it by recursion, and the library recurses deeper to write them than to read them: what it
-# could just read, it could not write again. The broker's own are three levels deep.
+# Headers are walked by recursion, and the library recurses deeper to write them than to read them: what it could just
+# read, it could not write again. The broker's own are three levels deep.
 _DEEPEST = 32
 _write: Callable[[Any], bytes] = encode.encode_table_value
 
@@ -28,7 +28,8 @@ _write: Callable[[Any], bytes] = encode.encode_table_value
 def install_lenient_codec() -> None:
     """Read every message that a broker can deliver, and write what was read.
 
-    Concerns the whole process; calling it again changes nothing.
+    It changes the library for the whole process: it is called where a worker or the command line starts, and by no
+    import. Calling it again changes nothing.
     """
     decode.METHODS["timestamp"] = decode.TABLE_MAPPING[b"T"] = _timestamp
     decode.METHODS["shortstr"] = _short_string

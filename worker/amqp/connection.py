@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from types import TracebackType
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from aio_pika.exceptions import (
 from aiormq import Channel as WireChannel
 from aiormq.exceptions import ChannelAccessRefused
 
-from worker.amqp.codec import install_lenient_codec
+from worker.amqp.body_reader import BodyTransport
 from worker.amqp.tls import SERVER_NAME, tls_context, tls_trouble
 from worker.errors import BrokerMisconfigured, BrokerUnavailable
 
@@ -27,8 +28,6 @@ __all__ = ["LOST", "Link", "WireChannel", "broker_address"]
 
 LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 """What aio-pika raises when a connection or channel is gone, or does not answer."""
-
-install_lenient_codec()
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
@@ -55,24 +54,40 @@ class _Connection(aio_pika.Connection):
             raise
 
 
+class _BodyConnection(_Connection):
+    """A connection on which messages have a body and no properties."""
+
+    async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  the library's signature
+        self.kwargs["transport_factory"] = BodyTransport(self.url)
+        await super().connect(timeout)
+
+
 class Link:
     """A connection and a channel to the broker, for one purpose: consuming and publishing do not share one.
 
     aio-pika's robust classes are not used: they wait for a reconnection without a limit, at fixed intervals, and
-    replay declarations that we make ourselves.
+    replay declarations that ``prepare`` makes.
 
     Args:
         url: The broker's address.
         name: What the connection is called in the broker's management pages.
         prepare: Called with every newly opened channel, before anyone else gets it.
+        bodies_only: Whether messages come without their properties. If they come with them, one whose properties the
+            library cannot read ends the connection, unless ``install_lenient_codec`` was called.
     """
 
     def __init__(
-        self, url: str, *, name: str, prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None
+        self,
+        url: str,
+        *,
+        name: str,
+        prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None,
+        bodies_only: bool = False,
     ) -> None:
         self._url = url
         self._name = name
         self._prepare = prepare
+        self._connection_class = _BodyConnection if bodies_only else _Connection
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._wire: WireChannel | None = None
@@ -88,7 +103,7 @@ class Link:
         Tries for as long as the caller waits, with full jitter between the attempts.
 
         Raises:
-            BrokerMisconfigured: The broker refuses us.
+            BrokerMisconfigured: The broker refuses the connection.
             BrokerUnavailable: The link was closed.
         """
         if self._wire is not None and not self._wire.is_closed:
@@ -108,6 +123,11 @@ class Link:
             return self._wire
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is an open channel now."""
+        return self._wire is not None and not self._wire.is_closed
+
+    @property
     def largest_payload(self) -> int:
         """How much one frame can hold, in bytes, as it was agreed with the broker by the last connection."""
         return self._largest_payload
@@ -116,10 +136,25 @@ class Link:
     async def side_channel(self) -> AsyncIterator[AbstractChannel]:
         """Open another channel on the connection, for what may be refused: a refusal closes the channel it came on."""
         await self.wire()
+        async with self._another() as channel:
+            yield channel
+
+    async def channel(self) -> AbstractChannel:
+        """Open another channel, which lives as long as the connection unless it is closed before.
+
+        Raises:
+            BrokerUnavailable: There is no connection now.
+        """
+        channel = self._another()
+        await channel.initialize()
+        wire = await self.wire_of(channel)
+        wire.closing.add_done_callback(lambda _: self._release(wire))
+        return channel
+
+    def _another(self) -> AbstractChannel:
         if self._connection is None:
             raise BrokerUnavailable("this connection was closed")
-        async with self._connection.channel(publisher_confirms=False) as channel:
-            yield channel
+        return self._connection.channel(publisher_confirms=False)
 
     @staticmethod
     async def wire_of(channel: AbstractChannel) -> WireChannel:
@@ -135,9 +170,8 @@ class Link:
         self._closed = True
         await self._discard()
 
-    @asynccontextmanager
-    async def translating(self) -> AsyncIterator[None]:
-        """Raise the worker's own errors in place of the library's.
+    def translating(self) -> "_Translating":
+        """Raise the worker's own errors in place of the library's, inside an ``async with``.
 
         Raises:
             BrokerMisconfigured: The broker refuses the user, the virtual host, the rights or a declaration; it or we
@@ -145,31 +179,33 @@ class Link:
             BrokerUnavailable: It is out of reach, or the connection broke. So does a cancellation that did not come
                 from outside: the library cancels its waiting callers when a channel closes.
         """
+        return _Translating(self)
+
+    async def translation(  # noqa: PLR0911  one for each error
+        self, error: BaseException
+    ) -> BrokerMisconfigured | BrokerUnavailable | None:
+        """Return the worker's own error for one of the library's; None for any other."""
         address = broker_address(self._url)
-        try:
-            yield
-        except (AuthenticationError, ProbableAuthenticationError) as error:
-            raise BrokerMisconfigured(
-                f"RabbitMQ at {address} refuses the user name or password; correct AMQP_URL"
-            ) from error
-        except (ChannelAccessRefused, ChannelPreconditionFailed) as error:
-            raise BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}") from error
-        except TimeoutError as error:
-            raise BrokerUnavailable(await self.diagnose()) from error
-        except LOST as error:
+        if isinstance(error, AuthenticationError | ProbableAuthenticationError):
+            return BrokerMisconfigured(f"RabbitMQ at {address} refuses the user name or password; correct AMQP_URL")
+        if isinstance(error, ChannelAccessRefused | ChannelPreconditionFailed):
+            return BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}")
+        if isinstance(error, TimeoutError):
+            return BrokerUnavailable(await self.diagnose())
+        if isinstance(error, LOST):
             if (refusal := tls_trouble(error)) is not None:
-                raise BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}") from error
+                return BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}")
             # While connecting, the library reports the broker's refusal of the virtual host as an unexpected frame.
             if isinstance(error, InvalidFrameError):
-                raise BrokerMisconfigured(
+                return BrokerMisconfigured(
                     f"RabbitMQ at {address} refuses the virtual host; create it or correct AMQP_URL"
-                ) from error
-            raise BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}") from error
-        except asyncio.CancelledError as error:
+                )
+            return BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}")
+        if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost") from error
+            if task is not None and not task.cancelling():
+                return BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost")
+        return None
 
     async def diagnose(self) -> str:
         """Say why the broker does not answer."""
@@ -193,8 +229,8 @@ class Link:
                 async with asyncio.timeout(_LONGEST_DELAY):
                     self._connection = await aio_pika.connect(
                         self._url,
-                        connection_class=_Connection,
-                        # Read anew each time: certificates are renewed while we run.
+                        connection_class=self._connection_class,
+                        # Read anew each time: certificates are renewed while a worker runs.
                         ssl_context=await asyncio.to_thread(tls_context, self._url),
                         timeout=None,
                         heartbeat=_HEARTBEAT_SECONDS,
@@ -233,11 +269,29 @@ class Link:
                     await connection.close()
 
 
-async def _release_writers(wire: WireChannel) -> None:
-    """Let go of whoever waits to write to a channel that is closed.
+class _Translating:
+    """What ``Link.translating`` returns. No generator: every message that is sent passes through one."""
 
-    The library's queue of frames is bounded, and nobody empties it once the connection's writer has ended: who waits
-    there to acknowledge would wait forever.
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None and (translated := await self._link.translation(error)) is not None:
+            raise translated from error
+
+
+async def _release_writers(wire: WireChannel) -> None:
+    """Let go of the tasks that wait to write to a channel that is closed.
+
+    The library's queue of frames is bounded, and nothing empties it once the connection's writer has ended: a task that
+    waits there to acknowledge would wait forever.
     """
     while not wire.write_queue.empty():
         while not wire.write_queue.empty():

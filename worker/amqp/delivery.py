@@ -8,22 +8,28 @@ from aiormq.abc import DeliveredMessage
 
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import LOST
+from worker.amqp.intake import Intake
 from worker.amqp.sender import Properties
 from worker.counters import UNKNOWN_COMMAND, Counters, End
+from worker.topology import AFFINITY_HEADER
 
-__all__ = ["SUSPECT_HEADER", "Delivery"]
+__all__ = ["POISON_HEADER", "Delivery"]
 
-SUSPECT_HEADER = "worker-suspect"
-"""Goes along with a suspect that is retried, since the copy begins the broker's count anew."""
+POISON_HEADER = "worker-suspect"
+"""Goes along with a message that may be poison when it is retried: the broker counts the copy's deliveries anew.
+
+Older workers read this name, too.
+"""
 
 # One crash can be a coincidence; a command that was there each of two times is worth a process of its own.
-_RETURNS_OF_A_SUSPECT = 2
+_RETURNS_OF_POISON = 2
 
 
 class Delivery:
     """A message as it came, with the channel that it can be settled on.
 
-    A delivery whose channel is gone needs nothing: the broker delivers the message again.
+    A delivery whose channel is gone needs nothing: the broker delivers the message again. Deliveries of one shard come
+    in the order in which the commands were published, those that had been delivered before first.
 
     Attributes:
         body: The message's bytes.
@@ -38,6 +44,7 @@ class Delivery:
         "_acks",
         "_counters",
         "_ended",
+        "_intake",
         "body",
         "command",
         "is_redelivered",
@@ -46,7 +53,9 @@ class Delivery:
         "tag",
     )
 
-    def __init__(self, acks: Acknowledgements, message: DeliveredMessage, counters: Counters) -> None:
+    def __init__(
+        self, acks: Acknowledgements, message: DeliveredMessage, counters: Counters, intake: Intake | None = None
+    ) -> None:
         if message.delivery_tag is None:
             raise ValueError("a delivery has a tag")
         self.body: bytes = message.body
@@ -59,7 +68,21 @@ class Delivery:
         acks.begin(self.tag)
         self._counters = counters
         self._ended = False
+        self._intake = intake
+        if intake is not None:
+            intake.begin()
         counters.begin()
+
+    @property
+    def shard(self) -> int | None:
+        """Which shard it came from; None without affinity."""
+        return None if self._intake is None else self._intake.shard
+
+    @property
+    def affinity_key(self) -> str | None:
+        """The key that chose its shard; None if the message has none that is a text."""
+        key = (self.properties.headers or {}).get(AFFINITY_HEADER)
+        return key if isinstance(key, str) else None
 
     @property
     def is_lost(self) -> bool:
@@ -68,21 +91,21 @@ class Delivery:
 
     @property
     def loss(self) -> asyncio.Future[Any]:
-        """What is done when the channel that could settle it is gone. It belongs to whoever asks for it."""
+        """What is done when the channel that could settle it is gone. A future of its own for each call."""
         return self._acks.wire.closing
 
     @property
-    def is_suspect(self) -> bool:
-        """Whether the broker has handed it out more than twice, so that it may have killed whoever had it.
+    def may_be_poison(self) -> bool:
+        """Whether the broker has handed it out more than twice, so that it may have killed the processes that had it.
 
         RabbitMQ before 4.3 also counts what was given back on purpose, as on a drain. That costs time, no more.
         """
         headers = self.properties.headers or {}
-        if SUSPECT_HEADER in headers:
+        if POISON_HEADER in headers:
             return True
         # On the first delivery, such a header is the publisher's.
         returns = headers.get("x-delivery-count") if self.is_redelivered else 0
-        return isinstance(returns, int) and returns >= _RETURNS_OF_A_SUSPECT
+        return isinstance(returns, int) and returns >= _RETURNS_OF_POISON
 
     @property
     def has_ended(self) -> bool:
@@ -97,8 +120,12 @@ class Delivery:
             self._acks.acknowledge(self, end)
 
     async def give_back(self) -> None:
-        """Put the message back at its place in the queue."""
+        """Put the message back at its place in the queue; on a shard's channel that is closing, leave it for that."""
         end = End.RETURNED
+        if self._intake is not None and self._intake.is_closing:
+            # Still its only consumer, we would get it again at once, and have it counted once more.
+            self.end(end)
+            return
         try:
             await self._acks.wire.basic_nack(self.tag, requeue=True, wait=False)
         except LOST:
@@ -119,4 +146,6 @@ class Delivery:
         if self._ended:
             raise RuntimeError(f"delivery {self.tag} was settled before")
         self._ended = True
+        if self._intake is not None:
+            self._intake.end()
         self._counters.end(how, self.command)

@@ -1,4 +1,4 @@
-"""The inbox: an exclusive queue on which answers come back to whoever asked."""
+"""The reply queue: an exclusive queue on which the answers to commands come back."""
 
 import asyncio
 import logging
@@ -13,13 +13,13 @@ from aiormq.abc import DeliveredMessage
 from worker.amqp.connection import Link
 from worker.message import Reply, parse_reply
 
-__all__ = ["InboxLost", "ReplyQueue"]
+__all__ = ["ReplyQueue", "ReplyQueueLost"]
 
 _log = logging.getLogger(__name__)
 
 
-class InboxLost(Exception):
-    """The inbox's connection broke while answers were awaited. Ask again: the answer comes from the receipt."""
+class ReplyQueueLost(Exception):
+    """Raised when the connection broke while answers were awaited. Ask again: the answer comes from the receipt."""
 
 
 class ReplyQueue:
@@ -32,7 +32,8 @@ class ReplyQueue:
 
     def __init__(self, url: str, *, name: str) -> None:
         self.queue = f"replies.{uuid4()}"
-        self._link = Link(url, name=name, prepare=self._consume)
+        # Any program may write to the queue, and a reply is all in its body.
+        self._link = Link(url, name=name, prepare=self._consume, bodies_only=True)
         self._waiting: defaultdict[UUID, set[asyncio.Future[Reply]]] = defaultdict(set)
 
     async def open(self) -> str:
@@ -47,7 +48,7 @@ class ReplyQueue:
 
     @contextmanager
     def expecting(self, command_id: UUID) -> Iterator[asyncio.Future[Reply]]:
-        """Yield a future of the command's next reply. It raises ``InboxLost`` when the connection breaks."""
+        """Yield a future of the command's next reply. It raises ``ReplyQueueLost`` when the connection breaks."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[command_id].add(future)
         try:
@@ -83,4 +84,4 @@ class ReplyQueue:
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():
-                    future.set_exception(InboxLost())
+                    future.set_exception(ReplyQueueLost())

@@ -35,14 +35,14 @@ class Sender:
 
         Raises:
             BrokerUnavailable: Not within the timeout, in seconds.
-            BrokerMisconfigured: The broker refuses us.
+            BrokerMisconfigured: The broker refuses the connection.
         """
         async with self._link.translating(), asyncio.timeout(timeout):
             await self._link.wire()
         return self
 
     async def close(self) -> None:
-        """Close the connection. Whoever still waits for a confirmation gets ``BrokerUnavailable``."""
+        """Close the connection. A call that still waits for a confirmation gets ``BrokerUnavailable``."""
         await self._link.close()
 
     async def send(
@@ -66,7 +66,7 @@ class Sender:
         Raises:
             Unroutable: No queue took it; nothing was stored.
             BrokerUnavailable: Not confirmed in time, or the connection broke: it may or may not have arrived.
-            BrokerMisconfigured: The broker refuses us.
+            BrokerMisconfigured: The broker refuses the connection.
 
         On cancellation the message may still be stored. So it may after a timeout: what was written to a connection
         that the broker does not read for now, it stores when it reads on. Who sends it again before the connection is
@@ -92,7 +92,7 @@ class Sender:
 
         Raises:
             BrokerUnavailable: Not within the timeout, in seconds.
-            BrokerMisconfigured: The broker refuses us or a declaration.
+            BrokerMisconfigured: The broker refuses the connection or a declaration.
         """
         async with self._link.translating(), asyncio.timeout(timeout), self._link.side_channel() as channel:
             await declare(channel, topology)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from worker.amqp.codec import install_lenient_codec
 from worker.cli.check import check, check_database
 from worker.cli.config import config
 from worker.cli.dead_letters.commands import dead_letters
@@ -60,6 +61,7 @@ def main() -> None:
     """
     _look_in_current_folder()
     quieten_libraries()
+    install_lenient_codec()
     with telling("worker"):
         app()
 

@@ -130,10 +130,12 @@ async def dispatch(
 async def _send(publisher: Publisher, submission: Submission, *, wait: bool, timeout: float) -> Answer:  # noqa: ASYNC109  as above
     command_id = submission.command_id or uuid4()
     what = (submission.domain_name, submission.command_type, submission.body)
+    key = submission.affinity_key
     if not wait:
-        return Answer(command_id=await publisher.publish(*what, command_id=command_id, timeout=timeout))
+        await publisher.publish(*what, command_id=command_id, affinity_key=key, timeout=timeout)
+        return Answer(command_id=command_id)
     try:
-        reply = await publisher.request(*what, command_id=command_id, timeout=timeout)
+        reply = await publisher.request(*what, command_id=command_id, affinity_key=key, timeout=timeout)
     except NoReply:
         return Answer(command_id=command_id, outcome="no answer")
     return Answer(command_id=command_id, reply=reply, outcome=reply.outcome)

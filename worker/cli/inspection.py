@@ -10,7 +10,7 @@ from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, Survey, migr
 from handlers.domain import Domain
 from handlers.errors import HandlerError
 from handlers.registry import load_domains
-from worker.amqp.backlog import backlog
+from worker.amqp.backlog import Backlog, backlog
 from worker.amqp.connection import broker_address
 from worker.cli.condition import connections, primary_condition, replica_condition
 from worker.cli.failures import sentence
@@ -125,22 +125,30 @@ async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding
     part = f"broker {broker_address(settings.amqp_url)}"
     findings = []
     # Without a domain there is no queue to ask for, but the broker can still be reached or not.
-    for topology in [Topology(domain.name) for domain in domains] or [Topology("worker-check")]:
+    for topology in [Topology.of(domain) for domain in domains] or [Topology("worker-check")]:
         try:
             found = await backlog(settings.amqp_url, topology)
         except BrokerError as error:
             return [Finding(part=part, good=False, text=sentence(error))]
-        if not domains:
-            continue
-        if found is None:
-            text = "not there yet; the first `worker run` makes it"
-        else:
-            text = (
-                f"{found.waiting:,} waiting, {found.consumers:,} consumers, {found.resting:,} to be retried, "
-                f"{found.dead:,} dead letters"
-            )
-        findings.append(Finding(part=f"queue {topology.queue}", good=True, text=text))
+        if domains:
+            findings.append(_queue(topology, found))
     return [Finding(part=part, good=True, text="takes our connection"), *findings]
+
+
+def _queue(topology: Topology, found: Backlog | None) -> Finding:
+    part = f"queue {topology.queue}"
+    if found is None:
+        return Finding(part=part, good=True, text="not there yet; the first `worker run` makes it")
+    if not found.fits(topology):
+        wanted = "no affinity" if topology.shards is None else f"{topology.shards} shards"
+        there = [f"{found.shards} shards"] * bool(found.shards) + [f"the queue {topology.queue}"] * found.has_plain
+        text = f"the domain has {wanted}, and the broker {' and '.join(there)}: {topology.way_out}."
+        return Finding(part=part, good=False, text=text)
+    served = f"{found.consumers:,} consumers"
+    if topology.shards is not None:
+        served = f"{found.consumers:,} of {found.shards:,} shards consumed"
+    text = f"{found.waiting:,} waiting, {served}, {found.resting:,} to be retried, {found.dead:,} dead letters"
+    return Finding(part=part, good=True, text=text)
 
 
 def address(url: str) -> str:

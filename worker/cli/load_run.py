@@ -179,7 +179,7 @@ async def _consumers(settings: Settings, domains: Sequence[Domain], *, start_wor
     """Return how many consumers the domains' commands will have."""
     consumers = 0
     for domain in domains:
-        found = await backlog(settings.amqp_url, Topology(domain.name))
+        found = await backlog(settings.amqp_url, Topology.of(domain))
         serving = 0 if found is None else found.consumers
         if start_workers and serving:
             raise Mistake(

@@ -23,7 +23,7 @@ def run(
 
     With several processes, those that crash are started again. A second signal stops at once.
 
-    Exit status 0 after a complete drain, 1 when commands were left to the broker or a process could not live.
+    Exit status 0 after a complete drain, 1 when commands were left to the broker or a process ended again and again.
     """
     settings = Settings.load()
     if processes > 1 and control_socket is None:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from eventstore.jsontext import Unstorable, encode_object
 from handlers.domain import Domain
-from handlers.errors import InvalidCommand, UnknownCommand
+from handlers.errors import HandlerError, InvalidCommand, UnknownCommand
+from handlers.model import Command
 from worker.cli.failures import Mistake
 from worker.message import BadMessage, read_body
 from worker.settings import Settings
@@ -30,12 +31,14 @@ class Submission:
         command_type: Its name.
         body: Its JSON object.
         command_id: The id it shall have, or None for a new one.
+        affinity_key: What chooses its shard; None if the domain has none.
     """
 
     domain_name: str
     command_type: str
     body: Mapping[str, Any]
     command_id: UUID | None
+    affinity_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +126,29 @@ class Submissions:
     @staticmethod
     def _checked(domain: Domain, command_type: str, body: dict[str, Any], command_id: UUID | None) -> Submission:
         try:
-            domain.parse(command_type, body, allow_unknown_fields=False)
+            command = domain.parse(command_type, body, allow_unknown_fields=False)
             encode_object(body)
         except (UnknownCommand, InvalidCommand) as error:
             raise Mistake(f"{error}.") from error
         except Unstorable as error:
             raise Mistake(f"{command_type}: the body {error}.") from error
-        return Submission(domain_name=domain.name, command_type=command_type, body=body, command_id=command_id)
+        return Submission(
+            domain_name=domain.name,
+            command_type=command_type,
+            body=body,
+            command_id=command_id,
+            affinity_key=_affinity_key(domain, command),
+        )
+
+
+def _affinity_key(domain: Domain, command: Command) -> str | None:
+    try:
+        return domain.affinity_key(command)
+    except Exception as error:  # whatever a domain's function raises
+        kind = (
+            "" if isinstance(error, HandlerError) else f"the affinity of {domain.name} fails: {type(error).__name__}: "
+        )
+        raise Mistake(f"{type(command).__name__}: {kind}{error}.") from error
 
 
 def identity(text: object) -> UUID | None:

@@ -1,7 +1,7 @@
 """The dead letter: a message that will not be tried again by itself, and all that it says of itself."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -97,7 +97,7 @@ class DeadLetter:
         """Read a message from a domain's dead queue. Any message can be read."""
         headers: Mapping[str, Any] = properties.headers or {}
         history = History.read(headers)
-        death = _broker_death(headers, topology.queue)
+        death = _broker_death(headers, topology.work_queues)
         if death is not None:
             # Our own words, if there are any, are about an earlier failure, for which it was sent to the retry queue.
             reason = str(death["reason"])
@@ -172,12 +172,12 @@ def same_id(text: str) -> str:
         return text
 
 
-def _broker_death(headers: Mapping[str, Any], queue: str) -> Mapping[str, Any] | None:
-    """Return how the broker itself took the message out of the work queue, if it did.
+def _broker_death(headers: Mapping[str, Any], queues: Collection[str]) -> Mapping[str, Any] | None:
+    """Return how the broker itself took the message out of one of the work queues, if it did.
 
     What a worker sends on carries no ``x-death``; the way through the retry queue leaves one, of that queue.
     """
-    return next((death for death in _deaths(headers.get("x-death")) if _text(death.get("queue")) == queue), None)
+    return next((death for death in _deaths(headers.get("x-death")) if _text(death.get("queue")) in queues), None)
 
 
 def _deaths(value: object) -> Iterator[Mapping[str, Any]]:

@@ -84,6 +84,7 @@ async def replay(queue: DeadQueue, sender: Sender, wanted: Wanted, bounds: Bound
 
     On cancellation, copies under way may have been stored; their letters are still there as well.
     """
+    entrance = queue.topology.entrance
 
     async def send(held: Held) -> None:
         headers = {REPLAYED_HEADER: datetime.now(UTC).isoformat()}
@@ -91,7 +92,8 @@ async def replay(queue: DeadQueue, sender: Sender, wanted: Wanted, bounds: Bound
             sender,
             held.body,
             held.properties,
-            queue=queue.topology.queue,
+            exchange=entrance.exchange,
+            queue=entrance.routing_key,
             headers=headers,
             without=STORY_HEADERS,
             timeout=_SEND_SECONDS,

@@ -1,1 +1,1 @@
-"""A process of their own for commands that may have killed one."""
+"""A process of their own for poison messages: commands that may have killed the process that had them."""

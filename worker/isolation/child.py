@@ -1,7 +1,7 @@
-"""The isolated process: decides one suspect after another, for the worker that started it.
+"""The child: the process that decides poison messages, one after another, for the worker that started it.
 
-It ends when that worker closes its end of the socket. What ends it before, while it has a command, counts as that
-command's doing.
+It ends when that worker closes its end of the socket. If it ends while it has a command, that command is taken for the
+cause.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -18,10 +19,11 @@ import uvloop
 from opentelemetry import context, propagate
 
 from eventstore.postgres import PostgresEventStore
+from handlers.domain import Domain
 from handlers.registry import load_domains
 from worker.counters import Counters
 from worker.errors import HandlerTimedOut
-from worker.isolation.protocol import DecideRequest, DecideResponse, Setup, read_frame, write_frame
+from worker.isolation.protocol import DecideRequest, DecideResponse, Ready, Setup, read_frame, write_frame
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 from worker.settlement import Failure, judge
@@ -32,19 +34,21 @@ __all__ = ["main"]
 
 _GONE = (asyncio.IncompleteReadError, ConnectionError)
 _SET_PARENT_DEATH_SIGNAL = 1
+_OOM_SCORE = Path("/proc/self/oom_score_adj")
+_KILLED_FIRST = "1000"
 
 
 def main(descriptor: int) -> None:
-    """Serve whoever holds the other end of a socket, until it is closed."""
-    # Both are for the worker to hear: it decides when we end.
+    """Serve the worker at the other end of a socket, until it closes it."""
+    # The worker gets these signals too, and decides when this process ends.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         # A command that computes for ever does not notice that the worker is gone.
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
-        # Where memory runs out, the command that takes it shall go, and not its neighbours.
+        # When memory runs out, the kernel must not end a worker for what a poison message takes.
         with suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+            _OOM_SCORE.write_text(_KILLED_FIRST, encoding="ascii")
     os.set_inheritable(descriptor, False)
     telemetry = Telemetry.start()
     try:
@@ -59,49 +63,63 @@ async def _serve(end: socket.socket) -> None:
     try:
         settings = Settings(**(await read_frame(reader, Setup)).settings)
         configure_logs(settings.worker_log_format, settings.worker_log_level)
+        try:
+            domains = load_domains(settings.worker_domains)
+        except BaseException as error:  # noqa: BLE001  a domain's code may raise anything
+            await write_frame(writer, Ready(failure=_failure(error)))
+            return
+        await write_frame(writer, Ready())
         async with AsyncExitStack() as stack:
             counters = Counters()
-            try:
-                store = await stack.enter_async_context(
-                    PostgresEventStore.connect(settings.database_url, pool_size=1, application_name="worker isolation")
-                )
-                processors = {
-                    domain.name: Scheduler(store, domain, settings, counters)
-                    for domain in load_domains(settings.worker_domains)
-                }
-                for processor in processors.values():
-                    stack.push_async_callback(processor.close)
-            except Exception as error:  # noqa: BLE001  the worker knows what to do with each
-                await write_frame(writer, DecideResponse(failure=_told(error)))
-                return
-            await write_frame(writer, DecideResponse())
+            schedulers: Mapping[str, Scheduler] = {}
             while True:
-                errand = await read_frame(reader, DecideRequest)
-                # From here on, our end is the command's doing.
-                await write_frame(writer, DecideResponse())
-                report = await _decided(
-                    processors[errand.domain_name], errand, counters, within=settings.worker_handler_timeout
-                )
-                await write_frame(writer, report)
+                request = await read_frame(reader, DecideRequest)
+                try:
+                    schedulers = schedulers or await _schedulers(stack, settings, domains, counters)
+                except Exception as error:  # noqa: BLE001  the worker decides what to do about it
+                    await write_frame(writer, Ready(failure=_failure(error)))
+                    continue
+                # From here on, the end of this process is attributed to the command.
+                await write_frame(writer, Ready())
+                await write_frame(writer, await _decided(schedulers[request.domain_name], request, counters))
     finally:
         writer.close()
 
 
-async def _decided(processor: Scheduler, errand: DecideRequest, counters: Counters, *, within: float) -> DecideResponse:
-    # For all attempts together: the worker kills us if it hears nothing for longer, and blames the command.
-    limit = asyncio.timeout(within)
+async def _schedulers(
+    stack: AsyncExitStack, settings: Settings, domains: tuple[Domain, ...], counters: Counters
+) -> Mapping[str, Scheduler]:
+    """Connect to the database, which a process that waits as a spare does not: its connection would be idle."""
+    async with AsyncExitStack() as opening:
+        store = await opening.enter_async_context(
+            PostgresEventStore.connect(settings.database_url, pool_size=1, application_name="worker isolation")
+        )
+        schedulers = {domain.name: Scheduler(store, domain, settings, counters, patient=False) for domain in domains}
+        for scheduler in schedulers.values():
+            opening.push_async_callback(scheduler.close)
+        stack.push_async_callback(opening.pop_all().aclose)
+    return schedulers
+
+
+async def _decided(scheduler: Scheduler, request: DecideRequest, counters: Counters) -> DecideResponse:
+    # For all attempts together: the worker kills a process that says nothing for longer.
+    limit = asyncio.timeout(request.within)
     before = (counters.attempts, counters.conflicts, counters.stale_conflicts)
-    processed = failure = None
-    token = context.attach(propagate.extract(errand.message.headers))
+    answer = failure = None
+    token = context.attach(propagate.extract(request.message.headers))
     try:
         async with limit:
-            processed = await processor.process(errand.message)
-    except Exception as error:  # noqa: BLE001  the worker knows what to do with each
-        failure = _told(HandlerTimedOut(f"there was no answer within {within:g} s") if limit.expired() else error)
+            answer = await scheduler.process(request.message)
+    except BaseException as error:
+        # A domain's code may raise anything, a cancellation included; only one of this task is real.
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
+        late = HandlerTimedOut(f"there was no answer within {request.within:g} s")
+        failure = _failure(late if limit.expired() else error)
     finally:
         context.detach(token)
     return DecideResponse(
-        processed=processed,
+        answer=answer,
         failure=failure,
         attempts=counters.attempts - before[0],
         conflicts=counters.conflicts - before[1],
@@ -109,7 +127,12 @@ async def _decided(processor: Scheduler, errand: DecideRequest, counters: Counte
     )
 
 
-def _told(error: Exception) -> Failure:
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _failure(error: BaseException) -> Failure:
     return Failure(
         verdict=judge(error),
         kind=type(error).__name__,

@@ -1,7 +1,8 @@
-"""The errand: what a worker and the process that decides suspects for it say to each other.
+"""The protocol between a worker and the process that decides its poison messages.
 
-Each frame is a length in four bytes and MessagePack. The worker sends its settings, then one errand after another; the
-process says that it is ready, then, for each errand, that it has it, and what came of it.
+Each frame is a length in four bytes and MessagePack. The worker sends a ``Setup``; the process answers ``Ready`` when
+it has loaded the domains. Then, for each command, the worker sends a ``DecideRequest``; the process answers ``Ready``
+as soon as it has the command and the database, and a ``DecideResponse`` when it has decided.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import msgspec
 from worker.message import CommandMessage
 from worker.settlement import Answer, Failure
 
-__all__ = ["DecideRequest", "DecideResponse", "Setup", "read_frame", "write_frame"]
+__all__ = ["DecideRequest", "DecideResponse", "Ready", "Setup", "read_frame", "write_frame"]
 
 _LENGTH_BYTES = 4
 
@@ -32,31 +33,44 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """Says that the process can go on with what it was sent last, or why it cannot.
+
+    Attributes:
+        failure: Why not. No command is to blame for it.
+    """
+
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecideRequest:
     """A command to be decided.
 
     Attributes:
-        domain_name: By which domain.
-        message: The command; its headers hold nothing but the trace that goes on.
+        domain_name: The domain that the command belongs to.
+        message: The command; its headers hold the trace context and nothing else.
+        within: The time for all attempts together, in seconds.
     """
 
     domain_name: str
     message: CommandMessage
+    within: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecideResponse:
-    """What the process has to say. One without an answer or a failure says that it has come so far.
+    """What became of a command. Exactly one of ``answer`` and ``failure`` is set.
 
     Attributes:
-        processed: The answer.
+        answer: The answer.
         failure: Why there is none.
         attempts: How often the command was decided.
         conflicts: How many of these decisions were out of date.
         stale_conflicts: How many of these had been read from a replica.
     """
 
-    processed: Answer | None = None
+    answer: Answer | None = None
     failure: Failure | None = None
     attempts: int = 0
     conflicts: int = 0

@@ -42,7 +42,7 @@ def cpu_spent(root: int) -> dict[int, Spent]:
         try:
             name, _, rest = entry.read_text().rpartition(")")
         except OSError:
-            continue  # it ended while we looked
+            continue  # it ended in the meantime
         process, fields = int(entry.parent.name), rest.split()
         last = _SYSTEM if process == root else _CHILDREN_SYSTEM
         ticks = sum(int(field) for field in fields[_USER : last + 1])

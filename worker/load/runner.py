@@ -64,7 +64,7 @@ class Runner:
         self.tally = Tally()
         self._publisher = publisher
         self._copier = copier
-        self._domain_names = {decider.command: domain.name for domain in domains for decider in domain.deciders}
+        self._domains = {decider.command: domain for domain in domains for decider in domain.deciders}
         self._pace = pace
         self._timeout = timeout
         self._rng = rng
@@ -158,10 +158,15 @@ class Runner:
 
     async def _request(self, publisher: Publisher, command: Command, command_id: UUID) -> Reply | None:
         self.tally.messages += 1
-        owner = self._domain_names[type(command)]
+        owner = self._domains[type(command)]
         try:
             reply = await publisher.request(
-                owner, type(command).__name__, command, command_id=command_id, timeout=self._timeout
+                owner.name,
+                type(command).__name__,
+                command,
+                command_id=command_id,
+                affinity_key=owner.affinity_key(command),
+                timeout=self._timeout,
             )
         except NoReply:
             self.tally.unanswered += 1

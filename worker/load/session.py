@@ -37,7 +37,7 @@ class Crew:
 
     Attributes:
         workers: How many.
-        environment: Their whole environment, but for how they log and where they answer probes.
+        environment: Their whole environment. They answer no probes, whatever it says.
         folder: Where their logs go.
         kill_every: Every so many seconds one is killed with SIGKILL and another one started; None kills none.
     """

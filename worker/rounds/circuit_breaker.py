@@ -6,9 +6,13 @@ import random
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 
-from eventstore import EventStoreError
+from eventstore import EventStoreError, OutcomeUnknown, StoreMisconfigured, StoreUnavailable
 
-__all__ = ["CircuitBreaker"]
+__all__ = ["DOWN", "CircuitBreaker"]
+
+# A store that turns out misconfigured while we run has changed under us: no command is to blame.
+DOWN = (StoreUnavailable, StoreMisconfigured, OutcomeUnknown)
+"""What says that the store does not serve, whoever asks."""
 
 _log = logging.getLogger(__name__)
 

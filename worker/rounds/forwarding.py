@@ -9,6 +9,7 @@ from uuid import uuid4
 from worker.amqp.sender import Properties, Sender
 from worker.message import CAUSATION_HEADER
 from worker.settlement import FailedElsewhere
+from worker.topology import AFFINITY_HEADER
 
 __all__ = [
     "DROPPED_HEADER",
@@ -40,7 +41,7 @@ _MAX_NAMES_BYTES = 500
 # What a headers' frame of the least size that a broker can be set to still holds.
 _MIN_ERROR_BYTES = 500
 # Of the publisher's, those that a worker reads.
-_READ_HEADERS = frozenset({"traceparent", "tracestate", CAUSATION_HEADER})
+_READ_HEADERS = frozenset({"traceparent", "tracestate", CAUSATION_HEADER, AFFINITY_HEADER})
 _OWN_PREFIX = "worker-"
 
 
@@ -50,6 +51,7 @@ async def forward(
     properties: Properties,
     *,
     queue: str,
+    exchange: str = "",
     headers: Mapping[str, Any],
     without: Collection[str] = (),
     timeout: float | None,  # noqa: ASYNC109  the sender's
@@ -65,7 +67,8 @@ async def forward(
         sender: Who sends it.
         body: The message.
         properties: The original's properties; they are not changed.
-        queue: Where to.
+        queue: Where to; on an exchange, the routing key.
+        exchange: The exchange in front of the queue; by default the one that knows queues by their names.
         headers: What to add to, or replace among, the original's headers.
         without: Which of the original's headers to leave out.
         timeout: For all of it, in seconds; None for as long as it takes.
@@ -97,7 +100,7 @@ async def forward(
         copy.headers = fewer
         if sender.fits(copy):
             break
-    await sender.send(body, copy, exchange="", routing_key=queue, timeout=timeout)
+    await sender.send(body, copy, exchange=exchange, routing_key=queue, timeout=timeout)
 
 
 def _ever_fewer(kept: dict[str, Any], ours: dict[str, Any]) -> Iterator[dict[str, Any]]:

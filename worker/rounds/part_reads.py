@@ -14,17 +14,14 @@ from eventstore import (
     Consistency,
     EventStore,
     EventStoreError,
-    OutcomeUnknown,
     PositionNotReached,
-    StoreMisconfigured,
-    StoreUnavailable,
 )
 from eventstore.telemetry import shared_by
 from handlers.kept_states import KeptState
 from handlers.part import Part
 from handlers.part_reader import Glance, PartReader
 from worker.counters import Counters
-from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.job import Job
 from worker.rounds.job_spans import query_span
 from worker.rounds.part_states import PartStates
@@ -61,6 +58,7 @@ class PartReads:
         watchdog: Told whenever a domain's code runs.
         counters: Where reads are counted.
         most: How many parts one statement asks for at most.
+        patient: Whether commands wait for a store that does not answer; if not, they fail.
         ready: Called with each command that has all it waits for.
         failed: Called with each command that cannot have it, and why.
     """
@@ -76,6 +74,7 @@ class PartReads:
         watchdog: Watchdog,
         counters: Counters,
         most: int,
+        patient: bool,
         ready: Callable[[Job], None],
         failed: Callable[[Job, Exception], None],
     ) -> None:
@@ -87,6 +86,7 @@ class PartReads:
         self._watchdog = watchdog
         self._counters = counters
         self._most = most
+        self._patient = patient
         self._ready = ready
         self._failed = failed
         self._waiting: dict[_Lane, dict[Part[Any], list[Job]]] = {}
@@ -152,9 +152,12 @@ class PartReads:
         least = self._states.least(batch)
         try:
             seen = await self._glance(lane, batch)
-        except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
-            self._breaker.open(error, era)
-            self._again(lane, batch)
+        except DOWN as error:
+            if self._patient:
+                self._breaker.open(error, era)
+                self._again(lane, batch)
+            else:
+                self._fail(batch, error)
         except (ConflictError, PositionNotReached) as error:
             self._fail(batch, error)
         except EventStoreError as error:
@@ -248,7 +251,10 @@ class PartReads:
                 consistency=lane.consistency,
                 running=lambda: UserCode(self._watchdog, command),
             )
-        except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
+        except DOWN as error:
+            if not self._patient:
+                self._fail({part: jobs}, error)
+                return
             self._breaker.open(error, era)
         except Exception as failure:  # noqa: BLE001  whatever a view raises, it is that of those who read it
             self._fail({part: jobs}, failure)
@@ -264,10 +270,12 @@ class PartReads:
             jobs, self._looking_up = self._looking_up[: self._most], self._looking_up[self._most :]
             try:
                 found = set(await self._store.receipts([job.command_id for job in jobs], scope=self._domain_name))
-            except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
-                self._breaker.open(error, era)
-                self._looking_up = [*jobs, *self._looking_up]
-                continue
+            except DOWN as error:
+                if self._patient:
+                    self._breaker.open(error, era)
+                    self._looking_up = [*jobs, *self._looking_up]
+                    continue
+                found = set()  # the append tells
             except EventStoreError:
                 found = set()  # the append tells
             except Exception as bug:  # noqa: BLE001  nobody must wait for ever

@@ -203,6 +203,7 @@ class PartStates:
 
     def forget(self) -> None:
         """Forget everything: the history that it was folded from is not the store's any more."""
+        self._own.forget()
         self._head = 0
         self._bytes = 0
         self._own.forget()

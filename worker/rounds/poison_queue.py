@@ -5,7 +5,7 @@ from collections import deque
 from contextvars import Context
 
 from eventstore import StoreUnavailable
-from worker.isolation.isolator import Isolation
+from worker.isolation.isolator import Isolator
 from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.job import Job
 from worker.settlement import Action, judge
@@ -22,7 +22,7 @@ class PoisonQueue:
         breaker: Open while the database does not answer.
     """
 
-    def __init__(self, isolator: Isolation, domain_name: str, breaker: CircuitBreaker) -> None:
+    def __init__(self, isolator: Isolator, domain_name: str, breaker: CircuitBreaker) -> None:
         self._isolator = isolator
         self._domain_name = domain_name
         self._breaker = breaker
@@ -69,7 +69,7 @@ class PoisonQueue:
         while not job.is_abandoned():
             era = await self._breaker.closed()
             try:
-                job.end(await self._isolator.process(self._domain_name, job.message))
+                job.end(await self._isolator.decide(self._domain_name, job.message))
             except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
                 if judge(failure).action is not Action.PAUSE:
                     job.end(failure)

@@ -12,14 +12,14 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from eventstore import EventStore, EventStoreError, OutcomeUnknown, Receipt, StoreMisconfigured, StoreUnavailable
-from worker.amqp.delivery import SUSPECT_HEADER, Delivery
+from eventstore import EventStore, EventStoreError, Receipt, StoreUnavailable
+from worker.amqp.delivery import POISON_HEADER, Delivery
 from worker.amqp.sender import Sender
 from worker.counters import Counters, End
 from worker.history import History
-from worker.isolation.isolator import Isolation
+from worker.isolation.isolator import Isolator
 from worker.message import BadMessage, CommandMessage, digest, read_body
-from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.forwarding import explain
 from worker.rounds.handover import Handover
 from worker.rounds.job import Job
@@ -65,7 +65,7 @@ class Settler:
         *,
         store: EventStore,
         sender: Sender,
-        isolator: Isolation,
+        isolator: Isolator,
         breaker: CircuitBreaker,
         counters: Counters,
         settings: Settings,
@@ -124,7 +124,7 @@ class Settler:
             may_be_recorded=delivery.is_redelivered or _was_retried(delivery),
             held_until=delivery.received_at + self._hold,
         )
-        if delivery.is_suspect:
+        if delivery.may_be_poison:
             self._poison.submit(job)
         else:
             self._scheduler.submit(job)
@@ -262,7 +262,7 @@ class Settler:
                         scope=self._topology.domain_name,
                         digest=digest(message.command_type, body),
                     )
-                except (StoreUnavailable, StoreMisconfigured, OutcomeUnknown) as error:
+                except DOWN as error:
                     self._breaker.open(error, era)
                 except EventStoreError as error:
                     _log.warning("whether it has an answer could not be told: %s", error)
@@ -274,8 +274,8 @@ class Settler:
         headers = settlement.history.headers() | explain(
             failure, reason=reason, queue=self._topology.queue, with_traceback=False
         )
-        if delivery.is_suspect:
-            headers[SUSPECT_HEADER] = True
+        if delivery.may_be_poison:
+            headers[POISON_HEADER] = True
         rest = self._settings.worker_retry_delay
         if await self._handover.complete(delivery, self._topology.retry_queue, headers, rest=rest):
             if settlement.bug:

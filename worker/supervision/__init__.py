@@ -1,1 +1,1 @@
-"""Several worker processes, their health and their end."""
+"""Several worker processes: their start and restart, their health, their end."""

@@ -1,7 +1,8 @@
-"""The control_socket: what ties a worker process to its supervisor.
+"""The control socket: connects a worker process with the process that started it.
 
-One socket, both ways. The process reports its health, so that one port can answer for all; the supervisor tells it to
-stop. When either end is gone, however it ended, the other one knows: nobody lives on unnoticed.
+One socket, both ways. The worker process reports its health, so that one port can answer for several, and its figures
+at its end; the other one tells it to stop. When either of them is gone, however it ended, the other one notices: no
+worker process goes on without supervision.
 """
 
 import asyncio
@@ -9,13 +10,13 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from worker.supervision.health import Health
 
-__all__ = ["HURRY", "STOP", "SupervisorChannel", "tied"]
+__all__ = ["HURRY", "STOP", "Figures", "SupervisorChannel", "supervised"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +26,22 @@ HURRY = b"h"
 """Tells a process to stop at once."""
 
 _REPORT_SECONDS = 0.5
+_FAREWELL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a worker process had counted at its end. One that is killed reports none.
+
+    Attributes:
+        counts: The counts by name, as ``Counters.report`` gives them.
+    """
+
+    counts: Mapping[str, int]
 
 
 class SupervisorChannel:
-    """The supervisor's end."""
+    """The supervisor's end of a control socket."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -36,41 +49,51 @@ class SupervisorChannel:
 
     @classmethod
     async def pair(cls) -> tuple["SupervisorChannel", socket.socket]:
-        """Return a supervisor's end, and the socket that its process is to be given."""
+        """Return a supervisor's end, and the socket that its worker process is to be given."""
         ours, theirs = socket.socketpair()
         return cls(*await asyncio.open_unix_connection(sock=ours)), theirs
 
     def tell(self, what: bytes) -> None:
-        """Tell the process to ``STOP`` or to ``HURRY``. Whether it still lives does not matter."""
+        """Tell the process to ``STOP`` or to ``HURRY``. Whether it still runs does not matter."""
         self._writer.write(what)
 
-    async def report(self) -> Health | None:
+    async def report(self) -> Health | Figures | None:
         """Wait for the next report; None when the process has ended, or has no more to say."""
         with suppress(OSError, ValueError, TypeError):
-            return Health(**json.loads(await self._reader.readline()))
+            match json.loads(await self._reader.readline()):
+                case {"health": health}:
+                    return Health(**health)
+                case {"figures": counts}:
+                    return Figures(counts=counts)
         return None
 
     def close(self) -> None:
-        """Let go of the process."""
+        """Close the socket. A process that still runs drains."""
         self._writer.close()
 
 
 @asynccontextmanager
-async def tied(
-    descriptor: int | None, health: Callable[[], Health], *, stop: asyncio.Event, hurry: asyncio.Event
+async def supervised(
+    descriptor: int | None,
+    *,
+    health: Callable[[], Health],
+    figures: Callable[[], Mapping[str, int]],
+    stop: asyncio.Event,
+    hurry: asyncio.Event,
 ) -> AsyncIterator[None]:
-    """Hold the process's end: report for as long as the ``async with`` lasts, and listen.
+    """Hold the worker process's end: report for as long as the ``async with`` lasts, and do as it is told.
 
     Args:
         descriptor: The socket's file descriptor; None for a process without a supervisor.
-        health: Asked for each report.
+        health: Called for each report.
+        figures: Called once, at the end.
         stop: Set when the supervisor says so, or is gone.
         hurry: Set when the supervisor says so.
     """
     if descriptor is None:
         yield
         return
-    # Programs that we start shall not keep it open.
+    # Programs that this process starts must not keep it open: its end would not be noticed.
     os.set_inheritable(descriptor, False)
     reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=descriptor))
     tasks = [asyncio.create_task(_report(writer, health)), asyncio.create_task(_listen(reader, stop, hurry))]
@@ -80,13 +103,18 @@ async def tied(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        _write(writer, figures=dict(figures()))
+        # A supervisor that does not read must not keep the process from ending.
+        with suppress(OSError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await writer.drain()
         writer.close()
 
 
 async def _report(writer: asyncio.StreamWriter, health: Callable[[], Health]) -> None:
     with suppress(OSError):
         while True:
-            writer.write(json.dumps(asdict(health())).encode() + b"\n")
+            _write(writer, health=asdict(health()))
             await writer.drain()
             await asyncio.sleep(_REPORT_SECONDS)
 
@@ -100,3 +128,7 @@ async def _listen(reader: asyncio.StreamReader, stop: asyncio.Event, hurry: asyn
     if not stop.is_set():
         _log.warning("the supervisor is gone")
     stop.set()
+
+
+def _write(writer: asyncio.StreamWriter, **report: Mapping[str, object]) -> None:
+    writer.write(json.dumps(report).encode() + b"\n")

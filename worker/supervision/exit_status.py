@@ -1,4 +1,4 @@
-"""Endings: how a process ended, in words."""
+"""The exit status: how a process ended, in words."""
 
 import signal
 

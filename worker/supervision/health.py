@@ -1,4 +1,4 @@
-"""Health: what a worker says of itself to whoever watches over it."""
+"""Health: what a worker process reports of itself to its supervisor and to probes."""
 
 from dataclasses import dataclass
 

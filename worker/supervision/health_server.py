@@ -54,7 +54,7 @@ async def health_served(host: str, port: int | None, health: Callable[[], Health
         return
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Who probes may be gone before it has its answer; that is no concern of ours.
+        # The prober may be gone before it has its answer, which harms nothing here.
         with suppress(OSError):
             try:
                 writer.write(await _response(reader, health))

@@ -15,7 +15,7 @@ def stop_signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
     """Yield two events: the first SIGTERM or SIGINT sets one, the second the other."""
     loop = asyncio.get_running_loop()
     stop, hurry = asyncio.Event(), asyncio.Event()
-    # Who stops for another reason may still get its first signal, which must not count as the second.
+    # A program that stops for another reason may still get its first signal, which must not count as the second.
     events = iter((stop,))
 
     def on_signal() -> None:

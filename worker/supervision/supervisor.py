@@ -1,4 +1,4 @@
-"""The supervisor: keeps a number of worker processes alive, and answers for them.
+"""The supervisor: keeps a number of worker processes running, and answers for them.
 
 It consumes nothing and decides nothing itself, and so it has little that could fail.
 """
@@ -20,7 +20,7 @@ from worker.supervision.signals import stop_signals
 from worker.supervision.worker_process import WorkerProcess
 from worker.telemetry.logs import configure_logs
 
-__all__ = ["Patience", "Supervisor", "supervise"]
+__all__ = ["RestartLimits", "Supervisor", "supervise"]
 
 _log = logging.getLogger(__name__)
 
@@ -29,24 +29,25 @@ _MISTAKE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RestartLimits:
     """How often, and how soon, a process is started again. All times in seconds.
 
     Attributes:
-        first_delay: The rest after a first death, at most; each further one doubles it. Half of it is jitter.
-        longest_delay: The longest rest.
-        useful: A process that was of use for so long starts with a clean slate.
-        most_deaths: After so many deaths in a row, each sooner than ``useful``, a process counts as unable to live.
-        most_silence: How long a process may say nothing.
-        farewell: How long a process may take to end after its drain deadline, or after it was told to hurry.
+        first_delay: The longest delay before a first restart; each further one in a row doubles it. Half of it is
+            jitter.
+        longest_delay: What it is never longer than.
+        useful: The restarts of a process that was of use for so long are counted anew.
+        most_restarts: After this many restarts in a row, a process that ends sooner than ``useful`` is given up.
+        most_silence: How long a process may report nothing.
+        end: How long a process may take to end after its drain deadline, or after it was told to hurry.
     """
 
     first_delay: float = 0.25
     longest_delay: float = 30.0
     useful: float = 10.0
-    most_deaths: int = 8
+    most_restarts: int = 7
     most_silence: float = 60.0
-    farewell: float = 20.0
+    end: float = 20.0
 
 
 class Supervisor:
@@ -60,7 +61,7 @@ class Supervisor:
         processes: How many.
         grace: How long a process that starts again counts as live, in seconds.
         drain_deadline: How long a drain may take, in seconds.
-        patience: How often, and how soon, processes are started again.
+        limits: How often, and how soon, processes are started again.
         others: What is added to the command of all but the first process.
     """
 
@@ -71,27 +72,27 @@ class Supervisor:
         *,
         grace: float,
         drain_deadline: float,
-        patience: Patience | None = None,
+        limits: RestartLimits | None = None,
         others: Sequence[str] = (),
     ) -> None:
-        self._patience = patience if patience is not None else Patience()
+        self._limits = limits if limits is not None else RestartLimits()
         self._grace = grace
         self._drain_deadline = drain_deadline
-        self._members = [
-            WorkerProcess(number, (*command, *(others if number > 1 else ())), most_silence=self._patience.most_silence)
+        self._workers = [
+            WorkerProcess(number, (*command, *(others if number > 1 else ())), most_silence=self._limits.most_silence)
             for number in range(1, processes + 1)
         ]
         # Set once a process has come to consume: then settings and surroundings are known to be right.
         self._proven = asyncio.Event()
         self._stopping = asyncio.Event()
-        # The exit status when we stop by ourselves.
+        # The exit status when the supervisor stops without being told to.
         self._failure: int | None = None
 
     def health(self) -> Health:
         """Judge all of them: live if each is live, ready if each is ready."""
         if self._stopping.is_set():
             return Health(live=True, ready=False, reason="draining")
-        found = {member.number: member.judged(self._grace) for member in self._members}
+        found = {worker.number: worker.judged(self._grace) for worker in self._workers}
         troubles = [f"worker {number}: {health.reason}" for number, health in found.items() if not health.ready]
         return Health(
             live=all(health.live for health in found.values()),
@@ -100,30 +101,30 @@ class Supervisor:
         )
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> int:
-        """Keep the processes alive until told to stop.
+        """Keep the processes running until told to stop.
 
         Args:
             stop: Has them drain.
             hurry: Has them stop at once.
 
         Returns:
-            The exit status: 0 when each has drained completely, 1 when one has not or could not live, 2 for a mistake
+            The exit status: 0 when each has drained completely, 1 when one has not or was given up, 2 for a mistake
             that the first process has told.
 
         On cancellation all processes are killed.
         """
-        keeping = [asyncio.create_task(self._keep(member)) for member in self._members]
+        keeping = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
         try:
             await _first(stop, self._stopping, also=keeping)
             self._stopping.set()
             self._tell(STOP)
             ended = asyncio.gather(*keeping)
-            await self._until(ended, hurry, within=self._drain_deadline + self._patience.farewell)
+            await self._until(ended, hurry, within=self._drain_deadline + self._limits.end)
             if not ended.done():
                 self._tell(HURRY)
-                await self._until(ended, asyncio.Event(), within=self._patience.farewell)
-            for member in self._members:
-                member.kill()
+                await self._until(ended, asyncio.Event(), within=self._limits.end)
+            for worker in self._workers:
+                worker.kill()
             await ended
         finally:
             for task in keeping:
@@ -131,67 +132,66 @@ class Supervisor:
             await asyncio.gather(*keeping, return_exceptions=True)
         return self._failure if self._failure is not None else self._report_drain()
 
-    async def _keep(self, member: WorkerProcess) -> None:
-        """Live one member's lives."""
-        if member is not self._members[0]:
+    async def _keep(self, worker: WorkerProcess) -> None:
+        """Start one of the processes, and start it again whenever it ends."""
+        if worker is not self._workers[0]:
             await _first(self._proven, self._stopping)
         while not self._stopping.is_set():
             try:
-                await member.live(self._on_change)
+                await worker.run(self._on_change)
             except OSError as error:
-                member.status = 1
-                _log.error("%s cannot be started: %s", member, error)
+                worker.status = 1
+                _log.error("%s cannot be started: %s", worker, error)
             if self._stopping.is_set():
                 return
-            delay = self._bury(member)
-            # What it left behind is told; it has nothing to drain.
-            member.status = None
+            delay = self._delay_after(worker)
+            # How it ended is told; what is not there has nothing to drain.
+            worker.status = None
             if delay is not None:
                 await self._until_stopping(delay)
 
-    def _bury(self, member: WorkerProcess) -> float | None:
-        """Decide how long to wait before the member's next life, in seconds; None when all is to stop."""
-        patience = self._patience
-        status = member.status or 0
-        proven = self._proven.is_set()
-        if status == _MISTAKE and not proven:
+    def _delay_after(self, worker: WorkerProcess) -> float | None:
+        """Return the seconds until a process that has ended is started again; None when all is to stop."""
+        limits = self._limits
+        status = worker.status or 0
+        if status == _MISTAKE and not self._proven.is_set():
             self._fail(_MISTAKE)
             return None
-        if member.useful_for >= patience.useful:
-            member.deaths = 0
-        # A process that cannot start while others live, as when the broker is down, waits for better times.
-        if status != _MISTAKE:
-            member.deaths += 1
+        if worker.useful_for >= limits.useful:
+            worker.restarts = 0
         ended = how_it_ended(status)
-        if member.deaths >= patience.most_deaths:
-            _log.error("%s %s; giving up after %d deaths in a row", member, ended, member.deaths)
+        if status == _MISTAKE:
+            # It worked before, or others do: the broker may be down. It waits for better times, and is never given up.
+            bound = limits.longest_delay
+        elif worker.restarts >= limits.most_restarts:
+            _log.error("%s %s; giving up after %d restarts in a row", worker, ended, worker.restarts)
             self._fail(1)
             return None
-        bound = min(patience.first_delay * 2.0 ** min(max(member.deaths - 1, 0), 30), patience.longest_delay)
-        if status == _MISTAKE:
-            bound = patience.longest_delay
+        else:
+            bound = min(limits.first_delay * 2.0 ** min(worker.restarts, 30), limits.longest_delay)
+            worker.restarts += 1
         delay = random.uniform(bound / 2, bound)  # noqa: S311  jitter, not a secret
-        member.health = Health(live=True, ready=False, reason=f"it {ended}")
-        _log.warning("%s %s; starting another in %.1f s; %s", member, ended, delay, self._summary())
+        worker.health = Health(live=True, ready=False, reason=f"it {ended}")
+        _log.warning("%s %s; starting another in %.1f s; %s", worker, ended, delay, self._summary())
         return delay
 
     def _fail(self, status: int) -> None:
         self._failure = status
         self._stopping.set()
 
-    def _on_change(self, member: WorkerProcess) -> None:
+    def _on_change(self, worker: WorkerProcess) -> None:
         self._proven.set()
-        level = logging.INFO if member.health.ready else logging.WARNING
+        level = logging.INFO if worker.health.ready else logging.WARNING
         if not self._stopping.is_set():
-            _log.log(level, "%s: %s; %s", member, member.health.reason, self._summary())
+            _log.log(level, "%s: %s; %s", worker, worker.health.reason, self._summary())
 
     def _summary(self) -> str:
-        ready = sum(member.judged(self._grace).ready for member in self._members)
-        return f"{ready} of {len(self._members)} are ready"
+        ready = sum(worker.judged(self._grace).ready for worker in self._workers)
+        return f"{ready} of {len(self._workers)} are ready"
 
     def _tell(self, what: bytes) -> None:
-        for member in self._members:
-            member.tell(what)
+        for worker in self._workers:
+            worker.tell(what)
 
     async def _until(self, ended: asyncio.Future[Any], hurry: asyncio.Event, *, within: float) -> None:
         """Wait until all have ended, at most for some seconds, or until there is a hurry."""
@@ -207,13 +207,13 @@ class Supervisor:
             return
 
     def _report_drain(self) -> int:
-        complete = [member.status in {None, 0} for member in self._members]
+        complete = [worker.status in {None, 0} for worker in self._workers]
         _log.info("%d of %d worker processes drained completely", sum(complete), len(complete))
         return 0 if all(complete) else 1
 
 
 async def supervise(settings: Settings, processes: int) -> int:
-    """Run so many worker processes, started as this one was, until told to stop by SIGTERM or SIGINT.
+    """Run a number of worker processes, started as this one was, until told to stop by SIGTERM or SIGINT.
 
     Returns:
         The exit status, as ``Supervisor.run`` says.

@@ -42,6 +42,7 @@ def configure_logs(form: LogFormat = "auto", level: LogLevel = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     human = form == "human" or (form == "auto" and sys.stderr.isatty())
     handler.addFilter(_OnceInAWhile("opentelemetry"))
+    handler.addFilter(_OnceInAWhile("worker.telemetry"))
     handler.setFormatter(_HumanLines(coloured=_takes_colour(sys.stderr)) if human else _JsonLines())
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(level.upper())
@@ -92,7 +93,10 @@ def _takes_colour(stream: TextIO) -> bool:
 
 
 class _OnceInAWhile(logging.Filter):
-    """Lets a library say each thing once in ten minutes: a collector that is away is met with every batch of spans."""
+    """Lets a library, or a package of ours, say each thing once in ten minutes.
+
+    A collector that is away is met with every batch of spans.
+    """
 
     _SECONDS = 600.0
 

@@ -97,6 +97,10 @@ def _failed_replies(_: CallbackOptions) -> Iterable[Observation]:
     return [Observation(worker.counters.failed_replies) for worker in _workers]
 
 
+def _misplaced(_: CallbackOptions) -> Iterable[Observation]:
+    return [Observation(worker.counters.misplaced) for worker in _workers]
+
+
 def _paused(_: CallbackOptions) -> Iterable[Observation]:
     return [Observation(int(worker.is_paused())) for worker in _workers]
 
@@ -140,6 +144,12 @@ _meter.create_observable_counter(
     [_failed_replies],
     unit="{message}",
     description="Replies that could not be sent.",
+)
+_meter.create_observable_counter(
+    "worker.commands.misplaced",
+    [_misplaced],
+    unit="{command}",
+    description="Commands that came with another affinity key than their domain gives them.",
 )
 _meter.create_observable_gauge(
     "worker.paused",

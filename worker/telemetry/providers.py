@@ -5,21 +5,22 @@ Only the SDK's public interface is used.
 
 import logging
 import threading
+from importlib.metadata import entry_points
 from os import environ
 from typing import Literal, TypeAlias
 from uuid import uuid4
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics
 from opentelemetry.environment_variables import OTEL_METRICS_EXPORTER, OTEL_TRACES_EXPORTER
 from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED
+from opentelemetry.sdk.environment_variables import OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, OTEL_SDK_DISABLED
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 from worker.settings import SettingsError
+from worker.telemetry.otlp_variables import OtlpProtocol, check_compression
+from worker.telemetry.tracing import EXPORTERS, Stoppable, start_tracing
 
 __all__ = ["Telemetry"]
 
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 _Signal: TypeAlias = Literal["traces", "metrics"]
 
 _SERVICE_NAME = "dynamic-streams-worker"
-_PROTOCOLS = ("grpc", "http/protobuf")
+_PROTOCOLS: tuple[OtlpProtocol, ...] = ("grpc", "http/protobuf")
 _EXPORTERS = ("none", "otlp", "console")
 _FLUSH_SECONDS = 5.0
 
@@ -37,11 +38,11 @@ class Telemetry:
     """The process's providers, from the environment.
 
     ``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` are ``otlp``, ``console`` or ``none``; without them, ``otlp``
-    when an endpoint is named and ``none`` otherwise. Sampling, resource, batch sizes, intervals and endpoints are read
-    by the SDK.
+    when an endpoint is named and ``none`` otherwise; spans may also go to an exporter that a package brings. With
+    ``OTEL_SDK_DISABLED`` there are none.
     """
 
-    def __init__(self, tracers: TracerProvider | None, meters: MeterProvider | None) -> None:
+    def __init__(self, tracers: Stoppable | None, meters: MeterProvider | None) -> None:
         # The tracer provider first: the spans that it drops are counted by the meter provider.
         self._providers = [provider for provider in (tracers, meters) if provider is not None]
 
@@ -52,8 +53,10 @@ class Telemetry:
         Spans and measurements that nobody will see are not made.
 
         Raises:
-            SettingsError: A variable names an exporter or a protocol that does not exist.
+            SettingsError: A variable is wrong, or names what does not exist.
         """
+        if environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true":
+            return cls(None, None)
         wanted_spans, wanted_metrics = (
             _choice(OTEL_TRACES_EXPORTER, "traces"),
             _choice(OTEL_METRICS_EXPORTER, "metrics"),
@@ -64,16 +67,19 @@ class Telemetry:
             meters = MeterProvider(
                 [PeriodicExportingMetricReader(measurements)], resource=resource, shutdown_on_exit=False
             )
-            metrics.set_meter_provider(meters)
         # The SDK counts the spans that are dropped because the queue to the collector is full, and those that could not
-        # be sent, if it is told to before the exporter is made.
+        # be sent, if it is told to before its exporter is made.
         environ.setdefault(OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, "true")
-        counting = meters or NoOpMeterProvider()
-        if (spans := _span_exporter(*wanted_spans, counting)) is not None:
-            # What it would count of each span that begins and ends, nobody needs.
-            tracers = TracerProvider(resource=resource, shutdown_on_exit=False, meter_provider=NoOpMeterProvider())
-            tracers.add_span_processor(BatchSpanProcessor(spans, meter_provider=counting))
-            trace.set_tracer_provider(tracers)
+        exporter, protocol = wanted_spans
+        try:
+            if exporter != "none":
+                tracers = start_tracing(exporter, protocol, resource, meters or NoOpMeterProvider())
+        except BaseException:
+            if meters is not None:
+                meters.shutdown()
+            raise
+        if meters is not None:
+            metrics.set_meter_provider(meters)
         return cls(tracers, meters)
 
     def stop(self, timeout: float = _FLUSH_SECONDS) -> bool:
@@ -94,7 +100,7 @@ class Telemetry:
         return all(in_time)
 
     @staticmethod
-    def _shut_down(provider: TracerProvider | MeterProvider, seconds: float) -> bool:
+    def _shut_down(provider: Stoppable, seconds: float) -> bool:
         # The SDK's own time limits do not cover a hanging exporter, so the wait is on a thread that may be left.
         thread = threading.Thread(target=provider.shutdown, name="telemetry-shutdown", daemon=True)
         thread.start()
@@ -110,43 +116,40 @@ def _resource() -> Resource:
     return resource
 
 
-def _span_exporter(choice: str, protocol: str, counting: metrics.MeterProvider) -> SpanExporter | None:
-    if choice == "none":
-        return None
-    if choice == "console":
-        return ConsoleSpanExporter()
-    # Either exporter takes long to import, and most commands need neither.
-    if protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc  # noqa: PLC0415
-
-        return Grpc(meter_provider=counting)
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as Http  # noqa: PLC0415
-
-    return Http(meter_provider=counting)
-
-
-def _metric_exporter(choice: str, protocol: str) -> MetricExporter | None:
+def _metric_exporter(choice: str, protocol: OtlpProtocol) -> MetricExporter | None:
     if choice == "none":
         return None
     if choice == "console":
         return ConsoleMetricExporter()
-    if protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc  # noqa: PLC0415
+    compression = check_compression("METRICS", protocol)
+    try:
+        # Either exporter takes long to import, and most commands need neither.
+        if protocol == "grpc":
+            from grpc import Compression  # noqa: PLC0415
+            from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc  # noqa: PLC0415
 
-        return Grpc()
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http  # noqa: PLC0415
+            # Named, since it does not take "none" from the variable.
+            return Grpc(compression=Compression.Gzip if compression == "gzip" else Compression.NoCompression)
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http  # noqa: PLC0415
 
-    return Http()
+        return Http()
+    except Exception as error:
+        raise SettingsError(f"the exporter of metrics cannot be made: {error}.") from error
 
 
-def _choice(variable: str, signal: _Signal) -> tuple[str, str]:
-    """Say which exporter is wanted for a signal, and by which protocol it speaks."""
+def _choice(variable: str, signal: _Signal) -> tuple[str, OtlpProtocol]:
+    """Say which exporter is wanted for a signal, and by which protocol OTLP is spoken."""
     prefix = f"OTEL_EXPORTER_OTLP_{signal.upper()}"
     named = environ.get(f"{prefix}_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     choice = environ.get(variable) or ("otlp" if named else "none")
-    if choice not in _EXPORTERS:
+    if choice not in _EXPORTERS and not (signal == "traces" and entry_points(group=EXPORTERS, name=choice)):
         raise SettingsError(f"{variable} must be one of {', '.join(_EXPORTERS)}, not {choice!r}.")
-    protocol = environ.get(f"{prefix}_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
-    if choice == "otlp" and protocol not in _PROTOCOLS:
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL must be one of {', '.join(_PROTOCOLS)}, not {protocol!r}.")
-    return choice, protocol
+    for name in (f"{prefix}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if wanted := environ.get(name):
+            protocol = next((each for each in _PROTOCOLS if each == wanted), None)
+            if protocol is not None:
+                return choice, protocol
+            if choice == "otlp":
+                raise SettingsError(f"{name} must be one of {', '.join(_PROTOCOLS)}, not {wanted!r}.")
+            break
+    return choice, "grpc"

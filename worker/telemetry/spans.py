@@ -4,16 +4,18 @@ Names and attributes follow the semantic conventions for messaging. Source:
 https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/
 """
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from functools import lru_cache
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, ProxyTracer, ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from worker.message import CommandMessage
+from worker.telemetry.current_span import CurrentSpan
+from worker.telemetry.noted_tracer import NotedTracerProvider
+from worker.telemetry.trace_context import extracted, injected, remote_span
 from worker.topology import Topology
 
 __all__ = [
@@ -31,13 +33,6 @@ tracer = trace.get_tracer("worker")
 """The worker's tracer; it follows whichever provider is set later."""
 
 _traceparents = TraceContextTextMapPropagator()
-
-
-def injected(headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the headers with the current trace context added."""
-    carrier: dict[str, Any] = dict(headers) if headers else {}
-    propagate.inject(carrier)
-    return carrier
 
 
 def publish_attributes(
@@ -79,40 +74,65 @@ def process_span(
         delivery_tag: The delivery, as the broker counts.
         relation: ``parent`` continues the publisher's trace; ``link`` begins a new one that points to it.
     """
-    creation = propagate.extract({key: value for key, value in message.headers.items() if isinstance(value, str)})
-    destination = consumed_destination(topology)
+    above = remote_span(message.headers)
+    if above is not None and relation != "link" and _is_left_out_below(above):
+        return above
+    creation = trace.set_span_in_context(above, Context()) if above is not None else extracted(message.headers)
     context: Context | None = creation
     links: list[Link] = []
     if relation == "link":
         context = Context()
         span_context = trace.get_current_span(creation).get_span_context()
         links = [Link(span_context)] if span_context.is_valid else []
+    name, consumed = _consuming(topology, server)
     return tracer.start_span(
-        f"process {destination}",
+        name,
         context=context,
         kind=SpanKind.CONSUMER,
         links=links,
         attributes={
-            "messaging.system": "rabbitmq",
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": destination,
-            "messaging.rabbitmq.destination.routing_key": topology.routing_key,
+            **consumed,
             "messaging.rabbitmq.message.delivery_tag": delivery_tag,
             "messaging.message.id": str(message.command_id),
             "messaging.message.conversation_id": message.correlation_id,
-            "server.address": server[0],
-            "server.port": server[1],
             "command.type": message.command_type,
         },
     )
 
 
 def current(span: Span) -> AbstractContextManager[Span]:
-    """Make a span the current one and end it with the ``with``; one that is not recorded is left alone."""
-    if not span.is_recording():
+    """Make a span the current one and end it with the ``with``; one that leads nowhere is left alone.
+
+    Exceptions leave no mark on it.
+    """
+    if not span.is_recording() and not span.get_span_context().is_valid:
         return nullcontext(span)
-    return trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False)
+    return CurrentSpan(lambda: span, record_exception=False, set_status_on_exception=False)
+
+
+def _is_left_out_below(above: Span) -> bool:
+    """Whether it is known, before its attributes are gathered, that a span below another one would not be recorded."""
+    if type(tracer) is not ProxyTracer:
+        return False
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, NotedTracerProvider):
+        return provider.follows_parents and not above.get_span_context().trace_flags.sampled
+    return isinstance(provider, ProxyTracerProvider)
+
+
+@lru_cache(maxsize=64)
+def _consuming(topology: Topology, server: tuple[str, int]) -> tuple[str, dict[str, str | int]]:
+    """The name of a span that processes a command, and what it says whichever command it is."""
+    destination = consumed_destination(topology)
+    return f"process {destination}", {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": destination,
+        "messaging.rabbitmq.destination.routing_key": topology.routing_key,
+        "server.address": server[0],
+        "server.port": server[1],
+    }
 
 
 def trace_id_of(traceparent: object) -> str | None:

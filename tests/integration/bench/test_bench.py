@@ -45,7 +45,7 @@ EXPECTED = (
 )
 
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("bench")]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

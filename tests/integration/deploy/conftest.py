@@ -20,7 +20,11 @@ def guard() -> Iterator[Guard]:
         guard.close()
 
 
-@pytest.fixture
-def programs(guard: Guard) -> Path:
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Path]:
     """The folder of PostgreSQL 18's programs, where the servers' account can run them."""
-    return copy_postgres(postgres_folder(), guard.folder / "programs") / "bin"
+    guard = Guard(Account.for_servers())
+    try:
+        yield copy_postgres(postgres_folder(), guard.folder / "programs") / "bin"
+    finally:
+        guard.close()

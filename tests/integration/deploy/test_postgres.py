@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
+from deploy.local.account import Account
 from deploy.local.errors import StackError
 from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK
@@ -44,14 +45,27 @@ class Pair(NamedTuple):
 
 
 @pytest.fixture
-def services() -> dict[str, Any]:
-    found: dict[str, Any] = composition(_PASSWORDS)["services"]
-    return found
-
-
-@pytest.fixture
-def pair(guard: Guard, programs: Path, services: dict[str, Any]) -> Iterator[Pair]:
+def pair(guard: Guard, programs: Path) -> Iterator[Pair]:
     """A running primary, and a replica that was never started."""
+    with _running(guard, programs) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def standing(programs: Path) -> Iterator[Pair]:
+    """The same, migrated, for all tests that leave everything as it is."""
+    guard = Guard(Account.for_servers())
+    try:
+        with _running(guard, programs) as pair:
+            asyncio.run(migrate(pair.admin_url()))
+            yield pair
+    finally:
+        guard.close()
+
+
+@contextmanager
+def _running(guard: Guard, programs: Path) -> Iterator[Pair]:
+    services: dict[str, Any] = composition(_PASSWORDS)["services"]
     primary = PostgresContainer(guard, programs, "primary", services["postgres"])
     replica = PostgresContainer(guard, programs, "replica", services["postgres-replica"])
     replica.environment |= {"PRIMARY_HOST": LOOPBACK, "PRIMARY_PORT": str(primary.port)}
@@ -108,13 +122,12 @@ async def test_the_replica_sets_itself_up_and_serves_the_workers_reads(pair: Pai
     assert [event.sequence_number for event in stream.events] == [1, 2]
 
 
-async def test_whoever_watches_sees_statistics_and_no_events(pair: Pair) -> None:
-    await migrate(pair.admin_url())
-    await _append(pair)
-    url = pair.primary.url("monitor", _PASSWORDS["POSTGRES_MONITOR_PASSWORD"])
+async def test_whoever_watches_sees_statistics_and_no_events(standing: Pair) -> None:
+    await _append(standing)
+    url = standing.primary.url("monitor", _PASSWORDS["POSTGRES_MONITOR_PASSWORD"])
     # Of another's session, a role without pg_monitor sees nothing.
     sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'admin' AND query LIKE '%held open%'"
-    async with _connected(pair.admin_url()) as admin:
+    async with _connected(standing.admin_url()) as admin:
         await admin.execute("SELECT 'held open'")
         assert await _value(url, sql) == 1
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -176,14 +189,14 @@ async def test_a_new_replication_password_takes_effect_with_the_next_start(pair:
     await eventually(partial(_streams, pair), what="the replica to stream again")
 
 
-async def test_confirmed_events_are_on_the_disk(pair: Pair) -> None:
-    async with _connected(pair.worker_urls()[0]) as connection:
+async def test_confirmed_events_are_on_the_disk(standing: Pair) -> None:
+    async with _connected(standing.worker_urls()[0]) as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             assert await connection.fetchval("SELECT current_setting($1)", setting) == "on"
 
 
-async def test_the_worker_has_no_rights_but_those_of_the_group(pair: Pair) -> None:
-    url = pair.worker_urls()[0]
+async def test_the_worker_has_no_rights_but_those_of_the_group(standing: Pair) -> None:
+    url = standing.worker_urls()[0]
     async with _connected(url) as connection:
         row = await connection.fetchrow(
             "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolcanlogin,"
@@ -205,9 +218,9 @@ async def test_the_worker_has_no_rights_but_those_of_the_group(pair: Pair) -> No
 
 
 @pytest.mark.parametrize("user", ["admin", "worker", "replicator"])
-async def test_nobody_enters_without_the_password(pair: Pair, user: str) -> None:
+async def test_nobody_enters_without_the_password(standing: Pair, user: str) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
-        await asyncpg.connect(pair.primary.url(user, "guessed"))
+        await asyncpg.connect(standing.primary.url(user, "guessed"))
 
 
 async def test_only_the_replicator_may_copy_the_primary(pair: Pair) -> None:

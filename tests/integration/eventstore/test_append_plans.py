@@ -14,9 +14,6 @@ from tests.integration.eventstore.library import EVENTS, Libraries, Statistics
 from tests.integration.eventstore.questions import counted, of, request
 from tests.integration.eventstore.staging import Connection, connected
 
-# One process loads the events, for both modules that ask for them.
-pytestmark = pytest.mark.xdist_group("libraries")
-
 HOT = Filter.matching().any_predicate_of(P("Branch", "hot"))
 HEAD = Position(number=EVENTS, token=EVENTS)
 

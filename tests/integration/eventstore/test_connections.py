@@ -189,14 +189,22 @@ async def _nobody_waits(admin: Connection) -> bool:
     )
 
 
-async def test_queries_on_a_connection_that_broke_say_so_and_the_next_work(
-    distant: PostgresEventStore, way: Proxy
-) -> None:
+async def test_a_query_whose_connection_breaks_is_asked_once_more(distant: PostgresEventStore, way: Proxy) -> None:
+    assert keys(await distant.query(ANY)) == ["before"]
     way.lose_answers()
-    with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        await distant.query(ANY)
     assert keys(await distant.query(ANY)) == ["before"]
     assert way.cuts == 1
+
+
+async def test_queries_whose_connections_break_again_say_so_and_the_next_work(
+    distant: PostgresEventStore, way: Proxy
+) -> None:
+    assert keys(await distant.query(ANY)) == ["before"]
+    way.lose_answers(2)
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        await distant.query(ANY)
+    assert way.cuts == 2
+    assert keys(await distant.query(ANY)) == ["before"]
 
 
 async def test_an_append_goes_on_when_its_caller_leaves(

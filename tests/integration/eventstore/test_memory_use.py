@@ -10,8 +10,8 @@ from eventstore.postgres import PostgresEventStore
 from tests.integration.eventstore.questions import ANY, of
 from tests.integration.eventstore.staging import Connection
 
-EVENTS = 200_000
-MOST_BYTES = 30_000_000
+EVENTS = 50_000
+MOST_BYTES = 10_000_000
 COUNTED = Filter.matching().any_event_type_of("Counted")
 # The first half is about one key, the second about another.
 _LOAD = f"""

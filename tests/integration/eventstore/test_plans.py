@@ -17,9 +17,6 @@ from tests.integration.eventstore.library import EVENTS, RECEIPTS, Libraries, St
 from tests.integration.eventstore.plans import Plan, plans
 from tests.integration.eventstore.staging import Connection
 
-# One process loads the events, for both modules that ask for them.
-pytestmark = pytest.mark.xdist_group("libraries")
-
 BOOK = Filter.matching().any_predicate_of(P("BookID", "b17"))
 MATCHING = Filter.matching()
 # The log's last event tells where it ends.

@@ -12,7 +12,7 @@ from eventstore import START, Consistency, HistoryDiverged, Position, RecordedEv
 from eventstore.postgres import PostgresEventStore, migrate
 from eventstore.postgres.following import Following
 from eventstore.postgres.reading import Reader
-from eventstore.store import EventStream
+from eventstore.stream import EventStream
 from tests.fixtures.failover import PrimaryAndStandby
 from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.cluster import Replicated

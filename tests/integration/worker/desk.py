@@ -13,6 +13,7 @@ from aiormq import Channel as WireChannel
 from aiormq import spec
 
 from tests.fixtures.waiting import eventually
+from worker.amqp.codec import install_lenient_codec
 
 Properties = spec.Basic.Properties
 
@@ -43,6 +44,8 @@ class Desk:
     @classmethod
     @asynccontextmanager
     async def open(cls, amqp_url: str) -> AsyncIterator["Desk"]:
+        # It reads what a test has put, or a worker has sent on, whatever that is.
+        install_lenient_codec()
         connection = await aio_pika.connect(amqp_url, client_properties={"connection_name": "desk"})
         async with connection:
             channel = await connection.channel(on_return_raises=True)

@@ -7,8 +7,10 @@ from typing import Any
 
 from eventstore import EventStream, Filter
 from eventstore.postgres import PostgresEventStore
+from handlers.domain import Domain
 from tests.fixtures.waiting import eventually
 from tests.unit.worker.tally import domain
+from worker.amqp.consumer import Consumer
 from worker.service import Service
 from worker.settings import Settings
 from worker.topology import Topology
@@ -19,8 +21,17 @@ QUEUES = Topology(domain.name)
 @asynccontextmanager
 async def serving(store: PostgresEventStore, amqp_url: str, **settings: Any) -> AsyncIterator[Service]:
     """Serve the tally domain; at the end, drain and see that every delivery is accounted for."""
+    async with serving_domain(domain, store, amqp_url, **settings) as service:
+        yield service
+
+
+@asynccontextmanager
+async def serving_domain(
+    served: Domain, store: PostgresEventStore, amqp_url: str, **settings: Any
+) -> AsyncIterator[Service]:
+    """Serve a domain; at the end, drain and see that every delivery is accounted for."""
     chosen: dict[str, Any] = {"worker_concurrency": 4, "worker_retry_delay": 0.05, "worker_drain_deadline": 10.0}
-    service = Service(store, [domain], Settings(amqp_url=amqp_url, **(chosen | settings)))
+    service = Service(store, [served], Settings(amqp_url=amqp_url, **(chosen | settings)))
     try:
         await service.start()
         serve = asyncio.create_task(service.serve())
@@ -49,6 +60,7 @@ async def consuming(service: Service) -> None:
 async def interrupted(service: Service) -> AsyncIterator[None]:
     """Interrupt a service inside the ``async with``; at its end, wait until it has noticed and consumes again."""
     (consumer,) = service._consumers
+    assert isinstance(consumer, Consumer)
     before = consumer._wire
     assert before is not None
     assert not before.is_closed

@@ -20,6 +20,7 @@ from tests.integration.worker.probes import answers
 from tests.integration.worker.process import WorkerProcess
 from tests.integration.worker.relay import Relay
 from tests.integration.worker.serving import QUEUES, serving
+from worker.amqp.consumer import Consumer
 from worker.amqp.declaration import declare
 from worker.publisher import Publisher
 from worker.service import Service
@@ -66,6 +67,7 @@ async def test_the_time_without_a_consumer_is_counted_over_attempts_that_fail(
 ) -> None:
     async with serving(store, vhost) as service:
         (consumer,) = service._consumers
+        assert isinstance(consumer, Consumer)
         before = consumer._wire
         # All but consuming is allowed: each attempt gets as far as being refused.
         with permitted(management, vhost, read="commands"):

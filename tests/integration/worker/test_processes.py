@@ -21,15 +21,15 @@ from worker.publisher import Publisher
 TWO = ("--processes", "2")
 
 
-async def pid(worker: WorkerProcess, number: int, *, lives: int = 1) -> int:
-    """Wait until a process consumes, in its so-many-th life, and return its id."""
+async def pid(worker: WorkerProcess, number: int, *, starts: int = 1) -> int:
+    """Wait until a process consumes, after so many starts, and return its id."""
 
     def found() -> list[str]:
         pattern = re.compile(rf"worker {number} \(process (\d+)\): consuming; ")
         return [match[1] for message in worker.messages if (match := pattern.match(message))]
 
     async def consumes() -> bool:
-        return len(found()) == lives
+        return len(found()) == starts
 
     await eventually(consumes, what=f"worker {number} to consume", seconds=60)
     return int(found()[-1])
@@ -55,7 +55,7 @@ async def test_a_process_that_is_killed_is_started_again(
         os.kill(second, signal.SIGKILL)
         await answers(port, live=False, ready=False, reason="worker 2: it was ended by SIGKILL")
         await worker.says(f"worker 2 (process {second}) was ended by SIGKILL; starting another in ")
-        assert await pid(worker, 2, lives=2) not in {first, second}
+        assert await pid(worker, 2, starts=2) not in {first, second}
         await answers(port, live=True, ready=True)
         await consumers(desk, 2)
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
@@ -121,6 +121,6 @@ async def test_a_process_that_is_told_to_stop_by_others_is_replaced(database: Da
         first = await pid(worker, 1)
         os.kill(first, signal.SIGTERM)
         await worker.says(f"worker 1 (process {first}) ended with exit status 0; starting another in ")
-        await pid(worker, 1, lives=2)
+        await pid(worker, 1, starts=2)
         worker.signal()
         assert await worker.status() == 0

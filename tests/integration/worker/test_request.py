@@ -1,15 +1,19 @@
 """A request's answer: what became of the command, whoever asks, and whatever happens to the connection meanwhile."""
 
 import asyncio
-from uuid import uuid4
+import os
+import struct
+import sys
+from asyncio.subprocess import PIPE
+from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import Consistency, Filter, P
+from eventstore import Consistency, Filter, P, Position
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.vhosts import Management
 from tests.integration.worker.connections import close_connections
-from tests.integration.worker.desk import Desk
+from tests.integration.worker.desk import Desk, Properties
 from tests.integration.worker.serving import QUEUES, Hold, received, serving, settled
 from worker.amqp.declaration import declare
 from worker.counters import End
@@ -134,6 +138,50 @@ async def test_waiting_for_an_answer_ends_with_the_caller(
         await settled(service, 1)
         assert service.counters.ends == {End.ACCEPTED: 1}
         assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
+
+
+class Unreadable(Properties):
+    """Properties that the broker passes on and the library cannot read: a header's name that is no text, a far time."""
+
+    def marshal(self) -> bytes:
+        return struct.pack(">HI", 1 << 13 | 1 << 6, 8) + b"\x01\xe9S\x00\x00\x00\x01x" + b"\xff" * 8
+
+
+# As any program does it, in a process where nobody has mended the library.
+ASKING = """
+import asyncio, os
+from uuid import UUID
+from worker import Publisher
+
+async def main():
+    async with Publisher.connect(os.environ["AMQP_URL"]) as publisher:
+        print((await publisher.request("tally", "Count", {"Key": "a"}, command_id=UUID(int=7))).outcome)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_reply_with_properties_that_cannot_be_read_is_a_reply(vhost: str, desk: Desk) -> None:
+    await declare(desk.channel, QUEUES)
+    environment = {"PATH": os.environ["PATH"], "AMQP_URL": vhost}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", ASKING, env=environment, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        command = await desk.take(QUEUES.queue)
+        reply = Reply(command_id=UUID(int=7), outcome="accepted", position=Position(number=1, token=1))
+        await desk.put(
+            reply.to_json(), exchange="", routing_key=str(command.reply_to), form=Unreadable, message_type="reply"
+        )
+        async with asyncio.timeout(60):
+            output, complaint = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    # It was not asked for a second time, over another connection.
+    assert (output, complaint, process.returncode) == (b"accepted\n", b"", 0)
+    await desk.holds(QUEUES.queue, 0)
 
 
 async def test_a_closed_publisher_says_so(vhost: str, desk: Desk) -> None:

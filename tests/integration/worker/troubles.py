@@ -19,10 +19,17 @@ class Compute(Command):
 
 
 class Crash(Command):
-    """End the process that decides it by a signal, if one is named."""
+    """End the process that decides it by a signal, if one is named: each one, or as often as a file says."""
 
     key: str = Field(alias="Key")
     signal: int | None = Field(alias="Signal", default=None)
+    times: str | None = Field(alias="Times", default=None)
+
+
+class Panic(Command):
+    """Raise what no handler of exceptions sees, as a native extension does."""
+
+    key: str = Field(alias="Key")
 
 
 def events_of(key: str) -> Filter:
@@ -32,7 +39,7 @@ def events_of(key: str) -> Filter:
 counted = View(name="counted", events=events_of, initial=lambda _: tally.Tally(), evolve=tally.evolve)
 
 
-def parts(command: Compute | Crash) -> Part[tally.Tally]:
+def parts(command: Compute | Crash | Panic) -> Part[tally.Tally]:
     return counted.at(command.key)
 
 
@@ -43,9 +50,25 @@ def decide_compute(command: Compute, _: tally.Tally) -> Decision:
 
 
 def decide_crash(command: Crash, _: tally.Tally) -> Decision:
-    if command.signal is not None:
+    if command.signal is not None and _again(command.times):
         os.kill(os.getpid(), signal.Signals(command.signal))
     return Accepted(events=(tally.Counted(key=command.key),))
+
+
+def decide_panic(command: Panic, _: tally.Tally) -> Decision:
+    class PanicException(BaseException):
+        pass
+
+    raise PanicException(command.key)
+
+
+def _again(times: str | None) -> bool:
+    if times is None:
+        return True
+    file = Path(times)
+    left = int(file.read_text())
+    file.write_text(str(left - 1))
+    return left > 0
 
 
 domain = Domain(
@@ -55,6 +78,7 @@ domain = Domain(
         *tally.domain.deciders,
         Decider(command=Compute, parts=parts, decide=decide_compute),
         Decider(command=Crash, parts=parts, decide=decide_crash),
+        Decider(command=Panic, parts=parts, decide=decide_panic),
     ),
     events=tally.domain.events,
 )

@@ -60,7 +60,7 @@ class Instrument:
 
 @cache
 def exported() -> dict[str, Instrument]:
-    """Every instrument that our code makes, and the one of the SDK that counts spans, by name."""
+    """Every instrument that our code makes, and of those that go by the SDK's names the one that counts spans."""
     attributes = _documented_attributes()
     made = [*_made(attributes), _spans()]
     return {instrument.name: instrument for instrument in made}
@@ -80,7 +80,7 @@ def _made(attributes: dict[str, frozenset[str]]) -> Iterator[Instrument]:
                     case ast.Call(
                         func=ast.Attribute(value=ast.Name(id="meter" | "_meter"), attr=method),
                         args=[ast.Constant(value=str(name)), *_],
-                    ):
+                    ) if not name.startswith("otel."):
                         kind = method.removeprefix("create_").removeprefix("observable_")
                         (unit,) = (word.value for word in node.keywords if word.arg == "unit")
                         assert isinstance(unit, ast.Constant)

@@ -203,10 +203,12 @@ def test_the_exporter_of_postgresql_only_watches(services: dict[str, Any]) -> No
     assert environment["DATA_SOURCE_URI"].split("?")[0] == "postgres:5432/dynamic_streams"
 
 
-def test_the_brokers_metrics_are_there_to_be_scraped(services: dict[str, Any]) -> None:
+def test_the_brokers_plugins_serve_metrics_and_shards(
+    services: dict[str, Any],
+) -> None:
     assert "./deploy/rabbitmq/enabled_plugins:/etc/rabbitmq/enabled_plugins:ro" in services["rabbitmq"]["volumes"]
     plugins = (ROOT / "deploy" / "rabbitmq" / "enabled_plugins").read_text(encoding="utf-8")
-    assert plugins.splitlines()[-1] == "[rabbitmq_management,rabbitmq_prometheus]."
+    assert plugins.splitlines()[-1] == "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_consistent_hash_exchange]."
 
 
 def test_addresses_name_services_of_the_file(services: dict[str, Any]) -> None:

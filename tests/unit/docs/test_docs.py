@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+import worker
 from examples.shop.shop import orders
 from handlers.library import domain as library
 from worker.credentials import file_variable
@@ -83,7 +84,8 @@ async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: p
     (shown,) = code("docs/messages.md")
     program = compile(shown, "docs/messages.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     assert isinstance(program, CodeType)
-    names: dict[str, Any] = {"Publisher": SimpleNamespace(connect=connect)}
+    monkeypatch.setattr(worker, "Publisher", SimpleNamespace(connect=connect))
+    names: dict[str, Any] = {}
     exec("import os", names)  # noqa: S102  what every program has
     await eval(program, names)  # noqa: S307  the documentation's own code
     calls = publisher.request.await_args_list + publisher.publish.await_args_list
@@ -139,7 +141,9 @@ def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
 
 
 def test_every_reason_of_a_dead_letter_is_described() -> None:
-    source = "".join((ROOT / "worker" / name).read_text() for name in ("message.py", "rounds/case.py", "settlement.py"))
+    source = "".join(
+        (ROOT / "worker" / name).read_text() for name in ("message.py", "rounds/prepared_command.py", "settlement.py")
+    )
     raised = set(re.findall(r'BadMessage\(\s*"(\w+)"', source)) | set(re.findall(r'_named\("(\w+)"\)', source))
     described = first_cells(page("docs/messages.md").split("| reason |")[1])
     raised |= set(BROKER_REASONS)

@@ -80,18 +80,6 @@ async def test_nothing_is_asked_where_nothing_is_read(store: WatchedStore, reade
     assert store.statements == 0
 
 
-async def test_an_append_of_our_own_moves_a_part_on(store: WatchedStore, reader: PartReader) -> None:
-    part = jar.at("a")
-    before = (await reader.read([part], consistency=EVENTUAL)).states[part]
-    receipt = await store.append([dropped()])
-    own = [dropped().recorded(1, 0)]
-    reader.recorded(part, before, own, receipt.position)
-    found = await reader.read([part], consistency=EVENTUAL)
-    assert found.states[part].state == Jar("a", 1, 1)
-    assert found.states[part].events == 1
-    assert store.asked[-1] == (1, 0)
-
-
 async def test_a_long_history_is_streamed_once_whoever_asks(store: WatchedStore, reader: PartReader) -> None:
     count = LONGEST_AT_ONCE + 1
     await fill(store, *[dropped()] * count, dropped("b"))
@@ -206,16 +194,20 @@ async def test_a_stored_state_of_another_version_of_the_view_is_not_looked_at(st
 
 
 async def test_a_state_is_stored_whenever_enough_was_folded_also_by_our_own_appends(store: WatchedStore) -> None:
-    reader = PartReader(store, domain, KeptStates())
-    part = saved.at("a")
+    kept = KeptStates()
+    reader, part = PartReader(store, domain, kept), saved.at("a")
     for number in range(1, 26):
         before = (await reader.read([part], consistency=EVENTUAL)).states[part]
         receipt = await store.append([dropped()])
-        own = [dropped().recorded(number, 0)]
-        reader.recorded(part, before, own, receipt.position)
+        own = dropped().recorded(number, 0)
+        state = domain.fold(part, before.state, [own])
+        moved = replace(before, state=state, position=receipt.position, events=before.events + 1)
+        kept.keep(part, reader.validated(part, moved, own))
     await reader.close()
-    (kept,) = store._states.values()
-    assert (kept.events, kept.position.number) == (20, 20)
+    (stored,) = store._states.values()
+    assert (stored.events, stored.position.number) == (20, 20)
+    # Each read found nothing new: what was validated is known.
+    assert store.asked == [(number, 0) for number in range(25)]
 
 
 async def test_views_that_do_not_ask_for_it_are_not_stored(store: WatchedStore, reader: PartReader) -> None:

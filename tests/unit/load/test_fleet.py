@@ -1,28 +1,32 @@
-"""How a worker process ended is told from its last report, and that it can be told is seen to."""
+"""How a worker process ended is known from its status and its last report."""
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from worker.counters import Counters, End
-from worker.load.fleet import Drain, Fleet
+from worker.load.fleet import Drain, Fleet, FleetError
 
 GOOD = {"received": 5, "accepted": 3, "duplicate": 1, "returned": 1, "in_flight": 0, "conflicts": 9}
 
-# Run in place of a worker: says that it consumes and what its settings are; and, told to stop, says what it is to say.
+# Run in place of a worker: reports that it consumes, prints its settings; and, told to stop, reports what it is to.
 STAND_IN = """
-import json, os, signal
+import json, os, signal, socket, sys
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-tell = lambda message, **more: print(json.dumps({"message": message, **more}), flush=True)
-settings = {name: value for name, value in os.environ.items() if name.lower().startswith("worker_")}
-tell("consuming library.commands", settings=settings)
+control_socket = socket.socket(fileno=int(sys.argv[sys.argv.index("--control-socket") + 1]))
+report = lambda **what: control_socket.sendall(json.dumps(what).encode() + b"\\n")
+settings = {name: value for name, value in os.environ.items() if name.startswith(("WORKER_", "OTEL_"))}
+print(json.dumps(settings), flush=True)
+if "REFUSAL" in os.environ:
+    sys.exit(os.environ["REFUSAL"])
+report(health={"live": True, "ready": False, "reason": "starting"})
+report(health={"live": True, "ready": True, "reason": "consuming"})
 signal.sigwait({signal.SIGTERM})
-tell("draining")
-if "LAST_WORDS" in os.environ:
-    tell(os.environ["LAST_WORDS"])
+report(health={"live": True, "ready": False, "reason": "draining"})
+if "FIGURES" in os.environ:
+    report(figures=json.loads(os.environ["FIGURES"]))
     os._exit(int(os.environ["STATUS"]))
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -72,36 +76,44 @@ def test_what_is_counted_besides_deliveries_accounts_for_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "figures"),
+    ("status", "figures"),
     [
-        ("drained: received 5, accepted 5, in_flight 0", 0, {"received": 5, "accepted": 5, "in_flight": 0}),
-        (
-            "stopped before everything had finished: received 5, accepted 4, in_flight 1",
-            1,
-            {"received": 5, "accepted": 4, "in_flight": 1},
-        ),
-        (None, -9, {}),
+        (0, {"received": 5, "accepted": 5, "in_flight": 0}),
+        (1, {"received": 5, "accepted": 4, "in_flight": 1}),
+        (-9, {}),
     ],
 )
-async def test_what_a_worker_has_counted_is_read_however_it_ended(
-    stand_in: dict[str, str], tmp_path: Path, words: str | None, status: int, figures: dict[str, int]
+async def test_what_a_worker_had_counted_is_known_however_it_ended(
+    stand_in: dict[str, str], tmp_path: Path, status: int, figures: dict[str, int]
 ) -> None:
-    said = {} if words is None else {"LAST_WORDS": words, "STATUS": str(status)}
-    async with Fleet.running(1, stand_in | said, tmp_path) as fleet:
+    told = {"FIGURES": json.dumps(figures), "STATUS": str(status)} if figures else {}
+    async with Fleet.running(1, stand_in | told, tmp_path) as fleet:
         (ended,) = await fleet.drain()
     assert (ended.name, ended.status, ended.figures) == ("worker-1", status, figures)
 
 
-@pytest.mark.parametrize("spelt", [str.upper, str.lower])
-async def test_workers_log_as_the_fleet_reads_and_leave_the_one_port_alone(
-    stand_in: dict[str, str], tmp_path: Path, spelt: Callable[[str], str]
+async def test_workers_log_as_the_environment_says_and_are_told_apart_in_traces(
+    stand_in: dict[str, str], tmp_path: Path
 ) -> None:
-    unfit = {"WORKER_LOG_LEVEL": "error", "WORKER_LOG_FORMAT": "human", "WORKER_HEALTH_PORT": "8080"}
-    settings = {spelt(name): value for name, value in unfit.items()} | {"WORKER_CONCURRENCY": "3"}
-    async with Fleet.running(1, stand_in | settings, tmp_path):
-        line = json.loads((tmp_path / "worker-1.log").read_text())
-    assert line["settings"] == {
-        "WORKER_LOG_LEVEL": "info",
-        "WORKER_LOG_FORMAT": "json",
-        "WORKER_CONCURRENCY": "3",
-    }
+    settings = {"WORKER_LOG_LEVEL": "error", "WORKER_LOG_FORMAT": "human", "OTEL_RESOURCE_ATTRIBUTES": "a=b"}
+    async with Fleet.running(2, stand_in | settings, tmp_path):
+        printed = [json.loads((tmp_path / f"worker-{number}.log").read_text()) for number in (1, 2)]
+    assert printed == [
+        settings | {"OTEL_RESOURCE_ATTRIBUTES": f"a=b,service.instance.id=worker-{number}"} for number in (1, 2)
+    ]
+
+
+async def test_a_worker_that_does_not_start_is_told_in_its_own_words(stand_in: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match=r"worker-1 ended at once: (?s:.*)the database is not there"):
+        async with Fleet.running(1, stand_in | {"REFUSAL": "the database is not there"}, tmp_path):
+            pass
+
+
+async def test_one_that_is_replaced_is_killed_and_its_successor_consumes(
+    stand_in: dict[str, str], tmp_path: Path
+) -> None:
+    async with Fleet.running(1, stand_in, tmp_path) as fleet:
+        before = fleet.pids
+        await fleet.replace("worker-1")
+        assert (fleet.names, fleet.killed, fleet.departed) == (["worker-2"], 1, {})
+        assert not {*fleet.pids} & {*before}

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,16 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from eventstore import (
-    ACCEPTED,
     Append,
-    Boundary,
     Consistency,
     Event,
     EventStoreError,
     EventStream,
     Filter,
     MemoryEventStore,
-    Outcome,
     OutcomeUnknown,
     Position,
     Receipt,
@@ -27,6 +24,7 @@ from eventstore import (
 from tests.unit.worker.tally import domain
 from worker.counters import Counters
 from worker.message import CommandMessage
+from worker.rounds import scheduler as scheduler_module
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
@@ -66,28 +64,13 @@ class StagedStore(MemoryEventStore):
             await self.after_query.pop(0)()
         return streams
 
-    async def append(
-        self,
-        events: Sequence[Event],
-        *,
-        boundary: Boundary | None = None,
-        after: Position | None = None,
-        key: UUID | None = None,
-        scope: str = "",
-        digest: bytes | None = None,
-        outcome: Outcome = ACCEPTED,
-    ) -> Receipt:
-        receipt = await super().append(
-            events, boundary=boundary, after=after, key=key, scope=scope, digest=digest, outcome=outcome
-        )
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        self.chains.append(len(appends))
+        verdicts = await super().append_chain(appends)
         if self.unknown_outcomes:
             self.unknown_outcomes -= 1
             raise OutcomeUnknown("the connection broke")
-        return receipt
-
-    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
-        self.chains.append(len(appends))
-        return await super().append_chain(appends)
+        return verdicts
 
     def freeze_replica(self) -> None:
         """Let eventual reads see what is recorded now, and nothing later."""
@@ -122,8 +105,16 @@ def counters() -> Counters:
 
 
 @pytest.fixture
-def scheduler(store: StagedStore, counters: Counters) -> Scheduler:
-    return Scheduler(store, domain, Settings(), counters)
+async def scheduler(store: StagedStore, counters: Counters) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(store, domain, Settings(), counters)
+    yield scheduler
+    await scheduler.close()
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all that waits be one round, however slow the machine is."""
+    monkeypatch.setattr(scheduler_module, "_LONGEST_DECIDING", 60.0)
 
 
 def intruder(store: StagedStore, key: str = "a") -> Hook:

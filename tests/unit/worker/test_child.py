@@ -9,8 +9,9 @@ from worker.message import CommandMessage
 from worker.rounds.scheduler import Scheduler
 from worker.settlement import Action
 
-ERRAND = DecideRequest(
+REQUEST = DecideRequest(
     domain_name="tally",
+    within=0.01,
     message=CommandMessage(
         command_id=uuid4(), command_type="Count", body=b"{}", correlation_id="c", causation_id="c", headers={}
     ),
@@ -18,7 +19,7 @@ ERRAND = DecideRequest(
 
 
 class Attempts:
-    """Stands where the scheduler stands: each attempt keeps its own deadline, but there is always another."""
+    """Stands where the scheduler stands: each attempt ends in time, but there is always another."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
@@ -29,12 +30,12 @@ class Attempts:
             await asyncio.sleep(0)
 
 
-async def test_all_attempts_together_keep_one_deadline() -> None:
+async def test_all_attempts_together_keep_one_timeout() -> None:
     counters = Counters()
-    report = await _decided(cast("Scheduler", Attempts(counters)), ERRAND, counters, within=0.01)
-    assert report.answer is None
-    assert report.failure is not None
-    assert report.failure.verdict.action is Action.RETRY
-    assert report.failure.verdict.reason == "handler_deadline"
-    assert report.failure.text == "there was no answer within 0.01 s"
-    assert report.attempts == counters.attempts > 0
+    response = await _decided(cast("Scheduler", Attempts(counters)), REQUEST, counters)
+    assert response.answer is None
+    assert response.failure is not None
+    assert response.failure.verdict.action is Action.RETRY
+    assert response.failure.verdict.reason == "handler_timeout"
+    assert response.failure.text == "there was no answer within 0.01 s"
+    assert response.attempts == counters.attempts > 0

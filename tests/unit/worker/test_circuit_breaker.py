@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -6,144 +7,121 @@ from eventstore import StoreUnavailable
 from worker.rounds import circuit_breaker
 from worker.rounds.circuit_breaker import CircuitBreaker
 
+DOWN = StoreUnavailable("down")
+
 
 @pytest.fixture(autouse=True)
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(circuit_breaker, "_FIRST_DELAY", 0.001)
-    monkeypatch.setattr(circuit_breaker, "_LONGEST_DELAY", 0.001)
 
 
-async def test_a_shut_gate_opens_when_the_probe_succeeds() -> None:
-    probes = 0
-
-    async def probe() -> None:
-        nonlocal probes
-        probes += 1
-        if probes < 3:
-            raise StoreUnavailable("down")
-
-    gate = CircuitBreaker(probe)
-    opening = await gate.passed()
-    assert opening is not None
-    gate.shut(StoreUnavailable("down"), opening)
-    gate.shut(StoreUnavailable("still down"), opening)
-    assert not gate.is_open
-    await gate.passed()
-    assert gate.is_open
-    assert probes == 3
-    await gate.close()
+def breaker(probe: "Probe") -> CircuitBreaker:
+    return CircuitBreaker(probe, longest_delay=0.001)
 
 
-async def test_closing_ends_the_probe() -> None:
-    asked = asyncio.Event()
+class Probe:
+    """Fails so many times, or always; notes how often it was asked."""
 
-    async def probe() -> None:
-        asked.set()
-        raise StoreUnavailable("down")
+    def __init__(self, failures: float = 0) -> None:
+        self._failures = failures
+        self.asked = 0
+        self.was_asked = asyncio.Event()
 
-    gate = CircuitBreaker(probe)
-    await _shut(gate)
-    await asked.wait()
-    await gate.close()
-    assert not gate.is_open
-    assert [task for task in asyncio.all_tasks() if task.get_name() == "gate-probe"] == []
-
-
-async def test_whoever_waits_at_a_gate_may_give_up() -> None:
-    async def probe() -> None:
-        raise StoreUnavailable("down")
-
-    gate = CircuitBreaker(probe)
-    opening = await gate.passed(within=0)
-    assert opening is not None
-    gate.shut(StoreUnavailable("down"), opening)
-    assert await gate.passed(within=0) is None
-    await gate.close()
+    async def __call__(self) -> None:
+        self.asked += 1
+        self.was_asked.set()
+        if self.asked <= self._failures:
+            raise DOWN
 
 
-async def test_a_drain_ends_the_waiting_and_keeps_whoever_comes_later_from_it() -> None:
-    async def probe() -> None:
-        raise StoreUnavailable("down")
-
-    gate = CircuitBreaker(probe)
-    await _shut(gate)
-    waiting = asyncio.create_task(gate.passed())
-    await asyncio.sleep(0)  # lets it begin to wait
-    gate.drain()
-    assert await waiting is None
-    assert await gate.passed() is None
-    await gate.close()
-
-
-async def test_an_open_gate_lets_pass_during_a_drain_until_it_is_shut() -> None:
-    async def probe() -> None:
-        raise StoreUnavailable("down")
-
-    gate = CircuitBreaker(probe)
-    gate.drain()
-    opening = await gate.passed()
-    assert opening is not None
-    gate.shut(StoreUnavailable("down"), opening)
-    assert await gate.passed() is None
-    await gate.close()
+async def test_an_open_breaker_closes_when_the_probe_succeeds() -> None:
+    probe = Probe(failures=2)
+    opened = breaker(probe)
+    era = await opened.closed()
+    opened.open(DOWN, era)
+    opened.open(StoreUnavailable("still down"), era)
+    assert opened.is_open
+    assert await opened.closed() == era + 1
+    assert not opened.is_open
+    assert probe.asked == 3
+    await opened.close()
 
 
-async def test_after_a_pause_the_first_goes_in_alone_and_more_follow_as_they_are_served() -> None:
-    async def probe() -> None:
-        return
-
-    gate = CircuitBreaker(probe)
-    hanging = await gate.passed()
-    assert hanging is not None
-    gate.shut(StoreUnavailable("down"), hanging)
-    entered: list[int] = []
-
-    async def enter() -> None:
-        opening = await gate.passed()
-        assert opening is not None
-        entered.append(opening)
-
-    entering = [asyncio.create_task(enter()) for _ in range(9)]
-    await asyncio.wait(entering, return_when=asyncio.FIRST_COMPLETED)
-    # Whoever hangs since before the pause takes nobody's place, and nobody's leaving of that time makes room.
-    gate.left(hanging, served=True)
-    await _turns()
-    assert len(entered) == 1
-    for served, expected in ((True, 3), (False, 4), (True, 7), (True, 9)):
-        gate.left(entered[0], served=served)
-        await _turns()
-        assert len(entered) == expected
-    await asyncio.gather(*entering)
-    await gate.close()
+async def test_whoever_listens_is_told_each_time_it_closes_again() -> None:
+    told: list[int] = []
+    opened = breaker(Probe())
+    opened.on_closing(lambda: told.append(opened.era))
+    for _ in range(2):
+        opened.open(DOWN, opened.era)
+        await opened.closed()
+    assert told == [1, 2]
+    await opened.close()
 
 
-async def test_who_fails_late_by_an_earlier_opening_does_not_shut_it_again() -> None:
-    async def probe() -> None:
-        return
-
-    gate = CircuitBreaker(probe)
-    hanging = [await gate.passed() for _ in range(3)]
-    await _shut(gate)
-    now = await gate.passed()
-    for opening in hanging:
-        assert opening is not None
-        gate.left(opening, served=False)
-        gate.shut(StoreUnavailable("it hung"), opening)
-        assert gate.is_open
-    assert now is not None
-    gate.shut(StoreUnavailable("down again"), now)
-    assert not gate.is_open
-    await gate.close()
+async def test_closing_down_ends_the_probe() -> None:
+    probe = Probe(failures=float("inf"))
+    opened = breaker(probe)
+    opened.open(DOWN, opened.era)
+    await probe.was_asked.wait()
+    await opened.close()
+    assert opened.is_open
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "database-probe"] == []
 
 
-async def _shut(gate: CircuitBreaker) -> None:
-    """Shut a gate, as whoever came in last."""
-    opening = await gate.passed()
-    assert opening is not None
-    gate.shut(StoreUnavailable("down"), opening)
+async def test_whoever_waits_goes_on_waiting_while_the_probe_fails_and_may_give_up() -> None:
+    probe = Probe(failures=float("inf"))
+    opened = breaker(probe)
+    opened.open(DOWN, opened.era)
+    waiting = asyncio.create_task(opened.closed())
+    await probe.was_asked.wait()
+    assert not waiting.done()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await opened.close()
 
 
-async def _turns() -> None:
-    """Let the loop turn, so that every task that can go on does."""
-    for _ in range(5):
-        await asyncio.sleep(0)
+async def test_one_who_wakes_when_it_is_open_again_goes_on_waiting() -> None:
+    probe = Probe()
+    opened = breaker(probe)
+    opened.open(DOWN, 0)
+    # Told of the closing before whoever waits wakes up.
+    opened.on_closing(_once(lambda: opened.open(DOWN, 1)))
+    assert await opened.closed() == 2
+    assert probe.asked == 2
+    await opened.close()
+
+
+async def test_after_a_pause_the_first_round_is_of_one_and_each_that_is_served_makes_room_for_twice_as_many() -> None:
+    opened = breaker(Probe())
+    assert opened.room(1000) == 1000
+    opened.open(DOWN, opened.era)
+    hanging, era = 0, await opened.closed()
+    assert opened.room(1000) == 1
+    # What began before the pause makes no room.
+    opened.served(hanging)
+    assert opened.room(1000) == 1
+    widths = []
+    for _ in range(9):
+        opened.served(era)
+        widths.append(opened.room(1000))
+    assert widths == [2, 4, 8, 16, 32, 64, 128, 256, 1000]
+    assert opened.room(32) == 32
+    await opened.close()
+
+
+async def test_who_fails_late_of_an_earlier_era_does_not_open_it_again() -> None:
+    opened = breaker(Probe())
+    hanging = await opened.closed()
+    opened.open(DOWN, hanging)
+    now = await opened.closed()
+    opened.open(StoreUnavailable("it hung"), hanging)
+    assert not opened.is_open
+    opened.open(StoreUnavailable("down again"), now)
+    assert opened.is_open
+    await opened.close()
+
+
+def _once(action: Callable[[], None]) -> Callable[[], None]:
+    left = [action]
+    return lambda: left.pop()() if left else None

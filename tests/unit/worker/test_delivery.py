@@ -1,15 +1,13 @@
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from worker.amqp.connection import WireChannel
-from worker.amqp.delivery import Delivery
-from worker.counters import Counters
+from tests.unit.worker.wire import Wire, delivery
+from worker.counters import Counters, End
 
 
 @pytest.mark.parametrize(
-    ("headers", "suspect"),
+    ("headers", "poison"),
     [
         (None, False),
         ({}, False),
@@ -22,17 +20,31 @@ from worker.counters import Counters
         ({"worker-suspect": True, "x-delivery-count": 0}, True),
     ],
 )
-def test_what_was_handed_out_more_than_twice_is_a_suspect(headers: dict[str, Any] | None, *, suspect: bool) -> None:
-    assert delivery(headers, redelivered=True).is_suspect is suspect
+def test_what_was_handed_out_more_than_twice_may_be_poison(headers: dict[str, Any] | None, *, poison: bool) -> None:
+    assert delivery(Wire().acks, Counters(), headers=headers, redelivered=True).may_be_poison is poison
 
 
-def test_nobody_becomes_a_suspect_by_what_its_publisher_wrote() -> None:
-    assert not delivery({"x-delivery-count": 10**6}, redelivered=False).is_suspect
+def test_what_a_publisher_wrote_makes_no_poison() -> None:
+    assert not delivery(Wire().acks, Counters(), headers={"x-delivery-count": 10**6}).may_be_poison
 
 
-def delivery(headers: dict[str, Any] | None, *, redelivered: bool) -> Delivery:
-    properties = SimpleNamespace(headers=headers)
-    message = SimpleNamespace(
-        body=b"{}", delivery_tag=1, redelivered=redelivered, header=SimpleNamespace(properties=properties)
-    )
-    return Delivery(cast("WireChannel", SimpleNamespace(is_closed=False)), cast("Any", message), Counters())
+async def test_settling_twice_is_a_bug_that_shows() -> None:
+    wire, counters = Wire(), Counters()
+    one = delivery(wire.acks, counters)
+    one.acknowledge(End.ACCEPTED)
+    await wire.acks.flush()
+    with pytest.raises(RuntimeError, match="settled before"):
+        one.abandon()
+    assert counters.balanced
+
+
+async def test_what_is_settled_after_its_channel_is_gone_counts_as_lost() -> None:
+    wire, counters = Wire(), Counters()
+    before, at_once, returned = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3))
+    before.acknowledge(End.ACCEPTED)
+    wire.is_closed = True
+    at_once.acknowledge(End.ACCEPTED)
+    await returned.give_back()
+    await wire.acks.flush()
+    assert (wire.frames, wire.returned) == ([], [])
+    assert counters.ends == {End.LOST_CHANNEL: 3}

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 from eventstore import MemoryEventStore
 from tests.unit.worker.tally import domain
 from worker.message import CommandMessage
-from worker.rounds import scheduler as processor_module
+from worker.rounds import job_spans as job_spans_module
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings, SettingsError
 from worker.telemetry import spans as spans_module
@@ -30,7 +30,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     # The process has one global provider, which cannot be set twice; the modules' tracer can.
-    for module in (spans_module, processor_module):
+    for module in (spans_module, job_spans_module):
         monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
     yield exporter
     provider.shutdown()
@@ -55,7 +55,9 @@ async def answer(relation: str, store: MemoryEventStore | None = None) -> Comman
     message = command()
     span = process_span(message, Topology("tally"), server=("mq", 5672), delivery_tag=7, relation=relation)
     with trace.use_span(span, end_on_exit=True):
-        await Scheduler(store or MemoryEventStore(), domain, Settings()).process(message)
+        scheduler = Scheduler(store or MemoryEventStore(), domain, Settings())
+        await scheduler.process(message)
+        await scheduler.close()
     return message
 
 
@@ -96,7 +98,7 @@ async def test_what_is_recorded_leads_back_to_the_trace(spans: InMemorySpanExpor
     store = MemoryEventStore()
     message = await answer("parent", store)
     (process,) = named(spans, "process commands:tally:tally.commands")
-    receipt = await store.receipt(message.command_id)
+    receipt = await store.receipt(message.command_id, scope="tally")
     assert receipt is not None
     assert receipt.outcome.details["trace_id"] == TRACE_ID
     assert store._events[0].metadata["traceparent"] == f"00-{TRACE_ID}-{process.context.span_id:016x}-01"

@@ -5,10 +5,10 @@ from uuid import uuid4
 import pytest
 
 from eventstore import ACCEPTED, START, Receipt
-from worker.amqp.sender import Sender
+from worker.amqp.sender import Properties, Sender
 from worker.counters import Counters
 from worker.errors import BrokerUnavailable, Unroutable
-from worker.message import CommandMessage
+from worker.message import CommandMessage, Reply, parse_reply
 from worker.rounds.replies import Replies
 
 MESSAGE = CommandMessage(
@@ -23,6 +23,16 @@ MESSAGE = CommandMessage(
 RECEIPT = Receipt(
     key=MESSAGE.command_id, outcome=ACCEPTED, first=1, last=1, position=START, recorded_at=datetime.now(UTC)
 )
+
+
+class Sent:
+    """Stands where the sender stands, and keeps what it is to send."""
+
+    def __init__(self) -> None:
+        self.replies: list[tuple[str, str | None, Reply]] = []
+
+    async def send(self, body: bytes, properties: Properties, *, routing_key: str, **_: Any) -> None:
+        self.replies.append((routing_key, properties.correlation_id, parse_reply(body)))
 
 
 class Failing:
@@ -43,6 +53,39 @@ class Failing:
 async def test_a_reply_that_fails_of_whatever_is_counted_and_no_more(failure: Exception) -> None:
     counters = Counters()
     replies = Replies(cast("Sender", Failing(failure)), counters, timeout=1.0)
-    await replies.answered(MESSAGE, RECEIPT)
-    await replies.failed(MESSAGE, "a reason")
-    assert counters.failed_replies == 2
+    await replies.answered(MESSAGE, RECEIPT, duplicate=False)
+    properties = Properties(reply_to="there", correlation_id="visit")
+    await replies.failed(properties, MESSAGE, "a reason")
+    await replies.failed(properties, None, "no message")
+    assert counters.failed_replies == 3
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+async def test_a_reply_says_whether_its_sender_was_told_before(*, repeated: bool) -> None:
+    sent = Sent()
+    # That the receipt was found says nothing of it: the broker may have handed the command out twice.
+    receipt = RECEIPT.as_duplicate()
+    await Replies(cast("Sender", sent), Counters(), timeout=1.0).answered(MESSAGE, receipt, duplicate=repeated)
+    ((queue, correlation_id, reply),) = sent.replies
+    assert (queue, correlation_id, reply.duplicate) == ("there", "visit", repeated)
+
+
+@pytest.mark.parametrize(
+    ("properties", "told"),
+    [
+        (Properties(reply_to="there", correlation_id="visit", message_id="no UUID"), "visit"),
+        (Properties(reply_to="there", message_id="no UUID"), "no UUID"),
+        (Properties(reply_to="there"), None),
+        (Properties(message_id="no UUID"), None),
+    ],
+)
+async def test_whoever_sent_no_command_is_told_so_if_it_can_tell_which(
+    properties: Properties, told: str | None
+) -> None:
+    sent = Sent()
+    await Replies(cast("Sender", sent), Counters(), timeout=1.0).failed(properties, None, "bad_message_id: …")
+    expected = [] if told is None else [("there", told, None, "failed", "bad_message_id: …")]
+    assert [
+        (queue, correlation_id, reply.command_id, reply.outcome, reply.reason)
+        for queue, correlation_id, reply in sent.replies
+    ] == expected

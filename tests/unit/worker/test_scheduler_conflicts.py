@@ -1,19 +1,20 @@
-"""The scheduler when others are faster: decided again, on the primary, as often as is allowed."""
+"""The scheduler when others are faster: decided again, on the primary, until it holds or the time is over."""
 
 import asyncio
 
 import pytest
 
 from eventstore import (
-    ConcurrencyConflict,
     Consistency,
     Event,
     Filter,
     OutcomeKind,
 )
-from tests.unit.worker.staged import StagedStore, command, counted, intruder, others_come
+from tests.unit.worker.staged import StagedStore, command, counted, intruder
 from tests.unit.worker.tally import domain
 from worker.counters import Counters
+from worker.errors import HandlerTimedOut
+from worker.rounds import scheduler as scheduler_module
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
@@ -82,11 +83,11 @@ async def test_an_unchanged_from_a_position_that_moved_is_decided_again(
     assert (counters.conflicts, counters.stale_conflicts) == (1, 0)
 
 
-async def test_a_group_whose_boundary_changed_meanwhile_is_decided_again(
+async def test_a_round_whose_boundary_changed_meanwhile_is_decided_again(
     store: StagedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
-    # The first is alone; the others read together, and somebody else is faster than all of them.
-    store.after_query = [others_come, others_come, intruder(store)]
+    # They read together, and somebody else is faster than all of them.
+    store.after_query = [intruder(store)]
     messages = [command("Count", Key="a", Limit=4) for _ in range(4)]
     answers = await asyncio.gather(*(scheduler.process(message) for message in messages))
     kinds = [answer.receipt.outcome.kind for answer in answers]
@@ -96,65 +97,75 @@ async def test_a_group_whose_boundary_changed_meanwhile_is_decided_again(
     assert len([event async for event in store.read(Filter.matching_any_event()) if event.type == "Counted"]) == 4
 
 
-async def test_conflicts_without_end_are_raised_after_the_attempts_allowed(
-    store: StagedStore, counters: Counters
+async def test_a_command_that_loses_is_tried_again_until_it_holds(store: StagedStore, counters: Counters) -> None:
+    store.after_query = [intruder(store) for _ in range(4)]
+    scheduler = Scheduler(store, domain, Settings(worker_conflict_attempts=100), counters)
+    answer = await scheduler.process(command("Count", Key="a", Limit=5))
+    assert (answer.receipt.outcome.kind, answer.receipt.first, answer.attempts) == (OutcomeKind.ACCEPTED, 5, 5)
+    assert (counters.attempts, counters.conflicts) == (5, 4)
+    await scheduler.close()
+
+
+async def test_all_attempts_together_have_one_handler_timeout(
+    store: StagedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.after_query = [intruder(store) for _ in range(99)]
-    scheduler = Scheduler(store, domain, Settings(worker_conflict_attempts=3), counters)
-    with pytest.raises(ConcurrencyConflict) as raised:
+    monkeypatch.setattr(scheduler_module, "_TICK_SECONDS", 0.01)
+    store.after_query = [intruder(store) for _ in range(9999)]
+    settings = Settings(worker_handler_timeout=0.1, worker_conflict_attempts=100)
+    scheduler = Scheduler(store, domain, settings, counters)
+    with pytest.raises(HandlerTimedOut, match=r"there was no answer within 0\.1 s"):
         await scheduler.process(command("Count", Key="a"))
-    assert raised.value.sequence_number == 3
-    assert (counters.attempts, counters.conflicts) == (3, 3)
-
-
-async def test_conflicts_are_not_tried_again_beyond_the_time_allowed(store: StagedStore, counters: Counters) -> None:
-    store.after_query = [intruder(store) for _ in range(99)]
-    scheduler = Scheduler(store, domain, Settings(worker_conflict_seconds=0), counters)
-    with pytest.raises(ConcurrencyConflict):
-        await scheduler.process(command("Count", Key="a"))
-    assert counters.attempts == 1
+    assert counters.conflicts > 0
+    assert await scheduler.drain(0) == 0
+    await scheduler.close()
 
 
 async def test_concurrent_commands_of_many_processes_each_have_their_own_attempts(store: StagedStore) -> None:
     counters = Counters()
-    settings = Settings(worker_conflict_attempts=100, worker_conflict_seconds=50)
-    processors = [Scheduler(store, domain, settings, counters) for _ in range(20)]
+    settings = Settings(worker_conflict_attempts=100)
+    schedulers = [Scheduler(store, domain, settings, counters) for _ in range(20)]
 
     async def yielding() -> None:
         await asyncio.sleep(0)
 
     store.after_query = [yielding] * 10_000
-    answer = await asyncio.gather(
-        *(scheduler.process(command("Count", Key="a", Limit=99)) for scheduler in processors)
+    answers = await asyncio.gather(
+        *(scheduler.process(command("Count", Key="a", Limit=99)) for scheduler in schedulers)
     )
-    assert sorted(answer.receipt.first or 0 for answer in answer) == list(range(1, 21))
-    assert counters.attempts == sum(answer.attempts for answer in answer)
+    assert sorted(answer.receipt.first or 0 for answer in answers) == list(range(1, 21))
+    assert counters.attempts == sum(answer.attempts for answer in answers)
     assert counters.conflicts > 0
+    await asyncio.gather(*(scheduler.close() for scheduler in schedulers))
 
 
-async def test_concurrent_commands_of_one_process_take_turns_and_do_not_conflict(
+async def test_concurrent_commands_of_one_process_are_recorded_in_order_and_do_not_conflict(
     store: StagedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     async def yielding() -> None:
         await asyncio.sleep(0)
 
     store.after_query = [yielding] * 20
-    answer = await asyncio.gather(*(scheduler.process(command("Count", Key="a", Limit=99)) for _ in range(20)))
-    assert [answer.receipt.first for answer in answer] == list(range(1, 21))
+    answers = await asyncio.gather(*(scheduler.process(command("Count", Key="a", Limit=99)) for _ in range(20)))
+    assert [answer.receipt.first for answer in answers] == list(range(1, 21))
     assert counters.conflicts == 0
 
 
-async def test_cancellation_is_not_tried_again(store: StagedStore, counters: Counters) -> None:
-    reached = asyncio.Event()
+async def test_a_command_that_nobody_waits_for_any_more_is_not_tried_again(
+    store: StagedStore, scheduler: Scheduler, counters: Counters
+) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
 
     async def block() -> None:
         reached.set()
-        await asyncio.Event().wait()
+        await go_on.wait()
 
-    store.after_query = [intruder(store), block, block]
-    task = asyncio.create_task(Scheduler(store, domain, Settings(), counters).process(command("Count", Key="a")))
+    store.after_query = [intruder(store), block]
+    task = asyncio.create_task(scheduler.process(command("Count", Key="a")))
     await reached.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert counters.attempts == 2
+    go_on.set()
+    assert await scheduler.drain(60) == 0
+    assert counters.attempts == 1
+    assert [event.sequence_number async for event in store.read(Filter.matching_any_event())] == [1]

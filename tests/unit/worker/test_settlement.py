@@ -20,86 +20,90 @@ from eventstore import (
     TransientStoreError,
 )
 from handlers.errors import UnknownEventType
-from worker.errors import HandlerTimedOut, IsolationFailed, KilledItsProcess
+from worker.errors import BrokerUnavailable, HandlerCrashed, HandlerTimedOut, IsolationFailed, KilledItsProcess
 from worker.history import History
 from worker.message import BadMessage
-from worker.rounds.scheduler import Processed
-from worker.settlement import Action, FailedElsewhere, Failure, Settlement, judge, settle
+from worker.settlement import Answer, DeadLetter, FailedElsewhere, Failure, Pause, Retry, Settlement, judge, settle
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MAX_AGE = timedelta(minutes=10)
 CONFLICT = ConcurrencyConflict(sequence_number=4, event_type="Counted", metadata={})
 
 
-def settled(happened: Processed | BaseException, history: History | None = None) -> Settlement:
+def settled(happened: Answer | BaseException, history: History | None = None) -> Settlement:
     return settle(happened, history or History(), now=NOW, max_age=MAX_AGE)
 
 
 def test_an_answer_is_answered() -> None:
     receipt = Receipt(key=uuid4(), outcome=ACCEPTED, first=1, last=1, position=START, recorded_at=NOW)
-    assert settled(Processed(receipt=receipt, attempts=1)).action is Action.ANSWER
+    answer = Answer(receipt=receipt, attempts=1)
+    assert settled(answer) is answer
 
 
 @pytest.mark.parametrize(
-    ("failure", "action", "reason"),
+    ("failure", "kind", "reason"),
     [
-        (BadMessage("too_deep", "…"), Action.DEAD_LETTER, "too_deep"),
-        (IdempotencyKeyReused(uuid4()), Action.DEAD_LETTER, "id_reused"),
-        (InvalidRequest("…"), Action.DEAD_LETTER, "not_storable"),
-        (InvalidEvent("…"), Action.DEAD_LETTER, "not_storable"),
-        (CONFLICT, Action.RETRY, "conflicts_exhausted"),
-        (HistoryDiverged("…"), Action.RETRY, "conflicts_exhausted"),
-        (TransientStoreError("…"), Action.RETRY, "store_transient"),
-        (PositionNotReached("…"), Action.RETRY, "store_transient"),
-        (HandlerTimedOut("…"), Action.RETRY, "handler_deadline"),
-        (KilledItsProcess("…"), Action.DEAD_LETTER, "killed_its_process"),
-        (IsolationFailed("…"), Action.RETRY, "isolation_failed"),
-        (StoreUnavailable("…"), Action.PAUSE, "store_unavailable"),
-        (OutcomeUnknown("…"), Action.PAUSE, "store_unavailable"),
-        (StoreMisconfigured("…"), Action.PAUSE, "store_unavailable"),
-        (ZeroDivisionError("…"), Action.RETRY, "handler_error"),
-        (RecursionError("…"), Action.RETRY, "handler_error"),
-        (UnknownEventType("…"), Action.RETRY, "handler_error"),
-        (EventStoreError("…"), Action.RETRY, "handler_error"),
-        (SystemExit(3), Action.DEAD_LETTER, "unknown_failure"),
+        (BadMessage("too_deep", "…"), DeadLetter, "too_deep"),
+        (IdempotencyKeyReused(uuid4()), DeadLetter, "id_reused"),
+        (InvalidRequest("…"), DeadLetter, "not_storable"),
+        (InvalidEvent("…"), DeadLetter, "not_storable"),
+        (CONFLICT, Retry, "conflicts_exhausted"),
+        (HistoryDiverged("…"), Retry, "conflicts_exhausted"),
+        (TransientStoreError("…"), Retry, "store_transient"),
+        (PositionNotReached("…"), Retry, "store_transient"),
+        (HandlerTimedOut("…"), Retry, "handler_timeout"),
+        (KilledItsProcess("…"), DeadLetter, "killed_its_process"),
+        (IsolationFailed("…"), Retry, "isolation_failed"),
+        (StoreUnavailable("…"), Pause, "store_unavailable"),
+        (OutcomeUnknown("…"), Pause, "store_unavailable"),
+        (StoreMisconfigured("…"), Pause, "store_unavailable"),
+        (ZeroDivisionError("…"), Retry, "handler_error"),
+        (RecursionError("…"), Retry, "handler_error"),
+        (UnknownEventType("…"), Retry, "handler_error"),
+        (EventStoreError("…"), DeadLetter, "unknown_failure"),
+        (BrokerUnavailable("…"), DeadLetter, "unknown_failure"),
+        (HandlerCrashed("…"), Retry, "handler_error"),
+        (SystemExit(3), Retry, "handler_error"),
     ],
 )
-def test_the_table(failure: BaseException, action: Action, reason: str) -> None:
+def test_the_table(failure: BaseException, kind: type[Retry | DeadLetter | Pause], reason: str) -> None:
     settlement = settled(failure)
-    assert (settlement.action, settlement.reason) == (action, reason)
+    assert isinstance(settlement, kind)
+    assert settlement.reason == reason
 
 
 @pytest.mark.parametrize("failure", [CONFLICT, TransientStoreError("…"), HandlerTimedOut("…")])
 def test_what_passes_is_retried_until_the_maximum_age(failure: Exception) -> None:
     young = History(attempts=900, first_failure=NOW - MAX_AGE + timedelta(seconds=1))
     old = History(attempts=1, first_failure=NOW - MAX_AGE)
-    assert settled(failure, young).action is Action.RETRY
-    assert settled(failure, old).action is Action.DEAD_LETTER
+    assert isinstance(settled(failure, young), Retry)
+    assert isinstance(settled(failure, old), DeadLetter)
 
 
 def test_a_handlers_bug_is_retried_twice_and_then_shown_with_its_traceback() -> None:
     history = History()
-    actions = []
+    kinds = []
     for _ in range(3):
         settlement = settled(ZeroDivisionError(), history)
-        actions.append(settlement.action)
-        assert settlement.traceback
+        assert isinstance(settlement, Retry | DeadLetter)
+        kinds.append(type(settlement))
+        assert settlement.bug
         history = settlement.history
-    assert actions == [Action.RETRY, Action.RETRY, Action.DEAD_LETTER]
+    assert kinds == [Retry, Retry, DeadLetter]
 
 
 def test_conflicts_do_not_use_up_the_retries_of_a_bug() -> None:
     history = History()
     for _ in range(5):
-        history = settled(CONFLICT, history).history
-    assert settled(ZeroDivisionError(), history).action is Action.RETRY
+        settlement = settled(CONFLICT, history)
+        assert isinstance(settlement, Retry)
+        history = settlement.history
+    assert isinstance(settled(ZeroDivisionError(), history), Retry)
 
 
 def test_a_pause_spends_nothing() -> None:
     history = History(attempts=3, bugs=2, first_failure=NOW - 2 * MAX_AGE)
-    settlement = settled(StoreUnavailable("…"), history)
-    assert settlement.action is Action.PAUSE
-    assert settlement.history == history
+    assert settled(StoreUnavailable("…"), history) == Pause(reason="store_unavailable")
 
 
 def test_a_history_survives_its_headers() -> None:

@@ -1,4 +1,4 @@
-"""The supervisor's decisions, on small processes that live and die as they are told."""
+"""The supervisor's decisions, on small processes that report and end as they are told."""
 
 import asyncio
 import logging
@@ -13,17 +13,18 @@ import pytest
 
 from tests.fixtures.waiting import eventually
 from worker.supervision.health import Health
-from worker.supervision.supervisor import Patience, Supervisor
+from worker.supervision.supervisor import RestartLimits, Supervisor
 
 # Notes its start in the file it is given, and holds the end of a control socket that comes as the last argument.
-LIFE = """
+PROCESS = """
 import json, os, signal, socket, sys
 control_socket = socket.socket(fileno=int(sys.argv[-1]))
-with open(sys.argv[1], "a") as lives:
-    lives.write("life\\n")
-lived = len(open(sys.argv[1]).readlines())
+with open(sys.argv[1], "a") as starts:
+    starts.write("start\\n")
+started = len(open(sys.argv[1]).readlines())
 def say(**health):
-    control_socket.sendall(json.dumps({"live": True, "ready": True, "reason": "consuming"} | health).encode() + b"\\n")
+    health = {"live": True, "ready": True, "reason": "consuming"} | health
+    control_socket.sendall(json.dumps({"health": health}).encode() + b"\\n")
 """
 DRAINS = "say(); control_socket.recv(1)"
 
@@ -33,21 +34,21 @@ class Run:
     """A supervisor that runs.
 
     Attributes:
-        lives: A file with a line for each start of a process.
+        starts: A file with a line for each start of a process.
         ended: Its exit status, once it has one.
     """
 
     supervisor: Supervisor
-    lives: Path
+    starts: Path
     ended: asyncio.Task[int]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def lived(self, count: int) -> None:
-        async def have_lived() -> bool:
-            return self.lives.exists() and len(self.lives.read_text().splitlines()) >= count
+    async def started(self, count: int) -> None:
+        async def have_started() -> bool:
+            return self.starts.exists() and len(self.starts.read_text().splitlines()) >= count
 
-        await eventually(have_lived, what=f"{count} lives")
+        await eventually(have_started, what=f"{count} starts")
 
     async def judged(self, **expected: Any) -> Health:
         async def is_so() -> bool:
@@ -64,19 +65,19 @@ class Run:
 
 @asynccontextmanager
 async def supervising(
-    tmp_path: Path, what: str, *, processes: int = 1, grace: float = 60, **patience: Any
+    tmp_path: Path, what: str, *, processes: int = 1, grace: float = 60, **limits: Any
 ) -> AsyncIterator[Run]:
-    """Supervise processes that do so with their lives; all are gone at the end."""
-    lives = tmp_path / "lives"
+    """Supervise processes that do so; all are gone at the end."""
+    starts = tmp_path / "starts"
     supervisor = Supervisor(
-        (sys.executable, "-S", "-c", LIFE + what, str(lives)),
+        (sys.executable, "-S", "-c", PROCESS + what, str(starts)),
         processes,
         grace=grace,
-        drain_deadline=patience.pop("drain_deadline", 20.0),
-        patience=Patience(**({"first_delay": 0.01, "longest_delay": 0.05} | patience)),
+        drain_deadline=limits.pop("drain_deadline", 20.0),
+        limits=RestartLimits(**({"first_delay": 0.01, "longest_delay": 0.05} | limits)),
     )
     stop, hurry = asyncio.Event(), asyncio.Event()
-    run = Run(supervisor, lives, asyncio.create_task(supervisor.run(stop, hurry)), stop, hurry)
+    run = Run(supervisor, starts, asyncio.create_task(supervisor.run(stop, hurry)), stop, hurry)
     try:
         yield run
     finally:
@@ -90,20 +91,20 @@ async def test_all_drain_when_told_and_that_is_success(tmp_path: Path) -> None:
         run.stop.set()
         assert await run.status() == 0
         assert run.supervisor.health() == Health(live=True, ready=False, reason="draining")
-    assert len(run.lives.read_text().splitlines()) == 3
+    assert len(run.starts.read_text().splitlines()) == 3
 
 
 async def test_one_that_leaves_work_behind_is_no_success(tmp_path: Path) -> None:
-    async with supervising(tmp_path, DRAINS + "; sys.exit(lived == 2)", processes=2) as run:
+    async with supervising(tmp_path, DRAINS + "; sys.exit(started == 2)", processes=2) as run:
         await run.judged(ready=True)
         run.stop.set()
         assert await run.status() == 1
 
 
-async def test_one_that_dies_is_started_again(tmp_path: Path) -> None:
-    dies_once = "say()\nif lived == 1: os.kill(os.getpid(), signal.SIGSEGV)\ncontrol_socket.recv(1)"
-    async with supervising(tmp_path, dies_once) as run:
-        await run.lived(2)
+async def test_one_that_ends_is_started_again(tmp_path: Path) -> None:
+    ends_once = "say()\nif started == 1: os.kill(os.getpid(), signal.SIGSEGV)\ncontrol_socket.recv(1)"
+    async with supervising(tmp_path, ends_once) as run:
+        await run.started(2)
         await run.judged(live=True, ready=True)
         run.stop.set()
         assert await run.status() == 0
@@ -111,13 +112,13 @@ async def test_one_that_dies_is_started_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("grace", [0.0, 3600.0])
 async def test_one_that_is_away_counts_as_live_for_the_grace_only(tmp_path: Path, grace: float) -> None:
-    dies = "say(); os.kill(os.getpid(), signal.SIGSEGV)"
-    async with supervising(tmp_path, dies, first_delay=3600, longest_delay=3600, grace=grace) as run:
+    ends = "say(); os.kill(os.getpid(), signal.SIGSEGV)"
+    async with supervising(tmp_path, ends, first_delay=3600, longest_delay=3600, grace=grace) as run:
 
-        async def has_died() -> bool:
+        async def has_ended() -> bool:
             return "worker 1: it was ended by SIGSEGV, for " in run.supervisor.health().reason
 
-        await eventually(has_died, what="the death to be noticed")
+        await eventually(has_ended, what="its end to be noticed")
         found = run.supervisor.health()
         assert (found.live, found.ready) == (grace > 0, False)
         run.stop.set()
@@ -125,17 +126,17 @@ async def test_one_that_is_away_counts_as_live_for_the_grace_only(tmp_path: Path
         assert await run.status() == 0
 
 
-async def test_one_that_cannot_live_ends_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    only_the_first_lives = "say()\nif lived > 1: os.kill(os.getpid(), signal.SIGKILL)\ncontrol_socket.recv(1)"
-    async with supervising(tmp_path, only_the_first_lives, processes=2, most_deaths=3) as run:
+async def test_one_that_ends_again_and_again_ends_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    only_the_first_goes_on = "say()\nif started > 1: os.kill(os.getpid(), signal.SIGKILL)\ncontrol_socket.recv(1)"
+    async with supervising(tmp_path, only_the_first_goes_on, processes=2, most_restarts=2) as run:
         assert await run.status() == 1
-    assert len(run.lives.read_text().splitlines()) == 4
-    assert "was ended by SIGKILL; giving up after 3 deaths in a row" in caplog.text
+    assert len(run.starts.read_text().splitlines()) == 4
+    assert "was ended by SIGKILL; giving up after 2 restarts in a row" in caplog.text
 
 
-async def test_one_that_was_of_use_starts_with_a_clean_slate(tmp_path: Path) -> None:
-    async with supervising(tmp_path, "say(); sys.exit(1)", most_deaths=2, useful=0) as run:
-        await run.lived(5)
+async def test_the_restarts_of_one_that_was_of_use_are_counted_anew(tmp_path: Path) -> None:
+    async with supervising(tmp_path, "say(); sys.exit(1)", most_restarts=1, useful=0) as run:
+        await run.started(5)
         assert not run.ended.done()
 
 
@@ -145,27 +146,27 @@ async def test_a_mistake_of_the_first_ends_all_before_the_others_start(
     caplog.set_level(logging.INFO)
     async with supervising(tmp_path, "sys.exit(2)", processes=3) as run:
         assert await run.status() == 2
-    assert run.lives.read_text() == "life\n"
+    assert run.starts.read_text() == "start\n"
     # The process has told it.
     assert caplog.text == ""
 
 
 async def test_surroundings_that_fail_later_are_waited_for(tmp_path: Path) -> None:
-    async with supervising(tmp_path, "say(); sys.exit(2)", most_deaths=2) as run:
-        await run.lived(6)
+    async with supervising(tmp_path, "say(); sys.exit(2)", most_restarts=1) as run:
+        await run.started(6)
         assert not run.ended.done()
 
 
 async def test_one_that_is_stuck_is_killed_and_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    stuck_once = "say()\nif lived == 1: os.kill(os.getpid(), signal.SIGSTOP)\ncontrol_socket.recv(1)"
+    stuck_once = "say()\nif started == 1: os.kill(os.getpid(), signal.SIGSTOP)\ncontrol_socket.recv(1)"
     async with supervising(tmp_path, stuck_once, most_silence=0.5) as run:
-        await run.lived(2)
+        await run.started(2)
     assert "has been stuck for 0.5 s; it is killed" in caplog.text
 
 
 async def test_one_that_does_not_drain_is_told_to_hurry_and_then_killed(tmp_path: Path) -> None:
     deaf = "say()\nwhile True: signal.pause()"
-    async with supervising(tmp_path, deaf, drain_deadline=0, farewell=0.2) as run:
+    async with supervising(tmp_path, deaf, drain_deadline=0, end=0.2) as run:
         await run.judged(ready=True)
         run.stop.set()
         assert await run.status() == 1
@@ -181,7 +182,7 @@ async def test_a_hurry_reaches_the_processes(tmp_path: Path) -> None:
         run.stop.set()
         run.hurry.set()
         assert await run.status() == 1
-    assert run.lives.read_text() == "life\nsh"
+    assert run.starts.read_text() == "start\nsh"
 
 
 async def test_what_a_process_says_of_itself_counts(tmp_path: Path) -> None:

@@ -61,12 +61,13 @@ class Choice:
             DomainNotFound: A domain cannot be imported.
         """
         now = datetime.now(UTC)
-        names = [each.name for each in load_domains(settings.worker_domains)]
+        domains = load_domains(settings.worker_domains)
+        names = [each.name for each in domains]
         if domain is not None and domain not in names:
             raise Mistake(f"there is no domain {domain!r} in WORKER_DOMAINS; it names {', '.join(names)}.")
         return cls(
             amqp_url=settings.amqp_url,
-            topologies=tuple(Topology(name) for name in names if domain in (None, name)),
+            topologies=tuple(Topology.of(each) for each in domains if domain in (None, each.name)),
             selection=Selection(
                 ids=frozenset(same_id(each) for each in ids),
                 reasons=frozenset(reasons),

@@ -16,7 +16,7 @@ from worker.topology import Topology
 _SPARE = 20
 # The primary's pool and the replicas': after a failover, both can end at one server.
 _POOLS = 2
-# Of the process that decides suspects, while there are any.
+# Of the process that decides poison messages, while there are any.
 _FOR_SUSPECTS = 1
 
 
@@ -162,12 +162,18 @@ def test_every_node_of_the_broker_is_elsewhere_and_one_may_go(example: list[Mani
     assert f"target_group_size = {broker['replicas']}" in broker["rabbitmq"]["additionalConfig"]
 
 
+def test_the_broker_can_spread_commands_over_shards(example: list[Manifest]) -> None:
+    broker = named(example, "RabbitmqCluster", "broker")["spec"]
+    assert broker["rabbitmq"]["additionalPlugins"] == ["rabbitmq_consistent_hash_exchange"]
+
+
 def test_the_autoscaler_watches_the_queue_that_workers_consume(
     example: list[Manifest], settings: Settings, scaling: Manifest
 ) -> None:
     assert scaling["scaleTargetRef"] == {"name": named(example, "Deployment", "worker")["metadata"]["name"]}
     assert "replicas" not in named(example, "Deployment", "worker")["spec"]
-    queues = [Topology(domain.name).queue for domain in load_domains(settings.worker_domains)]
+    domains = load_domains(settings.worker_domains)
+    queues = [queue for domain in domains for queue in Topology.of(domain).work_queues]
     assert [trigger["metadata"]["queueName"] for trigger in scaling["triggers"]] == queues
     for trigger in scaling["triggers"]:
         assert trigger["authenticationRef"] == {"name": "broker"}

@@ -13,7 +13,7 @@ from worker.cli.app import app
 from worker.credentials import file_variable
 from worker.settings import IN_FILES, Settings
 from worker.supervision.health_server import LIVE_PATH, READY_PATH
-from worker.supervision.supervisor import Patience
+from worker.supervision.supervisor import RestartLimits
 
 _WORKER, _MIGRATION, _PRUNING = ("Deployment", "worker"), ("Job", "worker-migrate"), ("CronJob", "worker-prune")
 _PODS = [_WORKER, _MIGRATION, _PRUNING]
@@ -130,7 +130,7 @@ def test_probes_ask_what_the_health_server_answers(manifests: list[Manifest], se
 
 def test_a_worker_may_drain_before_it_is_killed(manifests: list[Manifest], settings: dict[str, str]) -> None:
     grace = pod(manifests)["terminationGracePeriodSeconds"]
-    assert grace >= float(settings["WORKER_DRAIN_DEADLINE"]) + Patience().farewell
+    assert grace >= float(settings["WORKER_DRAIN_DEADLINE"]) + RestartLimits().end
 
 
 def test_the_image_is_the_one_that_is_built() -> None:

@@ -54,6 +54,7 @@ async def judged(commands: Sequence[Command]) -> OracleReport:
                 headers={},
             )
         )
+    await scheduler.close()
     return await judge(store, domain, sent)
 
 

@@ -43,9 +43,11 @@ class Broker:
         body: dict[str, int],
         *,
         command_id: UUID | None,
+        affinity_key: str | None,
         timeout: float,  # noqa: ASYNC109
     ) -> UUID:
         assert command_id is not None
+        assert affinity_key is None
         assert timeout == 3.0
         self.under_way += 1
         self.most = max(self.most, self.under_way)

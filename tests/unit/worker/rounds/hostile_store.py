@@ -100,19 +100,19 @@ class HostileStore(MemoryEventStore):
             if fate < 0.08:
                 raise OutcomeUnknown("it never came there")
             if fate < 0.11:
-                self._chained(appends)
+                self._transaction(appends)
                 await self._pass()
                 raise OutcomeUnknown("it came there, and its answer did not come here")
             if fate < 0.13:
                 self.late.append(asyncio.create_task(self._append_late(appends)))
                 raise OutcomeUnknown("it will come there after a while")
-        found = self._split(appends) if self.faults and self._chance(0.06) else self._chained(appends)
+        found = self._split(appends) if self.faults and self._chance(0.06) else self._transaction(appends)
         # Recorded, and on its way back: others read and record meanwhile.
         await self._pass()
         return found
 
     @asynccontextmanager
-    async def exclusive(self) -> AsyncIterator["Held"]:
+    async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator[Any]:
         async with self._lock:
             if self.faults and self._chance(0.2):
                 raise TransientStoreError("the lock was not had")
@@ -143,9 +143,9 @@ class HostileStore(MemoryEventStore):
         for _ in range(self.rnd.randrange(1, 25)):
             await asyncio.sleep(0)
         await self._unlocked()
-        self._chained(appends)
+        self._transaction(appends)
 
-    def _chained(
+    def _transaction(
         self, appends: Sequence[Append], missing: list[Event] | None = None, own: OwnRange | None = None
     ) -> list[Receipt | EventStoreError]:
         before = len(self._events)
@@ -172,10 +172,10 @@ class HostileStore(MemoryEventStore):
         """Refuse a member for its values; what is before and behind it is recorded by transactions of their own."""
         culprit = self.rnd.randrange(len(appends))
         if appends[culprit].key is None or (appends[culprit].key, appends[culprit].scope) in self._receipts:
-            return self._chained(appends)
+            return self._transaction(appends)
         missing: list[Event] = []
         first = len(self._events) + 1
-        found = self._chained(appends[:culprit], missing)
+        found = self._transaction(appends[:culprit], missing)
         own = None
         if len(self._events) >= first:
             own = OwnRange(first=first, last=self._events[-1].position)
@@ -186,7 +186,7 @@ class HostileStore(MemoryEventStore):
         assert key is not None
         self.refused.add(key)
         missing.extend(appends[culprit].events)
-        return found + self._chained(appends[culprit + 1 :], missing, own)
+        return found + self._transaction(appends[culprit + 1 :], missing, own)
 
     async def _unlocked(self) -> None:
         async with self._lock:
@@ -219,7 +219,7 @@ class Held:
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         await asyncio.sleep(0)
-        found = self._store._chained(appends)
+        found = self._store._transaction(appends)
         if self._store.faults and self._store._chance(0.1):
             raise OutcomeUnknown("the connection broke with the lock")
         return found

@@ -71,7 +71,7 @@ class Model:
         ]
         for each in self.schedulers:
             each._retries = ConflictRetries(longest=0.001)
-            each._own._most_recorded = self.rnd.choice((2, 5, 1024, 1024))
+            each._states._own._most_recorded = self.rnd.choice((2, 5, 1024, 1024))
         self.sent: list[Sent] = []
         self.cuts = 0
 

@@ -1,0 +1,97 @@
+"""The lock of the store in memory, and what is done while one caller holds it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from eventstore.append import Append
+from eventstore.errors import EventStoreError, HoldExpired, InvalidRequest, LockNotAcquired
+from eventstore.filter import Filter
+from eventstore.position import Position
+from eventstore.question import Question
+from eventstore.receipt import Receipt
+from eventstore.request import AppendRequest, check_held_read, check_hold
+from eventstore.stream import EventStream
+
+__all__ = ["MemoryHold", "held"]
+
+Answer = Callable[[Question], list[EventStream]]
+Record = Callable[[Sequence[AppendRequest]], list[Receipt | EventStoreError]]
+
+
+class MemoryHold:
+    """A ``Held``, with the lock in its hands.
+
+    Attributes:
+        position: The head.
+
+    Args:
+        lock: The lock; it is let go of once.
+        head: The head.
+        answer: Answers a question.
+        record: Records a chain.
+    """
+
+    def __init__(self, lock: asyncio.Lock, head: Position, answer: Answer, record: Record) -> None:
+        self.position = head
+        self._lock = lock
+        self._answer = answer
+        self._record = record
+        self._holds = True
+        self._used = False
+
+    async def query_many(
+        self,
+        filters: Sequence[Filter],
+        *,
+        after: Sequence[Position] | None = None,
+        known: Sequence[int] = (),
+        most: int | None = None,
+    ) -> list[EventStream]:
+        """See ``Held.query_many``."""
+        question = Question.of(filters, after=after, known=known, most=most)
+        self._check()
+        check_held_read(question, self.position)
+        return self._answer(question)
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        """See ``Held.append_chain``."""
+        requests = AppendRequest.chained(appends)
+        self._check()
+        self._used = True
+        try:
+            return self._record(requests)
+        finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Let go of the lock; nothing is answered or recorded any more."""
+        if self._holds:
+            self._holds = False
+            self._lock.release()
+
+    def _check(self) -> None:
+        if self._used:
+            raise InvalidRequest("the lock was let go of with the append: take it anew")
+        if not self._holds:
+            raise HoldExpired("the lock was held for longer than it may be; nothing is recorded")
+
+
+@asynccontextmanager
+async def held(
+    lock: asyncio.Lock, make: Callable[[], MemoryHold], *, limit: float, patience: float
+) -> AsyncIterator[MemoryHold]:
+    """Hold a lock, for so long at most; see ``EventStore.exclusive``."""
+    check_hold(limit, patience)
+    try:
+        async with asyncio.timeout(patience):
+            await lock.acquire()
+    except TimeoutError:
+        raise LockNotAcquired(f"others had the lock for {patience} s") from None
+    hold = make()
+    ending = asyncio.get_running_loop().call_later(limit, hold.let_go)
+    try:
+        yield hold
+    finally:
+        ending.cancel()
+        hold.let_go()

@@ -1,0 +1,156 @@
+"""The shards as the broker has them: a key stays in its shard, also after it has rested or was dead."""
+
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import pytest
+
+from tests.fixtures.vhosts import Management
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.shards import SHARDED
+from tests.integration.worker.test_declaration import queues
+from worker.amqp.backlog import backlog
+from worker.amqp.dead_queue import DeadQueue
+from worker.amqp.declaration import declare
+from worker.amqp.sender import Sender
+from worker.dead_letters.replay import Bounds, replay
+from worker.errors import BrokerMisconfigured
+from worker.topology import Topology
+
+HOP = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+KEYS = [f"k{n}" for n in range(30)]
+
+
+@pytest.fixture
+async def shards(desk: Desk) -> Desk:
+    await declare(desk.channel, SHARDED)
+    return desk
+
+
+async def waiting(desk: Desk, topology: Topology = SHARDED) -> list[int]:
+    return [await desk.ready(queue) for queue in topology.work_queues]
+
+
+async def refused(amqp_url: str, topology: Topology) -> str:
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        with pytest.raises(BrokerMisconfigured) as raised:
+            await declare(await connection.channel(), topology)
+    return str(raised.value)
+
+
+async def test_a_key_has_one_shard_of_those_that_a_hash_exchange_is_bound_to(
+    vhost: str, management: Management, shards: Desk
+) -> None:
+    found = queues(management, vhost)
+    assert set(found) - {shards.replies} == {*SHARDED.work_queues, SHARDED.retry_queue, SHARDED.dead_queue}
+    assert found["tally.commands.0"]["arguments"] == {
+        "x-queue-type": "quorum",
+        "x-single-active-consumer": True,
+        "x-delivery-limit": 50,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": "tally.commands.dead",
+        **HOP,
+    }
+    assert found["tally.commands.retry"]["arguments"]["x-dead-letter-exchange"] == "commands.tally"
+    folder = urlsplit(vhost).path
+    exchange = management.request("GET", f"/api/exchanges{folder}/commands.tally")
+    assert (exchange["type"], exchange["arguments"]) == ("x-consistent-hash", {"hash-header": "affinity-key"})
+    bindings = management.request("GET", f"/api/exchanges{folder}/commands.tally/bindings/source")
+    assert Counter(each["destination"] for each in bindings) == Counter(SHARDED.work_queues)
+    assert {each["routing_key"] for each in bindings} == {"1"}
+
+
+async def test_declaring_again_moves_no_key(vhost: str, shards: Desk) -> None:
+    async def spread() -> list[int]:
+        before = await waiting(shards)
+        for key in KEYS:
+            await shards.put(b"{}", headers={"affinity-key": key})
+        return [there - then for there, then in zip(await waiting(shards), before, strict=True)]
+
+    first = await spread()
+    assert sum(first) == len(KEYS)
+    assert sum(map(bool, first)) > 3
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            connection = await stack.enter_async_context(await aio_pika.connect(vhost))
+            await declare(await connection.channel(), SHARDED)
+    assert await spread() == first
+
+
+async def test_commands_of_one_key_come_to_one_shard(shards: Desk) -> None:
+    for _ in range(20):
+        await shards.put(b"{}", headers={"affinity-key": "the one"})
+    assert sorted(await waiting(shards)) == [0] * 7 + [20]
+
+
+async def test_a_command_without_a_key_is_taken_as_well(shards: Desk) -> None:
+    for _ in range(3):
+        await shards.put(b"{}")
+    assert sorted(await waiting(shards)) == [0] * 7 + [3]
+
+
+async def test_a_command_that_has_rested_returns_to_its_shard(shards: Desk) -> None:
+    for key in KEYS:
+        await shards.put(b"{}", headers={"affinity-key": key})
+    first = await waiting(shards)
+    for key in KEYS:
+        await shards.put(
+            b"{}", exchange="", routing_key=SHARDED.retry_queue, headers={"affinity-key": key}, expiration="1"
+        )
+    await shards.holds(SHARDED.retry_queue, 0)
+    for queue, count in zip(SHARDED.work_queues, first, strict=True):
+        await shards.holds(queue, 2 * count)
+
+
+async def test_a_dead_letter_is_replayed_to_its_shard(vhost: str, shards: Desk) -> None:
+    for key in KEYS:
+        await shards.put(b"{}", headers={"affinity-key": key})
+    first = await waiting(shards)
+    for key in KEYS:
+        await shards.put(b"{}", exchange="", routing_key=SHARDED.dead_queue, headers={"affinity-key": key})
+    await shards.holds(SHARDED.dead_queue, len(KEYS))
+    sender = await Sender(vhost, name="replay").open()
+    try:
+        async with DeadQueue.open(vhost, SHARDED) as queue:
+            bounds = Bounds(oldest=len(KEYS), most=len(KEYS))
+            assert await replay(queue, sender, lambda _: True, bounds, progress=lambda: None) == len(KEYS)
+    finally:
+        await sender.close()
+    assert await waiting(shards) == [2 * count for count in first]
+
+
+@pytest.mark.parametrize("number", [4, 16, None])
+async def test_another_number_of_shards_is_refused_in_a_sentence(vhost: str, shards: Desk, number: int | None) -> None:
+    told = await refused(vhost, replace(SHARDED, shards=number))
+    assert told.startswith("the queues of domain tally exist with other properties (")
+    # Nothing was made or bound before it was refused.
+    assert await waiting(shards) == [0] * 8
+    found = await backlog(vhost, SHARDED)
+    assert found is not None
+    assert found.fits(SHARDED)
+    assert not found.fits(replace(SHARDED, shards=number))
+
+
+async def test_a_domain_that_had_no_shards_gets_none_beside_its_queue(vhost: str, desk: Desk) -> None:
+    plain = Topology("tally")
+    await declare(desk.channel, plain)
+    told = await refused(vhost, SHARDED)
+    assert "that is changed only while no command waits: stop what publishes" in told
+    # As told: what is deleted makes room, and the way into the old queue is closed.
+    await desk.delete(plain.retry_queue)
+    await declare(desk.channel, SHARDED)
+    await desk.put(b"{}", headers={"affinity-key": "a"})
+    assert sum(await waiting(desk)) == 1
+    assert await desk.ready(plain.queue) == 0
+
+
+async def test_the_backlog_adds_up_the_shards(vhost: str, shards: Desk) -> None:
+    for key in KEYS:
+        await shards.put(b"{}", headers={"affinity-key": key})
+    found: Any = await backlog(vhost, SHARDED)
+    assert (found.waiting, found.consumers, found.shards) == (len(KEYS), 0, 8)

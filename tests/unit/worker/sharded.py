@@ -1,0 +1,13 @@
+"""The tally domain with affinity: what is counted under one key is decided by one process at a time."""
+
+from dataclasses import replace
+
+from tests.unit.worker.tally import AnyCommand
+from tests.unit.worker.tally import domain as tally
+
+
+def key_of(command: AnyCommand) -> str:
+    return command.key
+
+
+domain = replace(tally, affinity=key_of, shards=8)

@@ -1,0 +1,149 @@
+"""The queue: what waits, what is dropped, and what is sent in the end."""
+
+import threading
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+
+from tests.unit.worker.telemetry.kept import PLAIN
+from worker.telemetry.noted_span import NotedSpan
+from worker.telemetry.noted_tracer import NotedTracerProvider
+from worker.telemetry.providers import Telemetry
+from worker.telemetry.sampler import sampler_from_environment
+from worker.telemetry.span_queue import QueueLimits, SpanQueue
+
+LONG = 60.0
+
+
+class Gate:
+    """An exporter that holds each batch until it is let go on."""
+
+    def __init__(self, *, is_open: bool) -> None:
+        self.batches: list[list[str]] = []
+        self.began = threading.Semaphore(0)
+        self.go_on = threading.Event()
+        self.closed = False
+        self.failures = 0
+        if is_open:
+            self.go_on.set()
+
+    def export(self, spans: Sequence[NotedSpan]) -> None:
+        self.began.release()
+        assert self.go_on.wait(LONG)
+        if self.failures:
+            self.failures -= 1
+            raise ValueError("no")
+        self.batches.append([span.name for span in spans])
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def provider(queue: SpanQueue) -> NotedTracerProvider:
+    return NotedTracerProvider(queue, sampler=sampler_from_environment(), limits=PLAIN)
+
+
+def end_spans(provider: NotedTracerProvider, *names: str) -> None:
+    tracer = provider.get_tracer("test")
+    for name in names:
+        tracer.start_span(name, context=Context()).end()
+
+
+def counted(reader: InMemoryMetricReader, name: str) -> dict[Any, float]:
+    """The values of a metric, by the type of error."""
+    data = reader.get_metrics_data()
+    assert data is not None
+    return {
+        (point.attributes or {}).get("error.type"): point.value
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in metric.data.data_points
+        if isinstance(point, NumberDataPoint)
+    }
+
+
+def test_a_batch_is_sent_when_it_is_full_and_the_rest_in_the_end() -> None:
+    gate = Gate(is_open=True)
+    queue = SpanQueue(gate, QueueLimits(size=10, batch=2, delay=LONG), NoOpMeterProvider())
+    ours = provider(queue)
+    end_spans(ours, "a", "b")
+    assert gate.began.acquire(timeout=LONG)
+    end_spans(ours, "c")
+    ours.shutdown()
+    assert [name for batch in gate.batches for name in batch] == ["a", "b", "c"]
+    assert gate.batches[0] == ["a", "b"]
+    assert gate.closed
+
+
+def test_a_span_waits_no_longer_than_the_delay() -> None:
+    gate = Gate(is_open=True)
+    ours = provider(SpanQueue(gate, QueueLimits(size=10, batch=5, delay=0.01), NoOpMeterProvider()))
+    end_spans(ours, "a")
+    assert gate.began.acquire(timeout=LONG)
+    ours.shutdown()
+    assert gate.batches == [["a"]]
+
+
+def test_flushing_sends_what_waits() -> None:
+    gate = Gate(is_open=True)
+    ours = provider(SpanQueue(gate, QueueLimits(size=10, batch=2, delay=LONG), NoOpMeterProvider()))
+    end_spans(ours, "a")
+    assert ours.force_flush(1000)
+    assert gate.batches == [["a"]]
+    gate.go_on.clear()
+    end_spans(ours, "b", "c")
+    assert gate.began.acquire(timeout=LONG)
+    assert gate.began.acquire(timeout=LONG)
+    assert not ours.force_flush(10)  # the other thread is held
+    gate.go_on.set()
+    ours.shutdown()
+    assert gate.batches == [["a"], ["b", "c"]]
+
+
+def test_spans_beyond_the_queue_are_dropped_and_counted() -> None:
+    reader = InMemoryMetricReader()
+    meters = MeterProvider([reader], shutdown_on_exit=False)
+    gate = Gate(is_open=False)
+    ours = provider(SpanQueue(gate, QueueLimits(size=3, batch=1, delay=LONG), meters))
+    end_spans(ours, "sent")
+    assert gate.began.acquire(timeout=LONG)
+    end_spans(ours, "1", "2", "3", "4", "5")
+    assert counted(reader, "otel.sdk.processor.span.processed") == {None: 1, "queue_full": 2}
+    assert counted(reader, "otel.sdk.processor.span.queue.size") == {None: 3}
+    assert counted(reader, "otel.sdk.processor.span.queue.capacity") == {None: 3}
+    gate.go_on.set()
+    ours.shutdown()
+    # The oldest make way: who looks for a reason looks at what came last.
+    assert gate.batches == [["sent"], ["3"], ["4"], ["5"]]
+    end_spans(ours, "late")
+    processed = counted(reader, "otel.sdk.processor.span.processed")
+    assert processed == {None: 4, "queue_full": 2, "already_shutdown": 1}
+    meters.shutdown()
+
+
+def test_an_exporter_that_fails_costs_its_batch_only() -> None:
+    gate = Gate(is_open=True)
+    gate.failures = 1
+    ours = provider(SpanQueue(gate, QueueLimits(size=10, batch=1, delay=LONG), NoOpMeterProvider()))
+    end_spans(ours, "a")
+    assert gate.began.acquire(timeout=LONG)
+    end_spans(ours, "b")
+    ours.shutdown()
+    assert gate.batches == [["b"]]
+
+
+def test_stopping_ends_within_its_time_beside_an_exporter_that_hangs() -> None:
+    gate = Gate(is_open=False)
+    ours = provider(SpanQueue(gate, QueueLimits(size=10, batch=1, delay=LONG), NoOpMeterProvider()))
+    end_spans(ours, "a")
+    started = monotonic()
+    assert Telemetry(ours, None).stop(timeout=0.05) is False
+    assert monotonic() - started < LONG / 2
+    gate.go_on.set()

@@ -1,0 +1,79 @@
+"""Acknowledgements: one frame for what is without a gap, and nothing that is not done."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.worker.wire import Wire, delivery
+from worker.counters import Counters, End
+
+
+async def test_what_is_done_without_a_gap_takes_one_frame() -> None:
+    wire, counters = Wire(), Counters()
+    first, second, third = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3))
+    for each in (third, first, second):
+        each.acknowledge(End.ACCEPTED)
+    await wire.acks.flush()
+    assert wire.frames == [(3, True)]
+    assert counters.ends == {End.ACCEPTED: 3}
+
+
+async def test_what_lies_beyond_a_gap_is_acknowledged_by_itself_and_at_once() -> None:
+    wire, counters = Wire(), Counters()
+    first, slow, third, fourth = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3, 4))
+    for each in (first, third, fourth):
+        each.acknowledge(End.ACCEPTED)
+    await wire.acks.flush()
+    assert wire.frames == [(1, True), (3, False), (4, False)]
+    slow.acknowledge(End.REJECTED)
+    await wire.acks.flush()
+    assert wire.frames[3:] == [(2, True)]
+
+
+async def test_what_was_given_back_is_no_gap() -> None:
+    wire, counters = Wire(), Counters()
+    first, returned, third = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3))
+    await returned.give_back()
+    first.acknowledge(End.ACCEPTED)
+    third.acknowledge(End.ACCEPTED)
+    await wire.acks.flush()
+    assert (wire.returned, wire.frames) == ([2], [(3, True)])
+
+
+async def test_a_delivery_of_a_channel_that_is_gone_is_never_acknowledged_on_the_next_one() -> None:
+    counters = Counters()
+    gone, now = Wire(), Wire()
+    of_old = [delivery(gone.acks, counters, tag) for tag in range(1, 16)]
+    undecided = [delivery(now.acks, counters, tag) for tag in range(1, 16)]
+    gone.is_closed = True
+    for each in of_old:
+        each.acknowledge(End.ACCEPTED)
+    await gone.acks.flush()
+    assert now.frames == []
+    assert not any(each.has_ended for each in undecided)
+    assert counters.ends == {End.LOST_CHANNEL: 15}
+
+
+@given(st.permutations(range(1, 9)), st.sets(st.integers(1, 8)), st.sets(st.integers(1, 8)))
+async def test_nothing_is_acknowledged_before_it_is_done(
+    order: list[int], returned: set[int], flushed_after: set[int]
+) -> None:
+    wire, counters = Wire(), Counters()
+    deliveries = {tag: delivery(wire.acks, counters, tag) for tag in range(1, 9)}
+    done: set[int] = set()
+    settled: set[int] = set()
+    for step, tag in enumerate(order, start=1):
+        if tag in returned:
+            await deliveries[tag].give_back()
+        else:
+            deliveries[tag].acknowledge(End.ACCEPTED)
+        done.add(tag)
+        if step in flushed_after or step == len(order):
+            await wire.acks.flush()
+            frames, wire.frames = wire.frames, []
+            for last, multiple in frames:
+                covered = {each for each in range(1, last + 1) if each not in settled} if multiple else {last}
+                assert covered <= done
+                settled |= covered
+            assert settled | returned >= done
+    assert all(each.has_ended for each in deliveries.values())
+    assert counters.balanced

@@ -1,0 +1,81 @@
+"""The control socket, with both of its ends in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from worker.supervision.control_socket import HURRY, STOP, Figures, SupervisorChannel, supervised
+from worker.supervision.health import Health
+
+HEALTH = Health(live=True, ready=True, reason="consuming")
+
+
+@dataclass
+class Both:
+    """A supervisor's end, and what the worker's end has been told."""
+
+    channel: SupervisorChannel
+    worker: AsyncExitStack
+    counts: dict[str, int] = field(default_factory=dict)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Both]:
+    channel, theirs = await SupervisorChannel.pair()
+    async with AsyncExitStack() as worker:
+        both = Both(channel, worker)
+        await worker.enter_async_context(
+            supervised(
+                theirs.detach(),
+                health=lambda: HEALTH,
+                figures=lambda: both.counts,
+                stop=both.stop,
+                hurry=both.hurry,
+            )
+        )
+        try:
+            yield both
+        finally:
+            channel.close()
+
+
+async def test_health_is_reported_at_once_and_the_figures_at_the_end() -> None:
+    async with connected() as both:
+        assert await both.channel.report() == HEALTH
+        both.counts["received"] = 7
+        await both.worker.aclose()
+        reports = [await both.channel.report()]
+        while reports[-1] is not None:
+            reports.append(await both.channel.report())
+        assert reports[-2:] == [Figures(counts={"received": 7}), None]
+
+
+@pytest.mark.parametrize(("told", "hurries"), [(STOP, False), (HURRY, True)])
+async def test_the_worker_does_as_it_is_told(told: bytes, *, hurries: bool) -> None:
+    async with connected() as both:
+        await both.channel.report()
+        assert not both.stop.is_set()
+        both.channel.tell(told)
+        async with asyncio.timeout(10):
+            await both.stop.wait()
+            assert both.hurry.is_set() is hurries
+
+
+async def test_a_supervisor_that_is_gone_has_the_worker_stop(caplog: pytest.LogCaptureFixture) -> None:
+    async with connected() as both:
+        both.channel.close()
+        async with asyncio.timeout(10):
+            await both.stop.wait()
+        assert not both.hurry.is_set()
+    assert "the supervisor is gone" in caplog.text
+
+
+async def test_without_a_supervisor_nothing_happens() -> None:
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    async with supervised(None, health=lambda: HEALTH, figures=dict, stop=stop, hurry=hurry):
+        assert not stop.is_set()

@@ -1,0 +1,44 @@
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.worker.sharded import domain
+from tests.unit.worker.tally import Count
+from tests.unit.worker.tally import domain as tally
+from worker.counters import Counters
+from worker.placement import Placement
+
+COMMAND = Count(key="a")
+
+
+def test_a_command_that_comes_by_its_key_is_not_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+    counters = Counters()
+    Placement(domain, counters).check({"affinity-key": "a"}, COMMAND)
+    Placement(tally, counters).check({}, COMMAND)
+    assert (counters.misplaced, caplog.messages) == (0, [])
+
+
+@pytest.mark.parametrize("headers", [{}, {"affinity-key": "b"}, {"affinity-key": 1}])
+def test_a_command_that_comes_by_another_key_is_counted_and_told_once(
+    headers: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    counters = Counters()
+    placement = Placement(domain, counters)
+    for _ in range(3):
+        placement.check(headers, COMMAND)
+    assert counters.misplaced == 3
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == (
+        "commands of tally, such as this Count, come with the header affinity-key missing or wrong: set it to the "
+        "key's text, see docs/messages.md"
+    )
+
+
+def test_a_function_that_fails_is_told_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    counters = Counters()
+    Placement(replace(domain, affinity=lambda command: command.shelf), counters).check({"affinity-key": "a"}, COMMAND)
+    assert counters.misplaced == 1
+    assert "have no key: the affinity raises AttributeError" in caplog.text

@@ -1,0 +1,39 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.shares import largest_share, share_of
+
+NAMES = st.sets(st.text(min_size=1, max_size=8), min_size=1, max_size=12)
+
+
+@given(NAMES, st.integers(1, 40))
+def test_each_shard_is_in_one_share_and_shares_are_alike(names: set[str], shards: int) -> None:
+    shares = {name: share_of(name, names, shards) for name in names}
+    assert Counter(shard for share in shares.values() for shard in share) == Counter(range(shards))
+    sizes = {len(share) for share in shares.values()}
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) == largest_share(len(names), shards)
+
+
+@given(NAMES, st.integers(1, 40))
+def test_the_order_in_which_processes_were_met_does_not_matter(names: set[str], shards: int) -> None:
+    for name in names:
+        assert share_of(name, sorted(names), shards) == share_of(name, sorted(names, reverse=True), shards)
+
+
+@pytest.mark.parametrize(("processes", "shards", "most"), [(1, 8, 8), (3, 8, 3), (4, 8, 2), (9, 8, 1)])
+def test_no_process_has_more_than_its_share(processes: int, shards: int, most: int) -> None:
+    assert largest_share(processes, shards) == most
+
+
+def test_most_shards_stay_where_they_are_when_a_process_ends() -> None:
+    names = {f"p{n}" for n in range(8)}
+    moved = 0
+    for gone in names:
+        for name in names - {gone}:
+            moved += len(set(share_of(name, names, 64)) - set(share_of(name, names - {gone}, 64)))
+    # Of the 56 shards of those that stay; a share that was a simple slice would move nearly all.
+    assert moved / len(names) < 56 / 3

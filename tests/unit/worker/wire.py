@@ -1,0 +1,51 @@
+"""A channel that keeps what it was told, and deliveries on it."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+from worker.amqp.acknowledgements import Acknowledgements
+from worker.amqp.connection import WireChannel
+from worker.amqp.delivery import Delivery
+from worker.counters import Counters
+
+
+class Wire:
+    """Stands where a channel stands.
+
+    Attributes:
+        acks: Those of its deliveries.
+        frames: The acknowledgements that it was told, each with whether it covers all before it.
+        returned: What was put back.
+    """
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self.frames: list[tuple[int, bool]] = []
+        self.returned: list[int] = []
+        self.acks = Acknowledgements(cast("WireChannel", self))
+
+    async def basic_ack(self, tag: int, *, multiple: bool = False, **_: Any) -> None:
+        if self.is_closed:
+            raise RuntimeError("closed")
+        self.frames.append((tag, multiple))
+
+    async def basic_nack(self, tag: int, **_: Any) -> None:
+        if self.is_closed:
+            raise RuntimeError("closed")
+        self.returned.append(tag)
+
+
+def delivery(
+    acks: Acknowledgements,
+    counters: Counters,
+    tag: int = 1,
+    *,
+    headers: Mapping[str, Any] | None = None,
+    redelivered: bool = False,
+) -> Delivery:
+    properties = SimpleNamespace(headers=headers)
+    message = SimpleNamespace(
+        body=b"{}", delivery_tag=tag, redelivered=redelivered, header=SimpleNamespace(properties=properties)
+    )
+    return Delivery(acks, cast("Any", message), counters)

@@ -1,0 +1,240 @@
+"""The shard consumer: keeps this process's share of a domain's shards coming, as processes come and go."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from aio_pika.abc import AbstractChannel
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from worker.amqp.connection import Link
+from worker.amqp.declaration import declare
+from worker.amqp.delivery import Delivery
+from worker.amqp.peers import Peers
+from worker.amqp.shard_channel import ShardChannel
+from worker.counters import Counters
+from worker.errors import BrokerError
+from worker.shares import largest_share, share_of
+from worker.topology import Topology
+
+__all__ = ["ShardConsumer"]
+
+_log = logging.getLogger(__name__)
+
+_RECONNECT_SPREAD = 0.5
+# A channel keeps its prefetch for life. It is opened anew when it could have so many times as much.
+_WORTH_REOPENING = 2
+
+
+class ShardConsumer:
+    """Consumes its share of a domain's shards, each over a channel of its own, on one connection.
+
+    Which shards that is, each process works out by itself from who else is there. The broker sees to it that no shard
+    has two consumers, whatever processes believe of each other: one that takes a shard waits there until the one that
+    has it has let go.
+
+    Args:
+        url: The broker.
+        topology: What to declare and consume. It has shards.
+        prefetch: How many unsettled deliveries the broker may hand out, over all shards together.
+        counters: Where deliveries are counted.
+        deliver: Called with each delivery. It must not block; the task that calls it is the channel's own, and is
+            cancelled with the channel.
+        may_begin: Waited for before consuming begins again, as ``Consumer`` does.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        topology: Topology,
+        *,
+        prefetch: int,
+        counters: Counters,
+        deliver: Callable[[Delivery], None],
+        may_begin: Callable[[], Awaitable[object]],
+    ) -> None:
+        if topology.shards is None:
+            raise ValueError("a domain without affinity has no shards")
+        self._topology = topology
+        self._shards = topology.shards
+        self._prefetch = prefetch
+        self._counters = counters
+        self._deliver = deliver
+        self._may_begin = may_begin
+        self._link = Link(url, name=f"worker {topology.domain_name}", prepare=self._prepare)
+        self._peers = Peers(url, topology, changed=self._wake)
+        self._channels: dict[int, ShardChannel] = {}
+        self._due = asyncio.Event()
+        self._releases: set[asyncio.Task[None]] = set()
+        self._stopped = False
+        self._told: tuple[tuple[int, ...], int] | None = None
+        # None while the share is consumed.
+        self._interrupted_at: float | None = time.monotonic()
+
+    @property
+    def queue(self) -> str:
+        """What it consumes, as people are told."""
+        return self._topology.queue
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether deliveries of its share can come in now; a share may be empty."""
+        return self._interrupted_at is None and self._link.is_open
+
+    @property
+    def interrupted_for(self) -> float:
+        """For how long no delivery could come in, in seconds; 0 while they can."""
+        return 0.0 if self._interrupted_at is None else time.monotonic() - self._interrupted_at
+
+    async def start(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  an open end would hide a wrong address
+        """Connect, declare, join the other processes, and begin to consume.
+
+        Raises:
+            BrokerUnavailable: Not within the timeout, in seconds.
+            BrokerMisconfigured: The broker refuses us or a declaration, or cannot have shards.
+        """
+        async with self._link.translating(), asyncio.timeout(timeout):
+            await self._link.wire()
+            await self._peers.join()
+            await self._balance()
+
+    async def keep_consuming(self) -> None:
+        """Mend the share whenever a process comes or goes, and whatever breaks. Runs until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._peers.keep_in_touch())
+            group.create_task(self._keep_share())
+
+    async def stop(self) -> None:
+        """Take no more deliveries. Each shard is let go as soon as those that came in are settled."""
+        self._stopped = True
+        for channel in tuple(self._channels.values()):
+            self._release(channel)
+        await self._peers.leave()
+
+    async def flush(self) -> None:
+        """Wait until every acknowledgement was handed to the connection."""
+        await asyncio.gather(*(channel.flush() for channel in self._channels.values()))
+
+    async def close(self) -> None:
+        """Close the connections. The broker puts every unsettled delivery back."""
+        self._stopped = True
+        for channel in tuple(self._channels.values()):
+            self._release(channel)
+            channel.give_up()
+        # A connection that is closed drops the acknowledgements that wait to be written; a channel does not.
+        await asyncio.gather(*self._releases)
+        await asyncio.gather(self._link.close(), self._peers.leave())
+
+    async def _keep_share(self) -> None:
+        told: str | None = None  # an interruption is told once, and each reason why it lasts
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            try:
+                if not self._link.is_open:
+                    if told is None:
+                        _log.warning("consuming %s was interrupted", self._topology.queue)
+                        told = ""
+                    # All workers lose a broker at once; they shall not all come back at once.
+                    await asyncio.sleep(random.uniform(0, _RECONNECT_SPREAD))  # noqa: S311  jitter, not a secret
+                    await self._may_begin()
+                    await self._link.reset()
+                async with self._link.translating():
+                    await self._link.wire()
+                    await self._balance()
+            except BrokerError as error:
+                if told != (told := str(error)):
+                    _log.error("cannot consume %s: %s", self._topology.queue, error)
+                await self._link.reset()
+                self._due.set()
+                continue
+            if told is not None:
+                _log.warning("consuming %s again", self._topology.queue)
+            told = None
+
+    async def _balance(self) -> None:
+        """Let go of what is another's share, and take what is ours."""
+        while not self._stopped:
+            names = self._peers.names
+            share = share_of(self._peers.name, names, self._shards)
+            prefetch = max(1, self._prefetch // largest_share(len(names), self._shards))
+            for channel in tuple(self._channels.values()):
+                if channel.shard not in share or prefetch >= _WORTH_REOPENING * channel.prefetch:
+                    self._release(channel)
+            missing = next((shard for shard in share if shard not in self._channels), None)
+            if missing is None:
+                # One that is to be opened anew is waited for: its end wakes us.
+                if not any(self._channels[shard].is_closing for shard in share):
+                    self._tell(share, len(names))
+                    self._interrupted_at = None
+                return
+            # One at a time: who has just come learns meanwhile of others, and that its share is smaller.
+            await self._take(missing, prefetch)
+
+    async def _take(self, shard: int, prefetch: int) -> None:
+        try:
+            channel = await self._opened(shard, prefetch)
+        except ChannelNotFoundEntity:
+            # Somebody deleted the queue.
+            async with self._link.side_channel() as side:
+                await declare(side, self._topology)
+            channel = await self._opened(shard, prefetch)
+        if channel.is_closed:
+            self._on_end(channel)
+        else:
+            self._channels[shard] = channel
+
+    async def _opened(self, shard: int, prefetch: int) -> ShardChannel:
+        return await ShardChannel.open(
+            self._link,
+            self._topology.shard_queue(shard),
+            shard=shard,
+            prefetch=prefetch,
+            counters=self._counters,
+            deliver=self._deliver,
+            ended=self._on_end,
+        )
+
+    def _release(self, channel: ShardChannel) -> None:
+        if not channel.is_closing:
+            channel.stop()
+            task = asyncio.create_task(self._let_go(channel))
+            self._releases.add(task)
+            task.add_done_callback(self._releases.discard)
+
+    async def _let_go(self, channel: ShardChannel) -> None:
+        await channel.release()
+        if self._channels.get(channel.shard) is channel:
+            del self._channels[channel.shard]
+        self._wake()
+
+    def _on_end(self, channel: ShardChannel) -> None:
+        """See to a channel that can deliver no more: the broker closed it, cancelled its consumer, or we let it go."""
+        if not channel.is_closing:
+            # Attempts that fail are one interruption, counted from its beginning.
+            self._interrupted_at = self._interrupted_at or time.monotonic()
+            # What came in by a channel that still stands can be settled there.
+            self._release(channel)
+        self._wake()
+
+    async def _prepare(self, channel: AbstractChannel) -> None:
+        await declare(channel, self._topology)
+        wire = await self._link.wire_of(channel)
+        wire.closing.add_done_callback(lambda _: self._on_lost())
+
+    def _on_lost(self) -> None:
+        self._interrupted_at = self._interrupted_at or time.monotonic()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._due.set()
+
+    def _tell(self, share: tuple[int, ...], processes: int) -> None:
+        if self._told != (told := (tuple(sorted(share)), processes)):
+            self._told = told
+            shards = ", ".join(map(str, told[0])) or "none"
+            _log.info(
+                "%d workers share the %d shards of %s: here %s", processes, self._shards, self._topology.queue, shards
+            )

@@ -1,0 +1,96 @@
+"""The load worker: one worker process that a load run has started, and what it reports."""
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.supervision.control_socket import Figures, SupervisorChannel
+from worker.supervision.worker_process import started
+
+__all__ = ["LoadWorker"]
+
+_COMMAND = (sys.executable, "-m", "worker", "run")
+
+
+class LoadWorker:
+    """A worker process with a log of its own. It answers no probes, and drains when this process is gone.
+
+    Args:
+        name: What it is called.
+        log: Where it writes its log.
+        process: The operating system's process.
+        channel: Its control socket.
+
+    Attributes:
+        name: The same.
+        log: The same.
+        process: The same.
+        figures: What it had counted at its end; empty before, and if it was killed.
+    """
+
+    def __init__(self, name: str, log: Path, process: Process, channel: SupervisorChannel) -> None:
+        self.name = name
+        self.log = log
+        self.process = process
+        self.figures: Mapping[str, int] = {}
+        self._channel = channel
+        self._is_ready = asyncio.Event()
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(cls, name: str, log: Path, environment: Mapping[str, str]) -> "LoadWorker":
+        """Start one. It begins to consume some time after this returns.
+
+        Args:
+            name: What it is called; also in its traces.
+            log: Where it writes its log.
+            environment: The rest of its environment.
+        """
+        given = environment.get("OTEL_RESOURCE_ATTRIBUTES")
+        resource = ",".join(filter(None, [given, f"service.instance.id={name}"]))
+        with log.open("wb") as output:
+            process, channel = await started(
+                _COMMAND, environment={**environment, "OTEL_RESOURCE_ATTRIBUTES": resource}, log=output
+            )
+        return cls(name, log, process, channel)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process has ended."""
+        return self.process.returncode is not None
+
+    async def consuming(self) -> bool:
+        """Wait until it consumes; return False if it ended before."""
+        ready = asyncio.create_task(self._is_ready.wait())
+        await asyncio.wait({ready, self._listening}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        return self._is_ready.is_set()
+
+    def stop(self) -> None:
+        """Have it drain, by SIGTERM, as a service manager does."""
+        if not self.has_ended:
+            self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        if not self.has_ended:
+            self.process.kill()
+
+    async def ended(self) -> int:
+        """Wait until it has ended and all that it reported has come in; return its exit status."""
+        status = await self.process.wait()
+        await asyncio.wait({self._listening})
+        return status
+
+    async def _listen(self) -> None:
+        try:
+            while (report := await self._channel.report()) is not None:
+                if isinstance(report, Figures):
+                    self.figures = report.counts
+                elif report.ready:
+                    self._is_ready.set()
+        finally:
+            self._channel.close()

@@ -1,0 +1,51 @@
+"""The placement: whether commands come by the key that their domain gives them."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from handlers.domain import Domain
+from handlers.model import Command
+from worker.counters import Counters
+from worker.topology import AFFINITY_HEADER
+
+__all__ = ["Placement"]
+
+_log = logging.getLogger(__name__)
+
+
+class Placement:
+    """Compares the key that a command was spread by with the key that its domain gives it.
+
+    A command with another key may be in another shard than the others of its key. It is decided all the same, since no
+    decision relies on affinity; but it may meet them as a stranger, and overtake them.
+
+    Args:
+        domain: Whose commands.
+        counters: Where those are counted that came by another key.
+    """
+
+    def __init__(self, domain: Domain, counters: Counters) -> None:
+        self._domain = domain
+        self._counters = counters
+        self._has_told = False
+
+    def check(self, headers: Mapping[str, Any], command: Command) -> None:
+        """See whether a command came by its key. The first that did not is told; each is counted.
+
+        Args:
+            headers: The message's headers.
+            command: The command.
+        """
+        if self._domain.affinity is None:
+            return
+        trouble = "come with the header affinity-key missing or wrong: set it to the key's text, see docs/messages.md"
+        try:
+            if headers.get(AFFINITY_HEADER) == self._domain.affinity_key(command):
+                return
+        except Exception as error:  # noqa: BLE001  a user's function; the decision does without it
+            trouble = f"have no key: the affinity raises {type(error).__name__}"
+        self._counters.misplaced += 1
+        if not self._has_told:
+            self._has_told = True
+            _log.warning("commands of %s, such as this %s, %s", self._domain.name, type(command).__name__, trouble)

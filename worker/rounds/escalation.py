@@ -1,0 +1,150 @@
+"""The escalation: commands that lost too often are decided under the store's lock, and cannot lose."""
+
+from collections.abc import Callable, Sequence
+
+from eventstore import Consistency, EventStore, Receipt, TransientStoreError
+from handlers.domain import Domain
+from handlers.part_reader import PartReader
+from worker.counters import Counters
+from worker.rounds.circuit_breaker import DOWN
+from worker.rounds.job import Job
+from worker.rounds.outcomes import Outcomes
+from worker.rounds.own_events import OwnEvents
+from worker.rounds.part_states import PartStates
+from worker.rounds.round import Round
+from worker.rounds.user_code import UserCode
+from worker.rounds.watchdog import Watchdog
+
+__all__ = ["Escalation"]
+
+
+class Escalation:
+    """Takes the store's lock first, then reads, decides and appends under it.
+
+    Begun only while nothing of this process is being recorded. Nothing else is decided meanwhile.
+
+    Args:
+        store: Whose lock.
+        domain: Whose commands.
+        states: What is known of parts.
+        own: Our own events.
+        reader: Reads parts.
+        watchdog: Told whenever a domain's code runs.
+        counters: Where holds are counted.
+        decide: Decides a command as the next member of a round.
+        outcomes: Told what became of each command.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        domain: Domain,
+        states: PartStates,
+        own: OwnEvents,
+        reader: PartReader,
+        watchdog: Watchdog,
+        counters: Counters,
+        decide: Callable[[Round, Job], None],
+        outcomes: Outcomes,
+    ) -> None:
+        self._store = store
+        self._domain = domain
+        self._states = states
+        self._own = own
+        self._reader = reader
+        self._watchdog = watchdog
+        self._counters = counters
+        self._decide = decide
+        self._outcomes = outcomes
+        self._waiting: list[Job] = []
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a command waits for the lock."""
+        return bool(self._waiting)
+
+    def add(self, job: Job) -> None:
+        """Take a command whose parts were just read."""
+        self._waiting.append(job)
+
+    def company(self, ready: list[Job], most: int) -> list[Job]:
+        """Take those who wait for the lock, and who else is ready and reads one of their parts.
+
+        Args:
+            ready: Those who are ready; who comes along is taken out.
+            most: How many to take at most.
+        """
+        jobs = [job for job in self._waiting if not self._outcomes.let_go(job)]
+        self._waiting = jobs[most:]
+        jobs = jobs[:most]
+        parts = {part for job in jobs for part in job.parts}
+        staying = []
+        for job in ready:
+            if len(jobs) < most and not parts.isdisjoint(job.parts):
+                jobs.append(job)
+            else:
+                staying.append(job)
+        ready[:] = staying
+        return sorted(jobs)
+
+    async def decide(self, jobs: Sequence[Job]) -> tuple[Round | None, Sequence[Receipt | Exception]]:
+        """Decide commands under the lock, as one chain.
+
+        Returns:
+            The round and what became of its members; no round if the lock was not had, or not used in time. Everybody
+            has been told then.
+
+        Raises:
+            StoreUnavailable, StoreMisconfigured, OutcomeUnknown: The store does not answer. Everybody has been told.
+        """
+        if not jobs:
+            return None, ()
+        round_ = Round(self._domain, self._states, self._own, None)
+        # Who has been told of something else already must not be told twice, and so be decided twice.
+        untold = dict.fromkeys(jobs)
+        try:
+            return round_, await self._hold(round_, untold)
+        except Exception as failure:
+            round_.abandon()
+            for job in untold:
+                job.is_sent = False
+                if not job.has_ended:
+                    self._missed(job, failure)
+            if isinstance(failure, DOWN):
+                raise
+            return None, ()
+
+    async def _hold(self, round_: Round, jobs: dict[Job, None]) -> Sequence[Receipt | Exception]:
+        command = next(iter(jobs)).message.command_type
+        parts = list(dict.fromkeys(part for job in jobs for part in job.parts))
+        async with self._store.exclusive() as held:
+            self._counters.holds += 1
+            # They were brought up to date before: while the lock is held, everybody waits.
+            seen = await self._reader.glance(
+                parts,
+                consistency=Consistency.STRONG,
+                running=lambda: UserCode(self._watchdog, command),
+                held=held,
+            )
+            for job in [*jobs]:
+                failure = next((seen.failures[part] for part in job.parts if part in seen.failures), None)
+                if failure is not None:
+                    self._outcomes.failed(job, failure)
+                else:
+                    self._decide(round_, job)
+            for job in round_.prepare():
+                self._outcomes.again(job)
+            staying = {member.job for member in round_.members}
+            for job in jobs.keys() - staying:
+                del jobs[job]
+            appends = round_.appends()
+            for member in round_.members:
+                member.job.is_sent = True
+            return await held.append_chain(appends) if appends else ()
+
+    def _missed(self, job: Job, failure: Exception) -> None:
+        if isinstance(failure, TransientStoreError):
+            self._outcomes.held_in_vain(job, failure)
+        else:
+            self._outcomes.judged(job, failure)

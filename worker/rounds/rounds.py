@@ -1,0 +1,281 @@
+"""The rounds: what is ready is decided together and recorded by one append, round after round."""
+
+import asyncio
+import heapq
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextvars import Context
+
+from opentelemetry import trace
+
+from eventstore import Append, ChainBroken, EventStore, EventStoreError, OutcomeUnknown, Receipt
+from handlers.domain import Domain
+from handlers.part_reader import PartReader
+from worker.counters import Counters
+from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.escalation import Escalation
+from worker.rounds.job import Job
+from worker.rounds.job_spans import decide_span
+from worker.rounds.outcomes import Outcomes
+from worker.rounds.own_events import OwnEvents
+from worker.rounds.part_states import PartStates
+from worker.rounds.round import Alone, NotKnown, Round
+from worker.rounds.user_code import UserCode
+from worker.rounds.watchdog import Watchdog
+from worker.telemetry.spans import mark_failed
+
+__all__ = ["Rounds"]
+
+_log = logging.getLogger(__name__)
+
+# For so long commands are decided without a pause: others on the loop wait.
+_BREATH_SECONDS = 0.005
+# After so long a round is sent with whom it has, if nothing keeps it from being sent.
+_LONGEST_DECIDING = 0.02
+# Whatever else comes out of a store says nothing of what is on record.
+_TOLD = (Receipt, EventStoreError)
+
+
+class Rounds:
+    """Decides and records the commands of one domain.
+
+    What is ready is one round: decided in order, each command on top of those before it, and recorded by one append.
+    While one round is being recorded the next is decided on top of it; it is sent only after the answer to the former.
+
+    Args:
+        store: Where to record.
+        domain: Whose commands.
+        states: What is known of parts.
+        own: Our own events.
+        reader: Has states stored that are due.
+        breaker: Asked before the store is, and told if it does not answer.
+        watchdog: Told whenever a domain's code runs.
+        counters: Where attempts are counted.
+        most: How many commands a round has at most.
+        patient: Whether commands wait for a store that does not answer.
+        outcomes: Told what became of each command.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        domain: Domain,
+        states: PartStates,
+        own: OwnEvents,
+        reader: PartReader,
+        breaker: CircuitBreaker,
+        watchdog: Watchdog,
+        counters: Counters,
+        most: int,
+        patient: bool,
+        outcomes: Outcomes,
+    ) -> None:
+        self._store = store
+        self._domain = domain
+        self._states = states
+        self._own = own
+        self._reader = reader
+        self._breaker = breaker
+        self._watchdog = watchdog
+        self._counters = counters
+        self._most = most
+        self._patient = patient
+        self._outcomes = outcomes
+        self._ready: list[Job] = []
+        self._alone: deque[Job] = deque()
+        self._recording: Round | None = None
+        self._recorder: asyncio.Task[None] | None = None
+        self._runner: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._escalation = Escalation(
+            store,
+            domain=domain,
+            states=states,
+            own=own,
+            reader=reader,
+            watchdog=watchdog,
+            counters=counters,
+            decide=self.decide,
+            outcomes=outcomes,
+        )
+
+    def put(self, job: Job, *, locked: bool) -> None:
+        """Take a command that has all it waits for.
+
+        Args:
+            job: The command.
+            locked: Whether it is to be decided under the store's lock.
+        """
+        if job.confirms:
+            self._alone.append(job)
+        elif locked:
+            self._escalation.add(job)
+        else:
+            heapq.heappush(self._ready, job)
+        self._news.set()
+        if self._runner is None:
+            # In a context of its own: what it does concerns no single command.
+            self._runner = asyncio.create_task(self._run(), name=f"rounds of {self._domain.name}", context=Context())
+
+    def wake(self) -> None:
+        """Look again at what may be done."""
+        self._news.set()
+
+    async def close(self) -> None:
+        """Stop at once. What is being recorded may be on record or not."""
+        tasks = [task for task in (self._runner, self._recorder) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            while not (self._ready or self._alone or self._escalation.is_wanted):
+                await self._something_new()
+            era = await self._breaker.closed()
+            if self._alone or self._escalation.is_wanted:
+                while self._recording is not None:
+                    await self._something_new()
+            if self._escalation.is_wanted:
+                await self._decide_locked(era)
+            else:
+                await self._decide_round(era)
+
+    async def _something_new(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    async def _decide_round(self, era: int) -> None:
+        round_ = Round(self._domain, self._states, self._own, self._recording)
+        try:
+            if self._alone:
+                self.decide(round_, self._alone.popleft())
+            else:
+                await self._fill(round_)
+            self._send(round_, era)
+        except Exception as bug:  # noqa: BLE001  the rounds go on, whatever became of this one
+            _log.exception("a round of %s failed", self._domain.name)
+            round_.abandon()
+            for member in round_.members:
+                self._outcomes.failed(member.job, bug)
+
+    async def _fill(self, round_: Round) -> None:
+        """Decide what is ready, until the round can be sent."""
+        most = self._breaker.room(self._most)
+        began = breath = time.monotonic()
+        while True:
+            while self._ready and len(round_.members) < most:
+                self.decide(round_, heapq.heappop(self._ready))
+                now = time.monotonic()
+                if now - breath > _BREATH_SECONDS:
+                    await asyncio.sleep(0)
+                    breath = time.monotonic()
+                if self._recording is None and now - began > _LONGEST_DECIDING:
+                    return
+            if self._recording is None:
+                return
+            await self._something_new()
+
+    def decide(self, round_: Round, job: Job) -> None:
+        """Decide a command as the next member of a round; one that cannot be is told so, and is none."""
+        prepared = job.prepared
+        if self._outcomes.let_go(job) or prepared is None:
+            return
+        self._counters.attempts += 1
+        span = decide_span(job)
+        context = trace.set_span_in_context(span, job.context) if span.is_recording() else job.context
+        try:
+            with UserCode(self._watchdog, job.message.command_type, context):
+                decision = self._domain.decide(prepared.command, prepared.reads, round_.states_for(job))
+                events, outcome = prepared.to_record(decision, self._domain, job.attempts)
+                round_.add(job, events, outcome)
+        except Alone:
+            self._alone.append(job)
+        except NotKnown:
+            self._outcomes.read_first(job)
+        except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
+            if span.is_recording():
+                span.record_exception(failure)
+                mark_failed(span, type(failure).__name__, str(failure))
+            self._outcomes.code_failed(job, failure)
+        else:
+            if span.is_recording():
+                span.set_attribute("command.decision", type(decision).__name__.lower())
+        finally:
+            span.end()
+
+    def _send(self, round_: Round, era: int) -> None:
+        """Have a round recorded, in the same turn of the loop in which it is made ready."""
+        for job in round_.prepare():
+            self._outcomes.again(job)
+        if not round_.members:
+            return
+        if self._breaker.is_open:
+            round_.abandon()
+            for member in round_.members:
+                self._outcomes.again(member.job)
+            return
+        appends = round_.appends()
+        for member in round_.members:
+            member.job.is_sent = True
+        self._recording = round_
+        self._recorder = asyncio.create_task(self._record(round_, appends, era), context=Context())
+
+    async def _record(self, round_: Round, appends: Sequence[Append], era: int) -> None:
+        verdicts: Sequence[Receipt | Exception]
+        try:
+            verdicts = await self._store.append_chain(appends)
+        except EventStoreError as error:
+            verdicts = [error.copy_for_caller() for _ in appends]
+        except Exception as bug:  # noqa: BLE001  nobody must wait for ever
+            verdicts = [bug for _ in appends]
+        self._settle(round_, verdicts)
+        self._recording = None
+        self._news.set()
+        down = next((verdict for verdict in verdicts if isinstance(verdict, DOWN)), None)
+        if down is None:
+            self._breaker.served(era)
+        elif self._patient:
+            self._breaker.open(down, era)
+        # The next round is sent first.
+        await asyncio.sleep(0)
+        self._tell(round_, verdicts)
+
+    async def _decide_locked(self, era: int) -> None:
+        company = self._escalation.company(self._ready, self._most)
+        heapq.heapify(self._ready)
+        try:
+            round_, verdicts = await self._escalation.decide(company)
+        except DOWN as error:
+            if self._patient:
+                self._breaker.open(error, era)
+            return
+        if round_ is not None and round_.members:
+            self._settle(round_, verdicts)
+            self._tell(round_, verdicts)
+
+    def _settle(self, round_: Round, verdicts: Sequence[Receipt | Exception]) -> None:
+        """Take note of what became of a round. Whatever a view does, the answers stand."""
+        if any(isinstance(verdict, OutcomeUnknown) or not isinstance(verdict, _TOLD) for verdict in verdicts):
+            round_.abandon()
+            return
+        try:
+            with UserCode(self._watchdog, round_.members[0].job.message.command_type):
+                round_.settle(verdicts, self._reader)
+        except Exception:  # noqa: BLE001  the answers stand
+            _log.exception("the states of %s are read anew", self._domain.name)
+            self._states.forget()
+
+    def _tell(self, round_: Round, verdicts: Sequence[Receipt | Exception]) -> None:
+        relies_on_none = True
+        for member, verdict in zip(round_.members, verdicts, strict=True):
+            job = member.job
+            job.is_sent = False
+            if isinstance(verdict, ChainBroken) and relies_on_none:
+                # Nothing before it was refused: what it was decided on lies too far back.
+                self._states.distrust(job.parts)
+            relies_on_none = relies_on_none and isinstance(verdict, Receipt) and not verdict.duplicate
+            self._outcomes.judged(job, verdict)

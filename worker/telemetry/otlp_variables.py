@@ -1,0 +1,150 @@
+"""The variables of OTLP's exporters for spans, read and checked.
+
+Those for traces alone come before those for all signals. Source:
+https://opentelemetry.io/docs/specs/otel/protocol/exporter/
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import environ
+from pathlib import Path
+from typing import Literal, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from opentelemetry.util.re import parse_env_headers
+
+from worker.settings import SettingsError
+
+__all__ = ["Compression", "OtlpOptions", "OtlpProtocol", "check_compression"]
+
+OtlpProtocol: TypeAlias = Literal["grpc", "http/protobuf"]
+Compression: TypeAlias = Literal["none", "gzip", "deflate"]
+
+_PREFIX = "OTEL_EXPORTER_OTLP_"
+_DEFAULT_SECONDS = 10.0
+_COMPRESSIONS: Mapping[str, tuple[Compression, ...]] = {
+    "grpc": ("none", "gzip"),
+    "http/protobuf": ("none", "gzip", "deflate"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtlpOptions:
+    """Where spans are sent, and how.
+
+    Attributes:
+        endpoint: ``host:port`` for gRPC, an address with its path for HTTP.
+        insecure: Whether without TLS; HTTP goes by the address instead.
+        headers: Sent along with each request. They may hold secrets.
+        timeout: For a batch, retries included, in seconds.
+        compression: How requests are compressed.
+        certificate: The file of the authorities that are trusted; the system's if None.
+        client_key: The file of our key, for servers that ask who we are.
+        client_certificate: The file of our certificate, likewise.
+    """
+
+    endpoint: str
+    insecure: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float = _DEFAULT_SECONDS
+    compression: Compression = "none"
+    certificate: Path | None = None
+    client_key: Path | None = None
+    client_certificate: Path | None = None
+
+    @classmethod
+    def from_environment(cls, protocol: OtlpProtocol) -> "OtlpOptions":
+        """Read the variables.
+
+        Raises:
+            SettingsError: One of them is wrong.
+        """
+        endpoint, insecure = _grpc_target() if protocol == "grpc" else (_http_address(), False)
+        return cls(
+            endpoint=endpoint,
+            insecure=insecure,
+            headers=parse_env_headers(_given("HEADERS")[1], liberal=True),
+            timeout=_seconds(),
+            compression=check_compression("TRACES", protocol),
+            certificate=_file("CERTIFICATE"),
+            client_key=_file("CLIENT_KEY"),
+            client_certificate=_file("CLIENT_CERTIFICATE"),
+        )
+
+
+def check_compression(signal: Literal["TRACES", "METRICS"], protocol: OtlpProtocol) -> Compression:
+    """Read how requests of a signal are compressed.
+
+    Raises:
+        SettingsError: Not in a way that the protocol knows.
+    """
+    variable, given = _given("COMPRESSION", signal)
+    known = _COMPRESSIONS[protocol]
+    wanted = given.lower().strip() or "none"
+    for compression in known:
+        if compression == wanted:
+            return compression
+    raise SettingsError(f"{variable} must be one of {', '.join(known)} over {protocol}, not {given!r}.")
+
+
+def _given(name: str, signal: str = "TRACES") -> tuple[str, str]:
+    """Return the variable that says something, and what it says: that of the signal, or else that of all signals."""
+    for variable in (f"{_PREFIX}{signal}_{name}", f"{_PREFIX}{name}"):
+        if given := environ.get(variable):
+            return variable, given
+    return f"{_PREFIX}{name}", ""
+
+
+def _grpc_target() -> tuple[str, bool]:
+    variable, given = _given("ENDPOINT")
+    endpoint = given or "http://localhost:4317"
+    parts = _parts(variable, endpoint)
+    if parts.scheme == "https":
+        return parts.netloc, False
+    insecure = _given("INSECURE")[1]
+    return parts.netloc or endpoint, insecure.lower() == "true" if insecure else parts.scheme == "http"
+
+
+def _http_address() -> str:
+    variable, given = _given("ENDPOINT")
+    if not given:
+        given = "http://localhost:4318"
+    parts = _parts(variable, given)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(f"{variable} must be an address such as http://collector:4318 over http/protobuf.")
+    if variable == f"{_PREFIX}TRACES_ENDPOINT":
+        return given
+    return f"{given.removesuffix('/')}/v1/traces"
+
+
+def _parts(variable: str, endpoint: str) -> SplitResult:
+    try:
+        parts = urlsplit(endpoint)
+        _ = parts.port
+    except ValueError:
+        raise SettingsError(f"{variable} must be an address such as http://collector:4317.") from None
+    return parts
+
+
+def _seconds() -> float:
+    variable, given = _given("TIMEOUT")
+    try:
+        seconds = float(given) if given else _DEFAULT_SECONDS
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise SettingsError(f"{variable} must be a number of seconds above 0, not {given!r}.")
+    return seconds
+
+
+def _file(name: str) -> Path | None:
+    variable, given = _given(name)
+    if not given:
+        return None
+    path = Path(given)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise SettingsError(f"{variable} names {given}, which cannot be read: {error.strerror}.") from None
+    return path

@@ -1,0 +1,161 @@
+"""The exporter: writes spans as OTLP and sends them, again if the collector says that this may help.
+
+What became of them is counted by the SDK's names. Source: https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Sequence
+from time import monotonic, perf_counter
+from typing import Protocol
+
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.sdk.resources import Resource
+
+from worker.telemetry.noted_span import NotedSpan
+from worker.telemetry.otlp import Encoder
+
+__all__ = ["NotTaken", "OtlpSpanExporter", "Transport"]
+
+_log = logging.getLogger(__name__)
+
+_ATTEMPTS = 6
+
+
+class NotTaken(Exception):
+    """The collector did not take a request. The text says why.
+
+    Attributes:
+        kind: Why, in a word, for the metrics.
+        may_help: Whether it may take the request if it is sent again.
+        delay: How long to wait before that, in seconds, if it said so.
+    """
+
+    def __init__(self, text: str, *, kind: str, may_help: bool, delay: float | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.may_help = may_help
+        self.delay = delay
+
+
+class Transport(Protocol):
+    """Carries requests to a collector.
+
+    Attributes:
+        component: What the SDK calls its exporter over the same protocol.
+        host: The collector's.
+        port: The collector's.
+    """
+
+    component: str
+    host: str
+    port: int
+
+    def send(self, request: bytes, seconds: float) -> bytes:
+        """Send an export request; return the response.
+
+        Raises:
+            NotTaken: The collector did not take it within the seconds.
+        """
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class OtlpSpanExporter:
+    """Sends spans to a collector.
+
+    Args:
+        resource: What makes them.
+        transport: How they are sent.
+        timeout: For a batch, retries included, in seconds.
+        meter_provider: Where it is counted what became of them.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        transport: Transport,
+        *,
+        timeout: float,
+        meter_provider: MeterProvider,
+    ) -> None:
+        self._encoder = Encoder(resource)
+        self._transport = transport
+        self._timeout = timeout
+        self._closing = threading.Event()
+        self._counts: dict[str, str | int] = {
+            "otel.component.type": transport.component,
+            "otel.component.name": f"{transport.component}/0",
+            "server.address": transport.host,
+            "server.port": transport.port,
+        }
+        meter = meter_provider.get_meter("opentelemetry-sdk")
+        self._inflight = meter.create_up_down_counter(
+            "otel.sdk.exporter.span.inflight",
+            unit="{span}",
+            description="The number of spans which were passed to the exporter, but that have not been exported yet.",
+        )
+        self._exported = meter.create_counter(
+            "otel.sdk.exporter.span.exported",
+            unit="{span}",
+            description="The number of spans for which the export has finished, either successful or failed.",
+        )
+        self._duration = meter.create_histogram(
+            "otel.sdk.exporter.operation.duration",
+            unit="s",
+            description="The duration of exporting a batch of telemetry records.",
+        )
+
+    def export(self, spans: Sequence[NotedSpan]) -> None:
+        """Send spans, or say in the log why that was not possible."""
+        count = len(spans)
+        started = perf_counter()
+        self._inflight.add(count, self._counts)
+        failed: dict[str, str] = {"error.type": "unknown"}
+        try:
+            rejected = self._rejected(self._sent(self._encoder.request(spans)))
+            failed = {}
+            if rejected:
+                self._exported.add(rejected, {**self._counts, "error.type": "rejected"})
+                count -= rejected
+        except NotTaken as failure:
+            failed = {"error.type": failure.kind}
+            _log.error("spans cannot be sent to the collector: %s", failure)
+        finally:
+            self._inflight.add(-len(spans), self._counts)
+            self._exported.add(count, {**self._counts, **failed})
+            self._duration.record(perf_counter() - started, {**self._counts, **failed})
+
+    def close(self) -> None:
+        """Close the connection. What is being sent again is given up."""
+        self._closing.set()
+        self._transport.close()
+
+    def _sent(self, request: bytes) -> bytes:
+        deadline = monotonic() + self._timeout
+        attempt = 1
+        while True:
+            try:
+                return self._transport.send(request, max(deadline - monotonic(), 0.001))
+            except NotTaken as failure:
+                # A fifth more or less, so that those whom a collector lost do not all come back at once.
+                wait = 2 ** (attempt - 1) * random.uniform(0.8, 1.2) if failure.delay is None else failure.delay  # noqa: S311  no secret
+                if not failure.may_help or attempt == _ATTEMPTS or wait > deadline - monotonic():
+                    raise
+                _log.warning("the collector did not take spans, which are sent again: %s", failure)
+                if self._closing.wait(wait):
+                    raise
+                attempt += 1
+
+    @staticmethod
+    def _rejected(response: bytes) -> int:
+        """Look at what the collector took, and return how many spans it did not."""
+        if not response:
+            return 0
+        partly = ExportTraceServiceResponse.FromString(response).partial_success
+        if partly.rejected_spans or partly.error_message:
+            _log.warning("the collector rejected %d spans: %s", partly.rejected_spans, partly.error_message)
+        return int(partly.rejected_spans)

@@ -1,0 +1,170 @@
+"""The queue: spans wait here for the thread that writes and sends them, as the SDK's batch processor has it.
+
+Its counts go by the SDK's names, so that whoever watches them finds them. Source:
+https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+from opentelemetry import context, trace
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+from worker.telemetry.noted_span import NotedSpan
+
+__all__ = ["QueueLimits", "SpanExporter", "SpanQueue"]
+
+_log = logging.getLogger(__name__)
+
+_COMPONENT = {
+    "otel.component.type": "batching_span_processor",
+    "otel.component.name": "batching_span_processor/0",
+}
+_QUEUE_FULL = {**_COMPONENT, "error.type": "queue_full"}
+_ALREADY_SHUTDOWN = {**_COMPONENT, "error.type": "already_shutdown"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLimits:
+    """How much waits, and for how long.
+
+    Attributes:
+        size: How many spans wait at most. Of more, the oldest are dropped.
+        batch: How many are sent at once, at most.
+        delay: How long a span waits for others, in seconds.
+    """
+
+    size: int = 2048
+    batch: int = 512
+    delay: float = 5.0
+
+
+class SpanExporter(Protocol):
+    """Sends spans."""
+
+    def export(self, spans: Sequence[NotedSpan]) -> None:
+        """Send spans, or say in the log why that was not possible."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+class SpanQueue:
+    """Takes spans that have ended, and has them exported by a thread of its own.
+
+    Args:
+        exporter: Sends them; used by one thread at a time.
+        limits: How much waits, and for how long.
+        meter_provider: Where it is counted what became of them.
+    """
+
+    def __init__(self, exporter: SpanExporter, limits: QueueLimits, meter_provider: MeterProvider) -> None:
+        self._exporter = exporter
+        self._limits = limits
+        self._waiting: deque[NotedSpan] = deque(maxlen=limits.size)
+        self._awake = threading.Event()
+        self._exporting = threading.Lock()
+        self._closed = False
+        # The first two are counted where spans are made: several threads that make them at once may count too few.
+        self._full = self._late = self._processed = 0
+        self._told = 0
+        self._observe(meter_provider)
+        self._thread = threading.Thread(target=self._run, name="span-exporter", daemon=True)
+        self._thread.start()
+
+    def put(self, span: NotedSpan) -> None:
+        """Take a span. Never waits; when there is no room, the oldest makes way."""
+        if self._closed:
+            self._late += 1
+            return
+        waiting = self._waiting
+        if len(waiting) >= self._limits.size:
+            self._full += 1
+        waiting.append(span)
+        if len(waiting) >= self._limits.batch and not self._awake.is_set():
+            self._awake.set()
+
+    def flush(self, seconds: float) -> bool:
+        """Send what was put before; return whether that was done in time."""
+        deadline = monotonic() + seconds
+        if not self._exporting.acquire(timeout=seconds):
+            return False
+        try:
+            for _ in range(len(self._waiting)):
+                if not self._waiting or monotonic() > deadline:
+                    break
+                self._export_batch()
+            return not self._waiting or monotonic() <= deadline
+        finally:
+            self._exporting.release()
+
+    def close(self) -> None:
+        """Send what waits, and take no more. Returns when all of it was sent or given up."""
+        self._closed = True
+        self._awake.set()
+        self._thread.join()
+        self._exporter.close()
+
+    def _run(self) -> None:
+        # What traces the libraries that send does not trace this sending.
+        context.attach(trace.set_span_in_context(trace.NonRecordingSpan(_UNSAMPLED)))
+        while not self._closed:
+            self._awake.wait(self._limits.delay)
+            full = self._awake.is_set()
+            self._awake.clear()
+            with self._exporting:
+                # Woken, it leaves what is no whole batch to wait for others.
+                while self._waiting and (not full or len(self._waiting) >= self._limits.batch):
+                    self._export_batch()
+        with self._exporting:
+            while self._waiting:
+                self._export_batch()
+
+    def _export_batch(self) -> None:
+        waiting = self._waiting
+        batch = [waiting.popleft() for _ in range(min(self._limits.batch, len(waiting)))]
+        self._processed += len(batch)
+        if self._full > self._told:
+            self._told = self._full
+            _log.warning("queue full: %d spans were dropped so far, since the collector is too slow", self._full)
+        try:
+            self._exporter.export(batch)
+        except Exception:  # noqa: BLE001  whatever it is, those that come after are sent
+            _log.exception("spans cannot be exported")
+
+    def _observe(self, meter_provider: MeterProvider) -> None:
+        meter = meter_provider.get_meter("opentelemetry-sdk")
+
+        def processed(_: CallbackOptions) -> Iterable[Observation]:
+            yield Observation(self._processed, _COMPONENT)
+            if self._full:
+                yield Observation(self._full, _QUEUE_FULL)
+            if self._late:
+                yield Observation(self._late, _ALREADY_SHUTDOWN)
+
+        meter.create_observable_counter(
+            "otel.sdk.processor.span.processed",
+            [processed],
+            unit="{span}",
+            description="The number of spans for which the processing has finished, either successful or failed.",
+        )
+        meter.create_observable_up_down_counter(
+            "otel.sdk.processor.span.queue.size",
+            [lambda _: [Observation(len(self._waiting), _COMPONENT)]],
+            unit="{span}",
+            description="The number of spans in the queue of a given instance of an SDK span processor.",
+        )
+        capacity = meter.create_up_down_counter(
+            "otel.sdk.processor.span.queue.capacity",
+            unit="{span}",
+            description="The maximum number of spans the queue of a given instance of an SDK span processor can hold.",
+        )
+        capacity.add(self._limits.size, _COMPONENT)
+
+
+_UNSAMPLED = trace.SpanContext(1, 1, is_remote=False, trace_flags=trace.TraceFlags(trace.TraceFlags.DEFAULT))
