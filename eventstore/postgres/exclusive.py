@@ -131,7 +131,12 @@ class Exclusive:
             elif not hold.recording.done():
                 # Its caller has left. It goes on, and gives the connection back.
                 self._recording.add(hold.recording)
-                hold.recording.add_done_callback(self._recording.discard)
+                hold.recording.add_done_callback(self._recorded)
+
+    def _recorded(self, recording: "asyncio.Task[list[Receipt | EventStoreError]]") -> None:
+        self._recording.discard(recording)
+        if not recording.cancelled():
+            recording.exception()  # nobody is left to be told
 
     async def close(self) -> None:
         """Wait until every append that outlived its caller has ended."""

@@ -33,6 +33,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 # The server has ended the transaction for its length: as a whole, in a statement, or between two.
 _TOO_LONG = {"25P04", "57014", "25P03"}
 _ONE_BOUND_FROM = 17
+_MOST_KNOWN = 1000
 
 
 class HeldTransaction:
@@ -141,6 +142,7 @@ class HeldTransaction:
         try:
             async with asyncio.timeout(2 * self._patience + _GRACE_SECONDS):
                 await self._fetch("BEGIN ISOLATION LEVEL READ COMMITTED", ())
+                await self._warm_up(self._connection)
                 (row,) = await self._fetch(statement("hold"), milliseconds)
         except TimeoutError as error:
             _terminate(self._in_use)
@@ -154,6 +156,20 @@ class HeldTransaction:
                 ) from error
             raise
         self.head = Position(number=row["number"], token=row["token"])
+
+    async def _warm_up(self, connection: Connection) -> None:
+        """Have a session look up, before it has the lock, what its first statements would have it look up under it."""
+        known, process = self._pools.primary.warm, connection.get_server_pid()
+        if process in known:
+            return
+        await self._fetch(*mixed_statement((), 0, ()))
+        try:
+            await connection.prepare(statement("append"))
+        except DRIVER_ERRORS as error:
+            raise await self._failure(error) from error
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known.add(process)
 
     async def _fetch(self, sql: str, parameters: Sequence[object]) -> "list[asyncpg.Record]":
         try:
@@ -176,7 +192,7 @@ class HeldTransaction:
             async with watched(connection, self._pools.primary):
                 await connection.execute("COMMIT")
         except DRIVER_ERRORS as error:
-            if getattr(error, "sqlstate", None) not in _TOO_LONG and is_connection_loss(error):
+            if not _took_too_long(error) and is_connection_loss(error):
                 raise OutcomeUnknown("the connection broke while an append was being committed") from error
             raise await self._failure(error) from error
 
@@ -185,12 +201,17 @@ class HeldTransaction:
         code = getattr(error, "sqlstate", None)
         if code == READ_ONLY:
             await self._pools.forget_primary()
-        if code in _TOO_LONG or isinstance(error, TimeoutError) or is_connection_loss(error):
+        if _took_too_long(error) or isinstance(error, TimeoutError) or is_connection_loss(error):
             return HoldExpired(
                 f"the lock was held for longer than {self._limit} s, or its connection broke; nothing is recorded",
                 code=code,
             )
         return translate(error)
+
+
+def _took_too_long(error: BaseException) -> bool:
+    """Tell whether the server ended the transaction; the driver may name that as what ended the connection."""
+    return any(getattr(each, "sqlstate", None) in _TOO_LONG for each in (error, error.__cause__))
 
 
 def _terminate(connection: Connection) -> None:

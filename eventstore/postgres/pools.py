@@ -48,6 +48,7 @@ class Pool:
         head: How far its log was when it was last asked.
         epoch: Grows when connections that were made before must not be used any more.
         wanted: How many wait for a connection.
+        warm: The processes in the server that have held the lock before. One whose number comes again is slower once.
         keepers: Who keeps connections while they rest, and gives them back when asked to.
     """
 
@@ -58,6 +59,7 @@ class Pool:
     head: Position = START
     epoch: int = 0
     wanted: int = 0
+    warm: set[int] = field(default_factory=set)
     keepers: list[Keeper] = field(default_factory=list)
 
     @property

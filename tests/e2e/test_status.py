@@ -28,3 +28,18 @@ async def test_a_commands_own_events_and_the_page_of_its_trace_are_told(worker: 
     untold = await worker("status", str(key))
     assert TRACE in untold.output
     assert "http" not in untold.output
+
+
+async def test_an_id_that_two_domains_had_is_told_for_both(worker: Worker, database: Database) -> None:
+    key = uuid4()
+    async with PostgresEventStore.connect(database.url, pool_size=1) as store:
+        for domain in ("shop", "library"):
+            outcome = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": domain})
+            await store.append([Event(type="Counted", payload={"By": domain})], key=key, scope=domain, outcome=outcome)
+    document = (await worker("status", str(key), "--json")).document()
+    assert (document["domain"], document["events"][0]["sequence_number"]) == ("library", 2)
+    (other,) = document["others"]
+    assert (other["domain"], other["events"][0]["sequence_number"]) == ("shop", 1)
+    output = (await worker("status", str(key))).output
+    assert "library" in output
+    assert "shop" in output

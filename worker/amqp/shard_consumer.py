@@ -24,7 +24,9 @@ __all__ = ["ShardConsumer"]
 _log = logging.getLogger(__name__)
 
 _RECONNECT_SPREAD = 0.5
-# A channel keeps its prefetch for life. It is opened anew when it could have so many times as much.
+# A quorum queue is made on several nodes.
+_SECONDS_A_SHARD = 0.25
+# A channel keeps its prefetch for life. It is opened anew when it should have so many times as much, or as little.
 _WORTH_REOPENING = 2
 
 
@@ -92,10 +94,10 @@ class ShardConsumer:
         """Connect, declare, join the other processes, and begin to consume.
 
         Raises:
-            BrokerUnavailable: Not within the timeout, in seconds.
+            BrokerUnavailable: Not within the timeout, in seconds, and the time that it takes to make the shards.
             BrokerMisconfigured: The broker refuses us or a declaration, or cannot have shards.
         """
-        async with self._link.translating(), asyncio.timeout(timeout):
+        async with self._link.translating(), asyncio.timeout(timeout + _SECONDS_A_SHARD * self._shards):
             await self._link.wire()
             await self._peers.join()
             await self._balance()
@@ -161,7 +163,7 @@ class ShardConsumer:
             share = share_of(self._peers.name, names, self._shards)
             prefetch = max(1, self._prefetch // largest_share(len(names), self._shards))
             for channel in tuple(self._channels.values()):
-                if channel.shard not in share or prefetch >= _WORTH_REOPENING * channel.prefetch:
+                if channel.shard not in share or _is_far(channel.prefetch, prefetch):
                     self._release(channel)
             missing = next((shard for shard in share if shard not in self._channels), None)
             if missing is None:
@@ -238,3 +240,7 @@ class ShardConsumer:
             _log.info(
                 "%d workers share the %d shards of %s: here %s", processes, self._shards, self._topology.queue, shards
             )
+
+
+def _is_far(prefetch: int, wanted: int) -> bool:
+    return max(prefetch, wanted) >= _WORTH_REOPENING * min(prefetch, wanted)

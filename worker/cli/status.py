@@ -31,7 +31,7 @@ def status(
         raise Mistake(f"{command_id!r} is not a UUID; pass the id that `worker publish` printed.") from None
     settings = Settings.load(needs=("database_url",))
     found = run_async(_look_up(settings, identity))
-    if found is None:
+    if not found:
         if json:
             print_json({"command_id": identity, "outcome": None})
         else:
@@ -40,22 +40,20 @@ def status(
                 "or is a dead letter (`worker dead-letters show` tells)."
             )
         raise typer.Exit(1)
-    receipt, events = found
-    document = _document(receipt, events, settings.worker_trace_url)
+    documents = [_document(receipt, events, settings.worker_trace_url) for receipt, events in found]
     if json:
-        print_json(document)
+        # One id that was sent to several domains is several commands.
+        print_json({**documents[0], "others": documents[1:]} if documents[1:] else documents[0])
     else:
-        _show(document)
+        for document in documents:
+            _show(document)
 
 
-async def _look_up(settings: Settings, key: UUID) -> tuple[Receipt, list[RecordedEvent]] | None:
+async def _look_up(settings: Settings, key: UUID) -> list[tuple[Receipt, list[RecordedEvent]]]:
     async with PostgresEventStore.connect(
         settings.database_url, pool_size=1, application_name="worker status"
     ) as store:
-        receipt = await store.receipt(key)
-        if receipt is None:
-            return None
-        return receipt, await _events(store, receipt)
+        return [(receipt, await _events(store, receipt)) for receipt in await store.receipts_of(key)]
 
 
 async def _events(store: PostgresEventStore, receipt: Receipt) -> list[RecordedEvent]:
@@ -71,6 +69,7 @@ def _document(receipt: Receipt, events: list[RecordedEvent], trace_url: str) -> 
     return {
         "command_id": receipt.key,
         "command_type": details.get("command_type"),
+        "domain": receipt.scope or details.get("domain"),
         "outcome": receipt.outcome.kind.value,
         "reason": receipt.outcome.reason,
         "events": [
@@ -96,6 +95,7 @@ def _show(document: dict[str, Any]) -> None:
     facts.show_header = False
     facts.add_row("command", f"{document['command_type'] or '?'} {document['command_id']}")
     outcome = document["outcome"] if not document["reason"] else f"{document['outcome']}: {document['reason']}"
+    facts.add_row("domain", document["domain"] or "?")
     facts.add_row("outcome", outcome)
     facts.add_row("decided at", f"position {document['position'].partition(':')[0]}, {document['recorded_at'] or '?'}")
     facts.add_row("attempts", str(document["attempts"] or "?"))

@@ -144,11 +144,11 @@ class Submissions:
 def _affinity_key(domain: Domain, command: Command) -> str | None:
     try:
         return domain.affinity_key(command)
+    except HandlerError as error:
+        raise Mistake(f"{error}.") from error
     except Exception as error:  # whatever a domain's function raises
-        kind = (
-            "" if isinstance(error, HandlerError) else f"the affinity of {domain.name} fails: {type(error).__name__}: "
-        )
-        raise Mistake(f"{type(command).__name__}: {kind}{error}.") from error
+        kind = type(error).__name__
+        raise Mistake(f"the affinity of {domain.name} fails for {type(command).__name__}: {kind}: {error}.") from error
 
 
 def identity(text: object) -> UUID | None:

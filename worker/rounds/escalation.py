@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from eventstore import Consistency, EventStore, Receipt, TransientStoreError
+from eventstore import Consistency, EventStore, TransientStoreError
 from handlers.domain import Domain
 from handlers.part_reader import PartReader
 from worker.counters import Counters
@@ -11,7 +11,7 @@ from worker.rounds.job import Job
 from worker.rounds.outcomes import Outcomes
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_states import PartStates
-from worker.rounds.round import Round
+from worker.rounds.round import Round, Verdict
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
 
@@ -88,7 +88,7 @@ class Escalation:
         ready[:] = staying
         return sorted(jobs)
 
-    async def decide(self, jobs: Sequence[Job]) -> tuple[Round | None, Sequence[Receipt | Exception]]:
+    async def decide(self, jobs: Sequence[Job]) -> tuple[Round | None, Sequence[Verdict]]:
         """Decide commands under the lock, as one chain.
 
         Returns:
@@ -101,22 +101,21 @@ class Escalation:
         if not jobs:
             return None, ()
         round_ = Round(self._domain, self._states, self._own, None)
-        # Who has been told of something else already must not be told twice, and so be decided twice.
-        untold = dict.fromkeys(jobs)
         try:
-            return round_, await self._hold(round_, untold)
+            return round_, await self._hold(round_, jobs)
         except Exception as failure:
             round_.abandon()
-            for job in untold:
+            for job in jobs:
                 job.is_sent = False
-                if not job.has_ended:
+                # Who failed under the lock is on its way already.
+                if not (job.has_ended or job.is_waiting or job.is_alone):
                     self._missed(job, failure)
             if isinstance(failure, DOWN):
                 raise
             return None, ()
 
-    async def _hold(self, round_: Round, jobs: dict[Job, None]) -> Sequence[Receipt | Exception]:
-        command = next(iter(jobs)).message.command_type
+    async def _hold(self, round_: Round, jobs: Sequence[Job]) -> Sequence[Verdict]:
+        command = jobs[0].message.command_type
         parts = list(dict.fromkeys(part for job in jobs for part in job.parts))
         async with self._store.exclusive() as held:
             self._counters.holds += 1
@@ -127,7 +126,7 @@ class Escalation:
                 running=lambda: UserCode(self._watchdog, command),
                 held=held,
             )
-            for job in [*jobs]:
+            for job in jobs:
                 failure = next((seen.failures[part] for part in job.parts if part in seen.failures), None)
                 if failure is not None:
                     self._outcomes.failed(job, failure)
@@ -135,16 +134,15 @@ class Escalation:
                     self._decide(round_, job)
             for job in round_.prepare():
                 self._outcomes.again(job)
-            staying = {member.job for member in round_.members}
-            for job in jobs.keys() - staying:
-                del jobs[job]
             appends = round_.appends()
             for member in round_.members:
                 member.job.is_sent = True
             return await held.append_chain(appends) if appends else ()
 
     def _missed(self, job: Job, failure: Exception) -> None:
-        if isinstance(failure, TransientStoreError):
+        if isinstance(failure, DOWN):
+            self._outcomes.judged(job, failure)
+        elif isinstance(failure, TransientStoreError):
             self._outcomes.held_in_vain(job, failure)
         else:
-            self._outcomes.judged(job, failure)
+            self._outcomes.failed(job, failure)

@@ -46,6 +46,7 @@ class Job:
         is_sent: Whether it is being recorded, so that nothing but the store can end it.
         read_from_replica: Whether a replica answered a read of this attempt.
         missing: The parts that it waits for.
+        is_alone: Whether it waits to be decided with nothing under way.
         is_waiting: Whether it waits for parts or for its receipt.
         events_read: How many events were read for this attempt.
         has_read: Whether any were read.
@@ -66,6 +67,7 @@ class Job:
         "held_until",
         "holds",
         "is_abandoned",
+        "is_alone",
         "is_looked_up",
         "is_recorded",
         "is_sent",
@@ -112,6 +114,7 @@ class Job:
         self.has_ended = False
         self.is_sent = False
         self.missing: set[Part[Any]] = set()
+        self.is_alone = False
         self.is_waiting = False
         self.events_read = 0
         self.has_read = False

@@ -20,11 +20,11 @@ class Outcomes(Protocol):
     def read_first(self, job: Job) -> None:
         """Have a command's parts read before it is decided."""
 
+    def raised(self, job: Job, failure: Exception) -> None:
+        """Take what a command's own code raised."""
+
     def failed(self, job: Job, failure: Exception) -> None:
         """End a command that cannot be decided."""
-
-    def code_failed(self, job: Job, failure: Exception) -> None:
-        """Take note that a command's code failed on what it was given."""
 
     def judged(self, job: Job, verdict: Receipt | Exception) -> None:
         """Take what the store says of a command."""

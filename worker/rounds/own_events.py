@@ -115,31 +115,28 @@ class OwnEvents:
 
         Of one that is half forgotten, a state could be folded with the other half, and its range would claim both.
         """
-        up_to = self.settled - self._most_recorded
-        if not self._events or self._events[0].ordinal > up_to:
-            return
-        last: OwnRange | None = None
-        for own in self._events:
-            if own.ordinal > self.settled or (own.ordinal > up_to and own.range is not None and own.range is not last):
-                break
-            last = own.range or last
-            up_to = max(up_to, own.ordinal)
-        self._forget(up_to)
+        while self._events and self.settled - self._events[0].ordinal >= self._most_recorded:
+            own_range = self._forget_oldest().range
+            while (
+                self._events and self._events[0].ordinal <= self.settled and self._events[0].range in (None, own_range)
+            ):
+                self._forget_oldest()
 
     def forget(self) -> None:
-        """Forget all that are settled: the history that they were recorded in is not the store's any more."""
-        self._forget(self.settled)
-        self.gone = max(self.gone, self.settled)
+        """Forget all that are on record: the history that they lie in is not the store's any more."""
+        while self._events and self._events[0].ordinal <= self.settled:
+            self._forget_oldest()
+        self.gone = self.settled
 
-    def _forget(self, up_to: int) -> None:
-        while self._events and self._events[0].ordinal <= up_to:
-            own = self._events.popleft()
-            self.gone = own.ordinal
-            for key in _keys(own.recorded):
-                place = self._by_key[key]
-                place.popleft()
-                if not place:
-                    del self._by_key[key]
+    def _forget_oldest(self) -> OwnEvent:
+        own = self._events.popleft()
+        self.gone = own.ordinal
+        for key in _keys(own.recorded):
+            place = self._by_key[key]
+            place.popleft()
+            if not place:
+                del self._by_key[key]
+        return own
 
 
 def _keys(event: RecordedEvent) -> list[_Key]:

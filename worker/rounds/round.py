@@ -23,12 +23,13 @@ from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvent, OwnEvents
 from worker.rounds.part_states import PartStates
 
-__all__ = ["Alone", "Member", "NotKnown", "Round"]
+__all__ = ["Alone", "Member", "NotKnown", "Round", "Verdict"]
 
 # Stands for the number of an event that has none yet: no bound on the number leaves it out.
 _NO_NUMBER = 2**62
 
 Verdict = Receipt | Exception
+"""What became of a member."""
 
 
 class Alone(Exception):
@@ -249,8 +250,9 @@ class Round:
         """Return a part's state on top of our own events; up to an ordinal of this round, or all there are."""
         end = self._own.last if up_to is None else up_to
         overlaid = self._overlaid.get(part)
-        # Asked before anything is folded: the bound speaks of numbers that nobody has been given yet.
-        if part.filter.above and end > self._own.settled:
+        # Also of what is here already: the bound speaks of numbers that nobody has been given yet, and the store does
+        # not judge by what lies below it.
+        if up_to is None and part.filter.above and end > self._own.settled:
             known = self._known.peek(part)
             if known is not None and known.kept is not None and part.filter.above > known.number:
                 raise Alone

@@ -21,7 +21,7 @@ from worker.rounds.job_spans import decide_span
 from worker.rounds.outcomes import Outcomes
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_states import PartStates
-from worker.rounds.round import Alone, NotKnown, Round
+from worker.rounds.round import Alone, NotKnown, Round, Verdict
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
 from worker.telemetry.spans import mark_failed
@@ -34,8 +34,6 @@ _log = logging.getLogger(__name__)
 _BREATH_SECONDS = 0.005
 # After so long a round is sent with whom it has, if nothing keeps it from being sent.
 _LONGEST_DECIDING = 0.02
-# Whatever else comes out of a store says nothing of what is on record.
-_TOLD = (Receipt, EventStoreError)
 
 
 class Rounds:
@@ -102,15 +100,16 @@ class Rounds:
             outcomes=outcomes,
         )
 
-    def put(self, job: Job, *, locked: bool) -> None:
+    def put(self, job: Job, *, locked: bool, alone: bool) -> None:
         """Take a command that has all it waits for.
 
         Args:
             job: The command.
             locked: Whether it is to be decided under the store's lock.
+            alone: Whether it is to be decided with nothing under way.
         """
-        if job.confirms:
-            self._alone.append(job)
+        if alone:
+            self._set_aside(job)
         elif locked:
             self._escalation.add(job)
         else:
@@ -119,6 +118,10 @@ class Rounds:
         if self._runner is None:
             # In a context of its own: what it does concerns no single command.
             self._runner = asyncio.create_task(self._run(), name=f"rounds of {self._domain.name}", context=Context())
+
+    def _set_aside(self, job: Job) -> None:
+        job.is_alone = True
+        self._alone.append(job)
 
     def wake(self) -> None:
         """Look again at what may be done."""
@@ -152,7 +155,9 @@ class Rounds:
         round_ = Round(self._domain, self._states, self._own, self._recording)
         try:
             if self._alone:
-                self.decide(round_, self._alone.popleft())
+                job = self._alone.popleft()
+                job.is_alone = False
+                self.decide(round_, job)
             else:
                 await self._fill(round_)
             self._send(round_, era)
@@ -193,14 +198,14 @@ class Rounds:
                 events, outcome = prepared.to_record(decision, self._domain, job.attempts)
                 round_.add(job, events, outcome)
         except Alone:
-            self._alone.append(job)
+            self._set_aside(job)
         except NotKnown:
             self._outcomes.read_first(job)
         except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
             if span.is_recording():
                 span.record_exception(failure)
                 mark_failed(span, type(failure).__name__, str(failure))
-            self._outcomes.code_failed(job, failure)
+            self._outcomes.raised(job, failure)
         else:
             if span.is_recording():
                 span.set_attribute("command.decision", type(decision).__name__.lower())
@@ -225,12 +230,13 @@ class Rounds:
         self._recorder = asyncio.create_task(self._record(round_, appends, era), context=Context())
 
     async def _record(self, round_: Round, appends: Sequence[Append], era: int) -> None:
-        verdicts: Sequence[Receipt | Exception]
+        verdicts: Sequence[Verdict]
         try:
             verdicts = await self._store.append_chain(appends)
         except EventStoreError as error:
             verdicts = [error.copy_for_caller() for _ in appends]
-        except Exception as bug:  # noqa: BLE001  nobody must wait for ever
+        except Exception as bug:  # noqa: BLE001  its members must be told; what is recorded of them is not known
+            _log.exception("recording a round of %s failed", self._domain.name)
             verdicts = [bug for _ in appends]
         self._settle(round_, verdicts)
         self._recording = None
@@ -257,9 +263,12 @@ class Rounds:
             self._settle(round_, verdicts)
             self._tell(round_, verdicts)
 
-    def _settle(self, round_: Round, verdicts: Sequence[Receipt | Exception]) -> None:
+    def _settle(self, round_: Round, verdicts: Sequence[Verdict]) -> None:
         """Take note of what became of a round. Whatever a view does, the answers stand."""
-        if any(isinstance(verdict, OutcomeUnknown) or not isinstance(verdict, _TOLD) for verdict in verdicts):
+        if not all(isinstance(verdict, Receipt | EventStoreError) for verdict in verdicts) or any(
+            isinstance(verdict, OutcomeUnknown) for verdict in verdicts
+        ):
+            # What is recorded is not known.
             round_.abandon()
             return
         try:
@@ -269,7 +278,7 @@ class Rounds:
             _log.exception("the states of %s are read anew", self._domain.name)
             self._states.forget()
 
-    def _tell(self, round_: Round, verdicts: Sequence[Receipt | Exception]) -> None:
+    def _tell(self, round_: Round, verdicts: Sequence[Verdict]) -> None:
         relies_on_none = True
         for member, verdict in zip(round_.members, verdicts, strict=True):
             job = member.job

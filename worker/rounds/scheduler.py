@@ -263,7 +263,7 @@ class Scheduler:
 
     def _put(self, job: Job) -> None:
         """Take a command that has all it waited for."""
-        self._rounds.put(job, locked=self._takes_lock(job))
+        self._rounds.put(job, locked=self._takes_lock(job), alone=job.confirms)
 
     # What becomes of a command in its round: see ``Outcomes``.
 
@@ -306,18 +306,6 @@ class Scheduler:
             case _:
                 self.failed(job, verdict)
 
-    def code_failed(self, job: Job, failure: Exception) -> None:
-        """Decide a command once more whose code has failed: from the primary, and with nothing under way.
-
-        No append validates a failure. It may be that of a state that never comes about, that lacks what others have
-        recorded, or that puts together parts of two times; kept, it would fail the command each time.
-        """
-        if job.confirms or not job.parts:
-            self.failed(job, failure)
-        else:
-            job.confirms = True
-            self._reads.want(job, job.parts)
-
     def held_in_vain(self, job: Job, error: TransientStoreError) -> None:
         """Take note that the store's lock was not had for a command, or not used in time."""
         if not self._takes_lock(job):
@@ -329,6 +317,19 @@ class Scheduler:
         else:
             end_attempt(job, error)
             self._rest(job)
+
+    def raised(self, job: Job, failure: Exception) -> None:
+        """Take what a command's own code raised.
+
+        No append validates a failure. It may be that of a state that never comes about, that lacks what others have
+        recorded, or that puts together parts of two times. So it is believed only of a command that is decided from the
+        primary, with nothing under way.
+        """
+        if job.confirms or not job.parts:
+            self.failed(job, failure)
+        else:
+            job.confirms = True
+            self._reads.want(job, job.parts)
 
     def failed(self, job: Job, failure: Exception) -> None:
         """End a command that cannot be decided."""
@@ -393,19 +394,19 @@ class Scheduler:
             self._idle.set()
         self._tell(job, happened)
 
-    def _give_back(self, job: Job) -> None:
-        """End a command undecided, and with it those that await its answer."""
-        followers = job.followers
-        self._end(job, None)
-        for follower in followers:
-            self._tell(follower, None)
-
     @staticmethod
     def _tell(job: Job, happened: Answer | Exception | None) -> None:
         try:
             job.end(happened)
         except Exception:  # noqa: BLE001  one that cannot be told must not end the round of all others
             _log.exception("telling of the end of %s failed", job.message.command_type)
+
+    def _give_back(self, job: Job) -> None:
+        """End a command undecided, and with it those that await its answer."""
+        followers = job.followers
+        self._end(job, None)
+        for follower in followers:
+            self._tell(follower, None)
 
     def _tick(self) -> None:
         """End commands whose time is over. Nothing ends one that is being recorded: its answer may be on record."""

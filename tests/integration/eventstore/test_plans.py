@@ -212,8 +212,10 @@ async def test_a_range_costs_its_length(session: Connection) -> None:
 
 
 async def test_a_receipt_is_looked_up_by_its_key(session: Connection) -> None:
-    for plan in await first_and_eighth(session, "receipt", ("00000000-0000-0000-0000-00000000000a",)):
-        assert plan.touched("receipts") == 1
+    key = "00000000-0000-0000-0000-00000000000a"
+    for name, parameters in (("receipts", ([key], "")), ("receipts_of", (key,)), ("answered", (key, "", "\\x00"))):
+        for plan in await first_and_eighth(session, name, parameters):
+            assert plan.touched("receipts") == 1
 
 
 async def test_a_page_of_receipts_costs_its_length_wherever_it_lies(session: Connection) -> None:
@@ -221,7 +223,7 @@ async def test_a_page_of_receipts_costs_its_length_wherever_it_lies(session: Con
     await session.execute("SET plan_cache_mode = force_generic_plan")
     for last in (None, 0, RECEIPTS // 2, RECEIPTS - 10):
         after = None if last is None else f"{last:032x}"
-        for plan in await first_and_eighth(session, "receipts", (after, 100)):
+        for plan in await first_and_eighth(session, "receipts_page", (after, "" if after else None, 100)):
             assert plan.returned == (9 if last == RECEIPTS - 10 else 100)
             assert plan.touched("receipts") <= 101
 

@@ -92,13 +92,13 @@ def test_what_is_told_of_a_batch_is_what_the_database_finds(
         request(*events, boundary=[BoundaryPart(filter=each) for each in filters]) for events, filters in members
     ]
     laid_out: Any = columns(requests, chained=chained)
-    members_told = list(told(laid_out[3]))
+    members_told = list(told(laid_out[4]))
     filters: dict[int, Filter] = {}
     for (_, reads, _), asked in zip(members_told, requests, strict=True):
         for number, part in zip(reads, asked.parts or (), strict=True):
             assert filters.setdefault(number, part.filter) == part.filter
     found = session.matching(
-        *laid_out[10:13],
+        *laid_out[11:14],
         list(filters),
         [text(each) for each in filters.values()],
         [each.since for each in filters.values()],

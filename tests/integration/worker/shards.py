@@ -60,11 +60,11 @@ async def decided(store: PostgresEventStore, sent: dict[str, list[UUID]]) -> Non
     total = sum(map(len, sent.values()))
 
     async def are_decided() -> bool:
-        return len([receipt async for receipt in store.receipts()]) >= total
+        return len([receipt async for receipt in store.all_receipts()]) >= total
 
     await eventually(are_decided, what=f"{total} decisions", seconds=60)
     numbers: dict[UUID, list[int]] = defaultdict(list)
-    async for receipt in store.receipts():
+    async for receipt in store.all_receipts():
         assert receipt.key is not None
         assert receipt.first is not None
         numbers[receipt.key].append(receipt.first)

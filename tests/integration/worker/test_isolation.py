@@ -219,7 +219,7 @@ async def test_a_drain_that_cannot_wait_ends_the_process_too(
     await desk.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
 
     async def has_begun() -> bool:
-        return service._poison.running == 1
+        return service._settlers[0]._poison._running is not None
 
     await eventually(has_begun, what="the message to be decided")
     assert await service.drain() == 1

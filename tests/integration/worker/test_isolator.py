@@ -22,9 +22,8 @@ from worker.errors import IsolationFailed, KilledItsProcess
 from worker.isolation.isolator import Isolator
 from worker.isolation.poison_process import PoisonProcess, ProcessLimits
 from worker.message import CommandMessage
-from worker.rounds.processor import Processed
 from worker.settings import Settings
-from worker.settlement import Action, FailedElsewhere
+from worker.settlement import Action, Answer, FailedElsewhere
 
 DOMAIN = "tests.integration.worker.troubles:domain"
 SEGFAULT = b'{"Key": "k", "Signal": %d}' % signal.SIGSEGV
@@ -46,7 +45,7 @@ class Isolated:
     isolator: Isolator
     counters: Counters
 
-    async def decide(self, body: bytes, kind: str = "Count", command_id: UUID | None = None) -> Processed:
+    async def decide(self, body: bytes, kind: str = "Count", command_id: UUID | None = None) -> Answer:
         identity = command_id or uuid4()
         message = CommandMessage(
             command_id=identity,
@@ -144,7 +143,7 @@ async def test_what_was_recorded_before_its_process_died_can_be_looked_up(
     times.write_text("2")
     with pytest.raises(KilledItsProcess):
         await isolated.decide(body, "Crash", identity)
-    assert [receipt.key async for receipt in store.receipts()] == [identity]
+    assert [receipt.key async for receipt in store.all_receipts()] == [identity]
 
 
 async def test_the_process_that_stands_by_goes_first_when_memory_runs_out_and_has_no_connection(

@@ -16,20 +16,15 @@ from tests.integration.worker.outage import Outage, full, read_only, without_con
 from tests.integration.worker.serving import QUEUES, serving, settled
 from worker.counters import End
 from worker.publisher import Publisher
-from worker.rounds import circuit_breaker, handling
 from worker.service import Service
 
 COMMANDS = 20
 
 
-@pytest.fixture(autouse=True)
-def _probe_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(circuit_breaker, "_LONGEST_DELAY", 0.2)
-
-
 @pytest.fixture
 async def service(store: PostgresEventStore, vhost: str) -> AsyncIterator[Service]:
     async with serving(store, vhost, worker_retry_delay=60) as service:
+        service._breaker._longest_delay = 0.2
         yield service
 
 
@@ -81,6 +76,7 @@ async def test_commands_are_held_while_the_server_is_down(vhost: str, publisher:
             PostgresEventStore.connect(primary.url(primary.worker, DATABASE)) as store,
             serving(store, vhost) as service,
         ):
+            service._breaker._longest_delay = 0.2
             assert (await publisher.request("tally", "Count", {"Key": "before"})).outcome == "accepted"
             await asyncio.to_thread(primary.stop)
             async with held(service, publisher, desk):
@@ -88,12 +84,13 @@ async def test_commands_are_held_while_the_server_is_down(vhost: str, publisher:
 
 
 async def test_what_is_held_for_too_long_is_sent_on_and_pays_nothing(
-    database: Database, service: Service, publisher: Publisher, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    database: Database, service: Service, publisher: Publisher, desk: Desk
 ) -> None:
-    monkeypatch.setattr(handling, "_HOLD_SECONDS", 0.3)
+    (settler,) = service._settlers
+    settler._hold = 0.3
     async with read_only(database):
         sent = await desk.put(b'{"Key": "a"}', headers={"worker-attempts": 2, "worker-first-failure": "2026-01-02"})
-        # The gate stays shut: nothing but the time that it was held sends it on.
+        # The breaker stays open: nothing but the time that it was held sends it on.
         resting = await desk.take(QUEUES.retry_queue)
         assert service.is_paused
     assert resting.message_id == sent

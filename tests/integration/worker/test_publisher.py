@@ -47,6 +47,7 @@ async def test_what_the_caller_says_is_on_the_wire(publisher: Publisher, desk: D
         correlation_id="visit",
         causation_id="door",
         reply_to="there",
+        affinity_key="tea",
     )
     message = await desk.take(queue)
     assert (message.message_id, message.type, message.correlation_id, message.reply_to) == (
@@ -58,7 +59,7 @@ async def test_what_the_caller_says_is_on_the_wire(publisher: Publisher, desk: D
     assert (message.content_type, message.delivery_mode) == ("application/json", 2)
     assert message.timestamp is not None
     assert abs(message.timestamp - before) < timedelta(minutes=1)
-    assert message.headers == {"causation-id": "door"}
+    assert message.headers == {"causation-id": "door", "affinity-key": "tea"}
     assert json.loads(message.body) == {"Key": "ä", "Limit": 2}
 
 

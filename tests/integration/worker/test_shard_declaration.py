@@ -11,14 +11,17 @@ import pytest
 
 from tests.fixtures.vhosts import Management
 from tests.integration.worker.desk import Desk
-from tests.integration.worker.shards import SHARDED
+from tests.integration.worker.shards import DOMAIN, SHARDED
 from tests.integration.worker.test_declaration import queues
 from worker.amqp.backlog import backlog
 from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.declaration import declare
 from worker.amqp.sender import Sender
+from worker.cli.findings import Finding
+from worker.cli.inspection import inspect
 from worker.dead_letters.replay import Bounds, replay
 from worker.errors import BrokerMisconfigured
+from worker.settings import Settings
 from worker.topology import Topology
 
 HOP = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
@@ -134,6 +137,23 @@ async def test_another_number_of_shards_is_refused_in_a_sentence(vhost: str, sha
     assert found is not None
     assert found.fits(SHARDED)
     assert not found.fits(replace(SHARDED, shards=number))
+
+
+async def test_a_check_says_that_the_shards_are_others(vhost: str, shards: Desk) -> None:
+    async def queue(domain: str) -> Finding:
+        found = await inspect(Settings(amqp_url=vhost, worker_domains=domain))
+        return next(each for each in found if each.part == "queue tally.commands")
+
+    await shards.put(b"{}")
+    assert await queue(DOMAIN) == Finding(
+        part="queue tally.commands",
+        good=True,
+        text="1 waiting, 0 of 8 shards consumed, 0 to be retried, 0 dead letters",
+    )
+    for domain, wanted in (("fewer", "4 shards"), ("more", "16 shards"), ("plain", "no affinity")):
+        found = await queue(f"tests.unit.worker.sharded:{domain}")
+        assert not found.good
+        assert found.text == f"the domain has {wanted}, and the broker 8 shards: {SHARDED.way_out}."
 
 
 async def test_a_domain_that_had_no_shards_gets_none_beside_its_queue(vhost: str, desk: Desk) -> None:

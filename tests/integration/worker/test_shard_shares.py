@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -123,10 +124,31 @@ async def test_a_worker_that_leaves_puts_back_what_it_has_not_begun_once(
     assert sum([await desk.ready(queue) for queue in SHARDED.work_queues]) == left
 
 
+async def test_the_prefetch_is_divided_by_the_shards_of_a_process(
+    store: PostgresEventStore, vhost: str, management: Management
+) -> None:
+    path = f"/api/consumers{urlsplit(vhost).path}"
+
+    async def each_has(prefetch: int) -> None:
+        async def has() -> bool:
+            found = await asyncio.to_thread(management.request, "GET", path)
+            work = [each for each in found if each["queue"]["name"] in SHARDED.work_queues]
+            return [each["prefetch_count"] for each in work] == [prefetch] * 8
+
+        await eventually(has, what=f"eight consumers with a prefetch of {prefetch}")
+
+    async with serving_domain(domain, store, vhost, worker_concurrency=8):
+        await each_has(2)
+        async with serving_domain(domain, store, vhost, worker_concurrency=8):
+            # The first has opened those anew that it keeps.
+            await each_has(4)
+        await each_has(2)
+
+
 async def at_work(store: PostgresEventStore, count: int) -> None:
     """Wait until so many commands are decided."""
 
     async def are_decided() -> bool:
-        return len([receipt async for receipt in store.receipts()]) >= count
+        return len([receipt async for receipt in store.all_receipts()]) >= count
 
     await eventually(are_decided, what=f"{count} decisions")

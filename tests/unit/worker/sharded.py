@@ -11,3 +11,6 @@ def key_of(command: AnyCommand) -> str:
 
 
 domain = replace(tally, affinity=key_of, shards=8)
+fewer = replace(domain, shards=4)
+more = replace(domain, shards=16)
+plain = tally

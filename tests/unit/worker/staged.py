@@ -24,7 +24,7 @@ from eventstore import (
 from tests.unit.worker.tally import domain
 from worker.counters import Counters
 from worker.message import CommandMessage
-from worker.rounds import scheduler as scheduler_module
+from worker.rounds import rounds as rounds_module
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
@@ -114,7 +114,7 @@ async def scheduler(store: StagedStore, counters: Counters) -> AsyncIterator[Sch
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have all that waits be one round, however slow the machine is."""
-    monkeypatch.setattr(scheduler_module, "_LONGEST_DECIDING", 60.0)
+    monkeypatch.setattr(rounds_module, "_LONGEST_DECIDING", 60.0)
 
 
 def intruder(store: StagedStore, key: str = "a") -> Hook:

@@ -1,8 +1,10 @@
+import asyncio
 from typing import Any
 
 import pytest
 
 from tests.unit.worker.wire import Wire, delivery
+from worker.amqp.intake import Intake
 from worker.counters import Counters, End
 
 
@@ -48,3 +50,43 @@ async def test_what_is_settled_after_its_channel_is_gone_counts_as_lost() -> Non
     await wire.acks.flush()
     assert (wire.frames, wire.returned) == ([], [])
     assert counters.ends == {End.LOST_CHANNEL: 3}
+
+
+def test_a_delivery_says_which_shard_and_which_key_it_came_by() -> None:
+    found = delivery(Wire().acks, Counters(), headers={"affinity-key": "tea"}, intake=Intake(3))
+    assert (found.shard, found.affinity_key) == (3, "tea")
+    without = delivery(Wire().acks, Counters())
+    assert (without.shard, without.affinity_key) == (None, None)
+    assert delivery(Wire().acks, Counters(), headers={"affinity-key": 5}).affinity_key is None
+
+
+async def test_a_channel_that_closes_waits_for_what_it_has_handed_out_and_puts_back_the_rest_by_its_close() -> None:
+    intake, wire = Intake(3), Wire()
+    first, second = (delivery(wire.acks, Counters(), tag, intake=intake) for tag in (1, 2))
+    intake.is_closing = True
+    emptied = asyncio.ensure_future(intake.emptied())
+    await first.give_back()
+    assert not emptied.done()
+    second.abandon()
+    await emptied
+    assert first.has_ended
+    # Nothing is sent to the broker: it would hand the message out again at once, to us.
+    assert (wire.frames, wire.returned) == ([], [])
+
+
+async def test_what_a_closing_channel_leaves_is_covered_by_no_acknowledgement() -> None:
+    intake, wire = Intake(3), Wire()
+    left, done = (delivery(wire.acks, Counters(), tag, intake=intake) for tag in (1, 2))
+    intake.is_closing = True
+    await left.give_back()
+    done.acknowledge(End.ACCEPTED)
+    await wire.acks.flush()
+    assert wire.frames == [(2, False)]
+
+
+async def test_a_channel_that_is_given_up_waits_for_nothing() -> None:
+    intake = Intake(3)
+    delivery(Wire().acks, Counters(), intake=intake)
+    intake.give_up()
+    await intake.emptied()
+    assert intake.is_closing

@@ -179,3 +179,12 @@ async def test_what_cannot_be_written_goes_as_if_it_were_too_large() -> None:
         "worker-error": "e",
         "worker-dropped-headers": "odd",
     }
+
+
+async def test_the_copy_keeps_its_affinity_key_where_there_is_room_for_little_else() -> None:
+    recorder = Recorder()
+    original = Properties(message_id="id", headers={"affinity-key": "tea", "long": "x" * 200_000})
+    await forward(recorder, b"", original, queue="tally", exchange="commands.tally", headers={}, timeout=1)
+    assert (recorder.sent["exchange"], recorder.sent["routing_key"]) == ("commands.tally", "tally")
+    assert recorder.sent["properties"].headers["affinity-key"] == "tea"
+    assert "long" not in recorder.sent["properties"].headers

@@ -1,6 +1,7 @@
 """What a dead letter says of itself, whoever put it aside."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,6 +47,14 @@ def test_what_the_broker_put_aside_has_the_brokers_reason() -> None:
     found = letter({**retried, "x-death": deaths})
     assert (found.reason, found.error) == ("delivery_limit", BROKER_REASONS["delivery_limit"])
     assert (found.died_at, found.traceback) == (DIED + HOUR, None)
+
+
+def test_what_the_broker_put_aside_out_of_a_shard_has_the_brokers_reason() -> None:
+    sharded = replace(TALLY, shards=8)
+    deaths: Any = [death("delivery_limit", sharded.shard_queue(7), DIED + HOUR)]
+    properties = Properties(message_id=ID, message_type="Count", headers={"x-death": deaths})
+    assert DeadLetter.read(properties, b"{}", sharded).reason == "delivery_limit"
+    assert DeadLetter.read(properties, b"{}", TALLY).reason == "unknown"
 
 
 def test_the_way_through_the_retry_queue_is_no_death() -> None:

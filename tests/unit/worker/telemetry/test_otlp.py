@@ -182,3 +182,16 @@ LIMITS = st.one_of(
 @given(STORIES, LIMITS, st.integers(0, 99))
 def test_a_span_is_the_message_that_the_sdk_makes_of_it(story: Story, limits: Limits, seed: int) -> None:
     assert ours(story, limits, seed) == sdk(story, limits, seed)
+
+
+def test_a_text_of_every_length_is_read_as_it_was() -> None:
+    # Where a length takes another byte.
+    lengths = [*range(140), *range(16_370, 16_390)]
+    kept = Kept()
+    tracer = NotedTracerProvider(kept, sampler=ChosenSampler(sampler=ALWAYS_ON), limits=PLAIN).get_tracer("test")
+    for length in lengths:
+        tracer.start_span("n" * length, context=Context(), attributes={"key": "x" * length}).end()
+    request = ExportTraceServiceRequest.FromString(Encoder(RESOURCE).request(kept.spans))
+    spans = request.resource_spans[0].scope_spans[0].spans
+    assert [len(span.name) for span in spans] == lengths
+    assert [span.attributes[0].value.string_value for span in spans] == ["x" * length for length in lengths]

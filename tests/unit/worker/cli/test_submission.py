@@ -1,0 +1,27 @@
+"""What is published has the key by which its domain spreads it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.worker.sharded import domain
+from tests.unit.worker.tally import domain as tally
+from worker.cli.failures import Mistake
+from worker.cli.submission import Submissions
+from worker.settings import Settings
+
+
+def test_a_command_has_its_domains_key() -> None:
+    assert Submissions([domain], Settings()).single("Count", b'{"Key": "tea"}', None).affinity_key == "tea"
+    assert Submissions([tally], Settings()).single("Count", b'{"Key": "tea"}', None).affinity_key is None
+
+
+def test_a_key_that_cannot_be_told_is_a_mistake_and_nothing_is_sent() -> None:
+    failing = replace(domain, affinity=lambda command: command.shelf)
+    with pytest.raises(Mistake, match=r"the affinity of tally fails for Count: AttributeError: .*shelf"):
+        Submissions([failing], Settings()).single("Count", b'{"Key": "tea"}', None)
+    fraction: Any = 0.5
+    wrong = replace(domain, affinity=lambda _: fraction)
+    with pytest.raises(Mistake, match=r"the affinity of the domain tally returns a float for Count: use a str"):
+        Submissions([wrong], Settings()).single("Count", b'{"Key": "tea"}', None)

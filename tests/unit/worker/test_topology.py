@@ -1,0 +1,28 @@
+from tests.unit.worker.sharded import domain
+from tests.unit.worker.tally import domain as tally
+from worker.topology import Address, Topology
+
+
+def test_a_domain_without_affinity_has_one_work_queue() -> None:
+    topology = Topology.of(tally)
+    assert topology == Topology("tally")
+    assert topology.work_queues == ("tally.commands",)
+    assert topology.entrance == Address("", "tally.commands")
+
+
+def test_a_domain_with_affinity_has_a_work_queue_a_shard() -> None:
+    topology = Topology.of(domain)
+    assert topology.work_queues == tuple(f"tally.commands.{n}" for n in range(8))
+    assert topology.entrance == Address("commands.tally", "tally")
+
+
+def test_the_retry_queue_of_other_shards_is_another() -> None:
+    ways = {dict(Topology("tally", n).queues())["tally.commands.retry"]["x-dead-letter-routing-key"] for n in (4, 8)}
+    assert ways == {"tally/4", "tally/8"}
+    # It comes before any work queue: a declaration that is refused has made none.
+    assert [name for name, _ in Topology("tally", 2).queues()] == [
+        "tally.commands.dead",
+        "tally.commands.retry",
+        "tally.commands.0",
+        "tally.commands.1",
+    ]
