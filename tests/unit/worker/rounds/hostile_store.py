@@ -112,7 +112,7 @@ class HostileStore(MemoryEventStore):
         return found
 
     @asynccontextmanager
-    async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator[Any]:
+    async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator[Any]:  # noqa: ARG002  the protocol's
         async with self._lock:
             if self.faults and self._chance(0.2):
                 raise TransientStoreError("the lock was not had")
