@@ -13,6 +13,8 @@ from eventstore.position import Position
 
 __all__ = ["ACCEPTED", "Outcome", "OutcomeKind", "Receipt"]
 
+_PLAIN = (str, int, bool, type(None))
+
 
 class OutcomeKind(StrEnum):
     """What became of a command."""
@@ -48,11 +50,14 @@ class Outcome:
             kinds = ", ".join(OutcomeKind)
             raise InvalidRequest(f"an outcome is one of {kinds}, not {self.kind!r}") from None
         try:
-            encode_object({"reason": self.reason})
+            if self.reason is not None:
+                encode_object({"reason": self.reason})
             text = encode_object(self.details)
         except Unstorable as error:
             raise InvalidRequest(f"the outcome {error}") from None
-        object.__setattr__(self, "details", decode_object(text))
+        # What is plain comes back as it is.
+        plain = all(type(name) is str and type(value) in _PLAIN for name, value in self.details.items())
+        object.__setattr__(self, "details", dict(self.details) if plain else decode_object(text))
         object.__setattr__(self, "details_text", text)
 
 

@@ -76,7 +76,8 @@ class Settings(BaseSettings):
         default=32,
         ge=1,
         le=_BROKER_PREFETCH_LIMIT,
-        description="Commands decided at the same time in one process; prefetch and pool sizes derive from it.",
+        description="Commands that one process decides and records together at most; prefetch and pool sizes derive "
+        "from it.",
         json_schema_extra={"unit": "commands"},
     )
     worker_cached_states: int = Field(

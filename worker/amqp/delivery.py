@@ -45,6 +45,7 @@ class Delivery:
         "_counters",
         "_ended",
         "_intake",
+        "_is_settled",
         "body",
         "command",
         "is_redelivered",
@@ -68,6 +69,7 @@ class Delivery:
         acks.begin(self.tag)
         self._counters = counters
         self._ended = False
+        self._is_settled = False
         self._intake = intake
         if intake is not None:
             intake.begin()
@@ -112,8 +114,14 @@ class Delivery:
         """Whether it is settled, or lost."""
         return self._ended
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has settled it, or is about to tell the broker so."""
+        return not (self._ended or self._is_settled)
+
     def acknowledge(self, end: End) -> None:
         """Tell the broker soon that the message is done, and count it as said; as lost if the channel is gone."""
+        self._is_settled = True
         if self.is_lost:
             self.end(End.LOST_CHANNEL)
         else:

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from opentelemetry import trace
@@ -84,7 +85,7 @@ class Settler:
         self._hold = hold
         self._max_age = timedelta(seconds=settings.worker_max_age)
         self._poison = PoisonQueue(isolator, topology.domain_name, breaker)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Delivery] = {}
         self._draining = False
         self._labels = {
             "messaging.system": "rabbitmq",
@@ -95,13 +96,13 @@ class Settler:
     def take(self, delivery: Delivery) -> None:
         """Take a delivery, or give it back at once while we drain."""
         if self._draining:
-            self._spawn(self._give_back(delivery))
+            self._spawn(delivery, partial(self._give_back, delivery))
             return
         try:
             message = CommandMessage.parse(delivery.properties, delivery.body)
         except BadMessage as bad:
             # Whose trace it belongs to cannot be told from an envelope that makes no sense.
-            self._spawn(self._failed(delivery, None, bad, trace.INVALID_SPAN))
+            self._spawn(delivery, partial(self._failed, delivery, None, bad, trace.INVALID_SPAN))
             return
         if self._scheduler.knows(message.command_type):
             delivery.command = message.command_type
@@ -150,18 +151,19 @@ class Settler:
         await asyncio.gather(self._scheduler.close(), self._poison.close())
         # One turn, in which those just ended say so.
         await asyncio.sleep(0)
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ended(self, delivery: Delivery, job: Job, happened: Answer | Exception | None, span: Span) -> None:
         if isinstance(happened, Answer):
             self._answer(delivery, job.message, happened, span, was_sent=job.was_sent)
         elif happened is None:
             span.end()
-            self._spawn(self._give_back(delivery))
+            self._spawn(delivery, partial(self._give_back, delivery))
         else:
-            self._spawn(self._failed(delivery, job.message, happened, span))
+            self._spawn(delivery, partial(self._failed, delivery, job.message, happened, span))
 
     def _answer(
         self, delivery: Delivery, message: CommandMessage, answer: Answer, span: Span, *, was_sent: bool
@@ -186,7 +188,7 @@ class Settler:
         else:
             # The broker hands a message out again for other reasons than that somebody sent it twice.
             repeated = receipt.duplicate and not (was_sent or delivery.is_redelivered or _was_retried(delivery))
-            self._spawn(self._reply(delivery, message, receipt, span, end, repeated=repeated))
+            self._spawn(delivery, partial(self._reply, delivery, message, receipt, span, end, repeated=repeated))
 
     async def _reply(
         self, delivery: Delivery, message: CommandMessage, receipt: Receipt, span: Span, end: End, *, repeated: bool
@@ -307,10 +309,26 @@ class Settler:
         await self._replies.failed(delivery.properties, message, f"{reason}: {failure}")
         self._settled(delivery, span, End.DEAD_LETTERED, reason)
 
-    def _spawn(self, settling: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(settling)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _see_to(self, delivery: Delivery, settle_it: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have a delivery settled, one way or the other."""
+        try:
+            await settle_it()
+        except Exception:  # noqa: BLE001  one delivery's failure is not another's
+            # Nothing is acknowledged, so nothing is lost: the broker delivers it again, and counts.
+            _log.exception("settling delivery %d failed", delivery.tag)
+            if delivery.is_open:
+                await self._give_back(delivery)
+
+    def _spawn(self, delivery: Delivery, settle_it: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(self._see_to(delivery, settle_it))
+        self._tasks[task] = delivery
+        task.add_done_callback(self._ended_task)
+
+    def _ended_task(self, task: asyncio.Task[None]) -> None:
+        delivery = self._tasks.pop(task)
+        if delivery.is_open:
+            # It was cut short: the broker delivers the message again.
+            delivery.abandon()
 
 
 def _was_retried(delivery: Delivery) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import WireChannel
 from worker.amqp.delivery import Delivery
+from worker.amqp.intake import Intake
 from worker.counters import Counters
 
 
@@ -43,9 +44,10 @@ def delivery(
     *,
     headers: Mapping[str, Any] | None = None,
     redelivered: bool = False,
+    intake: Intake | None = None,
 ) -> Delivery:
     properties = SimpleNamespace(headers=headers)
     message = SimpleNamespace(
         body=b"{}", delivery_tag=tag, redelivered=redelivered, header=SimpleNamespace(properties=properties)
     )
-    return Delivery(acks, cast("Any", message), counters)
+    return Delivery(acks, cast("Any", message), counters, intake)
