@@ -30,7 +30,8 @@ class Acknowledgements:
         # In the order of their tags, which is that in which they came.
         self._unsettled: dict[int, None] = {}
         self._done: dict[int, tuple[_Delivery, End]] = {}
-        self._flushing: set[asyncio.Task[None]] = set()
+        # One at a time: while a frame waits for room, another must not cover what it names.
+        self._flushing: asyncio.Task[None] | None = None
         self._is_due = False
 
     def begin(self, tag: int) -> None:
@@ -55,17 +56,18 @@ class Acknowledgements:
 
     async def flush(self) -> None:
         """Wait until everything that is done was handed to the connection."""
-        if self._is_due:
-            self._begin_flush()
-        await asyncio.gather(*self._flushing)
+        self._begin_flush()
+        if self._flushing is not None:
+            await self._flushing
 
     def _begin_flush(self) -> None:
-        if not self._is_due:
-            return
         self._is_due = False
-        task = asyncio.get_running_loop().create_task(self._flush())
-        self._flushing.add(task)
-        task.add_done_callback(self._flushing.discard)
+        if self._done and (self._flushing is None or self._flushing.done()):
+            self._flushing = asyncio.get_running_loop().create_task(self._flush_all())
+
+    async def _flush_all(self) -> None:
+        while self._done:
+            await self._flush()
 
     async def _flush(self) -> None:
         done, self._done = self._done, {}

@@ -198,7 +198,7 @@ class Scheduler:
         self._begin(job)
 
     async def drain(self, deadline: float) -> int:
-        """Give back what has not been tried, and let what has finish.
+        """Give back what only waits for its round, and let finish what is being read, recorded, or tried again.
 
         Args:
             deadline: How long it may take, in seconds.
@@ -208,7 +208,8 @@ class Scheduler:
         """
         self._draining = True
         for job in [*self._active.values()]:
-            if not job.is_sent and (not job.lost or self._breaker.is_open):
+            has_started = job.is_waiting or job.lost > 0
+            if not job.is_sent and (self._breaker.is_open or not has_started):
                 self._give_back(job)
         try:
             async with asyncio.timeout(deadline):

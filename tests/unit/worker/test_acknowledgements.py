@@ -1,8 +1,12 @@
 """Acknowledgements: one frame for what is without a gap, and nothing that is not done."""
 
+import asyncio
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.worker.staged import others_come
 from tests.unit.worker.wire import Wire, delivery
 from worker.counters import Counters, End
 
@@ -77,3 +81,43 @@ async def test_nothing_is_acknowledged_before_it_is_done(
             assert settled | returned >= done
     assert all(each.has_ended for each in deliveries.values())
     assert counters.balanced
+
+
+async def test_a_frame_never_covers_one_that_is_still_on_its_way() -> None:
+    # The broker closes a channel that acknowledges a tag twice, and all of its deliveries come again.
+    wire, counters = SlowWire(), Counters()
+    first, slow, third, fourth, last = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3, 4, 5))
+    for each in (first, third, fourth):
+        each.acknowledge(End.ACCEPTED)
+    await others_come()
+    assert wire.frames == [(1, True)]
+    for each in (slow, last):
+        each.acknowledge(End.ACCEPTED)
+    await others_come()
+    wire.has_room.set()
+    await wire.acks.flush()
+    assert wire.known_twice() == set()
+    assert all(each.has_ended for each in (first, slow, third, fourth, last))
+
+
+class SlowWire(Wire):
+    """A channel whose connection has no room for single frames at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_room = asyncio.Event()
+
+    async def basic_ack(self, tag: int, *, multiple: bool = False, **_: Any) -> None:
+        if self.frames and not multiple:
+            await self.has_room.wait()
+        await super().basic_ack(tag, multiple=multiple)
+
+    def known_twice(self) -> set[int]:
+        """Which tags were acknowledged more than once."""
+        settled: set[int] = set()
+        twice: set[int] = set()
+        for last, multiple in self.frames:
+            if last in settled:
+                twice.add(last)
+            settled |= set(range(1, last + 1)) if multiple else {last}
+        return twice

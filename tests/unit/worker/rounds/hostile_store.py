@@ -100,24 +100,19 @@ class HostileStore(MemoryEventStore):
             if fate < 0.08:
                 raise OutcomeUnknown("it never came there")
             if fate < 0.11:
-                self._chain(appends)
+                self._transaction(appends)
                 await self._pass()
                 raise OutcomeUnknown("it came there, and its answer did not come here")
             if fate < 0.13:
                 self.late.append(asyncio.create_task(self._append_late(appends)))
                 raise OutcomeUnknown("it will come there after a while")
-        found = self._split(appends) if self.faults and self._chance(0.06) else self._chain(appends)
+        found = self._split(appends) if self.faults and self._chance(0.06) else self._transaction(appends)
         # Recorded, and on its way back: others read and record meanwhile.
         await self._pass()
         return found
 
     @asynccontextmanager
-    async def exclusive(
-        self,
-        *,
-        limit: float = 0.25,  # noqa: ARG002  nobody holds it for long here
-        patience: float = 1.0,  # noqa: ARG002  everybody is patient here
-    ) -> AsyncIterator["Held"]:
+    async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator[Any]:  # noqa: ARG002  the protocol's
         async with self._lock:
             if self.faults and self._chance(0.2):
                 raise TransientStoreError("the lock was not had")
@@ -148,9 +143,9 @@ class HostileStore(MemoryEventStore):
         for _ in range(self.rnd.randrange(1, 25)):
             await asyncio.sleep(0)
         await self._unlocked()
-        self._chain(appends)
+        self._transaction(appends)
 
-    def _chain(
+    def _transaction(
         self, appends: Sequence[Append], missing: list[Event] | None = None, own: OwnRange | None = None
     ) -> list[Receipt | EventStoreError]:
         before = len(self._events)
@@ -177,10 +172,10 @@ class HostileStore(MemoryEventStore):
         """Refuse a member for its values; what is before and behind it is recorded by transactions of their own."""
         culprit = self.rnd.randrange(len(appends))
         if appends[culprit].key is None or (appends[culprit].key, appends[culprit].scope) in self._receipts:
-            return self._chain(appends)
+            return self._transaction(appends)
         missing: list[Event] = []
         first = len(self._events) + 1
-        found = self._chain(appends[:culprit], missing)
+        found = self._transaction(appends[:culprit], missing)
         own = None
         if len(self._events) >= first:
             own = OwnRange(first=first, last=self._events[-1].position)
@@ -191,7 +186,7 @@ class HostileStore(MemoryEventStore):
         assert key is not None
         self.refused.add(key)
         missing.extend(appends[culprit].events)
-        return found + self._chain(appends[culprit + 1 :], missing, own)
+        return found + self._transaction(appends[culprit + 1 :], missing, own)
 
     async def _unlocked(self) -> None:
         async with self._lock:
@@ -218,17 +213,13 @@ class Held:
     def __init__(self, store: HostileStore) -> None:
         self._store = store
 
-    @property
-    def position(self) -> Position:
-        return self._store._head()
-
     async def query_many(self, filters: Sequence[Filter], **options: Any) -> list[EventStream]:
         await asyncio.sleep(0)
         return await MemoryEventStore.query_many(self._store, filters, **options)
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         await asyncio.sleep(0)
-        found = self._store._chain(appends)
+        found = self._store._transaction(appends)
         if self._store.faults and self._store._chance(0.1):
             raise OutcomeUnknown("the connection broke with the lock")
         return found

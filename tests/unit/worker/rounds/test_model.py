@@ -11,7 +11,7 @@ import pytest
 from tests.unit.worker.rounds.model import Model
 from worker.rounds import circuit_breaker
 
-_asked = os.environ.get("MODEL_SEEDS", "0:40").split(":")
+_asked = os.environ.get("MODEL_SEEDS", "0:8").split(":")
 SEEDS = range(int(_asked[0]), int(_asked[1]) if len(_asked) > 1 else int(_asked[0]) + 1)
 
 

@@ -1,0 +1,47 @@
+"""A store whose appends wait, before they are recorded or before their answer, until a test lets them go on."""
+
+import asyncio
+from collections.abc import Sequence
+
+from eventstore import Append, EventStoreError, OutcomeUnknown, Receipt
+from tests.unit.worker.staged import StagedStore, others_come
+
+
+class GatedStore(StagedStore):
+    """Holds chains.
+
+    Attributes:
+        may_record: Set while chains are recorded at once.
+        may_answer: Set while their answers come at once.
+        is_lost: Whether the next answer is lost, though its chain is recorded.
+        bug: What the next chain raises that no store should.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_record = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_record.set()
+        self.may_answer.set()
+        self.is_lost = False
+        self.bug: Exception | None = None
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        self.chains.append(len(appends))
+        await self.may_record.wait()
+        if self.bug is not None:
+            bug, self.bug = self.bug, None
+            raise bug
+        self.chains.pop()
+        found = await super().append_chain(appends)
+        await self.may_answer.wait()
+        if self.is_lost:
+            self.is_lost = False
+            raise OutcomeUnknown("the connection broke")
+        return found
+
+
+async def all_wait() -> None:
+    """Let the loop turn until everybody waits for what a test holds."""
+    for _ in range(10):
+        await others_come()

@@ -1,0 +1,154 @@
+"""What is read or decided apart from others: alone, once more, or beside a long history."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from eventstore import (
+    Event,
+    EventStream,
+    Filter,
+    InvalidRequest,
+    OutcomeKind,
+    P,
+    RecordedEvent,
+)
+from handlers import Accepted, Command, Decider, Decision, Domain, View
+from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
+from tests.unit.worker.staged import command, counted
+from tests.unit.worker.tally import Counted, Forgotten, Tally, events_of, evolve
+from tests.unit.worker.tally import domain as tallying
+from tests.unit.worker.test_parts import PageEdited, edited_since, pages
+from worker.counters import Counters
+from worker.message import CommandMessage
+from worker.rounds.scheduler import Scheduler
+from worker.settings import Settings
+from worker.settlement import Answer
+
+ACCEPTED, REJECTED = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED
+
+
+@pytest.fixture
+def store() -> GatedStore:
+    return GatedStore()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+async def tallier(store: GatedStore, counters: Counters) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(store, tallying, Settings(), counters)
+    yield scheduler
+    await scheduler.close()
+
+
+def sent(scheduler: Scheduler, message: CommandMessage) -> "asyncio.Task[Answer]":
+    return asyncio.create_task(scheduler.process(message))
+
+
+async def test_a_command_that_can_only_be_decided_alone_is_decided_after_a_round_that_all_have_left(
+    store: GatedStore,
+) -> None:
+    editor = Scheduler(store, pages, Settings())
+    store.may_answer.clear()
+    blocker = sent(editor, command("EditPage", page="p", seen=0))
+    await all_wait()
+    leaving = sent(editor, command("EditPage", page="q", seen=0))
+    alone = sent(editor, command("EditPage", page="r", seen=100))
+    await all_wait()
+    editor._states.distrust([edited_since.at("q", 0)])
+    store.may_answer.set()
+    answers = await asyncio.gather(blocker, leaving, alone)
+    assert [answer.receipt.outcome.kind for answer in answers] == [ACCEPTED] * 3
+    assert [event.type for event in store._events] == [PageEdited.__name__] * 3
+    await editor.close()
+
+
+class Recount(Command):
+    key: str
+
+
+def decide_recount(command: Recount, state: Tally) -> Decision:
+    if state.counted:
+        raise LookupError("it was counted")
+    return Accepted(events=(Forgotten(key=command.key),))
+
+
+strict: View[[str], Tally] = View(name="strict", events=events_of, initial=lambda _: Tally(), evolve=evolve)
+recounting = Domain(
+    name="recounting",
+    views=(strict,),
+    deciders=(Decider(command=Recount, parts=lambda command: strict.at(command.key), decide=decide_recount),),
+    events=(Counted, Forgotten, *(each for each in tallying.events if each.__name__ == "CountingFailed")),
+)
+
+
+async def test_a_failure_that_comes_of_a_replicas_lag_is_none(store: GatedStore) -> None:
+    recounter = Scheduler(store, recounting, Settings())
+    await store.append([counted()])
+    store.freeze_replica()
+    await store.append([Event(type="Forgotten", payload={"Key": "a"})])
+    answer = await recounter.process(command("Recount", key="a"))
+    assert (answer.receipt.outcome.kind, answer.attempts) == (ACCEPTED, 1)
+    await recounter.close()
+
+
+async def test_a_failure_that_comes_of_a_kept_state_that_others_moved_is_none(store: GatedStore) -> None:
+    recounter = Scheduler(store, recounting, Settings())
+    await store.append([counted()])
+    with pytest.raises(LookupError):
+        await recounter.process(command("Recount", key="a"))
+    await store.append([Event(type="Forgotten", payload={"Key": "a"})])
+    # Kept, it would fail each time: three times, and the command is a dead letter.
+    assert (await recounter.process(command("Recount", key="a"))).receipt.outcome.kind is ACCEPTED
+    await recounter.close()
+
+
+async def test_a_command_whose_reads_fail_twice_is_decided_once(
+    store: GatedStore, tallier: Scheduler, counters: Counters
+) -> None:
+    message = command("Count", Key="a")
+    task = sent(tallier, message)
+    await asyncio.sleep(0)
+    (job,) = tallier._active.values()
+    # It waits for the part twice, as after a read that failed in another lane.
+    tallier._reads.want(job, job.parts)
+    await task
+    await all_wait()
+    assert (counters.attempts, store.chains) == (1, [1])
+
+
+async def test_a_long_history_is_read_aside_and_delays_nobody(store: GatedStore, tallier: Scheduler) -> None:
+    await store.append([counted("long")] * 1500)
+    may_stream, genuine = asyncio.Event(), store.read
+
+    async def held(*arguments: Any, **options: Any) -> AsyncIterator[RecordedEvent]:
+        await may_stream.wait()
+        async for event in genuine(*arguments, **options):
+            yield event
+
+    store.read = held  # type: ignore[method-assign]
+    long, short = (sent(tallier, command("Count", Key=key, Limit=1501)) for key in ("long", "short"))
+    assert (await asyncio.wait_for(short, 5)).receipt.first == 1501
+    assert not long.done()
+    may_stream.set()
+    assert (await long).receipt.outcome.kind is ACCEPTED
+
+
+async def test_a_part_that_the_store_refuses_fails_nobody_else(store: GatedStore, tallier: Scheduler) -> None:
+    genuine = store.query_many
+
+    async def refusing(filters: Sequence[Filter], **options: Any) -> list[EventStream]:
+        if any(P("Key", "bad") in each.predicates for each in filters):
+            raise InvalidRequest("the database refuses a value")
+        return await genuine(filters, **options)
+
+    store.query_many = refusing  # type: ignore[method-assign]
+    tasks = [sent(tallier, command("Count", Key=key)) for key in ("a", "bad", "b", "c")]
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each).__name__ for each in found] == ["Answer", "InvalidRequest", "Answer", "Answer"]

@@ -1,0 +1,239 @@
+"""Kept parts: moved by every event of ours that lies in them, and by nothing that knows less or is gone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from eventstore import (
+    Append,
+    Event,
+    EventStoreError,
+    InvalidRequest,
+    OutcomeKind,
+    OwnRange,
+    Position,
+    Receipt,
+)
+from handlers.kept_states import KeptState
+from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
+from tests.unit.worker.staged import command, counted
+from tests.unit.worker.tally import Counted, Tally, tally
+from tests.unit.worker.tally import domain as tallying
+from tests.unit.worker.test_parts import account, bank
+from worker.counters import Counters
+from worker.message import CommandMessage
+from worker.rounds.own_events import OwnEvent, OwnEvents
+from worker.rounds.part_states import PartStates
+from worker.rounds.scheduler import Scheduler
+from worker.settings import Settings
+from worker.settlement import Answer
+
+ACCEPTED, REJECTED = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED
+
+
+@pytest.fixture
+def store() -> GatedStore:
+    return GatedStore()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+async def teller(store: GatedStore, counters: Counters) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(store, bank, Settings(), counters)
+    yield scheduler
+    await scheduler.close()
+
+
+@pytest.fixture
+async def tallier(store: GatedStore, counters: Counters) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(store, tallying, Settings(), counters)
+    yield scheduler
+    await scheduler.close()
+
+
+def sent(scheduler: Scheduler, message: CommandMessage) -> "asyncio.Task[Answer]":
+    return asyncio.create_task(scheduler.process(message))
+
+
+async def transfer(teller: Scheduler, source: str, target: str, amount: int) -> OutcomeKind:
+    answer = await teller.process(command("Transfer", source=source, target=target, amount=amount))
+    return answer.receipt.outcome.kind
+
+
+async def test_an_event_of_ours_moves_every_part_that_it_lies_in(
+    store: GatedStore, teller: Scheduler, counters: Counters
+) -> None:
+    await teller.process(command("Deposit", account="a", amount=10))
+    assert await transfer(teller, "b", "c", 1) is REJECTED
+    reads = len(store.consistencies)
+    # It reads a alone, and lies in b as well.
+    assert await transfer(teller, "a", "b", 5) is ACCEPTED
+    assert await transfer(teller, "b", "c", 5) is ACCEPTED
+    assert (len(store.consistencies), counters.conflicts) == (reads, 0)
+
+
+async def test_a_part_whose_last_append_was_ours_needs_no_read(store: GatedStore, tallier: Scheduler) -> None:
+    for _ in range(3):
+        await tallier.process(command("Count", Key="a", Limit=9))
+    assert len(store.consistencies) == 1
+
+
+async def test_an_event_of_ours_that_a_failover_replaced_is_no_part_of_any_state(
+    store: GatedStore, teller: Scheduler
+) -> None:
+    await teller.process(command("Deposit", account="a", amount=10))
+    assert await transfer(teller, "b", "c", 1) is REJECTED
+    assert await transfer(teller, "a", "b", 5) is ACCEPTED
+    ghost = store._events.pop()
+    other = Event(type="Moved", payload={"source": "a", "target": "x", "amount": 5})
+    store._events.append(other.recorded(ghost.sequence_number, token=99))
+    # The part of b was read before, and has the ghost in a range.
+    assert await transfer(teller, "b", "c", 5) is REJECTED
+
+
+async def test_events_of_ours_that_a_failover_cut_off_are_folded_into_nothing_again(
+    store: GatedStore, tallier: Scheduler
+) -> None:
+    for _ in range(5):
+        await tallier.process(command("Count", Key="a", Limit=9))
+    store._events = store._events[:2]
+    store._receipts.clear()
+    answers = [await tallier.process(command("Count", Key=key, Limit=3)) for key in ("b", "a", "a")]
+    assert [answer.receipt.outcome.kind for answer in answers] == [ACCEPTED, ACCEPTED, REJECTED]
+
+
+async def test_a_log_that_was_cut_below_what_is_known_of_a_part_is_read_anew(
+    store: GatedStore, teller: Scheduler
+) -> None:
+    await teller.process(command("Deposit", account="a", amount=10))
+    assert await transfer(teller, "b", "c", 1) is REJECTED
+    assert await transfer(teller, "a", "b", 5) is ACCEPTED
+    teller._states.distrust([account.at("b")])
+    store._events.pop()
+    # No read reaches the number of the event that is gone.
+    assert await asyncio.wait_for(transfer(teller, "b", "c", 5), 5) is REJECTED
+
+
+class SplittingStore(GatedStore):
+    """Refuses the second of three members for a value; somebody else records between the halves."""
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        if len(appends) != 3:
+            return await super().append_chain(appends)
+        before = await super().append_chain(appends[:1])
+        await self.append([Event(type="Moved", payload={"source": "z", "target": "y", "amount": 7})])
+        return [*before, InvalidRequest("the database refuses a value"), *await super().append_chain(appends[2:])]
+
+
+async def test_an_event_that_others_recorded_between_our_halves_lies_in_no_range(counters: Counters) -> None:
+    store = SplittingStore()
+    teller = Scheduler(store, bank, Settings(), counters)
+    for known_part in ("y", "n"):
+        assert await transfer(teller, known_part, "c", 1) is REJECTED
+    store.may_answer.clear()
+    blocker = sent(teller, command("Deposit", account="other", amount=1))
+    await all_wait()
+    three = [sent(teller, command("Deposit", account=name, amount=1)) for name in ("y", "n", "y")]
+    await all_wait()
+    store.may_answer.set()
+    await blocker
+    found = await asyncio.gather(*three, return_exceptions=True)
+    assert isinstance(found[1], InvalidRequest)
+    # y has 1 + 7 + 1.
+    assert await transfer(teller, "y", "c", 9) is ACCEPTED
+    await teller.close()
+
+
+def known(number: int, counted_to: int) -> KeptState:
+    return KeptState(state=Tally(counted_to), position=Position(number=number, token=number))
+
+
+def test_a_read_below_our_own_last_event_replaces_nothing() -> None:
+    own = OwnEvents()
+    states = PartStates(tallying, own, 10, 10**6)
+    part = tally.at("a")
+    states.use([part])
+    states.keep(part, known(2, 1))
+    event = OwnEvent(counted().recorded(5, 5), Counted(key="a"))
+    event.number, event.range = 5, OwnRange(first=4, last=Position(number=5, token=5))
+    own.add([event])
+    own.settle(1)
+    assert states.entry(part).state == Tally(2)
+    states.keep(part, known(4, 7))
+    assert (states.entry(part).state, states.entry(part).number) == (Tally(2), 5)
+    states.keep(part, known(6, 2))
+    assert (states.entry(part).state, states.entry(part).number, states.entry(part).ranges) == (Tally(2), 6, ())
+
+
+def test_a_part_far_behind_the_head_is_read() -> None:
+    states = PartStates(tallying, OwnEvents(), 10, 10**6)
+    part = tally.at("a")
+    states.keep(part, known(1, 0))
+    assert states.is_known(part)
+    states.note_head(502)
+    assert not states.is_known(part)
+
+
+def test_a_transaction_is_forgotten_as_a_whole() -> None:
+    own = OwnEvents(most_recorded=2)
+    last = Position(number=9, token=9)
+    for first, count in ((1, 2), (3, 4), (7, 1)):
+        own_range = OwnRange(first=first, last=last)
+        for number in range(first, first + count):
+            event = OwnEvent(counted().recorded(number, 0), Counted(key="a"))
+            event.number, event.range = number, own_range
+            own.add([event])
+    own.settle(7)
+    own.trim()
+    # By its number alone, only the last two were to stay: 6 and 7.
+    assert [each.number for each in own.matching(tally.at("a").filter, after=0, up_to=7)] == [7]
+    assert own.gone == 6
+
+
+async def test_a_round_larger_than_what_is_remembered_leaves_right_states(
+    store: GatedStore, tallier: Scheduler
+) -> None:
+    tallier._states._own._most_recorded = 2
+    store.may_answer.clear()
+    blocker = sent(tallier, command("Count", Key="b"))
+    await all_wait()
+    tasks = [sent(tallier, command("Count", Key="a", Limit=9)) for _ in range(6)]
+    await all_wait()
+    store.may_answer.set()
+    await asyncio.gather(blocker, *tasks)
+    again = await tallier.process(command("Count", Key="a", Limit=6))
+    assert again.receipt.outcome.kind is REJECTED
+    entry = tallier._states.peek(tally.at("a"))
+    assert entry is not None
+    assert entry.state == Tally(6)
+
+
+async def test_a_member_without_events_moves_its_parts_no_further_than_its_place(
+    store: GatedStore, teller: Scheduler, counters: Counters
+) -> None:
+    assert await transfer(teller, "a", "c", 1) is REJECTED
+    store.may_answer.clear()
+    blocker = sent(teller, command("Deposit", account="other", amount=1))
+    await all_wait()
+    # The first is refused with nothing to record; the second moves its part, which it does not read.
+    tasks = [
+        sent(teller, command("Transfer", source="a", target="c", amount=1)),
+        sent(teller, command("Deposit", account="a", amount=2)),
+    ]
+    await all_wait()
+    store.may_answer.set()
+    await asyncio.gather(blocker, *tasks)
+    entry = teller._states.peek(account.at("a"))
+    assert entry is not None
+    assert entry.kept is not None
+    log = [event for event in store._events if account.at("a").filter.holds(event)]
+    assert entry.kept.state.balance == sum(
+        event.payload["amount"] for event in log if event.sequence_number <= entry.kept.position.number
+    )
+    assert await transfer(teller, "a", "c", 2) is ACCEPTED
+    assert counters.conflicts == 0

@@ -1,0 +1,223 @@
+"""Rounds that are decided on top of one that is being recorded: what they may rely on, and what becomes of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from eventstore import IdempotencyKeyReused, Outcome, OutcomeKind
+from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
+from tests.unit.worker.staged import command, counted
+from tests.unit.worker.tally import domain
+from worker.counters import Counters
+from worker.message import CommandMessage
+from worker.rounds.scheduler import Scheduler
+from worker.settings import Settings
+from worker.settlement import Answer
+
+ACCEPTED, REJECTED = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED
+
+
+@pytest.fixture
+def store() -> GatedStore:
+    return GatedStore()
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+async def scheduler(store: GatedStore, counters: Counters) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(store, domain, Settings(), counters)
+    yield scheduler
+    store.may_record.set()
+    store.may_answer.set()
+    await scheduler.close()
+
+
+def sent(scheduler: Scheduler, message: CommandMessage) -> "asyncio.Task[Answer]":
+    return asyncio.create_task(scheduler.process(message))
+
+
+async def test_the_next_round_is_decided_on_top_of_the_one_in_flight_and_sent_after_its_answer(
+    store: GatedStore, scheduler: Scheduler, counters: Counters
+) -> None:
+    store.may_answer.clear()
+    first = sent(scheduler, command("Count", Key="a"))
+    await all_wait()
+    second = sent(scheduler, command("Count", Key="a", Limit=1))
+    await all_wait()
+    assert (counters.attempts, len(store.chains)) == (2, 1)
+    store.may_answer.set()
+    assert (await first).receipt.outcome.kind is ACCEPTED
+    assert (await second).receipt.outcome.kind is REJECTED
+    # Decided once, from one read.
+    assert (counters.attempts, store.chains, len(store.consistencies)) == (2, [1, 1], 1)
+
+
+async def test_who_relied_on_a_refused_event_is_decided_again_and_spends_no_attempt(
+    store: GatedStore, scheduler: Scheduler, counters: Counters
+) -> None:
+    store.may_record.clear()
+    loser = sent(scheduler, command("Count", Key="a", Limit=9))
+    await all_wait()
+    relying = sent(scheduler, command("Count", Key="a", Limit=9))
+    await all_wait()
+    await store.append([counted("a")])
+    store.may_record.set()
+    assert (await loser).attempts == 2
+    assert (await relying).attempts == 1
+    assert counters.conflicts == 1
+    assert len(store._events) == 3
+
+
+async def test_a_conflict_is_known_before_the_next_round_is_sent(
+    store: GatedStore, scheduler: Scheduler, counters: Counters
+) -> None:
+    store.may_record.clear()
+    # It records nothing: nobody relies on it, but others read the same part.
+    loser = sent(scheduler, command("Count", Key="a", Limit=0, Quietly=True))
+    await all_wait()
+    neighbour = sent(scheduler, command("Count", Key="a", Limit=9))
+    await all_wait()
+    await store.append([counted("a")])
+    store.may_record.set()
+    assert (await neighbour).attempts == 1
+    await loser
+    assert counters.conflicts == 1
+
+
+async def test_an_event_that_a_failed_command_would_have_recorded_counts_for_nobody(
+    store: GatedStore, scheduler: Scheduler
+) -> None:
+    used = uuid4()
+    await store.append([], key=used, scope=domain.name, digest=b"another", outcome=Outcome(kind=ACCEPTED))
+    blocker = sent(scheduler, command("Count", Key="b"))
+    store.may_answer.clear()
+    await all_wait()
+    failing = sent(scheduler, command("Count", used, Key="a"))
+    beside = sent(scheduler, command("Count", Key="a", Limit=1))
+    await all_wait()
+    store.may_answer.set()
+    await blocker
+    store.may_answer.clear()
+    await all_wait()
+    after = sent(scheduler, command("Count", Key="a", Limit=1))
+    await all_wait()
+    store.may_answer.set()
+    with pytest.raises(IdempotencyKeyReused):
+        await failing
+    answers = [await beside, await after]
+    assert [answer.receipt.outcome.kind for answer in answers] == [ACCEPTED, REJECTED]
+    assert [answer.attempts for answer in answers] == [1, 1]
+
+
+async def test_the_numbers_of_a_duplicate_make_no_range(store: GatedStore, scheduler: Scheduler) -> None:
+    message = command("Count", Key="a")
+    other = Scheduler(store, domain, Settings())
+    await other.process(message)
+    await store.append([counted("a")])
+    await other.close()
+    store.freeze_replica()
+    assert store.replica is not None
+    store.replica._events = []
+    # Decided from a replica that has nothing: it is new there, and a duplicate on the primary.
+    again, beside = sent(scheduler, message), sent(scheduler, command("Count", Key="a", Limit=2))
+    assert (await again).receipt.duplicate
+    assert (await beside).receipt.outcome.kind is REJECTED
+
+
+async def test_after_an_unknown_outcome_everything_decided_on_it_is_decided_again(
+    store: GatedStore, scheduler: Scheduler, counters: Counters
+) -> None:
+    store.may_answer.clear()
+    store.is_lost = True
+    lost = sent(scheduler, command("Count", Key="a"))
+    await all_wait()
+    relying = sent(scheduler, command("Count", Key="a", Limit=1))
+    await all_wait()
+    store.may_answer.set()
+    assert (await lost).receipt.first == 1
+    answer = await relying
+    assert (answer.receipt.outcome.kind, answer.attempts) == (REJECTED, 1)
+    # What may be on record was read, and lost to by nobody.
+    assert counters.conflicts == 0
+
+
+async def test_an_id_that_is_under_way_is_not_decided_twice(
+    store: GatedStore, scheduler: Scheduler, counters: Counters
+) -> None:
+    store.may_answer.clear()
+    message = command("Count", Key="a")
+    first = sent(scheduler, message)
+    await all_wait()
+    second = sent(scheduler, message)
+    await all_wait()
+    store.may_answer.set()
+    answers = [await first, await second]
+    assert [answer.receipt.duplicate for answer in answers] == [False, True]
+    assert (counters.attempts, store.chains) == (1, [1])
+
+
+async def test_what_the_store_should_never_raise_ends_its_round_and_no_other(
+    store: GatedStore, scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.bug = RuntimeError("nobody has thought of this")
+    with pytest.raises(RuntimeError, match="nobody has thought"):
+        await scheduler.process(command("Count", Key="a"))
+    assert (await scheduler.process(command("Count", Key="a"))).receipt.first == 1
+    assert "recording a round of tally failed" in caplog.text
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_who_awaits_the_answer_of_another_is_given_back_with_it(
+    store: GatedStore,
+    scheduler: Scheduler,
+    closes: bool,  # noqa: FBT001  a parametrised case
+) -> None:
+    store.may_answer.clear()
+    blocker = sent(scheduler, command("Count", Key="b"))
+    await all_wait()
+    message = command("Count", Key="a")
+    waiting = [sent(scheduler, message) for _ in range(3)]
+    await all_wait()
+    if closes:
+        await scheduler.close()
+    else:
+        await scheduler.drain(0)
+    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    assert [str(each) for each in ended] == ["the worker ends"] * 3
+    blocker.cancel()
+
+
+async def test_who_was_given_back_is_not_recorded_after_that(store: GatedStore, scheduler: Scheduler) -> None:
+    store.may_answer.clear()
+    blocker = sent(scheduler, command("Count", Key="b"))
+    await all_wait()
+    message = command("Count", Key="a")
+    given_back = sent(scheduler, message)
+    await all_wait()
+    await scheduler.drain(0)
+    store.may_answer.set()
+    await blocker
+    await all_wait()
+    assert isinstance((await asyncio.gather(given_back, return_exceptions=True))[0], Exception)
+    assert await store.receipt(message.command_id, scope=domain.name) is None
+
+
+async def test_a_bug_costs_only_its_own_command(store: GatedStore, scheduler: Scheduler) -> None:
+    store.may_answer.clear()
+    blocker = sent(scheduler, command("Count", Key="b"))
+    await all_wait()
+    tasks = [sent(scheduler, command(kind, Key="a")) for kind in ("Count", "Explode", "Count")]
+    await all_wait()
+    store.may_answer.set()
+    await blocker
+    first, bug, second = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(bug, ZeroDivisionError)
+    assert isinstance(first, Answer)
+    assert isinstance(second, Answer)
+    assert (first.attempts, second.attempts) == (1, 1)
