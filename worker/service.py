@@ -133,9 +133,12 @@ class Service:
         self._draining = True
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
         deadline = self._settings.worker_drain_deadline
-        left = sum(await asyncio.gather(*(settler.drain(deadline) for settler in self._settlers)))
-        await asyncio.gather(*(consumer.flush() for consumer in self._consumers))
-        return left
+        try:
+            return sum(await asyncio.gather(*(settler.drain(deadline) for settler in self._settlers)))
+        finally:
+            # What has not finished ends here, so that the report accounts for it.
+            await asyncio.gather(*(settler.close() for settler in self._settlers))
+            await asyncio.gather(*(consumer.flush() for consumer in self._consumers))
 
     async def close(self) -> None:
         """Close every connection. What is unsettled goes back to the broker."""

@@ -147,8 +147,6 @@ class Link:
         """
         channel = self._another()
         await channel.initialize()
-        wire = await self.wire_of(channel)
-        wire.closing.add_done_callback(lambda _: self._release(wire))
         return channel
 
     def _another(self) -> AbstractChannel:
@@ -244,6 +242,7 @@ class Link:
             except BaseException:
                 await self._discard()
                 raise
+        # Of this channel alone: all that are open share one queue of frames, which is thrown away then.
         wire.closing.add_done_callback(lambda _: self._release(wire))
         # The channel object is kept: it is closed when nothing refers to it any more.
         self._channel, self._wire = channel, wire

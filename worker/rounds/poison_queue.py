@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from contextvars import Context
 
+from opentelemetry import context as contexts
+
 from eventstore import StoreUnavailable
 from worker.isolation.isolator import Isolator
 from worker.rounds.circuit_breaker import CircuitBreaker
@@ -59,9 +61,11 @@ class PoisonQueue:
     async def _run(self) -> None:
         while self._waiting:
             job = self._running = self._waiting.popleft()
+            token = contexts.attach(job.context)
             try:
                 await self._decide(job)
             finally:
+                contexts.detach(token)
                 self._running = None
                 job.end(None)  # unless it has ended
 

@@ -10,7 +10,7 @@ from contextvars import Context
 
 from opentelemetry import trace
 
-from eventstore import Append, ChainBroken, EventStore, EventStoreError, OutcomeUnknown, Receipt
+from eventstore import Append, ChainBroken, EventStore, EventStoreError, OutcomeUnknown, Receipt, StoreUnavailable
 from handlers.domain import Domain
 from handlers.part_reader import PartReader
 from worker.counters import Counters
@@ -85,6 +85,8 @@ class Rounds:
         self._ready: list[Job] = []
         self._alone: deque[Job] = deque()
         self._recording: Round | None = None
+        self._sent_at = 0.0
+        self._sent_in = 0
         self._recorder: asyncio.Task[None] | None = None
         self._runner: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -126,6 +128,14 @@ class Rounds:
     def wake(self) -> None:
         """Look again at what may be done."""
         self._news.set()
+
+    def pause_if_silent(self, seconds: float) -> None:
+        """Leave the store alone if an append has had no answer for so long: those behind it cannot help it.
+
+        Nothing is cut short, since nobody could tell whether it happened.
+        """
+        if self._recording is not None and self._patient and time.monotonic() - self._sent_at > seconds:
+            self._breaker.open(StoreUnavailable(f"an append has had no answer for {seconds:g} s"), self._sent_in)
 
     async def close(self) -> None:
         """Stop at once. What is being recorded may be on record or not."""
@@ -227,6 +237,7 @@ class Rounds:
         for member in round_.members:
             member.job.is_sent = True
         self._recording = round_
+        self._sent_at, self._sent_in = time.monotonic(), era
         self._recorder = asyncio.create_task(self._record(round_, appends, era), context=Context())
 
     async def _record(self, round_: Round, appends: Sequence[Append], era: int) -> None:

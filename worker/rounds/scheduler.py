@@ -198,7 +198,7 @@ class Scheduler:
         self._begin(job)
 
     async def drain(self, deadline: float) -> int:
-        """Give back what has not been tried, and let what has finish.
+        """Give back what only waits for its round, and let finish what is being read, recorded, or tried again.
 
         Args:
             deadline: How long it may take, in seconds.
@@ -208,7 +208,8 @@ class Scheduler:
         """
         self._draining = True
         for job in [*self._active.values()]:
-            if not job.is_sent and (not job.lost or self._breaker.is_open):
+            has_started = job.is_waiting or job.lost > 0
+            if not job.is_sent and (self._breaker.is_open or not has_started):
                 self._give_back(job)
         try:
             async with asyncio.timeout(deadline):
@@ -413,6 +414,8 @@ class Scheduler:
         self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
         now = time.monotonic()
         seconds = self._settings.worker_handler_timeout
+        # Before the time of those who wait behind it is over.
+        self._rounds.pause_if_silent(seconds / 2)
         for job in [*self._active.values()]:
             if job.is_sent or self.let_go(job):
                 continue

@@ -140,10 +140,16 @@ class Settler:
             How many commands had been tried and did not finish in time.
         """
         self._draining = True
-        left = sum(await asyncio.gather(self._scheduler.drain(deadline), self._poison.drain(deadline)))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=deadline)
-        return left + len(self._tasks)
+        left = 0
+        try:
+            left = sum(await asyncio.gather(self._scheduler.drain(deadline), self._poison.drain(deadline)))
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=deadline)
+            left += len(self._tasks)
+        finally:
+            # Also when we are told to hurry: every delivery is accounted for by then.
+            await self.close()
+        return left
 
     async def close(self) -> None:
         """Stop at once. What is not settled is left to the broker, which delivers it again."""

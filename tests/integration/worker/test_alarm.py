@@ -92,7 +92,7 @@ async def test_publishers_are_told_and_deliveries_are_acknowledged(
         Publisher.connect(broker.url) as publisher,
         serving(store, broker.url, worker_reply_timeout=0.5) as service,
     ):
-        await hold.holds(4)
+        await received(service, 8)
         await alarm(broker, is_on=True)
         async with asyncio.timeout(20):
             with pytest.raises(BrokerUnavailable, match="takes no messages now: it is short of memory or disk"):

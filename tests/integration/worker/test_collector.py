@@ -67,7 +67,7 @@ async def served_and_told(worker: WorkerProcess, publisher: Publisher, metrics: 
         assert await worker.status() == 0
     assert worker.report()["accepted"] >= _COMMANDS
     assert metrics.metrics["worker.deliveries.settled"].of(end="accepted") == worker.report()["accepted"]
-    assert metrics.metrics["otel.sdk.scheduler.span.answer"].of(error__type="queue_full") > 0
+    assert metrics.metrics["otel.sdk.processor.span.processed"].of(error__type="queue_full") > 0
     exported = metrics.metrics["otel.sdk.exporter.span.exported"].values
     assert sum(count for labels, count in exported.items() if "error.type" in dict(labels)) > 0
     told = Counter(

@@ -12,7 +12,7 @@ from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.staging import connected, head_locked, waiting
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.process import WorkerProcess
-from tests.integration.worker.serving import QUEUES
+from tests.integration.worker.serving import QUEUES, serving, settled
 from worker.amqp.declaration import declare
 
 COMMANDS = 20
@@ -58,11 +58,10 @@ class Stage(AsyncExitStack):
 
 async def finish(database: Database, vhost: str, desk: Desk) -> dict[str, int]:
     """Have another worker do the rest."""
-    async with WorkerProcess.running(database.url, vhost) as worker:
-        await desk.holds(QUEUES.queue, 0)
-        worker.signal(signal.SIGINT)
-        assert await worker.status() == 0
-        return worker.report()
+    rest = await desk.ready(QUEUES.queue)
+    async with PostgresEventStore.connect(database.url) as store, serving(store, vhost) as service:
+        await settled(service, rest)
+        return service.counters.report()
 
 
 async def went_back(desk: Desk) -> None:

@@ -205,6 +205,7 @@ async def test_no_other_message_waits_for_poison(
     for n in range(5):
         await desk.put(b'{"Key": "s%d"}' % n, reply_to=desk.replies, headers=POISON)
     assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
+    await settled(service, 1)
     assert service.counters.ends == {End.ACCEPTED: 1}
     until.touch()
     assert len(await desk.answers(6)) == 6

@@ -193,9 +193,7 @@ async def test_a_domain_that_cannot_be_loaded_is_told(database: Database) -> Non
 
 
 async def test_a_command_that_never_comes_back_is_given_up(database: Database) -> None:
-    async with isolating(
-        database, limits={"stuck": 0.5}, worker_handler_deadline=1.0, worker_conflict_seconds=0.1
-    ) as isolated:
+    async with isolating(database, limits={"stuck": 0.5}, worker_handler_timeout=1.0) as isolated:
         await isolated.decide(b'{"Key": "a"}')
         process = isolated.process
         with pytest.raises(
@@ -211,7 +209,7 @@ async def test_what_no_exception_is_fails_the_command_and_not_its_process(isolat
     process = isolated.process
     with pytest.raises(FailedElsewhere) as raised:
         await isolated.decide(b'{"Key": "b"}', "Panic")
-    assert (raised.value.failure.kind, raised.value.failure.text) == ("PanicException", "b")
+    assert (raised.value.failure.kind, raised.value.failure.text) == ("HandlerCrashed", "PanicException: b")
     await isolated.decide(b'{"Key": "c"}')
     assert isolated.process == process
 

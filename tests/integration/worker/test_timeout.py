@@ -9,18 +9,19 @@ import pytest
 from eventstore import Filter
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.databases import Database
+from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.staging import connected, head_locked, waiting
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.process import WorkerProcess
-from tests.integration.worker.serving import QUEUES, Hold, serving, settled
+from tests.integration.worker.serving import QUEUES, Hold, received, serving, settled
 from worker.counters import End
 from worker.publisher import Publisher
 
-SHORT = {"worker_handler_deadline": 0.3, "worker_conflict_seconds": 0.1}
+SHORT = {"worker_handler_timeout": 0.3}
 TROUBLES = {"WORKER_DOMAINS": "tests.integration.worker.troubles:domain"}
 
 
-async def test_what_has_no_answer_by_the_deadline_is_sent_on_as_a_failure_of_its_own(
+async def test_what_has_no_answer_in_time_is_sent_on_as_a_failure_of_its_own(
     store: PostgresEventStore, vhost: str, desk: Desk, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = Hold(store.query_many)
@@ -28,7 +29,7 @@ async def test_what_has_no_answer_by_the_deadline_is_sent_on_as_a_failure_of_its
     async with serving(store, vhost, **SHORT, worker_retry_delay=60) as service:
         sent = await desk.put(b'{"Key": "a"}')
         resting = await desk.take(QUEUES.retry_queue)
-        assert (resting.message_id, resting.headers["worker-reason"]) == (sent, "handler_deadline")
+        assert (resting.message_id, resting.headers["worker-reason"]) == (sent, "handler_timeout")
         assert (resting.headers["worker-attempts"], resting.headers["worker-error"]) == (
             1,
             "there was no answer within 0.3 s",
@@ -36,27 +37,35 @@ async def test_what_has_no_answer_by_the_deadline_is_sent_on_as_a_failure_of_its
         await settled(service, 1)
         assert service.counters.ends == {End.RETRIED: 1}
         hold.let_go()
-        # Its boundary is free again, and so is whoever decides.
+        # Nobody waits for it any more.
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
 
 
-async def test_a_database_that_hangs_costs_those_it_hangs_with_one_attempt_and_nobody_else_any(
+async def test_a_database_that_hangs_pauses_the_worker_and_costs_nobody_an_attempt(
     store: PostgresEventStore, database: Database, vhost: str, desk: Desk
 ) -> None:
-    async with serving(store, vhost, **SHORT) as service, connected(database.admin_url) as admin:
+    async def is_paused() -> bool:
+        return service.is_paused
+
+    async with (
+        serving(store, vhost, worker_handler_timeout=3.0) as service,
+        connected(database.admin_url) as admin,
+    ):
         async with head_locked(database.admin_url):
             ids = {await desk.put(b'{"Key": "k%d"}' % n, reply_to=desk.replies) for n in range(12)}
             await waiting(admin, 1)
-            # Four are decided at once; four more have come in, and wait at the gate like those that come back.
-            await settled(service, 4)
-            assert service.is_paused
-            assert service.counters.ends == {End.RETRIED: 4}
+            await eventually(is_paused, what="the worker to pause")
+            # The probe hangs with the append that it stands behind. All who have come in are held.
+            await waiting(admin, 2)
+            await received(service, 8)
+            assert service.counters.ends == {}
         replies = await desk.answers(12)
+        await settled(service, 12)
     assert set(replies) == ids
-    assert {reply["outcome"] for reply in replies.values()} == {"accepted"}
-    # What had been sent to the database when the time was up took effect once.
+    assert {(reply["outcome"], reply["duplicate"]) for reply in replies.values()} == {("accepted", False)}
+    # What had been sent to the database took effect once.
     assert (await store.query(Filter.matching_any_event())).position.number == 12
-    assert service.counters.ends[End.RETRIED] == 4
+    assert service.counters.ends == {End.ACCEPTED: 12}
 
 
 async def test_a_time_limit_of_a_handlers_own_is_a_bug_of_the_handler(
