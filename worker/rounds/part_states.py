@@ -206,7 +206,6 @@ class PartStates:
         self._own.forget()
         self._head = 0
         self._bytes = 0
-        self._own.forget()
         for part, entry in list(self._entries.items()):
             if entry.users:
                 self._entries[part] = anew = PartEntry(part)

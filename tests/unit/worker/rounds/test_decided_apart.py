@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from opentelemetry.context import Context
 
 from eventstore import (
     Event,
     EventStream,
     Filter,
+    Held,
     InvalidRequest,
     OutcomeKind,
     P,
@@ -17,12 +20,13 @@ from eventstore import (
 )
 from handlers import Accepted, Command, Decider, Decision, Domain, View
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
-from tests.unit.worker.staged import command, counted
+from tests.unit.worker.staged import command, counted, intruder
 from tests.unit.worker.tally import Counted, Forgotten, Tally, events_of, evolve
 from tests.unit.worker.tally import domain as tallying
 from tests.unit.worker.test_parts import PageEdited, edited_since, pages
 from worker.counters import Counters
 from worker.message import CommandMessage
+from worker.rounds.job import Job
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 from worker.settlement import Answer
@@ -138,6 +142,51 @@ async def test_a_long_history_is_read_aside_and_delays_nobody(store: GatedStore,
     assert not long.done()
     may_stream.set()
     assert (await long).receipt.outcome.kind is ACCEPTED
+
+
+async def test_a_history_that_diverges_under_the_lock_fails_nobody(
+    store: GatedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = Scheduler(store, tallying, Settings(worker_conflict_attempts=1), counters)
+    genuine = store.exclusive
+
+    @asynccontextmanager
+    async def failing_over(**options: float) -> AsyncIterator[Held]:
+        monkeypatch.setattr(store, "exclusive", genuine)
+        store._events[-1] = counted("b").recorded(len(store._events), token=99)
+        async with genuine(**options) as held:
+            yield held
+
+    monkeypatch.setattr(store, "exclusive", failing_over)
+    store.after_query = [intruder(store)]
+    answer = await scheduler.process(command("Count", Key="a", Limit=1))
+    # What it had lost to is not in this history.
+    assert answer.receipt.outcome.kind is ACCEPTED
+    assert counters.holds == 2
+    await scheduler.close()
+
+
+async def test_what_is_on_record_is_looked_up_when_it_comes_again_and_breaks_nobodys_round(
+    store: GatedStore, tallier: Scheduler, counters: Counters
+) -> None:
+    message = command("Count", Key="a")
+    other = Scheduler(store, tallying, Settings())
+    await other.process(message)
+    await other.close()
+    ends: list[object] = []
+    job = Job(message, lambda _, end: ends.append(end), context=Context(), may_be_recorded=True)
+    store.may_answer.clear()
+    blocker = sent(tallier, command("Count", Key="b"))
+    await all_wait()
+    tallier.submit(job)
+    beside = sent(tallier, command("Count", Key="a", Limit=2))
+    await all_wait()
+    store.may_answer.set()
+    await asyncio.gather(blocker, beside)
+    assert isinstance(ends[0], Answer)
+    assert ends[0].receipt.duplicate
+    # Each once: nobody was decided on what the first time had recorded already.
+    assert (counters.attempts, store.chains) == (3, [1, 1, 2])
 
 
 async def test_a_part_that_the_store_refuses_fails_nobody_else(store: GatedStore, tallier: Scheduler) -> None:

@@ -130,21 +130,31 @@ class SplittingStore(GatedStore):
         return [*before, InvalidRequest("the database refuses a value"), *await super().append_chain(appends[2:])]
 
 
-async def test_an_event_that_others_recorded_between_our_halves_lies_in_no_range(counters: Counters) -> None:
+@pytest.mark.parametrize("reads_it", [True, False])
+async def test_what_others_record_between_our_halves_is_seen_by_nobody_before_it_is_read(
+    counters: Counters,
+    reads_it: bool,  # noqa: FBT001  a parametrised case
+) -> None:
     store = SplittingStore()
     teller = Scheduler(store, bank, Settings(), counters)
-    for known_part in ("y", "n"):
-        assert await transfer(teller, known_part, "c", 1) is REJECTED
+    for part in ("y", "n", "other", "rich"):
+        await teller.process(command("Deposit", account=part, amount=1))
     store.may_answer.clear()
-    blocker = sent(teller, command("Deposit", account="other", amount=1))
+    blocker = sent(teller, command("Deposit", account="blocker", amount=1))
     await all_wait()
-    three = [sent(teller, command("Deposit", account=name, amount=1)) for name in ("y", "n", "y")]
+    first = (
+        command("Deposit", account="y", amount=1)
+        if reads_it
+        else command("Transfer", source="rich", target="y", amount=1)
+    )
+    three = [sent(teller, first)]
+    three += [sent(teller, command("Deposit", account=name, amount=1)) for name in ("n", "other")]
     await all_wait()
     store.may_answer.set()
     await blocker
     found = await asyncio.gather(*three, return_exceptions=True)
-    assert isinstance(found[1], InvalidRequest)
-    # y has 1 + 7 + 1.
+    assert [type(each) for each in found] == [Answer, InvalidRequest, Answer]
+    # y has 1, and 1 by the first half; 7 came in between the halves.
     assert await transfer(teller, "y", "c", 9) is ACCEPTED
     await teller.close()
 
