@@ -56,29 +56,29 @@ class Part(Reading[S_co]):
         view: The view.
         key: The key, as payloads hold its values.
         filter: Which events it is made of.
-        identity: What tells it from another part.
     """
 
-    __slots__ = ("_hash", "_values", "filter", "identity", "key", "view")
+    __slots__ = ("_hash", "_identity", "_text", "_values", "filter", "key", "view")
 
     view: "View[..., S_co]"
     key: tuple[Scalar, ...]
     filter: Filter
-    identity: PartIdentity
+    _text: str
     _values: tuple[Any, ...]
     _hash: int
+    _identity: PartIdentity | None
 
     def __init__(
         self, view: "View[..., S_co]", *, text: str, key: tuple[Scalar, ...], values: tuple[Any, ...], events: Filter
     ) -> None:
-        identity = PartIdentity(view.name, view.version, text, events.digest)
         put = object.__setattr__
         put(self, "view", view)
         put(self, "key", key)
         put(self, "filter", events)
-        put(self, "identity", identity)
+        put(self, "_text", text)
         put(self, "_values", values)
-        put(self, "_hash", hash(identity))
+        put(self, "_hash", hash((view.name, view.version, text)))
+        put(self, "_identity", None)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a part cannot be changed (tried to set {name})")
@@ -86,13 +86,25 @@ class Part(Reading[S_co]):
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return self.identity == other.identity if isinstance(other, Part) else NotImplemented
+        if not isinstance(other, Part):
+            return NotImplemented
+        return self._hash == other._hash and self.identity == other.identity
 
     def __hash__(self) -> int:
         return self._hash
 
     def __repr__(self) -> str:
         return f"{self.view.name}.at({', '.join(map(repr, self._values))})"
+
+    @property
+    def identity(self) -> PartIdentity:
+        """What tells it from another part."""
+        # Worked out when it is asked for: most parts are told apart without.
+        found = self._identity
+        if found is None:
+            found = PartIdentity(self.view.name, self.view.version, self._text, self.filter.digest)
+            object.__setattr__(self, "_identity", found)
+        return found
 
     @property
     def parts(self) -> "tuple[Part[Any], ...]":

@@ -13,8 +13,10 @@ from eventstore import (
     Outcome,
     OwnRange,
     Receipt,
+    RecordedEvent,
 )
 from eventstore.boundary_index import BoundaryIndex
+from eventstore.jsontext import decode_object
 from handlers.domain import Domain
 from handlers.kept_states import KeptState
 from handlers.part import Part
@@ -126,7 +128,14 @@ class Round:
         """
         own = []
         for event in events:
-            recorded = event.recorded(_NO_NUMBER, 0)
+            recorded = RecordedEvent(
+                sequence_number=_NO_NUMBER,
+                token=0,
+                type=event.type,
+                payload=decode_object(event.payload_text),
+                metadata={},  # no filter and no view sees it
+                occurred_at=event.occurred_at,
+            )
             own.append(OwnEvent(recorded, self._domain.recorded(recorded)))
         folded: list[tuple[_Overlaid, Any]] = []
         if own:
