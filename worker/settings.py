@@ -30,8 +30,8 @@ _EXAMPLES = {
 }
 # A year. No date or interval comes out of range with it.
 _LONGEST_AGE = 365 * 24 * 3600.0
-# More unacknowledged messages than this, RabbitMQ does not give to one consumer of a quorum queue.
-_BROKER_PREFETCH_LIMIT = 2000
+# As many as a chain of the store may have.
+_LARGEST_ROUND = 128
 
 
 class SettingsError(Exception):
@@ -73,9 +73,9 @@ class Settings(BaseSettings):
         description="The domains to serve, as module:attribute, separated by commas.",
     )
     worker_concurrency: int = Field(
-        default=32,
+        default=64,
         ge=1,
-        le=_BROKER_PREFETCH_LIMIT,
+        le=_LARGEST_ROUND,
         description="Commands that one process decides and records together at most; prefetch and pool sizes derive "
         "from it.",
         json_schema_extra={"unit": "commands"},
@@ -214,13 +214,13 @@ class Settings(BaseSettings):
 
     @property
     def prefetch(self) -> int:
-        """How many unsettled deliveries a consumer holds: enough that none of its tasks waits for the network."""
-        return min(2 * self.worker_concurrency, _BROKER_PREFETCH_LIMIT)
+        """How many unsettled deliveries a consumer holds: a round that is being recorded, and the next one."""
+        return 2 * self.worker_concurrency
 
     @property
     def pool_size(self) -> int:
         """How many connections a process opens to each database server at most."""
-        return min(max(2, self.worker_concurrency // 3), 16)
+        return min(max(4, self.worker_concurrency // 6), 16)
 
     def origin(self, name: str) -> str:
         """Say where a field's value came from: ``environment``, ``default``, or which file."""

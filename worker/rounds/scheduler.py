@@ -12,7 +12,6 @@ from opentelemetry import context as contexts
 from opentelemetry import trace
 
 from eventstore import (
-    LONGEST_CHAIN,
     ChainBroken,
     ConflictError,
     EventStore,
@@ -117,7 +116,7 @@ class Scheduler:
             breaker=self._breaker,
             watchdog=self._watchdog,
             counters=self._counters,
-            most=min(settings.worker_concurrency, LONGEST_CHAIN),
+            most=settings.worker_concurrency,
             patient=patient,
             outcomes=self,
         )

@@ -1,5 +1,7 @@
 import pytest
+from pydantic import ValidationError
 
+from eventstore import LONGEST_CHAIN
 from handlers.decider import MOST_PARTS
 from worker.settings import Settings, SettingsError
 
@@ -20,7 +22,13 @@ def test_addresses_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load()
     assert settings.database_replica_urls == (f"{DATABASE}1", f"{DATABASE}2")
     assert settings.worker_domains == "handlers.library:domain"
-    assert settings.prefetch == 64
+    assert settings.prefetch == 128
+
+
+def test_a_round_may_be_as_large_as_a_chain() -> None:
+    assert Settings(worker_concurrency=LONGEST_CHAIN).worker_concurrency == LONGEST_CHAIN
+    with pytest.raises(ValidationError):
+        Settings(worker_concurrency=LONGEST_CHAIN + 1)
 
 
 def test_what_is_missing_is_named_and_shown() -> None:

@@ -8,7 +8,7 @@ from eventstore.postgres import MOST_LAG, SCHEMA_VERSION, Survey
 from worker.cli.condition import primary_condition, replica_condition
 from worker.settings import Settings
 
-SETTINGS = Settings(worker_concurrency=32)
+SETTINGS = Settings(worker_concurrency=64)
 WELL = Survey(
     schema_version=SCHEMA_VERSION,
     unfinished=False,
