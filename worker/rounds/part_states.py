@@ -29,6 +29,8 @@ class PartEntry:
         part: The part.
         kept: Its state at its position; None before it was read.
         state: Its state with our own events above that position.
+        mark: Another one whenever the state is folded from other events. The state itself does not tell: counts and
+            truths that came of different events are one object for Python.
         ranges: Where these events lie.
         seen: Up to which of our own events the state is folded.
         events: How many events it is folded from.
@@ -37,12 +39,26 @@ class PartEntry:
         users: How many commands are under way that read it.
     """
 
-    __slots__ = ("events", "kept", "lacks", "measured", "must_read", "part", "ranges", "seen", "size", "state", "users")
+    __slots__ = (
+        "events",
+        "kept",
+        "lacks",
+        "mark",
+        "measured",
+        "must_read",
+        "part",
+        "ranges",
+        "seen",
+        "size",
+        "state",
+        "users",
+    )
 
     def __init__(self, part: Part[Any]) -> None:
         self.part = part
         self.kept: KeptState | None = None
         self.state: Any = None
+        self.mark = object()
         self.ranges: tuple[OwnRange, ...] = ()
         self.seen = 0
         self.events = 0
@@ -164,20 +180,21 @@ class PartStates:
         entries = [entry for part in parts if (entry := self._entries.get(part)) is not None]
         return max((max(entry.number, entry.lacks) for entry in entries), default=0)
 
-    def validated(self, part: Part[Any], kept: KeptState, seen: int) -> None:
+    def validated(self, part: Part[Any], kept: KeptState, seen: int, mark: object) -> None:
         """Note what an append of ours has made of a part: nothing but our own events lay above what was decided on."""
         entry = self._entries[part]
         entry.must_read = False
-        self._put(entry, kept, seen)
+        self._put(entry, kept, seen, mark)
 
     def trust(self, part: Part[Any]) -> None:
         """Note that nobody else's event lies above a part's position, up to its own ranges."""
         self._entries[part].must_read = False
 
-    def extended(self, part: Part[Any], state: Any, own: Iterable[OwnEvent], seen: int) -> None:
+    def extended(self, part: Part[Any], state: Any, own: Iterable[OwnEvent], seen: int, mark: object) -> None:
         """Note our own events above a part's position, of a state that is folded with them."""
         entry = self._entries[part]
         entry.state = state
+        entry.mark = mark
         entry.seen = seen
         for event in own:
             entry.events += 1
@@ -198,7 +215,9 @@ class PartStates:
             return
         entry.must_read = kept.position.number < entry.lacks
         # Those of our own that lie below are part of what was read; they are told by their numbers.
-        self._put(entry, kept, self._own.gone)
+        before = entry.kept
+        has_news = before is None or entry.ranges or kept.events != before.events or kept.state is not before.state
+        self._put(entry, kept, self._own.gone, object() if has_news else entry.mark)
         self._shrink()
 
     def forget(self) -> None:
@@ -213,9 +232,10 @@ class PartStates:
             else:
                 del self._entries[part]
 
-    def _put(self, entry: PartEntry, kept: KeptState, seen: int) -> None:
+    def _put(self, entry: PartEntry, kept: KeptState, seen: int, mark: object) -> None:
         entry.kept = kept
         entry.state = kept.state
+        entry.mark = mark
         entry.ranges = ()
         entry.seen = seen
         entry.events = kept.events
@@ -235,7 +255,7 @@ class PartStates:
         news = self._own.matching(entry.part.filter, after=entry.seen, up_to=settled, above=above)
         if news:
             state = self._domain.advance(entry.part, entry.state, [own.fact for own in news])
-            self.extended(entry.part, state, news, settled)
+            self.extended(entry.part, state, news, settled, object())
         entry.seen = settled
 
     def _cover(self, entry: PartEntry, own: OwnEvent) -> None:

@@ -70,17 +70,18 @@ class _Overlaid:
 
     Attributes:
         kept: What was known of the part.
-        base: The state that it was begun with.
+        base: The mark of the state that it was begun with.
+        mark: That of the state.
         state: The state.
         seen: Up to which of our own events it is folded.
     """
 
-    __slots__ = ("base", "kept", "seen", "state")
+    __slots__ = ("base", "kept", "mark", "seen", "state")
 
-    def __init__(self, base: Any, seen: int, kept: KeptState | None) -> None:
+    def __init__(self, state: Any, mark: object, seen: int, kept: KeptState | None) -> None:
         self.kept = kept
-        self.base = base
-        self.state = base
+        self.base = self.mark = mark
+        self.state = state
         self.seen = seen
 
 
@@ -150,6 +151,7 @@ class Round:
             self._last = self._own.last
             for overlaid, state in folded:
                 overlaid.state = state
+                overlaid.mark = object()
             for part in job.parts:
                 self._overlaid[part].seen = self._last
         self.members.append(Member(job, events, outcome, own))
@@ -167,7 +169,7 @@ class Round:
             if (entry := self._known.peek(part)) is None
             or entry.kept is None
             or entry.must_read
-            or entry.state is not overlaid.base
+            or entry.mark is not overlaid.base
         }
         # Who has been told of its end meanwhile must not be recorded after that.
         left = self._part_with(stale) if stale or any(member.job.has_ended for member in self.members) else []
@@ -228,7 +230,7 @@ class Round:
         """Take a part's state over into what is known, if it was begun with that."""
         overlaid = self._overlaid[part]
         entry = self._known.peek(part)
-        if entry is None or entry.kept is None or entry.kept is not overlaid.kept or entry.state is not overlaid.base:
+        if entry is None or entry.kept is None or entry.kept is not overlaid.kept or entry.mark is not overlaid.base:
             return
         if part.filter.above > entry.number:
             return  # whether it counts, what was recorded tells by its number only
@@ -239,13 +241,13 @@ class Round:
         if own and own[0].number <= entry.kept.position.number:
             return  # a read that came in meanwhile has them already
         if validator is None or (own and own[-1].number > validator.position.number):
-            self._known.extended(part, overlaid.state, own, self._last)
+            self._known.extended(part, overlaid.state, own, self._last, overlaid.mark)
             if validator is not None:
                 self._known.trust(part)
             return
         kept = replace(entry.kept, state=overlaid.state, position=validator.position, events=entry.events + len(own))
         newest = own[-1].recorded if own else None
-        self._known.validated(part, reader.validated(part, kept, newest), self._last)
+        self._known.validated(part, reader.validated(part, kept, newest), self._last, overlaid.mark)
 
     def abandon(self) -> None:
         """Take note that nobody knows what was recorded: everything decided here counts as refused."""
@@ -269,15 +271,16 @@ class Round:
             entry = self._known.entry(part)
             if entry.kept is None or entry.seen < self._own.gone:
                 raise NotKnown
-            overlaid = _Overlaid(entry.state, entry.seen, entry.kept)
+            overlaid = _Overlaid(entry.state, entry.mark, entry.seen, entry.kept)
             if self._previous is not None:
                 before = self._previous._state(part, up_to=self._previous._last)  # noqa: SLF001  of the same kind
-                overlaid = _Overlaid(before.state, before.seen, entry.kept)
+                overlaid = _Overlaid(before.state, before.mark, before.seen, entry.kept)
             self._overlaid[part] = overlaid
         if overlaid.seen < end:
             news = self._own.matching(part.filter, after=overlaid.seen, up_to=end)
             if news:
                 overlaid.state = self._domain.advance(part, overlaid.state, [own.fact for own in news])
+                overlaid.mark = object()
             overlaid.seen = end
         return overlaid
 

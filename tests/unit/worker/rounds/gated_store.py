@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 from eventstore import Append, EventStoreError, OutcomeUnknown, Receipt
 from tests.unit.worker.staged import StagedStore, others_come
+from worker.message import CommandMessage
+from worker.rounds.scheduler import Scheduler
+from worker.settlement import Answer
 
 
 class GatedStore(StagedStore):
@@ -45,3 +48,8 @@ async def all_wait() -> None:
     """Let the loop turn until everybody waits for what a test holds."""
     for _ in range(10):
         await others_come()
+
+
+def sent(scheduler: Scheduler, message: CommandMessage) -> "asyncio.Task[Answer]":
+    """Begin to process a command."""
+    return asyncio.create_task(scheduler.process(message))

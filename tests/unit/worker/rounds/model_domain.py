@@ -6,7 +6,7 @@ from typing import Any
 from eventstore import Filter, P
 from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Part, Rejected, Unchanged, View
 
-BASE = 61
+BASE = 11
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 

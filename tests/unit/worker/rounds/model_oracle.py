@@ -38,14 +38,14 @@ def fold(read: Read, log: Sequence[RecordedEvent]) -> int:
         if lies_in(read, event):
             if read[0] == "brittle" and event.payload["v"] == 13:
                 raise Unfoldable
-            state = (3 * state + 7 * event.payload["v"] + (event.type == "Marked")) % 61
+            state = (3 * state + 7 * event.payload["v"] + (event.type == "Marked")) % 11
     return state
 
 
 def seen_by(reads: Sequence[Read], log: Sequence[RecordedEvent]) -> int:
     seen = 1
     for read in reads:
-        seen = (seen * 61 + fold(read, log)) % 1_000_003
+        seen = (seen * 11 + fold(read, log)) % 1_000_003
     return seen
 
 

@@ -19,13 +19,12 @@ from eventstore import (
     RecordedEvent,
 )
 from handlers import Accepted, Command, Decider, Decision, Domain, View
-from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
+from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command, counted, intruder
 from tests.unit.worker.tally import Counted, Forgotten, Tally, events_of, evolve
 from tests.unit.worker.tally import domain as tallying
 from tests.unit.worker.test_parts import PageEdited, edited_since, pages
 from worker.counters import Counters
-from worker.message import CommandMessage
 from worker.rounds.job import Job
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
@@ -49,10 +48,6 @@ async def tallier(store: GatedStore, counters: Counters) -> AsyncIterator[Schedu
     scheduler = Scheduler(store, tallying, Settings(), counters)
     yield scheduler
     await scheduler.close()
-
-
-def sent(scheduler: Scheduler, message: CommandMessage) -> "asyncio.Task[Answer]":
-    return asyncio.create_task(scheduler.process(message))
 
 
 async def test_a_command_that_can_only_be_decided_alone_is_decided_after_a_round_that_all_have_left(

@@ -16,13 +16,12 @@ from eventstore import (
     Receipt,
 )
 from handlers.kept_states import KeptState
-from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
+from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command, counted
 from tests.unit.worker.tally import Counted, Tally, tally
 from tests.unit.worker.tally import domain as tallying
 from tests.unit.worker.test_parts import account, bank
 from worker.counters import Counters
-from worker.message import CommandMessage
 from worker.rounds.own_events import OwnEvent, OwnEvents
 from worker.rounds.part_states import PartStates
 from worker.rounds.scheduler import Scheduler
@@ -54,10 +53,6 @@ async def tallier(store: GatedStore, counters: Counters) -> AsyncIterator[Schedu
     scheduler = Scheduler(store, tallying, Settings(), counters)
     yield scheduler
     await scheduler.close()
-
-
-def sent(scheduler: Scheduler, message: CommandMessage) -> "asyncio.Task[Answer]":
-    return asyncio.create_task(scheduler.process(message))
 
 
 async def transfer(teller: Scheduler, source: str, target: str, amount: int) -> OutcomeKind:

@@ -7,11 +7,10 @@ from uuid import uuid4
 import pytest
 
 from eventstore import IdempotencyKeyReused, Outcome, OutcomeKind
-from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
+from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command, counted
 from tests.unit.worker.tally import domain
 from worker.counters import Counters
-from worker.message import CommandMessage
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 from worker.settlement import Answer
@@ -36,10 +35,6 @@ async def scheduler(store: GatedStore, counters: Counters) -> AsyncIterator[Sche
     store.may_record.set()
     store.may_answer.set()
     await scheduler.close()
-
-
-def sent(scheduler: Scheduler, message: CommandMessage) -> "asyncio.Task[Answer]":
-    return asyncio.create_task(scheduler.process(message))
 
 
 async def test_the_next_round_is_decided_on_top_of_the_one_in_flight_and_sent_after_its_answer(
