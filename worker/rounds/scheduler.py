@@ -178,8 +178,10 @@ class Scheduler:
         first = self._active.get(job.command_id)
         if first is not None:
             # Decided at the same time, one of them would break the round of the other.
-            first.followers = [each for each in first.followers if not each.is_abandoned()]
-            first.followers.append(job)
+            lost = [each for each in first.followers if each.is_abandoned()]
+            first.followers = [*(each for each in first.followers if each not in lost), job]
+            for each in lost:
+                self._tell(each, None)
             return
         if not self._open(job):
             return
