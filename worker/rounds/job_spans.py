@@ -62,14 +62,19 @@ def note_broken(job: Job) -> None:
         job.span.add_event("broken", {})
 
 
-def note_conflict(job: Job, conflict: ConflictError) -> None:
-    """Say on an attempt to whom it lost."""
+def note_conflict(job: Job, conflict: ConflictError, known: int) -> None:
+    """Say on an attempt to whom it lost.
+
+    Args:
+        job: The command.
+        conflict: What the store says.
+        known: How far the part in which it lost was known, if it was not read for this attempt.
+    """
     if not job.span.is_recording():
         return
     attributes: dict[str, str | int | bool] = {"conflict.kind": type(conflict).__name__}
-    if job.has_read:
-        attributes["conflict.read_position"] = job.position_read
-        attributes["conflict.read_on_replica"] = job.read_from_replica
+    attributes["conflict.read_position"] = job.position_read if job.has_read else known
+    attributes["conflict.read_on_replica"] = job.read_from_replica
     if isinstance(conflict, ConcurrencyConflict):
         attributes["conflict.sequence_number"] = conflict.sequence_number
         attributes["conflict.event_type"] = conflict.event_type

@@ -13,6 +13,7 @@ from opentelemetry import trace
 
 from eventstore import (
     ChainBroken,
+    ConcurrencyConflict,
     ConflictError,
     EventStore,
     IdempotencyKeyReused,
@@ -362,7 +363,9 @@ class Scheduler:
         """Let a command rest that lost to somebody else's, and try it again."""
         self._counters.conflicts += 1
         self._counters.stale_conflicts += job.read_from_replica
-        note_conflict(job, conflict)
+        entry = self._states.peek(job.parts[conflict.part]) if isinstance(conflict, ConcurrencyConflict) else None
+        known = entry.kept.position.number if entry is not None and entry.kept is not None else 0
+        note_conflict(job, conflict, known)
         end_attempt(job)
         job.lost += 1
         if self.let_go(job):
