@@ -237,7 +237,7 @@ class Round:
         if entry.seen < self._own.gone:
             return  # what lies between is forgotten, and no range may claim it
         overlaid = self._state(part, up_to=self._last)
-        own = self._own.matching(part.filter, after=entry.seen, up_to=self._last)
+        own = self._own.matching(part.filter, after=entry.seen, up_to=self._last, bounded=False)
         if own and own[0].number <= entry.kept.position.number:
             return  # a read that came in meanwhile has them already
         if validator is None or (own and own[-1].number > validator.position.number):
