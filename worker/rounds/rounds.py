@@ -102,17 +102,14 @@ class Rounds:
             outcomes=outcomes,
         )
 
-    def put(self, job: Job, *, locked: bool, alone: bool) -> None:
+    def put(self, job: Job, *, locked: bool) -> None:
         """Take a command that has all it waits for.
 
         Args:
             job: The command.
             locked: Whether it is to be decided under the store's lock.
-            alone: Whether it is to be decided with nothing under way.
         """
-        if alone:
-            self._set_aside(job)
-        elif locked:
+        if locked:
             self._escalation.add(job)
         else:
             heapq.heappush(self._ready, job)
