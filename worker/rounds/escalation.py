@@ -86,7 +86,8 @@ class Escalation:
             else:
                 staying.append(job)
         ready[:] = staying
-        return sorted(jobs)
+        # Who is on record already is last in a round.
+        return sorted(jobs, key=lambda job: (job.is_recorded, job.ticket))
 
     async def decide(self, jobs: Sequence[Job]) -> tuple[Round | None, Sequence[Verdict]]:
         """Decide commands under the lock, as one chain.

@@ -36,7 +36,6 @@ class Job:
         prepared: The command, once it is read.
         ticket: Its place among all: who has a lower one is decided first.
         started_at: Since when its time runs, on the monotonic clock.
-        confirms: Whether its code has failed, and it is decided once more to see whether it fails of what is true.
         lost: How many of these attempts were lost to others.
         holds: How often it was decided under the lock in vain.
         is_recorded: Whether a receipt of it was found.
@@ -57,7 +56,6 @@ class Job:
     """
 
     __slots__ = (
-        "confirms",
         "context",
         "ended",
         "events_read",
@@ -107,7 +105,6 @@ class Job:
         self.started_at = time.monotonic()
         self.lost = 0
         self.holds = 0
-        self.confirms = False
         self.is_recorded = False
         self.was_sent = False
         self.is_looked_up = True
@@ -139,7 +136,6 @@ class Job:
             waited: How long it rested before, in seconds.
         """
         self.waited = waited
-        self.confirms = False
         self.events_read = 0
         self.has_read = self.read_from_replica = False
 

@@ -66,7 +66,9 @@ class OwnEvents:
             for key in _keys(own.recorded):
                 self._by_key.setdefault(key, deque()).append(own)
 
-    def matching(self, boundary: Filter, *, after: int, up_to: int, above: int = 0) -> list[OwnEvent]:
+    def matching(
+        self, boundary: Filter, *, after: int, up_to: int, above: int = 0, bounded: bool = True
+    ) -> list[OwnEvent]:
         """Find the events of a filter.
 
         Args:
@@ -74,6 +76,7 @@ class OwnEvents:
             after: Only later ones than this ordinal.
             up_to: And none later than this one.
             above: None on record whose number is not higher.
+            bounded: Whether the filter's bound leaves out what is on record below it, as it did not before that.
 
         Returns:
             Them, in order.
@@ -81,7 +84,7 @@ class OwnEvents:
         if after >= up_to:
             return []
         found: dict[int, OwnEvent] = {}
-        above = max(above, boundary.above)
+        above = max(above, boundary.above) if bounded else above
         for item in boundary.items:
             if item.predicates:
                 named = [

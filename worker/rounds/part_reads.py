@@ -111,7 +111,7 @@ class PartReads:
             self._looking_up.append(job)
             self._start("receipts", self._look_up_all)
         for part in parts:
-            strong = job.lost > 0 or job.confirms or self._states.must_read_strong(part)
+            strong = job.lost > 0 or self._states.must_read_strong(part)
             view = part.view.name if part.view.name in self._slow_views else None
             lane = _Lane(Consistency.STRONG if strong else Consistency.EVENTUAL, view)
             self._waiting.setdefault(lane, {}).setdefault(part, []).append(job)

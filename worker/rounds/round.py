@@ -25,10 +25,10 @@ from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvent, OwnEvents
 from worker.rounds.part_states import PartStates
 
-__all__ = ["Alone", "Member", "NotKnown", "Round", "Verdict"]
+__all__ = ["NO_NUMBER", "Alone", "Member", "NotKnown", "Round", "Verdict"]
 
-# Stands for the number of an event that has none yet: no bound on the number leaves it out.
-_NO_NUMBER = 2**62
+NO_NUMBER = 2**62
+"""Stands for the number of an event that has none yet: no bound on the number leaves it out."""
 
 Verdict = Receipt | Exception
 """What became of a member."""
@@ -130,7 +130,7 @@ class Round:
         own = []
         for event in events:
             recorded = RecordedEvent(
-                sequence_number=_NO_NUMBER,
+                sequence_number=NO_NUMBER,
                 token=0,
                 type=event.type,
                 payload=decode_object(event.payload_text),
@@ -237,7 +237,7 @@ class Round:
         if entry.seen < self._own.gone:
             return  # what lies between is forgotten, and no range may claim it
         overlaid = self._state(part, up_to=self._last)
-        own = self._own.matching(part.filter, after=entry.seen, up_to=self._last)
+        own = self._own.matching(part.filter, after=entry.seen, up_to=self._last, bounded=False)
         if own and own[0].number <= entry.kept.position.number:
             return  # a read that came in meanwhile has them already
         if validator is None or (own and own[-1].number > validator.position.number):

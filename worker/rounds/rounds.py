@@ -102,17 +102,14 @@ class Rounds:
             outcomes=outcomes,
         )
 
-    def put(self, job: Job, *, locked: bool, alone: bool) -> None:
+    def put(self, job: Job, *, locked: bool) -> None:
         """Take a command that has all it waits for.
 
         Args:
             job: The command.
             locked: Whether it is to be decided under the store's lock.
-            alone: Whether it is to be decided with nothing under way.
         """
-        if alone:
-            self._set_aside(job)
-        elif locked:
+        if locked:
             self._escalation.add(job)
         else:
             heapq.heappush(self._ready, job)
@@ -169,7 +166,8 @@ class Rounds:
                 job.is_alone = False
                 self.decide(round_, job)
             else:
-                await self._fill(round_)
+                for job in await self._fill(round_):
+                    self.decide(round_, job)
             self._send(round_, era)
         except Exception as bug:  # noqa: BLE001  the rounds go on, whatever became of this one
             _log.exception("a round of %s failed", self._domain.name)
@@ -177,21 +175,31 @@ class Rounds:
             for member in round_.members:
                 self._outcomes.failed(member.job, bug)
 
-    async def _fill(self, round_: Round) -> None:
-        """Decide what is ready, until the round can be sent."""
+    async def _fill(self, round_: Round) -> list[Job]:
+        """Decide what is ready, until the round can be sent.
+
+        Returns:
+            Those that are on record already. They are last in the round, and so are to be decided last: should their
+            receipts be gone by then, by a failover, they are recorded as what they were decided on.
+        """
         most = self._breaker.room(self._most)
+        recorded: list[Job] = []
         began = breath = time.monotonic()
         while True:
-            while self._ready and len(round_.members) < most:
-                self.decide(round_, heapq.heappop(self._ready))
+            while self._ready and len(round_.members) + len(recorded) < most:
+                job = heapq.heappop(self._ready)
+                if job.is_recorded:
+                    recorded.append(job)
+                else:
+                    self.decide(round_, job)
                 now = time.monotonic()
                 if now - breath > _BREATH_SECONDS:
                     await asyncio.sleep(0)
                     breath = time.monotonic()
                 if self._recording is None and now - began > _LONGEST_DECIDING:
-                    return
+                    return recorded
             if self._recording is None:
-                return
+                return recorded
             await self._something_new()
 
     def decide(self, round_: Round, job: Job) -> None:

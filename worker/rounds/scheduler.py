@@ -30,6 +30,7 @@ from worker.errors import HandlerTimedOut
 from worker.message import CommandMessage
 from worker.placement import Placement
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.confirmation import Confirmation
 from worker.rounds.job import Job
 from worker.rounds.job_spans import begin_attempt, end_attempt, note_broken, note_conflict
 from worker.rounds.own_events import OwnEvents
@@ -118,6 +119,14 @@ class Scheduler:
             watchdog=self._watchdog,
             counters=self._counters,
             most=settings.worker_concurrency,
+            patient=patient,
+            outcomes=self,
+        )
+        self._confirmation = Confirmation(
+            domain,
+            reader=self._reader,
+            breaker=self._breaker,
+            watchdog=self._watchdog,
             patient=patient,
             outcomes=self,
         )
@@ -227,7 +236,9 @@ class Scheduler:
             self._ticker.cancel()
         for timer in self._resting.values():
             timer.cancel()
-        await asyncio.gather(self._rounds.close(), self._reads.close(), self._reader.close())
+        await asyncio.gather(
+            self._rounds.close(), self._confirmation.close(), self._reads.close(), self._reader.close()
+        )
         for job in [*self._active.values()]:
             self._give_back(job)
 
@@ -266,7 +277,7 @@ class Scheduler:
 
     def _put(self, job: Job) -> None:
         """Take a command that has all it waited for."""
-        self._rounds.put(job, locked=self._takes_lock(job), alone=job.confirms)
+        self._rounds.put(job, locked=self._takes_lock(job))
 
     # What becomes of a command in its round: see ``Outcomes``.
 
@@ -322,17 +333,11 @@ class Scheduler:
             self._rest(job)
 
     def raised(self, job: Job, failure: Exception) -> None:
-        """Take what a command's own code raised.
-
-        No append validates a failure. It may be that of a state that never comes about, that lacks what others have
-        recorded, or that puts together parts of two times. So it is believed only of a command that is decided from the
-        primary, with nothing under way.
-        """
-        if job.confirms or not job.parts:
-            self.failed(job, failure)
+        """Take what a command's own code raised; it is believed only if it is raised on what is on record, too."""
+        if job.parts:
+            self._confirmation.begin(job)
         else:
-            job.confirms = True
-            self._reads.want(job, job.parts)
+            self.failed(job, failure)
 
     def failed(self, job: Job, failure: Exception) -> None:
         """End a command that cannot be decided."""

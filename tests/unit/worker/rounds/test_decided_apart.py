@@ -68,6 +68,24 @@ async def test_a_command_that_can_only_be_decided_alone_is_decided_after_a_round
     await editor.close()
 
 
+async def test_an_event_of_ours_below_a_bound_counts_for_nobody_though_its_number_came_late(
+    store: GatedStore,
+) -> None:
+    editor = Scheduler(store, pages, Settings())
+    store.may_answer.clear()
+    # It is recorded as number 1, which nobody here knows yet.
+    ours = sent(editor, command("EditPage", page="p", seen=0))
+    await all_wait()
+    await store.append([Event(type="PageEdited", payload={"page": "other"})])
+    # By this read the log is at 2, so that no event to come can lie below the bound; ours lies below it.
+    others = [sent(editor, command("EditPage", page="p", seen=1)) for _ in range(2)]
+    await all_wait()
+    store.may_answer.set()
+    answers = await asyncio.gather(ours, *others)
+    assert [answer.receipt.outcome.kind for answer in answers] == [ACCEPTED, ACCEPTED, REJECTED]
+    await editor.close()
+
+
 class Recount(Command):
     key: str
 
@@ -182,6 +200,30 @@ async def test_what_is_on_record_is_looked_up_when_it_comes_again_and_breaks_nob
     assert ends[0].receipt.duplicate
     # Each once: nobody was decided on what the first time had recorded already.
     assert (counters.attempts, store.chains) == (3, [1, 1, 2])
+
+
+async def test_what_was_on_record_and_is_not_any_more_is_decided_on_all_before_it(
+    store: GatedStore, tallier: Scheduler
+) -> None:
+    message = command("Count", Key="a", Limit=2)
+    other = Scheduler(store, tallying, Settings())
+    await other.process(message)
+    await other.close()
+    ends: list[object] = []
+    job = Job(message, lambda _, end: ends.append(end), context=Context(), may_be_recorded=True)
+    store.may_answer.clear()
+    blocker = sent(tallier, command("Count", Key="b"))
+    await all_wait()
+    tallier.submit(job)
+    await all_wait()
+    beside = sent(tallier, command("Count", Key="a", Limit=2))
+    await all_wait()
+    store._receipts.clear()
+    store.may_answer.set()
+    await asyncio.gather(blocker, beside)
+    await all_wait()
+    assert isinstance(ends[0], Answer)
+    assert [ends[0].receipt.outcome.kind, (await beside).receipt.outcome.kind] == [REJECTED, ACCEPTED]
 
 
 async def test_a_part_that_the_store_refuses_fails_nobody_else(store: GatedStore, tallier: Scheduler) -> None:

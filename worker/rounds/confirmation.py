@@ -1,0 +1,110 @@
+"""The confirmation: whether a command whose code has failed fails on what is on record, too."""
+
+import asyncio
+from contextvars import Context
+
+from eventstore import Consistency
+from handlers.domain import Domain
+from handlers.part_reader import Glance, PartReader
+from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.job import Job
+from worker.rounds.outcomes import Outcomes
+from worker.rounds.round import NO_NUMBER
+from worker.rounds.user_code import UserCode
+from worker.rounds.watchdog import Watchdog
+
+__all__ = ["Confirmation"]
+
+
+class Confirmation:
+    """Decides commands once more, on one snapshot of the primary, and records nothing.
+
+    No append validates a failure. It may be that of a state that never comes about, that lacks what others have
+    recorded, or that puts together parts of two times; kept, it would fail the command each time.
+
+    Args:
+        domain: Whose commands.
+        reader: Reads their parts.
+        breaker: Asked before the store is, and told if it does not answer.
+        watchdog: Told whenever the domain's code runs.
+        patient: Whether commands wait for a store that does not answer; if not, they fail.
+        outcomes: Told what became of each command.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        reader: PartReader,
+        breaker: CircuitBreaker,
+        watchdog: Watchdog,
+        patient: bool,
+        outcomes: Outcomes,
+    ) -> None:
+        self._domain = domain
+        self._reader = reader
+        self._breaker = breaker
+        self._watchdog = watchdog
+        self._patient = patient
+        self._outcomes = outcomes
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, job: Job) -> None:
+        """Find out whether a command fails. It is told so, or decided again."""
+        job.is_waiting = True
+        task = asyncio.create_task(self._confirm(job), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stop at once."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _confirm(self, job: Job) -> None:
+        era = await self._breaker.closed()
+        failure: Exception | None
+        is_told = True
+        try:
+            seen = await self._reader.glance(
+                job.parts,
+                consistency=Consistency.STRONG,
+                running=lambda: UserCode(self._watchdog, job.message.command_type),
+            )
+            is_told = not seen.long
+            failure = self._failure(job, seen) if is_told else None
+        except Exception as error:  # noqa: BLE001  nobody must wait for ever
+            if self._patient and isinstance(error, DOWN):
+                self._breaker.open(error, era)
+            failure = error
+        job.is_waiting = False
+        if job.has_ended:
+            return
+        if not is_told:
+            self._outcomes.read_first(job)
+        elif failure is None:
+            self._outcomes.again(job)
+        else:
+            self._outcomes.judged(job, failure)
+
+    def _failure(self, job: Job, seen: Glance) -> Exception | None:
+        """Return what a command fails of in one snapshot; None if it does not."""
+        for failure in seen.failures.values():
+            return failure
+        prepared = job.prepared
+        if prepared is None:
+            return None
+        states = {part: kept.state for part, kept in seen.states.items()}
+        try:
+            with UserCode(self._watchdog, job.message.command_type, job.context):
+                decision = self._domain.decide(prepared.command, prepared.reads, states)
+                events, _ = prepared.to_record(decision, self._domain, job.attempts)
+                recorded = [event.recorded(NO_NUMBER, 0) for event in events]
+                facts = [self._domain.recorded(event) for event in recorded]
+                for part in job.parts:
+                    mine = [fact for event, fact in zip(recorded, facts, strict=True) if part.filter.holds(event)]
+                    self._domain.advance(part, states[part], mine)
+        except Exception as failure:  # noqa: BLE001  whatever a domain's code raises
+            return failure
+        return None
