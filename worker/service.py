@@ -136,8 +136,6 @@ class Service:
         try:
             return sum(await asyncio.gather(*(settler.drain(deadline) for settler in self._settlers)))
         finally:
-            # What has not finished ends here, so that the report accounts for it.
-            await asyncio.gather(*(settler.close() for settler in self._settlers))
             await asyncio.gather(*(consumer.flush() for consumer in self._consumers))
 
     async def close(self) -> None:
