@@ -29,7 +29,7 @@ def share(worker: WorkerProcess) -> tuple[int, set[int]]:
     return int(workers), set() if shards == "none" else set(map(int, shards.split(", ")))
 
 
-async def shared(desk: Desk, workers: Sequence[WorkerProcess], *, within: float = 20.0) -> None:
+async def shared(desk: Desk, workers: Sequence[WorkerProcess]) -> None:
     """Wait until all shards are consumed by these processes, each by one, in shares that are alike."""
 
     async def are_shared() -> bool:
@@ -41,7 +41,7 @@ async def shared(desk: Desk, workers: Sequence[WorkerProcess], *, within: float 
             return False
         return [await desk.consumers(queue) for queue in SHARDED.work_queues] == [1] * 8
 
-    await eventually(are_shared, what=f"{len(workers)} workers to share the shards", seconds=within)
+    await eventually(are_shared, what=f"{len(workers)} workers to share the shards")
 
 
 async def counts(publisher: Publisher, keys: Iterable[str], *, each: int) -> dict[str, list[UUID]]:

@@ -56,7 +56,7 @@ async def test_workers_that_start_one_after_another_share_the_shards(
         sending = asyncio.create_task(counts(publisher, KEYS, each=40))
         workers += [await stack.enter_async_context(start()) for _ in range(3)]
         # Of the last start on: the broker and the workers know of it.
-        await shared(desk, workers, within=5)
+        await shared(desk, workers)
         assert [len(share(worker)[1]) for worker in workers] == [2, 2, 2, 2]
         await decided(store, await sending)
 
@@ -69,7 +69,7 @@ async def test_the_shards_of_a_worker_that_is_killed_are_shared_by_the_rest(
     killed = four.pop(1)
     killed.signal(signal.SIGKILL)
     assert await killed.status() == -signal.SIGKILL
-    await shared(desk, four, within=5)
+    await shared(desk, four)
     await decided(store, await sending)
 
 
@@ -83,7 +83,7 @@ async def test_a_worker_that_is_told_to_stop_hands_its_shards_on(
         leaving.signal()
         assert await leaving.status() == 0
         leaving.report()
-        await shared(desk, four, within=5)
+        await shared(desk, four)
     await decided(store, await sending)
     assert await desk.ready(SHARDED.dead_queue) == 0
 
