@@ -132,7 +132,7 @@ class Topology:
     def queues(self) -> tuple[tuple[str, dict[str, Any]], ...]:
         """Each queue with its arguments.
 
-        Targets come before sources; but the retry queue, which refuses another number of shards, before any work queue.
+        Targets come before sources; but with shards the retry queue, which refuses another number of them, before any.
         """
         quorum: dict[str, Any] = {"x-queue-type": "quorum"}
         work = {**quorum, "x-delivery-limit": _DELIVERY_LIMIT, **_hop_to(Address("", self.dead_queue))}
@@ -143,11 +143,10 @@ class Topology:
             # The exchange of the shards passes over the routing key. So it can hold their number, which the broker
             # compares with every later declaration: with other shards, commands of one key would be in two of them.
             back = Address(back.exchange, f"{back.routing_key}/{self.shards}")
-        return (
-            (self.dead_queue, {**quorum, "x-delivery-limit": _UNLIMITED}),
-            (self.retry_queue, {**rest, **_hop_to(back)}),
-            *((name, dict(work)) for name in self.work_queues),
-        )
+        dead = (self.dead_queue, {**quorum, "x-delivery-limit": _UNLIMITED})
+        retry = (self.retry_queue, {**rest, **_hop_to(back)})
+        works = tuple((name, dict(work)) for name in self.work_queues)
+        return (dead, *works, retry) if self.shards is None else (dead, retry, *works)
 
 
 def _hop_to(target: Address) -> dict[str, Any]:
