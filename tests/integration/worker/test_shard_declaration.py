@@ -131,8 +131,10 @@ async def test_a_dead_letter_is_replayed_to_its_shard(vhost: str, shards: Desk) 
 async def test_another_number_of_shards_is_refused_in_a_sentence(vhost: str, shards: Desk, number: int | None) -> None:
     told = await refused(vhost, replace(SHARDED, shards=number))
     assert told.startswith("the queues of domain tally exist with other properties (")
-    # Nothing was made or bound before it was refused.
     assert await waiting(shards) == [0] * 8
+    if number is None:
+        return  # the one work queue was made before it was refused, and is bound to nothing
+    # No shard was made or bound.
     found = await backlog(vhost, SHARDED)
     assert found is not None
     assert found.fits(SHARDED)
