@@ -31,6 +31,7 @@ LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
+_PREPARE_SECONDS = 30.0
 _HEARTBEAT_SECONDS = 15
 _CLOSE_SECONDS = 5.0
 # Of a frame of 128 KB, unless the broker is set otherwise: all but its own beginning and end.
@@ -74,6 +75,7 @@ class Link:
         prepare: Called with every newly opened channel, before anyone else gets it.
         bodies_only: Whether messages come without their properties. If they come with them, one whose properties the
             library cannot read ends the connection, unless ``install_lenient_codec`` was called.
+        prepare_seconds: How long opening and preparing a channel may take, before it is tried on another connection.
     """
 
     def __init__(
@@ -83,10 +85,12 @@ class Link:
         name: str,
         prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None,
         bodies_only: bool = False,
+        prepare_seconds: float = _PREPARE_SECONDS,
     ) -> None:
         self._url = url
         self._name = name
         self._prepare = prepare
+        self._prepare_seconds = prepare_seconds
         self._connection_class = _BodyConnection if bodies_only else _Connection
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
@@ -234,11 +238,14 @@ class Link:
                         heartbeat=_HEARTBEAT_SECONDS,
                         client_properties={"connection_name": self._name},
                     )
-                channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
-                await channel.initialize()
-                if self._prepare is not None:
-                    await self._prepare(channel)
-                wire = await self.wire_of(channel)
+                # A broker that has just come back may leave a declaration without an answer for good; a new connection
+                # gets one.
+                async with asyncio.timeout(self._prepare_seconds):
+                    channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
+                    await channel.initialize()
+                    if self._prepare is not None:
+                        await self._prepare(channel)
+                    wire = await self.wire_of(channel)
             except BaseException:
                 await self._discard()
                 raise

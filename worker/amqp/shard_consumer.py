@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 _RECONNECT_SPREAD = 0.5
 # A quorum queue is made on several nodes.
 _SECONDS_A_SHARD = 0.25
+_PREPARE_SECONDS = 30.0
 # A channel keeps its prefetch for life. It is opened anew when it should have so many times as much, or as little.
 _WORTH_REOPENING = 2
 
@@ -65,7 +66,12 @@ class ShardConsumer:
         self._counters = counters
         self._deliver = deliver
         self._may_begin = may_begin
-        self._link = Link(url, name=f"worker {topology.domain_name}", prepare=self._prepare)
+        self._link = Link(
+            url,
+            name=f"worker {topology.domain_name}",
+            prepare=self._prepare,
+            prepare_seconds=_PREPARE_SECONDS + _SECONDS_A_SHARD * topology.shards,
+        )
         self._peers = Peers(url, topology, changed=self._wake)
         self._channels: dict[int, ShardChannel] = {}
         self._due = asyncio.Event()
