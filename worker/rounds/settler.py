@@ -94,10 +94,19 @@ class Settler:
         }
 
     def take(self, delivery: Delivery) -> None:
-        """Take a delivery, or give it back at once while we drain."""
+        """Take a delivery, or give it back at once while we drain, or if it cannot be taken."""
         if self._draining:
             self._spawn(delivery, partial(self._give_back, delivery))
             return
+        try:
+            self._take(delivery)
+        except Exception:  # noqa: BLE001  one delivery's failure is not another's
+            # Nothing is acknowledged, so nothing is lost: the broker delivers it again, and counts.
+            _log.exception("taking delivery %d failed", delivery.tag)
+            if delivery.is_open:
+                self._spawn(delivery, partial(self._give_back, delivery))
+
+    def _take(self, delivery: Delivery) -> None:
         try:
             message = CommandMessage.parse(delivery.properties, delivery.body)
         except BadMessage as bad:

@@ -1,0 +1,51 @@
+"""The settler: every delivery is settled, whatever happens to it."""
+
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
+from uuid import uuid4
+
+import pytest
+
+from tests.unit.worker.wire import Wire
+from worker.amqp.delivery import Delivery
+from worker.counters import Counters, End
+from worker.rounds.settler import Settler
+from worker.settings import Settings
+from worker.topology import Topology
+
+
+class Broken:
+    """Takes the scheduler's place, and fails."""
+
+    def knows(self, _: str) -> bool:
+        return True
+
+    def submit(self, _: object) -> NoReturn:
+        raise LookupError("a bug")
+
+
+async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptureFixture) -> None:
+    nobody = cast("Any", None)
+    wire, counters = Wire(), Counters()
+    settler = Settler(
+        cast("Any", Broken()),
+        Topology("tally"),
+        store=nobody,
+        sender=nobody,
+        isolator=nobody,
+        breaker=nobody,
+        counters=counters,
+        settings=Settings(),
+        server=("localhost", 5672),
+    )
+    properties = SimpleNamespace(
+        headers={}, message_id=str(uuid4()), message_type="Count", correlation_id=None, reply_to=None, timestamp=None
+    )
+    message = SimpleNamespace(
+        body=b"{}", delivery_tag=1, redelivered=False, header=SimpleNamespace(properties=properties)
+    )
+    settler.take(Delivery(wire.acks, cast("Any", message), counters))
+    (task,) = settler._tasks
+    await task
+    assert (wire.returned, counters.ends) == ([1], {End.RETURNED: 1})
+    assert "taking delivery 1 failed" in caplog.text
