@@ -11,11 +11,14 @@ Each step offers only what can sensibly follow; a step that completes a filter *
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from eventstore.errors import InvalidFilter
 from eventstore.events import Event, RecordedEvent
@@ -35,8 +38,7 @@ class FilterShape(StrEnum):
     ANY = "any"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilterItem:
+class FilterItem(msgspec.Struct, frozen=True, kw_only=True):
     """One alternative: any of these types AND any (or all) of these predicates.
 
     Attributes:
@@ -58,12 +60,16 @@ class FilterItem:
         """Tell whether an event of this type and payload fulfils the item."""
         if self.event_types and event_type not in self.event_types:
             return False
-        fulfilled = (predicate.matches(payload) for predicate in self.predicates)
-        return not self.predicates or (all(fulfilled) if self.all_predicates else any(fulfilled))
+        if not self.predicates:
+            return True
+        # All are needed, or one: the first that says otherwise decides.
+        for predicate in self.predicates:
+            if predicate.matches(payload) is not self.all_predicates:
+                return not self.all_predicates
+        return self.all_predicates
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Filter:
+class Filter(msgspec.Struct, frozen=True, eq=False):
     """One or more items, OR-ed, optionally bounded by time or by sequence number.
 
     Equal questions are equal filters and have one digest, in whatever order their parts were named.
@@ -121,12 +127,16 @@ class Filter:
         self, *, event_type: str, payload: Mapping[str, Any], occurred_at: datetime, sequence_number: int
     ) -> bool:
         """Tell whether an event lies within this filter. This is the definition that every engine follows."""
-        return (
-            sequence_number > self.above
-            and (self.since is None or occurred_at >= self.since)
-            and (self.until is None or occurred_at <= self.until)
-            and any(item.matches(event_type, payload) for item in self.items)
-        )
+        if (
+            sequence_number <= self.above
+            or (self.since is not None and occurred_at < self.since)
+            or (self.until is not None and occurred_at > self.until)
+        ):
+            return False
+        for item in self.items:  # noqa: SIM110  it is asked for each event and part: a generator costs as much again
+            if item.matches(event_type, payload):
+                return True
+        return False
 
     def holds(self, event: RecordedEvent) -> bool:
         """Tell whether a recorded event lies within this filter."""
@@ -165,10 +175,8 @@ class Filter:
         return frozenset(self.items), self.since, self.until, self.above
 
 
-class UnboundedFilter(Filter):
+class UnboundedFilter(Filter, frozen=True):
     """A complete filter that may still be bounded."""
-
-    __slots__ = ()
 
     def occurred_from(self, since: datetime) -> "SinceFilter":
         """Leave out events that occurred before ``since`` (a time with a zone; inclusive)."""
@@ -185,20 +193,16 @@ class UnboundedFilter(Filter):
         return Filter(self.items, above=number)
 
 
-class OpenFilter(UnboundedFilter):
+class OpenFilter(UnboundedFilter, frozen=True):
     """A complete filter that may still get further alternatives."""
-
-    __slots__ = ()
 
     def or_matching(self) -> "ItemBuilder":
         """Begin a further alternative."""
         return ItemBuilder(self.items)
 
 
-class TypesFilter(OpenFilter):
+class TypesFilter(OpenFilter, frozen=True):
     """A filter whose last alternative names event types only, so far."""
-
-    __slots__ = ()
 
     def and_any_predicate_of(self, first: Predicate, *others: Predicate) -> OpenFilter:
         """Narrow the alternative to events that fulfil one of these predicates or more."""
@@ -208,27 +212,23 @@ class TypesFilter(OpenFilter):
         """Narrow the alternative to events that fulfil all of these predicates."""
         return self._narrowed((first, *others), needs_all=True)
 
-    def _narrowed(self, predicates: Iterable[Predicate], *, needs_all: bool) -> OpenFilter:
+    def _narrowed(self, predicates: tuple[Predicate, ...], *, needs_all: bool) -> OpenFilter:
         *before, last = self.items
-        return OpenFilter((*before, _item(last.event_types, predicates, needs_all=needs_all)))
+        return OpenFilter((*before, _item_of(last.event_types, _distinct(predicates), needs_all=needs_all)))
 
 
-class PredicatesFilter(OpenFilter):
+class PredicatesFilter(OpenFilter, frozen=True):
     """A filter whose last alternative names predicates only, so far."""
-
-    __slots__ = ()
 
     def and_any_event_type_of(self, first: str, *others: str) -> OpenFilter:
         """Narrow the alternative to events of these types."""
         *before, last = self.items
-        item = _item((first, *others), last.predicates, needs_all=last.all_predicates)
+        item = _item_of(_types((first, *others)), last.predicates, needs_all=last.all_predicates)
         return OpenFilter((*before, item))
 
 
-class SinceFilter(Filter):
+class SinceFilter(Filter, frozen=True):
     """A filter with an earliest time, which may still get a latest one."""
-
-    __slots__ = ()
 
     def and_occurred_until(self, until: datetime) -> Filter:
         """Leave out events that occurred after ``until`` as well (inclusive).
@@ -249,19 +249,38 @@ class ItemBuilder:
 
     def any_event_type_of(self, first: str, *others: str) -> TypesFilter:
         """Match events of these types."""
-        return TypesFilter((*self._before, _item((first, *others), (), needs_all=False)))
+        return TypesFilter((*self._before, _item_of(_types((first, *others)), (), needs_all=False)))
 
     def any_predicate_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:
         """Match events that fulfil one of these predicates or more."""
-        return PredicatesFilter((*self._before, _item((), (first, *others), needs_all=False)))
+        return PredicatesFilter((*self._before, _item_of((), _distinct((first, *others)), needs_all=False)))
 
     def all_predicates_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:
         """Match events that fulfil all of these predicates."""
-        return PredicatesFilter((*self._before, _item((), (first, *others), needs_all=True)))
+        return PredicatesFilter((*self._before, _item_of((), _distinct((first, *others)), needs_all=True)))
 
 
-def _item(event_types: Iterable[str], predicates: Iterable[Predicate], *, needs_all: bool) -> FilterItem:
-    named = list(event_types)
+def _item_of(types: tuple[str, ...], predicates: tuple[Predicate, ...], *, needs_all: bool) -> FilterItem:
+    # One predicate is both "any" and "all" of itself; equal questions must have one form.
+    return FilterItem(event_types=types, predicates=predicates, all_predicates=needs_all and len(predicates) > 1)
+
+
+def _types(named: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return _checked_types(named)
+    except TypeError:  # one that cannot be hashed is no string
+        return _checked_types.__wrapped__(named)
+
+
+# Views name the same types for each of their keys.
+@lru_cache(maxsize=1024)
+def _checked_types(named: tuple[str, ...]) -> tuple[str, ...]:
+    """Return event types in their one form: sorted, each once.
+
+    Raises:
+        InvalidFilter: One is no event type.
+    """
+    plain: set[str] = set()
     for event_type in named:
         if isinstance(event_type, type):
             name = event_type.__name__
@@ -274,15 +293,23 @@ def _item(event_types: Iterable[str], predicates: Iterable[Predicate], *, needs_
             event_type.encode()
         except UnicodeEncodeError:
             raise InvalidFilter(f"the event type {event_type!r} contains a lone surrogate") from None
-    types = tuple(sorted(set(named)))
-    distinct: set[Predicate] = set()
+        # Of an enumeration, which is equal to its value, the value.
+        plain.add(str.__str__(event_type))
+    return tuple(sorted(plain))
+
+
+def _distinct(predicates: tuple[Predicate, ...]) -> tuple[Predicate, ...]:
+    """Return predicates in their one form: sorted, each once.
+
+    Raises:
+        InvalidFilter: One is no predicate.
+    """
     for predicate in predicates:
         if not isinstance(predicate, Predicate):
             raise InvalidFilter(f"a predicate is made with P(key, value); {predicate!r} is none")
-        distinct.add(predicate)
-    ordered = tuple(sorted(distinct, key=lambda predicate: predicate.fragment))
-    # One predicate is both "any" and "all" of itself; equal questions must have one form.
-    return FilterItem(event_types=types, predicates=ordered, all_predicates=needs_all and len(ordered) > 1)
+    if len(predicates) == 1:
+        return predicates
+    return tuple(sorted(set(predicates), key=lambda predicate: predicate.fragment))
 
 
 def _aware(moment: datetime) -> datetime:

@@ -17,6 +17,8 @@ __all__ = ["P", "Predicate", "Scalar"]
 
 Scalar = str | bool | int | Decimal
 
+_encode = msgspec.json.Encoder().encode
+
 
 @final
 class Predicate:
@@ -50,16 +52,23 @@ class Predicate:
                 ``datetime``, of which there are many spellings), contains a NUL character or a lone surrogate, or is
                 not finite.
         """
-        plain = _simplest(key, value)
-        # Of enumerations that are strings, str() would give the name.
-        name = str.__str__(key)
+        plain: Scalar
+        if type(key) is str and type(value) is str and "\x00" not in key and "\x00" not in value:
+            plain = value
+            name: str = key
+            form: object = value
+        else:
+            plain = _simplest(key, value)
+            # Of enumerations that are strings, str() would give the name.
+            name, form = str.__str__(key), _json_form(plain)
         try:
-            fragment = msgspec.json.encode({name: _json_form(plain)}).decode()
+            fragment = _encode({name: form}).decode()
         except UnicodeEncodeError:
             raise InvalidFilter(f"the predicate on {key!r} contains a lone surrogate") from None
-        object.__setattr__(self, "key", name)
-        object.__setattr__(self, "value", plain)
-        object.__setattr__(self, "fragment", fragment)
+        put = object.__setattr__
+        put(self, "key", name)
+        put(self, "value", plain)
+        put(self, "fragment", fragment)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a predicate cannot be changed (tried to set {name})")
@@ -78,9 +87,11 @@ class Predicate:
 
     def matches(self, payload: Mapping[str, Any]) -> bool:
         """Tell whether a payload has this field with this value."""
-        if self.key not in payload:
+        found = payload.get(self.key)
+        if type(found) is str:
+            return found == self.value
+        if found is None:
             return False
-        found = payload[self.key]
         if isinstance(found, bool) or isinstance(self.value, bool):
             return found is self.value
         if isinstance(found, str) or isinstance(self.value, str):

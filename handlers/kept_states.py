@@ -8,6 +8,8 @@ from sys import getsizeof
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import msgspec
+
 from eventstore import START, Position
 from handlers.part import Part, PartIdentity
 
@@ -20,13 +22,16 @@ _ENTRY_BYTES = 600
 # How many members of a collection are measured, by how deep it lies.
 _SAMPLES = (64, 16, 4, 1)
 _MOST_MEASURED = 20_000
+# Of so many classes the fields are remembered.
+_MOST_CLASSES = 1000
+_known_fields: dict[type, tuple[str, ...] | None] = {}
 # Of an object that cannot tell.
 _UNKNOWN_BYTES = 1000
+_LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
 _SHARED = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptState:
+class KeptState(msgspec.Struct, frozen=True, kw_only=True):
     """A part's state with the position up to which it is folded.
 
     Attributes:
@@ -127,17 +132,22 @@ def state_size(state: object) -> int:
     Of a large collection a sample is measured; the others are taken to be like it. Classes and functions are shared,
     and do not count.
     """
+    if type(state) in _LEAVES:
+        return getsizeof(state)
     total = 0.0
     waiting: list[tuple[object, float, int]] = [(state, 1.0, 0)]
     for _ in range(_MOST_MEASURED):
         if not waiting:
             break
         value, weight, depth = waiting.pop()
+        if type(value) in _LEAVES:
+            total += weight * getsizeof(value)
+            continue
         if isinstance(value, _SHARED):
             continue
         try:
             total += weight * getsizeof(value, _UNKNOWN_BYTES)
-            if not isinstance(value, str | bytes | int | float | None) and depth < len(_SAMPLES):
+            if depth < len(_SAMPLES) and not isinstance(value, str | bytes | int | float):
                 waiting.extend(_members(value, weight, depth))
         except Exception:  # noqa: BLE001  whatever an object of somebody's has against being looked at
             total += weight * _UNKNOWN_BYTES
@@ -146,17 +156,28 @@ def state_size(state: object) -> int:
 
 def _members(value: object, weight: float, depth: int) -> list[tuple[object, float, int]]:
     """Return what an object holds, each member with how many it stands for."""
-    if isinstance(value, Collection) and not is_dataclass(value):
+    if (names := _field_names(type(value))) is not None:
+        return [(getattr(value, name, None), weight, depth) for name in names]
+    if isinstance(value, Collection):
         members: list[object] = list(islice(value, _SAMPLES[depth]))
         if isinstance(value, Mapping):
             members += [value[key] for key in members]
         share = weight * len(value) / _SAMPLES[depth] if len(value) > _SAMPLES[depth] else weight
         return [(member, share, depth + 1) for member in members]
-    if is_dataclass(value):
-        return [(getattr(value, field.name, None), weight, depth) for field in fields(value)]
     slots = [name for each in type(value).__mro__ for name in _names(getattr(each, "__slots__", ()))]
     held = [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in slots)]
     return [(member, weight, depth) for member in held]
+
+
+def _field_names(kind: type) -> tuple[str, ...] | None:
+    """Return the fields of a dataclass; None for any other class."""
+    try:
+        return _known_fields[kind]
+    except KeyError:
+        names = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
+        if len(_known_fields) < _MOST_CLASSES:
+            _known_fields[kind] = names
+        return names
 
 
 def _names(slots: str | Iterable[str]) -> Iterable[str]:

@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from eventstore import Consistency, EventStore, EventStoreError, RecordedEvent, StateKey, StoredState
 from handlers.domain import Domain

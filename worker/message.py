@@ -64,8 +64,7 @@ class AmqpProperties(Protocol):
     headers: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandMessage:
+class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A command as it came, its body still unread.
 
     Attributes:

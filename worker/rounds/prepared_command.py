@@ -1,8 +1,8 @@
 """The prepared command: a message, read, with what stays the same over all attempts at it."""
 
-from dataclasses import dataclass
 from typing import Any, Self
 
+import msgspec
 from opentelemetry.trace import SpanContext
 
 from eventstore import Event, Outcome, OutcomeKind
@@ -16,8 +16,7 @@ from worker.settings import Settings
 __all__ = ["PreparedCommand"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedCommand:
+class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
     """A command that is to be decided.
 
     Attributes:

@@ -1,8 +1,9 @@
 """The round: commands that are decided one on top of another, and recorded by one append."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from eventstore import (
     Append,
