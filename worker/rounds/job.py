@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from opentelemetry.trace import Span
 from eventstore import Position
 from handlers.part import Part
 from worker.message import CommandMessage
+from worker.rounds.part_states import PartEntry
 from worker.rounds.prepared_command import PreparedCommand
 from worker.settlement import Answer
 
@@ -34,6 +35,7 @@ class Job:
         may_be_recorded: Whether the command may have its answer on record already.
         held_until: How long it may be kept while the store does not answer, on the monotonic clock.
         prepared: The command, once it is read.
+        entries: What is known of each of its parts, while it is under way.
         ticket: Its place among all: who has a lower one is decided first.
         started_at: Since when its time runs, on the monotonic clock.
         lost: How many of these attempts were lost to others.
@@ -58,6 +60,7 @@ class Job:
     __slots__ = (
         "context",
         "ended",
+        "entries",
         "events_read",
         "followers",
         "has_ended",
@@ -101,6 +104,7 @@ class Job:
         self.may_be_recorded = may_be_recorded
         self.held_until = held_until
         self.prepared: PreparedCommand | None = None
+        self.entries: Sequence[PartEntry] = ()
         self.ticket = 0
         self.started_at = time.monotonic()
         self.lost = 0

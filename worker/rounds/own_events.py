@@ -3,16 +3,18 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from eventstore import Filter, OwnRange, RecordedEvent
+from eventstore import Filter, FilterItem, OwnRange, RecordedEvent
 from eventstore.boundary_index import comparable
 from handlers import DomainEvent
 
-__all__ = ["OwnEvent", "OwnEvents"]
+__all__ = ["OwnEvent", "OwnEvents", "Search"]
 
 _Key = tuple[str | None, object]
 
 # A state that lacks more of our own events than are kept here is read anew.
 _MOST_RECORDED = 1024
+# By so many fields events are found. Views name a few; only one that makes names from its key has more.
+_MOST_FIELDS = 64
 
 
 class OwnEvent:
@@ -24,9 +26,11 @@ class OwnEvent:
         ordinal: Its place among our own events: 1, 2, 3 …
         number: Its sequence number, once it is on record; 0 before.
         range: The numbers that its transaction wrote, once it is on record.
+        keys: What it is found by.
+        removed: Whether it is not recorded after all.
     """
 
-    __slots__ = ("fact", "number", "ordinal", "range", "recorded", "removed")
+    __slots__ = ("fact", "keys", "number", "ordinal", "range", "recorded", "removed")
 
     def __init__(self, recorded: RecordedEvent, fact: DomainEvent) -> None:
         self.recorded = recorded
@@ -34,7 +38,24 @@ class OwnEvent:
         self.ordinal = 0
         self.number = 0
         self.range: OwnRange | None = None
+        self.keys: list[_Key] = []
         self.removed = False
+
+
+class Search:
+    """A filter, with what its events are found by. Made by ``OwnEvents.search``.
+
+    Attributes:
+        filter: The filter.
+        places: For each of its items, the keys of its events, and whether an event has all of them. Without keys, all
+            events are looked at.
+    """
+
+    __slots__ = ("filter", "places")
+
+    def __init__(self, events: Filter, places: Sequence[tuple[Sequence[_Key], bool]]) -> None:
+        self.filter = events
+        self.places = places
 
 
 class OwnEvents:
@@ -54,8 +75,13 @@ class OwnEvents:
         self.gone = 0
         self._most_recorded = most_recorded
         self._events: deque[OwnEvent] = deque()
-        # By a field and its value, and by type.
+        # By type, and by the value of each field that a filter has asked by.
         self._by_key: dict[_Key, deque[OwnEvent]] = {}
+        self._fields: set[str] = set()
+
+    def search(self, events: Filter) -> Search:
+        """Return how the events of a filter are found."""
+        return Search(events, [(self._keys(item), item.all_predicates) for item in events.items])
 
     def add(self, events: Iterable[OwnEvent]) -> None:
         """Add events that are about to be recorded, after all others."""
@@ -63,16 +89,17 @@ class OwnEvents:
             self.last += 1
             own.ordinal = self.last
             self._events.append(own)
-            for key in _keys(own.recorded):
-                self._by_key.setdefault(key, deque()).append(own)
+            self._put(own, (None, own.recorded.type))
+            for field in self._fields:
+                self._file(own, field)
 
     def matching(
-        self, boundary: Filter, *, after: int, up_to: int, above: int = 0, bounded: bool = True
+        self, search: Search, *, after: int, up_to: int, above: int = 0, bounded: bool = True
     ) -> list[OwnEvent]:
         """Find the events of a filter.
 
         Args:
-            boundary: The filter. Its bound on the number leaves out nothing that has no number yet.
+            search: The filter. Its bound on the number leaves out nothing that has no number yet.
             after: Only later ones than this ordinal.
             up_to: And none later than this one.
             above: None on record whose number is not higher.
@@ -83,19 +110,22 @@ class OwnEvents:
         """
         if after >= up_to:
             return []
-        found: dict[int, OwnEvent] = {}
+        boundary = search.filter
         above = max(above, boundary.above) if bounded else above
-        for item in boundary.items:
-            if item.predicates:
-                named = [
-                    self._by_key.get((predicate.key, comparable(predicate.value)), ()) for predicate in item.predicates
-                ]
-                # An event with all of the values is found by each of them.
-                places: Iterable[Sequence[OwnEvent]] = [min(named, key=len)] if item.all_predicates else named
-            elif item.event_types:
-                places = [self._by_key.get((None, event_type), ()) for event_type in item.event_types]
+        found: dict[int, OwnEvent] = {}
+        for keys, needs_all in search.places:
+            places: Iterable[Sequence[OwnEvent]]
+            if not keys:
+                places = (self._events,)
+            elif len(keys) == 1:
+                found_by_key = self._by_key.get(keys[0])
+                if found_by_key is None:
+                    continue
+                places = (found_by_key,)
             else:
-                places = [self._events]
+                named = [self._by_key.get(key, ()) for key in keys]
+                # An event with all of the values is found by each of them.
+                places = (min(named, key=len),) if needs_all else named
             for place in places:
                 for own in reversed(place):
                     if own.ordinal <= after or 0 < own.number <= above:
@@ -134,17 +164,35 @@ class OwnEvents:
     def _forget_oldest(self) -> OwnEvent:
         own = self._events.popleft()
         self.gone = own.ordinal
-        for key in _keys(own.recorded):
+        for key in own.keys:
             place = self._by_key[key]
             place.popleft()
             if not place:
                 del self._by_key[key]
         return own
 
+    def _keys(self, item: FilterItem) -> list[_Key]:
+        if not item.predicates:
+            return [(None, event_type) for event_type in item.event_types]
+        keys: list[_Key] = []
+        for predicate in item.predicates:
+            if predicate.key not in self._fields:
+                if len(self._fields) >= _MOST_FIELDS:
+                    return []
+                self._fields.add(predicate.key)
+                for own in self._events:
+                    self._file(own, predicate.key)
+            keys.append((predicate.key, comparable(predicate.value)))
+        return keys
 
-def _keys(event: RecordedEvent) -> list[_Key]:
-    found: list[_Key] = [(None, event.type)]
-    for field, value in event.payload.items():
-        if (scalar := comparable(value)) is not None:
-            found.append((field, scalar))
-    return found
+    def _file(self, own: OwnEvent, field: str) -> None:
+        value = comparable(own.recorded.payload.get(field))
+        if value is not None:
+            self._put(own, (field, value))
+
+    def _put(self, own: OwnEvent, key: _Key) -> None:
+        own.keys.append(key)
+        place = self._by_key.get(key)
+        if place is None:
+            place = self._by_key[key] = deque()
+        place.append(own)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextvars import Context
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from worker.counters import Counters
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.job import Job
 from worker.rounds.job_spans import query_span
-from worker.rounds.part_states import PartStates
+from worker.rounds.part_states import PartEntry, PartStates
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
 
@@ -96,22 +96,23 @@ class PartReads:
         self._slow_views: set[str] = set()
         self._typical = 0.0
 
-    def want(self, job: Job, parts: Sequence[Part[Any]], *, look_up: bool = False) -> None:
+    def want(self, job: Job, entries: Iterable[PartEntry], *, look_up: bool = False) -> None:
         """Read parts for a command, which waits for them.
 
         Args:
             job: The command.
-            parts: Which, each once.
+            entries: Which parts, each once.
             look_up: Whether to look for its receipt as well.
         """
         job.is_waiting = True
-        job.missing.update(parts)
         if look_up:
             job.is_looked_up = False
             self._looking_up.append(job)
             self._start("receipts", self._look_up_all)
-        for part in parts:
-            strong = job.lost > 0 or self._states.must_read_strong(part)
+        for entry in entries:
+            part = entry.part
+            job.missing.add(part)
+            strong = job.lost > 0 or self._states.must_read_strong(entry)
             view = part.view.name if part.view.name in self._slow_views else None
             lane = _Lane(Consistency.STRONG if strong else Consistency.EVENTUAL, view)
             self._waiting.setdefault(lane, {}).setdefault(part, []).append(job)
@@ -261,7 +262,7 @@ class PartReads:
             return
         for job in jobs:
             if not job.has_ended:
-                self.want(job, [part])
+                self.want(job, [entry for entry in job.entries if entry.part == part])
 
     async def _look_up_all(self) -> None:
         await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from eventstore.boundary_index import BoundaryIndex
 from handlers.domain import Domain
 from handlers.kept_states import KeptState, state_size
 from handlers.part import Part
-from worker.rounds.own_events import OwnEvent, OwnEvents
+from worker.rounds.own_events import OwnEvent, OwnEvents, Search
 
 __all__ = ["PartEntry", "PartStates"]
 
@@ -27,6 +27,7 @@ class PartEntry:
 
     Attributes:
         part: The part.
+        search: How our own events of it are found.
         kept: Its state at its position; None before it was read.
         state: Its state with our own events above that position.
         mark: Another one whenever the state is folded from other events. The state itself does not tell: counts and
@@ -48,14 +49,21 @@ class PartEntry:
         "must_read",
         "part",
         "ranges",
+        "search",
         "seen",
         "size",
         "state",
         "users",
     )
 
-    def __init__(self, part: Part[Any]) -> None:
+    def __init__(self, part: Part[Any], search: Search) -> None:
         self.part = part
+        self.search = search
+        self.users = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Know nothing of the part any more."""
         self.kept: KeptState | None = None
         self.state: Any = None
         self.mark = object()
@@ -64,7 +72,6 @@ class PartEntry:
         self.events = 0
         self.must_read = False
         self.lacks = 0
-        self.users = 0
         self.size = 0
         self.measured = 0
 
@@ -104,43 +111,32 @@ class PartStates:
         """Note how far the log is known to be."""
         self._head = max(self._head, number)
 
-    def use(self, parts: Iterable[Part[Any]]) -> None:
-        """Hold the entries of parts, made where there are none, until ``release``."""
+    def use(self, parts: Iterable[Part[Any]]) -> list[PartEntry]:
+        """Return the entries of parts, made where there are none. They stay until ``release``."""
+        used = []
         for part in parts:
             entry = self._entries.get(part)
             if entry is None:
-                entry = self._entries[part] = PartEntry(part)
+                entry = self._add(part)
             else:
                 self._entries.move_to_end(part)
             entry.users += 1
+            used.append(entry)
+        return used
 
-    def release(self, parts: Iterable[Part[Any]]) -> None:
-        """Let go of the entries of parts."""
-        for part in parts:
-            entry = self._entries.get(part)
-            if entry is None or not entry.users:
-                continue
+    def release(self, entries: Iterable[PartEntry]) -> None:
+        """Let go of entries; each as often as it was used."""
+        for entry in entries:
             entry.users -= 1
             if not entry.users and entry.size > self._most_bytes:
                 # It alone goes: the others would have to, and it would find no room all the same.
-                self._drop(part)
-        self._shrink()
+                self._drop(entry.part)
+        if len(self._entries) > self._most or self._bytes > self._most_bytes:
+            self._shrink()
 
-    def entry(self, part: Part[Any]) -> PartEntry:
-        """Return the entry of a part in use, folded up to our last recorded event.
-
-        Raises:
-            KeyError: The part is not in use, and not kept.
-            Exception: Whatever its view raises.
-        """
-        entry = self._entries[part]
-        self._advance(entry)
-        return entry
-
-    def is_known(self, part: Part[Any]) -> bool:
+    def is_known(self, entry: PartEntry) -> bool:
         """Whether a part can be decided on without a read: nobody else's event is known to lie above it."""
-        entry = self._entries.get(part)
-        if entry is None or entry.kept is None or entry.must_read:
+        if entry.kept is None or entry.must_read:
             return False
         return entry.seen >= self._own.gone and self._head - entry.number <= _LARGEST_LAG
 
@@ -148,51 +144,43 @@ class PartStates:
         """Return a part's entry as it is."""
         return self._entries.get(part)
 
-    def must_read_strong(self, part: Part[Any]) -> bool:
+    def must_read_strong(self, entry: PartEntry) -> bool:
         """Whether a replica may lack what is known to have come in."""
-        entry = self._entries.get(part)
         # One that lacks forgotten events of ours gets them from no replica that is behind them.
-        return entry is not None and (entry.must_read or entry.seen < self._own.gone)
+        return entry.must_read or entry.seen < self._own.gone
 
-    def distrust(self, parts: Iterable[Part[Any]], number: int = 0) -> None:
+    def distrust(self, entries: Iterable[PartEntry], number: int = 0) -> None:
         """Have parts read before they are decided on again.
 
         Args:
-            parts: Which.
+            entries: Theirs.
             number: Which event they lack, if that is known.
         """
         self.note_head(number)
-        for part in parts:
-            entry = self._entries.get(part)
-            if entry is None or (number and entry.kept is not None and number <= entry.kept.position.number):
+        for entry in entries:
+            if number and entry.kept is not None and number <= entry.kept.position.number:
                 continue
             entry.must_read = True
             entry.lacks = max(entry.lacks, number)
 
-    def touched(self, events: Iterable[RecordedEvent]) -> list[Part[Any]]:
+    def touched(self, events: Iterable[RecordedEvent]) -> list[PartEntry]:
         """Find the kept parts that events lie in. It asks all of them, and is for what is rare."""
-        parts = list(self._entries)
-        index = BoundaryIndex(part.filter for part in parts)
-        return [parts[place] for place in {place for event in events for place in index.matching(event)}]
+        entries = list(self._entries.values())
+        index = BoundaryIndex(entry.part.filter for entry in entries)
+        return [entries[place] for place in {place for event in events for place in index.matching(event)}]
 
     def least(self, parts: Iterable[Part[Any]]) -> int:
         """How far the log was already, as far as it is known of these parts."""
         entries = [entry for part in parts if (entry := self._entries.get(part)) is not None]
         return max((max(entry.number, entry.lacks) for entry in entries), default=0)
 
-    def validated(self, part: Part[Any], kept: KeptState, seen: int, mark: object) -> None:
+    def validated(self, entry: PartEntry, kept: KeptState, seen: int, mark: object) -> None:
         """Note what an append of ours has made of a part: nothing but our own events lay above what was decided on."""
-        entry = self._entries[part]
         entry.must_read = False
         self._put(entry, kept, seen, mark)
 
-    def trust(self, part: Part[Any]) -> None:
-        """Note that nobody else's event lies above a part's position, up to its own ranges."""
-        self._entries[part].must_read = False
-
-    def extended(self, part: Part[Any], state: Any, own: Iterable[OwnEvent], seen: int, mark: object) -> None:
+    def extended(self, entry: PartEntry, state: Any, own: Iterable[OwnEvent], seen: int, mark: object) -> None:
         """Note our own events above a part's position, of a state that is folded with them."""
-        entry = self._entries[part]
         entry.state = state
         entry.mark = mark
         entry.seen = seen
@@ -210,7 +198,7 @@ class PartStates:
         self.note_head(kept.position.number)
         entry = self._entries.get(part)
         if entry is None:
-            entry = self._entries[part] = PartEntry(part)
+            entry = self._add(part)
         elif kept.position.number < entry.number:
             return
         entry.must_read = kept.position.number < entry.lacks
@@ -226,10 +214,8 @@ class PartStates:
         self._head = 0
         self._bytes = 0
         for part, entry in list(self._entries.items()):
-            if entry.users:
-                self._entries[part] = anew = PartEntry(part)
-                anew.users = entry.users
-            else:
+            entry.reset()
+            if not entry.users:
                 del self._entries[part]
 
     def _put(self, entry: PartEntry, kept: KeptState, seen: int, mark: object) -> None:
@@ -246,16 +232,20 @@ class PartStates:
             entry.measured = max(kept.events, 1)
             self._bytes += entry.size
 
-    def _advance(self, entry: PartEntry) -> None:
-        """Fold our own recorded events that are new to an entry."""
+    def advance(self, entry: PartEntry) -> None:
+        """Fold our own recorded events that are new to an entry.
+
+        Raises:
+            Exception: Whatever its view raises.
+        """
         settled = self._own.settled
         if entry.kept is None or entry.seen >= settled:
             return
         above = entry.kept.position.number
-        news = self._own.matching(entry.part.filter, after=entry.seen, up_to=settled, above=above)
+        news = self._own.matching(entry.search, after=entry.seen, up_to=settled, above=above)
         if news:
             state = self._domain.advance(entry.part, entry.state, [own.fact for own in news])
-            self.extended(entry.part, state, news, settled, object())
+            self.extended(entry, state, news, settled, object())
         entry.seen = settled
 
     def _cover(self, entry: PartEntry, own: OwnEvent) -> None:
@@ -276,5 +266,11 @@ class PartStates:
                 return
             self._drop(part)
 
+    def _add(self, part: Part[Any]) -> PartEntry:
+        entry = self._entries[part] = PartEntry(part, self._own.search(part.filter))
+        return entry
+
     def _drop(self, part: Part[Any]) -> None:
-        self._bytes -= self._entries.pop(part).size
+        entry = self._entries.pop(part)
+        self._bytes -= entry.size
+        entry.reset()

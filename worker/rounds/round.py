@@ -1,6 +1,6 @@
 """The round: commands that are decided one on top of another, and recorded by one append."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from handlers.part import Part
 from handlers.part_reader import PartReader
 from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvent, OwnEvents
-from worker.rounds.part_states import PartStates
+from worker.rounds.part_states import PartEntry, PartStates
 
 __all__ = ["NO_NUMBER", "Alone", "Member", "NotKnown", "Round", "Verdict"]
 
@@ -108,7 +108,7 @@ class Round:
         self._known = states
         self._own = own
         self._previous = previous
-        self._overlaid: dict[Part[Any], _Overlaid] = {}
+        self._overlaid: dict[PartEntry, _Overlaid] = {}
         self._last = own.last
 
     def states_for(self, job: Job) -> dict[Part[Any], Any]:
@@ -119,7 +119,7 @@ class Round:
             NotKnown: A part has to be read before.
             Exception: Whatever a view raises.
         """
-        return {part: self._state(part).state for part in job.parts}
+        return {entry.part: self._state(entry).state for entry in job.entries}
 
     def add(self, job: Job, events: Sequence[Event], outcome: Outcome) -> None:
         """Add a decision. Its events are read back and folded first: what cannot be is never recorded.
@@ -141,11 +141,11 @@ class Round:
             own.append(OwnEvent(recorded, self._domain.recorded(recorded)))
         folded: list[tuple[_Overlaid, Any]] = []
         if own:
-            for part in job.parts:
-                mine = [each.fact for each in own if part.filter.holds(each.recorded)]
+            for entry in job.entries:
+                mine = [each.fact for each in own if entry.part.filter.holds(each.recorded)]
                 if mine:
-                    overlaid = self._overlaid[part]
-                    folded.append((overlaid, self._domain.advance(part, overlaid.state, mine)))
+                    overlaid = self._overlaid[entry]
+                    folded.append((overlaid, self._domain.advance(entry.part, overlaid.state, mine)))
         # A command that has its answer already records nothing: nobody relies on it.
         if own and not job.is_recorded:
             self._own.add(own)
@@ -153,8 +153,8 @@ class Round:
             for overlaid, state in folded:
                 overlaid.state = state
                 overlaid.mark = object()
-            for part in job.parts:
-                self._overlaid[part].seen = self._last
+            for entry in job.entries:
+                self._overlaid[entry].seen = self._last
         self.members.append(Member(job, events, outcome, own))
 
     def prepare(self) -> list[Job]:
@@ -164,13 +164,11 @@ class Round:
             The commands that were decided on what did not come about, or rely on one of these. They have left.
         """
         self._previous = None
+        # One that is not kept any more is known of nothing.
         stale = {
-            part
-            for part, overlaid in self._overlaid.items()
-            if (entry := self._known.peek(part)) is None
-            or entry.kept is None
-            or entry.must_read
-            or entry.mark is not overlaid.base
+            entry
+            for entry, overlaid in self._overlaid.items()
+            if entry.kept is None or entry.must_read or entry.mark is not overlaid.base
         }
         # Who has been told of its end meanwhile must not be recorded after that.
         left = self._part_with(stale) if stale or any(member.job.has_ended for member in self.members) else []
@@ -183,10 +181,9 @@ class Round:
 
     def appends(self) -> list[Append]:
         """Return what is to be recorded, as one chain."""
-        for part, overlaid in self._overlaid.items():
-            if (entry := self._known.peek(part)) is not None:
-                overlaid.kept = entry.kept
-        boundaries: dict[Part[Any], BoundaryPart] = {}
+        for entry, overlaid in self._overlaid.items():
+            overlaid.kept = entry.kept
+        boundaries: dict[PartEntry, BoundaryPart] = {}
         return [self._append(member, boundaries) for member in self.members]
 
     def settle(self, verdicts: Sequence[Verdict], reader: PartReader) -> None:
@@ -206,49 +203,51 @@ class Round:
         self._own.remove(refused)
         self._own.settle(self._last)
         wrong = self._touched(refused)
-        validators: dict[Part[Any], Receipt] = {}
+        validators: dict[PartEntry, Receipt] = {}
         for member, verdict in zip(self.members, verdicts, strict=True):
             if isinstance(verdict, HistoryDiverged):
                 self._known.forget()
                 return
             if isinstance(verdict, Receipt) and not verdict.duplicate:
                 self._known.note_head(verdict.position.number)
-                validators.update(dict.fromkeys(member.job.parts, verdict))
-        for part in list(self._overlaid):
-            if part not in wrong:
-                try:
-                    self._take(part, validators.get(part), reader)
-                except Exception:  # noqa: BLE001  whoever reads the part next meets it, and it is that one's
-                    self._known.distrust([part])
+                validators.update(dict.fromkeys(member.job.entries, verdict))
+        for entry in list(self._overlaid):
+            if entry not in wrong:
+                self._take(entry, validators.get(entry), reader)
         for member, verdict in zip(self.members, verdicts, strict=True):
             if isinstance(verdict, ConcurrencyConflict):
                 # Before the next round is sent: who read the same part there would lose as well.
-                self._known.distrust([member.job.parts[verdict.part]], verdict.sequence_number)
+                self._known.distrust([member.job.entries[verdict.part]], verdict.sequence_number)
         # Not before: the states of this round are made of them.
         self._own.trim()
 
-    def _take(self, part: Part[Any], validator: Receipt | None, reader: PartReader) -> None:
+    def _take(self, entry: PartEntry, validator: Receipt | None, reader: PartReader) -> None:
         """Take a part's state over into what is known, if it was begun with that."""
-        overlaid = self._overlaid[part]
-        entry = self._known.peek(part)
-        if entry is None or entry.kept is None or entry.kept is not overlaid.kept or entry.mark is not overlaid.base:
+        overlaid = self._overlaid[entry]
+        if entry.kept is None or entry.kept is not overlaid.kept or entry.mark is not overlaid.base:
             return
-        if part.filter.above > entry.number:
+        events = entry.part.filter
+        if events.above > entry.number:
             return  # whether it counts, what was recorded tells by its number only
         if entry.seen < self._own.gone:
             return  # what lies between is forgotten, and no range may claim it
-        overlaid = self._state(part, up_to=self._last)
-        own = self._own.matching(part.filter, after=entry.seen, up_to=self._last, bounded=False)
+        try:
+            overlaid = self._state(entry, up_to=self._last)
+        except Exception:  # noqa: BLE001  the view's own; whoever reads the part next meets it, and it is that one's
+            self._known.distrust([entry])
+            return
+        own = self._own.matching(entry.search, after=entry.seen, up_to=self._last, bounded=False)
         if own and own[0].number <= entry.kept.position.number:
             return  # a read that came in meanwhile has them already
         if validator is None or (own and own[-1].number > validator.position.number):
-            self._known.extended(part, overlaid.state, own, self._last, overlaid.mark)
+            self._known.extended(entry, overlaid.state, own, self._last, overlaid.mark)
             if validator is not None:
-                self._known.trust(part)
+                # Nobody else's event lies above its position, up to its own ranges.
+                entry.must_read = False
             return
         kept = replace(entry.kept, state=overlaid.state, position=validator.position, events=entry.events + len(own))
         newest = own[-1].recorded if own else None
-        self._known.validated(part, reader.validated(part, kept, newest), self._last, overlaid.mark)
+        self._known.validated(entry, reader.validated(entry.part, kept, newest), self._last, overlaid.mark)
 
     def abandon(self) -> None:
         """Take note that nobody knows what was recorded: everything decided here counts as refused."""
@@ -258,44 +257,44 @@ class Round:
         self._own.trim()
         self._known.distrust([*self._overlaid, *self._known.touched(own.recorded for own in events)])
 
-    def _state(self, part: Part[Any], up_to: int | None = None) -> _Overlaid:
+    def _state(self, entry: PartEntry, up_to: int | None = None) -> _Overlaid:
         """Return a part's state on top of our own events; up to an ordinal of this round, or all there are."""
         end = self._own.last if up_to is None else up_to
-        overlaid = self._overlaid.get(part)
+        overlaid = self._overlaid.get(entry)
+        above = entry.part.filter.above
         # Also of what is here already: the bound speaks of numbers that nobody has been given yet, and the store does
         # not judge by what lies below it.
-        if up_to is None and part.filter.above and end > self._own.settled:
-            known = self._known.peek(part)
-            if known is not None and known.kept is not None and part.filter.above > known.number:
-                raise Alone
+        if above and up_to is None and end > self._own.settled and entry.kept is not None and above > entry.number:
+            raise Alone
         if overlaid is None:
-            entry = self._known.entry(part)
+            self._known.advance(entry)
             if entry.kept is None or entry.seen < self._own.gone:
                 raise NotKnown
             overlaid = _Overlaid(entry.state, entry.mark, entry.seen, entry.kept)
             if self._previous is not None:
-                before = self._previous._state(part, up_to=self._previous._last)  # noqa: SLF001  of the same kind
+                before = self._previous._state(entry, up_to=self._previous._last)  # noqa: SLF001  of the same kind
                 overlaid = _Overlaid(before.state, before.mark, before.seen, entry.kept)
-            self._overlaid[part] = overlaid
+            self._overlaid[entry] = overlaid
         if overlaid.seen < end:
-            news = self._own.matching(part.filter, after=overlaid.seen, up_to=end)
+            news = self._own.matching(entry.search, after=overlaid.seen, up_to=end)
             if news:
-                overlaid.state = self._domain.advance(part, overlaid.state, [own.fact for own in news])
+                overlaid.state = self._domain.advance(entry.part, overlaid.state, [own.fact for own in news])
                 overlaid.mark = object()
             overlaid.seen = end
         return overlaid
 
-    def _append(self, member: Member, boundaries: dict[Part[Any], BoundaryPart]) -> Append:
-        for part in member.job.parts:
-            if part not in boundaries:
-                entry = self._known.peek(part)
-                if entry is None or entry.kept is None:
-                    raise RuntimeError(f"{part} is decided on, and not known")
-                boundaries[part] = BoundaryPart(filter=part.filter, after=entry.kept.position, besides=entry.ranges)
+    def _append(self, member: Member, boundaries: dict[PartEntry, BoundaryPart]) -> Append:
+        for entry in member.job.entries:
+            if entry not in boundaries:
+                if entry.kept is None:
+                    raise RuntimeError(f"{entry.part} is decided on, and not known")
+                boundaries[entry] = BoundaryPart(
+                    filter=entry.part.filter, after=entry.kept.position, besides=entry.ranges
+                )
         prepared = member.job.prepared
         return Append(
             events=member.events,
-            boundary=[boundaries[part] for part in member.job.parts] or None,
+            boundary=[boundaries[entry] for entry in member.job.entries] or None,
             key=member.job.command_id,
             scope=self._domain.name,
             digest=prepared.digest if prepared is not None else None,
@@ -303,33 +302,32 @@ class Round:
             context=member.job.attempt_context,
         )
 
-    def _part_with(self, stale: set[Part[Any]]) -> list[Job]:
+    def _part_with(self, stale: set[PartEntry]) -> list[Job]:
         """Let go of who read a stale part, or relies on one who did."""
         index: BoundaryIndex | None = None
-        parts = list(self._overlaid)
+        entries = list(self._overlaid)
         staying: list[Member] = []
         left: list[Job] = []
         for member in self.members:
-            if stale.isdisjoint(member.job.parts) and not member.job.has_ended:
+            if stale.isdisjoint(member.job.entries) and not member.job.has_ended:
                 staying.append(member)
                 continue
             left.append(member.job)
             self._own.remove(member.own)
             if index is None:
-                index = BoundaryIndex(part.filter for part in parts)
-            stale.update(parts[place] for own in member.own for place in index.matching(own.recorded))
+                index = BoundaryIndex(entry.part.filter for entry in entries)
+            stale.update(entries[place] for own in member.own for place in index.matching(own.recorded))
         self.members = staying
-        for part in stale:
-            self._overlaid.pop(part, None)
+        for entry in stale:
+            self._overlaid.pop(entry, None)
         return left
 
-    def _touched(self, events: Iterable[OwnEvent]) -> set[Part[Any]]:
-        parts = list(self._overlaid)
-        events = list(events)
+    def _touched(self, events: Sequence[OwnEvent]) -> set[PartEntry]:
         if not events:
             return set()
-        index = BoundaryIndex(part.filter for part in parts)
-        return {parts[place] for own in events for place in index.matching(own.recorded)}
+        entries = list(self._overlaid)
+        index = BoundaryIndex(entry.part.filter for entry in entries)
+        return {entries[place] for own in events for place in index.matching(own.recorded)}
 
     def _number(self, verdicts: Sequence[Verdict]) -> None:
         """Give the recorded events their numbers, and the ranges in which they lie."""

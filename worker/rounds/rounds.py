@@ -304,6 +304,6 @@ class Rounds:
             job.is_sent = False
             if isinstance(verdict, ChainBroken) and relies_on_none:
                 # Nothing before it was refused: what it was decided on lies too far back.
-                self._states.distrust(job.parts)
+                self._states.distrust(job.entries)
             relies_on_none = relies_on_none and isinstance(verdict, Receipt) and not verdict.duplicate
             self._outcomes.judged(job, verdict)

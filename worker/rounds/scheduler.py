@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 from opentelemetry import context as contexts
@@ -23,7 +22,6 @@ from eventstore import (
     TransientStoreError,
 )
 from handlers.domain import Domain
-from handlers.part import Part
 from handlers.part_reader import PartReader
 from worker.counters import Counters
 from worker.errors import HandlerTimedOut
@@ -35,7 +33,7 @@ from worker.rounds.job import Job
 from worker.rounds.job_spans import begin_attempt, end_attempt, note_broken, note_conflict
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_reads import PartReads
-from worker.rounds.part_states import PartStates
+from worker.rounds.part_states import PartEntry, PartStates
 from worker.rounds.prepared_command import PreparedCommand
 from worker.rounds.retries import ConflictRetries
 from worker.rounds.rounds import Rounds
@@ -203,7 +201,7 @@ class Scheduler:
             job.may_be_recorded = True
         self._active[job.command_id] = job
         self._idle.clear()
-        self._states.use(job.parts)
+        job.entries = self._states.use(job.parts)
         if self._ticker is None:
             self._tick()
         self._begin(job)
@@ -257,17 +255,17 @@ class Scheduler:
         """Begin an attempt."""
         job.begin(waited)
         # Whoever takes the lock first has all of its parts near the head by then.
-        missing = list(job.parts) if self._takes_lock(job) else self._missing(job)
-        begin_attempt(job, len(job.parts) - len(missing))
+        missing = job.entries if self._takes_lock(job) else self._missing(job)
+        begin_attempt(job, len(job.entries) - len(missing))
         self._find(job, missing)
 
     def _takes_lock(self, job: Job) -> bool:
         return job.lost >= self._settings.worker_conflict_attempts
 
-    def _missing(self, job: Job) -> list[Part[Any]]:
-        return [part for part in job.parts if not self._states.is_known(part)]
+    def _missing(self, job: Job) -> list[PartEntry]:
+        return [entry for entry in job.entries if not self._states.is_known(entry)]
 
-    def _find(self, job: Job, missing: Sequence[Part[Any]]) -> None:
+    def _find(self, job: Job, missing: Sequence[PartEntry]) -> None:
         look_up = job.may_be_recorded and not job.is_recorded
         if missing or look_up:
             job.may_be_recorded = False
@@ -302,7 +300,7 @@ class Scheduler:
 
     def read_first(self, job: Job) -> None:
         """Have a command's parts read before it is decided."""
-        self._find(job, self._missing(job) or job.parts)
+        self._find(job, self._missing(job) or job.entries)
 
     def judged(self, job: Job, verdict: Receipt | Exception) -> None:
         """Take what the store says of a command."""
@@ -368,7 +366,7 @@ class Scheduler:
         """Let a command rest that lost to somebody else's, and try it again."""
         self._counters.conflicts += 1
         self._counters.stale_conflicts += job.read_from_replica
-        entry = self._states.peek(job.parts[conflict.part]) if isinstance(conflict, ConcurrencyConflict) else None
+        entry = job.entries[conflict.part] if isinstance(conflict, ConcurrencyConflict) else None
         known = entry.kept.position.number if entry is not None and entry.kept is not None else 0
         note_conflict(job, conflict, known)
         end_attempt(job)
@@ -397,7 +395,7 @@ class Scheduler:
         end_attempt(job)
         if self._active.get(job.command_id) is job:
             del self._active[job.command_id]
-            self._states.release(job.parts)
+            self._states.release(job.entries)
         if (timer := self._resting.pop(job, None)) is not None:
             timer.cancel()
         if not self._active:

@@ -60,7 +60,7 @@ async def test_a_command_that_can_only_be_decided_alone_is_decided_after_a_round
     leaving = sent(editor, command("EditPage", page="q", seen=0))
     alone = sent(editor, command("EditPage", page="r", seen=100))
     await all_wait()
-    editor._states.distrust([edited_since.at("q", 0)])
+    editor._states.distrust([editor._states._entries[edited_since.at("q", 0)]])
     store.may_answer.set()
     answers = await asyncio.gather(blocker, leaving, alone)
     assert [answer.receipt.outcome.kind for answer in answers] == [ACCEPTED] * 3
@@ -134,7 +134,7 @@ async def test_a_command_whose_reads_fail_twice_is_decided_once(
     await asyncio.sleep(0)
     (job,) = tallier._active.values()
     # It waits for the part twice, as after a read that failed in another lane.
-    tallier._reads.want(job, job.parts)
+    tallier._reads.want(job, job.entries)
     await task
     await all_wait()
     assert (counters.attempts, store.chains) == (1, [1])

@@ -84,7 +84,7 @@ async def test_a_read_that_finds_an_equal_state_of_other_events_is_not_taken_for
     store.may_record.set()
     await all_wait()
     payer._states.keep(turnover.at("y"), KeptState(state=7, position=stranger.position, events=1))
-    payer._states.distrust([turnover.at("q")])
+    payer._states.distrust([payer._states._entries[turnover.at("q")]])
     store.may_answer.set()
     await ours
     await staying

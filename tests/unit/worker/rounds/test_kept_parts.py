@@ -108,7 +108,7 @@ async def test_a_log_that_was_cut_below_what_is_known_of_a_part_is_read_anew(
     await teller.process(command("Deposit", account="a", amount=10))
     assert await transfer(teller, "b", "c", 1) is REJECTED
     assert await transfer(teller, "a", "b", 5) is ACCEPTED
-    teller._states.distrust([account.at("b")])
+    teller._states.distrust([teller._states._entries[account.at("b")]])
     store._events.pop()
     # No read reaches the number of the event that is gone.
     assert await asyncio.wait_for(transfer(teller, "b", "c", 5), 5) is REJECTED
@@ -117,7 +117,7 @@ async def test_a_log_that_was_cut_below_what_is_known_of_a_part_is_read_anew(
 async def test_a_part_that_lost_to_an_event_which_a_failover_then_lost_is_not_read_for_ever(teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="a", amount=10))
     # As after a conflict with event 5: no read of the primary gets there any more.
-    teller._states.distrust([account.at("a")], 5)
+    teller._states.distrust([teller._states._entries[account.at("a")]], 5)
     assert await asyncio.wait_for(transfer(teller, "a", "b", 5), 5) is ACCEPTED
 
 
@@ -169,26 +169,30 @@ def test_a_read_below_our_own_last_event_replaces_nothing() -> None:
     own = OwnEvents()
     states = PartStates(tallying, own, 10, 10**6)
     part = tally.at("a")
-    states.use([part])
+    (entry,) = states.use([part])
     states.keep(part, known(2, 1))
     event = OwnEvent(counted().recorded(5, 5), Counted(key="a"))
     event.number, event.range = 5, OwnRange(first=4, last=Position(number=5, token=5))
     own.add([event])
     own.settle(1)
-    assert states.entry(part).state == Tally(2)
+    states.advance(entry)
+    assert entry.state == Tally(2)
     states.keep(part, known(4, 7))
-    assert (states.entry(part).state, states.entry(part).number) == (Tally(2), 5)
+    states.advance(entry)
+    assert (entry.state, entry.number) == (Tally(2), 5)
     states.keep(part, known(6, 2))
-    assert (states.entry(part).state, states.entry(part).number, states.entry(part).ranges) == (Tally(2), 6, ())
+    states.advance(entry)
+    assert (entry.state, entry.number, entry.ranges) == (Tally(2), 6, ())
 
 
 def test_a_part_far_behind_the_head_is_read() -> None:
     states = PartStates(tallying, OwnEvents(), 10, 10**6)
     part = tally.at("a")
+    (entry,) = states.use([part])
     states.keep(part, known(1, 0))
-    assert states.is_known(part)
+    assert states.is_known(entry)
     states.note_head(502)
-    assert not states.is_known(part)
+    assert not states.is_known(entry)
 
 
 def test_a_transaction_is_forgotten_as_a_whole() -> None:
@@ -203,7 +207,7 @@ def test_a_transaction_is_forgotten_as_a_whole() -> None:
     own.settle(7)
     own.trim()
     # By its number alone, only the last two were to stay: 6 and 7.
-    assert [each.number for each in own.matching(tally.at("a").filter, after=0, up_to=7)] == [7]
+    assert [each.number for each in own.matching(own.search(tally.at("a").filter), after=0, up_to=7)] == [7]
     assert own.gone == 6
 
 
