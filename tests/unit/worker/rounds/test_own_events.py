@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from eventstore import Event, Filter, P
+from eventstore import Event, Filter, OwnRange, P, Position
 from handlers import DomainEvent
 from worker.rounds.own_events import OwnEvent, OwnEvents
 
@@ -19,9 +19,10 @@ def numbers() -> Iterator[int]:
     return count(1)
 
 
-def added(own: OwnEvents, number: int, type_: str = "Noted", **payload: object) -> int:
-    recorded = Event(type=type_, payload=payload).recorded(number, 0)
-    own.add([OwnEvent(recorded, Noted())])
+def added(own: OwnEvents, number: int, **payload: object) -> int:
+    event = OwnEvent(Event(type="Noted", payload=payload).recorded(number, 0), Noted())
+    event.range = OwnRange(first=number, last=Position(number=number, token=0))
+    own.add([event])
     return own.last
 
 
