@@ -54,9 +54,12 @@ def encode_object(value: object) -> str:
             a lone surrogate, a number beyond 1,000 digits, a key of another type, such as a ``Decimal``, or an object
             that JSON does not know.
     """
-    if not isinstance(value, Mapping):
+    if type(value) is dict:
+        plain: dict[Any, Any] = value
+    elif isinstance(value, Mapping):
+        plain = value if isinstance(value, dict) else dict(value)
+    else:
         raise Unstorable(f"must be a JSON object, not {type(value).__name__}")
-    plain = value if isinstance(value, dict) else dict(value)
     try:
         encoded = _encoder.encode(plain)
         if _is_simple(plain, _SIMPLE_DEPTH) and _NUL not in encoded:

@@ -106,12 +106,13 @@ class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
             raise BadMessage("missing_type", "the message has no type; give it the command's name")
         headers = properties.headers or {}
         causation_id = headers.get(CAUSATION_HEADER)
+        own_id = str(command_id)
         return cls(
             command_id=command_id,
             command_type=properties.message_type,
             body=body,
-            correlation_id=properties.correlation_id or str(command_id),
-            causation_id=causation_id if isinstance(causation_id, str) and causation_id else str(command_id),
+            correlation_id=properties.correlation_id or own_id,
+            causation_id=causation_id if isinstance(causation_id, str) and causation_id else own_id,
             reply_to=properties.reply_to or None,
             timestamp=properties.timestamp,
             headers=headers,

@@ -68,26 +68,28 @@ class Escalation:
         """Take a command whose parts were just read."""
         self._waiting.append(job)
 
-    def company(self, ready: list[Job], most: int) -> list[Job]:
+    def company(self, ready: Sequence[Job], most: int) -> tuple[list[Job], list[Job]]:
         """Take those who wait for the lock, and who else is ready and reads one of their parts.
 
         Args:
-            ready: Those who are ready; who comes along is taken out.
+            ready: Those who are ready.
             most: How many to take at most.
+
+        Returns:
+            Those taken; and those who are ready and not taken, in their order.
         """
         jobs = [job for job in self._waiting if not self._outcomes.let_go(job)]
         self._waiting = jobs[most:]
         jobs = jobs[:most]
         parts = {part for job in jobs for part in job.parts}
-        staying = []
+        staying: list[Job] = []
         for job in ready:
             if len(jobs) < most and not parts.isdisjoint(job.parts):
                 jobs.append(job)
             else:
                 staying.append(job)
-        ready[:] = staying
         # Who is on record already is last in a round.
-        return sorted(jobs, key=lambda job: (job.is_recorded, job.ticket))
+        return sorted(jobs, key=lambda job: (job.is_recorded, job.ticket)), staying
 
     async def decide(self, jobs: Sequence[Job]) -> tuple[Round | None, Sequence[Verdict]]:
         """Decide commands under the lock, as one chain.

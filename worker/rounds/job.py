@@ -125,9 +125,6 @@ class Job:
         self.span: Span = trace.INVALID_SPAN
         self.followers: list[Job] = []
 
-    def __lt__(self, other: "Job") -> bool:
-        return self.ticket < other.ticket
-
     @property
     def attempts(self) -> int:
         """Which attempt this is, from 1; what is decided again without having lost to others is the same one."""

@@ -4,8 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from contextvars import Context
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from opentelemetry import context as contexts
 
@@ -36,11 +35,23 @@ _SLOW_FACTOR = 8
 _WEIGHT = 0.1
 
 
-class _Lane(NamedTuple):
-    """Reads that share statements, one at a time."""
+class _Lane:
+    """Reads that share statements, one at a time.
 
-    consistency: Consistency
-    view: str | None = None
+    Attributes:
+        consistency: Whether a replica may answer.
+        view: Whose parts alone are read; None for those of all views that are not read apart.
+        waiting: Who waits for which part.
+        task: Reads them.
+    """
+
+    __slots__ = ("consistency", "task", "view", "waiting")
+
+    def __init__(self, consistency: Consistency, view: str | None) -> None:
+        self.consistency = consistency
+        self.view = view
+        self.waiting: dict[Part[Any], list[Job]] = {}
+        self.task: asyncio.Task[None] | None = None
 
 
 class PartReads:
@@ -89,9 +100,11 @@ class PartReads:
         self._patient = patient
         self._ready = ready
         self._failed = failed
-        self._waiting: dict[_Lane, dict[Part[Any], list[Job]]] = {}
+        self._strong = _Lane(Consistency.STRONG, None)
+        self._eventual = _Lane(Consistency.EVENTUAL, None)
+        self._apart: dict[tuple[Consistency, str], _Lane] = {}
         self._looking_up: list[Job] = []
-        self._tasks: dict[_Lane | str, asyncio.Task[None]] = {}
+        self._looker: asyncio.Task[None] | None = None
         self._long: set[asyncio.Task[None]] = set()
         self._slow_views: set[str] = set()
         self._typical = 0.0
@@ -108,31 +121,40 @@ class PartReads:
         if look_up:
             job.is_looked_up = False
             self._looking_up.append(job)
-            self._start("receipts", self._look_up_all)
+            if self._looker is None or self._looker.done():
+                self._looker = asyncio.create_task(self._look_up_all(), context=Context())
         for entry in entries:
             part = entry.part
             job.missing.add(part)
             strong = job.lost > 0 or self._states.must_read_strong(entry)
-            view = part.view.name if part.view.name in self._slow_views else None
-            lane = _Lane(Consistency.STRONG if strong else Consistency.EVENTUAL, view)
-            self._waiting.setdefault(lane, {}).setdefault(part, []).append(job)
-            self._start(lane, partial(self._read_lane, lane))
+            lane = self._strong if strong else self._eventual
+            if part.view.name in self._slow_views:
+                lane = self._lane_apart(lane.consistency, part.view.name)
+            waiting = lane.waiting.get(part)
+            if waiting is None:
+                lane.waiting[part] = [job]
+            else:
+                waiting.append(job)
+            if lane.task is None or lane.task.done():
+                # In a context of its own: what it does concerns no single command.
+                lane.task = asyncio.create_task(self._read_lane(lane), context=Context())
 
     async def close(self) -> None:
         """Read no more."""
-        tasks = [*self._tasks.values(), *self._long]
+        lanes = (self._strong, self._eventual, *self._apart.values())
+        tasks = [task for task in (self._looker, *(lane.task for lane in lanes), *self._long) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, name: "_Lane | str", run: Callable[[], Any]) -> None:
-        running = self._tasks.get(name)
-        if running is None or running.done():
-            # In a context of its own: what it does concerns no single command.
-            self._tasks[name] = asyncio.create_task(run(), context=Context())
+    def _lane_apart(self, consistency: Consistency, view: str) -> _Lane:
+        lane = self._apart.get((consistency, view))
+        if lane is None:
+            lane = self._apart[consistency, view] = _Lane(consistency, view)
+        return lane
 
     async def _read_lane(self, lane: _Lane) -> None:
-        waiting = self._waiting[lane]
+        waiting = lane.waiting
         # Others that come in this turn of the loop share the statement.
         await asyncio.sleep(0)
         while waiting:
@@ -186,9 +208,7 @@ class PartReads:
         try:
             with shared_by(None if alone else list(spans.values())):
                 seen = await self._reader.glance(
-                    list(batch),
-                    consistency=lane.consistency,
-                    running=lambda: UserCode(self._watchdog, command),
+                    list(batch), consistency=lane.consistency, running=UserCode(self._watchdog, command).again
                 )
             for job, span in spans.items():
                 span.set_attribute("eventstore.events", sum(seen.events.get(part, 0) for part in jobs[job]))
@@ -288,9 +308,8 @@ class PartReads:
                 self._pass_on(job)
 
     def _again(self, lane: _Lane, batch: dict[Part[Any], list[Job]]) -> None:
-        waiting = self._waiting.setdefault(lane, {})
         for part, jobs in batch.items():
-            waiting[part] = [*jobs, *waiting.get(part, ())]
+            lane.waiting[part] = [*jobs, *lane.waiting.get(part, ())]
         # This lane's own task goes on with them.
 
     def _fail(self, batch: dict[Part[Any], list[Job]], error: Exception) -> None:

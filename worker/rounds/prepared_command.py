@@ -59,24 +59,28 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
         except InvalidCommand as error:
             raise BadMessage("invalid_command", str(error)) from error
         reads = domain.reads(command, most=settings.worker_most_parts)
-        traced = {"traceparent": f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"}
-        identity = {"command_type": message.command_type, "correlation_id": message.correlation_id}
+        metadata = {
+            "command_id": str(message.command_id),
+            "command_type": message.command_type,
+            "correlation_id": message.correlation_id,
+            "causation_id": message.causation_id,
+        }
+        details = {
+            "command_type": message.command_type,
+            "correlation_id": message.correlation_id,
+            "domain": domain.name,
+        }
+        if span.is_valid:
+            trace_id = f"{span.trace_id:032x}"
+            metadata["traceparent"] = f"00-{trace_id}-{span.span_id:016x}-{span.trace_flags:02x}"
+            details["trace_id"] = trace_id
         return cls(
             message=message,
             command=command,
             reads=reads,
             digest=digest(message.command_type, body),
-            metadata={
-                "command_id": str(message.command_id),
-                **identity,
-                "causation_id": message.causation_id,
-                **(traced if span.is_valid else {}),
-            },
-            details={
-                **identity,
-                "domain": domain.name,
-                **({"trace_id": f"{span.trace_id:032x}"} if span.is_valid else {}),
-            },
+            metadata=metadata,
+            details=details,
         )
 
     def to_record(self, decision: Decision, domain: Domain, attempts: int) -> tuple[list[Event], Outcome]:

@@ -13,6 +13,7 @@ from eventstore import (
     HistoryDiverged,
     Outcome,
     OwnRange,
+    Position,
     Receipt,
     RecordedEvent,
 )
@@ -231,14 +232,16 @@ class Round:
             return  # whether it counts, what was recorded tells by its number only
         if entry.seen < self._own.gone:
             return  # what lies between is forgotten, and no range may claim it
-        try:
-            overlaid = self._state(entry, up_to=self._last)
-        except Exception:  # noqa: BLE001  the view's own; whoever reads the part next meets it, and it is that one's
-            self._known.distrust([entry])
-            return
         own = self._own.matching(entry.search, after=entry.seen, up_to=self._last, bounded=False)
         if own and own[0].number <= entry.kept.position.number:
             return  # a read that came in meanwhile has them already
+        if overlaid.seen < self._last:
+            try:
+                self._fold(entry, overlaid, [each for each in own if each.ordinal > overlaid.seen])
+            except Exception:  # noqa: BLE001  the view's own; whoever reads the part next meets it, and it is that one's
+                self._known.distrust([entry])
+                return
+            overlaid.seen = self._last
         if validator is None or (own and own[-1].number > validator.position.number):
             self._known.extended(entry, overlaid.state, own, self._last, overlaid.mark)
             if validator is not None:
@@ -271,17 +274,26 @@ class Round:
             if entry.kept is None or entry.seen < self._own.gone:
                 raise NotKnown
             overlaid = _Overlaid(entry.state, entry.mark, entry.seen, entry.kept)
-            if self._previous is not None:
-                before = self._previous._state(entry, up_to=self._previous._last)  # noqa: SLF001  of the same kind
+            news = self._own.matching(entry.search, after=entry.seen, up_to=end)
+            previous = self._previous
+            if previous is not None and (
+                entry in previous._overlaid or (news and news[0].ordinal <= previous._last)  # noqa: SLF001  of the same kind
+            ):
+                before = previous._state(entry, up_to=previous._last)  # noqa: SLF001  likewise
                 overlaid = _Overlaid(before.state, before.mark, before.seen, entry.kept)
+                news = [own for own in news if own.ordinal > before.seen]
             self._overlaid[entry] = overlaid
-        if overlaid.seen < end:
-            news = self._own.matching(entry.search, after=overlaid.seen, up_to=end)
-            if news:
-                overlaid.state = self._domain.advance(entry.part, overlaid.state, [own.fact for own in news])
-                overlaid.mark = object()
+            self._fold(entry, overlaid, news)
+            overlaid.seen = end
+        elif overlaid.seen < end:
+            self._fold(entry, overlaid, self._own.matching(entry.search, after=overlaid.seen, up_to=end))
             overlaid.seen = end
         return overlaid
+
+    def _fold(self, entry: PartEntry, overlaid: _Overlaid, news: Sequence[OwnEvent]) -> None:
+        if news:
+            overlaid.state = self._domain.advance(entry.part, overlaid.state, [own.fact for own in news])
+            overlaid.mark = object()
 
     def _append(self, member: Member, boundaries: dict[PartEntry, BoundaryPart]) -> Append:
         for entry in member.job.entries:
@@ -331,8 +343,8 @@ class Round:
 
     def _number(self, verdicts: Sequence[Verdict]) -> None:
         """Give the recorded events their numbers, and the ranges in which they lie."""
-        ranges: list[OwnRange] = []
-        recorded: list[list[OwnEvent]] = []
+        # Runs of numbers without a gap: the first number, the position of the last event, and the events.
+        runs: list[tuple[int, Position, list[OwnEvent]]] = []
         for member, verdict in zip(self.members, verdicts, strict=True):
             if not isinstance(verdict, Receipt) or verdict.duplicate or verdict.first is None:
                 continue
@@ -340,13 +352,14 @@ class Round:
                 continue  # nobody has seen its events
             for number, own in enumerate(member.own, verdict.first):
                 own.number = number
-            if ranges and ranges[-1].last.number + 1 == verdict.first:
-                ranges[-1] = OwnRange(first=ranges[-1].first, last=verdict.position)
-                recorded[-1].extend(member.own)
+            if runs and runs[-1][1].number + 1 == verdict.first:
+                first, _, events = runs[-1]
+                events.extend(member.own)
+                runs[-1] = first, verdict.position, events
             else:
-                ranges.append(OwnRange(first=verdict.first, last=verdict.position))
-                recorded.append(list(member.own))
-        for own_range, events in zip(ranges, recorded, strict=True):
+                runs.append((verdict.first, verdict.position, list(member.own)))
+        for first, last, events in runs:
+            own_range = OwnRange(first=first, last=last)
             for own in events:
                 own.range = own_range
 

@@ -82,7 +82,8 @@ class Rounds:
         self._most = most
         self._patient = patient
         self._outcomes = outcomes
-        self._ready: list[Job] = []
+        # By their tickets, which are compared without a call.
+        self._ready: list[tuple[int, Job]] = []
         self._alone: deque[Job] = deque()
         self._recording: Round | None = None
         self._sent_at = 0.0
@@ -112,7 +113,7 @@ class Rounds:
         if locked:
             self._escalation.add(job)
         else:
-            heapq.heappush(self._ready, job)
+            heapq.heappush(self._ready, (job.ticket, job))
         self._news.set()
         if self._runner is None:
             # In a context of its own: what it does concerns no single command.
@@ -187,7 +188,7 @@ class Rounds:
         began = breath = time.monotonic()
         while True:
             while self._ready and len(round_.members) + len(recorded) < most:
-                job = heapq.heappop(self._ready)
+                _, job = heapq.heappop(self._ready)
                 if job.is_recorded:
                     recorded.append(job)
                 else:
@@ -270,8 +271,8 @@ class Rounds:
         self._tell(round_, verdicts)
 
     async def _decide_locked(self, era: int) -> None:
-        company = self._escalation.company(self._ready, self._most)
-        heapq.heapify(self._ready)
+        company, staying = self._escalation.company([job for _, job in sorted(self._ready)], self._most)
+        self._ready = [(job.ticket, job) for job in staying]
         try:
             round_, verdicts = await self._escalation.decide(company)
         except DOWN as error:

@@ -13,11 +13,11 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from eventstore import EventStore, EventStoreError, Receipt, StoreUnavailable
+from eventstore import EventStore, EventStoreError, OutcomeKind, Receipt, StoreUnavailable
 from worker.amqp.delivery import POISON_HEADER, Delivery
 from worker.amqp.sender import Sender
 from worker.counters import Counters, End
-from worker.history import History
+from worker.history import ATTEMPTS_HEADER, History
 from worker.isolation.isolator import Isolator
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 # consumer timeout of 30 minutes.
 _HOLD_SECONDS = 600.0
 _REUSED = "id_reused"
+_ENDS = {kind.value: End(kind.value) for kind in OutcomeKind}
 
 
 class Settler:
@@ -193,11 +194,8 @@ class Settler:
                 span.set_attribute("command.reason", outcome.reason)
         if answer.attempts:
             attempts.record(answer.attempts, {"command": delivery.command})
-        if was_sent and receipt.duplicate:
-            # It is on record by an earlier attempt of ours, whose answer did not come.
-            end = End(outcome.kind.value)
-        else:
-            end = End.DUPLICATE if receipt.duplicate else End(outcome.kind.value)
+        # By an earlier attempt of ours, whose answer did not come, it is no duplicate.
+        end = End.DUPLICATE if receipt.duplicate and not was_sent else _ENDS[outcome.kind.value]
         if message.reply_to is None:
             self._settled(delivery, span, end)
         else:
@@ -347,8 +345,8 @@ class Settler:
 
 
 def _was_retried(delivery: Delivery) -> bool:
-    headers = delivery.properties.headers
-    return History.read(headers).attempts > 0 if headers else False
+    headers = delivery.properties.headers or {}
+    return ATTEMPTS_HEADER in headers and History.read(headers).attempts > 0
 
 
 @contextmanager

@@ -28,6 +28,10 @@ class UserCode:
         self._context = context
         self._token: Token[Context] | None = None
 
+    def again(self) -> "UserCode":
+        """Return itself: it may be entered again and again, though not within itself."""
+        return self
+
     def __enter__(self) -> None:
         self._watchdog.command = self._command
         if self._context is not None:
