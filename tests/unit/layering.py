@@ -58,7 +58,14 @@ INPUT_OUTPUT = {
     "webbrowser",
     "xmlrpc",
 }
-PURE = (set(sys.stdlib_module_names) - INPUT_OUTPUT) | {"pydantic", "pydantic_core", "rpds", "eventstore", "handlers"}
+PURE = (set(sys.stdlib_module_names) - INPUT_OUTPUT) | {
+    "eventstore",
+    "handlers",
+    "msgspec",
+    "pydantic",
+    "pydantic_core",
+    "rpds",
+}
 
 
 def sources(root: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from eventstore import Consistency, HistoryDiverged, Position, PositionNotReached, StoredState
 from handlers.errors import UnreadableEvent
@@ -201,7 +202,7 @@ async def test_a_state_is_stored_whenever_enough_was_folded_also_by_our_own_appe
         receipt = await store.append([dropped()])
         own = dropped().recorded(number, 0)
         state = domain.fold(part, before.state, [own])
-        moved = replace(before, state=state, position=receipt.position, events=before.events + 1)
+        moved = structs.replace(before, state=state, position=receipt.position, events=before.events + 1)
         kept.keep(part, reader.validated(part, moved, own))
     await reader.close()
     (stored,) = store._states.values()
