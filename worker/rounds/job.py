@@ -1,5 +1,6 @@
 """The job: one command on its way through the rounds."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from worker.rounds.prepared_command import PreparedCommand
 from worker.settlement import Answer
 
 __all__ = ["Job"]
+
+_log = logging.getLogger(__name__)
 
 
 def _never() -> bool:
@@ -157,7 +160,10 @@ class Job:
         """Tell of its end, once: its answer, what kept it from one, or None if it is given back undecided."""
         if not self.has_ended:
             self.has_ended = True
-            self.ended(self, happened)
+            try:
+                self.ended(self, happened)
+            except Exception:  # noqa: BLE001  one that cannot be told must not end the round of all others
+                _log.exception("telling of the end of %s failed", self.message.command_type)
 
     @property
     def command_id(self) -> UUID:

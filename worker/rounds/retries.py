@@ -1,6 +1,11 @@
 """Retries of conflicts: how long a command rests that lost to others, before it is decided again."""
 
+import asyncio
+from collections.abc import Callable
+
 from tenacity import RetryCallState, Retrying, wait_random_exponential
+
+from worker.rounds.job import Job
 
 __all__ = ["ConflictRetries"]
 
@@ -9,14 +14,15 @@ _LONGEST_WAIT = 0.5
 
 
 class ConflictRetries:
-    """Says how long a command rests. Waits have full jitter; the first is up to 50 ms.
+    """Lets commands rest. Waits have full jitter; the first is up to 50 ms.
 
     Args:
-        longest: The longest wait, in seconds.
+        longest: The longest wait after losing alone, in seconds.
     """
 
     def __init__(self, longest: float = _LONGEST_WAIT) -> None:
         self._retrying = Retrying(wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=longest))
+        self._resting: dict[Job, asyncio.TimerHandle] = {}
 
     def wait(self, lost: int) -> float:
         """Return how long to rest, in seconds.
@@ -27,3 +33,30 @@ class ConflictRetries:
         state = RetryCallState(self._retrying, None, (), {})
         state.attempt_number = lost
         return float(self._retrying.wait(state))
+
+    def rest(self, job: Job, rested: Callable[[Job, float], None]) -> None:
+        """Let a command rest.
+
+        Args:
+            job: The command.
+            rested: Called with it and with how long it rested, in seconds.
+        """
+        # Every hold in vain doubles the wait: others wait while it lasts.
+        seconds = self.wait(job.lost) * 2**job.holds
+
+        def end() -> None:
+            del self._resting[job]
+            rested(job, seconds)
+
+        self._resting[job] = asyncio.get_running_loop().call_later(seconds, end)
+
+    def stop(self, job: Job) -> None:
+        """Let a command that may rest rest no more; nobody is called."""
+        if self._resting and (timer := self._resting.pop(job, None)) is not None:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Call nobody any more."""
+        for timer in self._resting.values():
+            timer.cancel()
+        self._resting.clear()

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from uuid import UUID
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -24,9 +22,9 @@ from eventstore import (
 from handlers.domain import Domain
 from handlers.part_reader import PartReader
 from worker.counters import Counters
-from worker.errors import HandlerTimedOut
 from worker.message import CommandMessage
 from worker.placement import Placement
+from worker.rounds.active_jobs import ActiveJobs
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.confirmation import Confirmation
 from worker.rounds.job import Job
@@ -37,6 +35,7 @@ from worker.rounds.part_states import PartEntry, PartStates
 from worker.rounds.prepared_command import PreparedCommand
 from worker.rounds.retries import ConflictRetries
 from worker.rounds.rounds import Rounds
+from worker.rounds.time_limits import TimeLimits
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
@@ -46,7 +45,6 @@ __all__ = ["Scheduler"]
 
 _log = logging.getLogger(__name__)
 
-_TICK_SECONDS = 1.0
 # After a duplicate was met, so many commands are looked up before they are decided: others may be on record, too.
 _LOOKED_UP_AFTER_A_DUPLICATE = 1000
 # How often the lock is held in vain for a command before it goes to the retry queue.
@@ -130,12 +128,14 @@ class Scheduler:
         )
         self._placement = Placement(domain, self._counters)
         self._retries = ConflictRetries()
-        self._tickets = 0
-        self._active: dict[UUID, Job] = {}
-        self._resting: dict[Job, asyncio.TimerHandle] = {}
-        self._ticker: asyncio.TimerHandle | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._active = ActiveJobs(self._states)
+        self._limits = TimeLimits(
+            self._active,
+            self._breaker,
+            seconds=settings.worker_handler_timeout,
+            outcomes=self,
+            pause_if_silent=self._rounds.pause_if_silent,
+        )
         self._draining = False
         self._looked_up_left = 0
 
@@ -183,27 +183,13 @@ class Scheduler:
         if self._draining:
             job.end(None)
             return
-        first = self._active.get(job.command_id)
-        if first is not None:
-            # Decided at the same time, one of them would break the round of the other.
-            lost = [each for each in first.followers if each.is_abandoned()]
-            first.followers = [*(each for each in first.followers if each not in lost), job]
-            for each in lost:
-                self._tell(each, None)
+        if self._active.joined(job) or not self._open(job):
             return
-        if not self._open(job):
-            return
-        self._tickets += 1
-        job.ticket = self._tickets
-        job.started_at = time.monotonic()
         if self._looked_up_left:
             self._looked_up_left -= 1
             job.may_be_recorded = True
-        self._active[job.command_id] = job
-        self._idle.clear()
-        job.entries = self._states.use(job.parts)
-        if self._ticker is None:
-            self._tick()
+        self._active.begin(job)
+        self._limits.watch()
         self._begin(job)
 
     async def drain(self, deadline: float) -> int:
@@ -216,13 +202,13 @@ class Scheduler:
             How many commands had been tried and did not finish in time.
         """
         self._draining = True
-        for job in [*self._active.values()]:
+        for job in self._active:
             has_started = job.is_waiting or job.lost > 0
             if not job.is_sent and (self._breaker.is_open or not has_started):
                 self._give_back(job)
         try:
             async with asyncio.timeout(deadline):
-                await self._idle.wait()
+                await self._active.until_none()
         except TimeoutError:
             _log.warning("%d commands did not finish within %g s", len(self._active), deadline)
         return len(self._active)
@@ -230,14 +216,12 @@ class Scheduler:
     async def close(self) -> None:
         """Stop at once. What is being recorded may be on record or not."""
         self._draining = True
-        if self._ticker is not None:
-            self._ticker.cancel()
-        for timer in self._resting.values():
-            timer.cancel()
+        self._limits.close()
+        self._retries.close()
         await asyncio.gather(
             self._rounds.close(), self._confirmation.close(), self._reads.close(), self._reader.close()
         )
-        for job in [*self._active.values()]:
+        for job in self._active:
             self._give_back(job)
 
     def _open(self, job: Job) -> bool:
@@ -285,10 +269,7 @@ class Scheduler:
             return True
         if not job.is_abandoned():
             return False
-        followers = job.followers
-        self._end(job, None)
-        for follower in followers:
-            self.submit(follower)
+        self._end_for_others(job, None)
         return True
 
     def again(self, job: Job) -> None:
@@ -328,7 +309,7 @@ class Scheduler:
             self.failed(job, error.copy_for_caller())
         else:
             end_attempt(job, error)
-            self._rest(job)
+            self._retries.rest(job, self._rested)
 
     def raised(self, job: Job, failure: Exception) -> None:
         """Take what a command's own code raised; it is believed only if it is raised on what is on record, too."""
@@ -340,17 +321,18 @@ class Scheduler:
     def failed(self, job: Job, failure: Exception) -> None:
         """End a command that cannot be decided."""
         end_attempt(job, failure)
-        followers = job.followers
-        self._end(job, failure)
-        for follower in followers:
+        self._end_for_others(job, failure)
+
+    def _end_for_others(self, job: Job, happened: Exception | None) -> None:
+        """End a command that has no answer. Those that awaited it are decided for themselves."""
+        self._retries.stop(job)
+        for follower in self._active.end(job, happened):
             self.submit(follower)
 
     def _answer(self, job: Job, receipt: Receipt) -> None:
         if receipt.duplicate and not job.was_sent:
             self._looked_up_left = _LOOKED_UP_AFTER_A_DUPLICATE
-        followers = job.followers
-        self._end(job, Answer(receipt=receipt, attempts=job.attempts))
-        for follower in followers:
+        for follower in self._active.end(job, Answer(receipt=receipt, attempts=job.attempts)):
             self._answer_follower(job, follower, receipt)
 
     def _answer_follower(self, first: Job, follower: Job, receipt: Receipt) -> None:
@@ -371,17 +353,10 @@ class Scheduler:
         note_conflict(job, conflict, known)
         end_attempt(job)
         job.lost += 1
-        if self.let_go(job):
-            return
-        self._rest(job)
-
-    def _rest(self, job: Job) -> None:
-        # Every hold in vain doubles the wait: others wait while it lasts.
-        rest = self._retries.wait(job.lost) * 2**job.holds
-        self._resting[job] = asyncio.get_running_loop().call_later(rest, self._rested, job, rest)
+        if not self.let_go(job):
+            self._retries.rest(job, self._rested)
 
     def _rested(self, job: Job, rest: float) -> None:
-        self._resting.pop(job, None)
         if not self.let_go(job):
             self._begin(job, rest)
 
@@ -391,52 +366,13 @@ class Scheduler:
         else:
             self.failed(job, failure)
 
-    def _end(self, job: Job, happened: Answer | Exception | None) -> None:
-        end_attempt(job)
-        if self._active.get(job.command_id) is job:
-            del self._active[job.command_id]
-            self._states.release(job.entries)
-        if (timer := self._resting.pop(job, None)) is not None:
-            timer.cancel()
-        if not self._active:
-            self._idle.set()
-        self._tell(job, happened)
-
-    @staticmethod
-    def _tell(job: Job, happened: Answer | Exception | None) -> None:
-        try:
-            job.end(happened)
-        except Exception:  # noqa: BLE001  one that cannot be told must not end the round of all others
-            _log.exception("telling of the end of %s failed", job.message.command_type)
-
     def _give_back(self, job: Job) -> None:
-        """End a command undecided, and with it those that await its answer."""
-        followers = job.followers
-        self._end(job, None)
-        for follower in followers:
-            self._tell(follower, None)
-
-    def _tick(self) -> None:
-        """End commands whose time is over. Nothing ends one that is being recorded: its answer may be on record."""
-        self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
-        now = time.monotonic()
-        seconds = self._settings.worker_handler_timeout
-        # Before the time of those who wait behind it is over.
-        self._rounds.pause_if_silent(seconds / 2)
-        for job in [*self._active.values()]:
-            if job.is_sent or self.let_go(job):
-                continue
-            if self._breaker.is_open:
-                if now >= job.held_until:
-                    self.failed(job, StoreUnavailable("the database did not serve for as long as this was held"))
-            elif now - job.started_at > seconds:
-                self.failed(job, HandlerTimedOut(f"there was no answer within {seconds:g} s"))
+        self._retries.stop(job)
+        self._active.give_back(job)
 
     def _resume(self) -> None:
-        """Give every command its whole time again after a pause: it could not use it."""
-        now = time.monotonic()
-        for job in self._active.values():
-            job.started_at = now
+        # After a pause: no command could use its time.
+        self._active.restart_time()
         self._rounds.wake()
 
     def _running(self, job: Job) -> UserCode:

@@ -14,7 +14,7 @@ from tests.unit.worker.staged import StagedStore, command, counted, intruder
 from tests.unit.worker.tally import domain
 from worker.counters import Counters
 from worker.errors import HandlerTimedOut
-from worker.rounds import scheduler as scheduler_module
+from worker.rounds import time_limits as time_limits_module
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
@@ -109,7 +109,7 @@ async def test_a_command_that_loses_is_tried_again_until_it_holds(store: StagedS
 async def test_all_attempts_together_have_one_handler_timeout(
     store: StagedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "_TICK_SECONDS", 0.01)
+    monkeypatch.setattr(time_limits_module, "_TICK_SECONDS", 0.01)
     store.after_query = [intruder(store) for _ in range(9999)]
     settings = Settings(worker_handler_timeout=0.1, worker_conflict_attempts=100)
     scheduler = Scheduler(store, domain, settings, counters)

@@ -132,7 +132,7 @@ async def test_a_command_whose_reads_fail_twice_is_decided_once(
     message = command("Count", Key="a")
     task = sent(tallier, message)
     await asyncio.sleep(0)
-    (job,) = tallier._active.values()
+    (job,) = tallier._active
     # It waits for the part twice, as after a read that failed in another lane.
     tallier._reads.want(job, job.entries)
     await task
