@@ -9,7 +9,6 @@ COMMANDS ?= 5000
 PROCESSES ?= 2
 SCENARIO ?= hot-book
 SIZE ?= 1000000
-REPEAT ?= 5
 
 .PHONY: help demo load test faults bench lint format up down lock dashboards clean
 
@@ -45,7 +44,7 @@ $(VENV)/.bench: requirements-bench.lock $(VENV)/.ready
 	@touch $@
 
 bench: $(VENV)/.bench ## measure the store and the worker beside their floors, ceilings and peers (PART=store, worker, histories, oracle or bloat)
-	@SIZE=$(SIZE) REPEAT=$(REPEAT) $(BIN)/python -m tests.bench
+	@SIZE=$(SIZE) $(if $(REPEAT),REPEAT=$(REPEAT)) $(BIN)/python -m tests.bench
 
 lint: $(VENV)/.ready ## check style and types
 	@$(BIN)/ruff check .

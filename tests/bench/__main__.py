@@ -3,8 +3,8 @@
 Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat`` or several of them, separated by
 commas (``store,worker`` by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and
 ``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by
-commas: ours, the baselines, and the peers, which are left out where they are not installed. Of the worker: ``ROUNDS``
-rounds (7) of ``COMMANDS`` commands (3,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES``
+commas: ours, the baselines, and the peers, which are left out where they are not installed. Of the worker: ``REPEAT``
+rounds (7) of ``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES``
 (1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000).
 """
 
@@ -63,10 +63,10 @@ def _store() -> tuple[list[Figure], list[str]]:
 
 
 def _worker() -> tuple[list[Figure], list[str]]:
-    rounds = int(os.environ.get("ROUNDS", "7"))
-    count = int(os.environ.get("COMMANDS", "3000"))
+    rounds = int(os.environ.get("REPEAT", "7"))
+    count = int(os.environ.get("COMMANDS", "20000"))
     figures = run_worker(repeat=rounds, count=count, progress=_progress)
-    return figures, [f"worker: {count:,} commands, half as many for the hot book; {rounds} rounds, medians"]
+    return figures, [f"worker: {count:,} commands, half as many for hot books; {rounds} rounds, medians"]
 
 
 def _histories() -> tuple[list[Figure], list[str]]:

@@ -43,12 +43,13 @@ class Commands:
             for reader in range(_READERS):
                 yield RegisterReader(reader_id=f"hot-{book}-{reader}", name="Ada")
 
-    def hot_book(self, amount: int) -> Iterator[Command]:
-        """Loans and returns of one book by many readers, at random: whoever comes too late is refused.
+    def hot_books(self, amount: int, books: int) -> Iterator[Command]:
+        """Loans and returns of a few books by many readers, at random: whoever comes too late is refused.
 
-        The next book each time: with one for all, the later would read what the earlier have recorded.
+        Others each time: with the same for all, the later would read what the earlier have recorded.
         """
-        book = f"hot-{next(self._book)}"
-        for _ in range(amount):
+        names = [f"hot-{next(self._book)}" for _ in range(books)]
+        for number in range(amount):
+            book = names[number % books]
             kind = self._rng.choice((LendBookCopyToReader, ReturnBookCopyFromReader))
             yield kind(book_id=book, reader_id=f"{book}-{self._rng.randrange(_READERS)}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 import asyncpg
@@ -14,9 +15,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from deploy.local.stack import LocalStack
 from eventstore.postgres import migrate
+from handlers import library
 from handlers.decider import Command
-from handlers.library import domain
+from handlers.domain import Domain
 from tests.bench.process import BenchError
+from tests.bench.worker import affine
 from tests.bench.worker.commands import Commands
 from tests.bench.worker.programs import CONSUME_ACK, Program
 from tests.bench.worker.timed import Timed
@@ -29,8 +32,9 @@ from worker.topology import Topology
 
 __all__ = ["Course", "Run"]
 
-_TOPOLOGY = Topology(domain.name)
+_DOMAINS = (library.domain, affine.domain)
 _PUBLISHERS = 128
+_DECIDED_AGAIN = "SELECT count(*) FROM eventstore.receipts WHERE (details ->> 'attempts')::int > 1"
 _LONGEST_REST = 0.25
 
 
@@ -40,11 +44,13 @@ class Run:
 
     Attributes:
         rate: Commands, or deliveries, per second.
+        again: How many of 100 commands were decided more than once.
         cpu: CPU time per command of all the program's processes, in µs, until everything was exported and closed.
     """
 
     rate: float
     cpu: float
+    again: float = 0.0
 
 
 class Course:
@@ -67,23 +73,23 @@ class Course:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, *, hot_runs: int) -> AsyncIterator["Course"]:
+    async def open(cls, *, books: int) -> AsyncIterator["Course"]:
         """Start the servers and lay out what the runs need.
 
         Args:
-            hot_runs: How many runs of programs there are to be whose commands all want one book.
+            books: How many books all runs together want.
         """
         with LocalStack(replicas=1) as stack, SpanReceiver.listening() as receiver:
             addresses = stack.environment()
             await migrate(addresses["DATABASE_ADMIN_URL"])
-            link = Link(addresses["AMQP_URL"], name="bench", prepare=lambda channel: declare(channel, _TOPOLOGY))
-            await link.wire()
-            await link.close()
+            for served in _DOMAINS:
+                link = Link(addresses["AMQP_URL"], name="bench", prepare=partial(declare, topology=Topology.of(served)))
+                await link.wire()
+                await link.close()
             admin = await asyncpg.connect(addresses["DATABASE_ADMIN_URL"])
             course = cls(addresses, receiver, admin)
             try:
-                setup = list(course._commands.hot_book_setup(hot_runs))
-                await course._run(Program(), setup)
+                await course._run(Program(), list(course._commands.hot_book_setup(books)))
                 yield course
             finally:
                 await admin.close()
@@ -94,13 +100,14 @@ class Course:
         Raises:
             BenchError: It did not begin, did not end, or lost a trace.
         """
-        make = self._commands.hot_book if program.hot else self._commands.uncontended
-        return await self._run(program, list(make(count)))
+        wanted = self._commands
+        commands = wanted.hot_books(count, program.books) if program.books else wanted.uncontended(count)
+        return await self._run(program, list(commands))
 
     async def consume_ack(self, count: int) -> Run:
         """Time bare consuming and acknowledging of so many commands."""
-        await self._fill(self._commands.uncontended(count))
-        command = (*CONSUME_ACK, _TOPOLOGY.queue, self._prefetch, str(count))
+        await self._fill(library.domain, self._commands.uncontended(count))
+        command = (*CONSUME_ACK, Topology.of(library.domain).queue, self._prefetch, str(count))
         with Timed.running(command, {**os.environ, **self._addresses}) as timed:
             await timed.says("consuming")
             start, before = time.perf_counter(), timed.spent()
@@ -109,7 +116,7 @@ class Course:
             return Run(rate=count / seconds, cpu=(await timed.ended() - before) / count * 1e6)
 
     async def _run(self, program: Program, commands: list[Command]) -> Run:
-        await self._fill(commands)
+        await self._fill(program.domain, commands)
         await self._admin.execute("TRUNCATE eventstore.receipts")
         await self._admin.execute("CHECKPOINT")
         self._receiver.requests.clear()
@@ -124,15 +131,22 @@ class Course:
             cpu = await timed.ended(signal.SIGTERM) - before
         if program.traced is not None and self._traces() < program.traced * len(commands):
             raise BenchError(f"{self._traces()} of {len(commands)} traces arrived")
-        return Run(rate=len(commands) / seconds, cpu=cpu / len(commands) * 1e6)
+        again = await self._admin.fetchval(_DECIDED_AGAIN)
+        return Run(rate=len(commands) / seconds, cpu=cpu / len(commands) * 1e6, again=again / len(commands) * 100)
 
-    async def _fill(self, commands: Iterable[Command]) -> None:
+    async def _fill(self, domain: Domain, commands: Iterable[Command]) -> None:
         remaining = iter(commands)
         async with Publisher.connect(self._addresses["AMQP_URL"], name="bench") as publisher:
 
             async def publish() -> None:
                 for command in remaining:
-                    await publisher.publish(domain.name, type(command).__name__, command, command_id=uuid4())
+                    await publisher.publish(
+                        domain.name,
+                        type(command).__name__,
+                        command,
+                        command_id=uuid4(),
+                        affinity_key=domain.affinity_key(command),
+                    )
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(_PUBLISHERS):

@@ -4,6 +4,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from handlers import library
+from handlers.domain import Domain
+from tests.bench.worker import affine
+
 __all__ = ["CONSUME_ACK", "PROGRAMS", "Program"]
 
 CONSUME_ACK = (sys.executable, "-m", "tests.bench.worker.consume_ack")
@@ -28,8 +32,9 @@ class Program:
         command: Its command line.
         takes_prefetch: Whether the prefetch is to be added to it.
         processes: How many processes it shares the work among.
+        domain: Whose commands it is given.
         variables: Its environment, besides the addresses.
-        hot: Whether all commands want one book; if not, none meets another.
+        books: How many books all commands want; with none, no command meets another.
         traced: The share of the traces that must arrive: 1.0, or None for whatever comes.
         exports: Whether it sends anything to the receiver.
     """
@@ -37,8 +42,9 @@ class Program:
     command: tuple[str, ...] = _WORKER
     takes_prefetch: bool = False
     processes: int = 1
+    domain: Domain = library.domain
     variables: Mapping[str, str] = field(default_factory=dict)
-    hot: bool = False
+    books: int = 0
     traced: float | None = None
     exports: bool = False
 
@@ -48,8 +54,15 @@ PROGRAMS = {
     "worker_e2e_traced_5": Program(variables={**_TRACED, "OTEL_TRACES_SAMPLER_ARG": "0.05"}, exports=True),
     "worker_e2e_traced_100": Program(variables={**_TRACED, "OTEL_TRACES_SAMPLER_ARG": "1.0"}, exports=True, traced=1.0),
     "worker_e2e_2": Program(command=(*_WORKER, "--processes", "2"), processes=2),
-    "hot_book": Program(hot=True),
-    "single.hot_book": Program(command=_SINGLE, takes_prefetch=True, hot=True),
-    "hot_book_4": Program(command=(*_WORKER, "--processes", "4"), processes=4, hot=True),
+    "hot_book": Program(books=1),
+    "single.hot_book": Program(command=_SINGLE, takes_prefetch=True, books=1),
+    "hot_book_4": Program(command=(*_WORKER, "--processes", "4"), processes=4, books=1),
+    "hot_books_affinity_4": Program(
+        command=(*_WORKER, "--processes", "4"),
+        processes=4,
+        domain=affine.domain,
+        variables={"WORKER_DOMAINS": "tests.bench.worker.affine:domain"},
+        books=4,
+    ),
 }
 """By the name of the figure, in the order in which they are measured."""

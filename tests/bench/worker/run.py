@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
-from tests.bench.figure import CPU, Figure, figures_of
+from tests.bench.figure import AGAIN, CPU, WORKER_KINDS, Figure, figures_of
 from tests.bench.worker.course import Course
 from tests.bench.worker.programs import PROGRAMS
 
@@ -33,15 +33,17 @@ def run(*, repeat: int, count: int, progress: Callable[[str], None]) -> list[Fig
 async def _run(repeat: int, count: int, progress: Callable[[str], None]) -> list[Figure]:
     samples: dict[str, list[float]] = defaultdict(list)
     progress("worker: starting servers")
-    hot_runs = repeat * sum(program.hot for program in PROGRAMS.values())
-    async with Course.open(hot_runs=hot_runs) as course:
+    books = repeat * sum(program.books for program in PROGRAMS.values())
+    async with Course.open(books=books) as course:
         for number in range(1, repeat + 1):
             progress(f"worker: round {number} of {repeat}")
             ceiling = await course.consume_ack(count * _MORE)
             samples[_CEILING].append(ceiling.rate)
             samples[_CEILING + CPU].append(ceiling.cpu)
             for name, program in PROGRAMS.items():
-                measured = await course.run(program, count // _FEWER if program.hot else count)
+                measured = await course.run(program, count // _FEWER if program.books else count)
                 samples[name].append(measured.rate)
                 samples[name + CPU].append(measured.cpu)
-    return figures_of(dict(sorted(samples.items(), key=lambda one: one[0].endswith(CPU))))
+                if name + AGAIN in WORKER_KINDS:
+                    samples[name + AGAIN].append(measured.again)
+    return figures_of(dict(sorted(samples.items(), key=lambda one: one[0].endswith((CPU, AGAIN)))))
