@@ -135,10 +135,7 @@ class Parts(Reading[Mapping[K, S_co]]):
         self._by_key: dict[K, Part[S_co]] = {}
         for key, part in parts:
             if self._by_key.setdefault(key, part) != part:
-                raise InvalidKey(
-                    f"the keys {part.key[0]!r} and {self._by_key[key].key[0]!r} of the view {part.view.name} "
-                    "are two, but one for Python"
-                )
+                raise InvalidKey(f"{part!r} and {self._by_key[key]!r} are two keys, but one for Python")
 
     def __repr__(self) -> str:
         return f"Parts({', '.join(map(repr, self._by_key.values()))})"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from inspect import Parameter, signature
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, final
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, final, overload
 
 from eventstore import Filter, InvalidFilter, Scalar
 from handlers.errors import InvalidKey, InvalidView
@@ -19,7 +19,11 @@ K = ParamSpec("K")
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
 One = TypeVar("One")
+Two = TypeVar("Two")
+Three = TypeVar("Three")
 One_contra = TypeVar("One_contra", contravariant=True)
+Two_contra = TypeVar("Two_contra", contravariant=True)
+Three_contra = TypeVar("Three_contra", contravariant=True)
 
 # It becomes a word on the command line and part of a stored state's name.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
@@ -28,8 +32,16 @@ _RECENT_PARTS = 1024
 _MOST = 2**31 - 1
 
 
-class _WithOneKey(Protocol[One_contra, S_co]):
+class _WithOneValue(Protocol[One_contra, S_co]):
     def at(self, key: One_contra, /) -> Part[S_co]: ...
+
+
+class _WithTwoValues(Protocol[One_contra, Two_contra, S_co]):
+    def at(self, first: One_contra, second: Two_contra, /) -> Part[S_co]: ...
+
+
+class _WithThreeValues(Protocol[One_contra, Two_contra, Three_contra, S_co]):
+    def at(self, first: One_contra, second: Two_contra, third: Three_contra, /) -> Part[S_co]: ...
 
 
 @final
@@ -107,15 +119,29 @@ class View(Generic[K, S]):
         """
         return self._recent(*self._form.canonical(key, named))
 
-    def at_each(self: _WithOneKey[One, S_co], keys: Iterable[One]) -> Parts[One, S_co]:
-        """Return the view at several keys, each of one value. ``decide`` gets a mapping from key to state.
+    @overload
+    def at_each(self: _WithOneValue[One, S_co], keys: Iterable[One]) -> Parts[One, S_co]: ...
+    @overload
+    def at_each(
+        self: _WithTwoValues[One, Two, S_co], keys: Iterable[tuple[One, Two]]
+    ) -> Parts[tuple[One, Two], S_co]: ...
+    @overload
+    def at_each(
+        self: _WithThreeValues[One, Two, Three, S_co], keys: Iterable[tuple[One, Two, Three]]
+    ) -> Parts[tuple[One, Two, Three], S_co]: ...
+    def at_each(self: Any, keys: Iterable[Any]) -> Parts[Any, Any]:
+        """Return the view at several keys. ``decide`` gets a mapping from key to state.
+
+        Args:
+            keys: A value each; for a view whose key has several values, a tuple each.
 
         Raises:
             InvalidKey, InvalidFilter: As ``at``.
         """
         if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
             raise InvalidKey(f"at_each takes several keys, not one {type(keys).__name__}")
-        return Parts((key, self.at(key)) for key in keys)
+        several = len(self.key) != 1
+        return Parts((key, self.at(*key) if several and isinstance(key, tuple) else self.at(key)) for key in keys)
 
     def again(self, part: Part[S]) -> Part[S]:
         """Return a part of it made anew, past what is remembered: ``events`` is called once more."""

@@ -24,6 +24,7 @@ class Shelf:
 
 def by_name(name: str) -> Filter: return Filter.matching().any_predicate_of(P("name", name))
 def by_both(name: str, number: int) -> Filter: return Filter.matching().any_predicate_of(P("name", name))
+def by_three(name: str, number: int, truth: bool) -> Filter: return by_name(name)
 def by_id(each: UUID) -> Filter: return Filter.matching().any_predicate_of(P("id", str(each)))
 def all_of_it() -> Filter: return Filter.matching().any_event_type_of("Any")
 def put(shelf: Shelf, event: DomainEvent) -> Shelf: return shelf
@@ -33,6 +34,7 @@ def count(n: int, event: DomainEvent) -> int: return n + 1
 shelf = View(name="shelf", events=by_name, initial=lambda _: Shelf(), evolve=put)
 seen = View(name="seen", events=by_name, initial=lambda _: False, evolve=lambda *_: True)
 both = View(name="both", events=by_both, initial=lambda *_: "", evolve=spell)
+all_three = View(name="three", events=by_three, initial=lambda *_: 0, evolve=count)
 ident = View(name="ident", events=by_id, initial=lambda _: 0, evolve=count)
 every = View(name="every", events=all_of_it, initial=lambda: 0, evolve=count)
 
@@ -48,6 +50,7 @@ def d_four(command: Ask, a: Shelf, b: bool, c: str, d: int) -> Decision: return 
 def d_five(command: Ask, a: Shelf, b: bool, c: str, d: int, e: Shelf) -> Decision: return Unchanged()
 def d_many(command: Ask, a: Mapping[str, Shelf]) -> Decision: return Unchanged()
 def d_many_and_one(command: Ask, a: Mapping[str, Shelf], b: bool) -> Decision: return Unchanged()
+def d_pairs(command: Ask, a: Mapping[tuple[str, int], str]) -> Decision: return Unchanged()
 def d_wrong_many(command: Ask, a: Mapping[int, Shelf]) -> Decision: return Unchanged()
 def d_wrong_state(command: Ask, a: Mapping[str, int]) -> Decision: return Unchanged()
 class Other(Command): ...
@@ -71,6 +74,9 @@ Decider(command=Ask, parts=lambda c: shelf.at(c.name), decide=lambda c, s: d_int
 Domain(name="d", views=(), events=(), deciders=(Decider(command=Ask, parts=lambda c: shelf.at(c.name), decide=d1),))
 part: Part[Shelf] = shelf.at(name="a")
 parts: Parts[UUID, int] = ident.at_each([UUID(int=1)])
+pairs: Parts[tuple[str, int], str] = both.at_each([("a", 1)])
+Decider(command=Ask, parts=lambda c: both.at_each((name, c.number) for name in c.names), decide=d_pairs)
+triples: Parts[tuple[str, int, bool], int] = all_three.at_each({("a", 1, True)})
 """
 BAD = """
 Decider(command=Ask, parts=lambda c: shelf.at(c.name), decide=d0)
@@ -103,6 +109,9 @@ every.at("a")
 ident.at("a")
 shelf.at_each([1])
 both.at_each(["a"])
+both.at_each([(1, "a")])
+all_three.at_each([("a", 1)])
+Decider(command=Ask, parts=lambda c: both.at_each((name, c.number) for name in c.names), decide=d_many)
 View(name="v", events=by_name, initial=lambda _: 0, evolve=put)
 View(name="v", events=lambda: "no filter", initial=lambda: 0, evolve=count)
 """

@@ -243,8 +243,32 @@ def test_parts_of_several_keys_keep_the_keys_as_they_were_given() -> None:
     assert parts.argument(states) == {UUID(int=number): (str(UUID(int=number)),) for number in (2, 1)}
 
 
+def of_shelf(product: str, number: int) -> Filter:
+    return Filter.matching().all_predicates_of(P("product", product), P("number", number))
+
+
+def test_each_of_several_keys_of_several_values_is_a_tuple() -> None:
+    keys = [("a", 2), ("b", 1), ("a", 2)]
+    parts = view(of_shelf).at_each(keys)
+    assert [part.key for part in parts.parts] == [("a", 2), ("b", 1)]
+    states = {part: part.key for part in parts.parts}
+    assert parts.argument(states) == {key: key for key in keys}
+
+
+@pytest.mark.parametrize("keys", ["ab", [("a",)], [("a", 2, 3)], [5], [("a", "b")], [["a", 2]]])
+def test_a_key_of_several_values_is_nothing_else(keys: Any) -> None:
+    with pytest.raises(InvalidKey, match=r"the view thing|at_each takes several keys"):
+        view(of_shelf).at_each(keys)
+
+
+def test_a_key_of_one_value_is_no_tuple() -> None:
+    keys: Any = [("a",)]
+    with pytest.raises(InvalidKey, match="the view light takes str for lamp, not tuple"):
+        light.at_each(keys)
+
+
 def test_several_keys_that_are_one_for_python_are_refused() -> None:
-    with pytest.raises(InvalidKey, match="the keys 1 and True of the view thing are two, but one for Python"):
+    with pytest.raises(InvalidKey, match=r"thing\.at\(1\) and thing\.at\(True\) are two keys, but one for Python"):
         anything.at_each([True, 1])
 
 
