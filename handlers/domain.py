@@ -14,9 +14,10 @@ from handlers.checks.examination import Examination
 from handlers.checks.models import model_problems
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
-from handlers.decision import Decision
+from handlers.decision import Accepted, Decision, Rejected, Unchanged
 from handlers.errors import (
     InvalidCommand,
+    InvalidDecision,
     InvalidDomain,
     InvalidParts,
     InvalidView,
@@ -26,6 +27,7 @@ from handlers.errors import (
 from handlers.event_codec import EventCodec
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
+from handlers.place import place_of
 from handlers.reads import Reads
 from handlers.scenario import Scenario
 from handlers.state_codec import StateCodec
@@ -294,13 +296,21 @@ class Domain:
 
         Raises:
             UnknownCommand: The domain has no such command.
+            InvalidDecision: ``decide`` returns something else than a decision.
             Exception: Whatever ``decide`` raises.
         """
         decider = self.decider(type(command).__name__)
         try:
-            return decider.decide(command, *reads.arguments(states))
+            decision: object = decider.decide(command, *reads.arguments(states))
         except StopIteration as bug:
             raise RuntimeError(f"decide of {decider.name} raised StopIteration") from bug
+        if not isinstance(decision, Accepted | Rejected | Unchanged):
+            returned = "None" if decision is None else f"a value of type {type(decision).__name__}"
+            raise InvalidDecision(
+                f"decide of {decider.name} ({place_of(decider.decide)}) returns Accepted(…), Rejected(…) or "
+                f"Unchanged(), not {returned}; does each of its branches return one?"
+            )
+        return decision
 
     def parse(self, command_type: str, body: Mapping[str, Any], *, allow_unknown_fields: bool = True) -> Command:
         """Make a command from its JSON object. Only JSON names count: by a field's name in Python, no filter finds it.

@@ -6,6 +6,7 @@ __all__ = [
     "HandlerError",
     "InvalidCommand",
     "InvalidDecider",
+    "InvalidDecision",
     "InvalidDomain",
     "InvalidKey",
     "InvalidParts",
@@ -34,6 +35,13 @@ class InvalidDecider(HandlerError, ValueError):
     """Raised by ``Decider``: its ``parts`` or ``decide`` is no function."""
 
 
+class InvalidDecision(HandlerError, TypeError):
+    """Raised by ``Domain.decide``: what a decider's ``decide`` returns is no decision.
+
+    The message names the decider, and the file and line of its ``decide``.
+    """
+
+
 class InvalidView(HandlerError, ValueError):
     """Raised by ``View``: its name, version or functions cannot be, or its ``events`` returns no filter."""
 
@@ -53,7 +61,10 @@ class InvalidParts(HandlerError):
 
 
 class InvalidScenario(HandlerError, ValueError):
-    """Raised by ``Scenario``: its name has another form, or a parameter does not exist or is out of bounds."""
+    """Raised by ``Scenario``: its name has another form, or a parameter does not exist or is out of bounds.
+
+    Raised by a load run: its ``workload`` raises something, or gives what is no command of the domain.
+    """
 
 
 class UnknownCommand(HandlerError):

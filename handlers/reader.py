@@ -80,13 +80,15 @@ class Reader:
             consistency: Whether a replica may answer.
 
         Raises:
-            UnknownView, InvalidParts: The domain does not list the part's view.
+            UnknownView, InvalidParts: It is no part, or one of a view that the domain does not list.
             PositionNotReached: No server came as far as ``min_position`` within the store's bound.
             HistoryDiverged: ``min_position``, or what was kept, is not in the store's history any more. Asking again
                 reads everything anew.
             UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
             EventStoreError: As ``EventStore.query_many``.
         """
+        if not isinstance(part, Part):
+            raise InvalidParts(f"a reader is asked a view at a key, such as shelf.at(…), not a {type(part).__name__}")
         if self._domain.view(part.view.name) is not part.view:
             raise InvalidParts(f"the domain {self._domain.name} lists another view {part.view.name} than was asked")
         kept = self._kept.find(part)

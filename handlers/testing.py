@@ -15,12 +15,16 @@ those that its filter holds, and no other. The kit also fails, with a sentence, 
 * an event that is not read back as it was written;
 * a filter that no event of the domain can ever match, or that is another one when it is made again;
 * a state that is to be stored and is not read back as it was written;
-* ``when`` without ``then``.
+* a value that is no event, no part or no decision, where one belongs.
+
+Of ``when`` without ``then`` it warns, since nothing is left to fail: ``filterwarnings = error`` in pytest's settings
+makes that fail, too.
 """
 
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from types import FunctionType, ModuleType, UnionType
 from typing import Any
 
 from eventstore import RecordedEvent
@@ -44,9 +48,21 @@ class NotCopied(UserWarning):
 
 
 def kit(domain: Domain) -> "Callable[..., Given]":
-    """Return ``given`` for a domain's tests."""
+    """Return ``given`` for a domain's tests.
+
+    Raises:
+        TypeError: It is no domain.
+    """
+    _refuse_other("kit takes a Domain", domain, Domain)
 
     def given(*events: DomainEvent) -> Given:
+        """Begin with a history.
+
+        Raises:
+            TypeError: One of these is no event.
+        """
+        for event in events:
+            _refuse_other("given takes events, one after the other", event, DomainEvent)
         return Given(domain, events)
 
     return given
@@ -108,7 +124,9 @@ class Given:
         Raises:
             HandlerError: The domain lacks the view or an event.
             AssertionError: The state is another one, or a worker would trip over the view; the text says how.
+            TypeError: It is no part.
         """
+        _refuse_other("sees takes a part, which is a view at a key, such as shelf.at(…)", part, Part)
         if self.domain.view(part.view.name) is not part.view:
             raise AssertionError(f"the domain {self.domain.name} has another view named {part.view.name}")
         log = self._log()
@@ -179,8 +197,10 @@ class When:
 
         Raises:
             AssertionError: It is another one; the text shows both, and what the decider saw.
+            TypeError: What is expected is no decision.
         """
         self._asserted = True
+        _refuse_other("then takes accepted(…), rejected(…) or unchanged()", expected, Decision)
         if self._decision != expected:
             raise AssertionError(f"decided {self._decision!r}\nexpected {expected!r}\n{self._told}")
         return Then(self._given, self._command, self._decision)
@@ -209,6 +229,12 @@ class Then:
         """
         after = Given(self._given.domain, (*self._given.events, *_facts(self._decision)))
         after.when(self._command).then(expected)
+
+
+def _refuse_other(what: str, given: object, kind: type | UnionType) -> None:
+    if not isinstance(given, kind):
+        said = given.__name__ if isinstance(given, type | FunctionType | ModuleType) else f"a {type(given).__name__}"
+        raise TypeError(f"{what}; {said} is none")
 
 
 def _read_back(domain: Domain, facts: Iterable[DomainEvent]) -> list[RecordedEvent]:

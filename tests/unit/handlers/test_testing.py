@@ -22,6 +22,7 @@ from handlers import (
     Decision,
     Domain,
     DomainEvent,
+    InvalidDecision,
     InvalidParts,
     PersistentMap,
     Rejected,
@@ -31,6 +32,7 @@ from handlers import (
     View,
 )
 from handlers.testing import NotAsserted, NotCopied, accepted, kit, rejected, unchanged
+from tests.unit.handlers import lamps
 from tests.unit.handlers.lamps import (
     BROKEN,
     Broke,
@@ -45,7 +47,8 @@ from tests.unit.handlers.lamps import (
     light,
 )
 
-given = kit(domain)
+given: Any = kit(domain)
+anything: Any = kit
 ON = SwitchedOn(lamp="a", watts=5)
 FAILED = SwitchingFailed(lamp="a")
 
@@ -364,3 +367,54 @@ def test_a_decision_that_is_looked_at_is_not_told(look: Callable[[Any], Any]) ->
 
 def test_the_decider_under_test_is_the_domains() -> None:
     assert domain.decider("SwitchOn") is decider
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, "None"),
+        (ON, "a value of type SwitchedOn"),
+        ("rejected", "a value of type str"),
+        (Unchanged, "a value of type type"),
+    ],
+)
+def test_what_is_no_decision_is_refused_whatever_is_expected(returned: Any, said: str) -> None:
+    def decide_none(*_: Any) -> Any:
+        return returned
+
+    when = kit(deciding(light, decide_none))(ON)
+    with pytest.raises(InvalidDecision) as raised:
+        when.when(SwitchOn(lamp="a"))
+    line = decide_none.__code__.co_firstlineno
+    assert str(raised.value) == (
+        f"decide of SwitchOn ({__file__}:{line}) returns Accepted(…), Rejected(…) or Unchanged(), not {said}; "
+        "does each of its branches return one?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "sentence"),
+    [
+        (lambda: anything(lamps), "kit takes a Domain; tests.unit.handlers.lamps is none"),
+        (lambda: anything(light), "kit takes a Domain; a View is none"),
+        (lambda: given([ON]), "given takes events, one after the other; a list is none"),
+        (lambda: given(ON, SwitchOn(lamp="a")), "given takes events, one after the other; a SwitchOn is none"),
+        (lambda: given(SwitchedOn), "given takes events, one after the other; SwitchedOn is none"),
+        (
+            lambda: given(ON).sees(light, "on"),
+            "sees takes a part, which is a view at a key, such as shelf.at(…); a View is none",
+        ),
+        (
+            lambda: given(ON).when(SwitchOn(lamp="a")).then(unchanged),
+            "then takes accepted(…), rejected(…) or unchanged(); unchanged is none",
+        ),
+        (
+            lambda: given().when(SwitchOn(lamp="a")).then(ON),
+            "then takes accepted(…), rejected(…) or unchanged(); a SwitchedOn is none",
+        ),
+    ],
+)
+def test_what_does_not_belong_there_is_told(mistaken: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        mistaken()
+    assert str(raised.value) == sentence
