@@ -5,7 +5,7 @@ from traceback import walk_tb
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["complaint_of", "raised_by_check"]
+__all__ = ["complaint_of", "raised_by_check", "text_of"]
 
 
 def complaint_of(error: ValidationError) -> str:
@@ -14,6 +14,11 @@ def complaint_of(error: ValidationError) -> str:
         _problem(problem["type"], ".".join(map(str, problem["loc"])), problem["msg"])
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
     )
+
+
+def text_of(failure: BaseException) -> str:
+    """Return what a failure says; of one of pydantic's, which spreads over lines, what is wrong with which field."""
+    return f"{failure.title}: {complaint_of(failure)}" if isinstance(failure, ValidationError) else str(failure)
 
 
 def _problem(kind: str, where: str, message: str) -> str:

@@ -7,6 +7,7 @@ from operator import attrgetter
 from handlers.domain import Domain
 from handlers.errors import DomainNotFound, InvalidDomain
 from handlers.model import DomainEvent
+from handlers.place import raised_at
 
 __all__ = ["load_domains"]
 
@@ -61,8 +62,10 @@ def _load(place: str) -> Domain:
             f"WORKER_DOMAINS: {module_name} cannot be imported: {missing}; install its package, or correct the name"
         ) from error
     except (Exception, SystemExit) as error:  # whatever a module of somebody's does when it is imported
+        line = raised_at(error)
+        where = "" if line is None else f" ({line[1]})"
         raise DomainNotFound(
-            f"WORKER_DOMAINS: {module_name} cannot be imported: {type(error).__name__}: {error}"
+            f"WORKER_DOMAINS: {module_name} cannot be imported{where}: {type(error).__name__}: {error}"
         ) from error
     try:
         found = attrgetter(attribute)(module)

@@ -57,6 +57,8 @@ def publish(
         submissions = [checked.single(command, text, identity(command_id))]
     answers = _send(settings, submissions, wait=wait, timeout=timeout, show_progress=file is not None)
     _show(answers, json=json, wait=wait, summed_up=file is not None)
+    if any(answer.outcome == "failed" for answer in answers):
+        typer.echo("What failed is a dead letter: `worker dead-letters show ID` tells where.", err=True)
     if any(answer.is_bad for answer in answers):
         raise typer.Exit(1)
 

@@ -19,6 +19,7 @@ import uvloop
 from opentelemetry import context, propagate
 
 from eventstore.postgres import PostgresEventStore
+from handlers.complaint import text_of
 from handlers.domain import Domain
 from handlers.registry import load_domains
 from worker.counters import Counters
@@ -136,7 +137,7 @@ def _failure(error: BaseException) -> Failure:
     return Failure(
         verdict=judge(error),
         kind=type(error).__name__,
-        text=str(error),
+        text=text_of(error),
         where=whereabouts(error),
         # The end tells where it happened; a deep recursion would fill a frame with its middle.
         traceback="".join(traceback.format_exception(error, limit=-30)),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from handlers.complaint import text_of
 from worker.amqp.sender import Properties, Sender
 from worker.message import CAUSATION_HEADER
 from worker.settlement import FailedElsewhere
@@ -132,13 +133,13 @@ def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: 
     """
     headers = {
         REASON_HEADER: reason,
-        ERROR_HEADER: _clip(str(failure) or type(failure).__name__, _MAX_ERROR_BYTES),
+        ERROR_HEADER: _clip(text_of(failure) or type(failure).__name__, _MAX_ERROR_BYTES),
         QUEUE_HEADER: queue,
         TIME_HEADER: datetime.now(UTC).isoformat(),
     }
     if with_traceback:
         kind, text = _origin(failure)
-        headers[ERROR_HEADER] = _clip(f"{kind}: {failure}", _MAX_ERROR_BYTES)
+        headers[ERROR_HEADER] = _clip(f"{kind}: {text_of(failure)}", _MAX_ERROR_BYTES)
         headers[TRACEBACK_HEADER] = _clip(text, _MAX_TRACEBACK_BYTES, keep_end=True)
     return headers
 

@@ -21,7 +21,7 @@ from worker.history import ATTEMPTS_HEADER, History
 from worker.isolation.isolator import Isolator
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
-from worker.rounds.forwarding import explain
+from worker.rounds.forwarding import ERROR_HEADER, explain
 from worker.rounds.handover import Handover
 from worker.rounds.job import Job
 from worker.rounds.poison_queue import PoisonQueue
@@ -310,16 +310,16 @@ class Settler:
         span: Span,
     ) -> None:
         reason = settlement.reason
-        mark_failed(span, reason, str(failure))
         headers = settlement.history.headers() | explain(
             failure, reason=reason, queue=self._topology.queue, with_traceback=settlement.bug
         )
+        mark_failed(span, reason, headers[ERROR_HEADER])
         if not await self._handover.complete(delivery, self._topology.dead_queue, headers):
             span.end()
             return
         _log.error("dead letter: %s: %s", reason, _where(failure) if settlement.bug else failure)
         self._counters.dead_letters[reason] += 1
-        await self._replies.failed(delivery.properties, message, f"{reason}: {failure}")
+        await self._replies.failed(delivery.properties, message, f"{reason}: {headers[ERROR_HEADER]}")
         self._settled(delivery, span, End.DEAD_LETTERED, reason)
 
     async def _see_to(self, delivery: Delivery, settle_it: Callable[[], Coroutine[Any, Any, None]]) -> None:

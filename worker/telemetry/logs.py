@@ -17,6 +17,8 @@ from typing import Any, Literal, TextIO, TypeAlias
 
 from opentelemetry import trace
 
+from handlers.errors import InvalidDecision, InvalidParts, UnknownEventType
+from handlers.place import raised_at
 from worker.printable import printable, printable_json
 
 __all__ = ["LogFormat", "LogLevel", "concerning", "configure_logs", "quieten_libraries", "whereabouts"]
@@ -26,6 +28,8 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 _NOTHING: Mapping[str, str] = {}
 _concerned: ContextVar[Mapping[str, str]] = ContextVar("concerned", default=_NOTHING)
+# What a domain's code may cause without a line of its own that leads to it.
+_NAMES_CODE_ALONE = (InvalidParts, InvalidDecision, UnknownEventType)
 _COLOURS = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
 
 
@@ -73,9 +77,16 @@ def concerning(*, command_id: str | None, command_type: str | None, domain: str)
 
 
 def whereabouts(failure: BaseException) -> str:
-    """Say what kind of failure it is and where it was raised. Its text may quote a payload, so it is left out."""
-    frames = traceback.extract_tb(failure.__traceback__)
+    """Say what kind of failure it is and where it was raised, in a domain's own code if that led to it.
+
+    Its text may quote a payload, so it is left out; unless it is ours, and names nothing but code.
+    """
     kind = type(failure).__name__
+    if (place := raised_at(failure)) is not None:
+        return f"{kind} in {place[0]} ({place[1]})"
+    if isinstance(failure, _NAMES_CODE_ALONE):
+        return f"{kind}: {failure}"
+    frames = traceback.extract_tb(failure.__traceback__)
     return f"{kind} in {frames[-1].name} ({frames[-1].filename}:{frames[-1].lineno})" if frames else kind
 
 

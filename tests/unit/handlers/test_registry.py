@@ -86,14 +86,17 @@ def test_an_attribute_may_lie_deeper() -> None:
         ),
         (
             "lantern.failing:domain",
-            "WORKER_DOMAINS: lantern.failing cannot be imported: RuntimeError: no light\ntoday",
+            "WORKER_DOMAINS: lantern.failing cannot be imported ({folder}/failing.py:1): RuntimeError: no light\ntoday",
         ),
-        ("lantern.leaving:domain", "WORKER_DOMAINS: lantern.leaving cannot be imported: SystemExit: 0"),
+        (
+            "lantern.leaving:domain",
+            "WORKER_DOMAINS: lantern.leaving cannot be imported ({folder}/leaving.py:1): SystemExit: 0",
+        ),
         (
             "lantern.hollow:domain",
             (
-                "WORKER_DOMAINS: lantern.hollow cannot be imported: InvalidDomain: a domain's name is up to 50 small "
-                "letters, digits, _ and -, and begins with a letter; 'Hollow' is not"
+                "WORKER_DOMAINS: lantern.hollow cannot be imported ({folder}/hollow.py:2): InvalidDomain: "
+                "a domain's name is up to 50 small letters, digits, _ and -, and begins with a letter; 'Hollow' is not"
             ),
         ),
         (".lantern:domain", "WORKER_DOMAINS: '.lantern:domain' must have the form module:attribute"),
@@ -102,10 +105,10 @@ def test_an_attribute_may_lie_deeper() -> None:
         (f"{LAMPS},{LAMPS}", "WORKER_DOMAINS names two domains that are called lamps"),
     ],
 )
-def test_a_wrong_place_is_told_in_a_sentence(places: str, sentence: str) -> None:
+def test_a_wrong_place_is_told_in_a_sentence(places: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(DomainNotFound) as raised:
         load_domains(places)
-    assert str(raised.value) == sentence
+    assert str(raised.value) == sentence.format(folder=tmp_path / "lantern")
 
 
 def test_one_event_name_for_two_classes_is_refused() -> None:

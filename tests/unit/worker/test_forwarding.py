@@ -3,7 +3,9 @@ from uuid import UUID
 
 import pytest
 from pamqp.header import ContentHeader
+from pydantic import ValidationError
 
+from tests.unit.handlers.lamps import SwitchedOn
 from worker.amqp.sender import Properties, Sender
 from worker.rounds.forwarding import ERROR_HEADER, REASON_HEADER, TRACEBACK_HEADER, explain, forward
 
@@ -72,6 +74,16 @@ def test_a_short_traceback_is_whole_and_an_empty_error_has_its_name() -> None:
     headers = explain(raised.value, reason="handler_error", queue="q", with_traceback=True)
     assert headers[TRACEBACK_HEADER].startswith("Traceback")
     assert explain(ValueError(), reason="r", queue="q", with_traceback=False)[ERROR_HEADER] == "ValueError"
+
+
+def test_what_pydantic_says_is_one_sentence_without_the_values() -> None:
+    with pytest.raises(ValidationError) as raised:
+        SwitchedOn.model_validate({"watts": "a secret"})
+    error = explain(raised.value, reason="handler_error", queue="q", with_traceback=True)[ERROR_HEADER]
+    assert error == (
+        "ValidationError: SwitchedOn: Lamp is missing; watts: input should be a valid integer, unable to parse string "
+        "as an integer"
+    )
 
 
 def test_what_utf8_cannot_hold_is_replaced() -> None:

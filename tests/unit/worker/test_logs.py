@@ -6,9 +6,15 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from typing import NoReturn
 
 import pytest
+from pydantic import ValidationError
 
+from handlers import Decider, InvalidParts
+from tests.unit.handlers.lamps import SwitchedOn, SwitchOn
+from tests.unit.handlers.lamps import domain as lamps
 from worker.telemetry.logs import _HumanLines, _JsonLines, concerning, whereabouts
 
 _SAY = (
@@ -78,3 +84,24 @@ def test_whereabouts_leave_out_what_a_failure_says() -> None:
         int("a secret")
     assert re.fullmatch(rf"ValueError in test_\w+ \({re.escape(__file__)}:\d+\)", whereabouts(raised.value))
     assert whereabouts(ValueError("a secret")) == "ValueError"
+
+
+def test_whereabouts_name_the_innermost_line_of_the_domain() -> None:
+    """Not what a library below it, or our own code above it, was at."""
+
+    def decide_badly(*_: object) -> NoReturn:
+        SwitchedOn.model_validate({})
+        raise AssertionError
+
+    served = replace(lamps, deciders=(Decider(command=SwitchOn, parts=lambda _: (), decide=decide_badly),))
+    command = SwitchOn(lamp="a")
+    with pytest.raises(ValidationError) as raised:
+        served.decide(command, served.reads(command), {})
+    line = decide_badly.__code__.co_firstlineno + 1
+    assert whereabouts(raised.value) == f"ValidationError in decide_badly ({__file__}:{line})"
+
+
+def test_whereabouts_without_a_line_of_the_domain_say_what_our_own_words_are() -> None:
+    assert whereabouts(InvalidParts("parts of Switch (a.py:3) returns no part")) == (
+        "InvalidParts: parts of Switch (a.py:3) returns no part"
+    )
