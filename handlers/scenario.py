@@ -76,7 +76,7 @@ class Scenario(BaseModel):
         beside: The names of other domains that it has commands of as well; they must be served, too.
 
     Raises:
-        InvalidScenario: When a class is made whose name is not of this form.
+        InvalidScenario: When a class is made whose name is not of this form, or with a field that is no parameter.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,6 +92,12 @@ class Scenario(BaseModel):
                 f"the scenario {cls.__name__} needs a name of up to 50 small letters, digits and -, "
                 "beginning with a letter"
             )
+        for name, field in cls.model_fields.items():
+            if type(field.default) not in {int, float}:
+                raise InvalidScenario(
+                    f"the scenario {cls.__name__} has the field {name}, which is no parameter: "
+                    "that is a number, with a number as its default"
+                )
 
     @classmethod
     def configured(cls, values: Mapping[str, Any]) -> Self:

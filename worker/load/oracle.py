@@ -67,7 +67,7 @@ async def judge(
     replay = Replay(domains, commands, report, since, second_fold)
     async for receipt in store.all_receipts():
         replay.take_receipt(receipt, setup, replies)
-    replay.open()
+    replay.open(replies)
     async for event in store.read(Filter.matching_any_event(), batch_size=_BATCH):
         if not replay.take_event(event):
             break

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from eventstore import Receipt, RecordedEvent
-from handlers.domain import Domain
+from handlers.domain import Check, Domain, Invariant
 from handlers.errors import HandlerError
 from handlers.model import Command, DomainEvent
+from handlers.place import place_of
 from worker.load.oracle_report import OracleReport
 from worker.load.part_fold import CannotFold, raised
 from worker.load.part_folds import PartFolds
@@ -53,8 +54,24 @@ class Replay:
         # Whose events are about to come, by their numbers.
         self._owners: defaultdict[int, list[ReplayedDecision]] = defaultdict(list)
         self._checks = [
-            (domain.name, invariant.name, invariant.start()) for domain in domains for invariant in domain.invariants
+            (domain.name, invariant.name, check)
+            for domain in domains
+            for invariant in domain.invariants
+            if (check := self._begun(invariant)) is not None
         ]
+
+    def _begun(self, invariant: Invariant) -> Check | None:
+        """Begin an invariant's check; one that cannot begin is a violation."""
+        place = f"start of the invariant {invariant.name!r} ({place_of(invariant.start)})"
+        try:
+            check: object = invariant.start()
+        except Exception as bug:  # noqa: BLE001  whatever an invariant of somebody's raises
+            self.violated(f"{place} raised {raised(bug)}; it is called with nothing, and returns the check")
+            return None
+        if not callable(check):
+            self.violated(f"{place} returns the check, a function of a number and an event; not {check!r}")
+            return None
+        return check
 
     def take_receipt(
         self, receipt: Receipt, setup: Collection[UUID], replies: Mapping[UUID, Sequence[Reply]] | None
@@ -88,11 +105,13 @@ class Replay:
             if (reply.outcome, reply.reason, reply.first, reply.last, reply.position) != recorded:
                 self.violated(f"command {key} was answered {reply.outcome}, unlike its receipt", command_ids=(key,))
 
-    def open(self) -> None:
+    def open(self, replies: Mapping[UUID, Sequence[Reply]] | None) -> None:
         """Begin with the log: every receipt has come."""
         for key in self._unsettled:
             name = type(self._commands[key]).__name__
-            self.violated(f"{name} {key} was published, but never settled", command_ids=(key,))
+            failed = next((reply for reply in (replies or {}).get(key, ()) if reply.outcome == "failed"), None)
+            became = "was published, but never settled" if failed is None else f"is a dead letter: {failed.reason}"
+            self.violated(f"{name} {key} {became}", command_ids=(key,))
         self._decisions.sort(key=lambda decision: decision.prefix)
         for decision in self._decisions:
             if decision.command is not None and decision.domain is not None:
@@ -115,9 +134,11 @@ class Replay:
             if (fact := facts.get(domain_name)) is None:
                 continue
             try:
-                violation = check(number, fact)
+                violation: object = check(number, fact)
             except Exception as bug:  # noqa: BLE001  whatever a check of somebody's raises
                 violation = f"event {number} cannot be checked: {raised(bug)}"
+            if violation is not None and not isinstance(violation, str):
+                violation = f"its check returned {violation!r} at event {number}; it returns what is wrong, or None"
             if violation is not None:
                 self.violated(f"{name}: {violation}", events=(event,))
         for fold in holding:

@@ -17,11 +17,13 @@ from handlers.domain import Domain
 from handlers.scenario import Scenario, Workload
 from worker.load.cpu import cpu_by_party
 from worker.load.fleet import Drain, Fleet
+from worker.load.generation import generated
 from worker.load.live import watching
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
 from worker.load.runner import Pace, Runner
 from worker.load.tally import Tally
+from worker.printable import printable
 from worker.publisher import Publisher
 
 __all__ = ["Crew", "Plan", "Ran", "head_of", "judged", "perform"]
@@ -144,13 +146,15 @@ async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
     Raises:
         FleetError: A started worker does not do as it should.
         BrokerError: The broker stopped taking commands, or nobody has ever served the domain.
+        InvalidScenario: The scenario's own code fails, or its commands are not the domain's.
 
     On cancellation nothing more is sent, and started workers are ended.
     """
     since = await head_of(store)
     # Names of another run on the same log would be known already, and nothing would be as the scenario says.
     prefix = f"{secrets.token_hex(3)}-" if since else ""
-    workload = plan.scenario.workload(_random(plan.seed), plan.commands, prefix=prefix)
+    domains = (plan.domain, *plan.beside)
+    workload = generated(plan.scenario, domains, _random(plan.seed), plan.commands, prefix=prefix)
     async with AsyncExitStack() as stack:
         fleet = None
         if plan.crew is not None:
@@ -162,13 +166,14 @@ async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
         runner = Runner(
             publisher,
             copier,
-            (plan.domain, *plan.beside),
+            domains,
             pace=plan.pace,
             timeout=plan.timeout,
             rng=_random(plan.seed),
         )
         async with watching(runner.tally, console):
             await runner.set_up(workload.setup)
+            _tell_refusals(runner.tally, console)
             began_at, before = datetime.now(UTC), _cpu(fleet)
             await _load(plan, runner, workload, fleet)
             after = _cpu(fleet)
@@ -215,6 +220,13 @@ async def _load(plan: Plan, runner: Runner, workload: Workload, fleet: Fleet | N
             await runner.load(workload, total=plan.commands)
         finally:
             over.set()
+
+
+def _tell_refusals(tally: Tally, console: Console) -> None:
+    """Say what of the set-up was refused: the load is not what the scenario means it to be."""
+    for (name, outcome, reason), count in sorted(tally.refusals.items()):
+        text = f"set-up: {count:,} of {len(tally.setup):,} commands {outcome}, {name}: {reason}"
+        console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 async def _kill(fleet: Fleet, every: float, rng: random.Random, over: asyncio.Event) -> None:

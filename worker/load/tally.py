@@ -68,6 +68,16 @@ class Tally:
         """How many answers were given before, to the first message of the same command."""
         return sum(reply.duplicate for replies in self.replies.values() for reply in replies)
 
+    @property
+    def refusals(self) -> Counter[tuple[str, str, str]]:
+        """How many commands of the set-up were rejected or failed: by command, outcome and reason."""
+        return Counter(
+            (type(self.commands[key]).__name__, reply.outcome, reply.reason or "")
+            for key in self.setup
+            for reply in self.replies.get(key, ())[:1]
+            if reply.outcome in {"rejected", "failed"}
+        )
+
     def answer(self, reply: Reply, *, due: float) -> None:
         """Note the first answer to a command of the load.
 

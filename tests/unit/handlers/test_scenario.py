@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -65,3 +65,10 @@ def test_a_domain_finds_its_scenarios_by_name() -> None:
 def test_two_scenarios_with_one_name_are_refused() -> None:
     with pytest.raises(InvalidDomain, match="the domain lamps has two scenarios with one name: flicker"):
         replace(domain, scenarios=(Flicker, Flicker))
+
+
+@pytest.mark.parametrize("default", ["red", None, True, ...])
+def test_a_field_that_is_no_number_is_no_parameter(default: Any) -> None:
+    fields = {"name": "other", "colour": default, "__annotations__": {"name": ClassVar[str], "colour": Any}}
+    with pytest.raises(InvalidScenario, match="Other has the field colour, which is no parameter: that is a number"):
+        type("Other", (Flicker,), {**fields, "__module__": __name__})

@@ -4,6 +4,7 @@ import gc
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -78,6 +79,44 @@ async def test_a_command_that_was_never_settled_is_found(ledger: Ledger) -> None
     key = ledger.keys(OutcomeKind.UNCHANGED)[0]
     ledger.hidden.add(key)
     assert texts(await ledger.judge()) == [f"CountOnce {key} was published, but never settled"]
+
+
+async def test_a_command_that_failed_is_told_with_its_reason(ledger: Ledger) -> None:
+    key = ledger.keys(OutcomeKind.UNCHANGED)[0]
+    ledger.hidden.add(key)
+    ledger.replies[key] = [Reply(command_id=key, outcome="failed", reason="handler_error: KeyError: 'a'")]
+    assert texts(await ledger.judge()) == [f"CountOnce {key} is a dead letter: handler_error: KeyError: 'a'"]
+
+
+@pytest.mark.parametrize(
+    ("start", "sentence"),
+    [
+        (
+            lambda _number, _event: None,
+            (
+                "raised TypeError: <lambda>() missing 2 required positional arguments: '_number' and '_event'; "
+                "it is called with nothing, and returns the check"
+            ),
+        ),
+        (lambda: None, "returns the check, a function of a number and an event; not None"),
+    ],
+)
+async def test_an_invariant_that_cannot_begin_is_told(start: Any, sentence: str) -> None:
+    ledger = Ledger(replace(domain, invariants=(Invariant(name="kept", start=start),)))
+    await ledger.decide(Count(key="a"))
+    place = f"{__file__}:{start.__code__.co_firstlineno}"
+    assert texts(await ledger.judge()) == [f"start of the invariant 'kept' ({place}) {sentence}"]
+
+
+async def test_a_check_that_returns_no_text_is_told() -> None:
+    def start() -> Any:
+        return lambda number, _: number < 0
+
+    ledger = Ledger(replace(domain, invariants=(Invariant(name="kept", start=start),)))
+    await ledger.decide(Count(key="a"))
+    assert texts(await ledger.judge()) == [
+        "kept: its check returned False at event 1; it returns what is wrong, or None"
+    ]
 
 
 async def test_an_answer_to_a_command_that_nobody_sent_is_found(ledger: Ledger) -> None:

@@ -5,9 +5,11 @@ from uuid import uuid4
 
 import pytest
 
+from tests.unit.load.counting import Count
 from worker.load.fleet import Drain
 from worker.load.session import Ran
 from worker.load.tally import Tally
+from worker.message import Reply
 
 
 def ran(*, status: int = 0, total: int = 3, unanswered: int = 0, killed: int = 0, **figures: int) -> Ran:
@@ -67,3 +69,17 @@ def test_without_workers_of_its_own_a_run_asks_for_no_deliveries() -> None:
 )
 def test_each_thing_that_does_not_add_up_is_a_complaint(wrong: Ran, complaint: str) -> None:
     assert wrong.complaints() == [complaint]
+
+
+def test_what_of_the_set_up_was_refused_is_counted() -> None:
+    ids = [uuid4() for _ in range(5)]
+    tally = Tally(commands={key: Count(key="a") for key in ids}, setup=set(ids[:4]))
+    replies = (
+        Reply(command_id=ids[0], outcome="rejected", reason="limit reached"),
+        Reply(command_id=ids[1], outcome="rejected", reason="limit reached"),
+        Reply(command_id=ids[2], outcome="failed", reason="not_json"),
+        Reply(command_id=ids[3], outcome="accepted"),
+        Reply(command_id=ids[4], outcome="rejected", reason="of the load"),
+    )
+    tally.replies.update({key: [reply] for key, reply in zip(ids, replies, strict=True)})
+    assert tally.refusals == {("Count", "rejected", "limit reached"): 2, ("Count", "failed", "not_json"): 1}

@@ -1,0 +1,123 @@
+"""What a scenario's own code does wrong is told in a sentence, with its file and line."""
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import pytest
+
+from handlers import Command, InvalidScenario, Scenario, Workload
+from tests.unit.load.counting import Count, Counted, domain
+from worker.load.generation import generated
+
+COUNT = Count(key="a")
+
+
+def generate(made: Callable[[], Any]) -> Workload:
+    """Have a scenario give what a function returns."""
+
+    class Given(Scenario):
+        name: ClassVar[str] = "given"
+        stresses: ClassVar[str] = "what reads it"
+
+        def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
+            assert (rng.random() >= 0, commands, prefix) == (True, 5, "p-")
+            return made()  # type: ignore[no-any-return]  # a mistake
+
+    return generated(Given(), (domain,), random.Random(1), 5, prefix="p-")  # noqa: S311  a workload, not a secret
+
+
+def told(raised: "pytest.ExceptionInfo[InvalidScenario]") -> str:
+    """Return what is said after whose workload it is."""
+    line = generate.__code__.co_firstlineno + 7
+    begin, _, rest = str(raised.value).partition(") ")
+    assert begin == f"workload of the scenario given ({__file__}:{line}"
+    return rest
+
+
+def failing() -> Iterator[Command]:
+    yield COUNT
+    raise KeyError("b")
+
+
+def test_what_is_right_is_generated_as_it_is() -> None:
+    heard: list[int] = []
+    made = generate(
+        lambda: Workload(
+            setup=[COUNT],
+            load=(Count(key=key) for key in "bc"),
+            copied_later=0.5,
+            answered=lambda number, _: heard.append(number),
+        )
+    )
+    assert list(made.setup) == [COUNT]
+    assert list(made.load) == [Count(key="b"), Count(key="c")]
+    assert (made.copied_at_once, made.copied_later) == (0.0, 0.5)
+    assert made.answered is not None
+    made.answered(3, datetime.now(UTC))
+    assert heard == [3]
+
+
+def test_nothing_is_generated_before_it_is_asked_for() -> None:
+    made = generate(lambda: Workload(setup=(), load=failing()))
+    assert next(iter(made.load)) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (lambda: None, "returns a Workload, not None"),
+        (lambda: [COUNT], "returns a Workload, not a value of type list"),
+        (
+            lambda: Workload(setup=None, load=()),  # type: ignore[arg-type]  # a mistake
+            "gives None as its set-up, which is a list of commands or the like",
+        ),
+        (
+            lambda: Workload(setup=(), load=COUNT.key.upper),  # type: ignore[arg-type]  # a mistake
+            "gives a value of type builtin_function_or_method as its load, which is a list of commands or the like",
+        ),
+    ],
+)
+def test_another_workload_is_refused(made: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(InvalidScenario) as raised:
+        generate(made)
+    assert told(raised) == sentence
+
+
+def test_a_workload_that_fails_names_its_line() -> None:
+    def broken() -> Workload:
+        raise ZeroDivisionError
+
+    with pytest.raises(InvalidScenario) as raised:
+        generate(broken)
+    assert told(raised) == f"raised ZeroDivisionError in broken ({__file__}:{broken.__code__.co_firstlineno + 1})"
+
+
+def test_commands_that_fail_while_they_are_generated_name_their_line() -> None:
+    made = generate(lambda: Workload(setup=failing(), load=()))
+    with pytest.raises(InvalidScenario) as raised:
+        list(made.setup)
+    assert told(raised) == f"raised KeyError in failing ({__file__}:{failing.__code__.co_firstlineno + 2}): 'b'"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [({"key": "a"}, "type dict"), (Counted(key="a"), "type Counted"), (Command(), "type Command")],
+)
+def test_what_is_no_command_of_the_domain_is_refused(wrong: Any, kind: str) -> None:
+    made = generate(lambda: Workload(setup=(), load=[COUNT, wrong]))
+    with pytest.raises(InvalidScenario) as raised:
+        list(made.load)
+    assert told(raised) == f"has a value of {kind} in its load, which is none of the commands Count, CountOnce"
+
+
+def test_what_listens_to_answers_and_fails_is_told() -> None:
+    def deaf(number: int, _: datetime) -> None:
+        raise ValueError(number)
+
+    made = generate(lambda: Workload(setup=(), load=(), answered=deaf))
+    assert made.answered is not None
+    with pytest.raises(InvalidScenario) as raised:
+        made.answered(3, datetime.now(UTC))
+    assert told(raised) == f"raised ValueError in deaf ({__file__}:{deaf.__code__.co_firstlineno + 1}): 3"
