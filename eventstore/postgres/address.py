@@ -27,7 +27,7 @@ def check_address(url: str) -> None:
     except ValueError:  # its text may quote the password
         raise _unusable("its host cannot be read") from None
     if parts.scheme not in _SCHEMES:
-        raise _unusable("it begins with postgresql://")
+        raise _unusable("it does not begin with postgresql://")
     for host in parts.netloc.rpartition("@")[2].split(","):
         _, colon, port = host.rpartition("]")[2].rpartition(":")
         if colon and port and not (port.isdecimal() and 0 < int(port) <= _LAST_PORT):

@@ -69,7 +69,8 @@ async def test_mistakes_are_told_in_a_sentence(worker: Worker, arguments: tuple[
     if any("\ud800" in each for each in arguments):
         # The command line has bytes: these are no UTF-8.
         arguments = tuple(each.replace("\ud800", "\udcff") for each in arguments)
-    assert (await worker("view", *arguments)).mistake() == sentence
+    library = worker.having(WORKER_DOMAINS="handlers.library:domain")
+    assert (await library("view", *arguments)).mistake() == sentence
 
 
 async def test_keys_have_the_types_that_their_view_declares(worker: Worker, database: Database) -> None:

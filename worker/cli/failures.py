@@ -8,9 +8,9 @@ from eventstore import EventStoreError, StoreUnavailable
 from handlers.errors import HandlerError
 from worker.errors import BrokerUnavailable, Unroutable, WorkerError
 from worker.printable import printable
-from worker.settings import SettingsError
+from worker.settings import Settings, SettingsError
 
-__all__ = ["KNOWN", "Mistake", "sentence", "telling"]
+__all__ = ["KNOWN", "Mistake", "lacking", "sentence", "telling"]
 
 
 class Mistake(Exception):
@@ -40,7 +40,22 @@ def sentence(error: BaseException) -> str:
         return "\n".join(lines)
     text = " ".join(lines).rstrip(".")
     advice = next((advice for family, advice in _ADVICE if isinstance(error, family)), None)
-    return f"{text}; {advice}." if advice else f"{text}."
+    if advice:
+        return f"{text}; {advice}."
+    return text if text.endswith("?") else f"{text}."
+
+
+def lacking(text: str) -> Mistake:
+    """Return the mistake that the domains lack what was asked for.
+
+    A second terminal, in which ``WORKER_DOMAINS`` was not set, asks the example without knowing.
+
+    Args:
+        text: What they lack, and what they have: one sentence or more.
+    """
+    if Settings.load(needs=()).origin("worker_domains") == "default":
+        text += " WORKER_DOMAINS is not set, so the example was asked: set it to your domains, as module:attribute."
+    return Mistake(text)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from eventstore.jsontext import Unstorable, encode_object
 from handlers.domain import Domain
 from handlers.errors import HandlerError, InvalidCommand, UnknownCommand
 from handlers.model import Command
-from worker.cli.failures import Mistake
+from worker.cli.failures import Mistake, lacking
 from worker.message import BadMessage, read_body
 from worker.settings import Settings
 
@@ -103,7 +103,7 @@ class Submissions:
         candidates = [domain for domain in self.domains if self.domain_name in (None, domain.name)]
         if not candidates:
             known = ", ".join(domain.name for domain in self.domains)
-            raise Mistake(f"there is no domain {self.domain_name!r} in WORKER_DOMAINS; it names {known}.")
+            raise lacking(f"there is no domain {self.domain_name!r} in WORKER_DOMAINS; it names {known}.")
         owners = [domain for domain in candidates if any(each.name == command_type for each in domain.deciders)]
         if len(owners) > 1:
             names = ", ".join(domain.name for domain in owners)
@@ -111,7 +111,7 @@ class Submissions:
         if owners:
             return owners[0]
         known = ", ".join(sorted(decider.name for domain in candidates for decider in domain.deciders))
-        raise Mistake(f"there is no command {command_type!r}; known are {known}.")
+        raise lacking(f"there is no command {command_type!r}; known are {known}.")
 
     def _read(self, text: bytes, *, more_bytes: int = 0, more_levels: int = 0) -> dict[str, Any]:
         try:

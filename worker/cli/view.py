@@ -18,7 +18,7 @@ from handlers.reader import Answer, Reader
 from handlers.registry import load_domains
 from handlers.view import View
 from worker.cli.event_filter import scalar
-from worker.cli.failures import KNOWN, Mistake
+from worker.cli.failures import KNOWN, Mistake, lacking
 from worker.cli.loop import run_async
 from worker.cli.terminal import print_json
 from worker.settings import Settings
@@ -67,14 +67,14 @@ def view(
 def _found(domains: Sequence[Domain], name: str, domain: str | None) -> tuple[Domain, View[..., Any]]:
     if domain is not None and domain not in {each.name for each in domains}:
         known = ", ".join(each.name for each in domains)
-        raise Mistake(f"WORKER_DOMAINS names no domain {domain!r}; known are {known}.")
+        raise lacking(f"WORKER_DOMAINS names no domain {domain!r}; known are {known}.")
     asked = [each for each in domains if domain in {None, each.name}]
     owners = [each for each in asked if name in {one.name for one in each.views}]
     if len(owners) > 1:
         names = " and ".join(each.name for each in owners)
         raise Mistake(f"{names} both have a view {name}: say which with --domain.")
     if not owners:
-        raise Mistake(_unknown(name, [one.name for each in asked for one in each.views]))
+        raise lacking(_unknown(name, [one.name for each in asked for one in each.views]))
     return owners[0], owners[0].view(name)
 
 

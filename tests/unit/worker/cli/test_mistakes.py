@@ -23,6 +23,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("AMQP_URL", NOWHERE)
+    monkeypatch.setenv("WORKER_DOMAINS", "handlers.library:domain")
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
 
@@ -331,3 +332,27 @@ def test_what_cannot_be_compared_is_told(
         file.write_text(text)
     ran = run(capsys, monkeypatch, "load", "compare", str(file), str(file))
     assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {file} {reason}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("publish", "PlaceOrder", "{}"), "there is no command 'PlaceOrder'; known are "),
+        (("publish", "PlaceOrder", "{}", "--domain", "orders"), "there is no domain 'orders' in WORKER_DOMAINS; "),
+        (("view", "shelf", "tea"), "there is no view 'shelf'; known are "),
+        (("view", "shelf", "tea", "--domain", "orders"), "WORKER_DOMAINS names no domain 'orders'; known are "),
+        (("load", "run", "rush"), "there is no scenario 'rush'; known are "),
+        (("load", "run", "rush", "--domain", "orders"), "there is no domain 'orders' in WORKER_DOMAINS; "),
+    ],
+)
+def test_where_nothing_names_the_domains_it_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
+) -> None:
+    """As in a second terminal, in which it was forgotten."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://worker:secret@127.0.0.1:9/events")
+    advice = " WORKER_DOMAINS is not set, so the example was asked: set it to your domains, as module:attribute.\n"
+    ran = run(capsys, monkeypatch, *arguments)
+    assert (ran.status, ran.err[: len(sentence) + 8], ran.err.endswith(advice)) == (2, f"worker: {sentence}", False)
+    monkeypatch.delenv("WORKER_DOMAINS")
+    ran = run(capsys, monkeypatch, *arguments)
+    assert (ran.status, ran.err[: len(sentence) + 8], ran.err.endswith(advice)) == (2, f"worker: {sentence}", True)
