@@ -5,7 +5,7 @@ Knows no broker and no database; only the reader waits.
 
 from handlers.decider import Decider
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
-from handlers.domain import Domain, Invariant
+from handlers.domain import Check, Domain, Invariant
 from handlers.errors import (
     DamagedState,
     DomainNotFound,
@@ -35,6 +35,7 @@ from handlers.view import View
 __all__ = [
     "Accepted",
     "Answer",
+    "Check",
     "Command",
     "DamagedState",
     "Decider",

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 from eventstore import Filter, P
 from handlers import (
     Accepted,
+    Check,
     Command,
     Decider,
     Decision,
@@ -22,7 +23,6 @@ from handlers import (
     Workload,
     parameter,
 )
-from handlers.domain import Check
 
 
 class AddStock(Command):

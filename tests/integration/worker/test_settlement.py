@@ -109,7 +109,7 @@ async def test_a_handlers_bug_is_tried_three_times_and_shown_with_its_traceback(
         "worker-reason": "handler_error",
         "worker-queue": QUEUES.queue,
     }
-    assert (answer["outcome"], answer["reason"]) == ("failed", "handler_error: RuntimeError: a exploded at 0")
+    assert (answer["outcome"], answer["reason"]) == ("failed", "handler_error: ZeroDivisionError: a exploded at 0")
     assert service.counters.ends == {End.RETRIED: 2, End.DEAD_LETTERED: 1, End.ACCEPTED: 1}
     assert dict(service.counters.dead_letters) == {"handler_error": 1}
     assert await desk.ready(QUEUES.retry_queue) == 0

@@ -1,6 +1,7 @@
 """The reader: a view's answer, as fresh as was asked for."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -88,5 +89,8 @@ async def test_only_the_domains_own_views_are_asked(reader: Reader) -> None:
 
     with pytest.raises(InvalidParts, match="lists another view jar"):
         await reader.state(View(name="jar", events=events, initial=Jar, evolve=after_drop).at("a"))
+    jar: Any = View(name="jar", events=events, initial=Jar, evolve=after_drop)
+    with pytest.raises(InvalidParts, match=r"a reader is asked a view at a key, such as shelf.at\(…\), not a View"):
+        await reader.state(jar)
     with pytest.raises(UnknownView):
         await reader.state(View(name="jam", events=events, initial=Jar, evolve=after_drop).at("a"))

@@ -20,6 +20,7 @@ from worker.settings import SettingsError
         (BrokerMisconfigured("it refuses us"), "it refuses us."),
         (Unroutable("no queue"), "no queue; start a worker for this domain first, with `worker run`."),
         (InvalidDomain("no event"), "no event."),
+        (InvalidDomain("no tuple; is a comma missing?"), "no tuple; is a comma missing?"),
         (ExceptionGroup("", [ExceptionGroup("", [Mistake("do this.")]), Mistake("do that.")]), "do this."),
     ],
 )
