@@ -9,6 +9,7 @@ from handlers.model import Command, DomainEvent
 from handlers.part import Part, Parts, Reading
 from handlers.place import place_of
 from handlers.reads import Reads
+from handlers.view import View
 
 __all__ = [
     "MOST_PARTS",
@@ -173,5 +174,7 @@ def _named(command: Any) -> str:
 
 def _said(named: object) -> str:
     if isinstance(named, tuple):
-        return f"a tuple with a {next(type(each).__name__ for each in named if not isinstance(each, Reading))}"
+        return f"a tuple with {_said(next(each for each in named if not isinstance(each, Reading)))}"
+    if isinstance(named, View):
+        return f"a view without its key: write {named.name}.at(…)"
     return f"a {type(named).__name__}"

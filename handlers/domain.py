@@ -250,7 +250,7 @@ class Domain:
             if self._views.get(part.view.name) is not part.view:
                 raise InvalidParts(
                     f"parts of {decider.name} ({decider.place}) names the view {part.view.name}, "
-                    f"which the domain {self.name} does not list"
+                    f"which the domain {self.name} does not list; add it to its views"
                 )
         return reads
 
@@ -296,7 +296,7 @@ class Domain:
 
         Raises:
             UnknownCommand: The domain has no such command.
-            InvalidDecision: ``decide`` returns something else than a decision.
+            InvalidDecision: ``decide`` returns something else than a decision, or cannot be called with these states.
             Exception: Whatever ``decide`` raises.
         """
         decider = self.decider(type(command).__name__)
@@ -304,6 +304,14 @@ class Domain:
             decision: object = decider.decide(command, *reads.arguments(states))
         except StopIteration as bug:
             raise RuntimeError(f"decide of {decider.name} raised StopIteration") from bug
+        except TypeError as bug:
+            if bug.__traceback__ is None or bug.__traceback__.tb_next is not None:
+                raise
+            # It was never entered.
+            raise InvalidDecision(
+                f"decide of {decider.name} ({place_of(decider.decide)}) gets {1 + len(reads.readings)} arguments, the "
+                f"command and what each of its parts gives: {bug}"
+            ) from bug
         if not isinstance(decision, Accepted | Rejected | Unchanged):
             returned = "None" if decision is None else f"a value of type {type(decision).__name__}"
             raise InvalidDecision(

@@ -63,5 +63,7 @@ class EventCodec:
         """
         name = type(fact).__name__
         if self._models.get(name) is not type(fact):
-            raise UnknownEventType(f"the domain {self._domain} does not list the event {name} that it is to record")
+            raise UnknownEventType(
+                f"the domain {self._domain} does not list the event {name} that it is to record; add it to its events"
+            )
         return Event(type=name, payload=fact.model_dump(by_alias=True), metadata=metadata)

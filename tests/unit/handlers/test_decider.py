@@ -61,7 +61,11 @@ def test_decide_gets_the_state_of_each_part_in_order() -> None:
         (lambda _: None, "returns a part, parts, or a tuple of these, not a NoneType"),
         (lambda _: [light.at("a")], "returns a part, parts, or a tuple of these, not a list"),
         (lambda _: light.events("a"), "returns a part, parts, or a tuple of these, not a OpenFilter"),
-        (lambda _: (light.at("a"), light), "returns a part, parts, or a tuple of these, not a tuple with a View"),
+        (
+            lambda _: (light.at("a"), light),
+            ("returns a part, parts, or a tuple of these, not a tuple with a view without its key: write light.at(…)"),
+        ),
+        (lambda _: light, "returns a part, parts, or a tuple of these, not a view without its key: write light.at(…)"),
         (lambda _: light.at_each(["a", "b", "c", "d"]), "names 4 parts; a command reads at most 3"),
         (lambda command: light.at(command.watts), "the view light takes str for lamp, not int"),
         (

@@ -196,7 +196,10 @@ def test_an_event_is_recorded_by_its_json_names_and_read_back_the_same() -> None
 def test_an_event_that_could_not_be_read_back_is_not_recorded(kind: type[DomainEvent]) -> None:
     with pytest.raises(UnknownEventType) as raised:
         domain.to_record(kind(), {})
-    assert str(raised.value) == f"the domain lamps does not list the event {kind.__name__} that it is to record"
+    assert (
+        str(raised.value)
+        == f"the domain lamps does not list the event {kind.__name__} that it is to record; add it to its events"
+    )
 
 
 def test_a_value_that_the_store_cannot_record_is_refused() -> None:
@@ -230,7 +233,8 @@ def test_a_part_of_a_view_that_the_domain_does_not_list_is_refused() -> None:
         with pytest.raises(InvalidParts) as raised:
             replace(domain, deciders=(asking,)).reads(SwitchOn(lamp="a"))
         assert str(raised.value) == (
-            f"parts of SwitchOn ({asking.place}) names the view {part.view.name}, which the domain lamps does not list"
+            f"parts of SwitchOn ({asking.place}) names the view {part.view.name}, "
+            "which the domain lamps does not list; add it to its views"
         )
 
 

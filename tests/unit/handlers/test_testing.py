@@ -1,6 +1,7 @@
 """The test kit fails where a decision is wrong, and where a worker would fail."""
 
 import gc
+import re
 import warnings
 from collections import deque
 from collections.abc import Callable
@@ -390,6 +391,29 @@ def test_what_is_no_decision_is_refused_whatever_is_expected(returned: Any, said
         f"decide of SwitchOn ({__file__}:{line}) returns Accepted(…), Rejected(…) or Unchanged(), not {said}; "
         "does each of its branches return one?"
     )
+
+
+def test_a_decision_that_takes_other_states_is_told_with_its_line() -> None:
+    def decide_alone(_: SwitchOn) -> Decision:
+        return unchanged()
+
+    with pytest.raises(InvalidDecision) as raised:
+        kit(deciding(light, decide_alone))(ON).when(SwitchOn(lamp="a"))
+    line = decide_alone.__code__.co_firstlineno
+    assert re.fullmatch(
+        rf"decide of SwitchOn \({re.escape(__file__)}:{line}\) gets 2 arguments, the command and what each of its "
+        r"parts gives: \S+decide_alone\(\) takes 1 positional argument but 2 were given",
+        str(raised.value),
+    )
+
+
+def test_what_a_decision_itself_calls_wrongly_is_its_own_bug() -> None:
+    def decide_badly(*_: Any) -> Decision:
+        return rejected()  # type: ignore[call-arg]  # that is the point
+
+    with pytest.raises(TypeError, match=r"rejected\(\) missing 1 required") as raised:
+        kit(deciding(light, decide_badly))(ON).when(SwitchOn(lamp="a"))
+    assert not isinstance(raised.value, InvalidDecision)
 
 
 @pytest.mark.parametrize(
