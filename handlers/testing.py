@@ -61,6 +61,7 @@ def kit(domain: Domain) -> "Callable[..., Given]":
         Raises:
             TypeError: One of these is no event.
         """
+        __tracebackhide__ = True
         for event in events:
             _refuse_other("given takes events, one after the other", event, DomainEvent)
         return Given(domain, events)
@@ -102,6 +103,7 @@ class Given:
             HandlerError: A worker could not decide it: the domain lacks the command, the view or an event.
             AssertionError: A worker would trip over it; the text says how.
         """
+        __tracebackhide__ = True  # of pytest: its reader wrote none of this
         reads = self.domain.reads(command)
         log = self._log()
         states = {part: self._state(part, log) for part in reads.parts}
@@ -126,6 +128,7 @@ class Given:
             AssertionError: The state is another one, or a worker would trip over the view; the text says how.
             TypeError: It is no part.
         """
+        __tracebackhide__ = True
         _refuse_other("sees takes a part, which is a view at a key, such as shelf.at(…)", part, Part)
         if self.domain.view(part.view.name) is not part.view:
             raise AssertionError(f"the domain {self.domain.name} has another view named {part.view.name}")
@@ -135,10 +138,12 @@ class Given:
             raise AssertionError(f"{part!r} shows {shown!r}\nexpected {state!r}\n{_told(log, (part,))}")
 
     def _log(self) -> list[RecordedEvent]:
+        __tracebackhide__ = True
         return _read_back(self.domain, self.events)
 
     def _state(self, part: Part[Any], log: Iterable[RecordedEvent]) -> Any:
         """Fold a part as a worker does, looking for what it would trip over."""
+        __tracebackhide__ = True
         for problem in self.domain.problems_of(part):
             raise AssertionError(problem)
         view = part.view
@@ -199,6 +204,7 @@ class When:
             AssertionError: It is another one; the text shows both, and what the decider saw.
             TypeError: What is expected is no decision.
         """
+        __tracebackhide__ = True
         self._asserted = True
         _refuse_other("then takes accepted(…), rejected(…) or unchanged()", expected, Decision)
         if self._decision != expected:
@@ -227,11 +233,13 @@ class Then:
         Raises:
             HandlerError, AssertionError: As ``when`` and ``then``.
         """
+        __tracebackhide__ = True
         after = Given(self._given.domain, (*self._given.events, *_facts(self._decision)))
         after.when(self._command).then(expected)
 
 
 def _refuse_other(what: str, given: object, kind: type | UnionType) -> None:
+    __tracebackhide__ = True
     if not isinstance(given, kind):
         said = given.__name__ if isinstance(given, type | FunctionType | ModuleType) else f"a {type(given).__name__}"
         raise TypeError(f"{what}; {said} is none")
@@ -239,6 +247,7 @@ def _refuse_other(what: str, given: object, kind: type | UnionType) -> None:
 
 def _read_back(domain: Domain, facts: Iterable[DomainEvent]) -> list[RecordedEvent]:
     """Write events as a worker does, and read them back."""
+    __tracebackhide__ = True
     recorded = [domain.to_record(fact, {}).recorded(number, token=0) for number, fact in enumerate(facts, start=1)]
     for fact, event in zip(facts, recorded, strict=True):
         again = domain.recorded(event)

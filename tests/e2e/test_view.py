@@ -4,6 +4,7 @@ import pytest
 
 from eventstore import Event
 from eventstore.postgres import PostgresEventStore
+from tests.e2e.numbers import broken
 from tests.e2e.program import Worker
 from tests.fixtures.databases import Database
 
@@ -91,7 +92,9 @@ async def test_keys_of_no_single_type_are_read_as_json_and_failures_are_told(
         await store.append([Event(type="Counted", payload={"number": -7, "loud": True})])
     assert (await numbers("view", "anyhow", "-7")).document() == 1
     assert (await numbers("view", "anyhow", '"-7"')).document() == 0
-    assert (await numbers("view", "broken", "-7")).mistake() == "the view broken fails: KeyError: 'no Counted'."
+    place = f"{broken.__code__.co_filename}:{broken.__code__.co_firstlineno + 1}"
+    said = f"the view broken fails at {place}: KeyError: 'no Counted'."
+    assert (await numbers("view", "broken", "-7")).mistake() == said
     assert (
         (await numbers("view", "unshown", "-7")).mistake().startswith("the state of the view unshown cannot be shown")
     )

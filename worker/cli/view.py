@@ -14,20 +14,23 @@ from handlers.domain import Domain
 from handlers.errors import InvalidKey
 from handlers.key import KeyParameter
 from handlers.part import Part
+from handlers.place import raised_at
 from handlers.reader import Answer, Reader
 from handlers.registry import load_domains
 from handlers.view import View
 from worker.cli.event_filter import scalar
 from worker.cli.failures import KNOWN, Mistake, lacking
 from worker.cli.loop import run_async
-from worker.cli.terminal import print_json
+from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
 
 __all__ = ["view"]
 
 
 def view(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The view's name.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The view's name; without one, the views are listed.")
+    ] = None,
     key: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="The view's key, a value each.")] = None,
     *,
     domain: Annotated[
@@ -43,6 +46,9 @@ def view(
 
     Views are those of the domains that WORKER_DOMAINS names.
     """
+    if name is None:
+        _list(domain, json=json)
+        return
     settings = Settings.load(needs=("database_url", "database_replica_urls") if replica else ("database_url",))
     owner, asked = _found(load_domains(settings.worker_domains), name, domain)
     part = _part(asked, key or ())
@@ -53,7 +59,9 @@ def view(
     except KNOWN:
         raise
     except Exception as bug:  # whatever the view's own functions raise
-        raise Mistake(f"the view {name} fails: {type(bug).__name__}: {bug}.") from bug
+        line = raised_at(bug)
+        where = "" if line is None else f" at {line[1]}"
+        raise Mistake(f"the view {name} fails{where}: {type(bug).__name__}: {bug}.") from bug
     try:
         state = to_jsonable_python(answer.state, fallback=_plain, by_alias=True)
     except (ValueError, TypeError, RecursionError) as error:
@@ -64,11 +72,42 @@ def view(
         print_json(state)
 
 
-def _found(domains: Sequence[Domain], name: str, domain: str | None) -> tuple[Domain, View[..., Any]]:
+def _list(domain: str | None, *, json: bool) -> None:
+    """List the views, and what their keys are made of."""
+    asked = _asked(load_domains(Settings.load(needs=()).worker_domains), domain)
+    if json:
+        print_json(
+            [
+                {
+                    "domain": each.name,
+                    "view": one.name,
+                    "version": one.version,
+                    "key": [parameter.name for parameter in one.key],
+                    "stored_every": one.stored_every,
+                }
+                for each in asked
+                for one in each.views
+            ]
+        )
+        return
+    listing = table("domain", "view", "key", "version", "stored every")
+    for each in asked:
+        for one in each.views:
+            key = " ".join(parameter.name.upper() for parameter in one.key)
+            stored = "" if one.stored_every is None else f"{one.stored_every:,} events"
+            listing.add_row(each.name, one.name, key, str(one.version), stored)
+    tell(listing if listing.row_count else "The domains of WORKER_DOMAINS have no views.")
+
+
+def _asked(domains: Sequence[Domain], domain: str | None) -> list[Domain]:
     if domain is not None and domain not in {each.name for each in domains}:
         known = ", ".join(each.name for each in domains)
         raise lacking(f"WORKER_DOMAINS names no domain {domain!r}; known are {known}.")
-    asked = [each for each in domains if domain in {None, each.name}]
+    return [each for each in domains if domain in {None, each.name}]
+
+
+def _found(domains: Sequence[Domain], name: str, domain: str | None) -> tuple[Domain, View[..., Any]]:
+    asked = _asked(domains, domain)
     owners = [each for each in asked if name in {one.name for one in each.views}]
     if len(owners) > 1:
         names = " and ".join(each.name for each in owners)

@@ -442,3 +442,19 @@ def test_what_does_not_belong_there_is_told(mistaken: Callable[[], Any], sentenc
     with pytest.raises(TypeError) as raised:
         mistaken()
     assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        lambda: given().when(SwitchOn(lamp="a")).then(unchanged()),
+        lambda: given().when(SwitchOn(lamp="a")).then(accepted(ON)).then_again(accepted(ON)),
+        lambda: given(ON).sees(light.at("a"), "blue"),
+        lambda: given(ON).sees(light, "blue"),
+        lambda: given(SwitchOn),
+    ],
+)
+def test_pytest_shows_the_line_of_the_test_and_none_of_the_kit(failing: Callable[[], Any]) -> None:
+    with pytest.raises((AssertionError, TypeError)) as raised:
+        failing()
+    assert {str(entry.path) for entry in raised.traceback.filter(raised)} == {__file__}
