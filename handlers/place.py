@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from traceback import walk_tb
 from types import FrameType
@@ -13,8 +13,10 @@ __all__ = ["place_of", "raised_at"]
 _OURS = frozenset({"eventstore", "handlers", "worker"})
 # Domains that come along: their code is a domain's own.
 _SAMPLES = ("handlers.library", "handlers.warehouse")
-# What stands between our code and a domain's when it calls back.
-_BETWEEN = frozenset({"pydantic", *sys.stdlib_module_names})
+# What calls a domain's code in our name.
+_BETWEEN = frozenset({"pydantic"})
+# What our code runs in.
+_RUNNERS = frozenset({"uvloop", "typer", *sys.stdlib_module_names})
 
 
 def place_of(function: Callable[..., Any]) -> str:
@@ -43,7 +45,7 @@ def raised_at(failure: BaseException) -> tuple[str, str] | None:
     at: BaseException | None = failure
     while at is not None:
         frames = [(frame, line, _module(frame)) for frame, line in walk_tb(at.__traceback__)]
-        entry = next((module for _, _, module in frames if _is_foreign(module)), None)
+        entry = _entry([module for _, _, module in frames])
         if entry is not None:
             package = entry.rpartition(".")[0] or entry
             frame, line, _ = next(each for each in reversed(frames) if f"{each[2]}.".startswith(f"{package}."))
@@ -52,13 +54,24 @@ def raised_at(failure: BaseException) -> tuple[str, str] | None:
     return None
 
 
+def _entry(modules: Iterable[str]) -> str | None:
+    """Return the module at which our code called a domain's for the last time; None if it did not."""
+    entry, is_ours = None, False
+    for module in modules:
+        if module.partition(".")[0] in _RUNNERS:
+            continue
+        was_ours, is_ours = is_ours, _is_ours(module)
+        if was_ours and not is_ours:
+            entry = module
+    return entry
+
+
 def _module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", ""))
 
 
-def _is_foreign(module: str) -> bool:
-    """Tell whether a module belongs to a domain: what our code calls, and is neither ours nor a library between."""
-    top = module.partition(".")[0]
-    if top in _OURS:
-        return f"{module}.".startswith(tuple(f"{sample}." for sample in _SAMPLES))
-    return top not in _BETWEEN
+def _is_ours(module: str) -> bool:
+    """Tell whether a module is ours or calls in our name, and no domain's."""
+    if f"{module}.".startswith(tuple(f"{sample}." for sample in _SAMPLES)):
+        return False
+    return module.partition(".")[0] in _OURS | _BETWEEN
