@@ -46,7 +46,7 @@ class StoredState:
     Attributes:
         key: What it is of.
         position: How far the log was read.
-        state: JSON text, as UTF-8.
+        state: The state, in whatever form its writer gave it.
         events: How many events it was folded from.
         written_at: When it was stored, by the database's clock; None until then.
     """

@@ -94,4 +94,7 @@ class UnreadableEvent(HandlerError):
 
 
 class DamagedState(HandlerError, ValueError):
-    """Raised by ``StateCodec.read``: a stored state cannot be read. It is passed over: the log has all of it."""
+    """Raised where a stored state is read: it is not as it was stored, or no state of its view.
+
+    It is passed over: the log has all of it.
+    """

@@ -1,7 +1,7 @@
 """The part reader: brings the states of parts up to date, from what is kept or stored and what has come since."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -131,7 +131,8 @@ class PartReader:
 
         Raises:
             HistoryDiverged: What is kept or asked for lies in another history. Everything kept is forgotten.
-            PositionNotReached: The log ends before what is kept or asked for. Everything kept is forgotten.
+            PositionNotReached: The log ends before what is kept, and everything kept is forgotten; or before what is
+                asked for.
             UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
             Exception: Whatever a view raises.
         """
@@ -175,7 +176,8 @@ class PartReader:
 
         Raises:
             HistoryDiverged: What is kept or asked for lies in another history. Everything kept is forgotten.
-            PositionNotReached: The log ends before what is kept or asked for. Everything kept is forgotten.
+            PositionNotReached: The log ends before what is kept, and everything kept is forgotten; or before what is
+                asked for.
             EventStoreError: As ``EventStore.query_many``.
         """
         before: dict[Part[Any], KeptState] = {}
@@ -185,7 +187,10 @@ class PartReader:
         )
         try:
             return await self._glance(before, failures, consistency, min_position, running, held=held)
-        except (HistoryDiverged, PositionNotReached):
+        except (HistoryDiverged, PositionNotReached) as error:
+            if isinstance(error, PositionNotReached) and _is_furthest(min_position, before.values()):
+                # What is known lies no further: it was asked for more than there is, and nothing known is to blame.
+                raise
             if not stored:
                 # A log that was rewritten or cut back. The next attempt reads all of it.
                 self._kept.forget()
@@ -392,3 +397,7 @@ class PartReader:
         with running():
             state = self._domain.fold(part, kept.state, events)
         return replace(kept, state=state, events=kept.events + len(events))
+
+
+def _is_furthest(asked: Position | None, known: Iterable[KeptState]) -> bool:
+    return asked is not None and all(kept.position.number < asked.number for kept in known)

@@ -85,11 +85,11 @@ class StateCodec(Generic[S]):
         try:
             state: S = self._adapter.validate_json(text)
         except ValidationError as error:
-            raise DamagedState(f"a stored state cannot be read: {error.error_count()} errors") from None
+            raise DamagedState(f"it cannot be read: {error.error_count()} errors") from None
         except KeyboardInterrupt:
             raise
         except BaseException as bug:  # whatever a validator of somebody's raises
-            raise DamagedState(f"a stored state cannot be read: {type(bug).__name__}: {bug}") from bug
+            raise DamagedState(f"it cannot be read: {type(bug).__name__}: {bug}") from bug
         return state
 
     def _folded(self, state: S, fact: DomainEvent) -> tuple[Any, ...]:

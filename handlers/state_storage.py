@@ -13,6 +13,7 @@ from handlers.domain import Domain
 from handlers.errors import DamagedState
 from handlers.kept_states import KeptState, state_size
 from handlers.part import Part
+from handlers.state_checksum import checked, with_checksum
 
 __all__ = ["StateStorage"]
 
@@ -97,10 +98,10 @@ class StateStorage:
         if data is None:
             self._refuse(part, "read back, it would not be the same")
             return
+        key = self._key(part)
+        data = with_checksum(key, kept.position, kept.events, data)
         try:
-            await self._store.store_state(
-                StoredState(key=self._key(part), position=kept.position, state=data, events=kept.events)
-            )
+            await self._store.store_state(StoredState(key=key, position=kept.position, state=data, events=kept.events))
         except EventStoreError as error:
             _log.warning("the state of %s was not stored: %s", part, error)
 
@@ -122,7 +123,7 @@ class StateStorage:
 
     def _read_back(self, part: Part[Any], stored: StoredState) -> KeptState | None:
         try:
-            state = self._domain.codec(part.view).read(stored.state)
+            state = self._domain.codec(part.view).read(checked(stored))
         except DamagedState as error:
             _log.warning("the stored state of %s is passed over: %s", part, error)
             return None

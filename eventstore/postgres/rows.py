@@ -33,11 +33,15 @@ def event_of(row: asyncpg.Record) -> RecordedEvent:
     )
 
 
-def state_of(key: StateKey, row: asyncpg.Record) -> StoredState:
-    """Read a row of ``states.sql``."""
+def state_of(key: StateKey, row: asyncpg.Record) -> StoredState | None:
+    """Read a row of ``states.sql``; None if its position is none: it is only a cache, and was damaged."""
+    try:
+        position = Position(number=row["position"], token=row["token"])
+    except ValueError:
+        return None
     return StoredState(
         key=key,
-        position=Position(number=row["position"], token=row["token"]),
+        position=position,
         state=row["state"],
         events=row["events"],
         written_at=row["written_at"],

@@ -45,6 +45,18 @@ async def test_a_state_of_a_history_that_was_rewritten_gives_way_to_any(
         assert await position_of(store) == first
 
 
+@pytest.mark.parametrize("damage", ["position = -1", "token = -1"])
+async def test_a_state_whose_position_is_none_is_as_if_it_were_not_there(
+    store: PostgresEventStore, admin: Connection, damage: str
+) -> None:
+    last = await append(store, 1)
+    await put(store, last)
+    await admin.execute(f"UPDATE eventstore.states SET {damage}")  # noqa: S608  nothing in it is from outside
+    assert await position_of(store) is None
+    await put(store, last)
+    assert await position_of(store) == last
+
+
 async def test_an_earlier_state_that_waited_for_a_later_one_does_not_replace_it(
     store: PostgresEventStore, admin: Connection, runtime: Connection
 ) -> None:

@@ -5,7 +5,17 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eventstore import Consistency, Event, EventStream, Filter, MemoryEventStore, P, Position, RecordedEvent
+from eventstore import (
+    Consistency,
+    Event,
+    EventStream,
+    Filter,
+    MemoryEventStore,
+    P,
+    Position,
+    PositionNotReached,
+    RecordedEvent,
+)
 from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, View
 
 
@@ -80,6 +90,7 @@ class WatchedStore(MemoryEventStore):
         self.statements = 0
         self.streamed: list[Filter] = []
         self.least: list[Position | None] = []
+        self.refused: list[Position | None] = []
         self.gate: asyncio.Event | None = None
         self.began = asyncio.Event()
 
@@ -93,9 +104,13 @@ class WatchedStore(MemoryEventStore):
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
     ) -> list[EventStream]:
-        streams = await super().query_many(
-            filters, after=after, known=known, most=most, consistency=consistency, min_position=min_position
-        )
+        try:
+            streams = await super().query_many(
+                filters, after=after, known=known, most=most, consistency=consistency, min_position=min_position
+            )
+        except PositionNotReached:
+            self.refused.append(min_position)
+            raise
         self.statements += 1
         numbers = [position.number for position in after or ()]
         self.asked += [(number, len(stream.events)) for number, stream in zip(numbers, streams, strict=True)]
