@@ -10,6 +10,7 @@ from uuid import UUID
 from eventstore import InvalidFilter, Scalar
 from handlers.errors import InvalidDomain, InvalidKey
 from handlers.key import KeyParameter
+from handlers.plain_function import refusal
 
 __all__ = ["DEFAULT_SHARDS", "MOST_SHARDS", "Affinity", "AffinityKey", "checked_shards", "key_text"]
 
@@ -35,8 +36,8 @@ def checked_shards(domain: str, affinity: Affinity | None, shards: int | None) -
         if shards is not None:
             raise InvalidDomain(f"the domain {domain} has shards, but no affinity that commands are spread by")
         return None
-    if not callable(affinity):
-        raise InvalidDomain(f"the domain {domain} needs a function as its affinity, not a {type(affinity).__name__}")
+    if (problem := refusal(affinity)) is not None:
+        raise InvalidDomain(f"the domain {domain} needs a function as its affinity, {problem}")
     if shards is None:
         return DEFAULT_SHARDS
     if type(shards) is not int or not 1 <= shards <= MOST_SHARDS:

@@ -8,6 +8,7 @@ from handlers.errors import InvalidDecider, InvalidKey, InvalidParts, InvalidVie
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, Parts, Reading
 from handlers.place import place_of
+from handlers.plain_function import refusal
 from handlers.reads import Reads
 from handlers.view import View
 
@@ -108,7 +109,7 @@ class Decider(AnyDecider, Generic[C]):
             from key to state.
 
     Raises:
-        InvalidDecider: ``parts`` or ``decide`` is no function.
+        InvalidDecider: ``parts`` or ``decide`` is no plain function.
     """
 
     __slots__ = ()
@@ -159,10 +160,8 @@ class Decider(AnyDecider, Generic[C]):
     ) -> None: ...
     def __init__(self, *, command: type[C], parts: Callable[[C], Any], decide: Callable[..., Decision]) -> None:
         for what, function in (("parts", parts), ("decide", decide)):
-            if not callable(function):
-                raise InvalidDecider(
-                    f"the decider of {_named(command)} needs a function as its {what}, not a {type(function).__name__}"
-                )
+            if (problem := refusal(function)) is not None:
+                raise InvalidDecider(f"the decider of {_named(command)} needs a function as its {what}, {problem}")
         object.__setattr__(self, "command", command)
         object.__setattr__(self, "parts", parts)
         object.__setattr__(self, "decide", decide)

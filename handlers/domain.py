@@ -146,7 +146,8 @@ class Domain:
 
     def _refuse_models(self, what: str, models: Iterable[Any], base: type[BaseModel], other: type[BaseModel]) -> None:
         for model in models:
-            if not isinstance(model, type) or not issubclass(model, base) or issubclass(model, other):
+            is_one = isinstance(model, type) and issubclass(model, base) and model is not base
+            if not is_one or issubclass(model, other):
                 name = getattr(model, "__name__", repr(model))
                 raise InvalidDomain(f"the domain {self.name} lists {name} as {what}, which is no {base.__name__} alone")
             for problem in model_problems(model):

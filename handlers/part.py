@@ -118,7 +118,10 @@ class Part(Reading[S_co]):
 
     def initial(self) -> S_co:
         """Return the state before any event, made anew."""
-        return self.view.initial(*self._values)
+        try:
+            return self.view.initial(*self._values)
+        except StopIteration as bug:
+            raise RuntimeError(f"initial of the view {self.view.name} raised StopIteration at {self!r}") from bug
 
 
 @final

@@ -12,6 +12,7 @@ from handlers.key import KeyForm, KeyParameter
 from handlers.model import DomainEvent
 from handlers.part import Part, Parts
 from handlers.place import place_of
+from handlers.plain_function import refusal
 
 __all__ = ["View"]
 
@@ -85,8 +86,8 @@ class View(Generic[K, S]):
             if type(number) is not int or not 1 <= number <= _MOST:
                 raise InvalidView(f"the view {name} has the {what} {number!r}; it is an integer from 1 to {_MOST}")
         for what, function in (("events", events), ("initial", initial), ("evolve", evolve)):
-            if not callable(function):
-                raise InvalidView(f"the view {name} needs a function as its {what}, not a {type(function).__name__}")
+            if (problem := refusal(function)) is not None:
+                raise InvalidView(f"the view {name} needs a function as its {what}, {problem}")
         self.name = name
         self.events = events
         self.initial = initial
@@ -155,6 +156,11 @@ class View(Generic[K, S]):
         except InvalidFilter as error:
             # The key was fit for a filter; what does not fit is of the view's own making.
             raise InvalidView(f"events of the view {self.name} ({place_of(self.events)}): {error}") from error
+        except StopIteration as bug:
+            # It would end whoever collects parts, as the last one does, and what the others are would be missed.
+            raise RuntimeError(
+                f"events of the view {self.name} ({place_of(self.events)}) raised StopIteration"
+            ) from bug
         if not isinstance(events, Filter):
             raise InvalidView(
                 f"events of the view {self.name} ({place_of(self.events)}) returns a Filter, "

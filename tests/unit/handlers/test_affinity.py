@@ -80,3 +80,10 @@ def test_an_affinity_is_a_function() -> None:
     wrong: Any = "jar"
     with pytest.raises(InvalidDomain, match="needs a function as its affinity, not a str"):
         replace(domain, affinity=wrong)
+
+    async def later(_: Drop) -> str:
+        return "jar"
+
+    unawaited: Any = later
+    with pytest.raises(InvalidDomain, match="needs a function as its affinity, and this one is async"):
+        replace(domain, affinity=unawaited)

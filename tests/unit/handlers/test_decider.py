@@ -1,6 +1,6 @@
 """What a command reads, and what is refused as it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, wraps
 from typing import Any
 
@@ -161,12 +161,28 @@ def test_a_decision_of_wrong_types_is_refused(make: Callable[[], Decision], sent
     assert str(raised.value) == sentence
 
 
+async def later(*_: Any) -> Decision:
+    return Unchanged()
+
+
+def one_by_one(command: SwitchOn) -> Iterator[Any]:
+    yield light.at(command.lamp)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ({"parts": light.at("a")}, "the decider of SwitchOn needs a function as its parts, not a Part"),
         ({"parts": None}, "the decider of SwitchOn needs a function as its parts, not a NoneType"),
         ({"decide": None}, "the decider of SwitchOn needs a function as its decide, not a NoneType"),
+        (
+            {"decide": later},
+            "the decider of SwitchOn needs a function as its decide, and this one is async: nothing is awaited here",
+        ),
+        (
+            {"parts": one_by_one},
+            "the decider of SwitchOn needs a function as its parts, and this one yields: it must return",
+        ),
     ],
 )
 def test_a_decider_without_functions_is_refused(change: dict[str, Any], sentence: str) -> None:

@@ -237,7 +237,7 @@ class Both(Command, DomainEvent):
     """A command that is an event as well."""
 
 
-@pytest.mark.parametrize("model", [Broke, Both, str])
+@pytest.mark.parametrize("model", [Broke, Both, Command, str])
 def test_only_a_command_is_decided(model: Any) -> None:
     name = getattr(model, "__name__", repr(model))
     with pytest.raises(InvalidDomain) as raised:
@@ -245,7 +245,7 @@ def test_only_a_command_is_decided(model: Any) -> None:
     assert str(raised.value) == f"the domain lamps lists {name} as command, which is no Command alone"
 
 
-@pytest.mark.parametrize("model", [SwitchOn, Both, str])
+@pytest.mark.parametrize("model", [SwitchOn, Both, DomainEvent, str])
 def test_only_an_event_is_listed_as_one(model: Any) -> None:
     with pytest.raises(InvalidDomain) as raised:
         replace(domain, events=(*domain.events, model))

@@ -1,16 +1,17 @@
 """Views are asked at keys in one canonical form, and a part is one whatever spelling asked for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
+from functools import partial, wraps
 from typing import Any, NewType
 from uuid import UUID
 
 import pytest
 
 from eventstore import Filter, InvalidFilter, P
-from handlers import DomainEvent, InvalidKey, InvalidView, View
+from handlers import DomainEvent, InvalidKey, InvalidView, Part, View
 from tests.unit.handlers.lamps import evolve, light
 
 Isbn = NewType("Isbn", str)
@@ -283,6 +284,27 @@ def test_a_part_cannot_be_changed() -> None:
         light.at("a").key = ()
 
 
+async def later(*_: Any) -> str:
+    return "off"
+
+
+def bit_by_bit(*_: Any) -> Iterator[str]:
+    yield "off"
+
+
+class Later:
+    async def __call__(self, *_: Any) -> str:
+        return "off"
+
+
+def test_a_wrapper_that_waits_by_itself_is_a_plain_function() -> None:
+    @wraps(later)
+    def at_once(*_: Any) -> str:
+        return "off"
+
+    assert View(name="light", events=light.events, initial=at_once, evolve=evolve).at("a").initial() == "off"
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -300,6 +322,10 @@ def test_a_part_cannot_be_changed() -> None:
         ({"events": dict}, "takes its key as the parameters of events, and <class 'dict'> tells none"),
         ({"evolve": "off"}, "the view light needs a function as its evolve, not a str"),
         ({"initial": "off"}, "the view light needs a function as its initial, not a str"),
+        ({"initial": later}, "needs a function as its initial, and this one is async: nothing is awaited here"),
+        ({"events": partial(later)}, "needs a function as its events, and this one is async: nothing is awaited here"),
+        ({"evolve": Later()}, "needs a function as its evolve, and this one is async: nothing is awaited here"),
+        ({"evolve": bit_by_bit}, "needs a function as its evolve, and this one yields: it must return"),
         ({"initial": lambda: "off"}, "initial of the view light is called with the key, as events is"),
         ({"events": lambda *keys: keys}, r"takes its key as plain parameters of events, which \*keys is not"),
         ({"events": lambda *, lamp: lamp}, "takes its key as plain parameters of events, which lamp is not"),
@@ -323,6 +349,19 @@ def test_what_events_makes_wrong_is_told_with_its_place(events: Callable[..., An
     with pytest.raises(InvalidView, match=sentence) as raised:
         view(events).at("a")
     assert f"({__file__}:" in str(raised.value)
+
+
+def test_a_stop_iteration_ends_no_list_of_parts() -> None:
+    """Else a boundary would lack all that came after it, and nothing would tell."""
+
+    def stopping(key: str) -> Filter:
+        return next(iter(())) if key == "b" else Filter.matching().any_predicate_of(P("key", key))
+
+    with pytest.raises(RuntimeError, match=r"events of the view thing \(.*\) raised StopIteration"):
+        tuple(map(view(stopping).at, ["a", "b", "c"]))
+    made = view(undeclared, initial=stopping)
+    with pytest.raises(RuntimeError, match=r"initial of the view thing raised StopIteration at thing.at\('b'\)"):
+        tuple(map(Part.initial, map(made.at, ["a", "b", "c"])))
 
 
 @pytest.mark.parametrize("kind", [datetime, float, bytes, str | None])
