@@ -9,6 +9,7 @@ from handlers.domain import Check, Domain, Invariant
 from handlers.errors import (
     DamagedState,
     DomainNotFound,
+    HandlerCrashed,
     HandlerError,
     InvalidCommand,
     InvalidDecider,
@@ -43,6 +44,7 @@ __all__ = [
     "Domain",
     "DomainEvent",
     "DomainNotFound",
+    "HandlerCrashed",
     "HandlerError",
     "InvalidCommand",
     "InvalidDecider",

@@ -32,7 +32,7 @@ def _problem(kind: str, where: str, message: str) -> str:
     return f"{where}: {text}" if where else text
 
 
-def raised_by_check(model: type[BaseModel], bug: Exception) -> str:
+def raised_by_check(model: type[BaseModel], bug: BaseException) -> str:
     """Say what a check raised, and of which field, where the model's own validators tell."""
     checks = {
         getattr(inspect.unwrap(validator.func), "__code__", None): validator.info.fields

@@ -3,6 +3,7 @@
 __all__ = [
     "DamagedState",
     "DomainNotFound",
+    "HandlerCrashed",
     "HandlerError",
     "InvalidCommand",
     "InvalidDecider",
@@ -23,6 +24,10 @@ class HandlerError(Exception):
     """Base of every error that the framework for domains raises."""
 
 
+class HandlerCrashed(HandlerError):
+    """Raised in place of what a domain's code raises that is no exception, such as ``SystemExit``."""
+
+
 class DomainNotFound(HandlerError):
     """Raised by ``load_domains``: a domain cannot be imported. Correct WORKER_DOMAINS, or install the package."""
 
@@ -32,7 +37,7 @@ class InvalidDomain(HandlerError, ValueError):
 
 
 class InvalidDecider(HandlerError, ValueError):
-    """Raised by ``Decider``: its ``parts`` or ``decide`` is no function."""
+    """Raised by ``Decider``: its ``parts`` or ``decide`` is no plain function."""
 
 
 class InvalidDecision(HandlerError, TypeError):

@@ -45,7 +45,9 @@ class EventCodec:
             raise UnreadableEvent(
                 f"event {event.sequence_number} ({event.type}) cannot be read: {complaint_of(error)}"
             ) from None
-        except Exception as bug:  # whatever a validator of somebody's raises
+        except KeyboardInterrupt:
+            raise
+        except BaseException as bug:  # whatever a validator of somebody's raises
             raise UnreadableEvent(
                 f"event {event.sequence_number} ({event.type}) cannot be read: {raised_by_check(model, bug)}"
             ) from bug

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -22,6 +22,7 @@ from eventstore import (
     RecordedEvent,
     StoreUnavailable,
 )
+from handlers.contained import Contained
 from handlers.domain import Domain
 from handlers.kept_states import KeptState
 from handlers.part import Part
@@ -119,7 +120,7 @@ class PartReader:
         *,
         consistency: Consistency,
         min_position: Position | None = None,
-        running: Running = nullcontext,
+        running: Running = Contained,
     ) -> PartsRead:
         """Bring the states of parts up to date, and keep them.
 
@@ -158,7 +159,7 @@ class PartReader:
         *,
         consistency: Consistency,
         min_position: Position | None = None,
-        running: Running = nullcontext,
+        running: Running = Contained,
         known: Mapping[Part[Any], KeptState] | None = None,
         held: Held | None = None,
     ) -> Glance:
@@ -324,7 +325,7 @@ class PartReader:
         up_to: Position,
         *,
         consistency: Consistency,
-        running: Running = nullcontext,
+        running: Running = Contained,
     ) -> KeptState:
         """Fold a long history as it comes, and keep its state. Whoever asks for it meanwhile gets the same.
 

@@ -4,7 +4,6 @@ __all__ = [
     "BrokerError",
     "BrokerMisconfigured",
     "BrokerUnavailable",
-    "HandlerCrashed",
     "HandlerTimedOut",
     "IsolationFailed",
     "KilledItsProcess",
@@ -43,10 +42,6 @@ class NoReply(WorkerError):
 
 class HandlerTimedOut(WorkerError):
     """Raised when a command had no answer within the handler timeout. Processing it again is safe."""
-
-
-class HandlerCrashed(Exception):
-    """Raised in place of what a domain's code raises that is no exception. It is the domain's, not the worker's."""
 
 
 class IsolationFailed(WorkerError):

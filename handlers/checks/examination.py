@@ -5,6 +5,7 @@ from typing import Any
 
 from handlers.checks.event_fields import EventFields
 from handlers.checks.sample import NoSample, sample_of
+from handlers.contained import Contained
 from handlers.model import DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
@@ -31,7 +32,8 @@ class Examination:
         It must be the same when it is made again, and an event must be able to match each part of it.
         """
         try:
-            again = part.view.again(part)
+            with Contained():
+                again = part.view.again(part)
         except Exception as error:  # noqa: BLE001  whatever a function of somebody's raises
             yield f"{_named(part.view)} is not pure: asked again, events raises {type(error).__name__}: {error}"
         else:
@@ -45,7 +47,8 @@ class Examination:
         """Iterate over what is wrong with the filter of each view at a sample key, a sentence each."""
         for view in self._views:
             try:
-                part = view.at(*map(sample_of, view.key))
+                with Contained():
+                    part = view.at(*map(sample_of, view.key))
             except NoSample:
                 continue
             except Exception as error:  # noqa: BLE001  whatever a function of somebody's raises

@@ -91,13 +91,52 @@ async def test_keys_of_no_single_type_are_read_as_json_and_failures_are_told(
     async with PostgresEventStore.connect(database.url, pool_size=1) as store:
         await store.append([Event(type="Counted", payload={"number": -7, "loud": True})])
     assert (await numbers("view", "anyhow", "-7")).document() == 1
-    assert (await numbers("view", "anyhow", '"-7"')).document() == 0
+    never = (await numbers("view", "anyhow", '"-7"')).mistake()
+    assert never.endswith("asks Counted for P('number', '-7'), but number holds an integer there.")
     place = f"{broken.__code__.co_filename}:{broken.__code__.co_firstlineno + 1}"
     said = f"the view broken fails at {place}: KeyError: 'no Counted'."
     assert (await numbers("view", "broken", "-7")).mistake() == said
     assert (
         (await numbers("view", "unshown", "-7")).mistake().startswith("the state of the view unshown cannot be shown")
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("lost", "the view lost fails: LookupError: no 7."),
+        ("ended", "the view ended fails: SystemExit: 0."),
+        ("unbegun", "the view unbegun fails: SystemExit: 0."),
+        ("unseen", "the state of the view unseen cannot be shown as JSON: LookupError: not to be seen."),
+        ("no-text", "the state of the view no-text cannot be shown as JSON: UnicodeEncodeError: "),
+    ],
+)
+async def test_whatever_a_views_own_code_does_is_told_in_a_sentence(worker: Worker, name: str, sentence: str) -> None:
+    numbers = worker.having(WORKER_DOMAINS="tests.e2e.numbers:domain")
+    assert (await numbers("view", name, "7")).mistake().startswith(sentence)
+
+
+async def test_what_json_has_no_number_for_is_not_shown_as_nothing(worker: Worker) -> None:
+    numbers = worker.having(WORKER_DOMAINS="tests.e2e.numbers:domain")
+    assert (await numbers("view", "beyond", "7")).document() == ["NaN", "Infinity"]
+
+
+async def test_a_key_of_no_declared_type_that_looks_like_a_number_is_a_text_where_events_hold_texts(
+    worker: Worker, database: Database
+) -> None:
+    numbers = worker.having(WORKER_DOMAINS="tests.e2e.numbers:domain")
+    async with PostgresEventStore.connect(database.url, pool_size=1) as store:
+        await store.append([Event(type="Labelled", payload={"label": "7"})])
+    for key in ("7", '"7"'):
+        assert (await numbers("view", "labelled", key)).document() == 1
+    assert (await numbers("view", "labelled", "true", "--json")).document()["key"] == ["true"]
+
+
+async def test_a_check_goes_on_where_a_views_code_ends_the_program(worker: Worker) -> None:
+    numbers = worker.having(WORKER_DOMAINS="tests.e2e.numbers:domain")
+    found = await numbers("check")
+    assert "cannot be asked at a sample key: HandlerCrashed: SystemExit: 0" in found.output
+    assert "cannot be asked at a sample key: LookupError: no 1" in found.output
 
 
 async def test_a_view_that_two_domains_have_needs_its_domain(worker: Worker) -> None:

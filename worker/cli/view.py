@@ -4,14 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json
 
 from eventstore import Consistency, InvalidFilter, Position
 from eventstore.postgres import PostgresEventStore
+from handlers.contained import Contained
 from handlers.domain import Domain
-from handlers.errors import InvalidKey
+from handlers.errors import HandlerCrashed, InvalidKey
 from handlers.key import KeyParameter
 from handlers.part import Part
 from handlers.place import raised_at
@@ -51,21 +53,19 @@ def view(
         return
     settings = Settings.load(needs=("database_url", "database_replica_urls") if replica else ("database_url",))
     owner, asked = _found(load_domains(settings.worker_domains), name, domain)
-    part = _part(asked, key or ())
     least = _position(min_position)
     consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
     try:
+        with Contained():
+            part = _part(owner, asked, key or ())
         answer = run_async(_ask(settings, owner, part, least, consistency))
+    except HandlerCrashed as crash:
+        raise _failed(name, crash) from crash
     except KNOWN:
         raise
     except Exception as bug:  # whatever the view's own functions raise
-        line = raised_at(bug)
-        where = "" if line is None else f" at {line[1]}"
-        raise Mistake(f"the view {name} fails{where}: {type(bug).__name__}: {bug}.") from bug
-    try:
-        state = to_jsonable_python(answer.state, fallback=_plain, by_alias=True)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise Mistake(f"the state of the view {name} cannot be shown as JSON: {error}.") from error
+        raise _failed(name, bug) from bug
+    state = _shown(name, answer.state)
     if json:
         print_json({"view": name, "key": part.key, "position": str(answer.position), "state": state})
     else:
@@ -99,6 +99,24 @@ def _list(domain: str | None, *, json: bool) -> None:
     tell(listing if listing.row_count else "The domains of WORKER_DOMAINS have no views.")
 
 
+def _failed(name: str, bug: Exception) -> Mistake:
+    """Say what the view's own code raised, and where."""
+    line = raised_at(bug)
+    where = "" if line is None else f" at {line[1]}"
+    what = str(bug) if isinstance(bug, HandlerCrashed) else f"{type(bug).__name__}: {bug}"
+    return Mistake(f"the view {name} fails{where}: {what}.")
+
+
+def _shown(name: str, state: Any) -> msgspec.Raw:
+    """Return a state as JSON."""
+    try:
+        with Contained():
+            return msgspec.Raw(to_json(state, fallback=_plain, by_alias=True, inf_nan_mode="strings"))
+    except Exception as bug:  # whatever a class of somebody's has against being looked at
+        why = str(bug).removeprefix("Error serializing to JSON: ")
+        raise Mistake(f"the state of the view {name} cannot be shown as JSON: {why}.") from bug
+
+
 def _asked(domains: Sequence[Domain], domain: str | None) -> list[Domain]:
     if domain is not None and domain not in {each.name for each in domains}:
         known = ", ".join(each.name for each in domains)
@@ -127,22 +145,37 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     )
 
 
-def _part(asked: View[..., Any], texts: Sequence[str]) -> Part[Any]:
+def _part(owner: Domain, asked: View[..., Any], texts: Sequence[str]) -> Part[Any]:
     names = [parameter.name for parameter in asked.key]
     if len(texts) != len(names):
         form = " ".join(["worker", "view", asked.name, *(name.upper() for name in names)])
         has = f"has a key of {len(names)} value{'s' * (len(names) > 1)}, not {len(texts)}" if names else "has no key"
         raise Mistake(f"the view {asked.name} {has}: {form}.")
     values = [_value(asked, parameter, text) for parameter, text in zip(asked.key, texts, strict=True)]
+    guessed = [_is_guessed(parameter) for parameter in asked.key]
     try:
-        return asked.at(*values)
+        part = asked.at(*values)
+        if not any(guessed) or not (problems := list(owner.problems_of(part))):
+            return part
+        # What looks like a number may be meant as a text.
+        as_texts = [
+            text if is_guessed else value for text, value, is_guessed in zip(texts, values, guessed, strict=True)
+        ]
+        other = asked.at(*as_texts)
+        if any(owner.problems_of(other)):
+            raise Mistake(f"{problems[0]}.")
     except (InvalidKey, InvalidFilter) as error:
         raise Mistake(f"{error}.") from None
+    return other
+
+
+def _is_guessed(parameter: KeyParameter) -> bool:
+    return parameter.types is None or len(parameter.types) > 1
 
 
 def _value(asked: View[..., Any], parameter: KeyParameter, text: str) -> Any:
     """Read a value of the key: as the view declares it, or, where it does not, as JSON if that gives a scalar."""
-    if parameter.types is None or len(parameter.types) > 1:
+    if parameter.types is None or _is_guessed(parameter):
         return scalar(f"{parameter.name} of the view {asked.name}", text)
     try:
         return TypeAdapter(parameter.annotation).validate_strings(text)

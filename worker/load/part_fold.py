@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventstore import RecordedEvent
+from handlers.contained import Contained
 from handlers.domain import Domain
 from handlers.model import DomainEvent
 from handlers.part import Part
@@ -51,7 +52,8 @@ def begun(part: Part[Any]) -> Any:
         CannotFold: ``initial`` raises something.
     """
     try:
-        return part.initial()
+        with Contained():
+            return part.initial()
     except Exception as bug:  # whatever a view of somebody's raises
         raise CannotFold(f"initial of {part} raised {raised(bug)}") from bug
 
@@ -63,7 +65,8 @@ def evolved(part: Part[Any], state: Any, fact: DomainEvent) -> Any:
         CannotFold: ``evolve`` raises something.
     """
     try:
-        return part.view.evolve(state, fact)
+        with Contained():
+            return part.view.evolve(state, fact)
     except Exception as bug:  # as above
         raise CannotFold(f"evolve of {part} raised {raised(bug)} at {type(fact).__name__}") from bug
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from eventstore import Receipt, RecordedEvent
+from handlers.contained import Contained
 from handlers.domain import Check, Domain, Invariant
 from handlers.errors import HandlerError
 from handlers.model import Command, DomainEvent
@@ -134,7 +135,8 @@ class Replay:
             if (fact := facts.get(domain_name)) is None:
                 continue
             try:
-                violation: object = check(number, fact)
+                with Contained():
+                    violation: object = check(number, fact)
             except Exception as bug:  # noqa: BLE001  whatever a check of somebody's raises
                 violation = f"event {number} cannot be checked: {raised(bug)}"
             if violation is not None and not isinstance(violation, str):
@@ -171,7 +173,8 @@ class Replay:
 
     def _expect(self, decision: ReplayedDecision, domain: Domain, command: Command) -> None:
         try:
-            decision.folds = self._folds.expect(domain, domain.reads(command, most=sys.maxsize).parts)
+            with Contained():
+                decision.folds = self._folds.expect(domain, domain.reads(command, most=sys.maxsize).parts)
         except Exception as bug:  # noqa: BLE001  whatever functions of somebody's raise
             self._cannot_decide(decision, bug)
 
@@ -197,15 +200,16 @@ class Replay:
         latest = [fold.last for fold in folds if fold.last is not None]
         decision.before = max(latest, key=lambda event: event.sequence_number, default=None)
         try:
-            # Asked once more: what a command reads is a function of the command, not of what was asked before.
-            reads = domain.reads(command, most=sys.maxsize)
-            if [part.identity for part in reads.parts] != [fold.part.identity for fold in folds]:
-                text = f"{decision.name} reads other parts when it is asked again"
-                self.violated(text, command_ids=(decision.key,))
-                return
-            states = self._folds.states(folds, reads.parts)
-            decided = self._folds.decided(domain.decider(type(command).__name__), command, reads.arguments(states))
-            decision.decided = as_recorded(domain, decided)
+            with Contained():
+                # Asked once more: what a command reads is a function of the command, not of what was asked before.
+                reads = domain.reads(command, most=sys.maxsize)
+                if [part.identity for part in reads.parts] != [fold.part.identity for fold in folds]:
+                    text = f"{decision.name} reads other parts when it is asked again"
+                    self.violated(text, command_ids=(decision.key,))
+                    return
+                states = self._folds.states(folds, reads.parts)
+                decided = self._folds.decided(domain.decider(type(command).__name__), command, reads.arguments(states))
+                decision.decided = as_recorded(domain, decided)
         except Exception as bug:  # noqa: BLE001  as above
             self._cannot_decide(decision, bug)
 

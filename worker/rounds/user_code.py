@@ -6,7 +6,7 @@ from types import TracebackType
 from opentelemetry import context as contexts
 from opentelemetry.context import Context
 
-from worker.errors import HandlerCrashed
+from handlers.errors import HandlerCrashed
 from worker.rounds.watchdog import Watchdog
 
 __all__ = ["UserCode"]

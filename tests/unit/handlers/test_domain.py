@@ -1,5 +1,6 @@
 """What a domain accepts as its parts, its commands and its events."""
 
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -264,6 +265,8 @@ class Sold(DomainEvent):
     def _known(cls, value: str) -> str:
         if value == "broken":
             raise RuntimeError("no such\nwarehouse")
+        if value == "ended":
+            sys.exit(3)
         return next(each for each in ("north", "south") if each == value)
 
 
@@ -276,7 +279,8 @@ stock = Domain(name="stock", views=(sold,), deciders=domain.deciders, events=(So
 
 
 @pytest.mark.parametrize(
-    ("warehouse", "raised"), [("east", "StopIteration"), ("broken", "RuntimeError: no such\nwarehouse")]
+    ("warehouse", "raised"),
+    [("east", "StopIteration"), ("broken", "RuntimeError: no such\nwarehouse"), ("ended", "SystemExit: 3")],
 )
 def test_whatever_a_check_raises_ends_no_fold_in_silence(warehouse: str, raised: str) -> None:
     log = [

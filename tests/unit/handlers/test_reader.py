@@ -1,12 +1,13 @@
 """The reader: a view's answer, as fresh as was asked for."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from eventstore import Filter, HistoryDiverged, P, Position, PositionNotReached, StoreUnavailable
-from handlers import InvalidParts, Reader, UnknownView, View
+from handlers import HandlerCrashed, InvalidParts, Reader, UnknownView, View
 from handlers.part_reader import LONGEST_AT_ONCE
 from tests.unit.handlers.jars import Jar, WatchedStore, after_drop, domain, dropped, fill, jar
 
@@ -94,3 +95,23 @@ async def test_only_the_domains_own_views_are_asked(reader: Reader) -> None:
         await reader.state(jar)
     with pytest.raises(UnknownView):
         await reader.state(View(name="jam", events=events, initial=Jar, evolve=after_drop).at("a"))
+
+
+@pytest.mark.parametrize("count", [1, LONGEST_AT_ONCE + 1])
+@pytest.mark.parametrize("raised", [SystemExit(3), asyncio.CancelledError(), GeneratorExit()], ids=repr)
+async def test_code_of_the_domains_ends_no_program_that_asks(
+    store: WatchedStore, count: int, raised: BaseException
+) -> None:
+    """A long history is folded in a task of its own, out of which SystemExit would end the loop."""
+
+    def crashing(*_: Any) -> Jar:
+        raise raised
+
+    view = View(name="jar", events=jar.events, initial=Jar, evolve=crashing)
+    reader = Reader(store, replace(domain, views=(view,)))
+    await fill(store, *[dropped()] * count)
+    with pytest.raises(HandlerCrashed, match=type(raised).__name__):
+        await reader.state(view.at("a"))
+    ended = View(name="jar", events=jar.events, initial=crashing, evolve=after_drop)
+    with pytest.raises(HandlerCrashed, match=type(raised).__name__):
+        await Reader(store, replace(domain, views=(ended,))).state(ended.at("a"))

@@ -199,6 +199,25 @@ async def test_an_evolve_that_raises_is_found_and_ends_nothing_early(of: int) ->
     assert "evolve of counter.at('a') raised StopIteration at Counted, which is number 3" in found[0]
 
 
+@pytest.mark.parametrize("where", ["initial", "evolve", "decide", "parts", "invariant"])
+async def test_code_that_ends_the_program_is_found_and_ends_no_judgement(where: str) -> None:
+    def ending(*_: Any) -> Any:
+        raise SystemExit(0)
+
+    ledger = Ledger()
+    await counted(ledger, of=FEW, keys="a")
+    if where in {"initial", "evolve"}:
+        changed = counting_with(**{where: ending})
+    elif where == "invariant":
+        changed = replace(counting.domain, invariants=(Invariant(name="ends", start=lambda: ending),))
+    else:
+        given: dict[str, Any] = {"parts": lambda _: counter.at("a"), "decide": counting.decide_count, where: ending}
+        changed = replace(counting.domain, deciders=(Decider(command=Count, **given),))
+    found = texts(await ledger.judge(changed))
+    assert found
+    assert all("SystemExit: 0" in text for text in found)
+
+
 async def test_a_check_of_an_event_that_raises_is_found_and_ends_nothing_early() -> None:
     class Counted(DomainEvent):
         key: str = Field(alias="Key")

@@ -19,8 +19,8 @@ from eventstore import (
     StoreUnavailable,
     TransientStoreError,
 )
-from handlers.errors import UnknownEventType
-from worker.errors import BrokerUnavailable, HandlerCrashed, HandlerTimedOut, IsolationFailed, KilledItsProcess
+from handlers.errors import HandlerCrashed, UnknownEventType
+from worker.errors import BrokerUnavailable, HandlerTimedOut, IsolationFailed, KilledItsProcess
 from worker.history import History
 from worker.message import BadMessage
 from worker.settlement import Answer, DeadLetter, FailedElsewhere, Failure, Pause, Retry, Settlement, judge, settle

@@ -17,11 +17,11 @@ from eventstore import (
     PositionNotReached,
     TransientStoreError,
 )
+from handlers.errors import HandlerCrashed
 from tests.unit.worker.rounds.hostile_store import HostileStore, StoreBug
 from tests.unit.worker.rounds.model_domain import EPOCH, KINDS, VIEWS, domain
 from tests.unit.worker.rounds.model_oracle import Unfoldable, fold, may_raise, wrong_in
 from worker.counters import Counters
-from worker.errors import HandlerCrashed
 from worker.message import CommandMessage, digest
 from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.job import Job
