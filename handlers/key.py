@@ -6,22 +6,16 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from json.encoder import encode_basestring
-from types import UnionType
-from typing import Annotated, Any, NewType, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 from uuid import UUID
 
 from eventstore import InvalidFilter, P, Scalar
 from handlers.errors import InvalidKey, InvalidView
+from handlers.key_type import declared_classes, refused_class, reviver, wrong_class
 
 __all__ = ["KeyForm", "KeyParameter"]
 
 _SMALL = 2**63
-_REFUSED: tuple[tuple[type, str], ...] = (
-    (float, "a float, whose decimal digits are ambiguous: use a Decimal or a str"),
-    (datetime, "a datetime, which JSON spells in many ways: make the event's field a str, and use the same str"),
-    (type(None), "None: a view about everything has no key"),
-    (bytes, "bytes: use the str that the event's field holds"),
-)
 
 
 class KeyParameter:
@@ -38,8 +32,8 @@ class KeyParameter:
     def __init__(self, name: str, annotation: Any) -> None:
         self.name = name
         self.annotation = annotation
-        self.types = _classes(annotation)
-        self._revive = _reviver(self.types)
+        self.types = declared_classes(annotation)
+        self._revive = reviver(self.types)
 
     @property
     def is_plain(self) -> bool:
@@ -106,8 +100,7 @@ class KeyForm:
         self.parameters = tuple(KeyParameter(name, hints.get(name, Any)) for name in self._signature.parameters)
         for declared in self.parameters:
             for kind in declared.types or ():
-                refusal = next((advice for refused, advice in _REFUSED if issubclass(kind, refused)), None)
-                if refusal is not None:
+                if (refusal := refused_class(kind)) is not None:
                     raise InvalidView(f"events of the view {view} declares {declared.name} as {refusal}")
         self._plain = all(parameter.is_plain for parameter in self.parameters)
 
@@ -163,7 +156,7 @@ def _canonical(view: str, name: str, value: Any) -> Scalar:
         return str(plain)
     if plain is value and isinstance(plain, date) and not isinstance(plain, datetime):
         return plain.isoformat()
-    raise InvalidKey(f"{name} of the view {view} is {_refusal(value)}")
+    raise InvalidKey(f"{name} of the view {view} is {refused_class(type(value)) or wrong_class(type(value))}")
 
 
 def _storable(view: str, name: str, value: str) -> str:
@@ -176,13 +169,6 @@ def _storable(view: str, name: str, value: str) -> str:
 def _refuse_unstorable(view: str, name: str, text: str) -> None:
     if "\x00" in text or not (text.isascii() or _is_text(text)):
         raise InvalidFilter(f"{name} of the view {view} contains a NUL character or a lone surrogate")
-
-
-def _refusal(value: object) -> str:
-    for refused, advice in _REFUSED:
-        if isinstance(value, refused):
-            return advice
-    return f"a {type(value).__name__}: use a str, bool, int, Decimal, UUID, date, or an enumeration of str or int"
 
 
 def _text(scalar: Scalar) -> str:
@@ -207,32 +193,3 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     except (NameError, TypeError, AttributeError):
         # Names that only a type checker sees: the key is checked by the type checker alone.
         return {}
-
-
-def _classes(annotation: Any) -> tuple[type, ...] | None:
-    """Return the classes that an annotation allows; None if it cannot be told."""
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _classes(get_args(annotation)[0])
-    if isinstance(annotation, NewType):
-        return _classes(annotation.__supertype__)
-    if origin in {Union, UnionType}:
-        alternatives = [_classes(each) for each in get_args(annotation)]
-        if any(each is None for each in alternatives):
-            return None
-        return tuple(dict.fromkeys(kind for each in alternatives if each is not None for kind in each))
-    return (annotation,) if isinstance(annotation, type) and annotation not in {object, Any} else None
-
-
-def _reviver(types: tuple[type, ...] | None) -> Callable[[Any], Any] | None:
-    """Return how a scalar becomes the declared type again; None where the scalar is it."""
-    if types is None or len(types) != 1:
-        return None
-    (kind,) = types
-    if issubclass(kind, Enum):
-        return kind
-    if issubclass(kind, UUID):
-        return UUID
-    if issubclass(kind, Decimal):
-        return Decimal
-    return date.fromisoformat if issubclass(kind, date) else None

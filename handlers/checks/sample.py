@@ -31,8 +31,8 @@ def sample_of(parameter: KeyParameter) -> Any:
         NoSample: It cannot be told.
     """
     for kind in parameter.types or ():
-        if issubclass(kind, Enum):
-            return next(iter(kind))
+        if issubclass(kind, Enum) and (members := [each for each in kind if isinstance(each.value, str | int)]):
+            return members[0]
         for base, value in _SAMPLES:
             if issubclass(kind, base) and type(value) is kind:
                 return value

@@ -1,5 +1,6 @@
 """Filters that no event of a domain can ever match are found, and no others."""
 
+from collections.abc import Hashable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntFlag, StrEnum
@@ -198,8 +199,8 @@ def by_product(product: str, pieces: int, order: UUID, size: Size, price: Decima
     )
 
 
-def undeclared(product, pieces: list[int]) -> Filter:  # type: ignore[no-untyped-def]  # noqa: ANN001  that is the point
-    return bought(P("Product", product), P("pieces", pieces[0]))
+def undeclared(product, pieces: Hashable) -> Filter:  # type: ignore[no-untyped-def]  # noqa: ANN001  that is the point
+    return bought(P("Product", product), P("pieces", str(pieces)))
 
 
 def failing(product: str) -> Filter:

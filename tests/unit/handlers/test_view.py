@@ -1,14 +1,15 @@
 """Views are asked at keys in one canonical form, and a part is one whatever spelling asked for it."""
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Hashable, Iterator
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from functools import partial, wraps
-from typing import Any, NewType
+from typing import Any, Literal, NewType, Protocol, TypeVar
 from uuid import UUID
 
 import pytest
+from typing_extensions import TypeAliasType
 
 from eventstore import Filter, InvalidFilter, P
 from handlers import DomainEvent, InvalidKey, InvalidView, Part, View
@@ -152,9 +153,19 @@ def of_price(key: Decimal) -> Filter:
     return Filter.matching().any_predicate_of(P("key", key.scaleb(2)))
 
 
+def of_shouted(key: Shouted) -> Filter:
+    return Filter.matching().any_predicate_of(P("key", str(key)))
+
+
 @pytest.mark.parametrize(
     ("events", "key"),
-    [(of_uuid, UUID(int=7)), (of_day, date(2026, 1, 2)), (of_colour, Colour.RED), (of_price, Decimal("1.5"))],
+    [
+        (of_uuid, UUID(int=7)),
+        (of_day, date(2026, 1, 2)),
+        (of_colour, Colour.RED),
+        (of_price, Decimal("1.5")),
+        (of_shouted, Shouted("tea")),
+    ],
 )
 def test_the_views_functions_get_the_type_that_they_declare(events: Callable[..., Filter], key: Any) -> None:
     part = view(events).at(key)
@@ -173,6 +184,38 @@ def of_number(key: int) -> Filter:
 
 def of_isbn(key: Isbn) -> Filter:
     return undeclared(key)
+
+
+AnyText = TypeVar("AnyText", bound=str)
+
+
+class Loud(Protocol):
+    def upper(self) -> str: ...
+
+
+def declared_as(kind: Any) -> Callable[..., Filter]:
+    def events(key: Any) -> Filter:
+        return undeclared(key)
+
+    events.__annotations__["key"] = kind
+    return events
+
+
+@pytest.mark.parametrize(
+    "kind", [TypeAliasType("BookID", str), TypeAliasType("ID", TypeAliasType("Text", str)), AnyText, Literal["a", "b"]]
+)
+def test_another_name_for_a_type_declares_it(kind: Any) -> None:
+    declared = view(declared_as(kind))
+    assert declared.key[0].types == (str,)
+    assert declared.at("a").key == ("a",)
+    with pytest.raises(InvalidKey, match="takes str for key, not int"):
+        declared.at(1)
+
+
+@pytest.mark.parametrize("kind", [Loud, Hashable, Enum, StrEnum, IntEnum, TypeVar("Free"), "Unknown"])
+def test_what_several_types_have_in_common_may_be_declared(kind: Any) -> None:
+    declared = view(declared_as(kind))
+    assert declared.at(Colour.RED if kind is not IntEnum else Level.LOW).key in {("red",), (1,)}
 
 
 def of_either(key: int | str) -> Filter:
@@ -364,7 +407,11 @@ def test_a_stop_iteration_ends_no_list_of_parts() -> None:
         tuple(map(Part.initial, map(made.at, ["a", "b", "c"])))
 
 
-@pytest.mark.parametrize("kind", [datetime, float, bytes, str | None])
+class Fraction(Enum):
+    HALF = 0.5
+
+
+@pytest.mark.parametrize("kind", [datetime, float, bytes, str | None, time, list[str], dict, Fraction, str | complex])
 def test_a_key_that_no_key_can_be_is_refused_where_it_is_declared(kind: Any) -> None:
     def events(day: Any) -> Filter:
         return Filter.matching().any_predicate_of(P("day", day))
