@@ -10,7 +10,7 @@
 Everything passes through the same doors as in a worker: each event is written as JSON and read back, and each view sees
 those that its filter holds, and no other. The kit also fails, with a sentence, on what a worker would trip over:
 
-* a state or a command that is changed in place;
+* a state, an event or a command that is changed in place;
 * a decision that is another one when the same question is asked again;
 * an event that is not read back as it was written;
 * a filter that no event of the domain can ever match, or that is another one when it is made again;
@@ -152,13 +152,16 @@ class Given:
         for event in log:
             if not part.filter.holds(event):
                 continue
-            untouched = _copy(f"the state of {part!r}", state)
-            after = self.domain.fold(part, state, (event,))
-            if not seems_same(untouched, state):
-                raise AssertionError(
-                    f"evolve of the view {view.name} ({place_of(view.evolve)}) changes its state in place "
-                    f"at event {event.sequence_number} ({event.type}); a worker shares states"
-                )
+            fact = self.domain.recorded(event)
+            watched = [("its state", state), ("the event", fact)]
+            untouched = [_copy(f"the state of {part!r}", state), _copy(f"the event {event.type}", fact)]
+            after = self.domain.advance(part, state, (fact,))
+            for (what, value), before in zip(watched, untouched, strict=True):
+                if not seems_same(before, value):
+                    raise AssertionError(
+                        f"evolve of the view {view.name} ({place_of(view.evolve)}) changes {what} in place "
+                        f"at event {event.sequence_number} ({event.type}); a worker shares states and events"
+                    )
             state, last = after, event
         if view.stored_every is not None and self.domain.codec(view).write(part, state, last) is None:
             raise AssertionError(

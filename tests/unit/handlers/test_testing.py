@@ -219,7 +219,9 @@ def test_a_state_that_is_changed_in_place_is_found(initial: Callable[[], Any], c
     with pytest.raises(AssertionError) as raised:
         kit(deciding(changing, lambda *_: Unchanged()))(ON).sees(changing.at("a"), None)
     assert str(raised.value).startswith(f"evolve of the view light ({__file__}:")
-    assert str(raised.value).endswith("changes its state in place at event 1 (SwitchedOn); a worker shares states")
+    assert str(raised.value).endswith(
+        "changes its state in place at event 1 (SwitchedOn); a worker shares states and events"
+    )
 
     def deciding_in_place(_: SwitchOn, state: Any) -> Decision:
         change(state)
@@ -228,6 +230,33 @@ def test_a_state_that_is_changed_in_place_is_found(initial: Callable[[], Any], c
     still = View(name="light", events=events_of, initial=lambda _: initial(), evolve=lambda state, _: state)
     with pytest.raises(AssertionError, match="changes the command or a state in place; a worker shares states"):
         kit(deciding(still, deciding_in_place))(ON).when(SwitchOn(lamp="a"))
+
+
+class Lit(DomainEvent):
+    lamp: str
+    rooms: list[str]
+
+
+def test_an_event_that_is_changed_in_place_is_found() -> None:
+    """A worker reads each of its own events once, for all views that it matches."""
+
+    def sorted_rooms(_: Any, event: DomainEvent) -> Any:
+        assert isinstance(event, Lit)
+        event.rooms.sort()
+        return tuple(event.rooms)
+
+    lit = View(
+        name="lit",
+        events=lambda: Filter.matching().any_event_type_of("Lit"),
+        initial=lambda: None,
+        evolve=sorted_rooms,
+    )
+    made = replace(domain, views=(light, lit), events=(*domain.events, Lit))
+    kit(made)(Lit(lamp="a", rooms=["hall", "kitchen"])).sees(lit.at(), ("hall", "kitchen"))
+    with pytest.raises(AssertionError) as raised:
+        kit(made)(ON, Lit(lamp="a", rooms=["kitchen", "hall"])).sees(lit.at(), ("hall", "kitchen"))
+    assert str(raised.value).startswith(f"evolve of the view lit ({__file__}:")
+    assert str(raised.value).endswith("changes the event in place at event 2 (Lit); a worker shares states and events")
 
 
 def test_one_state_that_cannot_be_copied_hides_no_change_of_another_and_is_told() -> None:
