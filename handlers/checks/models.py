@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from handlers.checks.written_values import unread_values
 from handlers.model import DomainEvent
 
 __all__ = ["model_problems"]
@@ -17,6 +18,8 @@ _EXACT = frozenset({"str", "bool", "int", "float", "list", "dict"})
 _FIELDS = frozenset({"model-field", "dataclass-field", "typed-dict-field"})
 _NO_SCHEMA = frozenset({"metadata", "cls", "config", "ref", "default", "expected", "serialization", "computed_fields"})
 _VALIDATORS = frozenset({"function-after", "function-before", "function-wrap", "function-plain"})
+# What is read by another part of the description, or may be.
+_ALTERNATIVES = frozenset({"choices", "strict_schema", "json_schema"})
 # What an event cannot hold, by pydantic's name for it, and what it can hold instead.
 _UNRECORDED = {
     "url": ("a URL", "a str"),
@@ -51,12 +54,14 @@ class _Where:
         is_event: Whether it is a part of an event.
         written: Whether a function of somebody's says how it is written.
         validated: Whether a function of somebody's may have made something else of it.
+        is_one_of_several: Whether there are other ways to read it.
     """
 
     place: str
     is_event: bool
     written: bool = False
     validated: bool = False
+    is_one_of_several: bool = False
 
 
 def model_problems(model: type[BaseModel]) -> Iterator[str]:
@@ -64,39 +69,66 @@ def model_problems(model: type[BaseModel]) -> Iterator[str]:
     model.model_rebuild(raise_errors=False)
     schema = model.__pydantic_core_schema__
     if isinstance(schema, Mapping):
-        for node, where in _nodes(schema, _Where(model.__name__, issubclass(model, DomainEvent))):
+        for node, where in _Description(schema).nodes(_Where(model.__name__, issubclass(model, DomainEvent))):
             yield from _node_problems(node, where)
+            if not (where.written or where.validated):
+                yield from unread_values(node, where.place, is_one_of_several=where.is_one_of_several)
             if where.is_event and not where.written:
                 yield from _unrecorded(node, where)
             if node.get("type") in _FIELDS:
                 yield from _field_problems(node, where)
 
 
-def _nodes(node: Any, where: _Where) -> Iterator[tuple[Mapping[str, Any], _Where]]:
-    """Walk through pydantic's own description of a model.
+class _Description:
+    """Pydantic's own description of a model, walked with what is known where each part is used.
 
     Args:
-        node: A part of the description.
-        where: Where it is.
-
-    Returns:
-        Each part, with where it is.
+        schema: The description.
     """
-    if isinstance(node, list | tuple):
-        for each in node:
-            yield from _nodes(each, where)
-    if not isinstance(node, Mapping):
-        return
-    where = _of(node, where)
-    yield node, where
-    if node.get("type") in _VALIDATORS and not _is_pydantics(node["function"]["function"]):
-        where = replace(where, validated=True)
-    for name, inner in node.items():
-        if name == "fields":
-            for field, described in _fields(inner):
-                yield from _nodes(described, replace(where, place=f"{where.place}.{field}"))
-        elif name not in _NO_SCHEMA:
-            yield from _nodes(inner, where)
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._schema = schema
+        # What is used in several places, and what holds itself, stands apart from where it is used.
+        self._named: dict[str, Any] = {}
+        self._seen: set[tuple[str, bool, bool, bool]] = set()
+
+    def nodes(self, where: _Where) -> Iterator[tuple[Mapping[str, Any], _Where]]:
+        """Iterate over each part, with where it is.
+
+        Args:
+            where: Where the whole is.
+        """
+        return self._walked(self._schema, where)
+
+    def _walked(self, node: Any, where: _Where) -> Iterator[tuple[Mapping[str, Any], _Where]]:
+        if isinstance(node, list | tuple):
+            for each in node:
+                yield from self._walked(each, where)
+        if not isinstance(node, Mapping):
+            return
+        where = _of(node, where)
+        if node.get("type") == "definitions":
+            self._named.update((each["ref"], each) for each in node["definitions"])
+            yield from self._walked(node["schema"], where)
+        elif node.get("type") == "definition-ref":
+            use = (node["schema_ref"], where.written, where.validated, where.is_one_of_several)
+            if use not in self._seen:
+                self._seen.add(use)
+                yield from self._walked(self._named[use[0]], where)
+        else:
+            yield node, where
+            yield from self._inside(node, where)
+
+    def _inside(self, node: Mapping[str, Any], where: _Where) -> Iterator[tuple[Mapping[str, Any], _Where]]:
+        if node.get("type") in _VALIDATORS and not _is_pydantics(node["function"]["function"]):
+            where = replace(where, validated=True)
+        for name, inner in node.items():
+            if name == "fields":
+                for field, described in _fields(inner):
+                    yield from self._walked(described, replace(where, place=f"{where.place}.{field}"))
+            elif name not in _NO_SCHEMA:
+                is_one = where.is_one_of_several or name in _ALTERNATIVES
+                yield from self._walked(inner, replace(where, is_one_of_several=is_one))
 
 
 def _of(node: Mapping[str, Any], where: _Where) -> _Where:
@@ -130,6 +162,8 @@ def _node_problems(node: Mapping[str, Any], where: _Where) -> Iterator[str]:
     kind = node.get("type")
     if kind == "bytes" and not where.written:
         yield f"{where.place} holds bytes, which are written as base64 and read as text; use a str"
+    if where.is_event and node.get("now_op") == "future":
+        yield f"{where.place} must lie in the future whenever it is read, and will not; check it where it is decided"
     config = node.get("config")
     if (isinstance(config, Mapping) and config.get("strict")) or (node.get("strict") and kind not in _EXACT):
         yield f"{where.place} is strict, and would not read back what JSON holds as something else; leave strict out"

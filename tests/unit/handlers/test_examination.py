@@ -28,7 +28,7 @@ class Rights(IntFlag):
 
 class Share(Enum):
     HALF = Decimal("0.5")
-    TENTH = 0.1
+    EIGHTH = 0.125
 
 
 class Money(BaseModel):
@@ -122,7 +122,7 @@ def bought(*predicates: Predicate) -> Filter:
         P("only_json", Decimal("1.5")),
         P("rights", 3),
         P("share", Decimal("0.5")),
-        P("share", Decimal("0.1")),
+        P("share", Decimal("0.125")),
         P("maybe", Decimal("0.5")),
         P("described", "a"),
         P("adorned", "a"),

@@ -2,11 +2,11 @@
 
 import warnings
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from enum import Enum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv6Network
 from pathlib import Path
@@ -19,9 +19,13 @@ from pydantic import (
     AliasChoices,
     AliasPath,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    FutureDate,
+    FutureDatetime,
     HttpUrl,
+    InstanceOf,
     Json,
     PlainSerializer,
     PostgresDsn,
@@ -29,8 +33,10 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     StrictStr,
+    computed_field,
     create_model,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from handlers import Command, Decider, DomainEvent, InvalidDomain, PersistentMap, Unchanged
 from tests.unit.handlers.lamps import Broke, SwitchOn, domain
@@ -116,6 +122,76 @@ def test_a_model_that_is_not_read_as_it_is_written_is_refused(fields: dict[str, 
     assert str(raised.value) == f"the domain lamps has the command Break, but {problem.replace('Broken.', 'Break.')}"
 
 
+class Size(Enum):
+    SMALL = (1, 2)
+
+
+class Share(Enum):
+    TENTH = 0.1
+
+
+class Since(Enum):
+    FIRST = date(2026, 1, 2)
+
+
+class Mood(Enum):
+    GLAD = "glad"
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    watts: int
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorator on top of it
+    @property
+    def milliwatts(self) -> int:
+        return self.watts * 1000
+
+
+class Handmade:
+    """A class that takes nothing but its own objects."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> CoreSchema:
+        return core_schema.is_instance_schema(cls)
+
+
+UNREAD = "which is not read back as it is written"
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        (Size, f"Broken.value may hold <Size.SMALL: (1, 2)>, {UNREAD}; give it a text or an integer"),
+        (list[Share], f"Broken.value may hold <Share.TENTH: 0.1>, {UNREAD}; give it a text or an integer"),
+        (
+            Since | None,
+            f"Broken.value may hold <Since.FIRST: datetime.date(2026, 1, 2)>, {UNREAD}; give it a text or an integer",
+        ),
+        (Literal["sad", Mood.GLAD], f"Broken.value may hold <Mood.GLAD: 'glad'>, {UNREAD}; use what is written for it"),
+        (Closed, "Closed forbids other fields when it is read, and milliwatts is one that it writes"),
+        (InstanceOf[date], "Broken.value takes objects of the class date alone, which nothing that is read is"),
+        (
+            Handmade,
+            "Broken.value takes objects of the class Handmade alone, which nothing that is read is",
+        ),
+    ],
+)
+def test_what_is_never_read_back_is_refused(kind: Any, problem: str) -> None:
+    """Of an event, nothing that it concerns could be decided any more; a command that is right would be refused."""
+    test_a_model_that_is_not_read_as_it_is_written_is_refused({"value": (kind, ...)}, problem)
+
+
+def test_an_event_that_will_be_judged_by_a_later_clock_is_refused() -> None:
+    problem = "must lie in the future whenever it is read, and will not; check it where it is decided"
+    for kind in (FutureDate, list[FutureDatetime]):
+        with pytest.raises(InvalidDomain, match=rf"Broken\.value {problem}"):
+            replace(domain, events=(*domain.events, event(value=(kind, ...))))
+        decider = Decider(command=command(value=(kind, ...)), parts=lambda _: (), decide=lambda _: Unchanged())
+        assert replace(domain, deciders=(decider,)).has_command("Break")
+
+
 NEVER = "it cannot be recorded; use a str, or give it a serializer"
 
 
@@ -163,6 +239,18 @@ class Colour(StrEnum):
     RED = "red"
 
 
+class Level(IntEnum):
+    LOW = 1
+
+
+class Found(Enum):
+    PAIR = (1, 2)
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Found | None":
+        return cls.PAIR if value == [1, 2] else None
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
@@ -182,6 +270,15 @@ class Colour(StrEnum):
         (dict[Colour, int], {Colour.RED: 1}),
         (dict[Literal["a"], int], {"a": 1}),
         (PersistentMap[str, int], PersistentMap({"a": 1})),
+        (Mood, Mood.GLAD),
+        (Found, Found.PAIR),
+        (Literal["a", 1, True], True),
+        (Literal[Colour.RED], Colour.RED),
+        (Level, Level.LOW),
+        (Sequence[int], [1]),
+        (InstanceOf[Sequence[int]], [1]),
+        (Annotated[Size, BeforeValidator(lambda pair: Size(tuple(pair)))], [1, 2]),
+        (Annotated[Size, PlainSerializer(lambda size: size.name), BeforeValidator(lambda name: Size[name])], "SMALL"),
     ],
 )
 def test_an_event_that_is_recorded_and_read_as_it_was_is_taken(kind: Any, value: Any) -> None:
