@@ -39,7 +39,8 @@ class KeptState(msgspec.Struct, frozen=True, kw_only=True):
         position: How far the log was read.
         events: How many events it was folded from.
         stored: How many of these the stored state was folded from; 0 without one.
-        read_at: When the store was asked, by ``time.monotonic``: nothing that it recorded before is missing.
+        read_at: When the store was asked, by ``time.monotonic``: nothing is missing that the server had before.
+        replica: Whether that server was a replica, which may have lagged.
     """
 
     state: Any
@@ -47,6 +48,7 @@ class KeptState(msgspec.Struct, frozen=True, kw_only=True):
     events: int = 0
     stored: int = 0
     read_at: float = 0.0
+    replica: bool = False
 
 
 @dataclass(slots=True)

@@ -235,13 +235,14 @@ class PartReader:
         long: dict[Part[Any], KeptState] = {}
         events: dict[Part[Any], int] = {}
         for part, stream in zip(parts, streams, strict=True):
+            known_before = replace(before[part], read_at=asked, replica=stream.replica)
             if not stream.complete:
-                long[part] = replace(before[part], read_at=asked)
+                long[part] = known_before
                 continue
             events[part] = len(stream.events)
             try:
                 states[part] = self._advanced(
-                    part, replace(before[part], position=stream.position, read_at=asked), stream.events, running
+                    part, replace(known_before, position=stream.position), stream.events, running
                 )
             except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
                 failures[part] = bug

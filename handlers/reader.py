@@ -77,7 +77,7 @@ class Reader:
             min_position: The answer must be at least this far; a reply's position, for instance, so that what was
                 answered is seen.
             max_age: An answer that is at most so many seconds old is given without asking the database.
-            consistency: Whether a replica may answer.
+            consistency: Whether a replica may answer, now or within ``max_age``.
 
         Raises:
             UnknownView, InvalidParts: It is no part, or one of a view that the domain does not list.
@@ -92,7 +92,7 @@ class Reader:
         if self._domain.view(part.view.name) is not part.view:
             raise InvalidParts(f"the domain {self._domain.name} lists another view {part.view.name} than was asked")
         kept = self._kept.find(part)
-        if kept is None or not _serves(kept, min_position, max_age):
+        if kept is None or not _serves(kept, min_position, max_age, consistency):
             found = await self._parts.read([part], consistency=consistency, min_position=min_position)
             kept = found.states[part]
         return Answer(state=kept.state, position=kept.position)
@@ -102,7 +102,10 @@ class Reader:
         await self._parts.close()
 
 
-def _serves(kept: KeptState, min_position: Position | None, max_age: float) -> bool:
-    if max_age <= 0 or monotonic() - kept.read_at > max_age:
+def _serves(kept: KeptState, min_position: Position | None, max_age: float, consistency: Consistency) -> bool:
+    # Not a number is no age, and never served.
+    if not (max_age > 0 and monotonic() - kept.read_at <= max_age):
+        return False
+    if kept.replica and consistency is Consistency.STRONG:
         return False
     return min_position is None or kept.position.number > min_position.number or kept.position == min_position

@@ -91,6 +91,7 @@ class WatchedStore(MemoryEventStore):
         self.streamed: list[Filter] = []
         self.least: list[Position | None] = []
         self.refused: list[Position | None] = []
+        self.answers_as_replica = False
         self.gate: asyncio.Event | None = None
         self.began = asyncio.Event()
 
@@ -111,6 +112,8 @@ class WatchedStore(MemoryEventStore):
         except PositionNotReached:
             self.refused.append(min_position)
             raise
+        if self.answers_as_replica and consistency is Consistency.EVENTUAL:
+            streams = [replace(stream, replica=True) for stream in streams]
         self.statements += 1
         numbers = [position.number for position in after or ()]
         self.asked += [(number, len(stream.events)) for number, stream in zip(numbers, streams, strict=True)]

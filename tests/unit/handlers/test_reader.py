@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import replace
+from math import nan
 from typing import Any
 
 import pytest
 
-from eventstore import Filter, HistoryDiverged, P, Position, PositionNotReached, StoreUnavailable
+from eventstore import Consistency, Filter, HistoryDiverged, P, Position, PositionNotReached, StoreUnavailable
 from handlers import HandlerCrashed, InvalidParts, Reader, UnknownView, View
 from handlers.part_reader import LONGEST_AT_ONCE
 from tests.unit.handlers.jars import Jar, WatchedStore, after_drop, domain, dropped, fill, jar
@@ -52,6 +53,26 @@ async def test_an_answer_that_is_young_enough_is_given_without_asking(store: Wat
     assert store.asked == [(1, 1)]
     await fill(store, dropped())
     assert (await reader.state(jar.at("a"))).coins == 3
+
+
+@pytest.mark.parametrize("count", [1, LONGEST_AT_ONCE + 1])
+async def test_what_a_replica_said_is_not_given_to_who_asks_the_primary(
+    store: WatchedStore, reader: Reader, count: int
+) -> None:
+    """However young it is: the replica may have lagged."""
+    await fill(store, *[dropped()] * count)
+    store.answers_as_replica = True
+    await reader.state(jar.at("a"))
+    await fill(store, dropped())
+    assert (await reader.state(jar.at("a"), max_age=3600)).coins == count
+    strong = await reader.state(jar.at("a"), max_age=3600, consistency=Consistency.STRONG)
+    assert strong.coins == count + 1
+    store.asked.clear()
+    await reader.state(jar.at("a"), max_age=3600, consistency=Consistency.STRONG)
+    await reader.state(jar.at("a"), max_age=3600)
+    assert store.asked == []
+    await reader.state(jar.at("a"), max_age=nan)
+    assert len(store.asked) == 1
 
 
 async def test_an_answer_is_as_old_as_its_snapshot_however_long_it_took_to_fold(
