@@ -4,15 +4,15 @@ from types import TracebackType
 
 from handlers.errors import HandlerCrashed
 
-__all__ = ["Contained"]
+__all__ = ["Contained", "crash_of"]
 
 
 class Contained:
     """A ``with`` around a domain's own code, which runs without a pause.
 
     Raises:
-        HandlerCrashed: The code raised what is no exception, such as ``SystemExit`` or a native extension's panic. It
-            is no cancellation, since nothing was awaited. A person's interrupt is let through.
+        HandlerCrashed: The code raised what ``crash_of`` says. It is no cancellation, since nothing was awaited. A
+            person's interrupt is let through.
     """
 
     __slots__ = ()
@@ -23,5 +23,18 @@ class Contained:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None and not isinstance(error, Exception | KeyboardInterrupt):
-            raise HandlerCrashed(f"{type(error).__name__}: {error}") from error
+        if error is not None and not isinstance(error, KeyboardInterrupt) and (crash := crash_of(error)) is not None:
+            raise crash from error
+
+
+def crash_of(error: BaseException) -> HandlerCrashed | None:
+    """Return what is to be raised in place of what a domain's code raised; None if that can be raised as it is.
+
+    It cannot if it is no exception, such as ``SystemExit`` or a native extension's panic, or cannot say what it is.
+    """
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  whatever a class of somebody's does when it is asked
+        return HandlerCrashed(f"{kind}, which cannot say what it is")
+    return None if isinstance(error, Exception) else HandlerCrashed(f"{kind}: {text}" if text else kind)

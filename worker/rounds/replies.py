@@ -67,7 +67,9 @@ class Replies:
         if identity is None:
             return
         command_id = message.command_id if message is not None else None
-        reply = Reply(command_id=command_id, outcome="failed", reason=reason[:_LONGEST_REASON])
+        # What a domain's code raised may say what no encoding can write.
+        said = reason[:_LONGEST_REASON].encode(errors="backslashreplace").decode()
+        reply = Reply(command_id=command_id, outcome="failed", reason=said)
         await self._send(properties.reply_to, reply, identity)
 
     async def _send(self, reply_to: str, reply: Reply, correlation_id: str) -> None:

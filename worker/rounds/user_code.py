@@ -6,7 +6,7 @@ from types import TracebackType
 from opentelemetry import context as contexts
 from opentelemetry.context import Context
 
-from handlers.errors import HandlerCrashed
+from handlers.contained import crash_of
 from worker.rounds.watchdog import Watchdog
 
 __all__ = ["UserCode"]
@@ -16,8 +16,7 @@ class UserCode:
     """A ``with`` around a domain's own code, which runs without a pause.
 
     Raises:
-        HandlerCrashed: The code raised what is no exception, such as ``SystemExit`` or a native extension's panic: it
-            is no cancellation, since nothing was awaited.
+        HandlerCrashed: The code raised what ``crash_of`` says. It is no cancellation, since nothing was awaited.
     """
 
     __slots__ = ("_command", "_context", "_token", "_watchdog")
@@ -44,5 +43,5 @@ class UserCode:
         if self._token is not None:
             contexts.detach(self._token)
             self._token = None
-        if error is not None and not isinstance(error, Exception):
-            raise HandlerCrashed(f"{type(error).__name__}: {error}") from error
+        if error is not None and (crash := crash_of(error)) is not None:
+            raise crash from error

@@ -1,0 +1,41 @@
+"""Code of a domain's ends nothing but what asked for it, and what it raises can always be told."""
+
+import asyncio
+
+import pytest
+
+from handlers import HandlerCrashed
+from handlers.contained import Contained
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+class MutePanic(BaseException):
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+@pytest.mark.parametrize(
+    ("raised", "text"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (GeneratorExit("end"), "GeneratorExit: end"),
+        (Mute(), "Mute, which cannot say what it is"),
+        (MutePanic(), "MutePanic, which cannot say what it is"),
+    ],
+)
+def test_what_ends_a_program_or_cannot_be_told_becomes_an_error(raised: BaseException, text: str) -> None:
+    with pytest.raises(HandlerCrashed) as crash, Contained():
+        raise raised
+    assert (str(crash.value), crash.value.__cause__) == (text, raised)
+
+
+@pytest.mark.parametrize("raised", [KeyError("x"), KeyboardInterrupt()])
+def test_an_error_and_an_interrupt_are_let_through(raised: BaseException) -> None:
+    with pytest.raises(type(raised)) as told, Contained():
+        raise raised
+    assert told.value is raised
