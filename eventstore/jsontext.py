@@ -78,7 +78,10 @@ def encode_object(value: object) -> str:
     except msgspec.DecodeError as error:
         raise Unstorable(f"comes out as no JSON, whose keys are strings and never decimals: {error}") from None
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise Unstorable(str(error)) from None
+        if type(error) is ValueError:
+            # Of a number that is too long to be written at all, this says it in our words.
+            _refuse_unstorable(plain, MAX_DEPTH)
+        raise Unstorable(f"cannot be written: {error}") from None
 
 
 def decode_object(text: str | bytes) -> dict[str, Any]:
