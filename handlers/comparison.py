@@ -98,8 +98,9 @@ def _same_text(first: Any, second: Any, _: _Terms) -> bool:
 
 
 def _same_moment(first: datetime | time, second: datetime | time, terms: _Terms) -> bool:
-    # One moment has a text in each zone.
-    return _same_text(first, second, terms) and _same_zone(first.tzinfo, second.tzinfo, terms)
+    # One moment has a text in each zone; the hour that a clock shows twice has one for both, and no text says which.
+    is_alike = _same_text(first, second, terms) and first.fold == second.fold
+    return is_alike and _same_zone(first.tzinfo, second.tzinfo, terms)
 
 
 def _same_zone(first: tzinfo | None, second: tzinfo | None, terms: _Terms) -> bool:

@@ -89,6 +89,7 @@ def two() -> int:
         (datetime(2026, 1, 2, tzinfo=BERLIN), datetime(2026, 1, 2, tzinfo=ZoneInfo("Europe/Paris"))),
         (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2)),  # noqa: DTZ001  that is the point
         (time(1, tzinfo=UTC), time(1)),
+        (datetime(2026, 10, 25, 2, 30), datetime(2026, 10, 25, 2, 30, fold=1)),  # noqa: DTZ001  as above
         (Slotted(["a"]), Slotted(["b"])),
         (Slotted([], 1), Slotted([], 2)),
         (Extended(["a"]), Extended(["b"])),

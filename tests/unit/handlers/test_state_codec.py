@@ -123,6 +123,7 @@ def test_a_state_that_is_read_back_the_same_is_written(kind: Any, state: Any) ->
         (defaultdict[str, int], defaultdict(ten)),
         (deque[int], deque([1, 2], maxlen=3)),
         (datetime, datetime(2026, 1, 2, tzinfo=ZoneInfo("Europe/Berlin"))),
+        (datetime, datetime(2026, 10, 25, 2, 30, fold=1)),  # noqa: DTZ001  the hour that a clock shows twice
         (Base, Sub()),
         (int, "5"),
     ],
