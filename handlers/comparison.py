@@ -159,11 +159,11 @@ def _same_model(first: BaseModel, second: BaseModel, terms: _Terms) -> bool:
     )
 
 
-def _same_attributes(first: Any, second: Any, terms: _Terms) -> bool:
-    """Compare what objects of one class have in their ``__dict__``."""
+def _same_attributes(first: Any, second: Any, terms: _Terms, besides: frozenset[str] = frozenset()) -> bool:
+    """Compare what objects of one class have in their ``__dict__``, besides what was compared before."""
     one, two = vars(first), vars(second)
     kind: Any = type(first)
-    if computed := _computed(kind):
+    if computed := _computed(kind) | besides:
         one, two = ({name: value for name, value in held.items() if name not in computed} for held in (one, two))
     if one.keys() != two.keys():
         return False
@@ -190,7 +190,8 @@ def _same_object(first: Any, second: Any, terms: _Terms) -> bool:
     if not _same_named(first, second, names, terms):
         return False
     if has_attributes:
-        return _same_attributes(first, second, terms)
+        # A field that has its default may lie in the class alone.
+        return _same_attributes(first, second, terms, frozenset(names))
     if names or by_value:
         return True
     return terms.opaque if by_identity else bool(first == second)

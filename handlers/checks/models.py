@@ -1,6 +1,6 @@
 """The model check: refuses commands and events that would not be read as they were written."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from handlers.checks.written_fields import field_problems, fields_of, namesakes
 from handlers.checks.written_values import unread_values
 from handlers.model import DomainEvent
 
@@ -16,6 +17,7 @@ __all__ = ["model_problems"]
 # What JSON holds just so: a field that is strict about these reads what it wrote.
 _EXACT = frozenset({"str", "bool", "int", "float", "list", "dict"})
 _FIELDS = frozenset({"model-field", "dataclass-field", "typed-dict-field"})
+_HOLDERS = frozenset({"model-fields", "dataclass-args", "typed-dict"})
 _NO_SCHEMA = frozenset({"metadata", "cls", "config", "ref", "default", "expected", "serialization", "computed_fields"})
 _VALIDATORS = frozenset({"function-after", "function-before", "function-wrap", "function-plain"})
 # What is read by another part of the description, or may be.
@@ -76,7 +78,9 @@ def model_problems(model: type[BaseModel]) -> Iterator[str]:
             if where.is_event and not where.written:
                 yield from _unrecorded(node, where)
             if node.get("type") in _FIELDS:
-                yield from _field_problems(node, where)
+                yield from field_problems(node, where.place, is_event=where.is_event)
+            if node.get("type") in _HOLDERS and not where.written:
+                yield from namesakes(node, where.place)
 
 
 class _Description:
@@ -124,7 +128,7 @@ class _Description:
             where = replace(where, validated=True)
         for name, inner in node.items():
             if name == "fields":
-                for field, described in _fields(inner):
+                for field, described in fields_of(inner):
                     yield from self._walked(described, replace(where, place=f"{where.place}.{field}"))
             elif name not in _NO_SCHEMA:
                 is_one = where.is_one_of_several or name in _ALTERNATIVES
@@ -149,13 +153,6 @@ def _is_written(serialization: Mapping[str, Any], *, is_event: bool) -> bool:
 
 def _is_pydantics(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).startswith("pydantic.")
-
-
-def _fields(described: Any) -> Iterable[tuple[str, Any]]:
-    """By name for models; for dataclasses a list, and their bare names beside it."""
-    if isinstance(described, Mapping):
-        return described.items()
-    return [(field["name"], field) for field in described if isinstance(field, Mapping)]
 
 
 def _node_problems(node: Mapping[str, Any], where: _Where) -> Iterator[str]:
@@ -205,25 +202,3 @@ def _no_keys(keys: Mapping[str, Any]) -> str | None:
         plain = [each.value if isinstance(each, Enum) else each for each in keys["expected"]]
         return None if all(isinstance(each, str) for each in plain) else "Literal"
     return str(kind) if kind in _NO_KEYS else None
-
-
-def _field_problems(field: Mapping[str, Any], where: _Where) -> Iterator[str]:
-    place = where.place
-    if where.is_event and field.get("serialization_exclude"):
-        yield f"{place} is left out when it is written"
-        return
-    name = place.rpartition(".")[2]
-    writes = field.get("serialization_alias", name)
-    reads = list(_read_names(field.get("validation_alias", name)))
-    if writes not in reads:
-        yield f"{place} is written as {writes} and read as {' or '.join(reads) or 'a path'}; give it one alias"
-
-
-def _read_names(alias: Any) -> Iterator[str]:
-    if isinstance(alias, str):
-        yield alias
-        return
-    paths = alias if alias and isinstance(alias[0], list) else [alias]
-    for path in paths:
-        if len(path) == 1:
-            yield str(path[0])

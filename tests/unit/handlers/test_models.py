@@ -3,7 +3,7 @@
 import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
@@ -190,6 +190,48 @@ def test_an_event_that_will_be_judged_by_a_later_clock_is_refused() -> None:
             replace(domain, events=(*domain.events, event(value=(kind, ...))))
         decider = Decider(command=command(value=(kind, ...)), parts=lambda _: (), decide=lambda _: Unchanged())
         assert replace(domain, deciders=(decider,)).has_command("Break")
+
+
+@dataclass
+class Moulded:
+    watts: int
+    mould: InitVar[str]
+    colour: InitVar[str] = "red"
+
+
+class Doubled(DomainEvent):
+    watts: int = Field(alias="Watts")
+
+    @computed_field(alias="Watts")  # type: ignore[prop-decorator]  # as above
+    @property
+    def more(self) -> int:
+        return self.watts + 1
+
+
+def test_two_fields_that_are_written_by_one_name_are_refused() -> None:
+    """The first would be lost, and read as the second."""
+    fields = {
+        "watts": (int, Field(alias="Watts")),
+        "more": (int, Field(validation_alias=AliasChoices("Watts", "More"), serialization_alias="Watts")),
+    }
+    for kind in (event(**fields), Doubled):
+        with pytest.raises(InvalidDomain, match=f"{kind.__name__} writes several fields as Watts; give each a"):
+            replace(domain, events=(*domain.events, kind))
+    decider = Decider(command=command(**fields), parts=lambda _: (), decide=lambda _: Unchanged())
+    with pytest.raises(InvalidDomain, match="Break writes several fields as Watts; give each a name of its own"):
+        replace(domain, deciders=(decider,))
+
+
+def test_an_event_that_leaves_out_what_it_needs_is_refused() -> None:
+    sometimes = event(note=(str, Field(exclude_if=lambda note: not note)))
+    with pytest.raises(
+        InvalidDomain, match=r"Broken\.note is left out at times when it is written, and has no default"
+    ):
+        replace(domain, events=(*domain.events, sometimes))
+    with pytest.raises(InvalidDomain, match=r"Moulded\.mould is left out when it is written"):
+        replace(domain, events=(*domain.events, event(lamp=(Moulded, ...))))
+    with_default = event(note=(str, Field("", exclude_if=lambda note: not note)))
+    assert with_default in replace(domain, events=(*domain.events, with_default)).events
 
 
 NEVER = "it cannot be recorded; use a str, or give it a serializer"

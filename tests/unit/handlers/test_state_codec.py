@@ -32,6 +32,14 @@ class Base:
     x: int = 1
 
 
+@dataclass
+class Fixed:
+    """One whose last field nobody gives."""
+
+    x: int = 1
+    y: int = field(init=False, default=3)
+
+
 @dataclass(frozen=True)
 class Sub(Base):
     y: int = 2
@@ -93,6 +101,7 @@ def codec(kind: Any, initial: Callable[..., Any], evolve: Any = None) -> tuple[V
         (datetime, datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=1)))),
         (datetime, datetime(2026, 1, 2)),  # noqa: DTZ001  that is the point
         (time, time(1, 2)),
+        (Fixed, Fixed(2)),
     ],
 )
 def test_a_state_that_is_read_back_the_same_is_written(kind: Any, state: Any) -> None:
