@@ -78,10 +78,17 @@ def encode_object(value: object) -> str:
     except msgspec.DecodeError as error:
         raise Unstorable(f"comes out as no JSON, whose keys are strings and never decimals: {error}") from None
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        if type(error) is ValueError:
+        raise _unwritten(plain, error) from None
+
+
+def _unwritten(value: dict[Any, Any], error: Exception) -> Unstorable:
+    if type(error) is ValueError:
+        try:
             # Of a number that is too long to be written at all, this says it in our words.
-            _refuse_unstorable(plain, MAX_DEPTH)
-        raise Unstorable(f"cannot be written: {error}") from None
+            _refuse_unstorable(value, MAX_DEPTH)
+        except Unstorable as found:
+            return found
+    return Unstorable(f"cannot be written: {error}")
 
 
 def decode_object(text: str | bytes) -> dict[str, Any]:

@@ -235,15 +235,13 @@ class PartReader:
         long: dict[Part[Any], KeptState] = {}
         events: dict[Part[Any], int] = {}
         for part, stream in zip(parts, streams, strict=True):
-            known_before = replace(before[part], read_at=asked, replica=stream.replica)
             if not stream.complete:
-                long[part] = known_before
+                long[part] = replace(before[part], read_at=asked, replica=stream.replica)
                 continue
             events[part] = len(stream.events)
+            kept = replace(before[part], position=stream.position, read_at=asked, replica=stream.replica)
             try:
-                states[part] = self._advanced(
-                    part, replace(known_before, position=stream.position), stream.events, running
-                )
+                states[part] = self._advanced(part, kept, stream.events, running)
             except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
                 failures[part] = bug
         first = streams[0] if streams else None
