@@ -14,7 +14,7 @@ from handlers.checks.examination import Examination
 from handlers.checks.models import model_problems
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
-from handlers.decision import Accepted, Decision, Rejected, Unchanged
+from handlers.decision import Decision
 from handlers.errors import (
     InvalidCommand,
     InvalidDecision,
@@ -313,7 +313,7 @@ class Domain:
                 f"decide of {decider.name} ({place_of(decider.decide)}) gets {1 + len(reads.readings)} arguments, the "
                 f"command and what each of its parts gives: {bug}"
             ) from bug
-        if not isinstance(decision, Accepted | Rejected | Unchanged):
+        if not isinstance(decision, Decision):
             returned = "None" if decision is None else f"a value of type {type(decision).__name__}"
             raise InvalidDecision(
                 f"decide of {decider.name} ({place_of(decider.decide)}) returns Accepted(…), Rejected(…) or "
