@@ -43,12 +43,13 @@ class Event:
             raise InvalidEvent(f"an event type has 1 to {_MAX_TYPE_LENGTH} characters, not {self.type!r}")
         if "\x00" in self.type or not _is_text(self.type):
             raise InvalidEvent(f"the event type {self.type!r} contains a NUL character or a lone surrogate")
-        if self.occurred_at.tzinfo is None:
-            raise InvalidEvent(f"occurred_at of {self.type} needs a time zone")
-        try:
-            object.__setattr__(self, "occurred_at", self.occurred_at.astimezone(UTC))
-        except OverflowError:
-            raise InvalidEvent(f"occurred_at of {self.type} lies outside the calendar") from None
+        if self.occurred_at.tzinfo is not UTC:
+            if self.occurred_at.tzinfo is None:
+                raise InvalidEvent(f"occurred_at of {self.type} needs a time zone")
+            try:
+                object.__setattr__(self, "occurred_at", self.occurred_at.astimezone(UTC))
+            except OverflowError:
+                raise InvalidEvent(f"occurred_at of {self.type} lies outside the calendar") from None
         if self.occurred_at in _ENDS:
             raise InvalidEvent(
                 f"occurred_at of {self.type} is an end of the calendar, which PostgreSQL takes for an infinity: "

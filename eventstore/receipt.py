@@ -13,7 +13,8 @@ from eventstore.position import Position
 
 __all__ = ["ACCEPTED", "Outcome", "OutcomeKind", "Receipt"]
 
-_PLAIN = (str, int, bool, type(None))
+_NAMES = frozenset({str})
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 class OutcomeKind(StrEnum):
@@ -44,11 +45,12 @@ class Outcome:
     details_text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "kind", OutcomeKind(self.kind))
-        except ValueError:
-            kinds = ", ".join(OutcomeKind)
-            raise InvalidRequest(f"an outcome is one of {kinds}, not {self.kind!r}") from None
+        if type(self.kind) is not OutcomeKind:
+            try:
+                object.__setattr__(self, "kind", OutcomeKind(self.kind))
+            except ValueError:
+                kinds = ", ".join(OutcomeKind)
+                raise InvalidRequest(f"an outcome is one of {kinds}, not {self.kind!r}") from None
         try:
             if self.reason is not None:
                 encode_object({"reason": self.reason})
@@ -56,7 +58,7 @@ class Outcome:
         except Unstorable as error:
             raise InvalidRequest(f"the outcome {error}") from None
         # What is plain comes back as it is.
-        plain = all(type(name) is str and type(value) in _PLAIN for name, value in self.details.items())
+        plain = _NAMES.issuperset(map(type, self.details)) and _PLAIN.issuperset(map(type, self.details.values()))
         object.__setattr__(self, "details", dict(self.details) if plain else decode_object(text))
         object.__setattr__(self, "details_text", text)
 
