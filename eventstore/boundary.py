@@ -1,7 +1,8 @@
 """Boundaries: what a decision was made from, part by part, each with how far it was read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from eventstore.errors import InvalidRequest
 from eventstore.filter import Filter
@@ -10,8 +11,7 @@ from eventstore.position import START, Position
 __all__ = ["Boundary", "BoundaryPart", "OwnRange"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnRange:
+class OwnRange(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers that one transaction of the reader's own wrote, and that its state was folded with.
 
     Attributes:
@@ -33,8 +33,7 @@ class OwnRange:
         return self.first <= number <= self.last.number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoundaryPart:
+class BoundaryPart(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a boundary. Parts are checked each from its own position, and never merged into one filter.
 
     Attributes:

@@ -1,9 +1,8 @@
 """An index of filters: which of many an event lies in, without asking each of them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
 
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter, FilterItem
@@ -17,11 +16,8 @@ Comparable = tuple[str, object]
 """A field's value with its JSON type."""
 
 
-class _Item(NamedTuple):
-    number: int
-    place: int
-    event_types: tuple[str, ...]
-    needed: int
+# Its number, the place of its filter, its types, and how many of its predicates are needed.
+_Item = tuple[int, int, tuple[str, ...], int]
 
 
 class BoundaryIndex:
@@ -45,7 +41,7 @@ class BoundaryIndex:
             for item in each.items:
                 self._add(index, item)
 
-    def matching(self, event: Event | RecordedEvent) -> Iterator[int]:
+    def matching(self, event: Event | RecordedEvent) -> Sequence[int]:
         """Find the filters that an event lies in.
 
         Args:
@@ -71,16 +67,15 @@ class BoundaryIndex:
                 for index in found
                 if self._bounded.get(index) is None or _holds(self._bounded[index], event, number)
             }
-        return iter(sorted(found))
+        return sorted(found)
 
     def _by_payload(self, event_type: str, payload: Mapping[str, object]) -> set[int]:
         found: set[int] = set()
         fulfilled: dict[int, int] = {}
-        for field, value in payload.items():
-            values = self._by_field.get(field)
-            if values is None or (wanted := comparable(value)) is None:
+        for field in self._by_field.keys() & payload.keys():
+            if (wanted := comparable(payload[field])) is None:
                 continue
-            for number, index, event_types, needed in values.get(wanted, ()):
+            for number, index, event_types, needed in self._by_field[field].get(wanted, ()):
                 if event_types and event_type not in event_types:
                     continue
                 if needed > 1:
@@ -93,7 +88,7 @@ class BoundaryIndex:
     def _add(self, index: int, item: FilterItem) -> None:
         if item.predicates:
             self._items += 1
-            entry = _Item(self._items, index, item.event_types, item.predicates_needed)
+            entry = (self._items, index, item.event_types, item.predicates_needed)
             for predicate in item.predicates:
                 values = self._by_field.setdefault(predicate.key, {})
                 value = comparable(predicate.value)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from eventstore.errors import InvalidEvent
 from eventstore.jsontext import Unstorable, decode_object, encode_object
 from eventstore.position import Position
@@ -74,8 +76,7 @@ class Event:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedEvent:
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A fact on record.
 
     Attributes:

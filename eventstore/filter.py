@@ -11,7 +11,7 @@ Each step offers only what can sensibly follow; a step that completes a filter *
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -37,6 +37,18 @@ class FilterShape(StrEnum):
     TYPES_AND_PREDICATES = "types_and_predicates"
     ANY = "any"
 
+    @classmethod
+    def of(cls, filters: "Iterable[Filter]") -> "FilterShape":
+        """Tell what kind of question several filters ask together; the broadest item decides."""
+        shapes = {(not item.event_types, not item.predicates) for each in filters for item in each.items}
+        if (True, True) in shapes:
+            return cls.ANY
+        if shapes == {(False, True)}:
+            return cls.TYPES
+        if shapes == {(True, False)}:
+            return cls.PREDICATES
+        return cls.TYPES_AND_PREDICATES
+
 
 class FilterItem(msgspec.Struct, frozen=True, kw_only=True):
     """One alternative: any of these types AND any (or all) of these predicates.
@@ -55,6 +67,11 @@ class FilterItem(msgspec.Struct, frozen=True, kw_only=True):
     def predicates_needed(self) -> int:
         """How many of the predicates an event must fulfil."""
         return len(self.predicates) if self.all_predicates else min(1, len(self.predicates))
+
+    @property
+    def fragments(self) -> tuple[str, ...]:
+        """The predicates' JSON."""
+        return tuple([predicate.fragment for predicate in self.predicates])
 
     def matches(self, event_type: str, payload: Mapping[str, Any]) -> bool:
         """Tell whether an event of this type and payload fulfils the item."""
@@ -100,7 +117,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
     def digest(self) -> bytes:
         """16 bytes that are the same for equal filters, in every process and release."""
         items = sorted(
-            [list(item.event_types), [p.fragment for p in item.predicates], item.predicates_needed]
+            [list(item.event_types), list(item.fragments), item.predicates_needed]
             for item in set(self.items)
         )
         times = [moment and moment.isoformat() for moment in (self.since, self.until)]
@@ -109,14 +126,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
     @property
     def shape(self) -> FilterShape:
         """What kind of question this is; the broadest item decides."""
-        shapes = {(bool(item.event_types), bool(item.predicates)) for item in self.items}
-        if (False, False) in shapes:
-            return FilterShape.ANY
-        if shapes == {(True, False)}:
-            return FilterShape.TYPES
-        if shapes == {(False, True)}:
-            return FilterShape.PREDICATES
-        return FilterShape.TYPES_AND_PREDICATES
+        return FilterShape.of([self])
 
     @property
     def predicates(self) -> frozenset[Predicate]:

@@ -8,7 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from eventstore.append import Append
+from msgspec import structs
+
+from eventstore.append import Append, check_chain
+from eventstore.arguments import check_batch_size, check_limit
 from eventstore.boundary import Boundary, BoundaryPart
 from eventstore.errors import (
     ChainBroken,
@@ -25,8 +28,7 @@ from eventstore.jsontext import canonical, decode_object
 from eventstore.memory_hold import MemoryHold, held
 from eventstore.position import START, Position
 from eventstore.question import Question
-from eventstore.receipt import ACCEPTED, Outcome, Receipt
-from eventstore.request import AppendRequest, answers_scope, check_batch_size, check_limit, check_scope
+from eventstore.receipt import ACCEPTED, Outcome, Receipt, answers_scope, check_scope
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream
 
@@ -87,23 +89,22 @@ class MemoryEventStore:
         outcome: Outcome = ACCEPTED,
     ) -> Receipt:
         """See ``EventStore.append``."""
-        request = AppendRequest.of(
-            events, boundary=boundary, after=after, key=key, scope=scope, digest=digest, outcome=outcome
+        append = Append(
+            events=events, boundary=boundary, after=after, key=key, scope=scope, digest=digest, outcome=outcome
         )
         async with self._lock:
-            if (repeated := self._repeated(request)) is not None:
+            if (repeated := self._repeated(append)) is not None:
                 return repeated
-            if request.parts is not None:
-                self._check(request.parts)
-            receipt = self._record(request)
+            self._check(append.parts)
+            receipt = self._record(append)
         await self._tell()
         return receipt
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         """See ``EventStore.append_chain``."""
-        requests = AppendRequest.chained(appends)
+        check_chain(appends)
         async with self._lock:
-            found = self._chained(requests)
+            found = self._chained(appends)
         await self._tell()
         return found
 
@@ -127,23 +128,23 @@ class MemoryEventStore:
         async with self._grown:
             self._grown.notify_all()
 
-    def _chained(self, requests: Sequence[AppendRequest]) -> list[Receipt | EventStoreError]:
+    def _chained(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         before = len(self._events)
         missing: list[Event] = []
         keys: set[tuple[UUID | None, str]] = set()
         found: list[Receipt | EventStoreError] = []
-        for request in requests:
-            repeats = (request.key, request.scope) in keys
-            keys.add((request.key, request.scope))
+        for append in appends:
+            repeats = (append.key, append.scope) in keys
+            keys.add((append.key, append.scope))
             try:
-                answer = self._judged(request, before, missing, repeats=repeats)
+                answer = self._judged(append, before, missing, repeats=repeats)
             except EventStoreError as error:
                 found.append(error)
             else:
                 found.append(answer)
                 if not answer.duplicate:
                     continue
-            missing.extend(request.events)
+            missing.extend(append.events)
         return found
 
     async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:
@@ -252,19 +253,19 @@ class MemoryEventStore:
     def _matching(self, boundary: Filter, *, above: int) -> list[RecordedEvent]:
         return [event for event in self._events[above:] if boundary.holds(event)]
 
-    def _repeated(self, request: AppendRequest) -> Receipt | None:
-        if request.key is None:
+    def _repeated(self, append: Append) -> Receipt | None:
+        if append.key is None:
             return None
-        for scope in (request.scope, ""):
-            if (stored := self._receipts.get((request.key, scope))) is None:
+        for scope in (append.scope, ""):
+            if (stored := self._receipts.get((append.key, scope))) is None:
                 continue
             digest, receipt = stored
             # One without a scope is from before there were any: where it names no domain, its digest tells.
             named = receipt.outcome.details.get("domain") is not None
-            if not (answers_scope(receipt, request.scope) or (digest == request.digest and not named)):
+            if not (answers_scope(receipt, append.scope) or (digest == append.digest and not named)):
                 continue
-            if digest != request.digest:
-                raise IdempotencyKeyReused(request.key)
+            if digest != append.digest:
+                raise IdempotencyKeyReused(append.key)
             return receipt.as_duplicate()
         return None
 
@@ -301,46 +302,45 @@ class MemoryEventStore:
                 sequence_number=number, event_type=event.type, metadata=event.metadata, part=place
             )
 
-    def _judged(self, request: AppendRequest, before: int, missing: Sequence[Event], *, repeats: bool) -> Receipt:
+    def _judged(self, append: Append, before: int, missing: Sequence[Event], *, repeats: bool) -> Receipt:
         """Judge a member of a chain.
 
         Args:
-            request: The member's.
+            append: The member.
             before: How many events there were before the chain.
             missing: The events of earlier members that were not recorded.
             repeats: Whether an earlier member has the same key.
         """
-        if (repeated := self._repeated(request)) is not None:
+        if (repeated := self._repeated(append)) is not None:
             return repeated
         if repeats:
             raise ChainBroken("an earlier append with the same key was not recorded")
-        if request.parts is not None:
-            self._check(request.parts, up_to=before)
-            if any(part.filter.holds_pending(event) for part in request.parts for event in missing):
-                raise ChainBroken("an earlier append that this one was decided on was not recorded")
-        return self._record(request)
+        self._check(append.parts, up_to=before)
+        if any(part.filter.holds_pending(event) for part in append.parts for event in missing):
+            raise ChainBroken("an earlier append that this one was decided on was not recorded")
+        return self._record(append)
 
-    def _record(self, request: AppendRequest) -> Receipt:
+    def _record(self, append: Append) -> Receipt:
         token = secrets.randbits(62)
         first = len(self._events) + 1
-        self._events.extend(event.recorded(number, token) for number, event in enumerate(request.events, start=first))
+        self._events.extend(event.recorded(number, token) for number, event in enumerate(append.events, start=first))
         receipt = Receipt(
-            key=request.key,
-            outcome=request.outcome,
-            first=first if request.events else None,
-            last=len(self._events) if request.events else None,
+            key=append.key,
+            outcome=append.outcome,
+            first=first if append.events else None,
+            last=len(self._events) if append.events else None,
             position=self._head(),
-            recorded_at=datetime.now(UTC) if request.key else None,
-            scope=request.scope,
+            recorded_at=datetime.now(UTC) if append.key else None,
+            scope=append.scope,
         )
-        if request.key is not None:
-            self._receipts[request.key, request.scope] = (request.digest, receipt)
+        if append.key is not None and append.digest is not None:
+            self._receipts[append.key, append.scope] = (append.digest, receipt)
         return receipt
 
 
 def _copy(event: RecordedEvent) -> RecordedEvent:
     """Whoever is given an event may do what they like with its objects; the record stays."""
-    return replace(
+    return structs.replace(
         event,
         payload=decode_object(canonical(event.payload)),
         metadata=decode_object(canonical(event.metadata)),

@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from eventstore.append import Append
+from eventstore.append import Append, check_chain
+from eventstore.arguments import check_held_read, check_hold
 from eventstore.errors import EventStoreError, HoldExpired, InvalidRequest, LockNotAcquired
 from eventstore.filter import Filter
 from eventstore.position import Position
 from eventstore.question import Question
 from eventstore.receipt import Receipt
-from eventstore.request import AppendRequest, check_held_read, check_hold
 from eventstore.stream import EventStream
 
 __all__ = ["MemoryHold", "held"]
 
 Answer = Callable[[Question], list[EventStream]]
-Record = Callable[[Sequence[AppendRequest]], list[Receipt | EventStoreError]]
+Record = Callable[[Sequence[Append]], list[Receipt | EventStoreError]]
 
 
 class MemoryHold:
@@ -56,11 +56,11 @@ class MemoryHold:
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         """See ``Held.append_chain``."""
-        requests = AppendRequest.chained(appends)
+        check_chain(appends)
         self._check()
         self._used = True
         try:
-            return self._record(requests)
+            return self._record(appends)
         finally:
             self.let_go()
 

@@ -1,6 +1,6 @@
 """How far a reader has seen."""
 
-from dataclasses import dataclass
+import msgspec
 
 __all__ = ["LAST_NUMBER", "START", "Position"]
 
@@ -8,8 +8,7 @@ __all__ = ["LAST_NUMBER", "START", "Position"]
 LAST_NUMBER = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class Position(msgspec.Struct, frozen=True, kw_only=True):
     """A point in one store's history.
 
     A number alone cannot tell a history from one that was rewritten by a failover; the token of the event at that

@@ -1,17 +1,22 @@
 """Receipts: the stored answers to what became of a request."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
+import msgspec
+from msgspec.structs import replace
+
 from eventstore.errors import InvalidRequest
 from eventstore.jsontext import Unstorable, decode_object, encode_object
 from eventstore.position import Position
 
-__all__ = ["ACCEPTED", "Outcome", "OutcomeKind", "Receipt"]
+__all__ = ["ACCEPTED", "Outcome", "OutcomeKind", "Receipt", "answers_scope", "check_scope"]
+
+_LONGEST_SCOPE = 200
 
 _NAMES = frozenset({str})
 _PLAIN = frozenset({str, int, bool, type(None)})
@@ -66,8 +71,7 @@ class Outcome:
 ACCEPTED = Outcome(kind=OutcomeKind.ACCEPTED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to an append.
 
     Attributes:
@@ -95,3 +99,25 @@ class Receipt:
     def as_duplicate(self) -> Self:
         """Return the same receipt, marked as the answer to a repeated append."""
         return replace(self, duplicate=True)
+
+
+def check_scope(scope: str) -> None:
+    """Check whose key is meant.
+
+    Raises:
+        InvalidRequest: The scope is no string, is longer than 200 characters, or has one that no database takes.
+    """
+    if not isinstance(scope, str):
+        raise InvalidRequest(f"an append cannot take {scope!r} as its scope")
+    if not scope.isascii():
+        try:
+            scope.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"the scope {scope!r} has a lone surrogate") from None
+    if len(scope) > _LONGEST_SCOPE or "\x00" in scope:
+        raise InvalidRequest(f"a scope has up to {_LONGEST_SCOPE} characters, none of them NUL, unlike {scope!r}")
+
+
+def answers_scope(receipt: Receipt, scope: str) -> bool:
+    """Tell whether a receipt of a key is one in a scope, or a build without scopes has written it for that domain."""
+    return receipt.scope == scope or (receipt.scope == "" and receipt.outcome.details.get("domain") == scope)

@@ -1,7 +1,8 @@
 """Streams: what queries find, and which server may answer them, and did."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from eventstore.events import RecordedEvent
 from eventstore.position import Position
@@ -20,8 +21,7 @@ class Consistency(StrEnum):
     EVENTUAL = "eventual"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerAddress:
+class ServerAddress(msgspec.Struct, frozen=True, kw_only=True):
     """Where a server is reached.
 
     Attributes:
@@ -33,8 +33,7 @@ class ServerAddress:
     port: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventStream:
+class EventStream(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What a query found.
 
     Attributes:
@@ -50,4 +49,16 @@ class EventStream:
     position: Position
     replica: bool = False
     complete: bool = True
-    server: ServerAddress | None = field(default=None, compare=False)
+    server: ServerAddress | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EventStream):
+            return NotImplemented
+        return self._found == other._found
+
+    def __hash__(self) -> int:
+        return hash(self._found)
+
+    @property
+    def _found(self) -> tuple[object, ...]:
+        return self.events, self.position, self.replica, self.complete

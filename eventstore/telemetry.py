@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import zip_longest
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -17,18 +16,17 @@ from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
+from eventstore.append import Append
 from eventstore.errors import ConflictError, EventStoreError
-from eventstore.filter import Filter
+from eventstore.filter import Filter, FilterShape
 from eventstore.metrics import append_duration, conflicts, event_count, query_duration
 from eventstore.receipt import Receipt
-from eventstore.request import AppendRequest
 from eventstore.stream import Consistency, EventStream
 
-__all__ = ["ChainOperation", "Operation", "Telemetry", "child_span", "mark_failed", "shared_by"]
+__all__ = ["AppendOperation", "QueryOperation", "Telemetry", "child_span", "mark_failed", "shared_by"]
 
 _NO_FILTER = "none"
 # A caller's own deadline arrives as a cancellation; the store's own, on a server's answer, is a timeout.
@@ -62,51 +60,45 @@ def child_span(
     kind: SpanKind = SpanKind.INTERNAL,
     context: Context | None = None,
 ) -> Span:
-    """Start a span below that of a context, or the current one. The caller ends it.
+    """Start a span below that of a context, or the current one. The caller ends it."""
+    if _is_left_out(context):
+        return trace.INVALID_SPAN
+    return tracer.start_span(name, context=context, kind=kind, attributes=attributes)
+
+
+def _is_left_out(context: Context | None) -> bool:
+    """Tell whether there is no span to be below a context.
 
     Below a span that was left out by sampling, every standard sampler leaves out the children as well. Asking it for
     each would cost what sampling is there to save.
     """
     parent = trace.get_current_span(context)
-    if not parent.is_recording() and parent.get_span_context().is_valid:
-        return trace.INVALID_SPAN
-    return tracer.start_span(name, context=context, kind=kind, attributes=attributes)
+    return not parent.is_recording() and parent.get_span_context().is_valid
 
 
-class Operation:
-    """One query or append under way. Leaving its context ends its span and records its duration.
+class QueryOperation:
+    """One query under way. Leaving its context ends its span and records its duration.
 
     The span is not made the current one, since nothing happens below it.
-
-    Attributes:
-        span: Its span.
     """
 
-    __slots__ = ("_duration", "_filter_type", "_labels", "_started", "span")
+    __slots__ = ("_labels", "_span", "_started")
 
-    def __init__(self, span: Span, duration: Histogram, labels: dict[str, str], filter_type: str) -> None:
-        self.span = span
-        self._duration = duration
+    def __init__(self, span: Span, labels: dict[str, str]) -> None:
+        self._span = span
         self._labels = labels
-        self._filter_type = filter_type
         self._started = perf_counter()
 
     def found(self, streams: Sequence[EventStream]) -> None:
         """Note what a query found, and where."""
-        if self.span.is_recording():
-            self.span.set_attribute("eventstore.events", sum(len(stream.events) for stream in streams))
-            self.span.set_attribute("eventstore.position", streams[0].position.number)
-            self.span.set_attribute("eventstore.replica", streams[0].replica)
+        if self._span.is_recording():
+            self._span.set_attribute("eventstore.events", sum(len(stream.events) for stream in streams))
+            self._span.set_attribute("eventstore.position", streams[0].position.number)
+            self._span.set_attribute("eventstore.replica", streams[0].replica)
             if (server := streams[0].server) is not None:
-                self.span.set_attribute("server.address", server.host)
+                self._span.set_attribute("server.address", server.host)
                 if server.port is not None:
-                    self.span.set_attribute("server.port", server.port)
-
-    def settled(self, receipt: Receipt) -> None:
-        """Note what the store answered to an append."""
-        if self.span.is_recording():
-            self.span.set_attribute("eventstore.position", receipt.position.number)
-            self.span.set_attribute("eventstore.duplicate", receipt.duplicate)
+                    self._span.set_attribute("server.port", server.port)
 
     def __enter__(self) -> Self:
         return self
@@ -114,43 +106,26 @@ class Operation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._end(error)
-
-    def end(self, answer: Receipt | BaseException | None) -> None:
-        """End an append that is one of several, by its answer or by what kept it from having one."""
-        if isinstance(answer, Receipt):
-            self.settled(answer)
-        self._end(answer)
-
-    def _end(self, error: object) -> None:
-        labels = self._labels
-        match error:
-            case ConflictError():
-                # An answer, not an error.
-                conflicts.add(1, {"filter_type": self._filter_type})
-                self.span.set_attribute("eventstore.conflict", type(error).__name__)
-            case EventStoreError() | CancelledError():
-                mark_failed(self.span, error)
-                if (broken_off := _error_type(error)) in _BROKEN_OFF:
-                    labels = {**labels, "error.type": broken_off}
-        self._duration.record(perf_counter() - self._started, labels)
-        self.span.end()
+        if isinstance(error, ConflictError):
+            conflicts.add(1, self._labels)
+        query_duration.record(perf_counter() - self._started, _end(self._span, error, self._labels))
 
 
-class ChainOperation:
-    """The appends of one chain under way. Leaving its context ends their spans and records their durations.
+class AppendOperation:
+    """Appends under way: one, or those of a chain. Leaving its context ends their spans and records their durations.
 
     Attributes:
         spans: Theirs.
         answers: What the store answered to each; empty until it has.
     """
 
-    __slots__ = ("_operations", "answers", "spans")
+    __slots__ = ("_appends", "_started", "answers", "spans")
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        self._operations = operations
-        self.spans = [operation.span for operation in operations]
-        self.answers: list[Receipt | EventStoreError] = []
+    def __init__(self, appends: Sequence[Append], spans: Sequence[Span]) -> None:
+        self._appends = appends
+        self.spans = spans
+        self.answers: Sequence[Receipt | EventStoreError] = ()
+        self._started = perf_counter()
 
     def __enter__(self) -> Self:
         return self
@@ -158,9 +133,30 @@ class ChainOperation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for operation, answer in zip_longest(self._operations, self.answers, fillvalue=error):
-            if isinstance(operation, Operation):
-                operation.end(answer)
+        seconds = perf_counter() - self._started
+        answers: Sequence[object] = self.answers or [error] * len(self._appends)
+        for append, span, answer in zip(self._appends, self.spans, answers, strict=True):
+            if isinstance(answer, ConflictError):
+                shape = append.shape
+                conflicts.add(1, {"filter_type": _NO_FILTER if shape is None else shape.value})
+            elif isinstance(answer, Receipt) and span.is_recording():
+                span.set_attribute("eventstore.position", answer.position.number)
+                span.set_attribute("eventstore.duplicate", answer.duplicate)
+            labels = {"event_count": event_count(len(append.events))}
+            append_duration.record(seconds, _end(span, answer, labels))
+
+
+def _end(span: Span, answer: object, labels: dict[str, str]) -> dict[str, str]:
+    """End an operation's span by its answer, or by what kept it from having one; return the labels of its duration."""
+    if isinstance(answer, ConflictError):
+        # An answer, not an error.
+        span.set_attribute("eventstore.conflict", type(answer).__name__)
+    elif isinstance(answer, EventStoreError | CancelledError):
+        mark_failed(span, answer)
+        if (broken_off := _error_type(answer)) in _BROKEN_OFF:
+            labels = {**labels, "error.type": broken_off}
+    span.end()
+    return labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,25 +185,20 @@ class Telemetry:
                 database["server.port"] = parts.port
         return cls(tracer=trace.get_tracer("eventstore"), database=database)
 
-    def query(self, filters: Sequence[Filter], consistency: Consistency) -> Operation:
+    def query(self, filters: Sequence[Filter], consistency: Consistency) -> QueryOperation:
         """Begin a query of one filter or more. The broadest decides what type it counts as."""
-        broadest = filters[0] if len(filters) == 1 else Filter(tuple(item for each in filters for item in each.items))
-        filter_type = broadest.shape.value
-        return Operation(
-            self._query_span(
-                {
-                    **self.database,
-                    "db.operation.name": "query",
-                    "db.collection.name": "events",
-                    "eventstore.filter_type": filter_type,
-                    "eventstore.filters": len(filters),
-                    "eventstore.consistency": consistency.value,
-                }
-            ),
-            query_duration,
-            {"filter_type": filter_type},
-            filter_type,
+        filter_type = FilterShape.of(filters).value
+        span = self._query_span(
+            {
+                **self.database,
+                "db.operation.name": "query",
+                "db.collection.name": "events",
+                "eventstore.filter_type": filter_type,
+                "eventstore.filters": len(filters),
+                "eventstore.consistency": consistency.value,
+            }
         )
+        return QueryOperation(span, {"filter_type": filter_type})
 
     def _query_span(self, attributes: dict[str, AttributeValue]) -> Span:
         sharers = _sharers.get()
@@ -225,30 +216,26 @@ class Telemetry:
             sharer.add_link(span.get_span_context())
         return span
 
-    def append(self, request: AppendRequest, context: Context | None = None) -> Operation:
-        """Begin an append."""
-        events = len(request.events)
-        span = child_span(
-            self.tracer,
+    def appends(self, appends: Sequence[Append]) -> AppendOperation:
+        """Begin appends, each in its context."""
+        return AppendOperation(appends, [self._append_span(append) for append in appends])
+
+    def _append_span(self, append: Append) -> Span:
+        if _is_left_out(append.context):
+            return trace.INVALID_SPAN
+        return self.tracer.start_span(
             "append events",
-            {
+            context=append.context,
+            kind=SpanKind.CLIENT,
+            attributes={
                 **self.database,
                 "db.operation.name": "append",
                 "db.collection.name": "events",
                 "db.stored_procedure.name": "append_v3",
-                "eventstore.events": events,
-                "eventstore.conditional": request.parts is not None,
+                "eventstore.events": len(append.events),
+                "eventstore.conditional": bool(append.parts),
             },
-            kind=SpanKind.CLIENT,
-            context=context,
         )
-        shape = request.shape
-        filter_type = shape.value if shape is not None else _NO_FILTER
-        return Operation(span, append_duration, {"event_count": event_count(events)}, filter_type)
-
-    def chain(self, requests: Sequence[AppendRequest], contexts: Sequence[Context | None]) -> ChainOperation:
-        """Begin the appends of a chain, each in a context of its own."""
-        return ChainOperation([self.append(request, each) for request, each in zip(requests, contexts, strict=True)])
 
     @contextmanager
     def sent(self, members: Sequence[Span], events: int) -> Iterator[None]:

@@ -1,24 +1,24 @@
 """Appends: judged in batches, and helped to catch up when they are too far behind to be judged."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from msgspec.structs import replace
 from opentelemetry.trace import Span
 
+from eventstore.append import Append
 from eventstore.boundary import BoundaryPart
 from eventstore.errors import ConcurrencyConflict, EventStoreError
 from eventstore.events import RecordedEvent
 from eventstore.position import Position
-from eventstore.postgres.batch import Behind, Resend, Verdict
+from eventstore.postgres.batch import AppendAnswer, Behind
 from eventstore.postgres.group_commit import GroupCommit
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.statements import statement
 from eventstore.postgres.windows import walk
 from eventstore.receipt import Receipt
-from eventstore.request import AppendRequest
 from eventstore.stream import Consistency, EventStream
 
-__all__ = ["Appender", "answers_of"]
+__all__ = ["Appender"]
 
 # About how many events a walk towards the head finds in one statement.
 _WINDOW = 1000
@@ -36,39 +36,37 @@ class Appender:
         self._batches = batches
         self._reader = reader
 
-    async def append(self, request: AppendRequest, span: Span) -> Receipt:
-        """Answer ``EventStore.append``; ``span`` links to each batch that carries it."""
+    async def append(self, append: Append, span: Span) -> Receipt:
+        """AppendAnswer ``EventStore.append``; ``span`` links to each batch that carries it."""
         while True:
-            match await self._batches.settle(request, span):
+            match await self._batches.settle(append, span):
                 case Receipt() as receipt:
                     return receipt
                 case EventStoreError() as error:
                     raise error
                 case Behind(part=place):
-                    request = await self._catch_up(request, place)
-                case Resend():
-                    continue
+                    append = await self._catch_up(append, place)
 
     async def append_chain(
-        self, requests: Sequence[AppendRequest], spans: Sequence[Span], *, unanswered: int = 0
-    ) -> list[Receipt | EventStoreError]:
-        """Answer ``EventStore.append_chain``; each span links to each batch that carries its request.
+        self, appends: Sequence[Append], spans: Sequence[Span], *, unanswered: int = 0
+    ) -> list[AppendAnswer]:
+        """AppendAnswer ``EventStore.append_chain``; each span links to each batch that carries its append.
 
         Args:
-            requests: The chain.
+            appends: The chain.
             spans: Those of its members.
             unanswered: How often the chain was sent before without an answer.
         """
-        return answers_of(await self._batches.settle_chain(requests, spans, unanswered=unanswered))
+        return await self._batches.settle_chain(appends, spans, unanswered=unanswered)
 
-    async def _catch_up(self, request: AppendRequest, place: int) -> AppendRequest:
-        """Search above the positions outside the lock; return the request with positions nearer to the head.
+    async def _catch_up(self, append: Append, place: int) -> Append:
+        """Search above the positions outside the lock; return the append with positions nearer to the head.
 
         Args:
-            request: That.
+            append: The append.
             place: A part that is behind; so is every other with no later position.
         """
-        parts = list(request.parts or ())
+        parts = list(append.parts)
         if not parts:
             raise EventStoreError("the store called an unconditional append behind; it judges a position it has not")
         furthest = parts[place].after.number
@@ -82,10 +80,10 @@ class Appender:
                     unseen.append((first.sequence_number, index, first))
                 parts[index] = replace(part, after=position)
         if not unseen:
-            return request.with_parts(parts)
-        identity = (request.key, request.scope, request.digest)
-        if request.key is not None and await self._reader.rows(statement("answered"), *identity):
-            return request  # another append with the key was faster: what conflicts may be its own event
+            return append.with_parts(parts)
+        identity = (append.key, append.scope, append.digest)
+        if append.key is not None and await self._reader.rows(statement("answered"), *identity):
+            return append  # another append with the key was faster: what conflicts may be its own event
         _, index, first = min(unseen, key=lambda found: found[:2])
         raise ConcurrencyConflict(
             sequence_number=first.sequence_number, event_type=first.type, metadata=first.metadata, part=index
@@ -112,16 +110,6 @@ class Appender:
             if (first := _first_unseen(part, found)) is not None:
                 return first, found.position
         return None, head
-
-
-def answers_of(verdicts: Sequence[Verdict]) -> list[Receipt | EventStoreError]:
-    """Return a chain's verdicts as what its caller is told."""
-    found: list[Receipt | EventStoreError] = []
-    for verdict in verdicts:
-        if not isinstance(verdict, Receipt | EventStoreError):
-            raise EventStoreError(f"the store answered a chain with {verdict!r}")
-        found.append(verdict)
-    return found
 
 
 def _first_unseen(part: BoundaryPart, stream: EventStream) -> RecordedEvent | None:

@@ -1,4 +1,4 @@
-"""Append requests as the parameters of ``append_v3``, and its answer as verdicts."""
+"""Appends as the parameters of ``append_v3``, and its answer as verdicts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from eventstore.append import Append
 from eventstore.boundary import BoundaryPart
 from eventstore.boundary_index import BoundaryIndex
 from eventstore.errors import (
@@ -22,9 +23,21 @@ from eventstore.events import Event
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import Position
 from eventstore.receipt import Outcome, OutcomeKind, Receipt
-from eventstore.request import AppendRequest
 
-__all__ = ["Behind", "Resend", "Verdict", "columns", "met", "receipt_of", "verdict_of"]
+__all__ = [
+    "BROKEN",
+    "AppendAnswer",
+    "Behind",
+    "Resend",
+    "Verdict",
+    "chain_answer",
+    "columns",
+    "met",
+    "receipt_of",
+    "verdict_of",
+]
+
+BROKEN = "an earlier append that this one was decided on was not recorded"
 
 # How far behind the head a position may be and still be judged under the lock. Beyond, the search costs everyone
 # their turn; below, going away and coming back costs the caller more than the search.
@@ -44,35 +57,36 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """The request meets an earlier one of its batch: send it again, and the tail will tell."""
+    """The append meets an earlier one of its batch: send it again, and the tail will tell."""
 
 
-Verdict = Receipt | Behind | Resend | EventStoreError
+AppendAnswer = Receipt | EventStoreError
+Verdict = AppendAnswer | Behind | Resend
 
 
-def columns(requests: Sequence[AppendRequest], *, chained: bool = False) -> tuple[object, ...]:
-    """Lay a batch out in the order of the parameters of ``append_v3``, which describes them.
+def columns(appends: Sequence[Append], *, chained: bool = False) -> tuple[object, ...]:
+    """Lay a batch out in the order of the parameters of ``append.sql``, which describes them.
 
     Raises:
-        InvalidRequest: The events of a request cannot be read, so that nobody knows whom they concern.
+        InvalidRequest: The events of an append cannot be read, so that nobody knows whom they concern.
     """
     parts = _Parts()
-    reads = [[parts.place(part) for part in request.parts or ()] for request in requests]
+    reads = [[parts.place(part) for part in append.parts] for append in appends]
     # Alone, it can meet nobody.
-    index = BoundaryIndex(part.filter for part in parts.distinct) if len(requests) > 1 else None
+    index = BoundaryIndex([part.filter for part in parts.distinct]) if len(appends) > 1 else None
     earlier: dict[tuple[UUID, str], int] = {}
     members: list[int] = []
-    for member, (request, read) in enumerate(zip(requests, reads, strict=True), start=1):
-        first = earlier.setdefault((request.key, request.scope), member) if request.key is not None else member
-        meets = [place + 1 for place in met(index, request.events)] if index is not None and request.events else ()
-        members += (len(request.events), first if first < member else 0, len(read), *read, len(meets), *meets)
-    events = [event for request in requests for event in request.events]
+    for member, (append, read) in enumerate(zip(appends, reads, strict=True), start=1):
+        first = earlier.setdefault((append.key, append.scope), member) if append.key is not None else member
+        meets = [place + 1 for place in met(index, append.events)] if index is not None and append.events else ()
+        members += (len(append.events), first if first < member else 0, len(read), *read, len(meets), *meets)
+    events = [event for append in appends for event in append.events]
     return (
-        [request.key for request in requests],
-        [request.scope for request in requests],
-        [request.digest for request in requests],
-        [_receipt_text(request.outcome) if request.key is not None else None for request in requests],
-        members,
+        [append.key for append in appends],
+        [append.scope for append in appends],
+        [append.digest for append in appends],
+        [_receipt_text(append.outcome) if append.key is not None else None for append in appends],
+        _numbers(members),
         *parts.columns(),
         [event.type for event in events],
         [event.occurred_at for event in events],
@@ -91,43 +105,46 @@ def met(index: BoundaryIndex, events: Sequence[Event]) -> Iterable[int]:
     """
     try:
         if len(events) == 1:
-            return tuple(index.matching(events[0]))
+            return index.matching(events[0])
         return sorted({place for event in events for place in index.matching(event)})
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"an event's payload cannot be read: {error}") from error
 
 
-def verdict_of(request: AppendRequest, row: "asyncpg.Record", *, chained: bool = False) -> Verdict:  # noqa: PLR0911  one return a verdict
+def verdict_of(append: Append, row: "asyncpg.Record") -> Verdict:
     """Read one row of the answer."""
-    match row["verdict"]:
-        case "appended":
-            return _receipt(request, row, request.outcome, scope=request.scope, duplicate=False)
-        case "duplicate":
-            kept = decode_object(row["detail"])
-            # That of an earlier member is as it was sent, without its scope.
-            return _receipt(request, row, _outcome(kept), scope=kept.get("scope", request.scope), duplicate=True)
-        case "conflict":
-            event = decode_object(row["detail"])
-            return ConcurrencyConflict(
-                sequence_number=event["number"],
-                event_type=event["type"],
-                metadata=event["metadata"],
-                part=row["part"],
+    verdict, part, first, last, number, token, recorded_at, detail = row
+    match verdict:
+        case "appended" | "duplicate":
+            kept = decode_object(detail) if verdict == "duplicate" else None
+            return Receipt(
+                key=append.key,
+                outcome=append.outcome if kept is None else _outcome(kept),
+                first=first,
+                last=last,
+                position=Position(number=number, token=token),
+                recorded_at=recorded_at if append.key is not None else None,
+                duplicate=kept is not None,
+                # That of an earlier member is as it was sent, without its scope.
+                scope=append.scope if kept is None else kept.get("scope", append.scope),
             )
-        case "diverged":
-            return HistoryDiverged(f"{_named(request, row)} is not in this store's history")
-        case "reused" if request.key is not None:
-            return IdempotencyKeyReused(request.key)
-        case "broken":
-            return ChainBroken("an earlier append that this one was decided on was not recorded")
-        case "behind" if chained:
-            return ChainBroken(f"{_named(request, row)} is too far from the head for a chain")
         case "behind":
-            return Behind(row["part"])
+            return Behind(part)
         case "resend":
             return Resend()
-        case other:
-            return EventStoreError(f"append_v3 answered {other!r}, which this program does not know")
+        case _:
+            return _refusal(append, verdict, part, detail)
+
+
+def chain_answer(append: Append, verdict: Verdict) -> AppendAnswer:
+    """Return what the caller of a chain is told of a member."""
+    match verdict:
+        case Behind(part=part):
+            return ChainBroken(f"{_named(append, part)} is too far from the head for a chain")
+        case Resend():
+            return EventStoreError("the store answered a member of a chain with 'resend'")
+        case answer:
+            return answer
 
 
 def receipt_of(row: "asyncpg.Record") -> Receipt:
@@ -143,30 +160,30 @@ def receipt_of(row: "asyncpg.Record") -> Receipt:
     )
 
 
-def _receipt(
-    request: AppendRequest, row: "asyncpg.Record", outcome: Outcome, *, scope: str, duplicate: bool
-) -> Receipt:
-    return Receipt(
-        key=request.key,
-        outcome=outcome,
-        first=row["first_number"],
-        last=row["last_number"],
-        position=Position(number=row["position"], token=row["position_token"]),
-        recorded_at=row["recorded_at"] if request.key is not None else None,
-        duplicate=duplicate,
-        scope=scope,
-    )
+def _refusal(append: Append, verdict: str, part: int, detail: str) -> EventStoreError:
+    match verdict:
+        case "conflict":
+            event = decode_object(detail)
+            return ConcurrencyConflict(
+                sequence_number=event["number"], event_type=event["type"], metadata=event["metadata"], part=part
+            )
+        case "diverged":
+            return HistoryDiverged(f"{_named(append, part)} is not in this store's history")
+        case "reused" if append.key is not None:
+            return IdempotencyKeyReused(append.key)
+        case "broken":
+            return ChainBroken(BROKEN)
+        case other:
+            return EventStoreError(f"append_v3 answered {other!r}, which this program does not know")
 
 
 def _outcome(kept: dict[str, Any]) -> Outcome:
     return Outcome(kind=OutcomeKind(kept["outcome"]), reason=kept["reason"], details=kept["details"])
 
 
-def _named(request: AppendRequest, row: "asyncpg.Record") -> str:
-    parts = request.parts or ()
-    part = parts[row["part"]]
-    told = " or ".join(f"position {position}" for position in part.positions)
-    return told if len(parts) == 1 else f"{told} of part {row['part']}"
+def _named(append: Append, place: int) -> str:
+    told = " or ".join(f"position {position}" for position in append.parts[place].positions)
+    return told if len(append.parts) == 1 else f"{told} of part {place}"
 
 
 def _receipt_text(outcome: Outcome) -> str:
@@ -174,11 +191,18 @@ def _receipt_text(outcome: Outcome) -> str:
     return f'{{"outcome":"{outcome.kind.value}","reason":{reason},"details":{outcome.details_text}}}'
 
 
+def _numbers(numbers: Sequence[int]) -> str:
+    """Write an array of integers as PostgreSQL does: the driver takes several times as long to send one."""
+    return f"{{{str(numbers)[1:-1]}}}"
+
+
 class _Parts:
     """The distinct parts of a batch, numbered from 1, and their conditions."""
 
     def __init__(self) -> None:
         self.distinct: list[BoundaryPart] = []
+        # By identity, since the same part is mostly the same object; then by what it says.
+        self._known: dict[int, int] = {}
         self._places: dict[tuple[object, ...], int] = {}
         self._type_sets: dict[tuple[str, ...], int] = {}
         self._items = 0
@@ -187,6 +211,12 @@ class _Parts:
 
     def place(self, part: BoundaryPart) -> int:
         """Return a part's number, the same for equal parts; a new one joins the others."""
+        place = self._known.get(id(part))
+        if place is None:
+            place = self._known[id(part)] = self._place(part)
+        return place
+
+    def _place(self, part: BoundaryPart) -> int:
         sets = self._type_sets
         boundary = part.filter
         items = tuple(
@@ -194,7 +224,7 @@ class _Parts:
                 (
                     sets.setdefault(item.event_types, len(sets) + 1) if item.event_types else 0,
                     item.predicates_needed,
-                    tuple([predicate.fragment for predicate in item.predicates]),
+                    item.fragments,
                 )
                 for item in boundary.items
             ]
@@ -219,10 +249,10 @@ class _Parts:
             for number in (place, own.first, own.last.number, own.last.token)
         ]
         return (
-            [part.after.number for part in self.distinct],
-            [part.after.token for part in self.distinct],
-            ranges,
-            self._conditions,
+            _numbers([part.after.number for part in self.distinct]),
+            _numbers([part.after.token for part in self.distinct]),
+            _numbers(ranges),
+            _numbers(self._conditions),
             self._predicates,
             canonical({"types": list(self._type_sets), "bounds": self._bounds()}).decode(),
         )

@@ -1,16 +1,18 @@
 """What holds a chain together when it is recorded in more than one transaction."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from itertools import chain
 
+from msgspec.structs import replace
+
+from eventstore.append import Append
 from eventstore.boundary import OwnRange
 from eventstore.boundary_index import BoundaryIndex
-from eventstore.errors import InvalidRequest
-from eventstore.postgres.batch import Verdict, met
+from eventstore.errors import ChainBroken, InvalidRequest
+from eventstore.postgres.batch import BROKEN, Verdict, met
 from eventstore.receipt import Receipt
-from eventstore.request import AppendRequest
 
-__all__ = ["having_seen", "is_new", "own_range", "unbroken"]
+__all__ = ["having_seen", "is_new", "own_ranges", "unbroken"]
 
 
 def is_new(verdict: Verdict) -> bool:
@@ -18,51 +20,51 @@ def is_new(verdict: Verdict) -> bool:
     return isinstance(verdict, Receipt) and not verdict.duplicate
 
 
-def own_range(verdicts: Sequence[Verdict]) -> list[OwnRange]:
-    """Return the numbers that one transaction gave to its members' events; none if there were no events."""
-    new = [
-        verdict
-        for verdict in verdicts
-        if isinstance(verdict, Receipt) and not verdict.duplicate and verdict.first is not None
-    ]
-    return [OwnRange(first=new[0].first, last=new[-1].position)] if new and new[0].first is not None else []
+def own_ranges(verdicts: Iterable[Verdict]) -> list[OwnRange]:
+    """Return the numbers that each transaction gave to its members' events."""
+    found: dict[int, OwnRange] = {}
+    for verdict in verdicts:
+        if isinstance(verdict, Receipt) and not verdict.duplicate and verdict.first is not None:
+            token = verdict.position.token
+            first = found[token].first if token in found else verdict.first
+            found[token] = OwnRange(first=first, last=verdict.position)
+    return list(found.values())
 
 
-def having_seen(request: AppendRequest, own: Sequence[OwnRange]) -> AppendRequest:
-    """Return a member's request, judged as one that has seen what was recorded of those before it."""
-    if request.parts is None or not own:
-        return request
-    return request.with_parts([replace(part, besides=(*part.besides, *own)) for part in request.parts])
+def having_seen(append: Append, own: Sequence[OwnRange]) -> Append:
+    """Return a member, judged as one that has seen what was recorded of those before it."""
+    if not append.parts or not own:
+        return append
+    return append.with_parts(replace(part, besides=(*part.besides, *own)) for part in append.parts)
 
 
-def unbroken(missing: Iterable[AppendRequest], later: Sequence[AppendRequest]) -> list[bool]:
+def unbroken(missing: Iterable[Append], later: Sequence[Append]) -> Iterable[ChainBroken | None]:
     """Tell who can still be judged.
 
     Args:
         missing: The earlier members that were not recorded as new.
         later: The members after them, in order.
 
-    Returns:
-        For each of the latter whether it relied neither on the missing ones nor on one that did.
+    Yields:
+        For each of the latter None if it relied neither on the missing ones nor on one that did, else its answer.
     """
-    parts = [[part.filter for part in request.parts or ()] for request in later]
-    index = BoundaryIndex(each for read in parts for each in read)
+    filters = [[part.filter for part in append.parts] for append in later]
+    index = BoundaryIndex(chain.from_iterable(filters))
+    everything = range(sum(map(len, filters)))
     stirred: set[int] = set()
-    for request in missing:
-        stirred.update(_met(index, request, sum(map(len, parts))))
-    found = []
+    for append in missing:
+        stirred.update(_met(index, append, everything))
     place = 0
-    for request, read in zip(later, parts, strict=True):
+    for append, read in zip(later, filters, strict=True):
         passes = stirred.isdisjoint(range(place, place + len(read)))
         place += len(read)
         if not passes:
-            stirred.update(_met(index, request, sum(map(len, parts))))
-        found.append(passes)
-    return found
+            stirred.update(_met(index, append, everything))
+        yield None if passes else ChainBroken(BROKEN)
 
 
-def _met(index: BoundaryIndex, request: AppendRequest, count: int) -> Iterable[int]:
+def _met(index: BoundaryIndex, append: Append, everything: Iterable[int]) -> Iterable[int]:
     try:
-        return met(index, request.events)
+        return met(index, append.events)
     except InvalidRequest:
-        return range(count)  # nobody knows whom it concerns: it may be anybody
+        return everything  # nobody knows whom it concerns: it may be anybody

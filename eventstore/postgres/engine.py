@@ -4,12 +4,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from itertools import islice
 from typing import Self
 from uuid import UUID
 
-from eventstore.append import Append
+from msgspec.structs import replace
+
+from eventstore.append import Append, check_chain
+from eventstore.arguments import check_batch_size, check_limit
 from eventstore.boundary import Boundary
 from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
@@ -29,8 +31,7 @@ from eventstore.postgres.replicas import MOST_LAG, ReadCounts, Replicas
 from eventstore.postgres.statements import statement
 from eventstore.postgres.windows import walk_back
 from eventstore.question import Question
-from eventstore.receipt import ACCEPTED, Outcome, Receipt
-from eventstore.request import AppendRequest, check_batch_size, check_limit, check_scope
+from eventstore.receipt import ACCEPTED, Outcome, Receipt, check_scope
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream
 from eventstore.telemetry import Telemetry
@@ -170,19 +171,21 @@ class PostgresEventStore:
         outcome: Outcome = ACCEPTED,
     ) -> Receipt:
         """See ``EventStore.append``."""
-        request = AppendRequest.of(
-            events, boundary=boundary, after=after, key=key, scope=scope, digest=digest, outcome=outcome
+        append = Append(
+            events=events, boundary=boundary, after=after, key=key, scope=scope, digest=digest, outcome=outcome
         )
-        with self._telemetry.append(request) as operation:
-            receipt = await self._appender.append(request, operation.span)
-            operation.settled(receipt)
+        with self._telemetry.appends([append]) as operation:
+            receipt = await self._appender.append(append, operation.spans[0])
+            operation.answers = [receipt]
             return receipt
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         """See ``EventStore.append_chain``."""
-        requests = AppendRequest.chained(appends)
-        with self._telemetry.chain(requests, [each.context for each in appends]) as chain:
-            chain.answers = await self._appender.append_chain(requests, chain.spans)
+        check_chain(appends)
+        if not appends:
+            return []
+        with self._telemetry.appends(appends) as chain:
+            chain.answers = await self._appender.append_chain(appends, chain.spans)
             return chain.answers
 
     @asynccontextmanager

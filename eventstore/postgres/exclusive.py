@@ -4,18 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from opentelemetry.context import Context
-
-from eventstore.append import Append
-from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown
+from eventstore.append import Append, check_chain
+from eventstore.arguments import check_held_read, check_hold
+from eventstore.errors import InvalidRequest, OutcomeUnknown
 from eventstore.filter import Filter
 from eventstore.position import Position
-from eventstore.postgres.appending import Appender, answers_of
+from eventstore.postgres.appending import Appender
+from eventstore.postgres.batch import AppendAnswer
 from eventstore.postgres.held_transaction import HeldTransaction
 from eventstore.postgres.pools import Pools
 from eventstore.question import Question
-from eventstore.receipt import Receipt
-from eventstore.request import AppendRequest, check_held_read, check_hold
 from eventstore.stream import Consistency, EventStream
 from eventstore.telemetry import Telemetry
 
@@ -37,7 +35,7 @@ class PostgresHold:
         self._pools = pools
         self._appender = appender
         self._telemetry = telemetry
-        self.recording: asyncio.Task[list[Receipt | EventStoreError]] | None = None
+        self.recording: asyncio.Task[list[AppendAnswer]] | None = None
 
     @property
     def position(self) -> Position:
@@ -72,28 +70,24 @@ class PostgresHold:
             operation.found(streams)
             return streams
 
-    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+    async def append_chain(self, appends: Sequence[Append]) -> list[AppendAnswer]:
         """See ``Held.append_chain``."""
-        requests = AppendRequest.chained(appends)
+        check_chain(appends)
         self._check()
         # By itself: a commit that is cut short while it waits for a standby has happened all the same.
-        self.recording = asyncio.create_task(self._record(requests, [each.context for each in appends]))
+        self.recording = asyncio.create_task(self._record(appends))
         return await asyncio.shield(self.recording)
 
-    async def _record(
-        self, requests: Sequence[AppendRequest], contexts: Sequence[Context | None]
-    ) -> list[Receipt | EventStoreError]:
-        with self._telemetry.chain(requests, contexts) as chain:
+    async def _record(self, appends: Sequence[Append]) -> list[AppendAnswer]:
+        with self._telemetry.appends(appends) as chain:
             try:
-                with self._telemetry.sent(chain.spans, sum(len(request.events) for request in requests)):
-                    verdicts = await self._transaction.record(requests)
+                with self._telemetry.sent(chain.spans, sum(len(append.events) for append in appends)):
+                    chain.answers = await self._transaction.record(appends)
             except OutcomeUnknown:
-                chain.answers = await self._appender.append_chain(requests, chain.spans, unanswered=1)
+                chain.answers = await self._appender.append_chain(appends, chain.spans, unanswered=1)
             except InvalidRequest:
                 # Only the append whose value is refused is to fail; which one that is, is found out part by part.
-                chain.answers = await self._appender.append_chain(requests, chain.spans)
-            else:
-                chain.answers = answers_of(verdicts)
+                chain.answers = await self._appender.append_chain(appends, chain.spans)
             return chain.answers
 
     def _check(self) -> None:
@@ -114,7 +108,7 @@ class Exclusive:
         self._pools = pools
         self._appender = appender
         self._telemetry = telemetry
-        self._recording: set[asyncio.Task[list[Receipt | EventStoreError]]] = set()
+        self._recording: set[asyncio.Task[list[AppendAnswer]]] = set()
 
     @asynccontextmanager
     async def hold(self, *, limit: float, patience: float) -> AsyncIterator[PostgresHold]:
@@ -133,7 +127,7 @@ class Exclusive:
                 self._recording.add(hold.recording)
                 hold.recording.add_done_callback(self._recorded)
 
-    def _recorded(self, recording: "asyncio.Task[list[Receipt | EventStoreError]]") -> None:
+    def _recorded(self, recording: "asyncio.Task[list[AppendAnswer]]") -> None:
         self._recording.discard(recording)
         if not recording.cancelled():
             recording.exception()  # nobody is left to be told

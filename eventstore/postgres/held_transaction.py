@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from eventstore.append import Append
 from eventstore.errors import (
     EventStoreError,
     HistoryDiverged,
@@ -14,7 +15,7 @@ from eventstore.errors import (
     StoreUnavailable,
 )
 from eventstore.position import START, Position
-from eventstore.postgres.batch import Verdict, columns, verdict_of
+from eventstore.postgres.batch import AppendAnswer, chain_answer, columns, verdict_of
 from eventstore.postgres.branches import branches_of, matches_any
 from eventstore.postgres.lookup import Answer, Lookup, Shared
 from eventstore.postgres.pools import Connection, Pools
@@ -23,7 +24,6 @@ from eventstore.postgres.silence import watched
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
 from eventstore.question import Question
-from eventstore.request import AppendRequest
 
 __all__ = ["HeldTransaction"]
 
@@ -112,7 +112,7 @@ class HeldTransaction:
                 raise HistoryDiverged(f"position {position} is not in this store's history")
         return answer
 
-    async def record(self, requests: Sequence[AppendRequest]) -> list[Verdict]:
+    async def record(self, appends: Sequence[Append]) -> list[AppendAnswer]:
         """Append a chain, commit, and let go of the lock, whatever comes of it.
 
         Raises:
@@ -121,14 +121,14 @@ class HeldTransaction:
             EventStoreError: The statement failed; nothing is recorded.
         """
         try:
-            rows = await self._fetch_held(statement("append"), columns(requests, chained=True))
+            rows = await self._fetch_held(statement("append"), columns(appends, chained=True))
             if self._in_use.get_server_version().major < _ONE_BOUND_FROM:
                 # A commit that is cut short while it waits for a standby has happened all the same.
                 await self._fetch_held("SET LOCAL statement_timeout = 0", ())
             await self._commit()
         finally:
             await self.leave()
-        return [verdict_of(request, row, chained=True) for request, row in zip(requests, rows, strict=True)]
+        return [chain_answer(append, verdict_of(append, row)) for append, row in zip(appends, rows, strict=True)]
 
     @property
     def _in_use(self) -> Connection:

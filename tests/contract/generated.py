@@ -1,13 +1,14 @@
 """Generated questions and facts: few types, fields and values, so that they meet."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from eventstore import (
     BoundaryPart,

@@ -1,11 +1,11 @@
 """Boundaries of parts: each part is checked from its own position, besides what it has seen itself."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from eventstore import (
     START,

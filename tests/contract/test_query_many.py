@@ -1,10 +1,10 @@
 """Many filters, one snapshot: each is answered as if it had been asked alone at that moment."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from eventstore import (
     START,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from eventstore import START, Consistency, EventStore, Position, StateKey, StoredState
 from tests.contract.facts import fact, positions
@@ -95,10 +96,10 @@ async def test_a_state_of_no_event_is_one(store: EventStore) -> None:
 
 async def test_what_lies_in_another_history_is_not_stored(store: EventStore, places: list[Position]) -> None:
     elsewhere = (
-        replace(places[3], token=places[3].token ^ 1),
-        replace(places[3], number=4),
-        replace(places[3], number=2**63 - 1),
-        replace(START, token=7),
+        structs.replace(places[3], token=places[3].token ^ 1),
+        structs.replace(places[3], number=4),
+        structs.replace(places[3], number=2**63 - 1),
+        structs.replace(START, token=7),
     )
     for position in elsewhere:
         await store.store_state(state(position))

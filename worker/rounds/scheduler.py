@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -340,7 +339,7 @@ class Scheduler:
         if not self._open(follower) or follower.prepared is None or first.prepared is None:
             return
         if follower.prepared.digest == first.prepared.digest:
-            follower.end(Answer(receipt=replace(receipt, duplicate=True), attempts=0))
+            follower.end(Answer(receipt=receipt.as_duplicate(), attempts=0))
         else:
             follower.end(IdempotencyKeyReused(follower.command_id))
 

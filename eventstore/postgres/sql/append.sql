@@ -1,5 +1,8 @@
--- Purpose: send one batch of append requests.
--- Parameters: $1 to $17, as eventstore.append_v3 describes them.
--- Result: one row a request, in order.
+-- Purpose: send one batch of appends.
+-- Parameters: $1 to $17, as eventstore.append_v3 describes them. Arrays of integers come as text, as PostgreSQL writes them.
+-- Result: one row an append, in order.
 SELECT *
-FROM eventstore.append_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+FROM eventstore.append_v3(
+    $1, $2, $3, $4, $5::text::integer[], $6::text::bigint[], $7::text::bigint[], $8::text::bigint[], $9::text::integer[],
+    $10, $11, $12, $13, $14, $15, $16, $17
+)

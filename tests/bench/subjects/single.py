@@ -6,14 +6,13 @@ from typing import Any
 
 import asyncpg
 
-from eventstore import ACCEPTED, ConcurrencyConflict, Event, EventStoreError, Position, Receipt
+from eventstore import Append, ConcurrencyConflict, EventStoreError, Position, Receipt
 from eventstore.postgres.batch import Behind, columns, verdict_of
 from eventstore.postgres.branches import branches_of
 from eventstore.postgres.branches import columns as branch_columns
 from eventstore.postgres.rows import event_of as recorded
 from eventstore.postgres.rows import head_of
 from eventstore.postgres.statements import statement
-from eventstore.request import AppendRequest
 from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
 from tests.bench.subjects.ours import boundary_of, event_of, load
 from tests.bench.subjects.postgres import Pool, serve
@@ -59,9 +58,9 @@ class Single(InLoop):
 
     async def append(self, loans: Sequence[Loan], boundary: Loan, after: Position) -> Position:
         """See ``Subject.append``."""
-        request = _request([event_of(loan) for loan in loans], boundary, after)
-        (row,) = await self._pool.fetch(statement("append"), *columns([request]))
-        match verdict_of(request, row):
+        append = Append(events=[event_of(loan) for loan in loans], boundary=boundary_of(boundary), after=after)
+        (row,) = await self._pool.fetch(statement("append"), *columns([append]))
+        match verdict_of(append, row):
             case Receipt(position=position):
                 return position
             case ConcurrencyConflict() | Behind():
@@ -76,12 +75,6 @@ class Single(InLoop):
     async def close(self) -> None:
         """See ``Subject.close``."""
         await self._pool.close()
-
-
-def _request(events: Sequence[Event], boundary: Loan, after: Position) -> AppendRequest:
-    return AppendRequest.of(
-        events, boundary=boundary_of(boundary), after=after, key=None, digest=None, outcome=ACCEPTED
-    )
 
 
 async def keep_session(_connection: Any) -> None:

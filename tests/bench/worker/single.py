@@ -15,13 +15,12 @@ import uvloop
 from aiormq.abc import DeliveredMessage
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from eventstore import BoundaryPart, ConcurrencyConflict, EventStoreError, Outcome, OutcomeKind, Receipt
+from eventstore import Append, BoundaryPart, ConcurrencyConflict, EventStoreError, Outcome, OutcomeKind, Receipt
 from eventstore.postgres.batch import Behind, columns, verdict_of
 from eventstore.postgres.branches import branches_of
 from eventstore.postgres.branches import columns as branch_columns
 from eventstore.postgres.rows import event_of, head_of
 from eventstore.postgres.statements import statement
-from eventstore.request import AppendRequest
 from handlers.decider import Accepted, Rejected
 from handlers.domain import Domain
 from handlers.library import domain
@@ -86,16 +85,15 @@ class SingleWorker:
             case Rejected(reason=reason, event=event):
                 facts = () if event is None else (event,)
                 outcome = Outcome(kind=OutcomeKind.REJECTED, reason=reason)
-        request = AppendRequest.of(
-            [self._domain.to_record(fact, {"command_id": str(message.command_id)}) for fact in facts],
+        append = Append(
+            events=[self._domain.to_record(fact, {"command_id": str(message.command_id)}) for fact in facts],
             boundary=[BoundaryPart(filter=part.filter, after=head) for part in reads.parts],
-            after=None,
             key=message.command_id,
             digest=digest(message.command_type, body),
             outcome=outcome,
         )
-        (row,) = await self._pool.fetch(statement("append"), *columns([request]))
-        match verdict_of(request, row):
+        (row,) = await self._pool.fetch(statement("append"), *columns([append]))
+        match verdict_of(append, row):
             case Receipt():
                 return
             case Behind():

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
+from eventstore import Append
 from eventstore.postgres.batch import columns
-from eventstore.request import AppendRequest
 from tests.integration.eventstore.staging import Connection
 
 _APPEND = """
@@ -30,7 +30,10 @@ SELECT verdict, first_number, "position", conflict_number, detail FROM eventstor
 )
 """
 _APPEND_V2 = """
-SELECT * FROM eventstore.append_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+SELECT * FROM eventstore.append_v2(
+    $1, $2, $3, $4::text::integer[], $5::text::bigint[], $6::text::bigint[], $7::text::bigint[], $8::text::integer[],
+    $9, $10, $11, $12, $13, $14, $15, $16
+)
 """
 _QUERY = """
 SELECT s.head, s.token, (
@@ -76,7 +79,7 @@ class OlderBuild:
         assert row is not None
         return row
 
-    async def append_v2(self, requests: Sequence[AppendRequest], *, chained: bool = False) -> "list[asyncpg.Record]":
+    async def append_v2(self, requests: Sequence[Append], *, chained: bool = False) -> "list[asyncpg.Record]":
         """Append as a build from before scopes does; return a row for each request."""
         keys, _scopes, *others = columns(requests, chained=chained)
         return await self._connection.fetch(_APPEND_V2, keys, *others)

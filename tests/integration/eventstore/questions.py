@@ -3,8 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from eventstore import ACCEPTED, Boundary, Event, EventStream, Filter, Outcome, P, Position
-from eventstore.request import AppendRequest
+from eventstore import ACCEPTED, Append, Boundary, Event, EventStream, Filter, Outcome, P, Position
 
 ANY = Filter.matching_any_event()
 
@@ -25,8 +24,8 @@ def request(
     key: UUID | None = None,
     digest: bytes | None = None,
     outcome: Outcome = ACCEPTED,
-) -> AppendRequest:
-    return AppendRequest.of(events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
+) -> Append:
+    return Append(events=events, boundary=boundary, after=after, key=key, digest=digest, outcome=outcome)
 
 
 def numbers(stream: EventStream) -> list[int]:

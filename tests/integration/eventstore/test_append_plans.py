@@ -6,10 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import BoundaryPart, Filter, OwnRange, P, Position
+from eventstore import Append, BoundaryPart, Filter, OwnRange, P, Position
 from eventstore.postgres.batch import columns
 from eventstore.postgres.statements import statement
-from eventstore.request import AppendRequest
 from tests.integration.eventstore.library import EVENTS, Libraries, Statistics
 from tests.integration.eventstore.questions import counted, of, request
 from tests.integration.eventstore.staging import Connection, connected
@@ -46,9 +45,7 @@ async def session(libraries: Libraries, statistics: Statistics) -> AsyncIterator
         yield connection
 
 
-async def first_and_eighth(
-    session: Connection, requests: Sequence[AppendRequest], *, chained: bool = False
-) -> list[Touched]:
+async def first_and_eighth(session: Connection, requests: Sequence[Append], *, chained: bool = False) -> list[Touched]:
     """Have a batch judged eight times, each undone."""
     found = []
     for _ in range(8):

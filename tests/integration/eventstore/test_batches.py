@@ -7,6 +7,7 @@ import pytest
 
 from eventstore import (
     START,
+    Append,
     ConcurrencyConflict,
     Event,
     Filter,
@@ -20,7 +21,6 @@ from eventstore import (
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.batch import Resend, Verdict
 from eventstore.postgres.group_commit import GroupCommit
-from eventstore.request import AppendRequest
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of, request
 
 
@@ -35,7 +35,7 @@ def firsts(verdicts: list[Verdict]) -> list[int | None]:
     return [verdict.first for verdict in verdicts if isinstance(verdict, Receipt)]
 
 
-async def settle_together(batches: GroupCommit, *requests: AppendRequest) -> list[Verdict]:
+async def settle_together(batches: GroupCommit, *requests: Append) -> list[Verdict]:
     """Settle requests that are handed in at once, and so form one batch."""
     return await asyncio.gather(*(batches.settle(each) for each in requests))
 

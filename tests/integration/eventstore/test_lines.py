@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from eventstore import START, Filter, Receipt, TransientStoreError
-from eventstore.postgres import PostgresEventStore, coalescing, group_commit
+from eventstore.postgres import PostgresEventStore, batcher
 from eventstore.postgres.line import Line
 from eventstore.postgres.pools import Pool
 from tests.fixtures.databases import Database
@@ -110,7 +110,7 @@ async def _sleeps(admin: Connection) -> bool:
 async def test_appends_beyond_the_bound_wait_outside_and_come_in_turn(
     store: PostgresEventStore, database: Database, admin: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "_MOST_WAITING", 8)
+    monkeypatch.setattr(batcher, "_MOST_WAITING", 8)
     async with PostgresEventStore.connect(database.url) as bounded:
         queue = bounded._appender._batches._queue
         async with head_locked(database.admin_url):
@@ -164,7 +164,7 @@ async def test_a_read_that_takes_too_long_on_a_server_that_answers_concerns_nobo
 async def test_queries_beyond_the_bound_wait_outside(
     database: Database, admin: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coalescing, "_MOST_WAITING", 8)
+    monkeypatch.setattr(batcher, "_MOST_WAITING", 8)
     async with PostgresEventStore.connect(database.url) as store:
         await store.append([counted("a")], boundary=of("a"), after=START)
         queue = store._reader._servers[primary(store)].histories._queue

@@ -2,16 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from typing import cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
+from msgspec.structs import force_setattr
 
 from eventstore import START, Append, ChainBroken, ConcurrencyConflict, Event, Filter, InvalidRequest, Receipt
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.batch import Verdict
-from eventstore.request import AppendRequest
 from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of, request
 from tests.integration.eventstore.staging import Connection, head_locked, waiting
@@ -44,7 +42,8 @@ async def test_what_the_server_refuses_fails_alone(
 
 
 async def test_what_the_driver_refuses_fails_alone(store: PostgresEventStore) -> None:
-    bad = replace(request(counted("bad")), key=cast("UUID", "no key"), digest=b"d")
+    bad = request(counted("bad"), digest=b"d")
+    force_setattr(bad, "key", "no key")
     good = [request(counted(key), boundary=of(key)) for key in "abc"]
     settle = store._appender._batches.settle
     refused, *passed = await asyncio.gather(*(settle(each) for each in [bad, *good]), return_exceptions=True)
@@ -104,12 +103,12 @@ async def test_between_the_halves_of_a_chain_others_conflict_as_ever(
     send = batches.send
     sent = 0
 
-    async def interrupted(requests: Sequence[AppendRequest], *, chained: bool = False) -> list[Verdict]:
+    async def interrupted(appends: Sequence[Append], *, chained: bool = False) -> list[Verdict]:
         nonlocal sent
         sent += 1
         if sent == 5:  # the whole, its first half, each of that: what follows is the second half
             await other.append([counted("a", Place="stranger")])
-        return await send(requests, chained=chained)
+        return await send(appends, chained=chained)
 
     batches.send = interrupted  # type: ignore[method-assign]
     answers = await store.append_chain(chain)

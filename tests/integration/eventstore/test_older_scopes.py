@@ -7,11 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import Outcome, OutcomeKind, StoreMisconfigured
+from eventstore import Append, Outcome, OutcomeKind, StoreMisconfigured
 from eventstore.jsontext import decode_object
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate
 from eventstore.postgres.statements import migrations, statement
-from eventstore.request import AppendRequest
 from tests.fixtures.databases import Database
 from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.older_build import Read, older_build
@@ -31,7 +30,7 @@ def of_domain(name: str | None) -> Outcome:
     return Outcome(kind=OutcomeKind.ACCEPTED, details={} if name is None else {"domain": name})
 
 
-def command(key: UUID, domain: str | None = "library", *, digest: bytes = COMMAND) -> AppendRequest:
+def command(key: UUID, domain: str | None = "library", *, digest: bytes = COMMAND) -> Append:
     """A command as a worker of an older build records it."""
     return request(counted("a"), key=key, digest=digest, outcome=of_domain(domain))
 

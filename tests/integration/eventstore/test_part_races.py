@@ -3,9 +3,11 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from eventstore import Append, BoundaryPart, ConflictError, Event, OwnRange, Receipt
 from eventstore.postgres import PostgresEventStore

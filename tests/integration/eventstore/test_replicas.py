@@ -1,10 +1,10 @@
 """Reads from replicas that follow, lag, stop and come back."""
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from eventstore import (
     START,

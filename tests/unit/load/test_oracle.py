@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec import structs
 
 from eventstore import Event, Outcome, OutcomeKind, Receipt
 from handlers import DomainEvent, Invariant
@@ -40,7 +41,7 @@ async def test_a_right_log_is_clean(ledger: Ledger) -> None:
 async def test_another_decision_is_found(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.UNCHANGED)[0]
     rejected = Outcome(kind=OutcomeKind.REJECTED, reason="no", details={"domain": "counting"})
-    ledger.forge_receipt(key, lambda receipt: replace(receipt, outcome=rejected))
+    ledger.forge_receipt(key, lambda receipt: structs.replace(receipt, outcome=rejected))
     ledger.replies.clear()
     verdict = await ledger.judge()
     assert texts(verdict) == [
@@ -65,12 +66,12 @@ async def test_a_decision_from_a_stale_prefix_is_found(ledger: Ledger) -> None:
 
 
 async def test_a_changed_payload_is_found(ledger: Ledger) -> None:
-    ledger.forge_event(2, lambda event: replace(event, payload={"Key": "z"}))
+    ledger.forge_event(2, lambda event: structs.replace(event, payload={"Key": "z"}))
     assert not (await ledger.judge()).clean
 
 
 async def test_a_gap_is_found(ledger: Ledger) -> None:
-    ledger.forge_event(7, lambda event: replace(event, sequence_number=8))
+    ledger.forge_event(7, lambda event: structs.replace(event, sequence_number=8))
     verdict = await ledger.judge()
     assert "event 8 stands where number 7 belongs" in texts(verdict)
 
@@ -131,7 +132,7 @@ async def test_an_event_without_a_receipt_is_found(ledger: Ledger) -> None:
 
 
 async def test_an_event_of_another_command_is_found(ledger: Ledger) -> None:
-    ledger.forge_event(1, lambda event: replace(event, metadata={**event.metadata, "command_id": str(uuid4())}))
+    ledger.forge_event(1, lambda event: structs.replace(event, metadata={**event.metadata, "command_id": str(uuid4())}))
     (violation,) = texts(await ledger.judge())
     assert violation.startswith("event 1 stands in the receipt of another command")
 
@@ -157,7 +158,7 @@ async def test_a_receipt_beyond_the_logs_end_is_found(ledger: Ledger) -> None:
 
 async def test_an_event_in_two_receipts_is_found(ledger: Ledger) -> None:
     first, second = ledger.keys(OutcomeKind.ACCEPTED)[:2]
-    ledger.forge_receipt(second, lambda receipt: replace(receipt, first=1, last=1))
+    ledger.forge_receipt(second, lambda receipt: structs.replace(receipt, first=1, last=1))
     found = texts(await ledger.judge())
     assert f"event 1 stands in the receipts of {first} and of {second}" in found or (
         f"event 1 stands in the receipts of {second} and of {first}" in found
@@ -194,21 +195,21 @@ async def test_a_broken_invariant_is_found_with_its_event_and_command(ledger: Le
 
 
 async def test_an_unknown_event_in_a_part_is_found(ledger: Ledger) -> None:
-    ledger.forge_event(1, lambda event: replace(event, type="Forgotten"))
+    ledger.forge_event(1, lambda event: structs.replace(event, type="Forgotten"))
     narrow = replace(domain, events=tuple(each for each in domain.events if each.__name__ != "Forgotten"))
     found = texts(await ledger.judge(narrow))
     assert "event 1 has the type Forgotten, which the domain counting does not know" in found
 
 
 async def test_an_event_that_lacks_a_field_is_found(ledger: Ledger) -> None:
-    ledger.forge_event(1, lambda event: replace(event, payload={}))
+    ledger.forge_event(1, lambda event: structs.replace(event, payload={}))
     assert "event 1 (Counted) cannot be read: Key is missing" in texts(await ledger.judge())
 
 
 async def test_a_violation_shows_the_events_and_commands_involved(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.REJECTED)[0]
     accepted = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "counting"})
-    ledger.forge_receipt(key, lambda receipt: replace(receipt, outcome=accepted))
+    ledger.forge_receipt(key, lambda receipt: structs.replace(receipt, outcome=accepted))
     ledger.replies.clear()
     (violation,) = (await ledger.judge()).violations
     # The last event of its part before it, and its own.
@@ -246,7 +247,7 @@ async def test_attempts_are_those_of_the_load(ledger: Ledger) -> None:
 
         def tried(receipt: Receipt, attempts: int = attempts) -> Receipt:
             details = {**receipt.outcome.details, "attempts": attempts}
-            return replace(receipt, outcome=replace(receipt.outcome, details=details))
+            return structs.replace(receipt, outcome=replace(receipt.outcome, details=details))
 
         ledger.forge_receipt(key, tried)
     verdict = await ledger.judge(setup={first})

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic import Field, field_validator
 
 from eventstore import Filter, P, RecordedEvent
@@ -320,7 +321,7 @@ async def test_bounds_count(bound: Callable[[Any], Filter], seen: int, room: int
     ledger = Ledger(counting_with(events=lambda _key: bound(Filter.matching_any_event())))
     for number in range(1, 6):
         await ledger.record(Count(key="a", limit=9), Accepted(events=(Counted(key="a"),)))
-        ledger.forge_event(number, lambda event: replace(event, occurred_at=minutes(event.sequence_number)))
+        ledger.forge_event(number, lambda event: structs.replace(event, occurred_at=minutes(event.sequence_number)))
     key = await ledger.record(Count(key="a", limit=seen + room, quietly=True), Accepted(events=(Counted(key="a"),)))
     wrong = "was accepted with Counted, but the log up to 5 makes it rejected (limit reached) with no event"
     assert texts(await ledger.judge()) == ([] if room else [f"Count {key} {wrong}"])

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
+
+from msgspec.structs import replace
 
 from eventstore import (
     Append,
@@ -26,7 +27,6 @@ from eventstore import (
     StoreUnavailable,
     TransientStoreError,
 )
-from eventstore.request import AppendRequest
 
 
 class StoreBug(Exception):
@@ -121,8 +121,7 @@ class HostileStore(MemoryEventStore):
     def come_in(self) -> None:
         """Record an event of somebody else's."""
         if not self._lock.locked():
-            (request,) = AppendRequest.chained([Append(events=[self.strange()], key=uuid4())])
-            self._record(replace(request, key=None))
+            self._record(Append(events=[self.strange()]))
 
     def fail_over(self) -> None:
         """Go on from a standby that lacks the last events and receipts."""
@@ -152,20 +151,20 @@ class HostileStore(MemoryEventStore):
         missing = [] if missing is None else missing
         found: list[Receipt | EventStoreError] = []
         seen: set[UUID | None] = set()
-        for request in AppendRequest.chained(appends):
-            asked = request
-            if own is not None and request.parts is not None:
-                asked = request.with_parts([_with(part, own) for part in request.parts])
+        for append in appends:
+            asked = append
+            if own is not None and append.parts:
+                asked = append.with_parts(_with(part, own) for part in append.parts)
             try:
-                answer = self._judged(asked, before, missing, repeats=request.key in seen)
+                answer = self._judged(asked, before, missing, repeats=append.key in seen)
             except EventStoreError as error:
                 found.append(error)
-                missing.extend(request.events)
+                missing.extend(append.events)
             else:
                 found.append(answer)
                 if answer.duplicate:
-                    missing.extend(request.events)
-            seen.add(request.key)
+                    missing.extend(append.events)
+            seen.add(append.key)
         return found
 
     def _split(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:

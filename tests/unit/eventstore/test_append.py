@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import ACCEPTED, START, BoundaryPart, Event, Filter, InvalidRequest, P, Position, RecordedEvent
-from eventstore.request import AppendRequest, check_batch_size
+from eventstore import ACCEPTED, START, Append, BoundaryPart, Event, Filter, InvalidRequest, P, Position, RecordedEvent
+from eventstore.arguments import check_batch_size
 
 KEY = UUID(int=1)
 BOOK = Filter.matching().any_predicate_of(P("Book", "b"))
@@ -16,45 +16,44 @@ def lent(**payload: Any) -> Event:
     return Event(type="Lent", payload=payload)
 
 
-def request(*events: Event, **arguments: Any) -> AppendRequest:
-    defaults: dict[str, Any] = {"boundary": None, "after": None, "key": None, "digest": None, "outcome": ACCEPTED}
-    return AppendRequest.of(events, **{**defaults, **arguments})
+def append(*events: Event, **arguments: Any) -> Append:
+    return Append(events=events, **arguments)
 
 
 def test_defaults_are_filled_in() -> None:
     event = lent()
-    asked = request(event, boundary=BOOK)
+    asked = append(event, boundary=BOOK)
     assert asked.events == (event,)
     assert asked.parts == (BoundaryPart(filter=BOOK, after=START),)
-    assert asked.digest == b""
+    assert asked.digest is None
     assert asked.outcome is ACCEPTED
 
 
 def test_what_was_passed_is_kept() -> None:
     position = Position(number=3, token=7)
-    asked = request(boundary=BOOK, after=position, key=KEY, digest=b"mine")
+    asked = append(boundary=BOOK, after=position, key=KEY, digest=b"mine")
     assert (asked.key, asked.digest) == (KEY, b"mine")
     assert asked.parts == (BoundaryPart(filter=BOOK, after=position),)
 
 
 def test_other_parts_change_nothing_else() -> None:
-    asked = request(lent(), boundary=BOOK, key=KEY)
+    asked = append(lent(), boundary=BOOK, key=KEY)
     later = BoundaryPart(filter=BOOK, after=Position(number=9, token=1))
     moved = asked.with_parts([later])
     assert moved.parts == (later,)
-    assert moved.with_parts(asked.parts or ()) == asked
+    assert moved.with_parts(asked.parts) == asked
 
 
-def digest(*events: Event, boundary: Filter | None = None) -> bytes:
-    return request(*events, boundary=boundary, key=KEY).digest
+def digest(*events: Event, boundary: Filter | None = None) -> bytes | None:
+    return append(*events, boundary=boundary, key=KEY).digest
 
 
 def test_the_same_request_has_one_digest_whenever_and_by_whomever_it_is_made() -> None:
     first = Event(type="Lent", payload={"a": 1}, metadata={"by": "x"}, occurred_at=datetime(2026, 1, 5, tzinfo=UTC))
     again = Event(type="Lent", payload={"a": 1}, metadata={"by": "y"})
     assert digest(first, boundary=BOOK) == digest(again, boundary=BOOK)
-    assert request(first, key=KEY).digest == request(first, key=uuid4()).digest
-    earlier = request(first, boundary=BOOK, key=KEY, after=Position(number=3, token=7))
+    assert append(first, key=KEY).digest == append(first, key=uuid4()).digest
+    earlier = append(first, boundary=BOOK, key=KEY, after=Position(number=3, token=7))
     assert earlier.digest == digest(first, boundary=BOOK)
 
 
@@ -66,7 +65,7 @@ def test_the_order_of_a_payloads_fields_does_not_matter() -> None:
 @pytest.mark.parametrize("outcome", [None, "accepted", {"kind": "accepted"}])
 def test_what_is_no_outcome_is_refused(outcome: object) -> None:
     with pytest.raises(InvalidRequest, match="as its outcome"):
-        request(lent(), outcome=outcome)
+        append(lent(), outcome=outcome)
 
 
 def test_the_boundarys_digest_does_not_depend_on_how_it_was_put() -> None:
@@ -96,14 +95,14 @@ def test_different_requests_have_different_digests() -> None:
 
 def test_a_position_without_a_boundary_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="without a boundary"):
-        request(lent(), after=START)
+        append(lent(), after=START)
 
 
 @pytest.mark.parametrize("refused", [b"", b"x" * 65])
 def test_a_digest_has_1_to_64_bytes(refused: bytes) -> None:
     with pytest.raises(InvalidRequest, match="1 to 64 bytes"):
-        request(key=KEY, digest=refused)
-    assert request(key=KEY, digest=b"x" * 64).digest == b"x" * 64
+        append(key=KEY, digest=refused)
+    assert append(key=KEY, digest=b"x" * 64).digest == b"x" * 64
 
 
 RECORDED = RecordedEvent(
@@ -122,13 +121,13 @@ RECORDED = RecordedEvent(
 )
 def test_an_argument_of_another_type_is_named(name: str, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match=f"as its {name}"):
-        request(**arguments)
+        append(**arguments)
 
 
 @pytest.mark.parametrize("event", [RECORDED, {"type": "Lent"}, None])
 def test_what_is_no_event_is_refused(event: Any) -> None:
     with pytest.raises(InvalidRequest, match="as its event"):
-        request(lent(), event)
+        append(lent(), event)
 
 
 def test_a_batch_holds_one_or_more() -> None:
