@@ -171,7 +171,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
 
     def narrowed_above(self, number: int) -> "Filter":
         """Return this filter without the events up to and including ``number``."""
-        return Filter(self.items, since=self.since, until=self.until, above=max(self.above, number))
+        return Filter(self.items, since=self.since, until=self.until, above=number) if number > self.above else self
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Filter):

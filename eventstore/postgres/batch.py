@@ -22,6 +22,7 @@ from eventstore.errors import (
 from eventstore.events import Event
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import Position
+from eventstore.postgres.arrays import moment_array, name_array, number_array
 from eventstore.receipt import Outcome, OutcomeKind, Receipt
 
 __all__ = [
@@ -83,13 +84,13 @@ def columns(appends: Sequence[Append], *, chained: bool = False) -> tuple[object
     events = [event for append in appends for event in append.events]
     return (
         [append.key for append in appends],
-        [append.scope for append in appends],
+        name_array([append.scope for append in appends]),
         [append.digest for append in appends],
         [_receipt_text(append.outcome) if append.key is not None else None for append in appends],
-        _numbers(members),
+        number_array(members),
         *parts.columns(),
-        [event.type for event in events],
-        [event.occurred_at for event in events],
+        name_array([event.type for event in events]),
+        moment_array([event.occurred_at for event in events]),
         [event.payload_text for event in events],
         [event.metadata_text for event in events],
         chained,
@@ -191,11 +192,6 @@ def _receipt_text(outcome: Outcome) -> str:
     return f'{{"outcome":"{outcome.kind.value}","reason":{reason},"details":{outcome.details_text}}}'
 
 
-def _numbers(numbers: Sequence[int]) -> str:
-    """Write an array of integers as PostgreSQL does: the driver takes several times as long to send one."""
-    return f"{{{str(numbers)[1:-1]}}}"
-
-
 class _Parts:
     """The distinct parts of a batch, numbered from 1, and their conditions."""
 
@@ -249,10 +245,10 @@ class _Parts:
             for number in (place, own.first, own.last.number, own.last.token)
         ]
         return (
-            _numbers([part.after.number for part in self.distinct]),
-            _numbers([part.after.token for part in self.distinct]),
-            _numbers(ranges),
-            _numbers(self._conditions),
+            number_array([part.after.number for part in self.distinct]),
+            number_array([part.after.token for part in self.distinct]),
+            number_array(ranges),
+            number_array(self._conditions),
             self._predicates,
             canonical({"types": list(self._type_sets), "bounds": self._bounds()}).decode(),
         )

@@ -1,18 +1,19 @@
 """Branches: a filter as the flat alternatives that the reading statements take."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
-from eventstore.filter import Filter
+import msgspec
+
+from eventstore.filter import Filter, FilterItem
 from eventstore.jsontext import canonical
-from eventstore.predicate import Predicate
+from eventstore.postgres.arrays import moment_array, name_array, number_array
 
 __all__ = ["Branch", "branches_of", "columns", "matches_any"]
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True):
     """One alternative: any of these types AND all that the object says. A filter's any-of predicates make one each.
 
     Attributes:
@@ -43,41 +44,46 @@ def branches_of(boundary: Filter, *, walked: bool = False) -> tuple[Branch, ...]
     """Flatten a filter. Without a branch, nothing can match: one field cannot have two values."""
     if matches_any(boundary):
         return (Branch(None, None, 0, boundary.above, boundary.since, boundary.until),)
+    above, since, until = boundary.above, boundary.since, boundary.until
     return tuple(
-        Branch(
-            canonical(item.event_types).decode() if item.event_types else None,
-            contained,
-            fields,
-            boundary.above,
-            boundary.since,
-            boundary.until,
-            walked,
-        )
-        for item in boundary.items
-        for contained, fields in _contained(item.predicates, together=item.all_predicates)
+        [
+            Branch(_types(item.event_types), contained, fields, above, since, until, walked)
+            for item in boundary.items
+            for contained, fields in _contained(item)
+        ]
     )
 
 
 def matches_any(boundary: Filter) -> bool:
     """Whether a filter says nothing of types and payloads; what else it says, it says of whole stretches of the log."""
-    return not all(item.event_types or item.predicates for item in boundary.items)
+    return any([not item.event_types and not item.predicates for item in boundary.items])  # noqa: C419  three times faster
 
 
-def columns(branches: Iterable[Branch]) -> tuple[list[object], ...]:
+def columns(branches: Sequence[Branch]) -> tuple[object, ...]:
     """Lay branches out as the parameters of the reading statements: types, objects, fields, above, since, until."""
-    rows = [
-        (branch.types, branch.contained, branch.fields, branch.above, branch.since, branch.until) for branch in branches
-    ]
-    return tuple(list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [], [], [], [])
+    return (
+        name_array([branch.types for branch in branches]),
+        [branch.contained for branch in branches],
+        number_array([branch.fields for branch in branches]),
+        number_array([branch.above for branch in branches]),
+        moment_array([branch.since for branch in branches]),
+        moment_array([branch.until for branch in branches]),
+    )
 
 
-def _contained(predicates: tuple[Predicate, ...], *, together: bool) -> list[tuple[str | None, int]]:
+# Of few event types, the same ones are asked for again and again.
+@lru_cache(1024)
+def _types(event_types: tuple[str, ...]) -> str | None:
+    return canonical(event_types).decode() if event_types else None
+
+
+def _contained(item: FilterItem) -> Sequence[tuple[str | None, int]]:
     """Say what the payload must contain: one object for all predicates together, or one for each."""
-    if not predicates:
-        return [(None, 0)]
-    fragments = [predicate.fragment for predicate in predicates]
-    if not together:
-        return [(fragment, 1) for fragment in fragments]
-    if len({predicate.key for predicate in predicates}) < len(predicates):
-        return []
-    return [("{" + ",".join(fragment[1:-1] for fragment in fragments) + "}", len(fragments))]
+    if not item.predicates:
+        return ((None, 0),)
+    if not item.all_predicates:
+        return [(predicate.fragment, 1) for predicate in item.predicates]
+    if len({predicate.key for predicate in item.predicates}) < len(item.predicates):
+        return ()
+    together = ",".join(fragment[1:-1] for fragment in item.fragments)
+    return (("{" + together + "}", len(item.predicates)),)

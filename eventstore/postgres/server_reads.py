@@ -5,6 +5,7 @@ from itertools import repeat
 
 from eventstore.filter import Filter
 from eventstore.position import Position
+from eventstore.postgres.arrays import number_array
 from eventstore.postgres.branches import Branch, branches_of, columns, matches_any
 from eventstore.postgres.coalescing import Coalescer
 from eventstore.postgres.lookup import Answer, Lookup, Numbers, Shared
@@ -141,5 +142,5 @@ def mixed_statement(
     branches: Sequence[Branch], most: int | None, milestones: Sequence[int]
 ) -> tuple[str, tuple[object, ...]]:
     """Return the statement that walks where a branch says so, and its parameters."""
-    walked = [branch.walked for branch in branches]
+    walked = number_array([branch.walked for branch in branches])
     return statement("mixed"), (*columns(branches), _limit(most), milestones, walked, LONGEST_TAIL)

@@ -9,7 +9,8 @@ WITH head AS MATERIALIZED (
 ), asked AS MATERIALIZED (
     SELECT b.*, b.tail AND h.number - b.above <= $10::bigint AS walked
     FROM unnest(
-        $1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $9::boolean[]
+        $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+        $5::text::timestamptz[], $6::text::timestamptz[], $9::text::boolean[]
     ) WITH ORDINALITY AS b (types, contained, fields, above, since, until, tail, branch)
     CROSS JOIN head h
 ), branch AS MATERIALIZED (

@@ -9,7 +9,10 @@
 -- with the type, so that no plan walks the primary key instead.
 WITH branch AS MATERIALIZED (
     SELECT b.*
-    FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+    FROM unnest(
+        $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+        $5::text::timestamptz[], $6::text::timestamptz[]
+    )
         AS b (types, contained, fields, above, since, until)
 ), found AS MATERIALIZED (
     SELECT ARRAY(

@@ -1,5 +1,6 @@
 -- Purpose: read the whole histories that several queries ask for, and the head, from one snapshot.
--- Parameters: one element an alternative ("branch") of any of the queries, numbered 1, 2, 3 …
+-- Parameters: one element an alternative ("branch") of any of the queries, numbered 1, 2, 3 …; those arrays come as text,
+-- but for $2
 --   $1 jsonb[]   per branch: an array of event types, or null for any
 --   $2 jsonb[]   per branch: an object that the payload must contain, or null for any; not both null
 --   $3 integer[] per branch: how many fields that object has; tail.sql needs it
@@ -13,7 +14,10 @@
 -- number is added to 0 so that no plan walks the primary key instead.
 WITH branch AS MATERIALIZED (
     SELECT b.*
-    FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+    FROM unnest(
+        $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+        $5::text::timestamptz[], $6::text::timestamptz[]
+    )
         WITH ORDINALITY AS b (types, contained, fields, above, since, until, branch)
 )
 (

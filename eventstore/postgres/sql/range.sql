@@ -23,7 +23,10 @@ FROM (
     WHERE e.sequence_number > $7::bigint AND e.sequence_number <= $8::bigint
         AND EXISTS (
             SELECT
-            FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+            FROM unnest(
+                $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+                $5::text::timestamptz[], $6::text::timestamptz[]
+            )
                 AS b (types, contained, fields, above, since, until)
             WHERE (b.contained IS NULL OR e.payload @> b.contained)
                 AND (b.types IS NULL OR b.types ? e.event_type)

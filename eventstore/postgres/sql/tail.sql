@@ -11,7 +11,10 @@ WITH head AS MATERIALIZED (
     SELECT e.sequence_number AS number, e.token FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1
 ), branch AS MATERIALIZED (
     SELECT b.*
-    FROM unnest($1::jsonb[], $2::jsonb[], $3::integer[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+    FROM unnest(
+        $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+        $5::text::timestamptz[], $6::text::timestamptz[]
+    )
         WITH ORDINALITY AS b (types, contained, fields, above, since, until, branch)
     CROSS JOIN head h
     WHERE h.number - b.above <= $7::bigint
