@@ -23,6 +23,8 @@ LONGEST_CHAIN = 128
 """How many members a chain may have: it is recorded in one transaction, during which everybody else waits."""
 
 _LONGEST_DIGEST = 64  # the longest in common use
+_KEY = (UUID, type(None))
+_POSITION = (Position, type(None))
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,11 +58,14 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         events = tuple(self.events)
-        for event in events:
-            _check_type("event", event, Event)
-        if self.key is not None:
-            _check_type("key", self.key, UUID)
-        _check_type("outcome", self.outcome, Outcome)
+        for name, value, kind in (
+            ("key", self.key, _KEY),
+            ("position", self.after, _POSITION),
+            ("outcome", self.outcome, Outcome),
+            *[("event", event, Event) for event in events],
+        ):
+            if not isinstance(value, kind):
+                raise InvalidRequest(f"an append cannot take {value!r} as its {name}")
         check_scope(self.scope)
         if self.digest is not None and not 0 < len(self.digest) <= _LONGEST_DIGEST:
             raise InvalidRequest(f"a digest has 1 to {_LONGEST_DIGEST} bytes")
@@ -103,16 +108,9 @@ def check_chain(appends: Sequence[Append]) -> None:
         raise InvalidRequest("a member of a chain needs a key")
 
 
-def _check_type(name: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise InvalidRequest(f"an append cannot take {value!r} as its {name}")
-
-
-def _parts(boundary: object, after: object) -> tuple[BoundaryPart, ...] | None:
-    if after is not None:
-        _check_type("position", after, Position)
+def _parts(boundary: object, after: Position | None) -> tuple[BoundaryPart, ...] | None:
     if isinstance(boundary, Filter):
-        return (BoundaryPart(filter=boundary, after=cast("Position | None", after) or START),)
+        return (BoundaryPart(filter=boundary, after=after or START),)
     if boundary is None:
         if after is not None:
             raise InvalidRequest("a position says nothing without a boundary; pass both, or neither")

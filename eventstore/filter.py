@@ -66,7 +66,9 @@ class FilterItem(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def predicates_needed(self) -> int:
         """How many of the predicates an event must fulfil."""
-        return len(self.predicates) if self.all_predicates else min(1, len(self.predicates))
+        if self.all_predicates:
+            return len(self.predicates)
+        return 1 if self.predicates else 0
 
     @property
     def fragments(self) -> tuple[str, ...]:
@@ -117,8 +119,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
     def digest(self) -> bytes:
         """16 bytes that are the same for equal filters, in every process and release."""
         items = sorted(
-            [list(item.event_types), list(item.fragments), item.predicates_needed]
-            for item in set(self.items)
+            [list(item.event_types), list(item.fragments), item.predicates_needed] for item in set(self.items)
         )
         times = [moment and moment.isoformat() for moment in (self.since, self.until)]
         return hashlib.blake2b(canonical([items, times, self.above]), digest_size=16).digest()
@@ -200,7 +201,7 @@ class UnboundedFilter(Filter, frozen=True):
         """Leave out events up to and including ``number`` (0 or more)."""
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= LAST_NUMBER:
             raise InvalidFilter(f"a sequence number's bound is an integer from 0 to {LAST_NUMBER}, not {number!r}")
-        return Filter(self.items, above=number)
+        return Filter(self.items, above=int(number))  # of an enumeration, the value
 
 
 class OpenFilter(UnboundedFilter, frozen=True):

@@ -136,14 +136,18 @@ class AppendOperation:
         seconds = perf_counter() - self._started
         answers: Sequence[object] = self.answers or [error] * len(self._appends)
         for append, span, answer in zip(self._appends, self.spans, answers, strict=True):
-            if isinstance(answer, ConflictError):
-                shape = append.shape
-                conflicts.add(1, {"filter_type": _NO_FILTER if shape is None else shape.value})
-            elif isinstance(answer, Receipt) and span.is_recording():
-                span.set_attribute("eventstore.position", answer.position.number)
-                span.set_attribute("eventstore.duplicate", answer.duplicate)
             labels = {"event_count": event_count(len(append.events))}
-            append_duration.record(seconds, _end(span, answer, labels))
+            if isinstance(answer, Receipt):
+                if span.is_recording():
+                    span.set_attribute("eventstore.position", answer.position.number)
+                    span.set_attribute("eventstore.duplicate", answer.duplicate)
+                    span.end()
+            else:
+                if isinstance(answer, ConflictError):
+                    shape = append.shape
+                    conflicts.add(1, {"filter_type": _NO_FILTER if shape is None else shape.value})
+                labels = _end(span, answer, labels)
+            append_duration.record(seconds, labels)
 
 
 def _end(span: Span, answer: object, labels: dict[str, str]) -> dict[str, str]:

@@ -213,25 +213,16 @@ class _Parts:
         return place
 
     def _place(self, part: BoundaryPart) -> int:
-        sets = self._type_sets
-        boundary = part.filter
-        items = tuple(
-            [
-                (
-                    sets.setdefault(item.event_types, len(sets) + 1) if item.event_types else 0,
-                    item.predicates_needed,
-                    item.fragments,
-                )
-                for item in boundary.items
-            ]
-        )
-        identity = (items, boundary.since, boundary.until, boundary.above, part.after, part.besides)
+        boundary, sets = part.filter, self._type_sets
+        identity = (boundary.items, boundary.since, boundary.until, boundary.above, part.after, part.besides)
         place = self._places.setdefault(identity, len(self.distinct) + 1)
         if place > len(self.distinct):
             self.distinct.append(part)
-            for type_set, needed, fragments in items:
+            for item in boundary.items:
                 self._items += 1
-                for fragment in fragments or (None,):
+                type_set = sets.setdefault(item.event_types, len(sets) + 1) if item.event_types else 0
+                needed = item.predicates_needed
+                for fragment in item.fragments or (None,):
                     self._conditions += (self._items, place, type_set, needed)
                     self._predicates.append(fragment)
         return place

@@ -127,14 +127,15 @@ class Shared:
         """Answer one of the lookups from the rows."""
         found: list[tuple[RecordedEvent, ...] | None] = []
         for branches in lookup.filters:
-            numbers = [self._numbers[branch] for branch in branches]
-            if self._rows.keys().isdisjoint(numbers):
-                found.append(())
-                continue
             # An event may be found by several branches of a filter.
-            rows = {row[1]: row for number in numbers for row in self._rows.get(number, ())}
-            enough = lookup.most is None or len(rows) <= lookup.most
-            found.append(tuple(self._read(rows)) if enough else None)
+            rows: dict[int, asyncpg.Record] = {}
+            for branch in branches:
+                for row in self._rows.get(self._numbers[branch], ()):
+                    rows[row[1]] = row
+            if lookup.most is not None and len(rows) > lookup.most:
+                found.append(None)
+            else:
+                found.append(tuple(self._read(rows)) if rows else ())
         return Answer(tuple(found), self.position, self.tokens)
 
     def _read(self, rows: Mapping[int, asyncpg.Record]) -> list[RecordedEvent]:
