@@ -23,8 +23,6 @@ LONGEST_CHAIN = 128
 """How many members a chain may have: it is recorded in one transaction, during which everybody else waits."""
 
 _LONGEST_DIGEST = 64  # the longest in common use
-_KEY = (UUID, type(None))
-_POSITION = (Position, type(None))
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +56,15 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         events = tuple(self.events)
-        for name, value, kind in (
-            ("key", self.key, _KEY),
-            ("position", self.after, _POSITION),
-            ("outcome", self.outcome, Outcome),
-            *[("event", event, Event) for event in events],
+        for name, kinds, values in (
+            ("event", (Event,), events),
+            ("key", (UUID, type(None)), (self.key,)),
+            ("position", (Position, type(None)), (self.after,)),
+            ("outcome", (Outcome,), (self.outcome,)),
         ):
-            if not isinstance(value, kind):
-                raise InvalidRequest(f"an append cannot take {value!r} as its {name}")
+            for value in values:
+                if not isinstance(value, kinds):
+                    raise InvalidRequest(f"an append cannot take {value!r} as its {name}")
         check_scope(self.scope)
         if self.digest is not None and not 0 < len(self.digest) <= _LONGEST_DIGEST:
             raise InvalidRequest(f"a digest has 1 to {_LONGEST_DIGEST} bytes")

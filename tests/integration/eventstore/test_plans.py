@@ -5,9 +5,9 @@ of an almost empty one.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from eventstore import Filter, P
 from eventstore.postgres import PostgresEventStore

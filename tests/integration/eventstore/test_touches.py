@@ -20,7 +20,8 @@ from tests.integration.eventstore.staging import Connection, connected
 # By containment of each predicate, not by a join of fields: another way than both the index and the function take.
 _MATCHING = """
 SELECT e.place::integer AS event, f.part
-FROM unnest($1::text[], $2::timestamptz[], $3::jsonb[]) WITH ORDINALITY AS e (event_type, occurred_at, payload, place)
+FROM unnest($1::text::text[], $2::text::timestamptz[], $3::jsonb[])
+    WITH ORDINALITY AS e (event_type, occurred_at, payload, place)
 CROSS JOIN unnest($4::integer[], $5::jsonb[], $6::timestamptz[], $7::timestamptz[]) AS f (part, items, since, until)
 WHERE EXISTS (
         SELECT FROM jsonb_array_elements(f.items) AS i (item)
