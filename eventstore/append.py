@@ -56,15 +56,15 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         events = tuple(self.events)
-        for name, kinds, values in (
-            ("event", (Event,), events),
-            ("key", (UUID, type(None)), (self.key,)),
-            ("position", (Position, type(None)), (self.after,)),
-            ("outcome", (Outcome,), (self.outcome,)),
-        ):
-            for value in values:
-                if not isinstance(value, kinds):
-                    raise InvalidRequest(f"an append cannot take {value!r} as its {name}")
+        for event in events:
+            if not isinstance(event, Event):
+                raise _unfit("event", event)
+        if self.key is not None and not isinstance(self.key, UUID):
+            raise _unfit("key", self.key)
+        if self.after is not None and not isinstance(self.after, Position):
+            raise _unfit("position", self.after)
+        if not isinstance(self.outcome, Outcome):
+            raise _unfit("outcome", self.outcome)
         check_scope(self.scope)
         if self.digest is not None and not 0 < len(self.digest) <= _LONGEST_DIGEST:
             raise InvalidRequest(f"a digest has 1 to {_LONGEST_DIGEST} bytes")
@@ -107,6 +107,10 @@ def check_chain(appends: Sequence[Append]) -> None:
         raise InvalidRequest("a member of a chain needs a key")
 
 
+def _unfit(name: str, value: object) -> InvalidRequest:
+    return InvalidRequest(f"an append cannot take {value!r} as its {name}")
+
+
 def _parts(boundary: object, after: Position | None) -> tuple[BoundaryPart, ...] | None:
     if isinstance(boundary, Filter):
         return (BoundaryPart(filter=boundary, after=after or START),)
@@ -115,7 +119,7 @@ def _parts(boundary: object, after: Position | None) -> tuple[BoundaryPart, ...]
             raise InvalidRequest("a position says nothing without a boundary; pass both, or neither")
         return None
     if not isinstance(boundary, tuple | Sequence) or not all(map(_is_part, boundary)):
-        raise InvalidRequest(f"an append cannot take {boundary!r} as its boundary")
+        raise _unfit("boundary", boundary)
     if not boundary:
         raise InvalidRequest("a boundary has one part at least; leave it out to append without one")
     if after is not None:

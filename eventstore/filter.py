@@ -201,7 +201,7 @@ class UnboundedFilter(Filter, frozen=True):
         """Leave out events up to and including ``number`` (0 or more)."""
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= LAST_NUMBER:
             raise InvalidFilter(f"a sequence number's bound is an integer from 0 to {LAST_NUMBER}, not {number!r}")
-        return Filter(self.items, above=int(number))  # of an enumeration, the value
+        return Filter(self.items, above=number)
 
 
 class OpenFilter(UnboundedFilter, frozen=True):

@@ -14,9 +14,9 @@ import msgspec
 __all__ = ["moment_array", "name_array", "number_array"]
 
 
-def number_array(numbers: Sequence[int]) -> str:
-    """Write integers, or booleans."""
-    return f"{{{str(numbers)[1:-1]}}}"
+def number_array(numbers: Iterable[int]) -> str:
+    """Write integers, or booleans as 1 and 0. Of an enumeration it is the number."""
+    return f"{{{','.join(map(int.__repr__, numbers))}}}"
 
 
 def moment_array(moments: Sequence[datetime | None]) -> str:

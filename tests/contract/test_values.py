@@ -1,11 +1,13 @@
 """Values that look alike stay apart, and come back as they were."""
 
 from decimal import Decimal
+from enum import IntEnum
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from eventstore import ConcurrencyConflict, Event, EventStore, Filter, P
+from eventstore import Append, ConcurrencyConflict, Event, EventStore, Filter, P
 from tests.contract.facts import about, fact, log, matching, positions
 
 TEXTS = [
@@ -129,3 +131,39 @@ async def test_a_value_inside_a_list_or_an_object_is_not_the_fields(store: Event
     for value in (1, "1", True, "x", "null", ""):
         assert await matching(store, about(x=value)) == []
         await store.append([], boundary=about(x=value))
+
+
+# A type has 1 to 200 characters.
+NAMES = [text[:200] for text in TEXTS if text] + ["NULL", "None", "{a,b}", "a,b", '",NULL,"', "{", "}", '\\"', "[null]"]
+
+
+async def test_a_name_is_the_name_that_it_was_whatever_it_is_written_with(store: EventStore) -> None:
+    chain = [
+        Append(
+            events=[fact(name)], boundary=Filter.matching().any_event_type_of(name, "Other"), key=uuid4(), scope=name
+        )
+        for name in NAMES
+    ]
+    receipts = await store.append_chain(chain)
+    assert [event.type for event in await log(store)] == NAMES
+    for number, (member, receipt) in enumerate(zip(chain, receipts, strict=True), start=1):
+        assert member.key is not None
+        assert await store.receipts_of(member.key) == [receipt]
+        of_this_type = Filter.matching().any_event_type_of(NAMES[number - 1])
+        assert await matching(store, of_this_type) == [number]
+        with pytest.raises(ConcurrencyConflict) as raised:
+            await store.append([], boundary=of_this_type)
+        assert raised.value.sequence_number == number
+
+
+class Chapter(IntEnum):
+    FIRST = 1
+
+
+async def test_a_bound_on_the_number_may_be_an_enumerations(store: EventStore) -> None:
+    await store.append([fact(Book="b"), fact(Book="b")])
+    boundary = Filter.matching_any_event().sequence_number_higher_than(Chapter.FIRST)
+    assert await matching(store, boundary) == [2]
+    assert await matching(store, about(Book="b").narrowed_above(Chapter.FIRST)) == [2]
+    with pytest.raises(ConcurrencyConflict):
+        await store.append([], boundary=boundary)

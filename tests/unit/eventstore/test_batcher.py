@@ -1,0 +1,139 @@
+"""What waits while a batch is in flight: who shares the next, who is asked again, and who has left."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from eventstore import EventStoreError, InvalidRequest
+from eventstore.postgres.batcher import Batcher, Waiting
+from eventstore.postgres.pools import Pool
+
+
+class Weighty(Batcher[int, int]):
+    """A question is its own weight, and comes back as its answer."""
+
+    def __init__(self) -> None:
+        super().__init__(Pool(cast("Any", None), "nowhere", cast("Any", None)), "question")
+        self.batches: list[list[int]] = []
+        self.sizes: dict[int, int] = {}
+        self.again: set[int] = set()
+        self.refused: set[int] = set()
+        self.broken: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def _weigh(self, question: int) -> tuple[int, int]:
+        return question, self.sizes.get(question, 0)
+
+    async def _answer(self, batch: Sequence[Waiting[int, int]]) -> Sequence[int | None]:
+        questions = [waiting.question for waiting in batch]
+        self.batches.append(questions)
+        await self.gate.wait()
+        if self.broken is not None:
+            raise self.broken
+        if not self.refused.isdisjoint(questions):
+            raise InvalidRequest("a value is refused")
+        answers = [None if question in self.again else question for question in questions]
+        self.again.difference_update(questions)
+        return answers
+
+
+async def turns() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def together(*questions: Awaitable[int]) -> list[int | BaseException]:
+    return await asyncio.gather(*questions, return_exceptions=True)
+
+
+@pytest.fixture
+def batcher() -> Weighty:
+    return Weighty()
+
+
+async def test_who_asks_in_one_turn_shares_a_batch(batcher: Weighty) -> None:
+    assert await together(*map(batcher.ask, [1, 2, 3])) == [1, 2, 3]
+    assert batcher.batches == [[1, 2, 3]]
+
+
+async def test_a_batch_takes_as_many_as_it_may_have_and_one_at_least(batcher: Weighty) -> None:
+    questions = [100, 28, 1, 128, 200, 64, 65]
+    assert await together(*map(batcher.ask, questions)) == questions
+    assert batcher.batches == [[100, 28], [1], [128], [200], [64], [65]]
+
+
+async def test_a_batch_takes_as_many_bytes_as_it_may_have_and_one_question_at_least(batcher: Weighty) -> None:
+    batcher.sizes = {1: 600_000, 2: 400_000, 3: 1, 4: 5_000_000, 5: 1}
+    assert await together(*map(batcher.ask, [1, 2, 3, 4, 5])) == [1, 2, 3, 4, 5]
+    assert batcher.batches == [[1, 2], [3], [4], [5]]
+
+
+async def test_who_is_to_be_asked_again_comes_first_and_in_order(batcher: Weighty) -> None:
+    batcher.again = {1, 3}
+    batcher.gate.clear()
+    asked = [asyncio.create_task(batcher.ask(question)) for question in (1, 2, 3)]
+    await turns()
+    asked.append(asyncio.create_task(batcher.ask(4)))
+    await turns()
+    batcher.gate.set()
+    assert await together(*asked) == [1, 2, 3, 4]
+    assert batcher.batches == [[1, 2, 3], [1, 3, 4]]
+
+
+async def test_who_is_refused_fails_alone(batcher: Weighty) -> None:
+    batcher.refused = {2, 5}
+    found = await together(*map(batcher.ask, [1, 2, 3, 4, 5]))
+    assert [type(answer) for answer in found] == [int, InvalidRequest, int, int, InvalidRequest]
+    halves = [[1, 2, 3, 4, 5], [1, 2], [1], [2], [3, 4, 5], [3], [4, 5], [4], [5]]
+    assert batcher.batches == halves
+
+
+@pytest.mark.parametrize("failure", [EventStoreError("it is down"), RuntimeError("nobody has thought of this")])
+async def test_a_failure_is_everybodys_and_each_has_an_error_of_its_own(batcher: Weighty, failure: Exception) -> None:
+    batcher.broken = failure
+    found = await together(*map(batcher.ask, [1, 2]))
+    assert all(isinstance(error, EventStoreError) and str(failure) in str(error) for error in found)
+    assert found[0] is not found[1]
+    batcher.broken = None
+    assert await batcher.ask(3) == 3
+
+
+async def test_who_gives_up_before_being_sent_is_not_sent_unless_bound(batcher: Weighty) -> None:
+    batcher.gate.clear()
+    first = asyncio.create_task(batcher.ask(1))
+    await turns()
+    left = asyncio.create_task(batcher.ask(2))
+    bound = asyncio.create_task(batcher.ask(3, is_bound=True))
+    stays = asyncio.create_task(batcher.ask(4))
+    await turns()
+    left.cancel()
+    bound.cancel()
+    await asyncio.wait([left, bound])
+    batcher.gate.set()
+    assert await together(first, stays) == [1, 4]
+    assert batcher.batches == [[1], [3, 4]]
+
+
+async def test_who_gives_up_in_the_turn_of_the_sending_is_not_sent(batcher: Weighty) -> None:
+    left = asyncio.create_task(batcher.ask(1))
+    await asyncio.sleep(0)
+    left.cancel()  # the sender's turn comes before the cancelled one's
+    assert await batcher.ask(2) == 2
+    assert batcher.batches == [[2]]
+
+
+async def test_closing_waits_for_what_outlives_its_caller(batcher: Weighty) -> None:
+    batcher.gate.clear()
+    left = asyncio.create_task(batcher.ask(1))
+    await turns()
+    left.cancel()
+    closing = asyncio.create_task(batcher.close())
+    await turns()
+    assert not closing.done()
+    batcher.gate.set()
+    await closing
+    assert batcher.batches == [[1]]
