@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from eventstore import (
     Consistency,
     Event,
@@ -113,7 +115,7 @@ class WatchedStore(MemoryEventStore):
             self.refused.append(min_position)
             raise
         if self.answers_as_replica and consistency is Consistency.EVENTUAL:
-            streams = [replace(stream, replica=True) for stream in streams]
+            streams = [structs.replace(stream, replica=True) for stream in streams]
         self.statements += 1
         numbers = [position.number for position in after or ()]
         self.asked += [(number, len(stream.events)) for number, stream in zip(numbers, streams, strict=True)]
