@@ -8,6 +8,7 @@ __all__ = [
     "IsolationFailed",
     "KilledItsProcess",
     "NoReply",
+    "SettingsError",
     "Unroutable",
     "WorkerError",
 ]
@@ -15,6 +16,10 @@ __all__ = [
 
 class WorkerError(Exception):
     """Base of every error that the worker's own parts raise."""
+
+
+class SettingsError(Exception):
+    """Raised when a setting is missing or wrong. One sentence for each, saying what to do."""
 
 
 class BrokerError(WorkerError):

@@ -13,18 +13,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO, TypeAlias
+from typing import Any, TextIO
 
 from opentelemetry import trace
 
 from handlers.errors import InvalidDecision, InvalidParts, UnknownEventType
 from handlers.place import raised_at
 from worker.printable import printable, printable_json
+from worker.settings import LogFormat, LogLevel
 
-__all__ = ["LogFormat", "LogLevel", "concerning", "configure_logs", "quieten_libraries", "whereabouts"]
-
-LogFormat: TypeAlias = Literal["auto", "json", "human"]
-LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+__all__ = ["concerning", "configure_logs", "quieten_libraries", "whereabouts"]
 
 _NOTHING: Mapping[str, str] = {}
 _concerned: ContextVar[Mapping[str, str]] = ContextVar("concerned", default=_NOTHING)
