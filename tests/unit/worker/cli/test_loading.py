@@ -21,7 +21,7 @@ from worker.cli.group import Entry
 _PROGRAM = """
 import atexit, json, sys
 atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr))
-from worker.cli import main
+from dynamic_streams_worker import main
 sys.argv = ["worker", *sys.argv[1:]]
 main()
 """
