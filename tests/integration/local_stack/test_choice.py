@@ -34,6 +34,16 @@ def test_half_of_the_variables_is_a_mistake_that_names_the_other_half(missing: s
         pass
 
 
+def test_a_broker_of_another_version_is_used_beside_databases_of_the_stack() -> None:
+    named = {"AMQP_URL": _NAMED["AMQP_URL"], "RABBITMQ_MANAGEMENT_URL": "https://ops:o@mq.example"}
+    with servers(named) as found:
+        addresses = found.environment()
+        assert addresses.items() > named.items()
+        assert set(addresses) == {*named, "DATABASE_URL", "DATABASE_ADMIN_URL", "DATABASE_REPLICA_URLS"}
+        # It is not ours: what tests make there is taken away by them.
+        assert not found.throwaway
+
+
 def test_a_variable_that_is_empty_is_not_set() -> None:
     with pytest.raises(StackError, match="but AMQP_URL is not set"), servers(_NAMED | {"AMQP_URL": ""}):
         pass

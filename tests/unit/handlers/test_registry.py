@@ -67,8 +67,8 @@ def test_an_attribute_may_lie_deeper() -> None:
         (
             "lantern.shadowed:domain",
             (
-                "WORKER_DOMAINS: lantern.shadowed cannot be imported: there is no module handlers.orders; handlers is a "
-                "package of this program: if yours is meant, give it another name"
+                "WORKER_DOMAINS: lantern.shadowed cannot be imported: there is no module handlers.orders; handlers is "
+                "a package of this program: if yours is meant, give it another name"
             ),
         ),
         (
