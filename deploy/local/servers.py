@@ -42,8 +42,8 @@ def servers(environment: Mapping[str, str] = os.environ) -> Iterator[Servers]:
     """Provide servers for the time of a ``with`` statement.
 
     In this order: servers named by ``DATABASE_URL``, ``DATABASE_ADMIN_URL`` and ``AMQP_URL`` (they are left running);
-    a broker named by ``AMQP_URL`` alone, beside databases of the local stack; a local stack of its own; containers, where a
-    Docker engine answers.
+    a broker named by ``AMQP_URL`` alone, beside databases of the local stack; a local stack of its own; containers,
+    where a Docker engine answers.
 
     Args:
         environment: Where to look for named servers; the process's own by default.
