@@ -92,9 +92,7 @@ def rabbitmq_server() -> Path:
     if named := os.environ.get("RABBITMQ_SERVER"):
         if os.access(named, os.X_OK):
             return Path(named)
-        raise StackError(
-            f"RABBITMQ_SERVER: {named} is no program: name the rabbitmq-server of a RabbitMQ 3.10 or newer."
-        )
+        raise StackError(f"RABBITMQ_SERVER: {named} is no program; name a rabbitmq-server of version 3.10 or newer.")
     if _RABBITMQ_SERVER.exists():
         return _RABBITMQ_SERVER
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
