@@ -72,7 +72,7 @@ def _load(place: str) -> Domain:
         found = attrgetter(attribute)(module)
     except AttributeError:
         problem = f"WORKER_DOMAINS: {module_name} has no attribute {attribute}"
-        taken = _if_taken(module_name)
+        taken = None if "." in module_name else _if_taken(module_name)
         raise DomainNotFound(f"{problem}; {taken}" if taken else problem) from None
     if not isinstance(found, Domain):
         raise DomainNotFound(f"WORKER_DOMAINS: {place} is no Domain, but of type {type(found).__name__}")

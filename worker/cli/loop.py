@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from worker.amqp.codec import install_lenient_codec
-from worker.telemetry.logs import quieten_libraries
+from worker.telemetry.library_loggers import quieten_libraries
 
 __all__ = ["run_async"]
 

@@ -21,8 +21,9 @@ from handlers.errors import InvalidDecision, InvalidParts, UnknownEventType
 from handlers.place import raised_at
 from worker.printable import printable, printable_json
 from worker.settings import LogFormat, LogLevel
+from worker.telemetry.library_loggers import quieten_libraries
 
-__all__ = ["concerning", "configure_logs", "quieten_libraries", "whereabouts"]
+__all__ = ["concerning", "configure_logs", "whereabouts"]
 
 _NOTHING: Mapping[str, str] = {}
 _concerned: ContextVar[Mapping[str, str]] = ContextVar("concerned", default=_NOTHING)
@@ -49,12 +50,6 @@ def configure_logs(form: LogFormat = "auto", level: LogLevel = "info") -> None:
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(level.upper())
     quieten_libraries()
-
-
-def quieten_libraries() -> None:
-    """Keep the libraries below from reporting every failed attempt to connect; what is wrong, we say once."""
-    for name in ("aiormq", "aio_pika", "asyncpg"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager
