@@ -18,6 +18,7 @@ COPY LICENSE README.md pyproject.toml ./
 COPY eventstore eventstore
 COPY handlers handlers
 COPY worker worker
+COPY dynamic_streams_worker.py ./
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/worker/bin/pip install --no-deps --no-index /wheels/*.whl
 

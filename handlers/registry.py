@@ -11,6 +11,8 @@ from handlers.place import raised_at
 
 __all__ = ["load_domains"]
 
+_OURS = ("eventstore", "handlers", "worker")
+
 
 def load_domains(places: str) -> tuple[Domain, ...]:
     """Import domains.
@@ -58,9 +60,8 @@ def _load(place: str) -> Domain:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = f"there is no module {error.name}" if error.name else str(error)
-        raise DomainNotFound(
-            f"WORKER_DOMAINS: {module_name} cannot be imported: {missing}; install its package, or correct the name"
-        ) from error
+        advice = _if_taken(error.name or "") or "install its package, or correct the name"
+        raise DomainNotFound(f"WORKER_DOMAINS: {module_name} cannot be imported: {missing}; {advice}") from error
     except (Exception, SystemExit) as error:  # whatever a module of somebody's does when it is imported
         line = raised_at(error)
         where = "" if line is None else f" ({line[1]})"
@@ -70,7 +71,17 @@ def _load(place: str) -> Domain:
     try:
         found = attrgetter(attribute)(module)
     except AttributeError:
-        raise DomainNotFound(f"WORKER_DOMAINS: {module_name} has no attribute {attribute}") from None
+        problem = f"WORKER_DOMAINS: {module_name} has no attribute {attribute}"
+        taken = None if "." in module_name else _if_taken(module_name)
+        raise DomainNotFound(f"{problem}; {taken}" if taken else problem) from None
     if not isinstance(found, Domain):
         raise DomainNotFound(f"WORKER_DOMAINS: {place} is no Domain, but of type {type(found).__name__}")
     return found
+
+
+def _if_taken(module_name: str) -> str | None:
+    """Say what to do where a module was looked for in a package of ours, and somebody's own was meant."""
+    package = module_name.partition(".")[0]
+    if package not in _OURS:
+        return None
+    return f"{package} is a package of this program: if yours is meant, give it another name"

@@ -1,6 +1,7 @@
 """Fixtures for all tests; see the modules named here."""
 
 pytest_plugins = (
+    "tests.fixtures.interrupts",
     "tests.fixtures.host",
     "tests.fixtures.scheduling",
     "tests.fixtures.databases",

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from worker.publisher import Publisher
 
-__all__ = ["Publisher"]
+__all__ = ["Publisher", "__version__"]
+
+__version__ = "0.1.0"
 
 # Hidden from type checkers, for whom every name would exist.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is asked for for the first time."""
-        if name not in __all__:
+        if name != "Publisher":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from worker.publisher import Publisher  # noqa: PLC0415  later than the import of this package is the purpose
 

@@ -1,6 +1,6 @@
 """``python -m worker`` is the command ``worker``."""
 
-from worker.cli import main
+from dynamic_streams_worker import main
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,10 @@
 """What the worker's own parts raise. Failures of the store and of handlers keep their own families."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
 __all__ = [
     "BrokerError",
     "BrokerMisconfigured",
@@ -8,13 +13,24 @@ __all__ = [
     "IsolationFailed",
     "KilledItsProcess",
     "NoReply",
+    "SettingsError",
     "Unroutable",
     "WorkerError",
 ]
 
 
 class WorkerError(Exception):
-    """Base of every error that the worker's own parts raise."""
+    """Base of every error that the worker's own parts raise.
+
+    Attributes:
+        command_id: The command that ``Publisher.publish`` or ``request`` could not send, or got no answer to.
+    """
+
+    command_id: "UUID | None" = None
+
+
+class SettingsError(Exception):
+    """Raised when a setting is missing or wrong. One sentence for each, saying what to do."""
 
 
 class BrokerError(WorkerError):

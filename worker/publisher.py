@@ -2,22 +2,23 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID, uuid4
 
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
 
 from eventstore.jsontext import encode_object
+from eventstore.opening import Opening
 from worker.amqp.connection import broker_address
 from worker.amqp.properties import Properties
 from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
 from worker.amqp.sender import Sender
-from worker.errors import BrokerUnavailable, NoReply
+from worker.errors import BrokerUnavailable, NoReply, WorkerError
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
 from worker.telemetry.current_span import CurrentSpan
 from worker.telemetry.spans import injected, publish_attributes, tracer
@@ -26,6 +27,27 @@ from worker.topology import AFFINITY_HEADER, EXCHANGE, Topology
 __all__ = ["Publisher"]
 
 _RESEND_DELAY = 0.1
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def _naming_the_command(
+    send: Callable[Parameters, Coroutine[Any, Any, Result]],
+) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
+    """Have what a method raises name the command: with an id that was made for it, it can be sent again, too."""
+
+    @wraps(send)
+    async def named(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
+        given = cast("dict[str, Any]", options)
+        given["command_id"] = given.get("command_id") or uuid4()
+        try:
+            return await send(*arguments, **options)
+        except WorkerError as error:
+            error.command_id = given["command_id"]
+            raise
+
+    return named
 
 
 class Publisher:
@@ -41,15 +63,14 @@ class Publisher:
         self._server = (host, int(port))
 
     @classmethod
-    @asynccontextmanager
-    async def connect(
+    def connect(
         cls,
         amqp_url: str,
         *,
         name: str = "publisher",
-        timeout: float = 5.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
-    ) -> AsyncIterator["Publisher"]:
-        """Connect, and close at the end of the ``async with``. A connection that is lost is opened again.
+        timeout: float = 5.0,
+    ) -> Opening["Publisher"]:
+        """Connect: with ``async with``, or with ``await`` until ``close``. A connection that is lost is opened again.
 
         Args:
             amqp_url: The broker.
@@ -60,15 +81,28 @@ class Publisher:
             BrokerUnavailable: The broker did not answer in time.
             BrokerMisconfigured: It refuses the user or the virtual host.
         """
-        sender = Sender(amqp_url, name=name)
-        reply_queue = ReplyQueue(amqp_url, name=f"{name}-replies")
-        try:
-            await sender.open(timeout)
-            yield cls(sender, reply_queue, address=broker_address(amqp_url))
-        finally:
-            await reply_queue.close()
-            await sender.close()
 
+        async def opened() -> Publisher:
+            publisher = cls(
+                Sender(amqp_url, name=name),
+                ReplyQueue(amqp_url, name=f"{name}-replies"),
+                address=broker_address(amqp_url),
+            )
+            try:
+                await publisher._sender.open(timeout)
+            except BaseException:
+                await publisher.close()
+                raise
+            return publisher
+
+        return Opening(opened())
+
+    async def close(self) -> None:
+        """Close the connections. A call that still waits gets ``BrokerUnavailable``. Safe to repeat."""
+        await self._reply_queue.close()
+        await self._sender.close()
+
+    @_naming_the_command
     async def publish(
         self,
         domain_name: str,
@@ -101,7 +135,10 @@ class Publisher:
 
         Raises:
             Unroutable: The domain has no queue, because no worker has ever served it.
-            BrokerUnavailable: Not confirmed in time; it may have arrived. Send it again with the same id.
+            BrokerUnavailable: Not confirmed in time; it may have arrived. Send it again with the same id, which is the
+                error's ``command_id``.
+
+        Whatever is raised of ``WorkerError`` has the ``command_id``. Who may be cancelled passes one.
         """
         identity = command_id if command_id is not None else uuid4()
         id_text = str(identity)
@@ -131,6 +168,7 @@ class Publisher:
             )
         return identity
 
+    @_naming_the_command
     async def request(
         self,
         domain_name: str,

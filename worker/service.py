@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -24,7 +24,7 @@ from worker.rounds.scheduler import Scheduler
 from worker.rounds.settler import Settler
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
-from worker.supervision.control_socket import supervised
+from worker.supervision.control_socket import WorkerChannel, supervised
 from worker.supervision.health import Health
 from worker.supervision.health_server import health_served
 from worker.supervision.signals import stop_signals
@@ -194,21 +194,50 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
     telemetry = Telemetry.start()
     try:
         with stop_signals() as (stop, hurry):
-            await check_capacity(settings, processes)
-            return await _run(settings, domains, telemetry, control_socket=control_socket, stop=stop, hurry=hurry)
+            async with supervised(control_socket, stop=stop, hurry=hurry) as channel:
+                started = asyncio.Event()
+                running = _run(
+                    settings, domains, telemetry, channel, processes=processes, started=started, stop=stop, hurry=hurry
+                )
+                return await _unless_stopped(running, started=started, stop=stop)
     finally:
         await asyncio.to_thread(telemetry.stop)
+
+
+async def _unless_stopped(run: Coroutine[Any, Any, int], *, started: asyncio.Event, stop: asyncio.Event) -> int:
+    """Run; but give up a start that has not come to its end when ``stop`` is set, whatever it waits for.
+
+    Returns:
+        The exit status. What has not started has nothing to drain: 0.
+    """
+    running = asyncio.create_task(run)
+    try:
+        await _until(running, started, stop)
+        if not started.is_set():
+            running.cancel()
+        return await running
+    except asyncio.CancelledError:
+        if started.is_set() or not stop.is_set():
+            raise
+        _log.info("stopped before it had started")
+        return 0
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def _run(
     settings: Settings,
     domains: Sequence[Domain],
     telemetry: Telemetry,
+    channel: WorkerChannel,
     *,
-    control_socket: int | None,
+    processes: int,
+    started: asyncio.Event,
     stop: asyncio.Event,
     hurry: asyncio.Event,
 ) -> int:
+    await check_capacity(settings, processes)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
             PostgresEventStore.connect(
@@ -225,13 +254,12 @@ async def _run(
         )
         # While the counts can still be observed.
         stack.push_async_callback(asyncio.to_thread, telemetry.stop)
-        port = settings.worker_health_port if control_socket is None else None
+        port = None if channel.is_open else settings.worker_health_port
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
+        started.set()
         # A supervisor takes the first report for the proof that we could start.
-        await stack.enter_async_context(
-            supervised(control_socket, health=service.health, figures=service.counters.report, stop=stop, hurry=hurry)
-        )
+        await stack.enter_async_context(channel.reporting(health=service.health, figures=service.counters.report))
         _relax_garbage_collection()
         _log.info("consuming %s", ", ".join(Topology(domain.name).queue for domain in domains))
         return await _serve(service, stop, hurry)
@@ -240,13 +268,13 @@ async def _run(
 async def _serve(service: Service, stop: asyncio.Event, hurry: asyncio.Event) -> int:
     serving = asyncio.create_task(service.serve())
     try:
-        await _until(stop, serving)
+        await _until(serving, stop)
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
     _log.info("draining")
     draining = asyncio.create_task(service.drain())
-    await _until(hurry, draining)
+    await _until(draining, hurry)
     draining.cancel()
     (abandoned,) = await asyncio.gather(draining, return_exceptions=True)
     complete = abandoned == 0
@@ -262,10 +290,13 @@ def _relax_garbage_collection() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
 
 
-async def _until(signalled: asyncio.Event, task: asyncio.Task[Any]) -> None:
-    """Wait for the signal, or for the task if it ends first; raise what the task raised."""
-    waiter = asyncio.create_task(signalled.wait())
-    await asyncio.wait({waiter, task}, return_when=asyncio.FIRST_COMPLETED)
-    waiter.cancel()
+async def _until(task: asyncio.Task[Any], *signals: asyncio.Event) -> None:
+    """Wait for one of the signals, or for the task if it ends first; raise what the task raised."""
+    waiters = [asyncio.create_task(signal.wait()) for signal in signals]
+    try:
+        await asyncio.wait({task, *waiters}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
     if task.done():
         task.result()

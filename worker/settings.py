@@ -3,16 +3,18 @@
 import os
 import re
 from collections.abc import Collection
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.credentials import Unreadable, file_variable, from_files, redacted
-from worker.telemetry.logs import LogFormat, LogLevel
+from worker.errors import SettingsError
 
-__all__ = ["IN_FILES", "Settings", "SettingsError"]
+__all__ = ["IN_FILES", "LogFormat", "LogLevel", "Settings"]
+
+LogFormat: TypeAlias = Literal["auto", "json", "human"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 IN_FILES = ("database_url", "database_replica_urls", "database_admin_url", "amqp_url")
 """The settings that hold passwords: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
@@ -34,29 +36,19 @@ _LONGEST_AGE = 365 * 24 * 3600.0
 _LARGEST_ROUND = 128
 
 
-class SettingsError(Exception):
-    """Raised by ``Settings.load``: a setting is missing or wrong. One sentence for each, saying what to do."""
-
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set from outside. The environment variable is the field's name in capitals.
 
+    A variable that is empty counts as not set.
     Each field's description says what it means, and ``json_schema_extra["unit"]`` in which unit.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="ignore",
-        env_ignore_empty=True,
-        hide_input_in_errors=True,
-        validate_default=False,
-        allow_inf_nan=False,
-    )
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     database_url: str = Field(
         default="", repr=False, description="The primary database, as the role that may read and append."
     )
-    database_replica_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+    database_replica_urls: tuple[str, ...] = Field(
         default=(),
         repr=False,
         description="Replicas for first reads, separated by commas; without any, the primary.",
@@ -199,8 +191,9 @@ class Settings(BaseSettings):
             SettingsError: A value is missing or wrong; one sentence for each.
         """
         try:
-            in_files: dict[str, Any] = dict(from_files(os.environ, IN_FILES, optional=_MAY_BE_EMPTY))
-            settings = cls(**in_files)
+            in_files = from_files(os.environ, IN_FILES, optional=_MAY_BE_EMPTY)
+            given = {name: text for name in cls.model_fields if (text := os.environ.get(name.upper()))}
+            settings = cls.model_validate({**given, **in_files})
         except Unreadable as error:
             raise SettingsError(str(error)) from None
         except ValidationError as error:

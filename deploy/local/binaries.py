@@ -84,9 +84,15 @@ def system_postgres_folder() -> Path:
 def rabbitmq_server() -> Path:
     """Return the program of the RabbitMQ server, installing Debian's package where it is missing and root asks.
 
+    ``RABBITMQ_SERVER`` names another one, such as of another version; ``rabbitmqctl`` lies beside it.
+
     Raises:
         StackError: It is missing and cannot be installed.
     """
+    if named := os.environ.get("RABBITMQ_SERVER"):
+        if os.access(named, os.X_OK):
+            return Path(named)
+        raise StackError(f"RABBITMQ_SERVER: {named} is no program; name a rabbitmq-server of version 3.10 or newer.")
     if _RABBITMQ_SERVER.exists():
         return _RABBITMQ_SERVER
     if os.geteuid() != 0 or shutil.which("apt-get") is None:

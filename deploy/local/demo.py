@@ -33,7 +33,7 @@ from worker.load.summary import Summary
 from worker.load.traces.receiver import SpanReceiver
 from worker.load.traces.spans import Spans
 from worker.load.traces.tree import trace_tree
-from worker.telemetry.logs import quieten_libraries
+from worker.telemetry.library_loggers import quieten_libraries
 from worker.telemetry.providers import Telemetry
 
 # As many as a process takes from its queue at a time, so that no worker waits for us.

@@ -28,11 +28,15 @@ class Guard:
     Starting it takes some 50 ms. While it lives, ``folder`` exists; once ``close`` returns, or soon after this process
     has ended in whatever way, neither the folder nor any process started through it does.
 
+    Args:
+        account: Who the servers run as.
+        held: Descriptors that the guardian keeps open until all is gone, such as one with a lock.
+
     Raises:
         StackError: The guardian could not be started, or this is not Linux.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, *, held: Sequence[int] = ()) -> None:
         if sys.platform != "linux":
             raise StackError("The local stack runs on Linux only: set DATABASE_URL and AMQP_URL to servers elsewhere.")
         self._account = account
@@ -46,6 +50,7 @@ class Guard:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            pass_fds=held,
             start_new_session=True,  # an interrupt from the terminal is the owner's to answer
         )
         try:
@@ -117,6 +122,10 @@ class Guard:
     def signal(self, pid: int, number: signal.Signals) -> None:
         """Signal a program that was started here; nothing happens when it has ended."""
         self._ask("signal", pid=pid, number=int(number))
+
+    def kill(self, pid: int) -> None:
+        """End a program that was started here, with all that it has started, by SIGKILL."""
+        self._ask("kill", pid=pid)
 
     def close(self) -> None:
         """End every process and remove the folder; wait until it is done. Closing twice does no harm.

@@ -34,6 +34,9 @@ _IPC_RMID = 0
 _LINGER_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 _OWNER_CHECK_SECONDS = 1.0
+# States of a process that does nothing more for now, and of one that is no more.
+_STANDING = frozenset("Tt") | {"", "Z", "X"}
+_GONE = frozenset({"", "Z", "X"})
 _SHARED_MEMORY_LINE = 6  # of postmaster.pid, counted from 0: "key id" of the System V segment
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -75,6 +78,27 @@ class Children:
         self.reap()
         if pid in self._running:
             os.kill(pid, number)
+
+    def kill(self, pid: int) -> None:
+        """End a child, with all that descends from it, by SIGKILL, and wait until none of them is left.
+
+        A database whose first process alone is killed goes on for a moment: a session that is under way may still
+        commit, and the memory that they share keeps the next start from succeeding.
+        """
+        self.reap()
+        if pid not in self._running:
+            return
+        # Stopped, it has no more children while they are looked for; their children do not outlive it as its own.
+        os.kill(pid, signal.SIGSTOP)
+        _until(lambda: _state(pid) in _STANDING)
+        doomed = {pid, *descendants(pid)}
+        for each in doomed:
+            _kill(each)
+        _until(lambda: not any(map(self._is_left, doomed)))
+
+    def _is_left(self, pid: int) -> bool:
+        self.reap()
+        return _state(pid) not in _GONE
 
     def reap(self) -> None:
         """Collect the children, also adopted ones, that have ended."""
@@ -127,6 +151,21 @@ def _processes() -> Iterator[tuple[int, int]]:
                 continue  # it ended meanwhile
             # The name, in parentheses, may hold anything; state and parent follow the last one.
             yield int(entry.name), int(stat.rpartition(")")[2].split()[1])
+
+
+def _state(pid: int) -> str:
+    """Return the letter by which the kernel tells a process's state; an empty text where there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _LINGER_SECONDS
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
 
 
 def _kill(pid: int) -> None:

@@ -34,7 +34,7 @@ def _keep(record: Record) -> None:
         _say({"error": "A local stack runs already: stop it with 'make down'."})
         return
     try:
-        with LocalStack(jaeger=True) as stack:
+        with LocalStack(jaeger=True, held=record.locks) as stack:
             record.note(stack.environment())
             _say({"addresses": stack.environment()})
             while True:

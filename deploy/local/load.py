@@ -13,7 +13,7 @@ from deploy.local.servers import servers
 from eventstore.postgres import migrate
 from worker.cli.app import app
 from worker.cli.failures import telling
-from worker.telemetry.logs import quieten_libraries
+from worker.telemetry.library_loggers import quieten_libraries
 
 _WORKERS = "2"
 _DOMAINS = "handlers.library:domain,handlers.warehouse:domain"

@@ -19,8 +19,9 @@ _POLL_SECONDS = 0.05
 class Record:
     """A folder that names the process which keeps the stack, and the stack's addresses.
 
-    The keeper holds a lock on the folder as long as it lives, however it ends; what the files say counts only while it
-    does. The folder's files hold passwords, so only their owner may read them.
+    The keeper holds a lock on the folder as long as it lives, however it ends, and the stack's guardian until the last
+    process is gone; what the files say counts only while the folder is locked. The files hold passwords, so only their
+    owner may read them.
 
     Args:
         folder: Where; by default ``.stack`` in the clone.
@@ -35,8 +36,13 @@ class Record:
         """The file that a shell can source for the addresses."""
         return self.folder / "env"
 
+    @property
+    def locks(self) -> tuple[int, ...]:
+        """The descriptor that holds the lock, in the keeper; whoever inherits it holds the lock, too."""
+        return () if self._descriptor is None else (self._descriptor,)
+
     def is_kept(self) -> bool:
-        """Whether a keeper lives.
+        """Whether a keeper lives, or what it kept.
 
         Raises:
             StackError: The folder belongs to someone else.

@@ -75,8 +75,10 @@ class Server(ABC):
                 return
 
     def kill(self) -> None:
-        """End the process by SIGKILL, as a crash would, and wait until it is gone. Its data and ports stay."""
-        self._end(signal.SIGKILL)
+        """End the server by SIGKILL, all of its processes, as a crash would. Its data and ports stay."""
+        if self._pid is not None:
+            self._guard.kill(self._pid)
+            self._end(signal.SIGKILL)
 
     def stop(self) -> None:
         """End the process in order, and wait until it is gone. Its data and ports stay."""

@@ -12,7 +12,8 @@ from deploy.local.stack import LocalStack
 
 __all__ = ["Servers", "servers"]
 
-_REQUIRED = ("DATABASE_URL", "DATABASE_ADMIN_URL", "AMQP_URL")
+_DATABASE = ("DATABASE_URL", "DATABASE_ADMIN_URL")
+_REQUIRED = (*_DATABASE, "AMQP_URL")
 _OPTIONAL = ("DATABASE_REPLICA_URLS", "RABBITMQ_MANAGEMENT_URL")
 _MANAGEMENT_PORT = 15672
 
@@ -41,7 +42,8 @@ def servers(environment: Mapping[str, str] = os.environ) -> Iterator[Servers]:
     """Provide servers for the time of a ``with`` statement.
 
     In this order: servers named by ``DATABASE_URL``, ``DATABASE_ADMIN_URL`` and ``AMQP_URL`` (they are left running);
-    a local stack of its own; containers, where a Docker engine answers.
+    a broker named by ``AMQP_URL`` alone, beside databases of the local stack; a local stack of its own; containers,
+    where a Docker engine answers.
 
     Args:
         environment: Where to look for named servers; the process's own by default.
@@ -50,7 +52,12 @@ def servers(environment: Mapping[str, str] = os.environ) -> Iterator[Servers]:
         StackError: Some of the three variables are set and some are not, or no servers can be provided. One sentence.
     """
     if (named := _named(environment)) is not None:
-        yield Servers("the servers named by environment variables", named, throwaway=False)
+        if "DATABASE_URL" in named:
+            yield Servers("the servers named by environment variables", named, throwaway=False)
+            return
+        with LocalStack(broker=False) as stack:
+            addresses = stack.environment() | named
+            yield Servers("the broker named by AMQP_URL, beside the local stack", addresses, throwaway=False)
         return
     try:
         LocalStack.check()
@@ -69,10 +76,10 @@ def _named(environment: Mapping[str, str]) -> dict[str, str] | None:
     missing = [name for name in _REQUIRED if name not in found]
     if len(missing) == len(_REQUIRED):
         return None
-    if missing:
+    if missing and missing != list(_DATABASE):
         raise StackError(
             f"Some servers are named by {', '.join(found)}, but {' and '.join(missing)} is not set: "
-            f"set all of {', '.join(_REQUIRED)}, or none."
+            f"set all of {', '.join(_REQUIRED)}, AMQP_URL alone, or none."
         )
     amqp = urlsplit(found["AMQP_URL"])
     login = amqp.netloc.rpartition("@")[0] or "guest:guest"

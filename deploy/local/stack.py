@@ -1,6 +1,7 @@
 """The local stack: a PostgreSQL primary, its streaming replicas, and RabbitMQ, started together and gone together."""
 
 import secrets
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -30,9 +31,13 @@ class LocalStack:
         replicas: How many streaming replicas the primary gets.
         broker: Whether RabbitMQ is started too.
         jaeger: Whether Jaeger is started too, where its program is on the PATH.
+        held: Descriptors that stay open until the last process is gone, however this one ends.
     """
 
-    def __init__(self, *, replicas: int = 1, broker: bool = True, jaeger: bool = False) -> None:
+    def __init__(
+        self, *, replicas: int = 1, broker: bool = True, jaeger: bool = False, held: Sequence[int] = ()
+    ) -> None:
+        self._held = held
         self._replica_count = replicas
         self._with_broker = broker
         self._with_jaeger = jaeger
@@ -74,7 +79,7 @@ class LocalStack:
         account = Account.for_servers()
         programs = postgres_folder()
         try:
-            self._guard = guard = Guard(account)
+            self._guard = guard = Guard(account, held=self._held)
             with ThreadPoolExecutor(3, thread_name_prefix="stack") as pool:
                 try:
                     broker = pool.submit(self._start_broker, guard)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import islice
 from typing import Self
 from uuid import UUID
@@ -17,6 +17,7 @@ from eventstore.errors import EventStoreError
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.held import Held
+from eventstore.opening import Opening
 from eventstore.position import START, Position
 from eventstore.postgres.appending import Appender
 from eventstore.postgres.batch import receipt_of
@@ -59,7 +60,9 @@ class PostgresEventStore:
         telemetry: Telemetry,
         *,
         follow_seconds: float,
+        closing: AsyncExitStack,
     ) -> None:
+        self._closing = closing
         self._pools = pools
         self._follow_seconds = follow_seconds
         self._reader = reader
@@ -68,8 +71,7 @@ class PostgresEventStore:
         self._telemetry = telemetry
 
     @classmethod
-    @asynccontextmanager
-    async def connect(
+    def connect(
         cls,
         primary_url: str,
         *,
@@ -80,8 +82,8 @@ class PostgresEventStore:
         read_seconds: float = 30.0,
         follow_seconds: float = 0.2,
         application_name: str = "eventstore",
-    ) -> AsyncIterator[Self]:
-        """Open the store, and close it at the end.
+    ) -> Opening[Self]:
+        """Open the store: with ``async with``, or with ``await`` until ``close``.
 
         Args:
             primary_url: The primary's address; several hosts in it are tried in turn for the one that accepts writes.
@@ -99,30 +101,35 @@ class PostgresEventStore:
             StoreMisconfigured: Wrong address or credentials, a schema older than this program, or a synchronous_commit
                 weaker than "on".
         """
-        pools = await Pools.open(primary_url, replica_urls, pool_size=pool_size, application_name=application_name)
-        replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
-        reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
-        telemetry = Telemetry.for_database(primary_url)
-        batches = GroupCommit(pools, telemetry)
-        appender = Appender(batches, reader)
-        exclusive = Exclusive(pools, appender, telemetry)
-        try:
-            await reader.check()
-            async with replicas.watched():
-                with observed(pools, replicas, reader.counts):
-                    yield cls(pools, reader, appender, exclusive, telemetry, follow_seconds=follow_seconds)
-        finally:
-            try:
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await exclusive.close()
-                    await batches.close()
-                    await reader.close()
-            except TimeoutError:
-                pools.cut()
-                await exclusive.close()
-                await batches.close()
-                await reader.close()
-            await pools.close()
+
+        async def opened() -> Self:
+            pools = await Pools.open(primary_url, replica_urls, pool_size=pool_size, application_name=application_name)
+            replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
+            reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
+            telemetry = Telemetry.for_database(primary_url)
+            batches = GroupCommit(pools, telemetry)
+            appender = Appender(batches, reader)
+            exclusive = Exclusive(pools, appender, telemetry)
+            async with AsyncExitStack() as stack:
+                stack.push_async_callback(_close, pools, exclusive, batches, reader)
+                await reader.check()
+                await stack.enter_async_context(replicas.watched())
+                stack.enter_context(observed(pools, replicas, reader.counts))
+                return cls(
+                    pools,
+                    reader,
+                    appender,
+                    exclusive,
+                    telemetry,
+                    follow_seconds=follow_seconds,
+                    closing=stack.pop_all(),
+                )
+
+        return Opening(opened())
+
+    async def close(self) -> None:
+        """Close the store: what is under way is waited for, for two seconds at most. Safe to repeat."""
+        await self._closing.aclose()
 
     @property
     def read_counts(self) -> ReadCounts:
@@ -304,3 +311,17 @@ class PostgresEventStore:
         )
         async for event in following.events():
             yield event
+
+
+async def _close(pools: Pools, exclusive: Exclusive, batches: GroupCommit, reader: Reader) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await exclusive.close()
+            await batches.close()
+            await reader.close()
+    except TimeoutError:
+        pools.cut()
+        await exclusive.close()
+        await batches.close()
+        await reader.close()
+    await pools.close()

@@ -146,8 +146,11 @@ def _answer(connection: socket.socket) -> None:
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).parents[2])
-    import worker.cli  # noqa: F401
+    from worker.cli.app import COMMANDS
 
+    for entries in COMMANDS.values():
+        for entry in entries:
+            entry.load()
     # The copies' collections leave alone what they share, which would have to be copied for it.
     gc.collect()
     gc.freeze()

@@ -29,7 +29,7 @@ MAKE_LOAD = (sys.executable, "-m", "deploy.local.load")
 # Somebody with all rights changes one event on the primary, after the load and before the oracle reads it.
 TAMPERED = """
 import os, asyncpg
-from worker.cli.app import main
+from worker.cli.main import main
 from worker.load import session
 
 judge = session.judge
@@ -53,7 +53,7 @@ main()
 # The first worker is killed when all is answered, and makes no report.
 STRUCK = """
 import os, signal
-from worker.cli.app import main
+from worker.cli.main import main
 from worker.load.fleet import Fleet
 
 drain = Fleet.drain

@@ -21,6 +21,7 @@ from aiormq import Channel as WireChannel
 from aiormq.exceptions import ChannelAccessRefused
 
 from worker.amqp.body_reader import BodyTransport
+from worker.amqp.library_logs import unlogged
 from worker.amqp.tls import SERVER_NAME, tls_context, tls_trouble
 from worker.errors import BrokerMisconfigured, BrokerUnavailable
 
@@ -118,7 +119,8 @@ class Link:
                 if self._closed:
                     raise BrokerUnavailable("this connection was closed")
                 try:
-                    await self._open()
+                    with unlogged():
+                        await self._open()
                 except BrokerUnavailable as error:
                     self._trouble = str(error)
                     await asyncio.sleep(random.uniform(0, delay))  # noqa: S311  jitter, not a secret
@@ -150,7 +152,8 @@ class Link:
             BrokerUnavailable: There is no connection now.
         """
         channel = self._another()
-        await channel.initialize()
+        with unlogged():
+            await channel.initialize()
         return channel
 
     def _another(self) -> AbstractChannel:
@@ -165,12 +168,14 @@ class Link:
 
     async def reset(self) -> None:
         """Drop the connection, if there is one; the next ``wire`` opens another."""
-        await self._discard()
+        with unlogged():
+            await self._discard()
 
     async def close(self) -> None:
         """Close the connection, if there is one. Safe to repeat."""
         self._closed = True
-        await self._discard()
+        with unlogged():
+            await self._discard()
 
     def translating(self) -> "_Translating":
         """Raise the worker's own errors in place of the library's, inside an ``async with``.

@@ -1,77 +1,171 @@
-"""The application: every command under its name, and one way to fail."""
+"""The application: every command under its name."""
 
-import sys
-from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from worker.amqp.codec import install_lenient_codec
-from worker.cli.check import check, check_database
-from worker.cli.config import config
-from worker.cli.dead_letters.commands import dead_letters
-from worker.cli.events import events
-from worker.cli.failures import telling
-from worker.cli.health import health
-from worker.cli.load import load
-from worker.cli.migrate import migrate
-from worker.cli.prune import prune
-from worker.cli.publish import publish
-from worker.cli.run import run
-from worker.cli.states import states
-from worker.cli.stats import stats
-from worker.cli.status import status
-from worker.cli.view import view
-from worker.telemetry.logs import quieten_libraries
+from worker import __version__
+from worker.cli.group import Entry, group
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app"]
 
-app = typer.Typer(
-    name="worker",
-    help="Decide commands from RabbitMQ against an event store on PostgreSQL.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+COMMANDS = {
+    "": (
+        Entry(
+            name="run",
+            target="worker.cli.run:run",
+            help="Serve the domains of WORKER_DOMAINS until SIGTERM or Ctrl-C, then finish what has started.",
+        ),
+        Entry(
+            name="publish",
+            target="worker.cli.publish:publish",
+            help="Publish a command, or a file of commands. All are checked first: if one is wrong, none is published.",
+        ),
+        Entry(
+            name="status",
+            target="worker.cli.status:status",
+            help="Tell what became of a command: its outcome, its events, and its trace.",
+        ),
+        Entry(
+            name="view",
+            target="worker.cli.view:view",
+            help="Ask a view: what do the events say of this key now?",
+            # A key may be a negative number.
+            any_option=True,
+        ),
+        Entry(
+            name="events",
+            target="worker.cli.events:events",
+            help="Show events, oldest first: the last that match, or the first that match above a number.",
+        ),
+        Entry(
+            name="check",
+            target="worker.cli.check:check",
+            help="Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it "
+            "should.",
+        ),
+        Entry(
+            name="health",
+            target="worker.cli.health:health",
+            help="Ask the worker that runs here whether it is live (or ready), and why. For probes that run a command.",
+        ),
+        Entry(
+            name="config",
+            target="worker.cli.config:config",
+            help="Print every setting: its value without secrets, unit, origin and meaning.",
+        ),
+    ),
+    "dead-letters": (
+        Entry(
+            name="list",
+            target="worker.cli.dead_letters.commands:list_letters",
+            help="List dead letters, the newest last, and count them by reason. Looking removes nothing and keeps "
+            "their order.",
+        ),
+        Entry(
+            name="show",
+            target="worker.cli.dead_letters.commands:show",
+            help="Show everything of a dead letter: why and when it died, its headers, its body. It stays where it is.",
+        ),
+        Entry(
+            name="replay",
+            target="worker.cli.dead_letters.commands:replay",
+            help="Send dead letters to their queue again, with their id, trace and reply queue; more than one after "
+            "asking.",
+        ),
+        Entry(
+            name="discard",
+            target="worker.cli.dead_letters.commands:discard",
+            help="Remove dead letters for good, after asking. Exit status 1 when the answer was no.",
+        ),
+    ),
+    "load": (
+        Entry(
+            name="run",
+            target="worker.cli.load_run:run",
+            help="Publish a scenario's commands, wait for every answer, and have the oracle replay the log and judge "
+            "it.",
+        ),
+        Entry(
+            name="list",
+            target="worker.cli.load:list_scenarios",
+            help="List the scenarios of the domains of WORKER_DOMAINS: what each stresses, and its parameters.",
+        ),
+        Entry(
+            name="compare",
+            target="worker.cli.load:compare",
+            help="Put two load runs side by side. What was not the same in both is told first.",
+        ),
+    ),
+    "db": (
+        Entry(
+            name="migrate",
+            target="worker.cli.migrate:migrate",
+            help="Bring the database of DATABASE_ADMIN_URL to this program's schema version. Running it again changes "
+            "nothing.",
+        ),
+        Entry(
+            name="prune",
+            target="worker.cli.prune:prune",
+            help="Delete old receipts from the database of DATABASE_ADMIN_URL, in batches, after asking. Events are "
+            "never deleted.",
+        ),
+        Entry(
+            name="check",
+            target="worker.cli.check:check_database",
+            help="Tell what is wrong with the database, or will be, and what to do. Exit status 2 when something is.",
+        ),
+        Entry(
+            name="stats",
+            target="worker.cli.stats:stats",
+            help="Show the database's figures: sizes, rows, use of indexes, connections, lag, and slow statements.",
+        ),
+    ),
+    "db states": (
+        Entry(
+            name="list",
+            target="worker.cli.states:list_all",
+            help="List the stored states in the database of DATABASE_ADMIN_URL, by domain, view and version. Changes "
+            "nothing.",
+        ),
+        Entry(
+            name="drop",
+            target="worker.cli.states:drop",
+            help="Drop stored states from the database of DATABASE_ADMIN_URL, after asking.",
+        ),
+    ),
+}
+"""The commands, by the group that they belong to."""
+
+
+def _added(to: typer.Typer, name: str, *, help: str) -> typer.Typer:  # noqa: A002  Typer's own name
+    """Add a group to another, and return it."""
+    made = group(COMMANDS[name], help=help)
+    to.add_typer(made, name=name.rpartition(" ")[2])
+    return made
+
+
+app = group(COMMANDS[""], name="worker", help="Decide commands from RabbitMQ against an event store on PostgreSQL.")
+_added(app, "dead-letters", help="Dead letters: messages that were put aside for a person.")
+_added(app, "load", help="Run contention scenarios through RabbitMQ and real workers.")
+_added(
+    _added(app, "db", help="The event store's database."),
+    "db states",
+    help="Stored states of views, from which cold workers go on reading.",
 )
-database = typer.Typer(help="The event store's database.", no_args_is_help=True)
-
-app.command()(run)
-app.command()(publish)
-app.command()(status)
-# A key may be a negative number.
-app.command(context_settings={"ignore_unknown_options": True})(view)
-app.command()(events)
-app.command()(check)
-app.command()(health)
-app.command()(config)
-app.add_typer(dead_letters, name="dead-letters")
-app.add_typer(load, name="load")
-app.add_typer(database, name="db")
-database.command()(migrate)
-database.command()(prune)
-database.command("check")(check_database)
-database.command()(stats)
-database.add_typer(states, name="states")
 
 
-def main() -> None:
-    """Run the command line, and exit.
-
-    Exit status: 0 done; 1 done, but the answer is a bad one, as each command's help says; 2 a mistake in the call,
-    the settings or the surroundings, told in one sentence on standard error; 130 interrupted by Ctrl-C.
-    """
-    _look_in_current_folder()
-    quieten_libraries()
-    install_lenient_codec()
-    with telling("worker"):
-        app()
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  so Typer calls it
+    if wanted:
+        print(f"worker {__version__}")  # noqa: T201  plain, for scripts
+        raise typer.Exit
 
 
-def _look_in_current_folder() -> None:
-    """Let a domain be tried without installing its package.
-
-    The script ``worker`` does not look for modules where it is called, though ``python -m worker`` does. Who has told
-    Python not to (``-P``, ``PYTHONSAFEPATH``) is heeded.
-    """
-    folder = str(Path.cwd())
-    if not sys.flags.safe_path and folder not in sys.path:
-        sys.path.insert(0, folder)
+@app.callback(help=app.info.help)
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+) -> None:
+    pass

@@ -4,34 +4,32 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from eventstore import EventStoreError, StoreUnavailable
-from handlers.errors import HandlerError
-from worker.errors import BrokerUnavailable, Unroutable, WorkerError
+from worker.errors import BrokerUnavailable, SettingsError, Unroutable, WorkerError
 from worker.printable import printable
-from worker.settings import Settings, SettingsError
 
-__all__ = ["KNOWN", "Mistake", "lacking", "sentence", "telling"]
+__all__ = ["Mistake", "is_known", "lacking", "sentence", "telling"]
 
 
 class Mistake(Exception):
     """Raised by a command when its arguments or surroundings do not suffice. The message says what to do."""
 
 
-KNOWN = (Mistake, SettingsError, EventStoreError, HandlerError, WorkerError)
-"""What is told in a sentence. Everything else is a bug of ours, and keeps its traceback."""
+def is_known(error: BaseException) -> bool:
+    """Whether an error is told in a sentence. Everything else is a bug of ours, and keeps its traceback."""
+    if isinstance(error, Mistake | SettingsError | WorkerError):
+        return True
+    # Whatever raised one of theirs has imported them; a command that needs neither does without.
+    from eventstore.errors import EventStoreError  # noqa: PLC0415
+    from handlers.errors import HandlerError  # noqa: PLC0415
 
-_ADVICE: tuple[tuple[type[Exception], str], ...] = (
-    (StoreUnavailable, "start the database or correct its address"),
-    (BrokerUnavailable, "start RabbitMQ or correct AMQP_URL"),
-    (Unroutable, "start a worker for this domain first, with `worker run`"),
-)
+    return isinstance(error, EventStoreError | HandlerError)
 
 
 def sentence(error: BaseException) -> str:
     """Say what is wrong and what to do, without a traceback. Several wrong settings get a sentence each.
 
     Args:
-        error: One of ``KNOWN``, or a group of them, of which the first is told.
+        error: One that is known, or a group of them, of which the first is told.
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -39,8 +37,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, SettingsError | Mistake):
         return "\n".join(lines)
     text = " ".join(lines).rstrip(".")
-    advice = next((advice for family, advice in _ADVICE if isinstance(error, family)), None)
-    if advice:
+    if advice := _advice(error):
         return f"{text}; {advice}."
     return text if text.endswith("?") else f"{text}."
 
@@ -53,9 +50,25 @@ def lacking(text: str) -> Mistake:
     Args:
         text: What they lack, and what they have: one sentence or more.
     """
+    from worker.settings import Settings  # noqa: PLC0415  most that is told is no such thing
+
     if Settings.load(needs=()).origin("worker_domains") == "default":
         text += " WORKER_DOMAINS is not set, so the example was asked: set it to your domains, as module:attribute."
     return Mistake(text)
+
+
+def _advice(error: BaseException) -> str | None:
+    """Say what to do about an error that does not say it itself."""
+    match error:
+        case BrokerUnavailable():
+            return "start RabbitMQ or correct AMQP_URL"
+        case Unroutable():
+            return "start a worker for this domain first, with `worker run`"
+        case WorkerError():
+            return None
+    from eventstore.errors import StoreUnavailable  # noqa: PLC0415  as above
+
+    return "start the database or correct its address" if isinstance(error, StoreUnavailable) else None
 
 
 @contextmanager
@@ -67,13 +80,15 @@ def telling(program: str) -> Iterator[None]:
     """
     try:
         yield
-    except KNOWN as error:
-        told = sentence(error)
     except BaseExceptionGroup as group:
-        known, unknown = group.split(KNOWN)
+        known, unknown = group.split(is_known)
         if known is None or unknown is not None:
             raise
         told = sentence(known)
+    except Exception as error:
+        if not is_known(error):
+            raise
+        told = sentence(error)
     else:
         return
     print(f"{program}: {told}", file=sys.stderr)  # noqa: T201  the one place where failures are told

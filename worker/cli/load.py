@@ -1,4 +1,4 @@
-"""``worker load list | compare``, and where ``run`` belongs to."""
+"""``worker load list | compare``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,20 +10,15 @@ from handlers.domain import Domain
 from handlers.registry import load_domains
 from handlers.scenario import Scenario
 from worker.cli.failures import Mistake
-from worker.cli.load_run import run
 from worker.cli.terminal import print_json, table, tell
 from worker.load.chart import brief
 from worker.load.comparison import comparison, differences
 from worker.load.summary import Summary
 from worker.settings import Settings
 
-__all__ = ["load"]
-
-load = typer.Typer(help="Run contention scenarios through RabbitMQ and real workers.", no_args_is_help=True)
-load.command()(run)
+__all__ = ["compare", "list_scenarios"]
 
 
-@load.command("list")
 def list_scenarios(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the scenarios of the domains of WORKER_DOMAINS: what each stresses, and its parameters."""
     found = [
@@ -48,7 +43,6 @@ def list_scenarios(*, json: Annotated[bool, typer.Option("--json", help="Print J
         tell(parameters)
 
 
-@load.command()
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A.json", help="What `worker load run --json A.json` wrote.")],
     second: Annotated[Path, typer.Argument(metavar="B.json", help="Another one.")],

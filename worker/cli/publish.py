@@ -11,13 +11,14 @@ from rich.progress import Progress
 
 from handlers.registry import load_domains
 from worker.cli.dispatch import Answer, NotAllPublished, dispatch
+from worker.cli.exporting import exporting
 from worker.cli.failures import Mistake, sentence
 from worker.cli.loop import run_async
 from worker.cli.submission import Submission, Submissions, identity
 from worker.cli.terminal import print_json, progress_console, table, tell
+from worker.errors import BrokerUnavailable
 from worker.publisher import Publisher
 from worker.settings import Settings
-from worker.telemetry.providers import Telemetry
 
 __all__ = ["publish"]
 
@@ -70,18 +71,23 @@ def _send(
         async with Publisher.connect(settings.amqp_url, name="worker publish") as publisher:
             return await dispatch(publisher, submissions, wait=wait, timeout=timeout, done=done)
 
-    telemetry = Telemetry.start()
     console = progress_console()
+    bar = Progress(console=console, transient=True, disable=not (show_progress and console.is_terminal))
     try:
-        with Progress(console=console, transient=True, disable=not (show_progress and console.is_terminal)) as bar:
+        with exporting(), bar:
             task = bar.add_task("publishing", total=len(submissions))
             return run_async(send(lambda: bar.advance(task)))
     except NotAllPublished as stopped:
-        raise Mistake(
-            f"{sentence(stopped.cause)}\n{stopped}" if len(submissions) > 1 else sentence(stopped.cause)
-        ) from stopped
-    finally:
-        telemetry.stop()
+        raise Mistake(f"{sentence(stopped.cause)}\n{_what_to_do(stopped, len(submissions))}".rstrip()) from stopped
+
+
+def _what_to_do(stopped: NotAllPublished, count: int) -> str:
+    """Say how to send again what may have arrived, without having it decided twice."""
+    if count > 1:
+        return str(stopped)
+    if isinstance(stopped.cause, BrokerUnavailable):
+        return f"The command may have been stored all the same; to send it again, pass --id {stopped.cause.command_id}."
+    return ""
 
 
 def _show(answers: Sequence[Answer], *, json: bool, wait: bool, summed_up: bool) -> None:

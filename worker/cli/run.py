@@ -16,16 +16,23 @@ _MOST_PROCESSES = 1024
 
 def run(
     *,
-    processes: Annotated[int, typer.Option(min=1, max=_MOST_PROCESSES, help="How many worker processes.")] = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=_MOST_PROCESSES,
+            help="Watch over so many worker processes. Without this there is one, which nothing starts again.",
+        ),
+    ] = None,
     control_socket: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the domains of WORKER_DOMAINS until SIGTERM or Ctrl-C, then finish what has started.
 
-    With several processes, those that crash are started again. A second signal stops at once.
+    With --processes, those that crash are started again. A second signal stops at once.
 
     Exit status 0 after a complete drain, 1 when commands were left to the broker or a process ended again and again.
     """
     settings = Settings.load()
-    if processes > 1 and control_socket is None:
+    if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
-    raise typer.Exit(run_async(service.run(settings, processes=processes, control_socket=control_socket)))
+    raise typer.Exit(run_async(service.run(settings, processes=processes or 1, control_socket=control_socket)))

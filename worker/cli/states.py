@@ -14,9 +14,7 @@ from worker.cli.loop import run_async
 from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
 
-__all__ = ["states"]
-
-states = typer.Typer(help="Stored states of views, from which cold workers go on reading.", no_args_is_help=True)
+__all__ = ["drop", "list_all"]
 
 Domain = Annotated[str | None, typer.Option(help="Only states of this domain's views.")]
 View = Annotated[str | None, typer.Option(help="Only states of views of this name.")]
@@ -26,7 +24,6 @@ Version = Annotated[int | None, typer.Option(min=1, max=_LAST_VERSION, help="Onl
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@states.command("list")
 def list_all(*, domain: Domain = None, view: View = None, version: Version = None, json: Json = False) -> None:
     """List the stored states in the database of DATABASE_ADMIN_URL, by domain, view and version. Changes nothing."""
     settings = Settings.load(needs=("database_admin_url",))
@@ -40,7 +37,6 @@ def list_all(*, domain: Domain = None, view: View = None, version: Version = Non
         tell("No such states are stored." if _named(domain, view, version) else "No states are stored.")
 
 
-@states.command()
 def drop(
     *,
     domain: Domain = None,

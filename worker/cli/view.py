@@ -21,7 +21,7 @@ from handlers.reader import Answer, Reader
 from handlers.registry import load_domains
 from handlers.view import View
 from worker.cli.event_filter import scalar
-from worker.cli.failures import KNOWN, Mistake, lacking
+from worker.cli.failures import Mistake, is_known, lacking
 from worker.cli.loop import run_async
 from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
@@ -61,9 +61,9 @@ def view(
         answer = run_async(_ask(settings, owner, part, least, consistency))
     except HandlerCrashed as crash:
         raise _failed(name, crash) from crash
-    except KNOWN:
-        raise
     except Exception as bug:  # whatever the view's own functions raise
+        if is_known(bug):
+            raise
         raise _failed(name, bug) from bug
     state = _shown(name, answer.state)
     if json:

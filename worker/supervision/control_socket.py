@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 
 from worker.supervision.health import Health
 
-__all__ = ["HURRY", "STOP", "Figures", "SupervisorChannel", "supervised"]
+__all__ = ["HURRY", "STOP", "Figures", "SupervisorChannel", "WorkerChannel", "supervised"]
 
 _log = logging.getLogger(__name__)
 
@@ -72,42 +72,66 @@ class SupervisorChannel:
         self._writer.close()
 
 
+class WorkerChannel:
+    """The worker process's end of a control socket; without a socket, it leads nowhere."""
+
+    def __init__(self, writer: asyncio.StreamWriter | None) -> None:
+        self._writer = writer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a supervisor to report to."""
+        return self._writer is not None
+
+    @asynccontextmanager
+    async def reporting(
+        self, *, health: Callable[[], Health], figures: Callable[[], Mapping[str, int]]
+    ) -> AsyncIterator[None]:
+        """Report for as long as the ``async with`` lasts.
+
+        Args:
+            health: Called for each report.
+            figures: Called once, at the end.
+        """
+        if (writer := self._writer) is None:
+            yield
+            return
+        task = asyncio.create_task(_report(writer, health))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            _write(writer, figures=dict(figures()))
+            # A supervisor that does not read must not keep the process from ending.
+            with suppress(OSError):
+                async with asyncio.timeout(_FAREWELL_SECONDS):
+                    await writer.drain()
+
+
 @asynccontextmanager
 async def supervised(
-    descriptor: int | None,
-    *,
-    health: Callable[[], Health],
-    figures: Callable[[], Mapping[str, int]],
-    stop: asyncio.Event,
-    hurry: asyncio.Event,
-) -> AsyncIterator[None]:
-    """Hold the worker process's end: report for as long as the ``async with`` lasts, and do as it is told.
+    descriptor: int | None, *, stop: asyncio.Event, hurry: asyncio.Event
+) -> AsyncIterator[WorkerChannel]:
+    """Hold the worker process's end, and do as it is told for as long as the ``async with`` lasts.
 
     Args:
         descriptor: The socket's file descriptor; None for a process without a supervisor.
-        health: Called for each report.
-        figures: Called once, at the end.
         stop: Set when the supervisor says so, or is gone.
         hurry: Set when the supervisor says so.
     """
     if descriptor is None:
-        yield
+        yield WorkerChannel(None)
         return
     # Programs that this process starts must not keep it open: its end would not be noticed.
     os.set_inheritable(descriptor, False)
     reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=descriptor))
-    tasks = [asyncio.create_task(_report(writer, health)), asyncio.create_task(_listen(reader, stop, hurry))]
+    listening = asyncio.create_task(_listen(reader, stop, hurry))
     try:
-        yield
+        yield WorkerChannel(writer)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        _write(writer, figures=dict(figures()))
-        # A supervisor that does not read must not keep the process from ending.
-        with suppress(OSError):
-            async with asyncio.timeout(_FAREWELL_SECONDS):
-                await writer.drain()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
         writer.close()
 
 

@@ -10,13 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 
-from worker.settings import SettingsError
+from worker.errors import SettingsError
 from worker.supervision.health import Health
+from worker.supervision.probe import LIVE_PATH, READY_PATH
 
-__all__ = ["LIVE_PATH", "READY_PATH", "health_served"]
-
-LIVE_PATH = "/livez"
-READY_PATH = "/readyz"
+__all__ = ["health_served"]
 
 _REQUEST_SECONDS = 5.0
 _REQUEST_BYTES = 8 * 1024

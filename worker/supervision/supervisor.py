@@ -145,7 +145,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             delay = self._delay_after(worker)
-            # How it ended is told; what is not there has nothing to drain.
+            # How it ended is told; what is not there, or never came to consume, has nothing to drain.
             worker.status = None
             if delay is not None:
                 await self._until_stopping(delay)
@@ -207,7 +207,7 @@ class Supervisor:
             return
 
     def _report_drain(self) -> int:
-        complete = [worker.status in {None, 0} for worker in self._workers]
+        complete = [worker.status in {None, 0} or not worker.has_started for worker in self._workers]
         _log.info("%d of %d worker processes drained completely", sum(complete), len(complete))
         return 0 if all(complete) else 1
 

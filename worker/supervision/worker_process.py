@@ -88,6 +88,11 @@ class WorkerProcess:
         return f"worker {self.number}" + ("" if self._process is None else f" (process {self._process.pid})")
 
     @property
+    def has_started(self) -> bool:
+        """Whether it has reported since its last start: only then it can have something to drain."""
+        return self._first_report_at is not None
+
+    @property
     def useful_for(self) -> float:
         """How long ago it reported first since its last start, in seconds; 0 when it never got as far."""
         return 0.0 if self._first_report_at is None else time.monotonic() - self._first_report_at

@@ -13,18 +13,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO, TypeAlias
+from typing import Any, TextIO
 
 from opentelemetry import trace
 
 from handlers.errors import InvalidDecision, InvalidParts, UnknownEventType
 from handlers.place import raised_at
 from worker.printable import printable, printable_json
+from worker.settings import LogFormat, LogLevel
+from worker.telemetry.library_loggers import quieten_libraries
 
-__all__ = ["LogFormat", "LogLevel", "concerning", "configure_logs", "quieten_libraries", "whereabouts"]
-
-LogFormat: TypeAlias = Literal["auto", "json", "human"]
-LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+__all__ = ["concerning", "configure_logs", "whereabouts"]
 
 _NOTHING: Mapping[str, str] = {}
 _concerned: ContextVar[Mapping[str, str]] = ContextVar("concerned", default=_NOTHING)
@@ -51,12 +50,6 @@ def configure_logs(form: LogFormat = "auto", level: LogLevel = "info") -> None:
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(level.upper())
     quieten_libraries()
-
-
-def quieten_libraries() -> None:
-    """Keep the libraries below from reporting every failed attempt to connect; what is wrong, we say once."""
-    for name in ("aiormq", "aio_pika", "asyncpg"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from opentelemetry.util.re import parse_env_headers
 
-from worker.settings import SettingsError
+from worker.errors import SettingsError
 
 __all__ = ["Compression", "OtlpOptions", "OtlpProtocol", "check_compression"]
 

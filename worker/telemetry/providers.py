@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 
-from worker.settings import SettingsError
+from worker.errors import SettingsError
 from worker.telemetry.otlp_variables import OtlpProtocol, check_compression
 from worker.telemetry.tracing import EXPORTERS, Stoppable, start_tracing
 

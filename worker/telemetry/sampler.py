@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import (
     TraceIdRatioBased,
 )
 
-from worker.settings import SettingsError
+from worker.errors import SettingsError
 
 __all__ = ["ChosenSampler", "sampler_from_environment"]
 

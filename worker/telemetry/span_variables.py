@@ -12,7 +12,7 @@ from opentelemetry.sdk.environment_variables import (
 )
 from opentelemetry.sdk.trace import SpanLimits
 
-from worker.settings import SettingsError
+from worker.errors import SettingsError
 from worker.telemetry.noted_span import Limits
 from worker.telemetry.span_queue import QueueLimits
 

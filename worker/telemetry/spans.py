@@ -14,7 +14,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from worker.message import CommandMessage
 from worker.telemetry.current_span import CurrentSpan
-from worker.telemetry.noted_tracer import NotedTracerProvider
 from worker.telemetry.trace_context import extracted, injected, remote_span
 from worker.topology import Topology
 
@@ -115,9 +114,10 @@ def _is_left_out_below(above: Span) -> bool:
     if type(tracer) is not ProxyTracer:
         return False
     provider = trace.get_tracer_provider()
-    if isinstance(provider, NotedTracerProvider):
-        return provider.follows_parents and not above.get_span_context().trace_flags.sampled
-    return isinstance(provider, ProxyTracerProvider)
+    if isinstance(provider, ProxyTracerProvider):
+        return True
+    # Our own provider says so. Its class is not named here, since it needs the SDK, and who publishes may have none.
+    return bool(getattr(provider, "follows_parents", False)) and not above.get_span_context().trace_flags.sampled
 
 
 @lru_cache(maxsize=64)

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
-from worker.settings import SettingsError
+from worker.errors import SettingsError
 from worker.telemetry.noted_tracer import NotedTracerProvider
 from worker.telemetry.otlp_variables import OtlpOptions, OtlpProtocol
 from worker.telemetry.sampler import sampler_from_environment

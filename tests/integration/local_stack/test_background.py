@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.guardian import descendants
 from deploy.local.jaeger import jaeger_program
 from deploy.local.record import Record
 from deploy.local.server import until
@@ -35,6 +36,14 @@ def _run(record: Record, command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(_command(record, command), cwd=_CLONE, capture_output=True, text=True, check=False)
 
 
+def _has_ended(pid: int) -> bool:
+    """Whether a process is gone, or waits only for its end to be noticed."""
+    try:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+
+
 def test_a_stack_outlives_up_and_ends_with_down(record: Record, base: Path) -> None:
     up = _run(record, "up")
     assert up.returncode == 0, up.stderr
@@ -54,6 +63,25 @@ def test_a_stack_outlives_up_and_ends_with_down(record: Record, base: Path) -> N
     down = _run(record, "down")
     assert (down.returncode, down.stderr) == (0, "")
     until(lambda: not left_below(base), 60, "all to be gone")
+    assert not record.folder.exists()
+
+
+def test_down_says_stopped_when_the_last_process_is_gone(record: Record, base: Path) -> None:
+    assert _run(record, "up").returncode == 0
+    keeper = record.keeper()
+    assert keeper is not None
+    (guardian,) = (pid for pid in descendants(keeper) if b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    # Its servers are ended by their guardian alone, which may take its time.
+    os.kill(guardian, signal.SIGSTOP)
+    try:
+        os.kill(keeper, signal.SIGKILL)
+        until(lambda: _has_ended(keeper), 10, "the keeper to be gone")
+        assert record.is_kept()
+    finally:
+        os.kill(guardian, signal.SIGCONT)
+    down = _run(record, "down")
+    assert (down.returncode, down.stderr) == (0, "")
+    assert left_below(base) == []
     assert not record.folder.exists()
 
 

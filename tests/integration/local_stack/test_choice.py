@@ -1,7 +1,10 @@
 """Which servers are used."""
 
+from pathlib import Path
+
 import pytest
 
+from deploy.local.binaries import rabbitmq_server
 from deploy.local.errors import StackError
 from deploy.local.servers import servers
 
@@ -32,6 +35,27 @@ def test_half_of_the_variables_is_a_mistake_that_names_the_other_half(missing: s
     named = {name: value for name, value in _NAMED.items() if name != missing}
     with pytest.raises(StackError, match=f"but {missing} is not set: set all of"), servers(named):
         pass
+
+
+def test_a_broker_of_another_version_is_used_beside_databases_of_the_stack() -> None:
+    named = {"AMQP_URL": _NAMED["AMQP_URL"], "RABBITMQ_MANAGEMENT_URL": "https://ops:o@mq.example"}
+    with servers(named) as found:
+        addresses = found.environment()
+        assert addresses.items() > named.items()
+        assert set(addresses) == {*named, "DATABASE_URL", "DATABASE_ADMIN_URL", "DATABASE_REPLICA_URLS"}
+        # It is not ours: what tests make there is taken away by them.
+        assert not found.throwaway
+
+
+def test_a_stack_runs_the_broker_that_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "rabbitmq-server"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("RABBITMQ_SERVER", str(program))
+    assert rabbitmq_server() == program
+    program.chmod(0o644)
+    with pytest.raises(StackError, match=r"RABBITMQ_SERVER: \S+ is no program; name a rabbitmq-server of version 3.10"):
+        rabbitmq_server()
 
 
 def test_a_variable_that_is_empty_is_not_set() -> None:

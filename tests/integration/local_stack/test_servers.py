@@ -1,10 +1,14 @@
 """What the servers of a stack do, and that they come back after a crash."""
 
+import os
+import signal
+
 import aio_pika
 import asyncpg
 import pytest
 
 from deploy.local.errors import StackError
+from deploy.local.guardian import descendants
 from deploy.local.server import until
 from deploy.local.stack import LocalStack
 from tests.fixtures.failover import PrimaryAndStandby
@@ -42,6 +46,22 @@ async def test_a_wrong_password_is_refused(stack: LocalStack) -> None:
     url = stack.environment()["DATABASE_URL"].replace(stack.primary.worker.password, "guessed")
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(url)
+
+
+async def test_a_server_that_is_killed_is_killed_whole(stack: LocalStack) -> None:
+    connection = await asyncpg.connect(stack.primary.url(stack.primary.admin, "postgres"))
+    try:
+        # A session that does not notice the end of the first process, as if it were busy.
+        session = await connection.fetchval("SELECT pg_backend_pid()")
+        os.kill(session, signal.SIGSTOP)
+        family = descendants(stack.primary.pid)
+        assert session in family
+        stack.primary.kill()
+        assert family.isdisjoint(descendants(1))
+    finally:
+        connection.terminate()
+    stack.primary.start()
+    assert stack.primary.query("SELECT 1") == "1"
 
 
 def test_a_killed_primary_comes_back_under_its_address_with_its_data(stack: LocalStack) -> None:

@@ -74,6 +74,15 @@ class Desk:
         await eventually(partial(self._take, queue, taken), what=f"a message in {queue}")
         return taken[0]
 
+    async def lose(self, queue: str) -> None:
+        """Have a queue's next message delivered to a channel that is closed then, which counts as a failed delivery.
+
+        A refusal counts up to RabbitMQ 3 only.
+        """
+        wire = await self._wire.connection.channel()
+        await wire.basic_get(queue)
+        await wire.close()
+
     async def answer(self) -> dict[str, Any]:
         """Wait for the next reply and return its JSON."""
         reply: dict[str, Any] = json.loads((await self.take(self.replies)).body)

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 _CHUNK = 64 * 1024
+CONFIRMATION = b"\x00\x3c\x00\x50"
+"""The method basic.ack in a frame, by which a broker says that it has stored a message."""
 
 
 class Relay:
@@ -13,9 +15,11 @@ class Relay:
 
     Attributes:
         url: The server's address, by way of the relay.
+        loses: What the server sends is lost where it holds these bytes, with all that comes at once with it.
     """
 
     def __init__(self, url: str) -> None:
+        self.loses: bytes | None = None
         self._target = urlsplit(url)
         self._port = 0
         self._server: asyncio.Server | None = None
@@ -55,13 +59,15 @@ class Relay:
         there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
         for source, sink in ((reader, back), (there, writer)):
             self._writers.add(sink)
-            task = asyncio.create_task(self._pass(source, sink))
+            task = asyncio.create_task(self._pass(source, sink, answers=source is there))
             self._ends.add(task)
             task.add_done_callback(self._ends.discard)
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool) -> None:
         with suppress(OSError):
             while chunk := await source.read(_CHUNK):
+                if answers and self.loses is not None and self.loses in chunk:
+                    continue
                 sink.write(chunk)
                 await sink.drain()
         sink.close()

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from aio_pika.abc import AbstractIncomingMessage
 
 from eventstore import EventStream, Filter, TransientStoreError
 from eventstore.postgres import PostgresEventStore
@@ -45,11 +44,8 @@ class Passing:
 
 async def delivered_too_often(desk: Desk) -> None:
     """Have the broker deliver the work queue's only message until it puts it aside by itself."""
-    source = await desk.channel.get_queue(QUEUES.queue, ensure=False)
     while await desk.ready(DEAD) == 0:
-        message: AbstractIncomingMessage | None = await source.get(fail=False)
-        if message is not None:
-            await message.nack(requeue=True)
+        await desk.lose(QUEUES.queue)
 
 
 async def test_a_replayed_letter_is_the_message_that_was_published(vhost: str, desk: Desk) -> None:
@@ -62,7 +58,7 @@ async def test_a_replayed_letter_is_the_message_that_was_published(vhost: str, d
     assert (copy.message_id, copy.type, copy.body) == (identity, "Count", GOOD)
     assert {name: getattr(copy, name) for name in sent} == sent
     told = dict(copy.headers)
-    told.pop("x-delivery-count")
+    told.pop("x-delivery-count", None)  # RabbitMQ 3 counts a first delivery, as 0
     assert datetime.fromisoformat(str(told.pop("worker-replayed-at"))).tzinfo is not None
     assert told == {"traceparent": parent, "shop": "kept", "causation-id": "visit"}
     assert await desk.ready(DEAD) == 0

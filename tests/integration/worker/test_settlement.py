@@ -101,7 +101,7 @@ async def test_a_handlers_bug_is_tried_three_times_and_shown_with_its_traceback(
     last = datetime.fromisoformat(str(headers.pop("worker-failed-at")))
     assert timedelta() <= first - before <= last - before < timedelta(minutes=1)
     # The broker put a death and a delivery count on it on its way; only its arrival here counts anew.
-    headers.pop("x-delivery-count")
+    headers.pop("x-delivery-count", None)
     assert headers == {
         "traceparent": "kept",
         "worker-attempts": 3,

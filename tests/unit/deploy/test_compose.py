@@ -98,6 +98,8 @@ def test_no_password_is_written_in_the_file() -> None:
 def test_every_service_that_stays_has_a_health_check(services: dict[str, Any]) -> None:
     for name in set(_SERVICES) - {"migrate", "worker"}:
         assert services[name]["healthcheck"]["test"][0] == "CMD", name
+    # As root, it could make the cookie of Erlang before the server does, which then could not read it.
+    assert services["rabbitmq"]["healthcheck"]["test"][1:4] == ["gosu", "rabbitmq", "rabbitmq-diagnostics"]
     # The worker's is part of its image, so that it also serves elsewhere.
     assert "healthcheck" not in services["worker"]
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -109,7 +109,7 @@ def test_every_package_is_installed_by_hash() -> None:
 
 def test_all_packages_are_copied() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) <= set(_copied())
+    assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]) <= set(_copied())
 
 
 def test_the_wheel_is_complete(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_the_wheel_is_complete(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (points,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
-        assert "worker = worker.cli:main" in archive.read(points).decode()
+        assert "worker = dynamic_streams_worker:main" in archive.read(points).decode()
     statements = {str(path.relative_to(ROOT)) for path in (ROOT / "eventstore").rglob("*.sql")}
     assert statements
     assert statements <= names

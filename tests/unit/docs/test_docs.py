@@ -46,7 +46,7 @@ def first_cells(text: str) -> set[str]:
 
 
 def test_the_readmes_handler_is_the_one_that_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    *shown, test = code("README.md")
+    *shown, test, _ = code("README.md")
     assert len(shown) == 3
     for block in shown:
         for part in block.strip().split("\n\n\n"):

@@ -16,6 +16,7 @@ BROKEN = {
     "misspelt": "impotr this\n",
     "failing": "raise RuntimeError('no light\\ntoday')\n",
     "leaving": "raise SystemExit(0)\n",
+    "shadowed": "from handlers.orders import place_order\n",
     "needy": "import a_package_that_nobody_has\n",
     "hollow": "from handlers import Domain\ndomain = Domain(name='Hollow', views=(), deciders=(), events=())\n",
     "plain": "domain = 'lamps'\n",
@@ -56,6 +57,27 @@ def test_an_attribute_may_lie_deeper() -> None:
     [
         ("", "WORKER_DOMAINS names no domain; give it the form module:attribute"),
         (" , ", "WORKER_DOMAINS names no domain; give it the form module:attribute"),
+        (
+            "handlers.orders:domain",
+            (
+                "WORKER_DOMAINS: handlers.orders cannot be imported: there is no module handlers.orders; handlers is a "
+                "package of this program: if yours is meant, give it another name"
+            ),
+        ),
+        (
+            "lantern.shadowed:domain",
+            (
+                "WORKER_DOMAINS: lantern.shadowed cannot be imported: there is no module handlers.orders; handlers is "
+                "a package of this program: if yours is meant, give it another name"
+            ),
+        ),
+        (
+            "worker:domain",
+            (
+                "WORKER_DOMAINS: worker has no attribute domain; worker is a package of this program: if yours is "
+                "meant, give it another name"
+            ),
+        ),
         ("lantern.plain", "WORKER_DOMAINS: 'lantern.plain' must have the form module:attribute"),
         (":domain", "WORKER_DOMAINS: ':domain' must have the form module:attribute"),
         ("lantern.plain:", "WORKER_DOMAINS: 'lantern.plain:' must have the form module:attribute"),

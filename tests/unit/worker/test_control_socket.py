@@ -25,19 +25,13 @@ class Both:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[Both]:
+async def connected(*, reporting: bool = True) -> AsyncIterator[Both]:
     channel, theirs = await SupervisorChannel.pair()
     async with AsyncExitStack() as worker:
         both = Both(channel, worker)
-        await worker.enter_async_context(
-            supervised(
-                theirs.detach(),
-                health=lambda: HEALTH,
-                figures=lambda: both.counts,
-                stop=both.stop,
-                hurry=both.hurry,
-            )
-        )
+        held = await worker.enter_async_context(supervised(theirs.detach(), stop=both.stop, hurry=both.hurry))
+        if reporting:
+            await worker.enter_async_context(held.reporting(health=lambda: HEALTH, figures=lambda: both.counts))
         try:
             yield both
         finally:
@@ -66,6 +60,13 @@ async def test_the_worker_does_as_it_is_told(told: bytes, *, hurries: bool) -> N
             assert both.hurry.is_set() is hurries
 
 
+async def test_the_worker_is_told_before_it_has_anything_to_report() -> None:
+    async with connected(reporting=False) as both:
+        both.channel.tell(STOP)
+        async with asyncio.timeout(10):
+            await both.stop.wait()
+
+
 async def test_a_supervisor_that_is_gone_has_the_worker_stop(caplog: pytest.LogCaptureFixture) -> None:
     async with connected() as both:
         both.channel.close()
@@ -77,5 +78,7 @@ async def test_a_supervisor_that_is_gone_has_the_worker_stop(caplog: pytest.LogC
 
 async def test_without_a_supervisor_nothing_happens() -> None:
     stop, hurry = asyncio.Event(), asyncio.Event()
-    async with supervised(None, health=lambda: HEALTH, figures=dict, stop=stop, hurry=hurry):
-        assert not stop.is_set()
+    async with supervised(None, stop=stop, hurry=hurry) as nobody:
+        assert not nobody.is_open
+        async with nobody.reporting(health=lambda: HEALTH, figures=dict):
+            assert not stop.is_set()

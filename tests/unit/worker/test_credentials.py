@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from worker.credentials import Unreadable, from_files, redacted
-from worker.settings import IN_FILES, Settings, SettingsError
+from worker.errors import SettingsError
+from worker.settings import IN_FILES, Settings
 
 DATABASE = "postgresql://app:secret@db:5432/events"
 BROKER = "amqp://app:secret@mq:5672/work"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from worker.settings import SettingsError
+from worker.errors import SettingsError
 from worker.supervision.health import Health
 from worker.supervision.health_server import health_served
 

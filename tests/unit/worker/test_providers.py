@@ -11,10 +11,11 @@ from opentelemetry.trace import SpanKind
 
 from eventstore import MemoryEventStore
 from tests.unit.worker.tally import domain
+from worker.errors import SettingsError
 from worker.message import CommandMessage
 from worker.rounds import job_spans as job_spans_module
 from worker.rounds.scheduler import Scheduler
-from worker.settings import Settings, SettingsError
+from worker.settings import Settings
 from worker.telemetry import spans as spans_module
 from worker.telemetry.providers import Telemetry
 from worker.telemetry.spans import process_span

@@ -33,7 +33,7 @@ def run(program: str) -> Any:
 
 def test_the_publisher_is_there_for_who_asks() -> None:
     assert worker.Publisher is Publisher
-    assert set(worker.__all__) == {"Publisher"} <= set(dir(worker))
+    assert set(worker.__all__) == {"Publisher", "__version__"} <= set(dir(worker))
 
 
 def test_another_name_is_not_there() -> None:

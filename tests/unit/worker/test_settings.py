@@ -3,7 +3,8 @@ from pydantic import ValidationError
 
 from eventstore import LONGEST_CHAIN
 from handlers.decider import MOST_PARTS
-from worker.settings import Settings, SettingsError
+from worker.errors import SettingsError
+from worker.settings import Settings
 
 DATABASE = "postgresql://app:secret@db:5432/events"
 BROKER = "amqp://app:secret@mq:5672/work"

@@ -101,6 +101,14 @@ async def test_one_that_leaves_work_behind_is_no_success(tmp_path: Path) -> None
         assert await run.status() == 1
 
 
+async def test_one_that_has_not_come_to_consume_has_nothing_to_drain(tmp_path: Path) -> None:
+    second_fails = "if started == 2:\n control_socket.recv(1)\n sys.exit(2)\nsay(); control_socket.recv(1)"
+    async with supervising(tmp_path, second_fails, processes=2) as run:
+        await run.started(2)
+        run.stop.set()
+        assert await run.status() == 0
+
+
 async def test_one_that_ends_is_started_again(tmp_path: Path) -> None:
     ends_once = "say()\nif started == 1: os.kill(os.getpid(), signal.SIGSEGV)\ncontrol_socket.recv(1)"
     async with supervising(tmp_path, ends_once) as run:

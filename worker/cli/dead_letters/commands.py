@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from eventstore.postgres import receipts_since
 from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.sender import Sender
 from worker.cli.dead_letters.scan import Choice, counting, scan
@@ -20,9 +19,7 @@ from worker.dead_letters.replay import replay as send
 from worker.dead_letters.selection import Judgement, Rules
 from worker.settings import Settings
 
-__all__ = ["dead_letters"]
-
-dead_letters = typer.Typer(help="Dead letters: messages that were put aside for a person.", no_args_is_help=True)
+__all__ = ["discard", "list_letters", "replay", "show"]
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The letters' message ids.")]
 Domain = Annotated[str | None, typer.Option(help="Whose letters; of all domains without this.")]
@@ -36,7 +33,6 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@dead_letters.command("list")
 def list_letters(
     *,
     domain: Domain = None,
@@ -76,7 +72,6 @@ def list_letters(
         tell(f"Shown are {shown} that fit; {found.total:,} are there.")
 
 
-@dead_letters.command()
 def show(
     message_id: Annotated[str, typer.Argument(metavar="ID", help="The letter's message id, as it is listed.")],
     *,
@@ -101,7 +96,6 @@ def show(
         raise typer.Exit(1)
 
 
-@dead_letters.command()
 def replay(
     ids: Ids = None,
     *,
@@ -129,6 +123,8 @@ def replay(
     it goes on with the rest. What dies again meanwhile is left. Exit status 1 when some of the letters that were meant
     are left for a reason, or the answer was no.
     """
+    from eventstore.postgres import receipts_since  # noqa: PLC0415  the other commands here ask no database
+
     settings = Settings.load(needs=("amqp_url",) if even_if_forgotten else ("amqp_url", "database_url"))
     choice = chosen(
         settings, ids or (), every, domain, reasons=reason, commands=command, older=older_than, younger=younger_than
@@ -169,7 +165,6 @@ def replay(
         raise typer.Exit(1)
 
 
-@dead_letters.command()
 def discard(
     ids: Ids = None,
     *,

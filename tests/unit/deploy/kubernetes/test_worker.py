@@ -12,7 +12,7 @@ from tests.unit.deploy.kubernetes.kustomization import BASE, EXAMPLE, Manifest, 
 from worker.cli.app import app
 from worker.credentials import file_variable
 from worker.settings import IN_FILES, Settings
-from worker.supervision.health_server import LIVE_PATH, READY_PATH
+from worker.supervision.probe import LIVE_PATH, READY_PATH
 from worker.supervision.supervisor import RestartLimits
 
 _WORKER, _MIGRATION, _PRUNING = ("Deployment", "worker"), ("Job", "worker-migrate"), ("CronJob", "worker-prune")

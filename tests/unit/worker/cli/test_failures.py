@@ -5,8 +5,7 @@ import pytest
 from eventstore import StoreMisconfigured, StoreUnavailable
 from handlers.errors import InvalidDomain
 from worker.cli.failures import Mistake, sentence, telling
-from worker.errors import BrokerMisconfigured, BrokerUnavailable, Unroutable
-from worker.settings import SettingsError
+from worker.errors import BrokerMisconfigured, BrokerUnavailable, SettingsError, Unroutable
 
 
 @pytest.mark.parametrize(

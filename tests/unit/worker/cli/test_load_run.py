@@ -14,7 +14,7 @@ import pytest
 from eventstore import StoreUnavailable
 from tests.unit.load.runs import summary
 from worker.cli import load_run
-from worker.cli.app import main
+from worker.cli.main import main
 from worker.load.session import Plan
 from worker.load.summary import Summary
 from worker.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 from eventstore import StoreMisconfigured
 from eventstore.postgres import Migration, MigrationReport
 from worker.cli import migrate as _  # noqa: F401  the module, which has the command's name
-from worker.cli.app import main
+from worker.cli.main import main
 from worker.settings import Settings
 
 module = sys.modules["worker.cli.migrate"]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker.cli.app import main
+from worker.cli.main import main
 from worker.settings import Settings
 
 LAMPS = "tests.unit.handlers.lamps:domain"

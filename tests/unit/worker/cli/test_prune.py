@@ -9,7 +9,7 @@ import pytest
 
 from eventstore.postgres import Prunable
 from worker.cli import prune as _  # noqa: F401  the module, which has the command's name
-from worker.cli.app import main
+from worker.cli.main import main
 from worker.settings import Settings
 
 pruning = sys.modules["worker.cli.prune"]

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from worker.cli.app import main
+from worker.cli.main import main
 from worker.settings import IN_FILES
 
 # Each part of it is recognised, whatever the rest was taken for.

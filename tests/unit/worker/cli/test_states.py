@@ -8,7 +8,7 @@ import pytest
 
 from eventstore.postgres import ViewStates
 from worker.cli import states as _  # noqa: F401  the module, which has the commands' name
-from worker.cli.app import main
+from worker.cli.main import main
 from worker.settings import Settings
 
 module = sys.modules["worker.cli.states"]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from worker.cli.app import main
+from worker.cli.main import main
 from worker.settings import Settings
 
 

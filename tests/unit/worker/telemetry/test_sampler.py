@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, Tracer, TraceState, set_span_in_context
 
 from tests.unit.worker.telemetry.kept import PLAIN, Ids, Kept
-from worker.settings import SettingsError
+from worker.errors import SettingsError
 from worker.telemetry import noted_tracer, sampler
 from worker.telemetry.noted_span import NotedSpan
 from worker.telemetry.noted_tracer import NotedTracerProvider

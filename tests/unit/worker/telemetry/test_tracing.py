@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from worker.settings import SettingsError
+from worker.errors import SettingsError
 from worker.telemetry.otlp_variables import OtlpOptions
 from worker.telemetry.providers import Telemetry
 

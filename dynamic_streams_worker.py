@@ -1,0 +1,40 @@
+"""Where the program ``worker`` begins: before anything is imported that somebody's own package could stand in for.
+
+The names of this project's packages are common ones. Where a folder on Python's path has another ``handlers``, half of
+this program would be imported from there, or that would be run in its place.
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+__all__ = ["main"]
+
+_OURS = ("eventstore", "handlers", "worker")
+
+
+def main() -> None:
+    """Run the command line, and exit; with status 2 and a sentence where another package hides one of ours."""
+    for name in _OURS:
+        if (place := _hiding(name)) is not None:
+            told = (
+                f"worker: {place} hides the package {name} of this program; rename it, or take its folder off Python's "
+                f"path: the names {', '.join(_OURS[:-1])} and {_OURS[-1]} are taken."
+            )
+            print(told, file=sys.stderr)  # noqa: T201  it speaks to a person at a terminal
+            sys.exit(2)
+    from worker.cli import main as run  # noqa: PLC0415  only now it is known to be ours
+
+    run()
+
+
+def _hiding(name: str) -> Path | None:
+    """Return where a package would be imported from, if that is not beside this file."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        # What is installed in part says so itself.
+        return None
+    found = Path(spec.origin).resolve()
+    if found == Path(__file__).resolve().parent / name / "__init__.py":
+        return None
+    return found.parent if found.name == "__init__.py" else found

@@ -1,0 +1,27 @@
+"""A command whose confirmation is lost: a person is told how to send it again, and it takes effect once."""
+
+import re
+from uuid import UUID
+
+from tests.e2e.program import Worker
+from tests.integration.worker.relay import CONFIRMATION, Relay
+
+ADD = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
+TOLD = re.compile(
+    r"worker: RabbitMQ at \S+ did not answer in time; start RabbitMQ or correct AMQP_URL\.\n"
+    r"The command may have been stored all the same; to send it again, pass --id (?P<id>\S+)\.\n"
+)
+
+
+async def test_it_is_sent_again_with_its_id_and_takes_effect_once(served: Worker) -> None:
+    async with Relay.to(served.environment["AMQP_URL"]) as relay:
+        process = served.having(AMQP_URL=relay.url)
+        relay.loses = CONFIRMATION
+        lost = await process(*ADD, "--timeout", "0.5")
+    assert (lost.status, lost.output) == (2, "")
+    told = TOLD.fullmatch(lost.complaint)
+    assert told is not None, lost.complaint
+    assert str(UUID(told["id"])) == told["id"]
+    again = await served(*ADD, "--id", told["id"], "--wait")
+    assert again.output.startswith(f"{told['id']}  accepted, event 1, answered before")
+    assert len((await served("events", "--json")).output.splitlines()) == 1

@@ -1,0 +1,134 @@
+"""What each call of ``worker`` loads: imports are most of what a short command costs."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from inspect import getdoc
+
+import pytest
+
+from tests.fixtures.ports import free_port
+from worker import __version__
+from worker.cli.app import COMMANDS
+from worker.cli.group import Entry
+
+# Prints the names of all modules that are loaded when the command has ended, as the last line on standard error.
+_PROGRAM = """
+import atexit, json, sys
+atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr))
+from dynamic_streams_worker import main
+sys.argv = ["worker", *sys.argv[1:]]
+main()
+"""
+_SERVERS = {"asyncio", "aio_pika", "aiormq", "pamqp", "asyncpg", "uvloop", "grpc", "requests"}
+_SDK = {"opentelemetry.sdk", "google.protobuf", "psutil"}
+_OURS = {"eventstore", "handlers"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    status: int
+    output: str
+    complaint: str
+    modules: frozenset[str]
+
+
+def call(*arguments: str, **environment: str) -> Done:
+    """Run a command in a Python of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], **environment},
+    )
+    complaint, _, modules = done.stderr.rstrip("\n").rpartition("\n")
+    return Done(status=done.returncode, output=done.stdout, complaint=complaint, modules=frozenset(json.loads(modules)))
+
+
+def test_a_probe_loads_hardly_anything() -> None:
+    done = call("health", "--ready", WORKER_HEALTH_PORT=str(free_port()))
+    assert (done.status, done.complaint) == (1, "")
+    assert done.output.startswith("no worker answers on 127.0.0.1, port ")
+    assert {name for name in done.modules if name.partition(".")[0] in {"worker", *_OURS}} == {
+        "worker",
+        "worker.cli",
+        "worker.cli.main",
+        "worker.cli.probe",
+        "worker.supervision",
+        "worker.supervision.probe",
+    }
+    others = {"typer", "rich", "pydantic", "msgspec", "dataclasses", "inspect", "logging", "http", "email", "ssl"}
+    assert done.modules & (others | _SERVERS | _SDK) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "status", "without"),
+    [
+        (("--help",), {}, 0, _SERVERS | _SDK | _OURS | {"rich", "pydantic", "opentelemetry"}),
+        (("--version",), {}, 0, _SERVERS | _SDK | _OURS | {"rich", "pydantic", "opentelemetry"}),
+        (("db", "--help"), {}, 0, _SERVERS | _SDK | _OURS | {"rich", "opentelemetry"}),
+        (("hlep",), {}, 2, _SERVERS | _SDK | _OURS | {"rich", "opentelemetry"}),
+        (("config", "--json"), {}, 0, _SERVERS | _SDK | _OURS | {"opentelemetry"}),
+        (("config",), {"WORKER_CONCURRENCY": "many"}, 2, _SERVERS | _SDK | _OURS | {"opentelemetry"}),
+        (("health",), {}, 2, _SERVERS | _SDK | _OURS | {"opentelemetry"}),
+        (("status", "no-id"), {}, 2, _SDK | {"handlers", "aio_pika", "aiormq", "grpc"}),
+        (("events",), {}, 2, _SDK | {"handlers", "aio_pika", "aiormq", "grpc"}),
+        (("db", "migrate"), {}, 2, _SDK | {"handlers", "aio_pika", "aiormq", "grpc"}),
+        (("db", "states", "list"), {}, 2, _SDK | {"handlers", "aio_pika", "aiormq", "grpc"}),
+        (("dead-letters", "list"), {}, 2, _SDK | {"asyncpg", "eventstore.postgres", "grpc"}),
+        (("publish", "A", "{}"), {}, 2, _SDK | {"asyncpg", "eventstore.postgres", "grpc", "worker.rounds"}),
+        (
+            (),
+            {"_WORKER_COMPLETE": "complete_bash", "COMP_WORDS": "worker d", "COMP_CWORD": "1"},
+            0,
+            _SERVERS | _SDK | _OURS,
+        ),
+    ],
+)
+def test_a_command_loads_what_it_uses(
+    arguments: Sequence[str], environment: Mapping[str, str], status: int, without: set[str]
+) -> None:
+    done = call(*arguments, **environment)
+    assert done.status == status, done
+    assert done.modules & without == set()
+    assert "Traceback" not in done.complaint
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert call("--version").output == f"worker {__version__}\n"
+    assert version("dynamic-streams-worker") == __version__
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        (("worker", "d"), {"dead-letters", "db"}),
+        (("worker", "db", "st"), {"stats", "states"}),
+        (("worker", "publish", "--w"), {"--wait"}),
+        (("worker", "db", "states", "drop", "--a"), {"--all"}),
+    ],
+)
+def test_the_shell_completes_commands_and_their_options(typed: Sequence[str], found: set[str]) -> None:
+    done = call(_WORKER_COMPLETE="complete_bash", COMP_WORDS=" ".join(typed), COMP_CWORD=str(len(typed) - 1))
+    assert set(done.output.split()) == found
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_shown_for_a_shell(shell: str) -> None:
+    shown = call("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert shown.status == 0
+    assert "_WORKER_COMPLETE" in shown.output
+
+
+@pytest.mark.parametrize("entry", [entry for entries in COMMANDS.values() for entry in entries], ids=lambda e: e.target)
+def test_the_list_says_of_a_command_what_its_own_help_says_first(entry: Entry) -> None:
+    module, _, attribute = entry.target.partition(":")
+    told = getdoc(getattr(import_module(module), attribute))
+    assert told is not None
+    assert entry.help == " ".join(told.split("\n\n")[0].split())

@@ -1,0 +1,66 @@
+"""A group of commands, each of which is imported when it is called."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from worker.cli.current_folder import look_in_current_folder
+
+__all__ = ["Entry", "group"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A command that is not imported yet.
+
+    Attributes:
+        name: What a person types.
+        target: Its function, as ``module:attribute``.
+        help: What a list of commands says of it: the first paragraph of the function's docstring.
+        any_option: Whether what looks like an option may be an argument, such as a negative number.
+    """
+
+    name: str
+    target: str
+    help: str
+    any_option: bool = False
+
+    def load(self) -> Any:
+        """Import the command."""
+        module, _, attribute = self.target.partition(":")
+        function = getattr(import_module(module), attribute)
+        look_in_current_folder()
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(self.name, context_settings={"ignore_unknown_options": self.any_option})(function)
+        return typer.main.get_command(alone)
+
+
+def group(entries: Iterable[Entry], *, help: str, **options: Any) -> typer.Typer:  # noqa: A002  Typer's own name
+    """Make a group that can list its commands, and complete their names, without importing them.
+
+    Args:
+        entries: The commands, in the order in which they are listed; groups that are added later follow them.
+        help: What the group is for.
+        options: What else ``typer.Typer`` takes.
+    """
+    listed = {entry.name: entry for entry in entries}
+
+    class Group(TyperGroup):
+        """Has of each command what lists show, and imports the one that is called."""
+
+        def __init__(self, *, commands: dict[str, Any], **attributes: Any) -> None:
+            shown = {name: TyperCommand(name, help=entry.help) for name, entry in listed.items()}
+            super().__init__(commands={**shown, **commands}, **attributes)
+
+        def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+            """Find the command that is called, or whose options the shell completes."""
+            name, command, rest = super().resolve_command(ctx, args)
+            return name, listed[name].load() if name in listed else command, rest
+
+    return typer.Typer(
+        cls=Group, help=help, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, **options
+    )
