@@ -7,6 +7,7 @@ __all__ = [
     "HandlerTimedOut",
     "IsolationFailed",
     "KilledItsProcess",
+    "MessageRefused",
     "NoReply",
     "Unroutable",
     "WorkerError",
@@ -34,6 +35,13 @@ class BrokerMisconfigured(BrokerError):
 
 class Unroutable(BrokerError):
     """Raised when no queue takes the message: nothing was stored."""
+
+
+class MessageRefused(BrokerError):
+    """Raised when a message is refused for what it is, such as its size: nothing was stored.
+
+    Sending it again will not help. Others are not concerned.
+    """
 
 
 class NoReply(WorkerError):

@@ -45,7 +45,7 @@ async def test_headers_that_fill_a_frame_make_room_for_ours(
     async with serving(store, vhost) as service:
         await desk.put(LONG_BUG, message_type="Explode", headers={"traceparent": trace, "large": "x" * size})
         letter = await desk.take(QUEUES.dead_queue)
-        # The connection that replies, retries and dead letters share has not been lost.
+        # No connection has been lost.
         await desk.put(BUG, reply_to=desk.replies)
         assert (await desk.answer())["outcome"] == "accepted"
         await settled(service, 4)

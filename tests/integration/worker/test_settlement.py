@@ -104,6 +104,7 @@ async def test_a_handlers_bug_is_tried_three_times_and_shown_with_its_traceback(
     headers.pop("x-delivery-count")
     assert headers == {
         "traceparent": "kept",
+        "worker-withheld-headers": {"x-mine": 1},
         "worker-attempts": 3,
         "worker-handler-failures": 3,
         "worker-reason": "handler_error",

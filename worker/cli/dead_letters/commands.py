@@ -10,7 +10,7 @@ from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.sender import Sender
 from worker.cli.dead_letters.scan import Choice, counting, scan
 from worker.cli.dead_letters.tables import kinds, rows, show_whole
-from worker.cli.dead_letters.treatment import Treatment, chosen, explained
+from worker.cli.dead_letters.treatment import Treatment, chosen, explained, left_behind
 from worker.cli.loop import run_async
 from worker.cli.terminal import print_json, tell
 from worker.dead_letters.letter import DeadLetter
@@ -18,6 +18,7 @@ from worker.dead_letters.replay import Bounds, Progress, Wanted
 from worker.dead_letters.replay import discard as remove
 from worker.dead_letters.replay import replay as send
 from worker.dead_letters.selection import Judgement, Rules
+from worker.errors import MessageRefused
 from worker.settings import Settings
 
 __all__ = ["dead_letters"]
@@ -140,10 +141,12 @@ def replay(
         even_if_forgotten=even_if_forgotten,
     )
 
+    refused: list[MessageRefused] = []
+
     async def act(queue: DeadQueue, wanted: Wanted, bounds: Bounds, progress: Progress) -> None:
         sender = Sender(settings.amqp_url, name="worker dead-letters replay")
         try:
-            await send(queue, sender, wanted, bounds, progress=progress)
+            await send(queue, sender, wanted, bounds, progress=progress, refused=refused.append)
         finally:
             await sender.close()
 
@@ -162,6 +165,10 @@ def replay(
             if judgement is not Judgement.REPLAY:
                 tell(explained(judgement, count, rules))
     done = treatment.carry_out(plan, dry_run=dry_run, yes=yes, rate=rate, silent=json)
+    if refused:
+        left["refused"] = len(refused)
+        if not json:
+            tell(left_behind(len(refused), refused[0]))
     if json:
         counts = {"matching": plan.found.meant, "replayed": done or 0, "left": left, "dry_run": dry_run}
         print_json(counts)

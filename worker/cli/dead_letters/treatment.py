@@ -14,11 +14,11 @@ from worker.cli.terminal import progress_console, tell
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.replay import Bounds, Progress, Wanted
 from worker.dead_letters.selection import Judgement, Rules
-from worker.errors import BrokerError
+from worker.errors import BrokerError, MessageRefused
 from worker.printable import printable
 from worker.settings import Settings
 
-__all__ = ["Plan", "Treatment", "chosen", "explained"]
+__all__ = ["Plan", "Treatment", "chosen", "explained", "left_behind"]
 
 
 def chosen(
@@ -199,6 +199,11 @@ def explained(judgement: Judgement, count: int, rules: Rules) -> str:
             )
         case _:
             return f"{letters} {are} left: {judgement.value}."
+
+
+def left_behind(count: int, why: MessageRefused) -> str:
+    """Say that the broker takes no copy of some letters."""
+    return f"{_letters(count)} {'is' if count == 1 else 'are'} left: {sentence(why)}"
 
 
 def _letters(count: int) -> str:
