@@ -124,6 +124,8 @@ class Treatment:
         """
         say: Callable[..., None] = (lambda *_: None) if silent else tell
         total = plan.kinds.total()
+        if plan.found.unseen and not self.choice.selection.ids:
+            say(plan.found.unseen_told())
         if not plan.found.meant:
             say("There are no dead letters." if not plan.found.total else "No dead letter fits.")
         if not total:
@@ -137,6 +139,8 @@ class Treatment:
             return None
         done = self._do(plan, total, rate)
         say(f"{_letters(done)} {'was' if done == 1 else 'were'} {self.participle}.")
+        if done < total:
+            say(f"{_letters(total - done)} {'is' if total - done == 1 else 'are'} left; run it again.")
         return done
 
     def _is_agreed_to(self, plan: Plan, total: int) -> bool:
