@@ -1,6 +1,7 @@
 """What the worker's own parts raise. Failures of the store and of handlers keep their own families."""
 
 __all__ = [
+    "BrokerBusy",
     "BrokerError",
     "BrokerMisconfigured",
     "BrokerUnavailable",
@@ -27,6 +28,10 @@ class BrokerUnavailable(BrokerError):
 
     What was sent may or may not have arrived. Sending it again with the same id is safe.
     """
+
+
+class BrokerBusy(BrokerUnavailable):
+    """Raised when the broker answers, but takes no connection or message for now: a limit, an alarm, a full queue."""
 
 
 class BrokerMisconfigured(BrokerError):

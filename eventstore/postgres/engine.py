@@ -80,6 +80,7 @@ class PostgresEventStore:
         read_seconds: float = 30.0,
         follow_seconds: float = 0.2,
         application_name: str = "eventstore",
+        writable: bool = True,
     ) -> AsyncIterator[Self]:
         """Open the store, and close it at the end.
 
@@ -93,13 +94,17 @@ class PostgresEventStore:
                 one that is cut short may have happened.
             follow_seconds: How often a subscription looks for new events.
             application_name: How the connections appear in ``pg_stat_activity``.
+            writable: Whether the primary must accept writes. Without, a standby may stand in its place for who only
+                reads; what it answers may lag, and an append there is refused.
 
         Raises:
             StoreUnavailable: The primary cannot be reached.
             StoreMisconfigured: Wrong address or credentials, a schema older than this program, or a synchronous_commit
                 weaker than "on".
         """
-        pools = await Pools.open(primary_url, replica_urls, pool_size=pool_size, application_name=application_name)
+        pools = await Pools.open(
+            primary_url, replica_urls, pool_size=pool_size, application_name=application_name, writable=writable
+        )
         replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
         reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
         telemetry = Telemetry.for_database(primary_url)

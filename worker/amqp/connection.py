@@ -24,7 +24,7 @@ from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 from worker.amqp.body_reader import BodyTransport
 from worker.amqp.tls import SERVER_NAME, tls_context, tls_trouble
 from worker.backoff import Backoff
-from worker.errors import BrokerMisconfigured, BrokerUnavailable
+from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
 
 __all__ = ["LOST", "Link", "WireChannel", "broker_address"]
 
@@ -100,7 +100,7 @@ class Link:
         self._opening = asyncio.Lock()
         self._closed = False
         self._preparing = False
-        self._trouble: str | None = None
+        self._trouble: BrokerUnavailable | None = None
         self._largest_payload = _LARGEST_PAYLOAD
         self._releasing: set[asyncio.Task[None]] = set()
 
@@ -123,7 +123,7 @@ class Link:
                 try:
                     await self._open()
                 except BrokerUnavailable as error:
-                    self._trouble = str(error)
+                    self._trouble = error
                     await backoff.rest()
             self._trouble = None
             return self._wire
@@ -139,12 +139,12 @@ class Link:
         return self._largest_payload
 
     @asynccontextmanager
-    async def side_channel(self) -> AsyncIterator[AbstractChannel]:
+    async def side_channel(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:
         """Open another channel on the connection, for what may be refused: a refusal closes the channel it came on."""
         # Whoever prepares the first channel has the connection already.
         if not self._preparing:
             await self.wire()
-        async with self._another() as channel:
+        async with self._another(confirms=confirms) as channel:
             yield channel
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
@@ -200,7 +200,7 @@ class Link:
         if isinstance(error, ChannelAccessRefused | ChannelPreconditionFailed):
             return BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}")
         if isinstance(error, TimeoutError):
-            return BrokerUnavailable(await self.diagnose())
+            return await self._diagnosis()
         if isinstance(error, LOST):
             if (refusal := tls_trouble(error)) is not None:
                 return BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}")
@@ -208,7 +208,7 @@ class Link:
             if isinstance(error, InvalidFrameError) and (close := _close_in(error)) is not None:
                 return _refused_at_opening(address, close.reply_text)
             if isinstance(error, ConnectionNotAllowed):
-                return BrokerUnavailable(f"RabbitMQ at {address} refuses for now: {_text(error)}")
+                return BrokerBusy(f"RabbitMQ at {address} refuses for now: {_text(error)}")
             return BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}")
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
@@ -218,8 +218,11 @@ class Link:
 
     async def diagnose(self) -> str:
         """Say why the broker does not answer."""
+        return str(await self._diagnosis())
+
+    async def _diagnosis(self) -> BrokerUnavailable:
         if self._trouble is not None:
-            return self._trouble
+            return type(self._trouble)(str(self._trouble))
         address = broker_address(self._url)
         transport = None if self._connection is None else self._connection.transport
         if transport is not None:
@@ -227,8 +230,8 @@ class Link:
                 async with asyncio.timeout(0):
                     await transport.connection.ready()
             except TimeoutError:
-                return f"RabbitMQ at {address} takes no messages now: it is short of memory or disk"
-        return f"RabbitMQ at {address} did not answer in time"
+                return BrokerBusy(f"RabbitMQ at {address} takes no messages now: it is short of memory or disk")
+        return BrokerUnavailable(f"RabbitMQ at {address} did not answer in time")
 
     async def _open(self) -> None:
         await self._discard()
@@ -341,7 +344,7 @@ def _refused_at_opening(address: str, words: str) -> BrokerMisconfigured | Broke
             f"RabbitMQ at {address} refuses the virtual host ({words}); create it, give the user rights there, or "
             "correct AMQP_URL"
         )
-    return BrokerUnavailable(f"RabbitMQ at {address} refuses connections for now: {words}")
+    return BrokerBusy(f"RabbitMQ at {address} refuses connections for now: {words}")
 
 
 def _close_in(error: BaseException) -> spec.Connection.Close | None:

@@ -45,6 +45,8 @@ async def declare(channel: AbstractChannel, topology: Topology, *, only: Collect
             await channel.declare_exchange(
                 topology.shard_exchange, HASHING, durable=True, arguments={"hash-header": AFFINITY_HEADER}
             )
+        if topology.shards is not None and (only is None or topology.peer_exchange in only):
+            await channel.declare_exchange(topology.peer_exchange, "fanout", durable=True)
         for name, arguments in topology.queues():
             if only is None or name in only:
                 await channel.declare_queue(name, durable=True, arguments=arguments)
@@ -89,7 +91,9 @@ async def declare_missing(link: Link, topology: Topology) -> None:
 
 async def missing(link: Link, topology: Topology) -> tuple[str, ...]:
     """Return which of a domain's exchanges and queues are not there."""
-    exchanges = (EXCHANGE,) if topology.shards is None else (EXCHANGE, topology.shard_exchange)
+    exchanges: tuple[str, ...] = (EXCHANGE,)
+    if topology.shards is not None:
+        exchanges = (EXCHANGE, topology.shard_exchange, topology.peer_exchange)
 
     def looks(name: str, wire: WireChannel) -> Awaitable[object]:
         declare_it = wire.exchange_declare if name in exchanges else wire.queue_declare

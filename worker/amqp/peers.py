@@ -12,6 +12,7 @@ from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import PublishError
 
 from worker.amqp.connection import LOST, Link, WireChannel
+from worker.amqp.declaration import declare_missing
 from worker.backoff import Backoff
 from worker.errors import BrokerError
 from worker.topology import Topology
@@ -105,7 +106,7 @@ class Peers:
     async def _join(self, channel: AbstractChannel) -> None:
         # The broker may not have noticed yet that the connection before is lost, and would refuse its queue's name.
         self.name = _new_name(self._topology)
-        await channel.declare_exchange(self._topology.peer_exchange, "fanout", durable=True)
+        await declare_missing(self._link, self._topology)
         await channel.declare_queue(self.name, exclusive=True, auto_delete=True)
         queue = await channel.get_queue(self.name, ensure=False)
         await queue.bind(self._topology.peer_exchange)

@@ -25,7 +25,7 @@ from aiormq.exceptions import (
 from worker.amqp.connection import Link, WireChannel
 from worker.amqp.declaration import declare_missing
 from worker.amqp.own_channels import OwnChannels
-from worker.errors import BrokerUnavailable, MessageRefused, Unroutable
+from worker.errors import BrokerBusy, MessageRefused, Unroutable
 from worker.topology import Topology
 
 __all__ = ["Properties", "Sender"]
@@ -133,7 +133,7 @@ class Sender:
                 target = f"{exchange}:{routing_key}"
                 raise Unroutable(f"no queue takes messages for {target}: there is no such exchange") from error
             except DeliveryError as error:
-                raise BrokerUnavailable("RabbitMQ refused to store the message; try again later") from error
+                raise BrokerBusy("RabbitMQ refused to store the message: its queue is full; try again later") from error
             except (ChannelPreconditionFailed, *_CONNECTION_REFUSALS) as error:
                 raise MessageRefused(f"RabbitMQ refuses the message: {error}") from error
 

@@ -20,6 +20,7 @@ from worker.cli.run import run
 from worker.cli.states import states
 from worker.cli.stats import stats
 from worker.cli.status import status
+from worker.cli.topology import topology
 from worker.cli.view import view
 from worker.telemetry.logs import quieten_libraries
 
@@ -45,6 +46,7 @@ app.command()(health)
 app.command()(config)
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(load, name="load")
+app.add_typer(topology, name="topology")
 app.add_typer(database, name="db")
 database.command()(migrate)
 database.command()(prune)

@@ -14,6 +14,7 @@ from eventstore.postgres import PostgresEventStore
 from worker.cli.event_filter import selected
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
+from worker.cli.reading_store import reading_store
 from worker.printable import printable, printable_json
 from worker.settings import Settings
 
@@ -93,12 +94,17 @@ async def _show(
     replica: bool,
 ) -> int:
     count = 0
-    async with PostgresEventStore.connect(
-        settings.database_url,
-        replica_urls=settings.database_replica_urls if replica else (),
-        pool_size=1,
-        application_name="worker events",
-    ) as store:
+    opened = (
+        PostgresEventStore.connect(
+            settings.database_url,
+            replica_urls=settings.database_replica_urls,
+            pool_size=1,
+            application_name="worker events",
+        )
+        if replica
+        else reading_store(settings, application_name="worker events")
+    )
+    async with opened as store:
         consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
         async for event in _chosen(store, boundary, after, limit, consistency, follow=follow):
             sys.stdout.write(show(event) + "\n")

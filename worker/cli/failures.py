@@ -1,16 +1,17 @@
 """Failures: what a person reads when something that they can change is wrong."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from eventstore import EventStoreError, StoreUnavailable
 from handlers.errors import HandlerError
-from worker.errors import BrokerUnavailable, Unroutable, WorkerError
+from worker.errors import BrokerBusy, BrokerUnavailable, Unroutable, WorkerError
 from worker.printable import printable
 from worker.settings import Settings, SettingsError
 
-__all__ = ["KNOWN", "Mistake", "lacking", "sentence", "telling"]
+__all__ = ["KNOWN", "Mistake", "lacking", "sentence", "store_advice", "telling"]
 
 
 class Mistake(Exception):
@@ -20,8 +21,16 @@ class Mistake(Exception):
 KNOWN = (Mistake, SettingsError, EventStoreError, HandlerError, WorkerError)
 """What is told in a sentence. Everything else is a bug of ours, and keeps its traceback."""
 
+# By SQLSTATE: the server has answered, so that starting it is no help.
+_STORE_ADVICE = {
+    "25006": "name the server that accepts writes",
+    "53300": "end other connections, or raise max_connections",
+    "53100": "make room on its disk",
+    "57P03": "wait until it has started",
+}
+_SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
-    (StoreUnavailable, "start the database or correct its address"),
+    (BrokerBusy, "see the broker's limits, alarms and policies, and try again"),
     (BrokerUnavailable, "start RabbitMQ or correct AMQP_URL"),
     (Unroutable, "start a worker for this domain first, with `worker run`"),
 )
@@ -39,8 +48,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, SettingsError | Mistake):
         return "\n".join(lines)
     text = " ".join(lines).rstrip(".")
-    advice = next((advice for family, advice in _ADVICE if isinstance(error, family)), None)
-    if advice:
+    if advice := _advice(error):
         return f"{text}; {advice}."
     return text if text.endswith("?") else f"{text}."
 
@@ -56,6 +64,24 @@ def lacking(text: str) -> Mistake:
     if Settings.load(needs=()).origin("worker_domains") == "default":
         text += " WORKER_DOMAINS is not set, so the example was asked: set it to your domains, as module:attribute."
     return Mistake(text)
+
+
+def store_advice(error: StoreUnavailable, address: str = "its address") -> str:
+    """Say what to do about a database that does not serve, by what the server itself said of it.
+
+    Args:
+        error: What happened.
+        address: What to correct, if nobody answers there.
+    """
+    if error.code is None or not _SQLSTATE.fullmatch(error.code):
+        return f"start the database or correct {address}"
+    return _STORE_ADVICE.get(error.code, "try again, and see the server's log if it stays so")
+
+
+def _advice(error: BaseException) -> str | None:
+    if isinstance(error, StoreUnavailable):
+        return store_advice(error)
+    return next((advice for family, advice in _ADVICE if isinstance(error, family)), None)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from handlers.view import View
 from worker.cli.event_filter import scalar
 from worker.cli.failures import KNOWN, Mistake, lacking
 from worker.cli.loop import run_async
+from worker.cli.reading_store import reading_store
 from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
 
@@ -197,12 +198,17 @@ def _position(text: str | None) -> Position | None:
 async def _ask(
     settings: Settings, domain: Domain, part: Any, least: Position | None, consistency: Consistency
 ) -> Answer[Any]:
-    async with PostgresEventStore.connect(
-        settings.database_url,
-        replica_urls=settings.database_replica_urls if consistency is Consistency.EVENTUAL else (),
-        pool_size=2,
-        application_name="worker view",
-    ) as store:
+    opened = (
+        PostgresEventStore.connect(
+            settings.database_url,
+            replica_urls=settings.database_replica_urls,
+            pool_size=2,
+            application_name="worker view",
+        )
+        if consistency is Consistency.EVENTUAL
+        else reading_store(settings, application_name="worker view", pool_size=2)
+    )
+    async with opened as store:
         reader = Reader(store, domain)
         try:
             return await reader.answer(part, min_position=least, consistency=consistency)
