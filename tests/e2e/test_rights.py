@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.conftest import Serving
+from tests.e2e.letters import bury, listed
 from tests.e2e.program import Worker
 from tests.fixtures.vhosts import Management
 from tests.integration.worker.desk import Desk
@@ -19,6 +20,17 @@ WORKER = {
     "configure": NONE,
     "write": r"^(amq\.default|library\.commands(\..*)?)$",
     "read": r"^(commands|library\.commands(\..*)?)$",
+}
+
+SHARDS = {
+    "configure": r"^tally\.workers\..*",
+    "write": r"^(amq\.default|commands\.tally.*|tally\..*)$",
+    "read": r"^(commands.*|tally\..*)$",
+}
+LETTERS = {
+    "configure": NONE,
+    "write": r"^(amq\.default|commands\.library)$",
+    "read": r"^library\.commands\.dead$",
 }
 
 As = Callable[[dict[str, str]], str]
@@ -79,6 +91,29 @@ async def test_a_worker_with_the_rights_to_read_and_write_serves_once_the_topolo
     checked = await limited("check", "--json")
     (queue,) = (each for each in checked.document() if each["part"] == "queue library.commands")
     assert queue["good"], queue
+
+
+async def test_a_worker_of_shards_serves_with_its_rights(worker: Worker, known_as: As, serving: Serving) -> None:
+    sharded = worker.having(WORKER_DOMAINS="tests.unit.worker.sharded:domain")
+    made = await sharded("topology", "declare")
+    assert (made.status, "tally: made commands, commands.tally, commands.tally.workers" in made.output) == (0, True)
+    limited = sharded.having(AMQP_URL=known_as(SHARDS))
+    async with serving(limited):
+        answer = await sharded("publish", "Count", '{"Key": "a"}', "--wait")
+        assert (answer.status, "accepted" in answer.output) == (0, True), answer
+    checked = await limited("check", "--json")
+    (queue,) = (each for each in checked.document() if each["part"] == "queue tally.commands")
+    assert queue["good"], queue
+
+
+@pytest.mark.usefixtures("queues")
+async def test_who_looks_after_dead_letters_needs_no_other_right(worker: Worker, known_as: As, desk: Desk) -> None:
+    letter = await bury(desk)
+    limited = worker.having(AMQP_URL=known_as(LETTERS))
+    assert listed(await limited("dead-letters", "list", "--json")) == [letter]
+    replayed = await limited("dead-letters", "replay", letter)
+    assert (replayed.status, replayed.output) == (0, "1 dead letter was replayed.\n"), replayed
+    assert (await desk.take("library.commands")).message_id == letter
 
 
 @pytest.mark.usefixtures("queues")
