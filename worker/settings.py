@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.credentials import Unreadable, file_variable, from_files, redacted
+from worker.misspelt import misspelt
 from worker.telemetry.logs import LogFormat, LogLevel
 
 __all__ = ["IN_FILES", "Settings", "SettingsError"]
@@ -75,9 +76,9 @@ class Settings(BaseSettings):
         description="RabbitMQ's management interface, by which `worker check` sees policies; nothing else uses it.",
     )
     worker_domains: str = Field(
-        default="handlers.library:domain",
-        min_length=1,
-        description="The domains to serve, as module:attribute, separated by commas.",
+        default="",
+        description="The domains to serve, as module:attribute, separated by commas; `handlers.library:domain` is the "
+        "example.",
     )
     worker_concurrency: int = Field(
         default=64,
@@ -205,6 +206,11 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: A value is missing or wrong; one sentence for each.
         """
+        if problems := [
+            f"{name} is no setting (did you mean {near}?); correct it, or unset it."
+            for name, near in misspelt(os.environ, cls.variables())
+        ]:
+            raise SettingsError("\n".join(problems))
         try:
             in_files: dict[str, Any] = dict(from_files(os.environ, IN_FILES, optional=_MAY_BE_EMPTY))
             settings = cls(**in_files)
@@ -218,6 +224,11 @@ class Settings(BaseSettings):
                 "\n".join(f"{name.upper()} is not set; give it the form {_EXAMPLES[name]}." for name in missing)
             )
         return settings
+
+    @classmethod
+    def variables(cls) -> frozenset[str]:
+        """Return the environment variables that are read."""
+        return frozenset(name.upper() for name in cls.model_fields) | frozenset(map(file_variable, IN_FILES))
 
     @property
     def prefetch(self) -> int:

@@ -1,6 +1,7 @@
 """The inspection: what of a worker's surroundings can be used, what cannot, and what to do about it."""
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from worker.cli.failures import sentence
 from worker.cli.findings import Finding
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.errors import BrokerError
+from worker.misspelt import unknown
 from worker.settings import Settings
 from worker.topology import Topology
 
@@ -36,7 +38,7 @@ async def inspect(settings: Settings) -> list[Finding]:
     found, domains = _domains(settings)
     database, broker = await asyncio.gather(_database(settings), _broker(settings, domains))
     views = [finding for domain in domains for finding in _views(domain)]
-    return [found, *views, *database, *broker]
+    return [found, *_variables(), *views, *database, *broker]
 
 
 async def inspect_database(settings: Settings) -> list[Finding]:
@@ -67,6 +69,11 @@ def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
         return Finding(part="domains", good=False, text=sentence(error)), ()
     texts = (f"{domain.name} ({len(domain.deciders)} commands)" for domain in domains)
     return Finding(part="domains", good=True, text=", ".join(texts)), domains
+
+
+def _variables() -> list[Finding]:
+    names = unknown(os.environ, Settings.variables())
+    return [Finding(part="settings", good=True, text=f"{', '.join(names)}: not read by anything")] if names else []
 
 
 def _views(domain: Domain) -> Iterator[Finding]:

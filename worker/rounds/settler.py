@@ -16,6 +16,7 @@ from opentelemetry.trace import Span
 from eventstore import EventStore, EventStoreError, OutcomeKind, Receipt, StoreUnavailable
 from worker.amqp.delivery import POISON_HEADER, Delivery
 from worker.amqp.sender import Sender
+from worker.body_form import check_form
 from worker.counters import Counters, End
 from worker.history import ATTEMPTS_HEADER, History
 from worker.isolation.isolator import Isolator
@@ -117,6 +118,7 @@ class Settler:
 
     def _take(self, delivery: Delivery) -> None:
         try:
+            check_form(delivery.properties)
             message = CommandMessage.parse(delivery.properties, delivery.body)
         except BadMessage as bad:
             # Whose trace it belongs to cannot be told from an envelope that makes no sense.

@@ -10,7 +10,7 @@ from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.sender import Sender
 from worker.cli.dead_letters.scan import Choice, counting, scan
 from worker.cli.dead_letters.tables import kinds, rows, show_whole
-from worker.cli.dead_letters.treatment import Treatment, chosen, explained, left_behind
+from worker.cli.dead_letters.treatment import Treatment, chosen, explained, left_behind, tell_each
 from worker.cli.loop import run_async
 from worker.cli.terminal import print_json, tell
 from worker.dead_letters.letter import DeadLetter
@@ -80,6 +80,8 @@ def list_letters(
         )
         tell()
         tell(f"Shown are {shown} that fit; {found.total:,} are there.")
+    if not json:
+        tell_each(found.absent(choice.selection))
     if found.unseen and not json:
         tell(found.unseen_told())
 

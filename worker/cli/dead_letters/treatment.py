@@ -18,7 +18,7 @@ from worker.errors import BrokerError, MessageRefused
 from worker.printable import printable
 from worker.settings import Settings
 
-__all__ = ["Plan", "Treatment", "chosen", "explained", "left_behind"]
+__all__ = ["Plan", "Treatment", "chosen", "explained", "left_behind", "tell_each"]
 
 
 def chosen(
@@ -128,6 +128,8 @@ class Treatment:
             say(plan.found.unseen_told())
         if not plan.found.meant:
             say("There are no dead letters." if not plan.found.total else "No dead letter fits.")
+        if not silent:
+            tell_each(plan.found.absent(self.choice.selection))
         if not total:
             return 0
         if dry_run:
@@ -203,6 +205,12 @@ def explained(judgement: Judgement, count: int, rules: Rules) -> str:
             )
         case _:
             return f"{letters} {are} left: {judgement.value}."
+
+
+def tell_each(lines: Sequence[str]) -> None:
+    """Print lines for people."""
+    for line in lines:
+        tell(line)
 
 
 def left_behind(count: int, why: MessageRefused) -> str:

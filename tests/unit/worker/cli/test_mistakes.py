@@ -47,7 +47,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
         (
             ("Register", ADA),
             (
-                "there is no command 'Register'; known are AddBookCopyToCirculation, CancelReaderContract, "
+                "there is no command 'Register'; did you mean RegisterReader? Known are AddBookCopyToCirculation, "
+                "CancelReaderContract, "
                 "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader."
             ),
         ),
