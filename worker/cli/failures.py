@@ -9,9 +9,9 @@ from eventstore import EventStoreError, StoreUnavailable
 from handlers.errors import HandlerError
 from worker.errors import BrokerBusy, BrokerUnavailable, Unroutable, WorkerError
 from worker.printable import printable
-from worker.settings import Settings, SettingsError
+from worker.settings import SettingsError
 
-__all__ = ["KNOWN", "Mistake", "lacking", "sentence", "store_advice", "telling"]
+__all__ = ["KNOWN", "Mistake", "sentence", "store_advice", "telling"]
 
 
 class Mistake(Exception):
@@ -51,19 +51,6 @@ def sentence(error: BaseException) -> str:
     if advice := _advice(error):
         return f"{text}; {advice}."
     return text if text.endswith("?") else f"{text}."
-
-
-def lacking(text: str) -> Mistake:
-    """Return the mistake that the domains lack what was asked for.
-
-    A second terminal, in which ``WORKER_DOMAINS`` was not set, asks the example without knowing.
-
-    Args:
-        text: What they lack, and what they have: one sentence or more.
-    """
-    if Settings.load(needs=()).origin("worker_domains") == "default":
-        text += " WORKER_DOMAINS is not set, so the example was asked: set it to your domains, as module:attribute."
-    return Mistake(text)
 
 
 def store_advice(error: StoreUnavailable, address: str = "its address") -> str:

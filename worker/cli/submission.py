@@ -104,7 +104,7 @@ class Submissions:
         candidates = [domain for domain in self.domains if self.domain_name in (None, domain.name)]
         if not candidates:
             known = ", ".join(domain.name for domain in self.domains)
-            raise lacking(f"there is no domain {self.domain_name!r} in WORKER_DOMAINS; it names {known}.")
+            raise Mistake(f"there is no domain {self.domain_name!r} in WORKER_DOMAINS; it names {known}.")
         owners = [domain for domain in candidates if any(each.name == command_type for each in domain.deciders)]
         if len(owners) > 1:
             names = ", ".join(domain.name for domain in owners)

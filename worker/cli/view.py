@@ -21,7 +21,7 @@ from handlers.reader import Answer, Reader
 from handlers.registry import load_domains
 from handlers.view import View
 from worker.cli.event_filter import scalar
-from worker.cli.failures import KNOWN, Mistake, lacking
+from worker.cli.failures import KNOWN, Mistake
 from worker.cli.loop import run_async
 from worker.cli.reading_store import reading_store
 from worker.cli.terminal import print_json, table, tell
@@ -121,7 +121,7 @@ def _shown(name: str, state: Any) -> msgspec.Raw:
 def _asked(domains: Sequence[Domain], domain: str | None) -> list[Domain]:
     if domain is not None and domain not in {each.name for each in domains}:
         known = ", ".join(each.name for each in domains)
-        raise lacking(f"WORKER_DOMAINS names no domain {domain!r}; known are {known}.")
+        raise Mistake(f"WORKER_DOMAINS names no domain {domain!r}; known are {known}.")
     return [each for each in domains if domain in {None, each.name}]
 
 
@@ -132,7 +132,7 @@ def _found(domains: Sequence[Domain], name: str, domain: str | None) -> tuple[Do
         names = " and ".join(each.name for each in owners)
         raise Mistake(f"{names} both have a view {name}: say which with --domain.")
     if not owners:
-        raise lacking(_unknown(name, [one.name for each in asked for one in each.views]))
+        raise Mistake(_unknown(name, [one.name for each in asked for one in each.views]))
     return owners[0], owners[0].view(name)
 
 

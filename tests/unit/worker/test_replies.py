@@ -97,7 +97,7 @@ async def test_whoever_sent_no_command_is_told_so_if_it_can_tell_which(
 
 async def test_a_failure_is_told_whatever_text_the_domains_code_gave_it() -> None:
     sent, counters = Sent(), Counters()
-    replies = Replies(cast("Sender", sent), counters, timeout=1.0)
+    replies = Replies(cast("Sender", sent), cast("Sender", sent), counters, timeout=1.0)
     await replies.failed(Properties(reply_to="there"), MESSAGE, "handler_error: \ud800\x00é")
     ((_, _, reply),) = sent.replies
     assert (reply.outcome, reply.reason) == ("failed", "handler_error: \\ud800\x00é")
