@@ -21,6 +21,8 @@ async def test_a_queue_that_somebody_deleted_is_declared_again(
         # More than are handled at the same time.
         for _ in range(12):
             await desk.put(BAD)
+        # Until the queue is there again, nobody can look at it.
+        await settled(service, 12)
         await desk.holds(QUEUES.dead_queue, 12)
         await desk.delete(QUEUES.retry_queue)
         await desk.put(BUG, message_type="Explode")
