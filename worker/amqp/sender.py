@@ -60,7 +60,7 @@ class Sender:
         self._name = name
         self._link = Link(url, name=name)
         self._own = OwnChannels(self._link)
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[WireChannel] | None = None
         # The channel object is kept: it is closed when nothing refers to it any more.
         self._channel: AbstractChannel | None = None
         self._wire: WireChannel | None = None
@@ -74,12 +74,14 @@ class Sender:
             BrokerMisconfigured: The broker refuses the connection.
         """
         async with self._link.translating(), asyncio.timeout(timeout):
-            await self._link.wire()
+            await self._shared()
         return self
 
     async def close(self) -> None:
         """Close the connection. A call that still waits for a confirmation gets ``BrokerUnavailable``."""
         await self._link.close()
+        if self._opening is not None:
+            self._opening.cancel()
 
     async def send(
         self,
@@ -215,10 +217,22 @@ class Sender:
 
     async def _shared(self) -> WireChannel:
         """Return the channel that messages share. One that was closed has a successor on the same connection."""
-        if self._wire is None or self._wire.is_closed:
-            async with self._opening:
-                if self._wire is None or self._wire.is_closed:
-                    await self._link.wire()
-                    self._channel = await self._link.channel(confirms=True)
-                    self._wire = await self._link.wire_of(self._channel)
-        return self._wire
+        if self._wire is not None and not self._wire.is_closed:
+            return self._wire
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.get_running_loop().create_task(self._open_shared())
+            self._opening.add_done_callback(_seen)
+        # A channel whose opening is broken off would take the connection along.
+        return await asyncio.shield(self._opening)
+
+    async def _open_shared(self) -> WireChannel:
+        await self._link.wire()
+        self._channel = await self._link.channel(confirms=True)
+        self._wire = wire = await self._link.wire_of(self._channel)
+        return wire
+
+
+def _seen(opening: asyncio.Task[WireChannel]) -> None:
+    """Have a failure count as seen, also where everyone who waited for it has given up."""
+    if not opening.cancelled():
+        opening.exception()
