@@ -34,7 +34,10 @@ def load_domains(places: str) -> tuple[Domain, ...]:
             raise DomainNotFound(f"WORKER_DOMAINS names two domains that are called {domain.name}")
         domains[domain.name] = domain
     if not domains:
-        raise DomainNotFound("WORKER_DOMAINS names no domain; give it the form module:attribute")
+        raise DomainNotFound(
+            "WORKER_DOMAINS names no domain; give it the form module:attribute, such as handlers.library:domain for "
+            "the example"
+        )
     _refuse_one_name_for_two(domains.values())
     return tuple(domains.values())
 

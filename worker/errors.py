@@ -6,12 +6,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 __all__ = [
+    "BrokerBusy",
     "BrokerError",
     "BrokerMisconfigured",
     "BrokerUnavailable",
     "HandlerTimedOut",
     "IsolationFailed",
     "KilledItsProcess",
+    "MessageRefused",
     "NoReply",
     "SettingsError",
     "Unroutable",
@@ -44,12 +46,23 @@ class BrokerUnavailable(BrokerError):
     """
 
 
+class BrokerBusy(BrokerUnavailable):
+    """Raised when the broker answers, but takes no connection or message for now: a limit, an alarm, a full queue."""
+
+
 class BrokerMisconfigured(BrokerError):
     """Raised when the broker refuses the user, the virtual host, or a declaration; trying again will not help."""
 
 
 class Unroutable(BrokerError):
     """Raised when no queue takes the message: nothing was stored."""
+
+
+class MessageRefused(BrokerError):
+    """Raised when a message is refused for what it is, such as its size: nothing was stored.
+
+    Sending it again will not help. Others are not concerned.
+    """
 
 
 class NoReply(WorkerError):

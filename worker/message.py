@@ -37,6 +37,10 @@ ReplyOutcome = Literal["accepted", "rejected", "unchanged", "failed"]
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+\\?"?', re.DOTALL)
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _OPENING = frozenset(b"[{")
+# How a text may begin that says which of Unicode's forms it has.
+_MARK = b"\xef\xbb\xbf"
+_OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_MARKS = (_MARK, *_OTHER_MARKS)
 
 
 class BadMessage(Exception):
@@ -135,6 +139,8 @@ def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
     """
     if len(body) > max_bytes:
         raise BadMessage("too_large", f"the body has {len(body):,} bytes; at most {max_bytes:,} are read")
+    if body.startswith(_MARKS):
+        body = _without_mark(body)
     if body.count(b"{") + body.count(b"[") > max_depth and _is_deeper(body, max_depth):
         raise BadMessage("too_deep", f"the body is nested more than {max_depth} levels deep")
     try:
@@ -144,6 +150,12 @@ def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadMessage("not_an_object", f"the body must be a JSON object, not {type(value).__name__}")
     return value
+
+
+def _without_mark(body: bytes) -> bytes:
+    if body.startswith(_OTHER_MARKS):
+        raise BadMessage("not_json", "the body is a text in UTF-16 or UTF-32; send it in UTF-8")
+    return body.removeprefix(_MARK)
 
 
 def digest(command_type: str, body: Mapping[str, Any]) -> bytes:

@@ -1,7 +1,6 @@
 """The publisher: how any asyncio program sends commands, and asks what became of them."""
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,7 +17,8 @@ from worker.amqp.connection import broker_address
 from worker.amqp.properties import Properties
 from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
 from worker.amqp.sender import Sender
-from worker.errors import BrokerUnavailable, NoReply, WorkerError
+from worker.backoff import Backoff
+from worker.errors import BrokerUnavailable, MessageRefused, NoReply, WorkerError
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
 from worker.telemetry.current_span import CurrentSpan
 from worker.telemetry.spans import injected, publish_attributes, tracer
@@ -26,7 +26,11 @@ from worker.topology import AFFINITY_HEADER, EXCHANGE, Topology
 
 __all__ = ["Publisher"]
 
-_RESEND_DELAY = 0.1
+_FIRST_REST, _LONGEST_REST = 0.1, 2.0
+# What RabbitMQ 4 takes unless it is set otherwise.
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+# Texts that are together no longer fit one by one, and all into the smallest frame that a broker can be set to.
+_SURELY_FIT = 250
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -56,8 +60,16 @@ class Publisher:
     Commands are not ordered among each other. Who needs an order awaits ``request`` before sending the next.
     """
 
-    def __init__(self, sender: Sender, reply_queue: ReplyQueue, *, address: str) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        reply_queue: ReplyQueue,
+        *,
+        address: str,
+        max_message_bytes: int = _MAX_MESSAGE_BYTES,
+    ) -> None:
         self._sender = sender
+        self._max_message_bytes = max_message_bytes
         self._reply_queue = reply_queue
         host, _, port = address.rpartition(":")
         self._server = (host, int(port))
@@ -69,6 +81,7 @@ class Publisher:
         *,
         name: str = "publisher",
         timeout: float = 5.0,
+        max_message_bytes: int = _MAX_MESSAGE_BYTES,
     ) -> Opening["Publisher"]:
         """Connect: with ``async with``, or with ``await`` until ``close``. A connection that is lost is opened again.
 
@@ -76,6 +89,8 @@ class Publisher:
             amqp_url: The broker.
             name: What the connections are called in the broker's management pages.
             timeout: How long the first connection may take, in seconds.
+            max_message_bytes: The largest body to send. A broker has a limit of its own; a worker's is
+                ``WORKER_MAX_MESSAGE_BYTES``.
 
         Raises:
             BrokerUnavailable: The broker did not answer in time.
@@ -87,6 +102,7 @@ class Publisher:
                 Sender(amqp_url, name=name),
                 ReplyQueue(amqp_url, name=f"{name}-replies"),
                 address=broker_address(amqp_url),
+                max_message_bytes=max_message_bytes,
             )
             try:
                 await publisher._sender.open(timeout)
@@ -135,13 +151,17 @@ class Publisher:
 
         Raises:
             Unroutable: The domain has no queue, because no worker has ever served it.
+            MessageRefused: It is too large; nothing was stored. Commands sent at the same time are not concerned.
             BrokerUnavailable: Not confirmed in time; it may have arrived. Send it again with the same id, which is the
                 error's ``command_id``.
+            BrokerMisconfigured: The broker refuses the user, or the right to write to the exchange ``commands``.
 
         Whatever is raised of ``WorkerError`` has the ``command_id``. Who may be cancelled passes one.
         """
         identity = command_id if command_id is not None else uuid4()
         id_text = str(identity)
+        encoded = _encode(body)
+        self._check_size(len(encoded))
         correlation = correlation_id or id_text
         topology = Topology(domain_name)
         attributes = publish_attributes(
@@ -163,8 +183,9 @@ class Publisher:
                 content_type=CONTENT_TYPE,
                 headers=injected(_headers(causation_id, affinity_key)),
             )
+            self._check_properties(properties)
             await self._sender.send(
-                _encode(body), properties, exchange=EXCHANGE, routing_key=topology.routing_key, timeout=timeout
+                encoded, properties, exchange=EXCHANGE, routing_key=topology.routing_key, timeout=timeout
             )
         return identity
 
@@ -188,13 +209,14 @@ class Publisher:
 
         Raises:
             NoReply: The command was stored but not answered in time. It may still be processed.
-            Unroutable: The domain has no queue.
+            Unroutable, MessageRefused, BrokerMisconfigured: As ``publish``.
             BrokerUnavailable: The broker did not store it in time.
 
         On cancellation the command may still be processed.
         """
         identity = command_id if command_id is not None else uuid4()
         stored = False
+        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         try:
             async with asyncio.timeout(timeout):
                 while True:
@@ -213,13 +235,30 @@ class Publisher:
                         )
                         stored = True
                         return await reply
-                    await asyncio.sleep(random.uniform(0, _RESEND_DELAY))  # noqa: S311  jitter, not a secret
+                    await backoff.rest()
         except TimeoutError:
             if not stored:
                 raise BrokerUnavailable(f"RabbitMQ did not store the command within {timeout:g} s") from None
             raise NoReply(
                 f"command {identity} was sent, but not answered within {timeout:g} s; it may still be processed"
             ) from None
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_message_bytes:
+            raise MessageRefused(
+                f"the command has {size:,} bytes; at most {self._max_message_bytes:,} are sent (max_message_bytes)"
+            )
+
+    def _check_properties(self, properties: Properties) -> None:
+        texts = (
+            properties.message_type,
+            properties.correlation_id,
+            properties.reply_to,
+            *(properties.headers or {}).values(),
+        )
+        size = sum(len(text) for text in texts if isinstance(text, str))
+        if size > _SURELY_FIT and not self._sender.fits(properties):
+            raise MessageRefused("the command's name, ids and headers do not fit into one frame; make them shorter")
 
 
 def _headers(causation_id: str | None, affinity_key: str | None) -> dict[str, str] | None:

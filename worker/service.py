@@ -20,6 +20,7 @@ from worker.capacity import check_capacity
 from worker.counters import Counters
 from worker.isolation.isolator import Isolator
 from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.replies import Replies
 from worker.rounds.scheduler import Scheduler
 from worker.rounds.settler import Settler
 from worker.rounds.watchdog import Watchdog
@@ -56,7 +57,13 @@ class Service:
         self._store = store
         # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
         self._breaker = CircuitBreaker(lambda: store.append(()))
-        self._sender = Sender(settings.amqp_url, name="worker replies, retries, dead letters")
+        # What may be refused for good, or is large, keeps no reply waiting.
+        self._sender = Sender(settings.amqp_url, name="worker retries, dead letters")
+        self._answers = Sender(settings.amqp_url, name="worker replies")
+        self._direct_answers = Sender(settings.amqp_url, name="worker direct replies")
+        self._replies = Replies(
+            self._answers, self._direct_answers, self.counters, timeout=settings.worker_reply_timeout
+        )
         self._watchdog = Watchdog()
         self._isolator = Isolator(settings, self.counters, probe=lambda: store.append(()))
         # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
@@ -98,7 +105,8 @@ class Service:
             return Health(live=True, ready=False, reason="paused until the database answers")
         interrupted = max(self._consumers, key=lambda consumer: consumer.interrupted_for)
         if interrupted.is_consuming:
-            return Health(live=True, ready=True, reason="consuming")
+            trouble = next((settler.trouble for settler in self._settlers if settler.trouble is not None), None)
+            return Health(live=True, ready=trouble is None, reason=trouble or "consuming")
         seconds = interrupted.interrupted_for
         return Health(
             live=seconds <= self._settings.worker_health_grace,
@@ -115,6 +123,7 @@ class Service:
         """
         install_lenient_codec()
         await self._sender.open()
+        await self._answers.open()
         for consumer in self._consumers:
             await consumer.start()
 
@@ -143,7 +152,8 @@ class Service:
         await asyncio.gather(*(settler.close() for settler in self._settlers))
         await self._isolator.close()
         await self._breaker.close()
-        await asyncio.gather(*(consumer.close() for consumer in self._consumers), self._sender.close())
+        await asyncio.gather(*(consumer.close() for consumer in self._consumers))
+        await asyncio.gather(*(sender.close() for sender in (self._sender, self._answers, self._direct_answers)))
 
     def _settler(self, scheduler: Scheduler, domain: Domain) -> Settler:
         host, _, port = broker_address(self._settings.amqp_url).rpartition(":")
@@ -152,6 +162,7 @@ class Service:
             Topology.of(domain),
             store=self._store,
             sender=self._sender,
+            replies=self._replies,
             isolator=self._isolator,
             breaker=self._breaker,
             counters=self.counters,

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from worker.credentials import Unreadable, file_variable, from_files, redacted
 from worker.errors import SettingsError
+from worker.misspelt import misspelt
 
 __all__ = ["IN_FILES", "LogFormat", "LogLevel", "Settings"]
 
 LogFormat: TypeAlias = Literal["auto", "json", "human"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
-IN_FILES = ("database_url", "database_replica_urls", "database_admin_url", "amqp_url")
+IN_FILES = ("database_url", "database_replica_urls", "database_admin_url", "amqp_url", "rabbitmq_management_url")
 """The settings that hold passwords: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
 
 # A cluster mounts one Secret for all workers: with an empty value, there are no replicas.
@@ -24,11 +25,13 @@ _MAY_BE_EMPTY = frozenset({"database_replica_urls"})
 
 _POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
 _AMQP_SCHEMES = frozenset({"amqp", "amqps"})
+_HTTP_SCHEMES = frozenset({"http", "https"})
 _EXAMPLES = {
     "database_url": "postgresql://user:password@host:5432/database",
     "database_replica_urls": "postgresql://user:password@host:5432/database,…",
     "database_admin_url": "postgresql://owner:password@host:5432/database",
     "amqp_url": "amqp://user:password@host:5672/vhost",
+    "rabbitmq_management_url": "http://user:password@host:15672",
 }
 # A year. No date or interval comes out of range with it.
 _LONGEST_AGE = 365 * 24 * 3600.0
@@ -59,10 +62,15 @@ class Settings(BaseModel):
         description="The primary database, as the role that owns the schema; for migrations.",
     )
     amqp_url: str = Field(default="", repr=False, description="The RabbitMQ broker and virtual host.")
+    rabbitmq_management_url: str = Field(
+        default="",
+        repr=False,
+        description="RabbitMQ's management interface, by which `worker check` sees policies; nothing else uses it.",
+    )
     worker_domains: str = Field(
-        default="handlers.library:domain",
-        min_length=1,
-        description="The domains to serve, as module:attribute, separated by commas.",
+        default="",
+        description="The domains to serve, as module:attribute, separated by commas; `handlers.library:domain` is the "
+        "example.",
     )
     worker_concurrency: int = Field(
         default=64,
@@ -190,6 +198,11 @@ class Settings(BaseModel):
         Raises:
             SettingsError: A value is missing or wrong; one sentence for each.
         """
+        if problems := [
+            f"{name} is no setting (did you mean {near}?); correct it, or unset it."
+            for name, near in misspelt(os.environ, cls.variables())
+        ]:
+            raise SettingsError("\n".join(problems))
         try:
             in_files = from_files(os.environ, IN_FILES, optional=_MAY_BE_EMPTY)
             given = {name: text for name in cls.model_fields if (text := os.environ.get(name.upper()))}
@@ -204,6 +217,11 @@ class Settings(BaseModel):
                 "\n".join(f"{name.upper()} is not set; give it the form {_EXAMPLES[name]}." for name in missing)
             )
         return settings
+
+    @classmethod
+    def variables(cls) -> frozenset[str]:
+        """Return the environment variables that are read."""
+        return frozenset(name.upper() for name in cls.model_fields) | frozenset(map(file_variable, IN_FILES))
 
     @property
     def prefetch(self) -> int:
@@ -256,12 +274,12 @@ class Settings(BaseModel):
     @field_validator("amqp_url")
     @classmethod
     def _amqp(cls, value: str) -> str:
-        parts = _check_url(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
-        try:
-            parts.port  # noqa: B018  reading it checks it
-        except ValueError:
-            raise ValueError(f"its port is no number up to 65535; give it the form {_EXAMPLES['amqp_url']}") from None
-        return value
+        return _check_port(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
+
+    @field_validator("rabbitmq_management_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        return _check_port(value, _HTTP_SCHEMES, _EXAMPLES["rabbitmq_management_url"])
 
     @field_validator("worker_trace_url")
     @classmethod
@@ -281,6 +299,15 @@ def _check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
     if "@" not in parts.netloc and "@" in url:
         raise ValueError("in its user name and password, write / as %2F, ? as %3F and # as %23, elsewhere @ as %40")
     return parts
+
+
+def _check_port(url: str, schemes: frozenset[str], example: str) -> str:
+    parts = _check_url(url, schemes, example)
+    try:
+        parts.port  # noqa: B018  reading it checks it
+    except ValueError:
+        raise ValueError(f"its port is no number up to 65535; give it the form {example}") from None
+    return url
 
 
 def _sentence(problem: Any) -> str:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # who publishes needs no domain
     from handlers.domain import Domain
 
-__all__ = ["AFFINITY_HEADER", "EXCHANGE", "HASHING", "MAX_RETRY_DELAY", "Address", "Topology"]
+__all__ = ["AFFINITY_HEADER", "EXCHANGE", "HASHING", "MAX_RETRY_DELAY", "Address", "Topology", "older"]
 
 EXCHANGE = "commands"
 AFFINITY_HEADER = "affinity-key"
@@ -32,12 +32,15 @@ HASHING = "x-consistent-hash"
 MAX_RETRY_DELAY = 60.0
 """Seconds. The retry queue lets nothing rest longer; each message carries its own, shorter time."""
 
-# Only a guard against messages that kill the process. A drain returns deliveries, which counts on RabbitMQ before 4.3.
-_DELIVERY_LIMIT = 50
+# The last guard against messages that end every process that has them. A connection that breaks again and again counts
+# as well, and so does a drain on RabbitMQ before 4.3: a command must not be put aside for that.
+_DELIVERY_LIMIT = 1000
+_OLDER_DELIVERY_LIMIT = 50
 # RabbitMQ 4 sets a limit of 20 by default and, without a dead-letter exchange, drops what exceeds it: looking
 # at dead letters twenty times must not lose them. -1 loses messages on 3.10, so the limit is a large number: who looks
 # once a second reaches it in thirty years.
 _UNLIMITED = 1_000_000_000
+_DEAD = ".dead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,12 @@ class Topology:
     @property
     def dead_queue(self) -> str:
         """Where commands are kept, with their reason, for a person."""
-        return f"{self.queue}.dead"
+        return f"{self.queue}{_DEAD}"
+
+    @property
+    def spare_queue(self) -> str:
+        """A queue that is made after the others, and deleted."""
+        return f"{self.queue}.spare"
 
     @property
     def way_out(self) -> str:
@@ -143,10 +151,20 @@ class Topology:
             # The exchange of the shards passes over the routing key. So it can hold their number, which the broker
             # compares with every later declaration: with other shards, commands of one key would be in two of them.
             back = Address(back.exchange, f"{back.routing_key}/{self.shards}")
-        dead = (self.dead_queue, {**quorum, "x-delivery-limit": _UNLIMITED})
+        # A policy that bounds its length makes it refuse letters, which then wait at their source. It drops none.
+        dead = (self.dead_queue, {**quorum, "x-delivery-limit": _UNLIMITED, "x-overflow": "reject-publish"})
         retry = (self.retry_queue, {**rest, **_hop_to(back)})
         works = tuple((name, dict(work)) for name in self.work_queues)
         return (dead, *works, retry) if self.shards is None else (dead, retry, *works)
+
+
+def older(queue: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments with which builds before this one have made a queue. Such a queue serves as it is."""
+    if arguments.get("x-delivery-limit") == _DELIVERY_LIMIT:
+        return {**arguments, "x-delivery-limit": _OLDER_DELIVERY_LIMIT}
+    if queue.endswith(_DEAD):
+        return {name: value for name, value in arguments.items() if name != "x-overflow"}
+    return arguments
 
 
 def _hop_to(target: Address) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class PostgresEventStore:
         read_seconds: float = 30.0,
         follow_seconds: float = 0.2,
         application_name: str = "eventstore",
+        writable: bool = True,
     ) -> Opening[Self]:
         """Open the store: with ``async with``, or with ``await`` until ``close``.
 
@@ -95,6 +96,8 @@ class PostgresEventStore:
                 one that is cut short may have happened.
             follow_seconds: How often a subscription looks for new events.
             application_name: How the connections appear in ``pg_stat_activity``.
+            writable: Whether the primary must accept writes. Without, a standby may stand in its place for who only
+                reads; what it answers may lag, and an append there is refused.
 
         Raises:
             StoreUnavailable: The primary cannot be reached.
@@ -103,7 +106,9 @@ class PostgresEventStore:
         """
 
         async def opened() -> Self:
-            pools = await Pools.open(primary_url, replica_urls, pool_size=pool_size, application_name=application_name)
+            pools = await Pools.open(
+                primary_url, replica_urls, pool_size=pool_size, application_name=application_name, writable=writable
+            )
             replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
             reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
             telemetry = Telemetry.for_database(primary_url)

@@ -50,8 +50,12 @@ class Measures:
     statements: _Rows | None = field(default=None)
 
 
-async def measure(url: str) -> Measures:
+async def measure(url: str, *, writable: bool = True) -> Measures:
     """Measure the server that accepts writes, of those in an address. Nothing is changed.
+
+    Args:
+        url: The address.
+        writable: Whether it must accept writes; without, any server in the address is measured.
 
     Raises:
         StoreUnavailable: It cannot be reached.
@@ -66,7 +70,7 @@ async def measure(url: str) -> Measures:
             timeout=10,
             command_timeout=_SECONDS,
             statement_cache_size=0,
-            target_session_attrs=SessionAttribute.read_write,
+            target_session_attrs=SessionAttribute.read_write if writable else SessionAttribute.any,
             server_settings={"application_name": session_name("worker db stats")},
         )
     except (*DRIVER_ERRORS, TimeoutError) as error:

@@ -165,7 +165,13 @@ class Pools:
 
     @classmethod
     async def open(
-        cls, primary_url: str, replica_urls: Sequence[str], *, pool_size: int, application_name: str
+        cls,
+        primary_url: str,
+        replica_urls: Sequence[str],
+        *,
+        pool_size: int,
+        application_name: str,
+        writable: bool = True,
     ) -> "Pools":
         """Make the pools. The primary must answer; a replica that does not is passed over until it does.
 
@@ -174,6 +180,7 @@ class Pools:
             replica_urls: One address a replica.
             pool_size: The most connections to each server.
             application_name: How the connections appear in ``pg_stat_activity``.
+            writable: Whether the primary must accept writes.
 
         Raises:
             StoreUnavailable: The primary cannot be reached.
@@ -182,7 +189,8 @@ class Pools:
         for url in (primary_url, *replica_urls):
             check_address(url)
         try:
-            primary = _pool(primary_url, SessionAttribute.read_write, pool_size, application_name, first=1)
+            wanted = SessionAttribute.read_write if writable else SessionAttribute.any
+            primary = _pool(primary_url, wanted, pool_size, application_name, first=1)
             replicas = [_pool(url, SessionAttribute.any, pool_size, application_name, first=0) for url in replica_urls]
             for pool in (primary, *replicas):
                 await pool.connections

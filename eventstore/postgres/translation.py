@@ -25,9 +25,6 @@ _MISCONFIGURED = {
     "28P01": "PostgreSQL refuses this password: check the credentials in the address",
     "3D000": "the database named in the address does not exist: create it, or correct the address",
     "42501": "the database role lacks a right: let it log in as a member of eventstore_runtime",
-    # What a pooler says to startup parameters that it does not know.
-    "08P01": "the server, or a pooler in front of it, does not take our startup parameters: connect to PostgreSQL "
-    "itself, or in the pooler's session mode without them",
     "3F000": "the database has no event store yet: run `worker db migrate`",
     "42P01": "the database has no event store yet, or an older one: run `worker db migrate`",
     "42883": "the database's event store is older than this program: run `worker db migrate`",
@@ -40,6 +37,9 @@ _TRANSIENT = {"40001", "40P01", "55P03", "57014"}
 # The server as a whole: read-only, shutting down, starting, a database closed to everybody; out of connections, memory
 # or disk.
 _UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100", "53200", FULL, "58000", "58030"}
+# The code of whatever a pooler has to say. Only its text tells a parameter that it does not know from what passes.
+_PROTOCOL = "08P01"
+_PARAMETER = "startup parameter"
 # Two writers gave one number: whoever appends takes the numbers under the store's lock, where nobody else can.
 _FOREIGN = "23505"
 # The request as such: data exceptions, program limits, and constraints that guard the shape of a row.
@@ -75,13 +75,31 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
             f"something else writes to the event store's tables: stop it, and look at what it wrote ({error})",
             code=code,
         )
-    if code in _UNAVAILABLE or isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return StoreUnavailable(f"PostgreSQL cannot serve now: {error}", code=code)
+    if code in _UNAVAILABLE or code == _PROTOCOL or isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return _translate_unavailable(error, code)
     if code[:2] in _INVALID_CLASSES or isinstance(error, ValueError):
         return InvalidRequest(f"PostgreSQL refuses a value: {error}", code=code)
     if is_connection_loss(error):
-        return StoreUnavailable(f"PostgreSQL cannot be reached: {error!s}", code=code)
+        words = str(error) or "it does not answer in time"
+        return StoreUnavailable(f"PostgreSQL cannot be reached: {words}", code=code)
     return EventStoreError(f"PostgreSQL failed in a way the store does not know: {error}", code=code)
+
+
+def _translate_unavailable(error: BaseException, code: str) -> EventStoreError:
+    if code == READ_ONLY or isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return StoreUnavailable(
+            f"the server accepts no writes: it is a standby, or default_transaction_read_only is on ({error})",
+            code=READ_ONLY,
+        )
+    if code != _PROTOCOL:
+        return StoreUnavailable(f"PostgreSQL cannot serve now: {error}", code=code)
+    if _PARAMETER in str(error):
+        return StoreMisconfigured(
+            "the server, or a pooler in front of it, does not take our startup parameters: connect to PostgreSQL "
+            f"itself, or in the pooler's session mode without them ({error})",
+            code=code,
+        )
+    return StoreUnavailable(f"the server, or a pooler in front of it, does not serve now: {error}", code=code)
 
 
 def _translate_tls(error: ssl.SSLError, code: str) -> EventStoreError:

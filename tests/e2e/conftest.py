@@ -43,6 +43,7 @@ def worker(database: Database, vhost: str) -> Worker:
             "DATABASE_REPLICA_URLS": ",".join(database.replica_urls),
             "DATABASE_ADMIN_URL": database.admin_url,
             "AMQP_URL": vhost,
+            "WORKER_DOMAINS": "handlers.library:domain",
         }
     )
 

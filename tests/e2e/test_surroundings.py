@@ -2,12 +2,17 @@
 
 import re
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 
+from eventstore import Event, Filter
+from eventstore.postgres import PostgresEventStore
 from tests.e2e.program import Worker
 from tests.fixtures.administration import execute, on
 from tests.fixtures.databases import Database
+from tests.fixtures.vhosts import Management
+from tests.fixtures.waiting import eventually
 
 REGISTER = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
 NOBODY = "postgresql://worker:secret@127.0.0.1:9/events"
@@ -65,7 +70,11 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             {"AMQP_URL": "wrong password"},
             r"RabbitMQ at [\d.:]+ refuses the user name or password; correct .*",
         ),
-        (("run",), {"AMQP_URL": "missing"}, r"RabbitMQ at [\d.:]+ refuses the virtual host; create it or correct .*"),
+        (
+            ("run",),
+            {"AMQP_URL": "missing"},
+            r"RabbitMQ at [\d.:]+ refuses the virtual host \(.* not found\); create it, .*",
+        ),
         (
             REGISTER,
             {"AMQP_URL": NO_BROKER},
@@ -76,13 +85,21 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             {"AMQP_URL": "wrong password"},
             r"RabbitMQ at [\d.:]+ refuses the user name or password; correct .*",
         ),
-        (REGISTER, {"AMQP_URL": "missing"}, r"RabbitMQ at [\d.:]+ refuses the virtual host; create it or correct .*"),
+        (
+            REGISTER,
+            {"AMQP_URL": "missing"},
+            r"RabbitMQ at [\d.:]+ refuses the virtual host \(.* not found\); create it, .*",
+        ),
         (
             REGISTER,
             {},
-            r"no queue takes messages for commands:library; nothing was stored; start a worker .*`worker run`\.",
+            r"no queue takes messages for commands:library: there is no such exchange; start a worker .*`worker run`\.",
         ),
-        (("status", "0" * 32), {"DATABASE_URL": NOBODY}, r"PostgreSQL cannot be reached: .*"),
+        (
+            ("status", "0" * 32),
+            {"DATABASE_URL": NOBODY, "DATABASE_REPLICA_URLS": NOBODY},
+            r"PostgreSQL cannot be reached: .*",
+        ),
         (
             ("status", "0" * 32),
             {"DATABASE_URL": "unmigrated"},
@@ -126,23 +143,77 @@ async def test_a_database_is_migrated_once(worker: Worker, database: Database) -
         await execute(on(database.admin_url, "postgres"), f'DROP DATABASE "{bare}" WITH (FORCE)')
 
 
+@pytest.mark.parametrize("primary", ["a standby", "away"])
+async def test_what_only_reads_works_without_a_server_that_accepts_writes(
+    worker: Worker, database: Database, primary: str
+) -> None:
+    async with PostgresEventStore.connect(database.url) as store:
+        key = uuid4()
+        await store.append([Event(type="Seen", payload={"a": 1})], key=key)
+    (replica,) = database.replica_urls
+
+    async def is_there() -> bool:
+        async with PostgresEventStore.connect(replica, writable=False) as copy:
+            return (await copy.query(Filter.matching_any_event())).position.number == 1
+
+    await eventually(is_there, what="the replica to have it")
+    url = replica if primary == "a standby" else NOBODY
+    without = worker.having(DATABASE_URL=url, DATABASE_REPLICA_URLS=replica)
+    for arguments, shown in (
+        (("events", "--json"), '"type":"Seen"'),
+        (("status", str(key)), str(key)),
+        (("db", "stats"), "events"),
+    ):
+        ended = await without(*arguments)
+        assert (ended.status, shown in ended.output) == (0, True), ended
+        why = "the server accepts no writes: it is a standby" if url == replica else "PostgreSQL cannot be reached"
+        assert ended.complaint.startswith(why)
+        assert "which may lag.\n" in ended.complaint
+    if url == replica:
+        told = (await without("run")).mistake()
+        assert told.startswith(
+            "the server accepts no writes: it is a standby, or default_transaction_read_only is on ("
+        )
+        assert told.endswith("; name the server that accepts writes.")
+
+
+async def test_a_limit_of_connections_is_told_in_the_brokers_own_words(
+    worker: Worker, vhost: str, management: Management
+) -> None:
+    limit = f"/api/vhost-limits{urlsplit(vhost).path}/max-connections"
+    management.request("PUT", limit, {"value": 0})
+    for arguments in (("run",), REGISTER):
+        told = (await worker(*arguments)).mistake()
+        assert "connection limit (0) is reached" in told
+        assert told.endswith("; see the broker's limits, alarms and policies, and try again.")
+
+
 async def test_a_check_finds_all_well(worker: Worker) -> None:
     end = await worker("check", "--json")
     assert end.status == 0, end
     findings = end.document()
     parts = [finding["part"].split()[0] for finding in findings]
-    assert parts == ["domains", "database", *["replica"] * parts.count("replica"), "admin", "broker", "queue"]
+    assert parts == [
+        "domains",
+        "database",
+        *["replica"] * parts.count("replica"),
+        "admin",
+        "broker",
+        "queue",
+        "policies",
+    ]
     assert all(finding["good"] for finding in findings)
     assert findings[0]["text"] == "library (6 commands)"
     assert findings[1]["text"].startswith("accepts appends, 0 events")
-    assert findings[-1]["text"] == "not there yet; the first `worker run` makes it"
+    assert findings[-2]["text"].startswith("not there yet; `worker topology declare` makes it")
+    assert findings[-1]["text"].startswith("not looked at; with RABBITMQ_MANAGEMENT_URL, ")
 
 
 async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
     assert (await served(*REGISTER, "--wait")).status == 0
     findings = (await served("check", "--json")).document()
     assert findings[1]["text"].startswith("accepts appends, 1 events")
-    assert findings[-1]["text"] == "0 waiting, 1 consumers, 0 to be retried, 0 dead letters"
+    assert findings[-2]["text"] == "0 waiting, 1 consumers, 0 to be retried, 0 dead letters"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """The backlog: what waits in a domain's queues, and who serves it, as the broker counts."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiormq import spec
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from worker.amqp.connection import Link
 from worker.amqp.declaration import can_have_shards
+from worker.amqp.rights import missing_rights
 from worker.topology import Topology
 
 __all__ = ["Backlog", "backlog"]
@@ -24,6 +25,7 @@ class Backlog:
         dead: Dead letters.
         shards: How many shards there are.
         has_plain: Whether there is the one work queue of a domain without shards.
+        missing_rights: What the user lacks of the rights that serving the domain takes.
     """
 
     waiting: int
@@ -32,6 +34,7 @@ class Backlog:
     dead: int
     shards: int = 0
     has_plain: bool = True
+    missing_rights: tuple[str, ...] = ()
 
     def fits(self, topology: Topology) -> bool:
         """Whether there are the work queues that the domain is to have, and no others."""
@@ -58,6 +61,8 @@ async def backlog(url: str, topology: Topology, *, timeout: float = 5.0) -> Back
         async with link.translating(), asyncio.timeout(timeout):
             await link.wire()
             found = await _found(link, topology)
+            if found is not None and found.fits(topology):
+                found = replace(found, missing_rights=await missing_rights(link, topology))
             if topology.shards is not None:
                 await can_have_shards(link)
     finally:

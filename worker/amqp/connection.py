@@ -1,7 +1,7 @@
 """The broker: one connection with one channel, opened when it is needed and again after it was lost."""
 
 import asyncio
-import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
@@ -18,12 +18,14 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
 )
 from aiormq import Channel as WireChannel
-from aiormq.exceptions import ChannelAccessRefused
+from aiormq import spec
+from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 
 from worker.amqp.body_reader import BodyTransport
 from worker.amqp.library_logs import unlogged
 from worker.amqp.tls import SERVER_NAME, tls_context, tls_trouble
-from worker.errors import BrokerMisconfigured, BrokerUnavailable
+from worker.backoff import Backoff
+from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
 
 __all__ = ["LOST", "Link", "WireChannel", "broker_address"]
 
@@ -98,7 +100,8 @@ class Link:
         self._wire: WireChannel | None = None
         self._opening = asyncio.Lock()
         self._closed = False
-        self._trouble: str | None = None
+        self._preparing = False
+        self._trouble: BrokerUnavailable | None = None
         self._largest_payload = _LARGEST_PAYLOAD
         self._releasing: set[asyncio.Task[None]] = set()
 
@@ -114,7 +117,7 @@ class Link:
         if self._wire is not None and not self._wire.is_closed:
             return self._wire
         async with self._opening:
-            delay = _FIRST_DELAY
+            backoff = Backoff(first=_FIRST_DELAY, longest=_LONGEST_DELAY)
             while self._wire is None or self._wire.is_closed:
                 if self._closed:
                     raise BrokerUnavailable("this connection was closed")
@@ -122,9 +125,8 @@ class Link:
                     with unlogged():
                         await self._open()
                 except BrokerUnavailable as error:
-                    self._trouble = str(error)
-                    await asyncio.sleep(random.uniform(0, delay))  # noqa: S311  jitter, not a secret
-                    delay = min(2 * delay, _LONGEST_DELAY)
+                    self._trouble = error
+                    await backoff.rest()
             self._trouble = None
             return self._wire
 
@@ -139,27 +141,32 @@ class Link:
         return self._largest_payload
 
     @asynccontextmanager
-    async def side_channel(self) -> AsyncIterator[AbstractChannel]:
+    async def side_channel(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:
         """Open another channel on the connection, for what may be refused: a refusal closes the channel it came on."""
-        await self.wire()
-        async with self._another() as channel:
+        # Whoever prepares the first channel has the connection already.
+        if not self._preparing:
+            await self.wire()
+        async with self._another(confirms=confirms) as channel:
             yield channel
 
-    async def channel(self) -> AbstractChannel:
+    async def channel(self, *, confirms: bool = False) -> AbstractChannel:
         """Open another channel, which lives as long as the connection unless it is closed before.
+
+        Args:
+            confirms: Whether the broker confirms what is published there.
 
         Raises:
             BrokerUnavailable: There is no connection now.
         """
-        channel = self._another()
+        channel = self._another(confirms=confirms)
         with unlogged():
             await channel.initialize()
         return channel
 
-    def _another(self) -> AbstractChannel:
+    def _another(self, *, confirms: bool = False) -> AbstractChannel:
         if self._connection is None:
             raise BrokerUnavailable("this connection was closed")
-        return self._connection.channel(publisher_confirms=False)
+        return self._connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
 
     @staticmethod
     async def wire_of(channel: AbstractChannel) -> WireChannel:
@@ -198,15 +205,15 @@ class Link:
         if isinstance(error, ChannelAccessRefused | ChannelPreconditionFailed):
             return BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}")
         if isinstance(error, TimeoutError):
-            return BrokerUnavailable(await self.diagnose())
+            return await self._diagnosis()
         if isinstance(error, LOST):
             if (refusal := tls_trouble(error)) is not None:
                 return BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}")
             # While connecting, the library reports the broker's refusal of the virtual host as an unexpected frame.
-            if isinstance(error, InvalidFrameError):
-                return BrokerMisconfigured(
-                    f"RabbitMQ at {address} refuses the virtual host; create it or correct AMQP_URL"
-                )
+            if isinstance(error, InvalidFrameError) and (close := _close_in(error)) is not None:
+                return _refused_at_opening(address, close.reply_text)
+            if isinstance(error, ConnectionNotAllowed):
+                return BrokerBusy(f"RabbitMQ at {address} refuses for now: {_text(error)}")
             return BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}")
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
@@ -216,8 +223,11 @@ class Link:
 
     async def diagnose(self) -> str:
         """Say why the broker does not answer."""
+        return str(await self._diagnosis())
+
+    async def _diagnosis(self) -> BrokerUnavailable:
         if self._trouble is not None:
-            return self._trouble
+            return type(self._trouble)(str(self._trouble))
         address = broker_address(self._url)
         transport = None if self._connection is None else self._connection.transport
         if transport is not None:
@@ -225,8 +235,8 @@ class Link:
                 async with asyncio.timeout(0):
                     await transport.connection.ready()
             except TimeoutError:
-                return f"RabbitMQ at {address} takes no messages now: it is short of memory or disk"
-        return f"RabbitMQ at {address} did not answer in time"
+                return BrokerBusy(f"RabbitMQ at {address} takes no messages now: it is short of memory or disk")
+        return BrokerUnavailable(f"RabbitMQ at {address} did not answer in time")
 
     async def _open(self) -> None:
         await self._discard()
@@ -249,7 +259,11 @@ class Link:
                     channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
                     await channel.initialize()
                     if self._prepare is not None:
-                        await self._prepare(channel)
+                        self._preparing = True
+                        try:
+                            await self._prepare(channel)
+                        finally:
+                            self._preparing = False
                     wire = await self.wire_of(channel)
             except BaseException:
                 await self._discard()
@@ -322,6 +336,31 @@ def broker_address(url: str) -> str:
     except ValueError:  # its text may quote the password
         raise BrokerMisconfigured("the broker's address has no readable host and port; correct AMQP_URL") from None
     return f"{parts.hostname or 'localhost'}:{port}"
+
+
+# All of a virtual host's refusals have one code, and only the text tells which it is.
+_NO_VHOST = re.compile(r"vhost .* not found|access to vhost '.*' refused for user '[^']*'$")
+
+
+def _refused_at_opening(address: str, words: str) -> BrokerMisconfigured | BrokerUnavailable:
+    """Say why the broker does not let us into the virtual host. A limit, or a host that is starting, passes."""
+    if _NO_VHOST.search(words):
+        return BrokerMisconfigured(
+            f"RabbitMQ at {address} refuses the virtual host ({words}); create it, give the user rights there, or "
+            "correct AMQP_URL"
+        )
+    return BrokerBusy(f"RabbitMQ at {address} refuses connections for now: {words}")
+
+
+def _close_in(error: BaseException) -> spec.Connection.Close | None:
+    """Return the frame by which the broker refused a connection: the library drops it, and with it the reason."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        for value in traceback.tb_frame.f_locals.values():
+            if isinstance(value, spec.Connection.Close):
+                return value
+        traceback = traceback.tb_next
+    return None
 
 
 def _text(error: Any) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,8 +10,9 @@ from aiormq.abc import DeliveredMessage
 
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import LOST, Link, WireChannel
-from worker.amqp.declaration import declare
+from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
+from worker.backoff import Backoff
 from worker.counters import Counters
 from worker.errors import BrokerError
 from worker.topology import Topology
@@ -21,14 +21,17 @@ __all__ = ["Consumer"]
 
 _log = logging.getLogger(__name__)
 
-_RECONNECT_SPREAD = 0.5
+# All workers lose a broker at once; they shall not all come back at once. What breaks again and again is opened ever
+# more rarely: the broker counts what each connection takes along.
+_FIRST_REST, _LONGEST_REST = 0.5, 5.0
+_STEADY_SECONDS = 30.0
 
 
 class Consumer:
     """Consumes one domain's queue over a connection of its own.
 
     A broken connection, a restarted broker and a consumer that the broker cancelled all end alike: the connection is
-    opened again, the topology is declared again, and consuming goes on.
+    opened again, what is missing of the topology is declared, and consuming goes on.
 
     Args:
         url: The broker.
@@ -92,12 +95,15 @@ class Consumer:
     async def keep_consuming(self) -> None:
         """Begin again whenever consuming has stopped. Runs until it is cancelled."""
         told: str | None = None  # an interruption is told once, and each reason why it lasts
+        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        began = time.monotonic()
         while True:
             await self._broken.wait()
             if told is None:
                 _log.warning("consuming %s was interrupted", self._topology.queue)
-            # All workers lose a broker at once; they shall not all come back at once.
-            await asyncio.sleep(random.uniform(0, _RECONNECT_SPREAD))  # noqa: S311  jitter, not a secret
+                if time.monotonic() - began >= _STEADY_SECONDS:
+                    backoff.reset()
+            await backoff.rest()
             await self._may_begin()
             try:
                 await self._link.reset()
@@ -107,6 +113,7 @@ class Consumer:
                     _log.error("cannot consume %s: %s", self._topology.queue, error)
                 continue
             told = None
+            began = time.monotonic()
             _log.warning("consuming %s again", self._topology.queue)
 
     async def stop(self) -> None:
@@ -128,7 +135,8 @@ class Consumer:
         await self._link.close()
 
     async def _consume(self, channel: AbstractChannel) -> None:
-        await declare(channel, self._topology)
+        await declare_missing(self._link, self._topology)
+        await compare(self._link, self._topology)
         await channel.set_qos(prefetch_count=self._prefetch)
         wire = await self._link.wire_of(channel)
         broken = asyncio.Event()

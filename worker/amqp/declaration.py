@@ -1,23 +1,37 @@
-"""The declaration: makes what a topology names on the broker."""
+"""The declaration: what a topology names is looked for on the broker, and made where it is missing.
+
+Looking needs no right, and changes nothing. Declaring needs the right to configure, also where nothing is missing; so a
+worker declares only what it has missed, and a person, by ``worker topology declare``, all of it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelPreconditionFailed
-from aiormq.exceptions import ChannelAccessRefused, ConnectionCommandInvalid
+from aiormq.exceptions import ChannelAccessRefused, ChannelClosed, ChannelNotFoundEntity, ConnectionCommandInvalid
 
-from worker.amqp.connection import Link
+from worker.amqp.connection import Link, WireChannel
 from worker.errors import BrokerMisconfigured
-from worker.topology import AFFINITY_HEADER, EXCHANGE, HASHING, Topology
+from worker.topology import AFFINITY_HEADER, EXCHANGE, HASHING, Topology, older
 
-__all__ = ["can_have_shards", "declare", "declare_exchange"]
+__all__ = ["can_have_shards", "compare", "declare", "declare_missing", "has_queue", "missing", "outdated"]
+
+_log = logging.getLogger(__name__)
+
+_COMPARE_SECONDS = 5.0
 
 
-async def declare_exchange(channel: AbstractChannel) -> None:
-    """Declare the exchange that publishers send to. Declaring it again changes nothing."""
-    await channel.declare_exchange(EXCHANGE, "direct", durable=True)
-
-
-async def declare(channel: AbstractChannel, topology: Topology) -> None:
+async def declare(channel: AbstractChannel, topology: Topology, *, only: Collection[str] | None = None) -> None:
     """Declare a domain's exchanges, queues and bindings. Declaring them again changes nothing.
+
+    Args:
+        channel: Where. A refusal closes it.
+        topology: What.
+        only: Which exchanges and queues to declare; by default all. Bindings are made in any case.
 
     Raises:
         BrokerMisconfigured: A queue or the exchange exists with other properties, among them another number of shards;
@@ -25,42 +39,116 @@ async def declare(channel: AbstractChannel, topology: Topology) -> None:
             the connection.
     """
     try:
-        await declare_exchange(channel)
-        if topology.shards is None:
-            await _declare_one(channel, topology)
-        else:
-            await _declare_shards(channel, topology)
+        if only is None or EXCHANGE in only:
+            await channel.declare_exchange(EXCHANGE, "direct", durable=True)
+        if topology.shards is not None and (only is None or topology.shard_exchange in only):
+            await channel.declare_exchange(
+                topology.shard_exchange, HASHING, durable=True, arguments={"hash-header": AFFINITY_HEADER}
+            )
+        if topology.shards is not None and (only is None or topology.peer_exchange in only):
+            await channel.declare_exchange(topology.peer_exchange, "fanout", durable=True)
+        for name, arguments in topology.queues():
+            if only is None or name in only:
+                await channel.declare_queue(name, durable=True, arguments=arguments)
+        await _make_one_more(channel, topology)
     except ConnectionCommandInvalid as error:
         raise _no_plugin() from error
     except ChannelPreconditionFailed as error:
+        raise _differs(topology, error) from error
+    await _bind(channel, topology)
+
+
+async def declare_missing(link: Link, topology: Topology) -> None:
+    """See that all that a topology names is there, and declare what is not. What is there stays as it is.
+
+    Raises:
+        BrokerMisconfigured: Something is missing, and the broker refuses to make it; or the broker has another number
+            of shards.
+    """
+    lacking = await missing(link, topology)
+    # The retry queue refuses another number of shards: where one of these is missing, it is asked.
+    if topology.retry_queue not in lacking and any(name in lacking for name in topology.work_queues):
+        lacking = (*lacking, topology.retry_queue)
+    if topology.shards is not None and await has_queue(link, topology.shard_queue(topology.shards)):
         raise BrokerMisconfigured(
-            f"the queues of domain {topology.domain_name} exist with other properties ({error}); "
-            + ("let them run empty, delete them, and start again" if topology.shards is None else topology.way_out)
+            f"the queues of domain {topology.domain_name} are more than {topology.shards} shards; {topology.way_out}"
+        )
+    if not lacking:
+        # Who may not bind leaves the bindings as they are.
+        with suppress(ChannelAccessRefused):
+            async with link.side_channel() as channel:
+                await _bind(channel, topology)
+        return
+    try:
+        async with link.side_channel() as channel:
+            await declare(channel, topology, only=lacking)
+    except ChannelAccessRefused as error:
+        raise BrokerMisconfigured(
+            f"{', '.join(lacking)} of domain {topology.domain_name} cannot be made ({error}); run `worker topology "
+            "declare` once, as a user that may configure them"
         ) from error
 
 
-async def _declare_one(channel: AbstractChannel, topology: Topology) -> None:
-    for name, arguments in topology.queues():
-        await channel.declare_queue(name, durable=True, arguments=arguments)
-    queue = await channel.get_queue(topology.queue, ensure=False)
-    await queue.bind(EXCHANGE, topology.routing_key)
+async def missing(link: Link, topology: Topology) -> tuple[str, ...]:
+    """Return which of a domain's exchanges and queues are not there."""
+    exchanges: tuple[str, ...] = (EXCHANGE,)
+    if topology.shards is not None:
+        exchanges = (EXCHANGE, topology.shard_exchange, topology.peer_exchange)
+
+    def looks(name: str, wire: WireChannel) -> Awaitable[object]:
+        declare_it = wire.exchange_declare if name in exchanges else wire.queue_declare
+        return declare_it(name, passive=True)
+
+    return await _refused(link, (*exchanges, *(name for name, _ in topology.queues())), looks, ChannelNotFoundEntity)
 
 
-async def _declare_shards(channel: AbstractChannel, topology: Topology) -> None:
-    shards = await channel.declare_exchange(
-        topology.shard_exchange, HASHING, durable=True, arguments={"hash-header": AFFINITY_HEADER}
+async def outdated(link: Link, topology: Topology) -> tuple[str, ...]:
+    """Return which of a domain's queues an older build has made. All of them are there.
+
+    A queue keeps the properties that it was made with; to declare it is how to see them.
+
+    Raises:
+        BrokerMisconfigured: A queue has properties that no build gives it.
+        ChannelAccessRefused: The right to configure them is missing.
+    """
+    arguments = dict(topology.queues())
+
+    def as_now(name: str, wire: WireChannel) -> Awaitable[object]:
+        return wire.queue_declare(name, durable=True, arguments=arguments[name])
+
+    found = await _refused(link, tuple(arguments), as_now, ChannelPreconditionFailed)
+    try:
+        async with link.side_channel() as channel:
+            for name in found:
+                await channel.declare_queue(name, durable=True, arguments=older(name, arguments[name]))
+    except ChannelPreconditionFailed as error:
+        raise _differs(topology, error) from error
+    return found
+
+
+async def compare(link: Link, topology: Topology) -> None:
+    """See whether the queues that are there are ours, as far as we may, and log which of them an older build has made.
+
+    Those serve as they are. A queue that does not answer, as without a majority of its nodes, is not judged.
+
+    Raises:
+        BrokerMisconfigured: A queue has properties that no build gives it.
+    """
+    with suppress(ChannelAccessRefused, TimeoutError):
+        async with asyncio.timeout(_COMPARE_SECONDS):
+            found = await outdated(link, topology)
+        if found:
+            names = ", ".join(found)
+            _log.warning(
+                "made by an older version: %s; docs/operations.md says what a policy has to add to them", names
+            )
+
+
+async def has_queue(link: Link, name: str) -> bool:
+    """Whether there is a queue of that name."""
+    return not await _refused(
+        link, (name,), lambda name, wire: wire.queue_declare(name, passive=True), ChannelNotFoundEntity
     )
-    for name, arguments in topology.queues():
-        await channel.declare_queue(name, durable=True, arguments=arguments)
-    for name in topology.work_queues:
-        queue = await channel.get_queue(name, ensure=False)
-        # The binding's key is the shard's weight. Another one would move keys, and so would taking a binding away.
-        await queue.bind(topology.shard_exchange, "1")
-    # Last: a key stays in its shard only when all of them are bound.
-    await shards.bind(EXCHANGE, topology.routing_key)
-    # What was there before the domain had shards would take a copy of each command, and nobody consumes it.
-    plain = await channel.get_queue(topology.queue, ensure=False)
-    await plain.unbind(EXCHANGE, topology.routing_key)
 
 
 async def can_have_shards(link: Link) -> None:
@@ -78,6 +166,62 @@ async def can_have_shards(link: Link) -> None:
         raise _no_plugin() from error
     except ChannelAccessRefused:
         return
+
+
+async def _make_one_more(channel: AbstractChannel, topology: Topology) -> None:
+    """See that none of our queues is the one that was made last.
+
+    What RabbitMQ 3.10 notes of a new quorum queue is safe with what it notes of the next one, or after some seconds. A
+    broker that is killed before that starts again with a queue that answers nobody, ever.
+    """
+    name = topology.spare_queue
+    await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
+    await channel.queue_delete(name)
+
+
+async def _bind(channel: AbstractChannel, topology: Topology) -> None:
+    if topology.shards is None:
+        queue = await channel.get_queue(topology.queue, ensure=False)
+        await queue.bind(EXCHANGE, topology.routing_key)
+        return
+    for name in topology.work_queues:
+        queue = await channel.get_queue(name, ensure=False)
+        # The binding's key is the shard's weight. Another one would move keys, and so would taking a binding away.
+        await queue.bind(topology.shard_exchange, "1")
+    # Last: a key stays in its shard only when all of them are bound.
+    shards = await channel.get_exchange(topology.shard_exchange, ensure=False)
+    await shards.bind(EXCHANGE, topology.routing_key)
+    # What was there before the domain had shards would take a copy of each command, and nobody consumes it.
+    plain = await channel.get_queue(topology.queue, ensure=False)
+    await plain.unbind(EXCHANGE, topology.routing_key)
+
+
+async def _refused(
+    link: Link,
+    names: Sequence[str],
+    ask: Callable[[str, WireChannel], Awaitable[object]],
+    refusal: type[ChannelClosed],
+) -> tuple[str, ...]:
+    """Ask the broker for each of some names; return those that it refuses. Each refusal costs a channel."""
+    left = deque(names)
+    found = []
+    while left:
+        async with link.side_channel() as channel:
+            wire = await link.wire_of(channel)
+            try:
+                while left:
+                    await ask(left[0], wire)
+                    left.popleft()
+            except refusal:
+                found.append(left.popleft())
+    return tuple(found)
+
+
+def _differs(topology: Topology, error: ChannelPreconditionFailed) -> BrokerMisconfigured:
+    return BrokerMisconfigured(
+        f"the queues of domain {topology.domain_name} exist with other properties ({error}); "
+        + ("let them run empty, delete them, and start again" if topology.shards is None else topology.way_out)
+    )
 
 
 def _no_plugin() -> BrokerMisconfigured:

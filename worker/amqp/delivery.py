@@ -141,6 +141,16 @@ class Delivery:
         self._acks.forget(self.tag)
         self.end(end)
 
+    async def reject(self, end: End) -> None:
+        """Have the broker put the message aside as it is, and count it as said; as lost if the channel is gone."""
+        self._is_settled = True
+        try:
+            await self._acks.wire.basic_reject(self.tag, requeue=False, wait=False)
+        except LOST:
+            end = End.LOST_CHANNEL
+        self._acks.forget(self.tag)
+        self.end(end)
+
     def abandon(self) -> None:
         """Leave the message to the broker, which puts it back when the channel closes."""
         self.end(End.LOST_CHANNEL if self.is_lost else End.RETURNED)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
@@ -13,6 +12,8 @@ from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import PublishError
 
 from worker.amqp.connection import LOST, Link, WireChannel
+from worker.amqp.declaration import declare_missing
+from worker.backoff import Backoff
 from worker.errors import BrokerError
 from worker.topology import Topology
 
@@ -25,7 +26,7 @@ _JOINED, _HERE, _LEFT = "joined", "here", "left"
 _INTERVAL_SECONDS = 1.0
 _PATIENCE_SECONDS = 5.0
 _WORD_SECONDS = 1.0
-_RECONNECT_SPREAD = 0.5
+_FIRST_REST, _LONGEST_REST = 0.5, 5.0
 
 
 class Peers:
@@ -77,6 +78,7 @@ class Peers:
     async def keep_in_touch(self) -> None:
         """Notice who comes and goes. Runs until it is cancelled."""
         told: str | None = None  # each reason why we cannot is told once
+        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_INTERVAL_SECONDS):
@@ -88,9 +90,10 @@ class Peers:
             except BrokerError as error:
                 if told != (told := str(error)):
                     _log.warning("cannot keep in touch with other workers of %s: %s", self._topology.domain_name, error)
-                await asyncio.sleep(random.uniform(0, _RECONNECT_SPREAD))  # noqa: S311  jitter, not a secret
+                await backoff.rest()
             else:
                 told = None
+                backoff.reset()
 
     async def leave(self) -> None:
         """Tell the others that this process takes no more shards, and close the connection. Safe to repeat."""
@@ -103,7 +106,7 @@ class Peers:
     async def _join(self, channel: AbstractChannel) -> None:
         # The broker may not have noticed yet that the connection before is lost, and would refuse its queue's name.
         self.name = _new_name(self._topology)
-        await channel.declare_exchange(self._topology.peer_exchange, "fanout", durable=True)
+        await declare_missing(self._link, self._topology)
         await channel.declare_queue(self.name, exclusive=True, auto_delete=True)
         queue = await channel.get_queue(self.name, ensure=False)
         await queue.bind(self._topology.peer_exchange)

@@ -1,4 +1,4 @@
-"""The walk: along a queue from its oldest message, each held until the end, then all given back in their order."""
+"""The queue browser: along a queue from its oldest message, each held until the end, then all given back in order."""
 
 import asyncio
 import itertools
@@ -21,8 +21,10 @@ __all__ = ["Held", "QueueBrowser", "next_width", "ready"]
 _FIRST_WIDTH = 50
 _MOST_WIDTH = 1000
 _CHUNK_BYTES = 16 * 1024 * 1024
-# So long nothing comes before the broker is asked whether anything is left.
+# So long nothing comes before the broker is asked whether anything is left; and so often in a row it has nothing left,
+# and nothing has come, before that is believed: what it has handed out already may take long to arrive.
 _PATIENCE = 1.0
+_ASKS = 3
 # The broker keeps the order of so many letters that return together, and of so many groups under way at once. Whatever
 # goes beyond is put back as well, but shuffled.
 _GROUP = 32
@@ -166,14 +168,21 @@ class QueueBrowser:
 
     async def _something_comes(self) -> bool:
         """Wait for the next letter. Returns whether there is one, or may be one soon."""
-        if self._arrived:
-            return True
-        self._news.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                await self._news.wait()
-        # Fewer may be there than were counted: somebody else holds or has removed some.
-        return bool(self._arrived) or self._is_cut or await ready(self._wire, self._queue) > 0
+        for _ in range(_ASKS):
+            if self._arrived or self._is_cut:
+                return True
+            self._news.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await self._news.wait()
+            if self._arrived or self._is_cut:
+                return True
+            # Asked first, looked after: on a slow connection the answer comes behind what was handed out before it.
+            left = await ready(self._wire, self._queue)
+            if self._arrived or self._is_cut or left:
+                return True
+        # Fewer are there than were counted: somebody else holds or has removed some.
+        return False
 
     async def _open_chunk(self) -> None:
         width = _FIRST_WIDTH

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 
@@ -10,10 +9,11 @@ from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from worker.amqp.connection import Link
-from worker.amqp.declaration import declare
+from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
 from worker.amqp.peers import Peers
 from worker.amqp.shard_channel import ShardChannel
+from worker.backoff import Backoff
 from worker.counters import Counters
 from worker.errors import BrokerError
 from worker.shares import largest_share, share_of
@@ -23,10 +23,13 @@ __all__ = ["ShardConsumer"]
 
 _log = logging.getLogger(__name__)
 
-_RECONNECT_SPREAD = 0.5
+# As for one queue.
+_FIRST_REST, _LONGEST_REST = 0.5, 5.0
+_STEADY_SECONDS = 30.0
 # A quorum queue is made on several nodes.
 _SECONDS_A_SHARD = 0.25
 _PREPARE_SECONDS = 30.0
+_CONSUME_SECONDS = 10.0
 # A channel keeps its prefetch for life. It is opened anew when it should have so many times as much, or as little.
 _WORTH_REOPENING = 2
 
@@ -46,6 +49,7 @@ class ShardConsumer:
         deliver: Called with each delivery. It must not block; the task that calls it is the channel's own, and is
             cancelled with the channel.
         may_begin: Waited for before consuming begins again, as ``Consumer`` does.
+        consume_seconds: How long the broker may take to let us consume one shard, before another connection is tried.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class ShardConsumer:
         counters: Counters,
         deliver: Callable[[Delivery], None],
         may_begin: Callable[[], Awaitable[object]],
+        consume_seconds: float = _CONSUME_SECONDS,
     ) -> None:
         if topology.shards is None:
             raise ValueError("a domain without affinity has no shards")
@@ -66,6 +71,7 @@ class ShardConsumer:
         self._counters = counters
         self._deliver = deliver
         self._may_begin = may_begin
+        self._consume_seconds = consume_seconds
         self._link = Link(
             url,
             name=f"worker {topology.domain_name}",
@@ -137,6 +143,8 @@ class ShardConsumer:
 
     async def _keep_share(self) -> None:
         told: str | None = None  # an interruption is told once, and each reason why it lasts
+        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        began = time.monotonic()
         while True:
             await self._due.wait()
             self._due.clear()
@@ -145,8 +153,9 @@ class ShardConsumer:
                     if told is None:
                         _log.warning("consuming %s was interrupted", self._topology.queue)
                         told = ""
-                    # All workers lose a broker at once; they shall not all come back at once.
-                    await asyncio.sleep(random.uniform(0, _RECONNECT_SPREAD))  # noqa: S311  jitter, not a secret
+                        if time.monotonic() - began >= _STEADY_SECONDS:
+                            backoff.reset()
+                    await backoff.rest()
                     await self._may_begin()
                     await self._link.reset()
                 async with self._link.translating():
@@ -159,6 +168,7 @@ class ShardConsumer:
                 self._due.set()
                 continue
             if told is not None:
+                began = time.monotonic()
                 _log.warning("consuming %s again", self._topology.queue)
             told = None
 
@@ -186,8 +196,7 @@ class ShardConsumer:
             channel = await self._opened(shard, prefetch)
         except ChannelNotFoundEntity:
             # Somebody deleted the queue.
-            async with self._link.side_channel() as side:
-                await declare(side, self._topology)
+            await declare_missing(self._link, self._topology)
             channel = await self._opened(shard, prefetch)
         if channel.is_closed:
             self._on_end(channel)
@@ -195,15 +204,17 @@ class ShardConsumer:
             self._channels[shard] = channel
 
     async def _opened(self, shard: int, prefetch: int) -> ShardChannel:
-        return await ShardChannel.open(
-            self._link,
-            self._topology.shard_queue(shard),
-            shard=shard,
-            prefetch=prefetch,
-            counters=self._counters,
-            deliver=self._deliver,
-            ended=self._on_end,
-        )
+        # A broker that has just come back may leave a consumer without an answer for good; a new connection gets one.
+        async with asyncio.timeout(self._consume_seconds):
+            return await ShardChannel.open(
+                self._link,
+                self._topology.shard_queue(shard),
+                shard=shard,
+                prefetch=prefetch,
+                counters=self._counters,
+                deliver=self._deliver,
+                ended=self._on_end,
+            )
 
     def _release(self, channel: ShardChannel) -> None:
         if not channel.is_closing:
@@ -228,7 +239,8 @@ class ShardConsumer:
         self._wake()
 
     async def _prepare(self, channel: AbstractChannel) -> None:
-        await declare(channel, self._topology)
+        await declare_missing(self._link, self._topology)
+        await compare(self._link, self._topology)
         wire = await self._link.wire_of(channel)
         wire.closing.add_done_callback(lambda _: self._on_lost())
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from eventstore import StoreMisconfigured, StoreUnavailable
-from worker.cli.failures import Mistake
+from worker.cli.failures import Mistake, store_advice
 
 __all__ = ["administering"]
 
@@ -22,7 +22,7 @@ def administering() -> Iterator[None]:
     try:
         yield
     except StoreUnavailable as error:
-        raise Mistake(f"{error}; start the database or correct DATABASE_ADMIN_URL.") from error
+        raise Mistake(f"{error}; {store_advice(error.code, 'DATABASE_ADMIN_URL')}.") from error
     except StoreMisconfigured as error:
         if error.code != _LACKS_RIGHT:
             raise

@@ -97,6 +97,13 @@ COMMANDS = {
             help="Put two load runs side by side. What was not the same in both is told first.",
         ),
     ),
+    "topology": (
+        Entry(
+            name="declare",
+            target="worker.cli.topology:declare",
+            help="Make the exchanges and queues of the domains of WORKER_DOMAINS, as a user that may configure them.",
+        ),
+    ),
     "db": (
         Entry(
             name="migrate",
@@ -148,6 +155,7 @@ def _added(to: typer.Typer, name: str, *, help: str) -> typer.Typer:  # noqa: A0
 app = group(COMMANDS[""], name="worker", help="Decide commands from RabbitMQ against an event store on PostgreSQL.")
 _added(app, "dead-letters", help="Dead letters: messages that were put aside for a person.")
 _added(app, "load", help="Run contention scenarios through RabbitMQ and real workers.")
+_added(app, "topology", help="The broker's exchanges and queues.")
 _added(
     _added(app, "db", help="The event store's database."),
     "db states",

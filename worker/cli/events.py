@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -11,9 +11,12 @@ import typer
 
 from eventstore import Consistency, Filter, RecordedEvent
 from eventstore.postgres import PostgresEventStore
+from handlers.registry import load_domains
 from worker.cli.event_filter import selected
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
+from worker.cli.reading_store import reading_store
+from worker.cli.suggestion import hints
 from worker.printable import printable, printable_json
 from worker.settings import Settings
 
@@ -78,8 +81,17 @@ def events(
         # Whoever read the output has seen enough. Python would complain when it flushes the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
-    if shown == 0 and not json:
-        print("No event matches.", file=sys.stderr)  # noqa: T201  beside what programs may read from standard output
+    if shown == 0:
+        for line in (*(["No event matches."] if not json else []), *_hints(settings, types or ())):
+            print(line, file=sys.stderr)  # noqa: T201  beside what programs may read from standard output
+
+
+def _hints(settings: Settings, types: Sequence[str]) -> list[str]:
+    """Say which event types are of no domain: in a log there may be older ones, and those of other programs."""
+    if not types or not settings.worker_domains:
+        return []
+    domains = load_domains(settings.worker_domains)
+    return hints("event type", types, (event.__name__ for domain in domains for event in domain.events))
 
 
 async def _show(
@@ -93,12 +105,17 @@ async def _show(
     replica: bool,
 ) -> int:
     count = 0
-    async with PostgresEventStore.connect(
-        settings.database_url,
-        replica_urls=settings.database_replica_urls if replica else (),
-        pool_size=1,
-        application_name="worker events",
-    ) as store:
+    opened = (
+        PostgresEventStore.connect(
+            settings.database_url,
+            replica_urls=settings.database_replica_urls,
+            pool_size=1,
+            application_name="worker events",
+        )
+        if replica
+        else reading_store(settings, application_name="worker events")
+    )
+    async with opened as store:
         consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
         async for event in _chosen(store, boundary, after, limit, consistency, follow=follow):
             sys.stdout.write(show(event) + "\n")

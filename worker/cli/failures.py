@@ -1,13 +1,28 @@
 """Failures: what a person reads when something that they can change is wrong."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.errors import BrokerUnavailable, SettingsError, Unroutable, WorkerError
+from worker.errors import BrokerBusy, BrokerUnavailable, SettingsError, Unroutable, WorkerError
 from worker.printable import printable
 
-__all__ = ["Mistake", "is_known", "lacking", "sentence", "telling"]
+__all__ = ["Mistake", "is_known", "sentence", "store_advice", "telling"]
+
+# By SQLSTATE: the server has answered, so that starting it is no help.
+_STORE_ADVICE = {
+    "25006": "name the server that accepts writes",
+    "53300": "end other connections, or raise max_connections",
+    "53100": "make room on its disk",
+    "57P03": "wait until it has started",
+}
+_SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+_ADVICE: tuple[tuple[type[Exception], str], ...] = (
+    (BrokerBusy, "see the broker's limits, alarms and policies, and try again"),
+    (BrokerUnavailable, "start RabbitMQ or correct AMQP_URL"),
+    (Unroutable, "start a worker for this domain first, with `worker run`"),
+)
 
 
 class Mistake(Exception):
@@ -42,33 +57,25 @@ def sentence(error: BaseException) -> str:
     return text if text.endswith("?") else f"{text}."
 
 
-def lacking(text: str) -> Mistake:
-    """Return the mistake that the domains lack what was asked for.
-
-    A second terminal, in which ``WORKER_DOMAINS`` was not set, asks the example without knowing.
+def store_advice(code: str | None, address: str = "its address") -> str:
+    """Say what to do about a database that does not serve, by what the server itself said of it.
 
     Args:
-        text: What they lack, and what they have: one sentence or more.
+        code: The error's: what happened.
+        address: What to correct, if nobody answers there.
     """
-    from worker.settings import Settings  # noqa: PLC0415  most that is told is no such thing
-
-    if Settings.load(needs=()).origin("worker_domains") == "default":
-        text += " WORKER_DOMAINS is not set, so the example was asked: set it to your domains, as module:attribute."
-    return Mistake(text)
+    if code is None or not _SQLSTATE.fullmatch(code):
+        return f"start the database or correct {address}"
+    return _STORE_ADVICE.get(code, "try again, and see the server's log if it stays so")
 
 
 def _advice(error: BaseException) -> str | None:
     """Say what to do about an error that does not say it itself."""
-    match error:
-        case BrokerUnavailable():
-            return "start RabbitMQ or correct AMQP_URL"
-        case Unroutable():
-            return "start a worker for this domain first, with `worker run`"
-        case WorkerError():
-            return None
+    if isinstance(error, WorkerError):
+        return next((advice for family, advice in _ADVICE if isinstance(error, family)), None)
     from eventstore.errors import StoreUnavailable  # noqa: PLC0415  as above
 
-    return "start the database or correct its address" if isinstance(error, StoreUnavailable) else None
+    return store_advice(error.code) if isinstance(error, StoreUnavailable) else None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The inspection: what of a worker's surroundings can be used, what cannot, and what to do about it."""
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -12,10 +13,13 @@ from handlers.errors import HandlerError
 from handlers.registry import load_domains
 from worker.amqp.backlog import Backlog, backlog
 from worker.amqp.connection import broker_address
+from worker.amqp.policies import rules_of
 from worker.cli.condition import connections, primary_condition, replica_condition
 from worker.cli.failures import sentence
 from worker.cli.findings import Finding
+from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.errors import BrokerError
+from worker.misspelt import unknown
 from worker.settings import Settings
 from worker.topology import Topology
 
@@ -34,7 +38,7 @@ async def inspect(settings: Settings) -> list[Finding]:
     found, domains = _domains(settings)
     database, broker = await asyncio.gather(_database(settings), _broker(settings, domains))
     views = [finding for domain in domains for finding in _views(domain)]
-    return [found, *views, *database, *broker]
+    return [found, *_variables(), *views, *database, *broker]
 
 
 async def inspect_database(settings: Settings) -> list[Finding]:
@@ -65,6 +69,11 @@ def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
         return Finding(part="domains", good=False, text=sentence(error)), ()
     texts = (f"{domain.name} ({len(domain.deciders)} commands)" for domain in domains)
     return Finding(part="domains", good=True, text=", ".join(texts)), domains
+
+
+def _variables() -> list[Finding]:
+    names = unknown(os.environ, Settings.variables())
+    return [Finding(part="settings", good=True, text=f"{', '.join(names)}: not read by anything")] if names else []
 
 
 def _views(domain: Domain) -> Iterator[Finding]:
@@ -132,23 +141,56 @@ async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding
             return [Finding(part=part, good=False, text=sentence(error))]
         if domains:
             findings.append(_queue(topology, found))
+            findings += await _rules(settings, topology)
     return [Finding(part=part, good=True, text="takes our connection"), *findings]
 
 
 def _queue(topology: Topology, found: Backlog | None) -> Finding:
     part = f"queue {topology.queue}"
     if found is None:
-        return Finding(part=part, good=True, text="not there yet; the first `worker run` makes it")
+        return Finding(
+            part=part,
+            good=True,
+            text="not there yet; `worker topology declare` makes it, and so does the first `worker run` that may",
+        )
     if not found.fits(topology):
         wanted = "no affinity" if topology.shards is None else f"{topology.shards} shards"
         there = [f"{found.shards} shards"] * bool(found.shards) + [f"the queue {topology.queue}"] * found.has_plain
         text = f"the domain has {wanted}, and the broker {' and '.join(there)}: {topology.way_out}."
+        return Finding(part=part, good=False, text=text)
+    if found.missing_rights:
+        rights = "; ".join(found.missing_rights)
+        text = (
+            f"the user of AMQP_URL lacks rights that `worker run` needs: {rights}. docs/operations.md names them all."
+        )
         return Finding(part=part, good=False, text=text)
     served = f"{found.consumers:,} consumers"
     if topology.shards is not None:
         served = f"{found.consumers:,} of {found.shards:,} shards consumed"
     text = f"{found.waiting:,} waiting, {served}, {found.resting:,} to be retried, {found.dead:,} dead letters"
     return Finding(part=part, good=True, text=text)
+
+
+async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
+    """Look for what an operator has set by which something can be lost."""
+    part = f"policies of {topology.queue}"
+    if not settings.rabbitmq_management_url:
+        text = "not looked at; with RABBITMQ_MANAGEMENT_URL, those that can lose something are found"
+        return [Finding(part=part, good=True, text=text)]
+    names = [name for name, _ in topology.queues()]
+    try:
+        rules = await rules_of(settings.rabbitmq_management_url, settings.amqp_url, names)
+    except BrokerError as error:
+        return [Finding(part=part, good=False, text=f"{error}.")]
+    found = [Finding(part=part, good=False, text=f"{loss}: {WAY}.") for loss in losses(topology, rules)]
+    if found:
+        return found
+    text = "none that can lose something"
+    if older_dead_queue(topology, rules):
+        text += (
+            f"; but {topology.dead_queue}, made by an older version, would drop letters under a length policy: {WAY}"
+        )
+    return [Finding(part=part, good=True, text=text)]
 
 
 def address(url: str) -> str:

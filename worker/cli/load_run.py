@@ -18,7 +18,7 @@ from handlers.domain import Domain
 from handlers.registry import load_domains
 from handlers.scenario import Scenario
 from worker.amqp.backlog import backlog
-from worker.cli.failures import Mistake, lacking
+from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.target import check_writable, save
 from worker.cli.terminal import print_json
@@ -137,7 +137,7 @@ def _found(domains: Sequence[Domain], name: str, domain_name: str | None) -> tup
     candidates = [domain for domain in domains if domain_name in (None, domain.name)]
     if not candidates:
         known = ", ".join(domain.name for domain in domains)
-        raise lacking(f"there is no domain {domain_name!r} in WORKER_DOMAINS; it names {known}.")
+        raise Mistake(f"there is no domain {domain_name!r} in WORKER_DOMAINS; it names {known}.")
     wanted = name.replace("_", "-")
     owners = [(domain, kind) for domain in candidates if (kind := domain.scenario(wanted)) is not None]
     if len(owners) > 1:
@@ -146,7 +146,7 @@ def _found(domains: Sequence[Domain], name: str, domain_name: str | None) -> tup
     if owners:
         return owners[0]
     known = ", ".join(kind.name for domain in candidates for kind in domain.scenarios) or "none"
-    raise lacking(f"there is no scenario {name!r}; known are {known}.")
+    raise Mistake(f"there is no scenario {name!r}; known are {known}.")
 
 
 def _beside(domains: Sequence[Domain], kind: type[Scenario]) -> tuple[Domain, ...]:

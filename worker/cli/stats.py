@@ -12,6 +12,7 @@ from eventstore.postgres import Measures, measure, survey
 from worker.cli.failures import sentence
 from worker.cli.inspection import address
 from worker.cli.loop import run_async
+from worker.cli.reading_store import first_that_answers
 from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
 
@@ -35,7 +36,7 @@ def stats(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
 
 
 async def _collect(settings: Settings) -> tuple[Measures, list[_Row]]:
-    found = await measure(settings.database_url)
+    found = await first_that_answers(settings, lambda url, writable: measure(url, writable=writable))
     return found, [await _replica(url, found.database["head"]) for url in settings.database_replica_urls]
 
 

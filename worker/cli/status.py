@@ -10,6 +10,7 @@ from eventstore.postgres import PostgresEventStore
 from worker.cli.events import fields
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
+from worker.cli.reading_store import reading_store
 from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
 
@@ -50,9 +51,7 @@ def status(
 
 
 async def _look_up(settings: Settings, key: UUID) -> list[tuple[Receipt, list[RecordedEvent]]]:
-    async with PostgresEventStore.connect(
-        settings.database_url, pool_size=1, application_name="worker status"
-    ) as store:
+    async with reading_store(settings, application_name="worker status") as store:
         return [(receipt, await _events(store, receipt)) for receipt in await store.receipts_of(key)]
 
 

@@ -9,7 +9,8 @@ from eventstore.jsontext import Unstorable, encode_object
 from handlers.domain import Domain
 from handlers.errors import HandlerError, InvalidCommand, UnknownCommand
 from handlers.model import Command
-from worker.cli.failures import Mistake, lacking
+from worker.cli.failures import Mistake
+from worker.cli.suggestion import meant
 from worker.message import BadMessage, read_body
 from worker.settings import Settings
 
@@ -103,15 +104,17 @@ class Submissions:
         candidates = [domain for domain in self.domains if self.domain_name in (None, domain.name)]
         if not candidates:
             known = ", ".join(domain.name for domain in self.domains)
-            raise lacking(f"there is no domain {self.domain_name!r} in WORKER_DOMAINS; it names {known}.")
+            raise Mistake(f"there is no domain {self.domain_name!r} in WORKER_DOMAINS; it names {known}.")
         owners = [domain for domain in candidates if any(each.name == command_type for each in domain.deciders)]
         if len(owners) > 1:
             names = ", ".join(domain.name for domain in owners)
             raise Mistake(f"{command_type} is a command of several domains ({names}); choose one with --domain.")
         if owners:
             return owners[0]
-        known = ", ".join(sorted(decider.name for domain in candidates for decider in domain.deciders))
-        raise lacking(f"there is no command {command_type!r}; known are {known}.")
+        commands = sorted(decider.name for domain in candidates for decider in domain.deciders)
+        hint = meant(command_type, commands)
+        known = f"{hint} Known" if hint else "known"
+        raise Mistake(f"there is no command {command_type!r}; {known} are {', '.join(commands)}.")
 
     def _read(self, text: bytes, *, more_bytes: int = 0, more_levels: int = 0) -> dict[str, Any]:
         try:

@@ -21,8 +21,9 @@ from handlers.reader import Answer, Reader
 from handlers.registry import load_domains
 from handlers.view import View
 from worker.cli.event_filter import scalar
-from worker.cli.failures import Mistake, is_known, lacking
+from worker.cli.failures import Mistake, is_known
 from worker.cli.loop import run_async
+from worker.cli.reading_store import reading_store
 from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
 
@@ -120,7 +121,7 @@ def _shown(name: str, state: Any) -> msgspec.Raw:
 def _asked(domains: Sequence[Domain], domain: str | None) -> list[Domain]:
     if domain is not None and domain not in {each.name for each in domains}:
         known = ", ".join(each.name for each in domains)
-        raise lacking(f"WORKER_DOMAINS names no domain {domain!r}; known are {known}.")
+        raise Mistake(f"WORKER_DOMAINS names no domain {domain!r}; known are {known}.")
     return [each for each in domains if domain in {None, each.name}]
 
 
@@ -131,7 +132,7 @@ def _found(domains: Sequence[Domain], name: str, domain: str | None) -> tuple[Do
         names = " and ".join(each.name for each in owners)
         raise Mistake(f"{names} both have a view {name}: say which with --domain.")
     if not owners:
-        raise lacking(_unknown(name, [one.name for each in asked for one in each.views]))
+        raise Mistake(_unknown(name, [one.name for each in asked for one in each.views]))
     return owners[0], owners[0].view(name)
 
 
@@ -197,12 +198,17 @@ def _position(text: str | None) -> Position | None:
 async def _ask(
     settings: Settings, domain: Domain, part: Any, least: Position | None, consistency: Consistency
 ) -> Answer[Any]:
-    async with PostgresEventStore.connect(
-        settings.database_url,
-        replica_urls=settings.database_replica_urls if consistency is Consistency.EVENTUAL else (),
-        pool_size=2,
-        application_name="worker view",
-    ) as store:
+    opened = (
+        PostgresEventStore.connect(
+            settings.database_url,
+            replica_urls=settings.database_replica_urls,
+            pool_size=2,
+            application_name="worker view",
+        )
+        if consistency is Consistency.EVENTUAL
+        else reading_store(settings, application_name="worker view", pool_size=2)
+    )
+    async with opened as store:
         reader = Reader(store, domain)
         try:
             return await reader.answer(part, min_position=least, consistency=consistency)

@@ -41,7 +41,8 @@ STORY_HEADERS = frozenset(
 
 BROKER_REASONS = {
     "delivery_limit": "the broker delivered it again and again: perhaps it ended the workers that took it",
-    "rejected": "a consumer that is none of ours rejected it",
+    "rejected": "a worker left it to the broker, which takes no copy of it, as its log says (refused_copy); or a "
+    "consumer that is none of ours rejected it",
     "expired": "it was published with an expiration, or a policy set one, and nobody took it in time",
     "maxlen": "a policy bounds the queue's length, and it was full",
 }

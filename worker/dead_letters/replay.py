@@ -1,7 +1,8 @@
 """Dead letters in the hands of a person: looked at, replayed, discarded."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,15 +10,17 @@ from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.queue_browser import Held
 from worker.amqp.sender import Sender
 from worker.dead_letters.letter import REPLAYED_HEADER, STORY_HEADERS, DeadLetter
-from worker.errors import BrokerError
+from worker.errors import BrokerError, MessageRefused
 from worker.rounds.forwarding import forward
 
-__all__ = ["Bounds", "Progress", "Wanted", "discard", "look", "replay"]
+__all__ = ["Bounds", "Progress", "Refused", "Wanted", "discard", "look", "replay"]
 
 Progress = Callable[[], None]
 """Is called after each letter."""
 Wanted = Callable[[DeadLetter], bool]
 """Says of each letter whether it is meant."""
+Refused = Callable[[MessageRefused], None]
+"""Is called for each letter of which the broker takes no copy."""
 
 # So long letters are held at a stretch, well within the broker's consumer timeout of 30 minutes. Then they are given
 # back, and the walk begins anew with what is left.
@@ -61,7 +64,15 @@ async def look(queue: DeadQueue, most: int, visit: Callable[[DeadLetter], None],
             progress()
 
 
-async def replay(queue: DeadQueue, sender: Sender, wanted: Wanted, bounds: Bounds, *, progress: Progress) -> int:
+async def replay(
+    queue: DeadQueue,
+    sender: Sender,
+    wanted: Wanted,
+    bounds: Bounds,
+    *,
+    progress: Progress,
+    refused: Refused = lambda _: None,
+) -> int:
     """Send letters to the work queue again, each as it was first published: with its id, trace and reply queue.
 
     Each begins a new history: what was noted of its failures is left out, and a time is noted instead. A letter is
@@ -74,6 +85,7 @@ async def replay(queue: DeadQueue, sender: Sender, wanted: Wanted, bounds: Bound
         wanted: Which ones.
         bounds: How many, and how fast.
         progress: Called after each that was replayed.
+        refused: Called for each that stays because the broker takes no copy of it, such as for its size.
 
     Returns:
         How many were replayed.
@@ -86,18 +98,23 @@ async def replay(queue: DeadQueue, sender: Sender, wanted: Wanted, bounds: Bound
     """
     entrance = queue.topology.entrance
 
-    async def send(held: Held) -> None:
+    async def send(held: Held) -> bool:
         headers = {REPLAYED_HEADER: datetime.now(UTC).isoformat()}
-        await forward(
-            sender,
-            held.body,
-            held.properties,
-            exchange=entrance.exchange,
-            queue=entrance.routing_key,
-            headers=headers,
-            without=STORY_HEADERS,
-            timeout=_SEND_SECONDS,
-        )
+        try:
+            await forward(
+                sender,
+                held.body,
+                held.properties,
+                exchange=entrance.exchange,
+                queue=entrance.routing_key,
+                headers=headers,
+                without=STORY_HEADERS,
+                timeout=_SEND_SECONDS,
+            )
+        except MessageRefused as error:
+            refused(error)
+            return False
+        return True
 
     return await _treat(queue, wanted, send, bounds, progress)
 
@@ -112,14 +129,14 @@ async def discard(queue: DeadQueue, wanted: Wanted, bounds: Bounds, *, progress:
         BrokerUnavailable: The connection broke. The letters that are left are still there.
     """
 
-    async def nothing(_: Held) -> None:
-        pass
+    async def nothing(_: Held) -> bool:
+        return True
 
     return await _treat(queue, wanted, nothing, bounds, progress)
 
 
 async def _treat(
-    queue: DeadQueue, wanted: Wanted, act: Callable[[Held], Awaitable[None]], bounds: Bounds, progress: Progress
+    queue: DeadQueue, wanted: Wanted, act: Callable[[Held], Awaitable[bool]], bounds: Bounds, progress: Progress
 ) -> int:
     pace = _Pace(bounds.rate)
     done = 0
@@ -127,15 +144,15 @@ async def _treat(
     async def treat(held: Held, free: asyncio.Semaphore) -> None:
         nonlocal done
         try:
-            await act(held)
-            await held.acknowledge()
-            done += 1
-            progress()
+            if await act(held):
+                await held.acknowledge()
+                done += 1
+                progress()
         finally:
             free.release()
 
     async def treat_some() -> bool:
-        """QueueBrowser until the end or until letters were held for long enough; return whether it was the end."""
+        """Walk until the end or until letters were held for long enough; return whether it was the end."""
         free = asyncio.Semaphore(_AT_ONCE)
         # What was treated is gone, and the window ends where it ended before.
         async with queue.walk(bounds.oldest - done) as walk, asyncio.TaskGroup() as group:
@@ -152,15 +169,22 @@ async def _treat(
                     return False
         return True
 
-    try:
+    with _one_error():
         while done < bounds.most and not await treat_some():
             pass
+    return done
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Raise the first of the broker's errors out of a group of them."""
+    try:
+        yield
     except ExceptionGroup as group:
         known, unknown = group.split(BrokerError)
         if known is None or unknown is not None:
             raise
         raise _first(known) from group
-    return done
 
 
 class _Pace:

@@ -1,5 +1,6 @@
 """Forwarding: the one way in which a message moves on to another queue."""
 
+import re
 import traceback
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ __all__ = [
     "REASON_HEADER",
     "TIME_HEADER",
     "TRACEBACK_HEADER",
+    "WITHHELD_HEADER",
     "explain",
     "forward",
 ]
@@ -31,6 +33,8 @@ QUEUE_HEADER = "worker-queue"
 TIME_HEADER = "worker-failed-at"
 OWN_ID_HEADER = "worker-assigned-id"
 """Marks a message whose id is ours: it came without one."""
+WITHHELD_HEADER = "worker-withheld-headers"
+"""Holds those of the publisher's headers that a broker may act upon: on a copy, they would act once more."""
 DROPPED_HEADER = "worker-dropped-headers"
 """Names the publisher's headers that there was no room for beside ours."""
 
@@ -44,6 +48,11 @@ _MIN_ERROR_BYTES = 500
 # Of the publisher's, those that a worker reads.
 _READ_HEADERS = frozenset({"traceparent", "tracestate", CAUSATION_HEADER, AFFINITY_HEADER})
 _OWN_PREFIX = "worker-"
+# A broker routes by these two as well; and its plugins delay, drop or route by one or another whose name begins so.
+_ROUTING_HEADERS = frozenset({"CC", "BCC"})
+_BROKER_PREFIX = "x-"
+# What brokers themselves note on a message.
+_NOTED_BY_BROKERS = re.compile(r"x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count|opt-.*)")
 
 
 async def forward(
@@ -60,9 +69,10 @@ async def forward(
 ) -> None:
     """Store a copy of a message in a queue. Acknowledge the original only after this returns.
 
-    The copy carries none of the broker's ``x-*`` headers, which would make it count deaths and deliveries that were
-    another message's. A message that has no id is given one, since only a message with an id can be confirmed, and
-    with it a header that says so: it shall not pass for a command that somebody sent.
+    The copy goes to that queue alone: it carries no header that a broker acts upon. Those that the publisher set are
+    kept inside another one; those that brokers noted, such as deaths and deliveries, were another message's. It is sent
+    alone, so that it costs no other when it is refused. A message that has no id is given one, since only a message
+    with an id can be confirmed, and with it a header that says so: it shall not pass for a command that somebody sent.
 
     Args:
         sender: Who sends it.
@@ -77,12 +87,11 @@ async def forward(
 
     Raises:
         Unroutable: The queue does not exist.
+        MessageRefused: The broker refuses the copy for what it is.
         BrokerUnavailable: Not confirmed; the copy may or may not be there.
     """
     kept: dict[str, Any] = {
-        key: _sendable(value)
-        for key, value in (properties.headers or {}).items()
-        if not key.startswith("x-") and key not in without
+        key: _sendable(value) for key, value in _inert(properties.headers or {}).items() if key not in without
     }
     mark = {} if properties.message_id else {OWN_ID_HEADER: True}
     copy = Properties(
@@ -101,7 +110,23 @@ async def forward(
         copy.headers = fewer
         if sender.fits(copy):
             break
-    await sender.send(body, copy, exchange=exchange, routing_key=queue, timeout=timeout)
+    await sender.send(body, copy, exchange=exchange, routing_key=queue, timeout=timeout, alone=True)
+
+
+def _inert(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return headers none of which a broker acts upon; those of the publisher's that one may are inside another."""
+    kept: dict[str, Any] = {}
+    withheld: dict[str, Any] = {}
+    for name, value in headers.items():
+        if name in _ROUTING_HEADERS or name.startswith(_BROKER_PREFIX):
+            if not _NOTED_BY_BROKERS.fullmatch(name):
+                withheld[name] = value
+        else:
+            kept[name] = value
+    if withheld:
+        before = kept.get(WITHHELD_HEADER)
+        kept[WITHHELD_HEADER] = {**(before if isinstance(before, dict) else {}), **withheld}
+    return kept
 
 
 def _ever_fewer(kept: dict[str, Any], ours: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -110,12 +135,16 @@ def _ever_fewer(kept: dict[str, Any], ours: dict[str, Any]) -> Iterator[dict[str
     if TRACEBACK_HEADER in ours:
         ours = {**ours, TRACEBACK_HEADER: _LEFT_OUT}
         yield {**kept, **ours}
-    read = {name: value for name, value in kept.items() if name in _READ_HEADERS or name.startswith(_OWN_PREFIX)}
+    read = {name: value for name, value in kept.items() if _is_read(name)}
     yield {**read, **ours, **_dropped(kept.keys() - read.keys())}
     ours |= _dropped(kept.keys() - ours.keys())
     yield ours
     if ERROR_HEADER in ours:
         yield {**ours, ERROR_HEADER: _clip(ours[ERROR_HEADER], _MIN_ERROR_BYTES)}
+
+
+def _is_read(name: str) -> bool:
+    return name in _READ_HEADERS or (name.startswith(_OWN_PREFIX) and name != WITHHELD_HEADER)
 
 
 def _dropped(names: Collection[str]) -> dict[str, Any]:

@@ -2,22 +2,35 @@
 
 import asyncio
 import logging
-import random
+import time
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from worker.amqp.delivery import Delivery
 from worker.amqp.sender import Sender
-from worker.errors import BrokerError, Unroutable
+from worker.backoff import Backoff
+from worker.errors import BrokerError, MessageRefused, Unroutable
 from worker.rounds.forwarding import forward
 from worker.topology import Topology
 
-__all__ = ["Handover"]
+__all__ = ["Handover", "Sent"]
 
 _log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 10.0
-_LONGEST_PAUSE = 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+class Sent(Enum):
+    """What became of a copy."""
+
+    STORED = "stored"
+    """It is in its queue."""
+    REFUSED = "refused"
+    """The broker refuses it for what it is, and always will."""
+    LOST = "lost"
+    """The delivery is lost to us, and the broker delivers it again."""
 
 
 class Handover:
@@ -29,17 +42,31 @@ class Handover:
     Args:
         sender: Sends them.
         topology: Whose queues. One that somebody has deleted is declared again.
+        patience: How long a copy may wait before that is told, in seconds.
     """
 
-    def __init__(self, sender: Sender, topology: Topology) -> None:
+    def __init__(self, sender: Sender, topology: Topology, *, patience: float = _PATIENCE_SECONDS) -> None:
         self._sender = sender
         self._topology = topology
+        self._patience = patience
         # Whoever misses a queue declares it, one after another.
         self._declaring = asyncio.Lock()
+        # Since when each copy waits. The oldest comes first.
+        self._waiting: dict[Delivery, float] = {}
+        self._reason: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why copies have waited for longer than is usual; None if none has."""
+        oldest = next(iter(self._waiting.values()), None)
+        if oldest is None or time.monotonic() - oldest < self._patience:
+            return None
+        why = self._reason or "the broker does not answer"
+        return f"deliveries of {self._topology.domain_name} that wait to be sent on: {len(self._waiting):,} ({why})"
 
     async def complete(
         self, delivery: Delivery, queue: str, headers: Mapping[str, Any], *, rest: float | None = None
-    ) -> bool:
+    ) -> Sent:
         """Send a delivery on, for as long as it takes, unless its channel is lost meanwhile.
 
         Args:
@@ -49,46 +76,54 @@ class Handover:
             rest: How long the copy may stay there, in seconds; None for as long as the queue lets it.
 
         Returns:
-            Whether the copy is stored. If not, the delivery is lost to us, and the broker delivers it again.
+            Whether the copy is stored.
 
         On cancellation the copy may still be stored.
         """
         loss = delivery.loss
-        sending: asyncio.Future[None] = asyncio.create_task(self._send(delivery, queue, headers, rest))
+        sending: asyncio.Future[Sent] = asyncio.create_task(self._send(delivery, queue, headers, rest))
+        self._waiting[delivery] = time.monotonic()
         try:
             told = False
             while not sending.done() and not loss.done():
                 done, _ = await asyncio.wait(
-                    {sending, loss}, timeout=_PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    {sending, loss}, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED
                 )
                 if not done:
                     level = logging.DEBUG if told else logging.WARNING
-                    _log.log(level, "not stored in %s yet: %s", queue, await self._sender.diagnose())
+                    why = await self._sender.diagnose()
+                    self._reason = self._reason or why
+                    _log.log(level, "not stored in %s yet: %s", queue, why)
                     told = True
             if sending.done():
-                sending.result()
-                return True
+                return sending.result()
         finally:
+            del self._waiting[delivery]
+            if not self._waiting:
+                self._reason = None
             loss.cancel()
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
         delivery.abandon()
-        return False
+        return Sent.LOST
 
-    async def _send(self, delivery: Delivery, queue: str, headers: Mapping[str, Any], rest: float | None) -> None:
+    async def _send(self, delivery: Delivery, queue: str, headers: Mapping[str, Any], rest: float | None) -> Sent:
         """Try until it is stored. Each try ends with a confirmation, a refusal, or the loss of the connection."""
-        pause = 0.1
+        backoff = Backoff(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
         told: str | None = None  # each reason is told once
         while True:
             try:
                 await self._try(delivery, queue, headers, rest)
+            except MessageRefused as error:
+                _log.error("cannot be sent on to %s: %s", queue, error)
+                return Sent.REFUSED
             except BrokerError as error:
+                self._reason = f"{queue}: {error}"
                 if told != (told := str(error)):
                     _log.warning("cannot send on to %s: %s", queue, error)
-                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  jitter, not a secret
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                await backoff.rest()
             else:
-                return
+                return Sent.STORED
 
     async def _try(self, delivery: Delivery, queue: str, headers: Mapping[str, Any], rest: float | None) -> None:
         try:

@@ -1,12 +1,16 @@
 """Replies: what is sent to who asked for an answer. One that fails is counted, and changes nothing else."""
 
 import logging
+import time
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from eventstore import Receipt
+from worker.amqp.direct_reply import is_direct, is_sound
 from worker.amqp.sender import Properties, Sender
+from worker.backoff import Backoff
 from worker.counters import Counters
+from worker.errors import BrokerUnavailable
 from worker.message import CONTENT_TYPE, CommandMessage, Reply
 
 __all__ = ["Replies"]
@@ -14,6 +18,8 @@ __all__ = ["Replies"]
 _log = logging.getLogger(__name__)
 
 _LONGEST_REASON = 1000
+_LONGEST_SHOWN = 100
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class Replies:
@@ -21,12 +27,14 @@ class Replies:
 
     Args:
         sender: Sends them.
+        direct: Sends those to direct addresses, over another connection: a broker may end it for what it is asked for.
         counters: Where those that fail are counted.
         timeout: How long each is tried, in seconds.
     """
 
-    def __init__(self, sender: Sender, counters: Counters, *, timeout: float) -> None:
+    def __init__(self, sender: Sender, direct: Sender, counters: Counters, *, timeout: float) -> None:
         self._sender = sender
+        self._direct = direct
         self._counters = counters
         self._timeout = timeout
 
@@ -66,7 +74,7 @@ class Replies:
         identity = correlation_id or properties.message_id
         if identity is None:
             return
-        command_id = message.command_id if message is not None else None
+        command_id = message.command_id if message is not None else _readable(properties.message_id)
         # What a domain's code raised may say what no encoding can write.
         said = reason[:_LONGEST_REASON].encode(errors="backslashreplace").decode()
         reply = Reply(command_id=command_id, outcome="failed", reason=said)
@@ -81,9 +89,39 @@ class Replies:
             timestamp=datetime.now(UTC),
         )
         try:
-            await self._sender.send(
-                reply.to_json(), properties, exchange="", routing_key=reply_to, timeout=self._timeout
-            )
+            if is_direct(reply_to):
+                await self._send_direct(reply.to_json(), properties, reply_to)
+            else:
+                await self._send_again(reply.to_json(), properties, reply_to)
         except Exception as error:  # noqa: BLE001  the answer is on record: whatever a reply fails of, the delivery is done
             self._counters.failed_replies += 1
             _log.info("the reply could not be sent: %s", error)
+
+    async def _send_again(self, body: bytes, properties: Properties, queue: str) -> None:
+        """Send, and again where the connection breaks meanwhile. The same reply may then come twice."""
+        deadline = time.monotonic() + self._timeout
+        backoff = Backoff(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                return await self._sender.send(body, properties, exchange="", routing_key=queue, timeout=left)
+            except BrokerUnavailable:
+                if time.monotonic() >= deadline:
+                    raise
+            await backoff.rest()
+
+    async def _send_direct(self, body: bytes, properties: Properties, address: str) -> None:
+        """Send to the channel that asked, once: the answer of another try would find another channel in its place."""
+        if not is_sound(address):
+            raise ValueError(f"{address[:_LONGEST_SHOWN]!r} is no address that a broker gives")
+        # Brokers before 3.12 return what is mandatory as unroutable, and hand it over all the same.
+        await self._direct.send(
+            body, properties, exchange="", routing_key=address, timeout=self._timeout, mandatory=False
+        )
+
+
+def _readable(message_id: str | None) -> UUID | None:
+    try:
+        return UUID(message_id) if message_id else None
+    except ValueError:
+        return None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,13 +16,14 @@ from opentelemetry.trace import Span
 from eventstore import EventStore, EventStoreError, OutcomeKind, Receipt, StoreUnavailable
 from worker.amqp.delivery import POISON_HEADER, Delivery
 from worker.amqp.sender import Sender
+from worker.body_form import check_form
 from worker.counters import Counters, End
 from worker.history import ATTEMPTS_HEADER, History
 from worker.isolation.isolator import Isolator
 from worker.message import BadMessage, CommandMessage, digest, read_body
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
-from worker.rounds.forwarding import ERROR_HEADER, explain
-from worker.rounds.handover import Handover
+from worker.rounds.forwarding import ERROR_HEADER, REASON_HEADER, explain
+from worker.rounds.handover import Handover, Sent
 from worker.rounds.job import Job
 from worker.rounds.poison_queue import PoisonQueue
 from worker.rounds.replies import Replies
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 # consumer timeout of 30 minutes.
 _HOLD_SECONDS = 600.0
 _REUSED = "id_reused"
+_REFUSED = "refused_copy"
 _ENDS = {kind.value: End(kind.value) for kind in OutcomeKind}
 
 
@@ -52,7 +54,8 @@ class Settler:
         scheduler: Finds the answers.
         topology: Where the deliveries come from, and where they are sent on to.
         store: Where receipts are looked up.
-        sender: Sends replies, retries and dead letters; never the connection that consumes.
+        sender: Sends retries and dead letters; never the connection that consumes.
+        replies: Sends replies.
         isolator: Finds the answers to what may be poison.
         breaker: Open while the database does not answer.
         counters: Where everything is counted.
@@ -67,6 +70,7 @@ class Settler:
         *,
         store: EventStore,
         sender: Sender,
+        replies: Replies,
         isolator: Isolator,
         breaker: CircuitBreaker,
         counters: Counters,
@@ -78,7 +82,7 @@ class Settler:
         self._topology = topology
         self._store = store
         self._handover = Handover(sender, topology)
-        self._replies = Replies(sender, counters, timeout=settings.worker_reply_timeout)
+        self._replies = replies
         self._breaker = breaker
         self._counters = counters
         self._settings = settings
@@ -93,6 +97,11 @@ class Settler:
             "messaging.operation.name": "process",
             "messaging.destination.name": consumed_destination(topology),
         }
+
+    @property
+    def trouble(self) -> str | None:
+        """Why deliveries cannot be sent on, if some have waited for that too long."""
+        return self._handover.trouble
 
     def take(self, delivery: Delivery) -> None:
         """Take a delivery, or give it back at once while we drain, or if it cannot be taken."""
@@ -109,6 +118,7 @@ class Settler:
 
     def _take(self, delivery: Delivery) -> None:
         try:
+            check_form(delivery.properties)
             message = CommandMessage.parse(delivery.properties, delivery.body)
         except BadMessage as bad:
             # Whose trace it belongs to cannot be told from an envelope that makes no sense.
@@ -232,7 +242,7 @@ class Settler:
                     raise AssertionError("a failure is no answer")
                 case Pause(reason=reason):
                     # It outlasted the time for which we may hold a delivery. Its history is as it was.
-                    await self._retry(delivery, failure, Retry(reason=reason, history=history), span)
+                    await self._retry(delivery, message, failure, Retry(reason=reason, history=history), span)
                     return
                 case DeadLetter(reason=reason) | Retry(reason=reason, bug=True):
                     if message is not None and reason != _REUSED:
@@ -241,7 +251,7 @@ class Settler:
                         except TimeoutError:
                             failure = StoreUnavailable("the database did not say whether it has an answer")
                             held = Retry(reason="store_unavailable", history=history)
-                            await self._retry(delivery, failure, held, span)
+                            await self._retry(delivery, message, failure, held, span)
                             return
                         if found is not None:
                             self._answer(delivery, message, Answer(receipt=found, attempts=0), span, was_sent=True)
@@ -249,7 +259,7 @@ class Settler:
                 case Retry():
                     pass
             if isinstance(settlement, Retry):
-                await self._retry(delivery, failure, settlement, span)
+                await self._retry(delivery, message, failure, settlement, span)
             else:
                 await self._dead_letter(delivery, message, failure, settlement, span)
 
@@ -283,7 +293,14 @@ class Settler:
                     _log.warning("whether it has an answer could not be told: %s", error)
                     return None
 
-    async def _retry(self, delivery: Delivery, failure: Exception, settlement: Retry, span: Span) -> None:
+    async def _retry(
+        self,
+        delivery: Delivery,
+        message: CommandMessage | None,
+        failure: Exception,
+        settlement: Retry,
+        span: Span,
+    ) -> None:
         reason = settlement.reason
         span.add_event("retry later", {"command.reason": reason})
         headers = settlement.history.headers() | explain(
@@ -292,12 +309,15 @@ class Settler:
         if delivery.may_be_poison:
             headers[POISON_HEADER] = True
         rest = self._settings.worker_retry_delay
-        if await self._handover.complete(delivery, self._topology.retry_queue, headers, rest=rest):
+        sent = await self._handover.complete(delivery, self._topology.retry_queue, headers, rest=rest)
+        if sent is Sent.STORED:
             if settlement.bug:
                 _log.warning("retry in %g s: %s: %s", rest, reason, _where(failure))
             else:
                 _log.info("retry in %g s: %s", rest, reason)
             self._settled(delivery, span, End.RETRIED, reason)
+        elif sent is Sent.REFUSED:
+            await self._put_aside(delivery, message, headers, span)
         else:
             span.end()
 
@@ -314,13 +334,32 @@ class Settler:
             failure, reason=reason, queue=self._topology.queue, with_traceback=settlement.bug
         )
         mark_failed(span, reason, headers[ERROR_HEADER])
-        if not await self._handover.complete(delivery, self._topology.dead_queue, headers):
+        sent = await self._handover.complete(delivery, self._topology.dead_queue, headers)
+        if sent is Sent.REFUSED:
+            await self._put_aside(delivery, message, headers, span)
+            return
+        if sent is Sent.LOST:
             span.end()
             return
         _log.error("dead letter: %s: %s", reason, _where(failure) if settlement.bug else failure)
         self._counters.dead_letters[reason] += 1
         await self._replies.failed(delivery.properties, message, f"{reason}: {headers[ERROR_HEADER]}")
         self._settled(delivery, span, End.DEAD_LETTERED, reason)
+
+    async def _put_aside(
+        self, delivery: Delivery, message: CommandMessage | None, headers: Mapping[str, Any], span: Span
+    ) -> None:
+        """Have the broker make a dead letter of a message that it takes no copy of: as it is, without our reason."""
+        reason, said = headers[REASON_HEADER], headers[ERROR_HEADER]
+        mark_failed(span, _REFUSED, said)
+        _log.error("dead letter: %s, put aside by the broker itself, of: %s: %s", _REFUSED, reason, said)
+        await delivery.reject(End.DEAD_LETTERED)
+        self._counters.dead_letters[_REFUSED] += 1
+        process_duration.record(time.monotonic() - delivery.received_at, {**self._labels, "error.type": _REFUSED})
+        await self._replies.failed(
+            delivery.properties, message, f"{reason} (and the broker takes no copy of the message): {said}"
+        )
+        span.end()
 
     async def _see_to(self, delivery: Delivery, settle_it: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Have a delivery settled, one way or the other."""

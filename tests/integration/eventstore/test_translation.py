@@ -110,3 +110,22 @@ def test_a_pooler_that_refuses_our_startup_parameters_is_a_mistake_and_not_an_ou
     translated = translate(refused)
     assert isinstance(translated, StoreMisconfigured)
     assert translated.code == "08P01"
+
+
+@pytest.mark.parametrize("words", ["query_wait_timeout", "cannot connect to server", "pgbouncer cannot connect"])
+def test_all_else_that_a_pooler_says_passes(words: str) -> None:
+    translated = translate(asyncpg.ProtocolViolationError(words))
+    assert type(translated) is StoreUnavailable
+    assert words in str(translated)
+
+
+def test_a_server_that_says_nothing_is_told_to_say_nothing() -> None:
+    assert str(translate(TimeoutError())) == "PostgreSQL cannot be reached: it does not answer in time"
+
+
+def test_a_server_that_takes_no_writes_is_told_apart_from_one_that_is_stopped() -> None:
+    for error in (asyncpg.TargetServerAttributeNotMatched("none"), asyncpg.ReadOnlySQLTransactionError("none")):
+        translated = translate(error)
+        assert type(translated) is StoreUnavailable
+        assert str(translated).startswith("the server accepts no writes: it is a standby, or ")
+        assert translated.code == "25006"

@@ -1,4 +1,4 @@
-"""A relay between a program and the broker, which the test can cut and mend."""
+"""A relay between a program and the broker, which the test can cut and mend, or have pass nothing on for a while."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 _CHUNK = 64 * 1024
 CONFIRMATION = b"\x00\x3c\x00\x50"
 """The method basic.ack in a frame, by which a broker says that it has stored a message."""
+_HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
 
 
 class Relay:
@@ -16,6 +17,7 @@ class Relay:
     Attributes:
         url: The server's address, by way of the relay.
         loses: What the server sends is lost where it holds these bytes, with all that comes at once with it.
+        asked: How many bytes have gone to the server, but for heartbeats.
     """
 
     def __init__(self, url: str) -> None:
@@ -25,6 +27,9 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._ends: set[asyncio.Task[None]] = set()
+        self.asked = 0
+        self._room: int | None = None
+        self._holding, self._released = asyncio.Event(), asyncio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -55,19 +60,50 @@ class Relay:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
+    def hold_after(self, size: int) -> None:
+        """Pass on so many more bytes of what the server sends, and then nothing until ``release``."""
+        self._room = size
+        self._holding.clear()
+        self._released.clear()
+
+    async def held(self) -> None:
+        """Wait until something that the server has sent is held."""
+        await self._holding.wait()
+
+    def release(self) -> None:
+        """Pass on everything again."""
+        self._room = None
+        self._released.set()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
         for source, sink in ((reader, back), (there, writer)):
             self._writers.add(sink)
-            task = asyncio.create_task(self._pass(source, sink, answers=source is there))
+            task = asyncio.create_task(self._pass(source, sink, is_answer=source is there))
             self._ends.add(task)
             task.add_done_callback(self._ends.discard)
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool) -> None:
+    async def _after_the_first(self, chunk: bytes, sink: asyncio.StreamWriter) -> bytes:
+        """Pass on what there is room for; return the rest, when it may be passed on."""
+        if self._room is None:
+            return chunk
+        first, rest = chunk[: self._room], chunk[self._room :]
+        self._room -= len(first)
+        sink.write(first)
+        if rest:
+            self._holding.set()
+            await self._released.wait()
+        return rest
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_answer: bool) -> None:
         with suppress(OSError):
             while chunk := await source.read(_CHUNK):
-                if answers and self.loses is not None and self.loses in chunk:
-                    continue
+                if is_answer:
+                    if self.loses is not None and self.loses in chunk:
+                        continue
+                    chunk = await self._after_the_first(chunk, sink)
+                elif chunk != _HEARTBEAT:
+                    self.asked += len(chunk)
                 sink.write(chunk)
                 await sink.drain()
         sink.close()

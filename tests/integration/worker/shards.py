@@ -82,4 +82,4 @@ async def all_consumed(amqp_url: str) -> None:
         found = await backlog(amqp_url, SHARDED)
         return found is not None and found.consumers == 8
 
-    await eventually(are_consumed, what="every shard to be consumed")
+    await eventually(are_consumed, what="every shard to be consumed", seconds=60)

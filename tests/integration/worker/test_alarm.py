@@ -19,7 +19,6 @@ from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.errors import BrokerUnavailable
 from worker.publisher import Publisher
-from worker.rounds import handover
 
 COMMANDS, ASKING = 20, 2
 
@@ -52,7 +51,6 @@ async def test_what_is_put_aside_during_an_alarm_is_stored_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="worker")
-    monkeypatch.setattr(handover, "_PATIENCE_SECONDS", 0.2)
     deciding = asyncio.Event()
 
     async def refuse(*_: object, **__: object) -> NoReturn:
@@ -66,6 +64,8 @@ async def test_what_is_put_aside_during_an_alarm_is_stored_once(
         return sum(f"not stored in {QUEUES.dead_queue} yet" in message for message in caplog.messages) >= 5
 
     async with serving(store, broker.url) as service:
+        (settler,) = service._settlers
+        settler._handover._patience = 0.2
         await received(service, 1)
         await alarm(broker, is_on=True)
         deciding.set()

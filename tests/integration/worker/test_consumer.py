@@ -104,7 +104,7 @@ async def test_replies_and_dead_letters_outlive_their_connection(
 ) -> None:
     async with serving(store, vhost) as service:
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
-        await close_connections(management, vhost, "worker replies, retries, dead letters")
+        await close_connections(management, vhost, "worker replies", "worker retries, dead letters")
         assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
         await desk.put(b"{}")
         assert (await desk.take(QUEUES.dead_queue)).headers["worker-reason"] == "invalid_command"

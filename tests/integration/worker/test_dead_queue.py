@@ -2,16 +2,22 @@
 
 import asyncio
 import tracemalloc
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from tests.fixtures.waiting import eventually
 from tests.integration.worker.desk import Desk
 from tests.integration.worker.graveyard import GOOD, bury, emptied, letters, make_queues, opened, story
+from tests.integration.worker.relay import Relay
 from tests.integration.worker.serving import QUEUES
 from worker.amqp.dead_queue import DeadQueue
+from worker.cli.dead_letters.scan import Choice, scan
+from worker.cli.failures import Mistake
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.replay import look
+from worker.dead_letters.selection import Selection
 from worker.errors import BrokerUnavailable
 from worker.topology import Topology
 
@@ -128,6 +134,55 @@ async def test_a_walk_ends_where_fewer_are_left_than_were_counted(
     put = await bury(desk, 3)
     async with opened(vhost) as queue, queue.walk(1000) as walk:
         assert [held.properties.message_id async for held in walk] == put
+
+
+async def test_letters_that_are_long_on_their_way_are_waited_for(
+    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.amqp.queue_browser._PATIENCE", 0.05)
+    put = await bury(desk, 3, body=b"b" * 200_000)
+
+    async def walked(queue: DeadQueue) -> list[str | None]:
+        async with queue.walk(3) as walk:
+            return [held.properties.message_id async for held in walk]
+
+    async with Relay.to(vhost) as relay, opened(relay.url) as queue:
+        # Before the first letter is through.
+        relay.hold_after(20_000)
+        walking = asyncio.create_task(walked(queue))
+        await relay.held()
+        before = relay.asked
+
+        async def is_asked() -> bool:
+            return relay.asked > before
+
+        # All three are handed out, so that none is ready.
+        await eventually(is_asked, what="the broker to be asked how many are left")
+        assert await desk.ready(DEAD) == 0
+        relay.release()
+        assert await walking == put
+
+
+async def test_letters_that_somebody_else_takes_meanwhile_are_told_apart_from_those_that_are_not_there(
+    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.amqp.queue_browser._PATIENCE", 0.01)
+    first, second, third = await bury(desk, 3)
+    genuine = DeadQueue.count
+
+    async def count(queue: DeadQueue) -> int | None:
+        counted = await genuine(queue)
+        assert (await desk.take(DEAD)).message_id == first
+        return counted
+
+    monkeypatch.setattr(DeadQueue, "count", count)
+    selection = Selection(ids=frozenset({first}))
+    choice = Choice(amqp_url=vhost, topologies=(QUEUES,), selection=selection, asked_at=datetime.now(UTC))
+    found = await scan(choice, progress=lambda: None)
+    assert (found.total, found.seen, found.unseen, found.meant) == (3, 2, 1, 0)
+    with pytest.raises(Mistake, match=f"{first} is not among .* 1 of 3 could not be looked at: somebody else"):
+        found.check_ids([first])
+    assert [each.message_id for each in await emptied(desk, DEAD, 2)] == [second, third]
 
 
 async def test_only_what_is_acknowledged_is_gone_wherever_it_lies(

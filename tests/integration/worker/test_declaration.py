@@ -40,7 +40,7 @@ async def test_each_queue_is_a_quorum_queue_that_loses_nothing_on_its_hops(vhost
     hop = {"x-dead-letter-exchange": "", "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
     assert found["orders.commands"]["arguments"] == {
         "x-queue-type": "quorum",
-        "x-delivery-limit": 50,
+        "x-delivery-limit": 1000,
         "x-dead-letter-routing-key": "orders.commands.dead",
         **hop,
     }
@@ -52,7 +52,11 @@ async def test_each_queue_is_a_quorum_queue_that_loses_nothing_on_its_hops(vhost
         **hop,
     }
     # Whoever looks at a dead letter puts it back, which counts; it must never be dropped for that.
-    assert found["orders.commands.dead"]["arguments"] == {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000}
+    assert found["orders.commands.dead"]["arguments"] == {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 1_000_000_000,
+        "x-overflow": "reject-publish",
+    }
 
 
 async def test_a_durable_direct_exchange_routes_by_the_domains_name(vhost: str, management: Management) -> None:

@@ -21,6 +21,8 @@ async def test_a_queue_that_somebody_deleted_is_declared_again(
         # More than are handled at the same time.
         for _ in range(12):
             await desk.put(BAD)
+        # Until the queue is there again, nobody can look at it.
+        await settled(service, 12)
         await desk.holds(QUEUES.dead_queue, 12)
         await desk.delete(QUEUES.retry_queue)
         await desk.put(BUG, message_type="Explode")
@@ -45,7 +47,7 @@ async def test_headers_that_fill_a_frame_make_room_for_ours(
     async with serving(store, vhost) as service:
         await desk.put(LONG_BUG, message_type="Explode", headers={"traceparent": trace, "large": "x" * size})
         letter = await desk.take(QUEUES.dead_queue)
-        # The connection that replies, retries and dead letters share has not been lost.
+        # No connection has been lost.
         await desk.put(BUG, reply_to=desk.replies)
         assert (await desk.answer())["outcome"] == "accepted"
         await settled(service, 4)

@@ -73,6 +73,11 @@ async def test_the_time_without_a_consumer_is_counted_over_attempts_that_fail(
         with permitted(management, vhost, read="commands"):
             await close_connections(management, vhost, "worker tally")
             await judged(service, live=True, ready=False)
+
+            async def is_noted() -> bool:
+                return consumer._interrupted_at is not None
+
+            await eventually(is_noted, what="the interruption to be noted")
             begun = consumer._interrupted_at
 
             async def was_refused() -> bool:

@@ -96,6 +96,9 @@ async def test_a_command_that_no_queue_takes_is_refused_and_not_stored(publisher
         await publisher.publish("tally", "Count", {"Key": "a"})
     with pytest.raises(Unroutable):
         await publisher.request("tally", "Count", {"Key": "a"})
+    await desk.channel.declare_exchange("commands", "direct", durable=True)
+    with pytest.raises(Unroutable, match="no queue takes messages for commands:tally; nothing was stored"):
+        await publisher.publish("tally", "Count", {"Key": "a"})
     queue = await desk.channel.declare_queue("late", durable=True, arguments={"x-queue-type": "quorum"})
     await queue.bind("commands", "tally")
     # The connection is as good as before, and nothing appears that was refused.

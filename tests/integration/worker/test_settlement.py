@@ -104,6 +104,7 @@ async def test_a_handlers_bug_is_tried_three_times_and_shown_with_its_traceback(
     headers.pop("x-delivery-count", None)
     assert headers == {
         "traceparent": "kept",
+        "worker-withheld-headers": {"x-mine": 1},
         "worker-attempts": 3,
         "worker-handler-failures": 3,
         "worker-reason": "handler_error",
@@ -202,3 +203,24 @@ async def test_what_is_no_text_is_answered_or_put_aside_at_its_first_delivery(
     assert letter.headers["worker-reason"] == "malformed_message_id"
     # As many marks as there is room for.
     assert letter.message_id == letter.type == letter.app_id == "\N{REPLACEMENT CHARACTER}" * 85
+
+
+async def test_a_sender_who_can_be_told_is_told_at_once_whatever_its_message_lacks(
+    store: PostgresEventStore, vhost: str, desk: Desk, publisher: Publisher
+) -> None:
+    async with serving(store, vhost) as service:
+        identity = uuid4()
+        reply = await publisher.request("tally", "", {"Key": "a"}, command_id=identity)
+        assert (reply.command_id, reply.outcome) == (identity, "failed")
+        assert (reply.reason or "").startswith("missing_type: ")
+        await desk.put(A, message_id="no UUID", reply_to=desk.replies, correlation_id="visit")
+        answer = await desk.take(desk.replies)
+        assert answer.correlation_id == "visit"
+        assert json.loads(answer.body)["reason"].startswith("malformed_message_id: ")
+        await desk.put(A, content_encoding="gzip", reply_to=desk.replies)
+        assert (await desk.answer())["reason"].startswith("unsupported_encoding: the body's content_encoding is 'gzip'")
+        await desk.put(b"\xef\xbb\xbf" + A, reply_to=desk.replies)
+        assert (await desk.answer())["outcome"] == "accepted"
+        await settled(service, 4)
+    reasons = {"missing_type": 1, "malformed_message_id": 1, "unsupported_encoding": 1}
+    assert dict(service.counters.dead_letters) == reasons

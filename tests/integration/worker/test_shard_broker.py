@@ -6,11 +6,9 @@ from collections.abc import Iterator
 import aio_pika
 import pytest
 
-from deploy.local.account import Account
 from deploy.local.broker import RabbitServer
-from deploy.local.guard import Guard
-from deploy.local.postgres import Login
 from eventstore.postgres import PostgresEventStore
+from tests.fixtures.brokers import running
 from tests.integration.worker.serving import consuming, serving_domain
 from tests.integration.worker.shards import DOMAIN, SHARDED, all_consumed, counts, decided
 from tests.unit.worker.sharded import domain
@@ -33,26 +31,17 @@ class WithoutPlugin(RabbitServer):
     plugins = ("rabbitmq_management",)
 
 
-def running(kind: type[RabbitServer]) -> Iterator[RabbitServer]:
-    guard = Guard(Account.for_servers())
-    try:
-        server = kind(guard, login=Login("worker", "of-this-test-alone"))
-        server.start()
-        yield server
-        server.stop()
-    finally:
-        guard.close()
-
-
 @pytest.fixture
 def bare() -> Iterator[RabbitServer]:
-    yield from running(WithoutPlugin)
+    with running(WithoutPlugin) as server:
+        yield server
 
 
 @pytest.fixture
 def broker() -> Iterator[RabbitServer]:
     """A broker of the test's own."""
-    yield from running(RabbitServer)
+    with running() as server:
+        yield server
 
 
 async def test_a_broker_without_the_plugin_is_told_in_a_sentence(bare: RabbitServer) -> None:
@@ -66,13 +55,15 @@ async def test_a_broker_without_the_plugin_is_told_in_a_sentence(bare: RabbitSer
     assert (broker.good, broker.text) == (False, f"{TOLD}.")
 
 
+@pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_shards_are_consumed_again_when_the_broker_has_started_again(
-    broker: RabbitServer, store: PostgresEventStore
+    broker: RabbitServer, store: PostgresEventStore, end: str
 ) -> None:
+    """Also right after they were made, when a broker that is killed has not noted all of it."""
     async with serving_domain(domain, store, broker.url, worker_concurrency=1) as service:
         async with Publisher.connect(broker.url) as publisher:
             sent = await counts(publisher, KEYS, each=5)
-        await asyncio.to_thread(broker.stop)
+        await asyncio.to_thread(getattr(broker, end))
         await asyncio.to_thread(broker.start)
         await all_consumed(broker.url)
         await consuming(service)

@@ -54,7 +54,7 @@ async def test_a_key_has_one_shard_of_those_that_a_hash_exchange_is_bound_to(
     assert found["tally.commands.0"]["arguments"] == {
         "x-queue-type": "quorum",
         "x-single-active-consumer": True,
-        "x-delivery-limit": 50,
+        "x-delivery-limit": 1000,
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": "tally.commands.dead",
         **HOP,

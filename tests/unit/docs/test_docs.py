@@ -145,7 +145,8 @@ def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
 
 def test_every_reason_of_a_dead_letter_is_described() -> None:
     source = "".join(
-        (ROOT / "worker" / name).read_text() for name in ("message.py", "rounds/prepared_command.py", "settlement.py")
+        (ROOT / "worker" / name).read_text()
+        for name in ("message.py", "body_form.py", "rounds/prepared_command.py", "settlement.py")
     )
     raised = set(re.findall(r'BadMessage\(\s*"(\w+)"', source)) | set(re.findall(r'_named\("(\w+)"\)', source))
     described = first_cells(page("docs/messages.md").split("| reason |")[1])

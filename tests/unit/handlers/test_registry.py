@@ -52,11 +52,16 @@ def test_an_attribute_may_lie_deeper() -> None:
     assert load_domains("lantern.grouped:all.lamps")[0].name == "lamps"
 
 
+NO_DOMAIN = (
+    "WORKER_DOMAINS names no domain; give it the form module:attribute, such as handlers.library:domain for the example"
+)
+
+
 @pytest.mark.parametrize(
     ("places", "sentence"),
     [
-        ("", "WORKER_DOMAINS names no domain; give it the form module:attribute"),
-        (" , ", "WORKER_DOMAINS names no domain; give it the form module:attribute"),
+        ("", NO_DOMAIN),
+        (" , ", NO_DOMAIN),
         (
             "handlers.orders:domain",
             (

@@ -33,7 +33,13 @@ async def test_the_copy_keeps_the_message_and_none_of_the_brokers_headers() -> N
         content_type="application/json",
         expiration="7",
         user_id="someone",
-        headers={"traceparent": "00-1-2-3", "x-death": [1], "x-delivery-count": 3, "worker-attempts": 1},
+        headers={
+            "traceparent": "00-1-2-3",
+            "x-death": [1],
+            "x-first-death-queue": "w",
+            "x-delivery-count": 3,
+            "worker-attempts": 1,
+        },
     )
     await forward(recorder, b"body", original, queue="q", headers={"worker-attempts": 2}, rest=1.5, timeout=1)
     copy = recorder.sent["properties"]
@@ -50,6 +56,31 @@ async def test_the_copy_keeps_the_message_and_none_of_the_brokers_headers() -> N
     assert (copy.expiration, copy.user_id) == ("1500", None)
     assert original.headers is not None
     assert "x-death" in original.headers
+
+
+async def test_what_a_broker_may_act_upon_is_kept_inside_another_header() -> None:
+    recorder = Recorder()
+    first = Properties(message_id="id", headers={"CC": ["a"], "BCC": ["b"], "x-tenant-id": b"\xff", "cc": "c"})
+    await forward(recorder, b"", first, queue="q", headers={}, timeout=1)
+    withheld = {"CC": ["a"], "BCC": ["b"], "x-tenant-id": bytearray(b"\xff")}
+    assert recorder.sent["properties"].headers == {"cc": "c", "worker-withheld-headers": withheld}
+    assert recorder.sent["alone"]
+    # On the next hop, what another system has added joins it.
+    again = Properties(message_id="id", headers={"worker-withheld-headers": {"CC": ["a"]}, "x-delay": 1})
+    await forward(recorder, b"", again, queue="q", headers={}, timeout=1)
+    assert recorder.sent["properties"].headers == {"worker-withheld-headers": {"CC": ["a"], "x-delay": 1}}
+    forged = Properties(message_id="id", headers={"worker-withheld-headers": "forged", "x-delay": 1})
+    await forward(recorder, b"", forged, queue="q", headers={}, timeout=1)
+    assert recorder.sent["properties"].headers == {"worker-withheld-headers": {"x-delay": 1}}
+
+
+async def test_withheld_headers_go_first_where_there_is_no_room() -> None:
+    assert await forwarded({**TRACE, "x-long": "x" * 127_000}, error="e" * 4_000) == {
+        **TRACE,
+        "worker-attempts": 1,
+        "worker-error": "e" * 4_000,
+        "worker-dropped-headers": "worker-withheld-headers",
+    }
 
 
 def deep(depth: int) -> None:

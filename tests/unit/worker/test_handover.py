@@ -4,10 +4,11 @@ from typing import Any, cast
 
 import pytest
 
+from tests.fixtures.waiting import eventually
 from worker.amqp.delivery import Delivery
 from worker.amqp.sender import Properties, Sender
-from worker.errors import BrokerUnavailable, Unroutable
-from worker.rounds.handover import Handover
+from worker.errors import BrokerUnavailable, MessageRefused, Unroutable
+from worker.rounds.handover import Handover, Sent
 from worker.topology import Topology
 
 TALLY = Topology("tally")
@@ -43,6 +44,8 @@ class Staged(Sender):
         assert (body, properties.message_id) == (b"{}", "id")
         # A copy that is given up after a while may be stored all the same, beside the next one.
         assert target["timeout"] is None
+        # What is refused shall cost no other.
+        assert target["alone"]
         self.under_way.set()
         if self._failures:
             raise self._failures.pop(0)
@@ -58,21 +61,45 @@ class Staged(Sender):
         self.declared.append(topology)
 
 
-def begun(sender: Sender, lot: Lot) -> asyncio.Task[bool]:
+def begun(sender: Sender, lot: Lot) -> asyncio.Task[Sent]:
     return asyncio.create_task(Handover(sender, TALLY).complete(cast("Delivery", lot), "there", {}))
 
 
 async def test_after_a_failure_it_is_tried_again() -> None:
     sender, lot = Staged(BrokerUnavailable("gone"), BrokerUnavailable("still gone")), Lot()
-    assert await begun(sender, lot)
+    assert await begun(sender, lot) is Sent.STORED
     assert sender.sent == ["there"]
     assert not lot.abandoned
 
 
 async def test_a_queue_that_is_missing_is_declared_before_it_is_tried_again() -> None:
     sender, lot = Staged(Unroutable("no such queue")), Lot()
-    assert await begun(sender, lot)
+    assert await begun(sender, lot) is Sent.STORED
     assert (sender.declared, sender.sent) == ([TALLY], ["there"])
+
+
+async def test_what_the_broker_refuses_for_good_is_tried_once() -> None:
+    sender, lot = Staged(MessageRefused("too large")), Lot()
+    assert await begun(sender, lot) is Sent.REFUSED
+    assert sender.sent == []
+    assert not lot.abandoned
+
+
+async def test_a_copy_that_has_waited_for_long_is_told_with_its_reason() -> None:
+    sender, lot = Staged(silent=True), Lot()
+    handover = Handover(sender, TALLY, patience=0.01)
+    sending = asyncio.create_task(handover.complete(cast("Delivery", lot), "there", {}))
+    await sender.under_way.wait()
+
+    async def is_told() -> bool:
+        return handover.trouble is not None
+
+    await eventually(is_told, what="the copy to be told")
+    assert handover.trouble is not None
+    assert handover.trouble.startswith("deliveries of tally that wait to be sent on: 1 (RabbitMQ at nowhere:5672")
+    lot.loss.set_result(None)
+    assert await sending is Sent.LOST
+    assert handover.trouble is None
 
 
 async def test_a_delivery_that_is_lost_meanwhile_is_left_to_the_broker() -> None:
@@ -80,7 +107,7 @@ async def test_a_delivery_that_is_lost_meanwhile_is_left_to_the_broker() -> None
     handover = begun(sender, lot)
     await sender.under_way.wait()
     lot.loss.set_result(None)
-    assert not await handover
+    assert await handover is Sent.LOST
     assert lot.abandoned
     assert sender.given_up
 
@@ -88,7 +115,7 @@ async def test_a_delivery_that_is_lost_meanwhile_is_left_to_the_broker() -> None
 async def test_a_delivery_that_was_lost_before_is_not_sent_on() -> None:
     sender, lot = Staged(), Lot()
     lot.loss.set_result(None)
-    assert not await begun(sender, lot)
+    assert await begun(sender, lot) is Sent.LOST
     assert lot.abandoned
     assert sender.sent == []
 

@@ -35,6 +35,10 @@ class Sent:
         self.replies.append((routing_key, properties.correlation_id, parse_reply(body)))
 
 
+def replies_by(sent: Sent) -> Replies:
+    return Replies(cast("Sender", sent), cast("Sender", sent), Counters(), timeout=1.0)
+
+
 class Failing:
     """Stands where the sender stands, and never sends."""
 
@@ -52,7 +56,7 @@ class Failing:
 )
 async def test_a_reply_that_fails_of_whatever_is_counted_and_no_more(failure: Exception) -> None:
     counters = Counters()
-    replies = Replies(cast("Sender", Failing(failure)), counters, timeout=1.0)
+    replies = Replies(cast("Sender", Failing(failure)), cast("Sender", None), counters, timeout=0.01)
     await replies.answered(MESSAGE, RECEIPT, duplicate=False)
     properties = Properties(reply_to="there", correlation_id="visit")
     await replies.failed(properties, MESSAGE, "a reason")
@@ -65,7 +69,7 @@ async def test_a_reply_says_whether_its_sender_was_told_before(*, repeated: bool
     sent = Sent()
     # That the receipt was found says nothing of it: the broker may have handed the command out twice.
     receipt = RECEIPT.as_duplicate()
-    await Replies(cast("Sender", sent), Counters(), timeout=1.0).answered(MESSAGE, receipt, duplicate=repeated)
+    await replies_by(sent).answered(MESSAGE, receipt, duplicate=repeated)
     ((queue, correlation_id, reply),) = sent.replies
     assert (queue, correlation_id, reply.duplicate) == ("there", "visit", repeated)
 
@@ -83,7 +87,7 @@ async def test_whoever_sent_no_command_is_told_so_if_it_can_tell_which(
     properties: Properties, told: str | None
 ) -> None:
     sent = Sent()
-    await Replies(cast("Sender", sent), Counters(), timeout=1.0).failed(properties, None, "bad_message_id: …")
+    await replies_by(sent).failed(properties, None, "bad_message_id: …")
     expected = [] if told is None else [("there", told, None, "failed", "bad_message_id: …")]
     assert [
         (queue, correlation_id, reply.command_id, reply.outcome, reply.reason)
@@ -93,7 +97,7 @@ async def test_whoever_sent_no_command_is_told_so_if_it_can_tell_which(
 
 async def test_a_failure_is_told_whatever_text_the_domains_code_gave_it() -> None:
     sent, counters = Sent(), Counters()
-    replies = Replies(cast("Sender", sent), counters, timeout=1.0)
+    replies = Replies(cast("Sender", sent), cast("Sender", sent), counters, timeout=1.0)
     await replies.failed(Properties(reply_to="there"), MESSAGE, "handler_error: \ud800\x00é")
     ((_, _, reply),) = sent.replies
     assert (reply.outcome, reply.reason) == ("failed", "handler_error: \\ud800\x00é")

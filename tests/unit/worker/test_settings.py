@@ -22,7 +22,8 @@ def test_addresses_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_REPLICA_URLS", f"{DATABASE}1, {DATABASE}2,")
     settings = Settings.load()
     assert settings.database_replica_urls == (f"{DATABASE}1", f"{DATABASE}2")
-    assert settings.worker_domains == "handlers.library:domain"
+    # No example is served by mistake.
+    assert settings.worker_domains == ""
     assert settings.prefetch == 128
 
 
@@ -38,6 +39,23 @@ def test_what_is_missing_is_named_and_shown() -> None:
     first, second = str(raised.value).splitlines()
     assert first.startswith("DATABASE_URL is not set; give it the form postgresql://")
     assert second.startswith("AMQP_URL is not set; give it the form amqp://")
+
+
+def test_a_variable_that_is_nearly_a_setting_is_named_and_others_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("DATABASE_URI", "AMQP_URI", "WORKER_SERVICE_HOST", "WORKER_IMAGE", "DATABASE_PORT", "AMQP_URL_FILE"):
+        monkeypatch.setenv(name, "")
+    Settings.load(needs=())
+    for name in ("WORKER_CONCURENCY", "WORKER_DOMAIN", "DATABASE_REPLICA_URL"):
+        monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError) as raised:
+        Settings.load(needs=())
+    assert str(raised.value).splitlines() == [
+        "DATABASE_REPLICA_URL is no setting (did you mean DATABASE_REPLICA_URLS?); correct it, or unset it.",
+        "WORKER_CONCURENCY is no setting (did you mean WORKER_CONCURRENCY?); correct it, or unset it.",
+        "WORKER_DOMAIN is no setting (did you mean WORKER_DOMAINS?); correct it, or unset it.",
+    ]
 
 
 def test_what_is_not_needed_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

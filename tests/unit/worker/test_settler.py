@@ -32,6 +32,7 @@ async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptu
         Topology("tally"),
         store=nobody,
         sender=nobody,
+        replies=nobody,
         isolator=nobody,
         breaker=nobody,
         counters=counters,

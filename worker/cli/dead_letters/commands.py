@@ -9,7 +9,7 @@ from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.sender import Sender
 from worker.cli.dead_letters.scan import Choice, counting, scan
 from worker.cli.dead_letters.tables import kinds, rows, show_whole
-from worker.cli.dead_letters.treatment import Treatment, chosen, explained
+from worker.cli.dead_letters.treatment import Treatment, chosen, explained, left_behind, tell_each
 from worker.cli.loop import run_async
 from worker.cli.terminal import print_json, tell
 from worker.dead_letters.letter import DeadLetter
@@ -17,6 +17,7 @@ from worker.dead_letters.replay import Bounds, Progress, Wanted
 from worker.dead_letters.replay import discard as remove
 from worker.dead_letters.replay import replay as send
 from worker.dead_letters.selection import Judgement, Rules
+from worker.errors import MessageRefused
 from worker.settings import Settings
 
 __all__ = ["discard", "list_letters", "replay", "show"]
@@ -56,10 +57,15 @@ def list_letters(
     with counting("looking") as progress:
         found = run_async(scan(choice, lambda letter: newest.append(letter.without_content()), progress=progress))
     if json:
-        counts = {"total": found.total, "matching": found.meant, "reasons": found.reasons()}
+        counts = {
+            "total": found.total,
+            "unseen": found.unseen,
+            "matching": found.meant,
+            "reasons": found.reasons(),
+        }
         print_json({"letters": [letter.summary() for letter in newest], **counts})
     elif not found.meant:
-        tell("There are no dead letters." if not found.total else f"None of {found.total:,} dead letters fits.")
+        tell("There are no dead letters." if not found.total else f"None of {found.seen:,} dead letters fits.")
     else:
         if newest:
             tell(rows(newest, now=choice.asked_at, with_domain=len(found.there) > 1))
@@ -70,6 +76,10 @@ def list_letters(
         )
         tell()
         tell(f"Shown are {shown} that fit; {found.total:,} are there.")
+    if not json:
+        tell_each(found.absent(choice.selection))
+    if found.unseen and not json:
+        tell(found.unseen_told())
 
 
 def show(
@@ -85,9 +95,11 @@ def show(
     choice = Choice.of(Settings.load(needs=("amqp_url",)), domain=domain, ids=[message_id])
     letters: list[DeadLetter] = []
     with counting("looking") as progress:
-        run_async(scan(choice, letters.append, progress=progress))
+        found = run_async(scan(choice, letters.append, progress=progress))
     if json:
         print_json([letter.document() for letter in letters])
+    elif not letters and found.unseen:
+        tell(f"{message_id} is not among the dead letters that could be looked at. {found.unseen_told()}")
     elif not letters:
         tell(f"There is no dead letter {message_id}; `worker dead-letters list` shows those that are there.")
     for letter in () if json else letters:
@@ -121,7 +133,7 @@ def replay(
 
     A letter is removed when the broker has stored its copy. When it is interrupted, nothing is lost: run it again, and
     it goes on with the rest. What dies again meanwhile is left. Exit status 1 when some of the letters that were meant
-    are left for a reason, or the answer was no.
+    are left for a reason, some could not be looked at, or the answer was no.
     """
     from eventstore.postgres import receipts_since  # noqa: PLC0415  the other commands here ask no database
 
@@ -136,10 +148,12 @@ def replay(
         even_if_forgotten=even_if_forgotten,
     )
 
+    refused: list[MessageRefused] = []
+
     async def act(queue: DeadQueue, wanted: Wanted, bounds: Bounds, progress: Progress) -> None:
         sender = Sender(settings.amqp_url, name="worker dead-letters replay")
         try:
-            await send(queue, sender, wanted, bounds, progress=progress)
+            await send(queue, sender, wanted, bounds, progress=progress, refused=refused.append)
         finally:
             await sender.close()
 
@@ -158,10 +172,16 @@ def replay(
             if judgement is not Judgement.REPLAY:
                 tell(explained(judgement, count, rules))
     done = treatment.carry_out(plan, dry_run=dry_run, yes=yes, rate=rate, silent=json)
+    if refused:
+        left["refused"] = len(refused)
+        if not json:
+            tell(left_behind(len(refused), refused[0]))
     if json:
         counts = {"matching": plan.found.meant, "replayed": done or 0, "left": left, "dry_run": dry_run}
         print_json(counts)
-    if done is None or (left and not dry_run):
+    if plan.found.unseen and not ids:
+        left["unseen"] = plan.found.unseen
+    if done is None or (not dry_run and (left or done < plan.kinds.total())):
         raise typer.Exit(1)
 
 
@@ -178,7 +198,10 @@ def discard(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Remove dead letters for good, after asking. Exit status 1 when the answer was no."""
+    """Remove dead letters for good, after asking.
+
+    Exit status 1 when some of the letters that were meant are left, some could not be looked at, or the answer was no.
+    """
     settings = Settings.load(needs=("amqp_url",))
     choice = chosen(
         settings, ids or (), every, domain, reasons=reason, commands=command, older=older_than, younger=younger_than
@@ -199,5 +222,5 @@ def discard(
     done = treatment.carry_out(plan, dry_run=dry_run, yes=yes, silent=json)
     if json:
         print_json({"matching": plan.found.meant, "discarded": done or 0, "dry_run": dry_run})
-    if done is None:
+    if done is None or (not dry_run and (done < plan.kinds.total() or (plan.found.unseen and not ids))):
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from handlers.registry import load_domains
 from worker.amqp.dead_queue import DeadQueue
 from worker.cli.age import age
 from worker.cli.failures import Mistake
+from worker.cli.suggestion import meant
 from worker.cli.terminal import progress_console
 from worker.dead_letters.letter import DeadLetter, same_id
 from worker.dead_letters.replay import look
@@ -85,18 +86,29 @@ class Found:
 
     Attributes:
         there: How many letters each domain's queue had; a domain that was never served is missing.
+        seen: How many letters were looked at. The others are held by somebody else, or were removed meanwhile.
         kinds: How many letters are meant, by kind.
         ids: Which of the ids that were asked for are there.
+        all_reasons: The reasons of all letters that were looked at.
+        all_commands: Their commands.
     """
 
     there: dict[Topology, int] = field(default_factory=dict)
+    seen: int = 0
     kinds: Kinds = field(default_factory=Counter)
     ids: set[str] = field(default_factory=set)
+    all_reasons: set[str] = field(default_factory=set)
+    all_commands: set[str] = field(default_factory=set)
 
     @property
     def total(self) -> int:
         """How many letters there were."""
         return sum(self.there.values())
+
+    @property
+    def unseen(self) -> int:
+        """How many of them could not be looked at."""
+        return self.total - self.seen
 
     @property
     def meant(self) -> int:
@@ -119,7 +131,27 @@ class Found:
         missing = sorted(set(wanted) - self.ids)
         if missing:
             names = ", ".join(missing[:3]) + (f" and {len(missing) - 3:,} more" if len(missing) > 3 else "")  # noqa: PLR2004  few enough to read
+            if self.unseen:
+                raise Mistake(f"{names} is not among the dead letters that could be looked at. {self.unseen_told()}")
             raise Mistake(f"there is no dead letter {names}; `worker dead-letters list` shows those that are there.")
+
+    def absent(self, selection: Selection) -> list[str]:
+        """Say which of the reasons and commands that were asked for no letter has, and what may have been meant."""
+        if not self.seen:
+            return []
+        asked = (("reason", selection.reasons, self.all_reasons), ("command", selection.commands, self.all_commands))
+        return [
+            f"No dead letter has the {what} {name}; " + (meant(name, there) or f"there are {', '.join(sorted(there))}.")
+            for what, names, there in asked
+            for name in sorted(names - there)
+        ]
+
+    def unseen_told(self) -> str:
+        """Say that some could not be looked at."""
+        return (
+            f"{self.unseen:,} of {self.total:,} could not be looked at: somebody else looks at them now, or has "
+            "removed them. Try again."
+        )
 
 
 def kind(letter: DeadLetter) -> tuple[str, str, str]:
@@ -130,7 +162,7 @@ def kind(letter: DeadLetter) -> tuple[str, str, str]:
 async def scan(
     choice: Choice, visit: Callable[[DeadLetter], None] = lambda _: None, *, progress: Callable[[], None]
 ) -> Found:
-    """QueueBrowser along the queues of all domains that are meant. Nothing is removed.
+    """Walk along the queues of all domains that are meant. Nothing is removed.
 
     Args:
         choice: Whose letters, and which.
@@ -144,6 +176,9 @@ async def scan(
     found = Found()
 
     def look_at(letter: DeadLetter) -> None:
+        found.seen += 1
+        found.all_reasons.add(letter.reason)
+        found.all_commands.add(letter.command_type or "")
         if choice.selection.fits(letter):
             found.kinds[kind(letter)] += 1
             if choice.selection.ids:

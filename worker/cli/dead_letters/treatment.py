@@ -14,11 +14,11 @@ from worker.cli.terminal import progress_console, tell
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.replay import Bounds, Progress, Wanted
 from worker.dead_letters.selection import Judgement, Rules
-from worker.errors import BrokerError
+from worker.errors import BrokerError, MessageRefused
 from worker.printable import printable
 from worker.settings import Settings
 
-__all__ = ["Plan", "Treatment", "chosen", "explained"]
+__all__ = ["Plan", "Treatment", "chosen", "explained", "left_behind", "tell_each"]
 
 
 def chosen(
@@ -124,8 +124,12 @@ class Treatment:
         """
         say: Callable[..., None] = (lambda *_: None) if silent else tell
         total = plan.kinds.total()
+        if plan.found.unseen and not self.choice.selection.ids:
+            say(plan.found.unseen_told())
         if not plan.found.meant:
             say("There are no dead letters." if not plan.found.total else "No dead letter fits.")
+        if not silent:
+            tell_each(plan.found.absent(self.choice.selection))
         if not total:
             return 0
         if dry_run:
@@ -137,6 +141,8 @@ class Treatment:
             return None
         done = self._do(plan, total, rate)
         say(f"{_letters(done)} {'was' if done == 1 else 'were'} {self.participle}.")
+        if done < total:
+            say(f"{_letters(total - done)} {'is' if total - done == 1 else 'are'} left; run it again.")
         return done
 
     def _is_agreed_to(self, plan: Plan, total: int) -> bool:
@@ -199,6 +205,17 @@ def explained(judgement: Judgement, count: int, rules: Rules) -> str:
             )
         case _:
             return f"{letters} {are} left: {judgement.value}."
+
+
+def tell_each(lines: Sequence[str]) -> None:
+    """Print lines for people."""
+    for line in lines:
+        tell(line)
+
+
+def left_behind(count: int, why: MessageRefused) -> str:
+    """Say that the broker takes no copy of some letters."""
+    return f"{_letters(count)} {'is' if count == 1 else 'are'} left: {sentence(why)}"
 
 
 def _letters(count: int) -> str:

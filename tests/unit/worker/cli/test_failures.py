@@ -5,7 +5,7 @@ import pytest
 from eventstore import StoreMisconfigured, StoreUnavailable
 from handlers.errors import InvalidDomain
 from worker.cli.failures import Mistake, sentence, telling
-from worker.errors import BrokerMisconfigured, BrokerUnavailable, SettingsError, Unroutable
+from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable, SettingsError, Unroutable
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,14 @@ from worker.errors import BrokerMisconfigured, BrokerUnavailable, SettingsError,
         (Mistake("do this."), "do this."),
         (SettingsError("A: wrong.\n  B: wrong.\n\n"), "A: wrong.\nB: wrong."),
         (StoreUnavailable("it is down"), "it is down; start the database or correct its address."),
+        (
+            StoreUnavailable("it refused", code="ConnectionRefusedError"),
+            "it refused; start the database or correct its address.",
+        ),
+        (StoreUnavailable("read-only", code="25006"), "read-only; name the server that accepts writes."),
+        (StoreUnavailable("full", code="53300"), "full; end other connections, or raise max_connections."),
+        (StoreUnavailable("other", code="58030"), "other; try again, and see the server's log if it stays so."),
+        (BrokerBusy("a limit"), "a limit; see the broker's limits, alarms and policies, and try again."),
         (StoreMisconfigured("no schema.\nHINT: migrate."), "no schema. HINT: migrate."),
         (BrokerUnavailable("it is down."), "it is down; start RabbitMQ or correct AMQP_URL."),
         (BrokerMisconfigured("it refuses us"), "it refuses us."),

@@ -69,6 +69,7 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("AMQP_URL", "amqp://mq/work")
+    monkeypatch.setenv("WORKER_DOMAINS", "handlers.library:domain")
     monkeypatch.setenv("DATABASE_URL", "postgresql://db/events")
     for signal in ("TRACES", "METRICS"):
         monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")

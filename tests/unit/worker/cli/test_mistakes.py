@@ -47,7 +47,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
         (
             ("Register", ADA),
             (
-                "there is no command 'Register'; known are AddBookCopyToCirculation, CancelReaderContract, "
+                "there is no command 'Register'; did you mean RegisterReader? Known are AddBookCopyToCirculation, "
+                "CancelReaderContract, "
                 "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader."
             ),
         ),
@@ -350,9 +351,8 @@ def test_where_nothing_names_the_domains_it_is_said(
 ) -> None:
     """As in a second terminal, in which it was forgotten."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://worker:secret@127.0.0.1:9/events")
-    advice = " WORKER_DOMAINS is not set, so the example was asked: set it to your domains, as module:attribute.\n"
     ran = run(capsys, monkeypatch, *arguments)
-    assert (ran.status, ran.err[: len(sentence) + 8], ran.err.endswith(advice)) == (2, f"worker: {sentence}", False)
+    assert (ran.status, ran.err[: len(sentence) + 8]) == (2, f"worker: {sentence}")
     monkeypatch.delenv("WORKER_DOMAINS")
     ran = run(capsys, monkeypatch, *arguments)
-    assert (ran.status, ran.err[: len(sentence) + 8], ran.err.endswith(advice)) == (2, f"worker: {sentence}", True)
+    assert (ran.status, ran.err.partition(";")[0]) == (2, "worker: WORKER_DOMAINS names no domain")

@@ -48,7 +48,7 @@ def ran(
 ) -> tuple[object, str]:
     """The exit status and all that is printed; anything but a sentence would be raised."""
     for name in IN_FILES:
-        scheme = "amqp" if name.startswith("amqp") else "postgresql"
+        scheme = {"amqp": "amqp", "rabbitmq": "http"}.get(name.partition("_")[0], "postgresql")
         monkeypatch.setenv(name.upper(), f"{scheme}://worker:{FORMS[form]}")
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.setattr(sys, "argv", ["worker", *arguments])

@@ -119,6 +119,7 @@ def test_a_wrong_variable_ends_a_command_with_status_2(name: str, value: str) ->
     arguments = ["publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}']
     program = f"from worker.cli import main; import sys; sys.argv[1:] = {arguments!r}; main()"
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE, "OTEL_TRACES_SAMPLER": "traceidratio", name: value}
+    variables |= {"WORKER_DOMAINS": "handlers.library:domain"}
     done = run(program, AMQP_URL="amqp://guest:guest@127.0.0.1:9/", **variables)
     assert done.returncode == 2, done.stderr
     assert name in done.stderr

@@ -1,0 +1,64 @@
+"""Names that nobody knows: nothing is served by mistake, and what may have been meant is said."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.letters import bury
+from tests.e2e.program import Worker
+from tests.integration.worker.desk import Desk
+
+MARK = b"\xef\xbb\xbf"
+READER = b'{"ReaderID": "ada", "Name": "Ada"}'
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("publish", "RegisterReader", "{}"), ("dead-letters", "list")])
+async def test_without_its_name_no_domain_is_served(worker: Worker, arguments: tuple[str, ...]) -> None:
+    told = (await worker.having(WORKER_DOMAINS="")(*arguments)).mistake()
+    assert told.startswith("WORKER_DOMAINS names no domain; give it the form module:attribute, such as ")
+
+
+async def test_a_misspelt_variable_is_told(worker: Worker) -> None:
+    told = (await worker.having(WORKER_CONCURENCY="8")("run")).mistake()
+    assert told == "WORKER_CONCURENCY is no setting (did you mean WORKER_CONCURRENCY?); correct it, or unset it."
+    checked = await worker.having(WORKER_SERVICE_HOST="10.0.0.1")("check", "--json")
+    (found,) = (each for each in checked.document() if each["part"] == "settings")
+    assert (found["good"], found["text"]) == (True, "WORKER_SERVICE_HOST: not read by anything")
+
+
+async def test_a_misspelt_command_is_told(worker: Worker) -> None:
+    told = (await worker("publish", "RegisterReeder", READER.decode())).mistake()
+    assert told.startswith("there is no command 'RegisterReeder'; did you mean RegisterReader? Known are Add")
+
+
+async def test_a_misspelt_event_type_is_told_where_nothing_matches(worker: Worker) -> None:
+    ended = await worker("events", "--type", "ReaderRegisterd", "--type", "ReaderRegistered")
+    assert (ended.status, ended.output) == (0, "")
+    assert ended.complaint == (
+        "No event matches.\nNo domain of WORKER_DOMAINS has the event type ReaderRegisterd; did you mean "
+        "ReaderRegistered?\n"
+    )
+
+
+@pytest.mark.usefixtures("queues")
+async def test_a_misspelt_reason_or_command_of_a_letter_is_told(worker: Worker, desk: Desk) -> None:
+    await bury(desk)
+    listed = await worker("dead-letters", "list", "--reason", "handler_eror", "--command", "Lend")
+    assert listed.output.splitlines() == [
+        "None of 1 dead letters fits.",
+        "No dead letter has the reason handler_eror; did you mean handler_error?",
+        "No dead letter has the command Lend; there are RegisterReader.",
+    ]
+    replayed = await worker("dead-letters", "replay", "--reason", "handler_eror")
+    assert "did you mean handler_error?" in replayed.output
+
+
+@pytest.mark.usefixtures("queues")
+async def test_a_byte_order_mark_is_passed_over(worker: Worker, desk: Desk, tmp_path: Path) -> None:
+    piped = await worker("publish", "RegisterReader", "-", stdin=MARK + READER)
+    assert piped.status == 0, piped
+    file = tmp_path / "commands.ndjson"
+    file.write_bytes(MARK + b'{"type": "RegisterReader", "body": %s}\n' % READER)
+    filed = await worker("publish", "--file", str(file))
+    assert filed.status == 0, filed
+    assert await desk.ready("library.commands") == 2

@@ -1,0 +1,109 @@
+"""What the broker refuses for good costs that message, and no other: neither a copy nor a publish."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import pytest
+
+from deploy.local.broker import RabbitServer
+from eventstore.postgres import PostgresEventStore
+from tests.fixtures.brokers import running
+from tests.integration.worker.desk import Desk
+from tests.integration.worker.graveyard import letters, replayed
+from tests.integration.worker.serving import QUEUES, serving, settled
+from worker.amqp.declaration import declare
+from worker.counters import End
+from worker.errors import MessageRefused
+from worker.publisher import Publisher
+
+LIMIT, USUAL = 128 * 1024, 128 * 1024 * 1024
+LARGE = b'{"Key": "a", "Pad": "%s"}' % (b"k" * 2 * LIMIT)
+NEIGHBOURS = 100
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RabbitServer]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+async def own_desk(server: RabbitServer) -> AsyncIterator[Desk]:
+    """A channel to that broker, whose queues are empty, and which takes messages of the usual size."""
+    await limit(server, USUAL)
+    async with Desk.open(server.url) as desk:
+        await declare(desk.channel, QUEUES)
+        yield desk
+        for name, _ in QUEUES.queues():
+            await desk.channel.queue_delete(name)
+
+
+async def limit(server: RabbitServer, size: int) -> None:
+    """Set the largest message that is taken, as an upgrade to RabbitMQ 4 does."""
+    await asyncio.to_thread(server.control, "eval", f"application:set_env(rabbit, max_message_size, {size}).")
+
+
+@pytest.mark.parametrize(("command", "reason"), [("Unknown", "unknown_command"), ("Explode", "handler_error")])
+async def test_a_message_of_which_no_copy_is_taken_is_put_aside_by_the_broker(
+    server: RabbitServer, own_desk: Desk, store: PostgresEventStore, command: str, reason: str
+) -> None:
+    """Whether it was to be retried or to be a dead letter."""
+    ids = [await own_desk.put(LARGE, message_type=command, reply_to=own_desk.replies) for _ in range(3)]
+    await limit(server, LIMIT)
+    async with serving(store, server.url) as service:
+        for n in range(NEIGHBOURS):
+            await own_desk.put(b'{"Key": "k%d"}' % n, reply_to=own_desk.replies)
+        answers = await own_desk.answers(len(ids) + NEIGHBOURS)
+        await settled(service, len(ids) + NEIGHBOURS)
+        assert service.health().ready
+    assert service.counters.ends == {End.DEAD_LETTERED: 3, End.ACCEPTED: NEIGHBOURS}
+    assert service.counters.dead_letters == {"refused_copy": 3}
+    assert service.counters.failed_replies == 0
+    for command_id in ids:
+        answer = answers[command_id]
+        assert answer["outcome"] == "failed"
+        assert answer["reason"].startswith(f"{reason} (and the broker takes no copy of the message): ")
+    found = await letters(server.url)
+    assert sorted(each.message_id or "" for each in found) == sorted(ids)
+    assert {(each.reason, each.body) for each in found} == {("rejected", LARGE)}
+    assert {await own_desk.ready(queue) for queue in (QUEUES.queue, QUEUES.retry_queue)} == {0}
+
+
+async def test_a_letter_of_which_no_copy_is_taken_stays_and_the_others_are_replayed(
+    server: RabbitServer, own_desk: Desk
+) -> None:
+    large = await own_desk.put(LARGE, exchange="", routing_key=QUEUES.dead_queue)
+    small = [await own_desk.put(b'{"Key": "a"}', exchange="", routing_key=QUEUES.dead_queue) for _ in range(20)]
+    await own_desk.holds(QUEUES.dead_queue, 21)
+    await limit(server, LIMIT)
+    assert await replayed(server.url) == len(small)
+    assert await own_desk.ready(QUEUES.queue) == len(small)
+    assert [each.message_id for each in await letters(server.url)] == [large]
+
+
+async def test_a_publish_that_is_refused_fails_no_other(server: RabbitServer, own_desk: Desk) -> None:
+    await limit(server, LIMIT)
+    async with Publisher.connect(server.url) as publisher:
+        body = {"Key": "a", "Pad": "k" * 2 * LIMIT}
+        bad = asyncio.create_task(publisher.publish("tally", "Count", body))
+        good = [asyncio.create_task(publisher.publish("tally", "Count", {"Key": "a"})) for _ in range(49)]
+        assert len(await asyncio.gather(*good)) == 49
+        with pytest.raises(MessageRefused, match="larger than configured max size"):
+            await bad
+        # Those that were confirmed before the channel was closed may be there twice, each under its id.
+        taken = [(await own_desk.take(QUEUES.queue)).message_id for _ in range(await own_desk.ready(QUEUES.queue))]
+        assert {each.result() for each in good} == {each.result() for each in good if str(each.result()) in taken}
+
+
+async def test_a_publisher_sends_nothing_above_its_own_limit(server: RabbitServer, own_desk: Desk) -> None:
+    async with Publisher.connect(server.url, max_message_bytes=1000) as publisher:
+        with pytest.raises(MessageRefused, match=r"has 1,\d\d\d bytes; at most 1,000 are sent"):
+            await publisher.publish("tally", "Count", {"Key": "k" * 1000})
+        with pytest.raises(MessageRefused, match="do not fit into one frame"):
+            await publisher.publish("tally", "Count", {"Key": "a"}, affinity_key="k" * 200_000)
+        with pytest.raises(MessageRefused, match="do not fit into one frame"):
+            await publisher.publish("tally", "C" * 300, {"Key": "a"})
+        identity = uuid4()
+        await publisher.publish("tally", "Count", {"Key": "a"}, command_id=identity)
+    assert (await own_desk.take(QUEUES.queue)).message_id == str(identity)

@@ -1,0 +1,116 @@
+"""Own channels: on each, one message at a time is published, so that what the broker refuses costs no other."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from aio_pika.abc import AbstractChannel
+from aiormq import spec
+from aiormq.exceptions import PublishError
+
+from worker.amqp.connection import LOST, Link, WireChannel
+
+__all__ = ["OwnChannels"]
+
+# Enough that confirmations share the broker's disk writes.
+_AT_ONCE = 16
+_Result = TypeVar("_Result")
+
+
+class OwnChannels:
+    """Publishes each message over a channel on which nothing else is under way.
+
+    A broker closes the channel on which a message comes that it refuses. Channels whose message was confirmed are used
+    again.
+
+    Args:
+        link: The connection.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._idle: list[tuple[AbstractChannel, WireChannel]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        # By what they wait for: a queue that confirms nothing keeps no message from another one.
+        self._room: WeakValueDictionary[object, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def publish(
+        self,
+        body: bytes,
+        properties: spec.Basic.Properties,
+        *,
+        exchange: str,
+        routing_key: str,
+        mandatory: bool,
+        shares: object,
+    ) -> None:
+        """Publish one message and wait until it is confirmed.
+
+        Args:
+            body: The message.
+            properties: Its properties.
+            exchange: Where to.
+            routing_key: Where to, inside the exchange.
+            mandatory: Whether it is returned when no queue takes it.
+            shares: What a bounded number of messages at once shares.
+
+        Raises whatever the library raises.
+        """
+        if (room := self._room.get(shares)) is None:
+            room = self._room[shares] = asyncio.Semaphore(_AT_ONCE)
+        async with room:
+            channel, wire = await self._take()
+            try:
+                await wire.basic_publish(
+                    body,
+                    exchange=exchange,
+                    routing_key=routing_key,
+                    properties=properties,
+                    mandatory=mandatory,
+                    wait=False,
+                )
+            except PublishError:
+                # It was returned, and the channel is as good as before. One on which a queue did not store something
+                # may go on refusing for that queue when it has room again.
+                self._idle.append((channel, wire))
+                raise
+            except BaseException:
+                self._spawn(_close(channel))
+                raise
+            self._idle.append((channel, wire))
+
+    async def _take(self) -> tuple[AbstractChannel, WireChannel]:
+        await self._link.wire()
+        while self._idle:
+            channel, wire = self._idle.pop()
+            if not wire.is_closed:
+                return channel, wire
+        opening = self._spawn(self._open())
+        try:
+            # A channel whose opening is broken off would take the connection along.
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._keep)
+            raise
+
+    async def _open(self) -> tuple[AbstractChannel, WireChannel]:
+        channel = await self._link.channel(confirms=True)
+        return channel, await self._link.wire_of(channel)
+
+    def _keep(self, opening: asyncio.Task[tuple[AbstractChannel, WireChannel]]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self._idle.append(opening.result())
+
+    def _spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _close(channel: AbstractChannel) -> None:
+    if not channel.is_closed:
+        with suppress(*LOST):
+            await channel.close()

@@ -1,0 +1,74 @@
+"""Rights: what a user of the broker may do of what a worker does, found out without doing it."""
+
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+from aiormq import Channel as WireChannel
+from aiormq import spec
+from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelAccessRefused, ChannelClosed, DeliveryError
+from pamqp.common import FieldTable
+
+from worker.amqp.connection import Link
+from worker.topology import EXCHANGE, Topology
+
+__all__ = ["may_configure", "may_publish", "may_read", "missing_rights"]
+
+_DEFAULT_EXCHANGE = ""
+# No priority, so that the broker refuses the consumer; but first it looks for the right to read.
+_NO_PRIORITY: FieldTable = {"x-priority": "none"}
+# No time to live, so that the broker refuses the queue; but first it looks for the right to configure.
+_NO_TIME: FieldTable = {"x-message-ttl": -1}
+
+
+async def missing_rights(link: Link, topology: Topology) -> tuple[str, ...]:
+    """Return what a worker's user lacks of the rights that serving a domain takes. Its queues are all there.
+
+    Nothing is declared, consumed or stored.
+    """
+    found = [f"read {queue}" for queue in topology.work_queues if not await may_read(link, queue)]
+    if not await may_publish(link, _DEFAULT_EXCHANGE):
+        found.append("write amq.default (retries, dead letters, replies)")
+    if topology.shards is not None and not await may_configure(link, f"{topology.domain_name}.workers.check"):
+        found.append(f"configure {topology.domain_name}.workers.* (how workers of shards find each other)")
+    return tuple(found)
+
+
+async def may_read(link: Link, queue: str) -> bool:
+    """Whether we may consume a queue, which is there."""
+
+    async def nothing(_: DeliveredMessage) -> None:
+        pass
+
+    return await _is_allowed(link, lambda wire: wire.basic_consume(queue, nothing, arguments=_NO_PRIORITY))
+
+
+async def may_configure(link: Link, queue: str) -> bool:
+    """Whether we may declare a queue, which is not there."""
+    return await _is_allowed(link, lambda wire: wire.queue_declare(queue, durable=True, arguments=_NO_TIME))
+
+
+async def may_publish(link: Link, exchange: str = EXCHANGE) -> bool:
+    """Whether we may publish to an exchange, which is there. What is sent for that, no queue takes."""
+    nowhere = f"worker-check-{uuid4()}"
+    properties = spec.Basic.Properties(message_id=nowhere, expiration="0")
+
+    return await _is_allowed(
+        link,
+        lambda wire: wire.basic_publish(
+            b"", exchange=exchange, routing_key=nowhere, properties=properties, mandatory=True, wait=False
+        ),
+        confirms=True,
+    )
+
+
+async def _is_allowed(link: Link, ask: Callable[[WireChannel], Awaitable[object]], *, confirms: bool = False) -> bool:
+    """Ask for what is refused in any case, and see whether it is for want of the right."""
+    async with link.side_channel(confirms=confirms) as channel:
+        try:
+            await ask(await link.wire_of(channel))
+        except ChannelAccessRefused:
+            return False
+        except (ChannelClosed, DeliveryError):
+            return True
+    return True

@@ -1,0 +1,70 @@
+"""The rules of queues: which of them can lose a message, and what to do about it."""
+
+from collections.abc import Iterator, Mapping
+
+from worker.amqp.policies import QueueRules
+from worker.topology import Topology
+
+__all__ = ["WAY", "losses", "older_dead_queue"]
+
+WAY = "docs/operations.md, Policies, says which policy may match which queue"
+_LENGTHS = ("max-length", "max-length-bytes")
+
+
+def losses(topology: Topology, rules: Mapping[str, QueueRules]) -> Iterator[str]:
+    """Tell what an operator has set by which something is lost, or put aside that need not be.
+
+    Args:
+        topology: The domain.
+        rules: What holds for each of its queues.
+    """
+    for queue, found in rules.items():
+        if (expires := found.get("expires")) is not None:
+            value, policy = expires
+            yield f"the policy {policy} deletes {queue}, with all that is in it, when it is not used for {value:,} ms"
+        if queue == topology.dead_queue:
+            yield from _of_dead(queue, found)
+        elif queue != topology.retry_queue:
+            yield from _of_work(queue, found)
+
+
+def older_dead_queue(topology: Topology, rules: Mapping[str, QueueRules]) -> bool:
+    """Whether the dead queue was made by an older build, and no policy makes up for it."""
+    found = rules.get(topology.dead_queue)
+    return found is not None and bool(found.arguments) and not _refuses(found)
+
+
+def _of_dead(queue: str, found: QueueRules) -> Iterator[str]:
+    if (lives := found.get("message-ttl")) is not None:
+        value, policy = lives
+        yield f"the policy {policy} deletes what has been in {queue} for {value:,} ms"
+    for length in _LENGTHS:
+        if (bound := found.get(length)) is not None and not _refuses(found):
+            value, policy = bound
+            yield f"the policy {policy} drops the oldest letters of {queue} above {length} {value:,}"
+    yield from _deliveries(queue, found, "drops a letter that was looked at {value:,} times")
+
+
+def _of_work(queue: str, found: QueueRules) -> Iterator[str]:
+    if (lives := found.get("message-ttl")) is not None:
+        value, policy = lives
+        yield f"the policy {policy} makes a dead letter of each command that has waited in {queue} for {value:,} ms"
+    yield from _deliveries(queue, found, "makes a dead letter of a command that was delivered {value:,} times")
+
+
+def _deliveries(queue: str, found: QueueRules, effect: str) -> Iterator[str]:
+    limit = found.get("delivery-limit")
+    if limit is None:
+        return
+    value, policy = limit
+    declared = found.arguments.get("x-delivery-limit")
+    if isinstance(value, int) and isinstance(declared, int) and 0 <= value < declared:
+        yield f"the policy {policy} {effect.format(value=value)} ({queue})"
+
+
+def _refuses(found: QueueRules) -> bool:
+    """Whether a queue that is full takes no more, instead of dropping what it has."""
+    declared = found.arguments.get("x-overflow")
+    if declared is not None:
+        return bool(declared == "reject-publish")
+    return any(definition.get("overflow") == "reject-publish" for definition in found.policies.values())

@@ -1,0 +1,63 @@
+"""The reading store: what only reads works as long as any server answers, also when none accepts writes."""
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+from eventstore import StoreUnavailable
+from eventstore.postgres import PostgresEventStore
+from worker.cli.inspection import address
+from worker.settings import Settings
+
+__all__ = ["first_that_answers", "reading_store"]
+
+_T = TypeVar("_T")
+
+
+async def first_that_answers(settings: Settings, ask: Callable[[str, bool], Awaitable[_T]]) -> _T:
+    """Ask the primary; where it cannot be asked, whoever answers at its address, and then each replica.
+
+    Where a server answers that is not the primary, that is told on standard error: it may lag.
+
+    Args:
+        settings: The addresses.
+        ask: Takes an address, and whether the server there must accept writes.
+
+    Raises:
+        StoreUnavailable: Nobody answers; what is told is what the primary's address failed with.
+    """
+    primary = settings.database_url
+    try:
+        return await ask(primary, True)
+    except StoreUnavailable as error:
+        failure = error
+    for url in (primary, *settings.database_replica_urls):
+        try:
+            answer = await ask(url, False)
+        except StoreUnavailable:
+            continue
+        print(f"{failure}; read from {address(url)}, which may lag.", file=sys.stderr)  # noqa: T201  beside the answer
+        return answer
+    raise failure
+
+
+@asynccontextmanager
+async def reading_store(
+    settings: Settings, *, application_name: str, pool_size: int = 1
+) -> AsyncIterator[PostgresEventStore]:
+    """Open the store for what only reads, as ``first_that_answers`` says, and close it at the end.
+
+    Raises:
+        StoreUnavailable, StoreMisconfigured: As ``PostgresEventStore.connect``.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def connect(url: str, writable: bool) -> PostgresEventStore:  # noqa: FBT001  as it is asked
+            return await stack.enter_async_context(
+                PostgresEventStore.connect(
+                    url, pool_size=pool_size, application_name=application_name, writable=writable
+                )
+            )
+
+        yield await first_that_answers(settings, connect)

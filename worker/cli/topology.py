@@ -1,0 +1,59 @@
+"""``worker topology declare``."""
+
+from typing import Annotated
+
+import typer
+
+from handlers.registry import load_domains
+from worker.amqp.connection import Link
+from worker.amqp.declaration import declare_missing, missing, outdated
+from worker.cli.loop import run_async
+from worker.cli.terminal import tell
+from worker.settings import Settings
+from worker.topology import Topology
+
+__all__ = ["declare"]
+
+
+def declare(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what is missing.")] = False,
+) -> None:
+    """Make the exchanges and queues of the domains that WORKER_DOMAINS names, as a user that may configure them.
+
+    What is there stays as it is. Workers and publishers then need no right to configure anything. Exit status 1 when
+    something is missing (--dry-run).
+    """
+    settings = Settings.load(needs=("amqp_url",))
+    domains = load_domains(settings.worker_domains)
+    lacking = run_async(_declare(settings.amqp_url, [Topology.of(domain) for domain in domains], dry_run=dry_run))
+    if lacking and dry_run:
+        raise typer.Exit(1)
+
+
+async def _declare(url: str, topologies: list[Topology], *, dry_run: bool) -> bool:
+    link = Link(url, name="worker topology declare")
+    lacked = False
+    try:
+        async with link.translating():
+            for each in topologies:
+                lacking = await missing(link, each)
+                lacked = lacked or bool(lacking)
+                if not dry_run:
+                    await declare_missing(link, each)
+                _tell(each, lacking, dry_run=dry_run)
+                if not lacking or not dry_run:
+                    for queue in await outdated(link, each):
+                        tell(
+                            f"{queue} was made by an older version, and serves as it is; docs/operations.md, Policies."
+                        )
+    finally:
+        await link.close()
+    return lacked
+
+
+def _tell(each: Topology, lacking: tuple[str, ...], *, dry_run: bool) -> None:
+    if not lacking:
+        tell(f"{each.domain_name}: all is there.")
+    else:
+        tell(f"{each.domain_name}: {'missing' if dry_run else 'made'} {', '.join(lacking)}.")

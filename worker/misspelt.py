@@ -1,0 +1,30 @@
+"""Misspelt variables: names in the environment that look like settings of ours and are none."""
+
+from collections.abc import Collection, Iterable, Iterator
+from difflib import get_close_matches
+
+__all__ = ["misspelt", "unknown"]
+
+_OWN_PREFIX = "WORKER_"
+# Other programs have such variables, too: only what differs by a letter or two is taken for one of ours.
+_SHARED_PREFIXES = ("DATABASE_", "AMQP_")
+_OWN_CUTOFF, _SHARED_CUTOFF = 0.85, 0.93
+
+
+def misspelt(names: Iterable[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Return each name that is nearly that of a setting, and the setting that it is nearly.
+
+    Args:
+        names: The variables that are set.
+        known: The variables that are settings.
+    """
+    for name in sorted(set(names) - set(known)):
+        if name.startswith((_OWN_PREFIX, *_SHARED_PREFIXES)):
+            cutoff = _OWN_CUTOFF if name.startswith(_OWN_PREFIX) else _SHARED_CUTOFF
+            for near in get_close_matches(name, known, n=1, cutoff=cutoff):
+                yield name, near
+
+
+def unknown(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
+    """Return the names that begin as our settings do, and are none."""
+    return tuple(sorted(name for name in set(names) - set(known) if name.startswith(_OWN_PREFIX)))
