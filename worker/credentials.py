@@ -3,8 +3,9 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-__all__ = ["Unreadable", "file_variable", "from_files", "redacted"]
+__all__ = ["Unreadable", "address_of", "file_variable", "from_files", "redacted"]
 
 _PASSWORD_PARAMETER = re.compile(r"(?i)((?:password|passwd|sslpassword)=)[^&]*")
 
@@ -72,3 +73,9 @@ def _content(path: Path, *, may_be_empty: bool) -> str:
     if not content and not may_be_empty:
         raise ValueError("is empty; write the address into it")
     return content
+
+
+def address_of(url: str) -> str:
+    """Return of an address what may be shown: host, port and path."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] + parts.path

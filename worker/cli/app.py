@@ -76,7 +76,7 @@ COMMANDS = {
         Entry(
             name="discard",
             target="worker.cli.dead_letters.commands:discard",
-            help="Remove dead letters for good, after asking. Exit status 1 when the answer was no.",
+            help="Remove dead letters for good, after asking.",
         ),
     ),
     "load": (
@@ -101,7 +101,7 @@ COMMANDS = {
         Entry(
             name="declare",
             target="worker.cli.topology:declare",
-            help="Make the exchanges and queues of the domains of WORKER_DOMAINS, as a user that may configure them.",
+            help="Make the exchanges and queues of the domains that WORKER_DOMAINS names, as a user that may configure them.",
         ),
     ),
     "db": (

@@ -11,7 +11,6 @@ import typer
 
 from eventstore import Consistency, Filter, RecordedEvent
 from eventstore.postgres import PostgresEventStore
-from handlers.registry import load_domains
 from worker.cli.event_filter import selected
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
@@ -90,6 +89,8 @@ def _hints(settings: Settings, types: Sequence[str]) -> list[str]:
     """Say which event types are of no domain: in a log there may be older ones, and those of other programs."""
     if not types or not settings.worker_domains:
         return []
+    from handlers.registry import load_domains  # noqa: PLC0415  most calls need no domain
+
     domains = load_domains(settings.worker_domains)
     return hints("event type", types, (event.__name__ for domain in domains for event in domain.events))
 

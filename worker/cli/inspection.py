@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from eventstore import EventStoreError, Filter
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, Survey, migrate, survey
@@ -18,6 +17,7 @@ from worker.cli.condition import connections, primary_condition, replica_conditi
 from worker.cli.failures import sentence
 from worker.cli.findings import Finding
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
+from worker.credentials import address_of
 from worker.errors import BrokerError
 from worker.misspelt import unknown
 from worker.settings import Settings
@@ -58,7 +58,7 @@ async def inspect_database(settings: Settings) -> list[Finding]:
         finding, found = await _replica(url, head if primary.good else None)
         findings.append(finding)
         if found is not None:
-            findings.append(replace(connections(found, settings), part=f"connections {address(url)}"))
+            findings.append(replace(connections(found, settings), part=f"connections {address_of(url)}"))
     return findings
 
 
@@ -95,7 +95,7 @@ async def _database(settings: Settings) -> list[Finding]:
 
 
 async def _primary(url: str) -> tuple[Finding, int]:
-    part = f"database {address(url)}"
+    part = f"database {address_of(url)}"
     try:
         async with PostgresEventStore.connect(url, pool_size=1, application_name="worker check") as store:
             head = (await store.query(_BEYOND)).position.number
@@ -108,7 +108,7 @@ async def _primary(url: str) -> tuple[Finding, int]:
 
 
 async def _replica(url: str, head: int | None) -> tuple[Finding, Survey | None]:
-    part = f"replica {address(url)}"
+    part = f"replica {address_of(url)}"
     try:
         found = await survey(url)
     except EventStoreError as error:
@@ -117,7 +117,7 @@ async def _replica(url: str, head: int | None) -> tuple[Finding, Survey | None]:
 
 
 async def _admin(url: str) -> Finding:
-    part = f"admin database {address(url)}"
+    part = f"admin database {address_of(url)}"
     try:
         report = await migrate(url, dry_run=True)
     except EventStoreError as error:
@@ -191,9 +191,3 @@ async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
             f"; but {topology.dead_queue}, made by an older version, would drop letters under a length policy: {WAY}"
         )
     return [Finding(part=part, good=True, text=text)]
-
-
-def address(url: str) -> str:
-    """Return of an address what may be shown: host, port and path."""
-    parts = urlsplit(url)
-    return parts.netloc.rpartition("@")[2] + parts.path

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from eventstore import StoreUnavailable
 from eventstore.postgres import PostgresEventStore
-from worker.cli.inspection import address
+from worker.credentials import address_of
 from worker.settings import Settings
 
 __all__ = ["first_that_answers", "reading_store"]
@@ -37,7 +37,7 @@ async def first_that_answers(settings: Settings, ask: Callable[[str, bool], Awai
             answer = await ask(url, False)
         except StoreUnavailable:
             continue
-        print(f"{failure}; read from {address(url)}, which may lag.", file=sys.stderr)  # noqa: T201  beside the answer
+        print(f"{failure}; read from {address_of(url)}, which may lag.", file=sys.stderr)  # noqa: T201  beside the answer
         return answer
     raise failure
 

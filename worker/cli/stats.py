@@ -10,10 +10,10 @@ from rich.filesize import decimal
 from eventstore import EventStoreError
 from eventstore.postgres import Measures, measure, survey
 from worker.cli.failures import sentence
-from worker.cli.inspection import address
 from worker.cli.loop import run_async
 from worker.cli.reading_store import first_that_answers
 from worker.cli.terminal import print_json, table, tell
+from worker.credentials import address_of
 from worker.settings import Settings
 
 __all__ = ["stats"]
@@ -44,9 +44,9 @@ async def _replica(url: str, head: int) -> _Row:
     try:
         replica = (await survey(url)).head
     except EventStoreError as error:
-        return {"replica": address(url), "head": None, "events_behind": None, "failure": sentence(error)}
+        return {"replica": address_of(url), "head": None, "events_behind": None, "failure": sentence(error)}
     # It was asked later: it may show more than the primary did.
-    return {"replica": address(url), "head": replica, "events_behind": max(0, head - replica), "failure": None}
+    return {"replica": address_of(url), "head": replica, "events_behind": max(0, head - replica), "failure": None}
 
 
 def _document(found: Measures, replicas: list[_Row]) -> dict[str, Any]:
