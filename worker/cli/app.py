@@ -101,7 +101,8 @@ COMMANDS = {
         Entry(
             name="declare",
             target="worker.cli.topology:declare",
-            help="Make the exchanges and queues of the domains that WORKER_DOMAINS names, as a user that may configure them.",
+            help="Make the exchanges and queues of the domains that WORKER_DOMAINS names, as a user that may configure "
+            "them.",
         ),
     ),
     "db": (

@@ -23,7 +23,7 @@ from worker.misspelt import unknown
 from worker.settings import Settings
 from worker.topology import Topology
 
-__all__ = ["address", "inspect", "inspect_database"]
+__all__ = ["inspect", "inspect_database"]
 
 # Nothing lies above it: such a read finds the head and no event.
 _BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
