@@ -36,6 +36,7 @@ _DOMAINS = (library.domain, affine.domain)
 _PUBLISHERS = 128
 _DECIDED_AGAIN = "SELECT count(*) FROM eventstore.receipts WHERE (details ->> 'attempts')::int > 1"
 _LONGEST_REST = 0.25
+_VARIABLES = {"WORKER_DOMAINS": "handlers.library:domain", "OTEL_METRICS_EXPORTER": "none"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ class Course:
         await self._admin.execute("TRUNCATE eventstore.receipts")
         await self._admin.execute("CHECKPOINT")
         self._receiver.requests.clear()
-        environment = {**os.environ, **self._addresses, **program.variables, "OTEL_METRICS_EXPORTER": "none"}
+        environment = {**os.environ, **self._addresses, **_VARIABLES, **program.variables}
         if program.exports:
             environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": self._receiver.endpoint}
         with Timed.running(program.command + (self._prefetch,) * program.takes_prefetch, environment) as timed:
