@@ -175,6 +175,8 @@ class EventStore(Protocol):
     async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:
         """Look up what became of an append. None proves nothing: it may still be under way.
 
+        What is found is as durable as the append's own answer: whoever is told of it may rely on it.
+
         Args:
             key: The append's key.
             scope: Whose key it is. A receipt from before there were scopes is found if its outcome's details name the
@@ -188,6 +190,8 @@ class EventStore(Protocol):
 
     async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
         """Look up what became of several appends of one scope, on the primary. What is not found proves nothing.
+
+        What is found may still be lost in a failover: append again, or ask for the ``receipt``, before telling anybody.
 
         Args:
             keys: The appends' keys. None at all is answered without asking.

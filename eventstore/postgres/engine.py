@@ -224,7 +224,11 @@ class PostgresEventStore:
         """See ``EventStore.receipt``."""
         check_scope(scope)
         rows = await self._reader.rows(statement("receipts"), [key], scope)
-        return next((receipt_of(row) for row in rows if digest is None or row["digest"] == digest), None)
+        found = next((receipt_of(row) for row in rows if digest is None or row["digest"] == digest), None)
+        if found is not None:
+            # It may have been committed without its standby, or before a crash that nobody was answered before.
+            await self._reader.confirm()
+        return found
 
     async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
         """See ``EventStore.receipts``."""

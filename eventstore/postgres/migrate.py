@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreMisconfigured, StoreUnavailable
-from eventstore.postgres.address import check_address
-from eventstore.postgres.session_name import MARK, session_name
+from eventstore.postgres.administrator import administrator
+from eventstore.postgres.session_name import MARK
 from eventstore.postgres.statements import Migration, migrations, statement
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
 __all__ = ["SCHEMA_VERSION", "MigrationReport", "migrate"]
 
@@ -77,34 +77,24 @@ async def migrate(
 
     On cancellation, the migration under way is rolled back; those before it stay.
     """
-    check_address(admin_url)
-    try:
-        connection = await asyncpg.connect(
-            admin_url, timeout=10, server_settings={"application_name": session_name("worker db migrate")}
-        )
-    except (*DRIVER_ERRORS, TimeoutError) as error:
-        raise translate(error) from error
-    try:
+    wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
+    async with administrator(admin_url, purpose="worker db migrate", wanted=wanted) as connection:
         await _lock(connection, wait_seconds)
         before, finished = await _version(connection)
         pending = tuple(migration for migration in migrations() if migration.version > before)
         unfinished = tuple(each for each in migrations() if each.version > finished and each.finishing is not None)
-        wanted = unfinished if finish or before == 0 else ()
+        taken = unfinished if finish or before == 0 else ()
         if not dry_run:
             for migration in pending:
                 await _apply(connection, migration)
-            if wanted:
-                await _finish(connection, wanted, empty=before == 0)
-    except DRIVER_ERRORS as error:
-        raise translate(error) from error
-    finally:
-        await connection.close()
+            if taken:
+                await _finish(connection, taken, empty=before == 0)
     return MigrationReport(
         before=before,
         after=before + len(pending),
         applied=pending,
-        finished=wanted,
-        unfinished=tuple(each for each in unfinished if each not in wanted),
+        finished=taken,
+        unfinished=tuple(each for each in unfinished if each not in taken),
         dry_run=dry_run,
     )
 

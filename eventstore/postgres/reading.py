@@ -245,6 +245,14 @@ class Reader:
         """Run another reading statement on the primary."""
         return await self._primary.fetch(sql, parameters, seconds=self._read_seconds)
 
+    async def confirm(self) -> None:
+        """Wait until what the primary has committed cannot be lost by a failover to its synchronous standby.
+
+        Raises:
+            StoreUnavailable: That is not confirmed in time.
+        """
+        await self._primary.confirm(seconds=self._read_seconds)
+
     async def check(self) -> None:
         """Make sure that this program and the database fit together.
 

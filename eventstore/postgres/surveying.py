@@ -1,16 +1,12 @@
 """Surveys: what a server and its event store are like, as seen by one role in a session of its own."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 
-import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreMisconfigured
-from eventstore.postgres.address import check_address
-from eventstore.postgres.session_name import session_name
+from eventstore.postgres.administrator import administrator
 from eventstore.postgres.statements import migrations, statement
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
 __all__ = ["Survey", "survey"]
 
@@ -68,27 +64,13 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         StoreMisconfigured: The address or the credentials are wrong, there is no event store, or the role may not see
             it.
     """
-    check_address(url)
-    try:
-        # Without prepared statements, which some poolers cannot keep.
-        wanted = SessionAttribute.read_write if primary else SessionAttribute.any
-        connection = await asyncpg.connect(
-            url,
-            timeout=_SECONDS,
-            statement_cache_size=0,
-            target_session_attrs=wanted,
-            server_settings={"application_name": session_name("worker check")},
-        )
-    except (*DRIVER_ERRORS, TimeoutError) as error:
-        raise translate(error) from error
-    try:
-        rows = await connection.fetch(statement("survey"), timeout=_SECONDS)
+    # Without prepared statements, which some poolers cannot keep.
+    wanted = SessionAttribute.read_write if primary else SessionAttribute.any
+    async with administrator(
+        url, purpose="worker check", wanted=wanted, cached=False, statement_seconds=_SECONDS
+    ) as connection:
+        rows = await connection.fetch(statement("survey"))
         told = connection.get_server_pid()
-    except (*DRIVER_ERRORS, TimeoutError) as error:
-        raise translate(error) from error
-    finally:
-        with suppress(*DRIVER_ERRORS):  # of a server that hangs, what it failed with is worth more
-            await connection.close(timeout=1)
     if not rows:
         raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
     (row,) = rows

@@ -3,7 +3,7 @@
 import pytest
 
 from eventstore import StoreMisconfigured
-from eventstore.postgres.address import check_address
+from eventstore.postgres.address import Address
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from eventstore.postgres.address import check_address
 )
 def test_an_unusable_address_is_not_quoted(url: str) -> None:
     with pytest.raises(StoreMisconfigured, match="the database address is not usable") as raised:
-        check_address(url)
+        Address.of(url)
     assert "secret" not in str(raised.value)
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
@@ -35,4 +35,4 @@ def test_an_unusable_address_is_not_quoted(url: str) -> None:
     ],
 )
 def test_a_usable_address_is_left_to_the_driver(url: str) -> None:
-    check_address(url)
+    Address.of(url)
