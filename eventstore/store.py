@@ -223,7 +223,8 @@ class EventStore(Protocol):
 
         Args:
             boundary: Which events.
-            after: Begin above this position.
+            after: Begin above this position, which is judged as in ``query_many``: what lay below it in another history
+                is not skipped in silence.
             up_to: Leave out events with a higher sequence number. Above the answering server's head it does nothing.
             min_position: As in ``query``. Who takes ``up_to`` from a position passes that position here, or else the
                 read ends early where the answering server is not there yet.
@@ -231,9 +232,9 @@ class EventStore(Protocol):
             consistency: Whether a replica may answer.
 
         Raises:
-            InvalidRequest: A batch of no events was asked for.
-            PositionNotReached: No server came as far as ``min_position`` within the store's bound.
-            HistoryDiverged: ``min_position`` is not in this store's history.
+            InvalidRequest: A batch of no events was asked for, or of more than can be numbered.
+            PositionNotReached: No server came as far as ``after`` or ``min_position`` within the store's bound.
+            HistoryDiverged: One of them is not in this store's history.
         """
         ...
 

@@ -96,7 +96,7 @@ class Appender:
         if found is not None:
             return _first_unseen(part, found), found.position
         # So many match that the first is near, and all of them are more than a process should hold.
-        head = await self._reader.head(consistency=Consistency.STRONG, min_position=part.after)
+        head = await self._reader.head(consistency=Consistency.STRONG, positions=(part.after,))
         windows = walk(
             self._reader,
             part.filter,

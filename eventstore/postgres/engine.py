@@ -267,7 +267,9 @@ class PostgresEventStore:
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
-        head = await self._reader.head(consistency=consistency, bound=boundary.above, min_position=min_position)
+        head = await self._reader.head(
+            consistency=consistency, bound=boundary.above, positions=(after or START, min_position or START)
+        )
         history = History(
             reader=self._reader,
             boundary=boundary,

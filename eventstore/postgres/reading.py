@@ -194,24 +194,24 @@ class Reader:
             self.counts.primary += 1
         return await self._from_primary(ask, least), self._primary
 
-    async def head(self, *, consistency: Consistency, bound: int = 0, min_position: Position | None = None) -> Position:
+    async def head(self, *, consistency: Consistency, bound: int = 0, positions: Sequence[Position] = ()) -> Position:
         """Look up how far the log is.
 
         Args:
             consistency: Whether a replica may answer.
             bound: How far a replica must be.
-            min_position: As in ``query``.
+            positions: What must lie in the answering server's history.
 
         Raises:
-            PositionNotReached: As there.
-            HistoryDiverged: As there.
+            PositionNotReached: No server came as far as one of them.
+            HistoryDiverged: One of them is not in this store's history.
         """
-        if min_position is not None and min_position != START:
+        if needed := tuple(dict.fromkeys(position for position in positions if position != START)):
 
             async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
                 return await server.listed((), milestones)
 
-            answer, _ = await self._asked(ask, consistency, _Least.of((min_position,), bound=bound))
+            answer, _ = await self._asked(ask, consistency, _Least.of(needed, bound=bound))
             return answer.position
         pool = self._replicas.choose(bound) if consistency is Consistency.EVENTUAL else self._primary
         if isinstance(pool, Pool) and pool is not self._primary:

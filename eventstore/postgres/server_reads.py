@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import repeat
 
 from eventstore.filter import Filter
-from eventstore.position import Position
+from eventstore.position import LAST_NUMBER, Position
 from eventstore.postgres.arrays import number_array
 from eventstore.postgres.branches import Branch, branches_of, columns, matches_any
 from eventstore.postgres.coalescing import Coalescer
@@ -123,7 +123,7 @@ class ServerReads:
 
 def _limit(most: int | None) -> int | None:
     # One more than fits tells that there is more.
-    return None if most is None else most + 1
+    return None if most is None else min(most, LAST_NUMBER - 1) + 1
 
 
 def _history_statement(
