@@ -43,6 +43,7 @@ class MigrationReport:
         applied: The migrations in between.
         finished: Those whose second step was taken.
         unfinished: Those whose second step is left: builds from before them are served.
+        repaired: What a restore had left switched off or behind, and was set again.
         dry_run: Whether they were only listed.
     """
 
@@ -51,6 +52,7 @@ class MigrationReport:
     applied: tuple[Migration, ...]
     finished: tuple[Migration, ...] = ()
     unfinished: tuple[Migration, ...] = ()
+    repaired: tuple[str, ...] = ()
     dry_run: bool
 
 
@@ -58,6 +60,8 @@ async def migrate(
     admin_url: str, *, finish: bool = False, dry_run: bool = False, wait_seconds: float = 60.0
 ) -> MigrationReport:
     """Bring a database's event store to this program's schema version. Running it again changes nothing.
+
+    What guards the events, and a restore may have left switched off, is switched on again.
 
     Creates the group role ``eventstore_runtime`` if it is missing; a worker's login role must be a member of it.
 
@@ -89,12 +93,14 @@ async def migrate(
                 await _apply(connection, migration)
             if taken:
                 await _finish(connection, taken, empty=before == 0)
+        repaired = await _repair(connection, dry_run=dry_run) if before else ()
     return MigrationReport(
         before=before,
         after=before + len(pending),
         applied=pending,
         finished=taken,
         unfinished=tuple(each for each in unfinished if each not in taken),
+        repaired=repaired,
         dry_run=dry_run,
     )
 
@@ -152,6 +158,26 @@ async def _finish(
             if migration.finishing is not None:
                 await connection.execute(migration.finishing)
         await connection.execute("UPDATE eventstore.schema_version SET finished = $1", wanted[-1].version)
+
+
+async def _repair(connection: "asyncpg.Connection[asyncpg.Record]", *, dry_run: bool) -> tuple[str, ...]:
+    """Set again what a restore that leaves out triggers has left, and say what that was."""
+    (found,) = await connection.fetch(statement("disrepair"))
+    repaired = [f"the trigger {name}, which did not always fire" for name in found["triggers"]]
+    if found["behind"]:
+        repaired.append("the head that older builds read, which was not the log's")
+    if repaired and not dry_run:
+        async with _short_transaction(connection, "worker db migrate"):
+            for name in found["triggers"]:
+                # A trigger of this schema's own; its name is quoted by the server.
+                await connection.execute(
+                    await connection.fetchval(
+                        "SELECT format('ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER %I', $1::text)", name
+                    )
+                )
+            if found["behind"]:
+                await connection.execute(statement("set_head"))
+    return tuple(repaired)
 
 
 @asynccontextmanager

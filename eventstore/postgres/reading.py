@@ -19,6 +19,7 @@ from eventstore.postgres.replicas import Fallback, ReadCounts, Replicas
 from eventstore.postgres.rows import state_of
 from eventstore.postgres.server_reads import ServerReads
 from eventstore.postgres.statements import statement
+from eventstore.postgres.wholeness import FEW_PAGES, Wholeness
 from eventstore.question import Question
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream
@@ -257,8 +258,8 @@ class Reader:
         """Make sure that this program and the database fit together.
 
         Raises:
-            StoreMisconfigured: The database has no event store, or one that is older than this program, or it would
-                promise commits that a crash can undo.
+            StoreMisconfigured: The database has no event store, or one that is older than this program, or one whose
+                tables do not belong together, or it would promise commits that a crash can undo.
         """
         rows = await self.rows(statement("head"))
         version, durability = rows[0]["schema_version"], rows[0]["synchronous_commit"]
@@ -272,6 +273,9 @@ class Reader:
                 f"the database's synchronous_commit must be 'on' or 'remote_apply', not {durability!r}: "
                 "a crash could lose what was promised; change it with ALTER DATABASE or ALTER ROLE"
             )
+        (row,) = await self.rows(statement("whole"), FEW_PAGES)
+        if (complaint := Wholeness.of(row).complaint) is not None:
+            raise StoreMisconfigured(complaint)
 
     async def close(self) -> None:
         """Wait until nothing is in flight."""

@@ -7,12 +7,13 @@ from asyncpg.connect_utils import SessionAttribute
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.administrator import administrator
 from eventstore.postgres.statements import migrations, statement
+from eventstore.postgres.wholeness import MANY_PAGES, Wholeness
 
 __all__ = ["Survey", "survey"]
 
 _SECONDS = 10.0
 # What is not a column of the answer.
-_DERIVED = {"unfinished", "missing_indexes", "pooled"}
+_DERIVED = {"unfinished", "missing_indexes", "pooled", "wholeness"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Survey:
         without_pending_list: Whether the index on the payload has ``fastupdate = off``.
         guarded: Whether the database refuses to change events.
         pooled: Whether a pooler stands between.
+        wholeness: Whether the tables belong together.
     """
 
     schema_version: int
@@ -50,6 +52,7 @@ class Survey:
     without_pending_list: bool
     guarded: bool
     pooled: bool
+    wholeness: Wholeness
 
 
 async def survey(url: str, *, primary: bool = False) -> Survey:
@@ -71,6 +74,7 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
     ) as connection:
         rows = await connection.fetch(statement("survey"))
         told = connection.get_server_pid()
+        (whole,) = await connection.fetch(statement("whole"), MANY_PAGES)
     if not rows:
         raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
     (row,) = rows
@@ -80,4 +84,5 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         missing_indexes=tuple(row["missing_indexes"]),
         # A pooler tells its clients a process of its own making.
         pooled=row["process"] != told,
+        wholeness=Wholeness.of(whole),
     )

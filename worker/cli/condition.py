@@ -43,8 +43,15 @@ def primary_condition(found: Survey, settings: Settings) -> Iterator[Finding]:
         "guard",
         good=found.guarded,
         well="changes of events are refused",
-        wrong="events can be changed and deleted: ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER "
-        "events_are_facts.",
+        wrong="events can be changed and deleted, as after a restore without triggers: run `worker db migrate`, "
+        "which switches their triggers on.",
+    )
+    complaint = found.wholeness.complaint
+    yield _judged(
+        "log",
+        good=complaint is None,
+        well=f"{found.head:,} events, and {found.wholeness.looked_at:,} receipts that belong to them",
+        wrong=f"{complaint}.",
     )
     yield connections(found, settings)
     yield _judged(

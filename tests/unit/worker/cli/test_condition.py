@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eventstore.postgres import MOST_LAG, SCHEMA_VERSION, Survey
+from eventstore.postgres.wholeness import Wholeness
 from worker.cli.condition import primary_condition, replica_condition
 from worker.settings import Settings
 
@@ -24,6 +25,7 @@ WELL = Survey(
     without_pending_list=True,
     guarded=True,
     pooled=False,
+    wholeness=Wholeness(first=1, last=50_000, kept_head=None, looked_at=900, strays=0),
 )
 REPLICA = replace(WELL, in_recovery=True)
 
