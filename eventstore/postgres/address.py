@@ -50,7 +50,7 @@ class Address:
         except ValueError:  # its text may quote the password
             raise _unusable(f"its host cannot be read; {_ESCAPES}") from None
         if parts.scheme not in _SCHEMES:
-            raise _unusable("it begins with postgresql://")
+            raise _unusable("it does not begin with postgresql://")
         # Of two @ the driver takes the first; what follows a # it leaves out.
         if parts.netloc.count("@") > 1 or "#" in url or ("@" in parts.path and "@" not in parts.netloc):
             raise _unusable(f"its password cannot be told from its host; {_ESCAPES}")
@@ -59,7 +59,7 @@ class Address:
         left_out = tuple(sorted(name for name in given if is_left_out(name)))
         passed = {name: value for name, value in given.items() if name not in left_out and name != CONNECT_SECONDS}
         return cls(
-            url=parts._replace(query=urlencode(passed, quote_via=quote)).geturl(),
+            url=url.partition("?")[0] + (f"?{urlencode(passed, quote_via=quote)}" if passed else ""),
             servers=_servers(parts.netloc.rpartition("@")[2], given),
             seconds=_seconds(given.get(CONNECT_SECONDS) or os.environ.get("PGCONNECT_TIMEOUT")),
             left_out=left_out,

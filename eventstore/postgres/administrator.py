@@ -21,6 +21,7 @@ async def administrator(
     *,
     purpose: str,
     wanted: SessionAttribute = SessionAttribute.any,
+    lifted: bool = True,
     cached: bool = True,
     statement_seconds: float | None = None,
 ) -> AsyncIterator[DialledConnection]:
@@ -30,6 +31,7 @@ async def administrator(
         url: The server's address.
         purpose: How the connection appears in ``pg_stat_activity``.
         wanted: Which server, if the address names several: ``any`` or ``read_write``.
+        lifted: Whether the time limits that the database or the role sets are lifted.
         cached: Whether prepared statements may be kept, which some poolers cannot.
         statement_seconds: How long a statement may take; None for as long as it takes.
 
@@ -40,6 +42,7 @@ async def administrator(
         Address.of(url),
         purpose=purpose,
         wanted=wanted,
+        lifted=lifted,
         cached=cached,
         seconds=_SECONDS,
         statement_seconds=statement_seconds,

@@ -48,7 +48,8 @@ class Dialer:
         purpose: How the connections appear in ``pg_stat_activity``.
         wanted: ``read_write`` for the one that accepts writes, which is asked; ``any`` for the first that answers. What
             a server tells by itself when it is dialled, a pooler in between may remember from before a promotion.
-        settings: What each session sets.
+        settings: What each session sets when it begins; poolers may refuse them.
+        lifted: Whether the time limits that the database or the role sets are lifted.
         cached: Whether the driver may keep prepared statements, which some poolers cannot.
         seconds: For how long one server is dialled, unless the address says so.
         statement_seconds: How long a statement may take; None for as long as it takes.
@@ -61,6 +62,7 @@ class Dialer:
         purpose: str,
         wanted: SessionAttribute = SessionAttribute.any,
         settings: Mapping[str, str] | None = None,
+        lifted: bool = False,
         cached: bool = True,
         seconds: float = _SECONDS,
         statement_seconds: float | None = None,
@@ -69,6 +71,7 @@ class Dialer:
         self._wanted = wanted
         self._seconds = address.seconds or seconds
         self._settings = {**(settings or {}), "application_name": session_name(purpose)}
+        self._lifted = lifted
         self._cached = _CACHED if cached else 0
         self._statement_seconds = statement_seconds
         # In the order in which they are tried. One whose place only the driver knows is None.
@@ -122,6 +125,8 @@ class Dialer:
                 connection.server = server
                 if wanted is SessionAttribute.read_write:
                     await _check_writable(connection)
+                if self._lifted:
+                    await connection.fetchval(statement("lift"))
         except BaseException as error:
             if connection is not None:
                 connection.terminate()

@@ -19,6 +19,7 @@ from eventstore.errors import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres.administrator import administrator
 from eventstore.postgres.session_name import MARK
 from eventstore.postgres.statements import Migration, migrations, statement
+from eventstore.postgres.surroundings import check_surroundings
 
 __all__ = ["SCHEMA_VERSION", "MigrationReport", "migrate"]
 
@@ -77,12 +78,14 @@ async def migrate(
     Raises:
         StoreUnavailable: The server cannot be reached, or another migration held the lock all the time.
         StoreMisconfigured: The address, the credentials or the rights do not suffice; or an older build, or a
-            transaction older than the migration, stands in the way of its finishing. The message names it.
+            transaction older than the migration, stands in the way of its finishing. The message names it. Or the
+            database's encoding or collations are no use; nothing was changed then.
 
     On cancellation, the migration under way is rolled back; those before it stay.
     """
     wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
     async with administrator(admin_url, purpose="worker db migrate", wanted=wanted) as connection:
+        await check_surroundings(connection)
         await _lock(connection, wait_seconds)
         before, finished = await _version(connection)
         pending = tuple(migration for migration in migrations() if migration.version > before)

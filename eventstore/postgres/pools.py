@@ -285,7 +285,7 @@ _SETTINGS = {
 
 
 def _pool(address: Address, wanted: SessionAttribute, size: int, application_name: str, *, first: int) -> Pool:
-    dialer = Dialer(address, purpose=application_name, wanted=wanted, settings=_SETTINGS)
+    dialer = Dialer(address, purpose=application_name, wanted=wanted, settings=_SETTINGS, lifted=True)
 
     async def connect(*_arguments: object, **_options: object) -> DialledConnection:
         return await dialer.dial()

@@ -7,13 +7,14 @@ from asyncpg.connect_utils import SessionAttribute
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.administrator import administrator
 from eventstore.postgres.statements import migrations, statement
+from eventstore.postgres.surroundings import collation_complaint
 from eventstore.postgres.wholeness import MANY_PAGES, Wholeness
 
 __all__ = ["Survey", "survey"]
 
 _SECONDS = 10.0
 # What is not a column of the answer.
-_DERIVED = {"unfinished", "missing_indexes", "pooled", "wholeness"}
+_DERIVED = {"unfinished", "missing_indexes", "pooled", "wholeness", "collation"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Survey:
         guarded: Whether the database refuses to change events.
         pooled: Whether a pooler stands between.
         wholeness: Whether the tables belong together.
+        collation: What is wrong with the order of texts in indexes, None if nothing is.
     """
 
     schema_version: int
@@ -53,6 +55,7 @@ class Survey:
     guarded: bool
     pooled: bool
     wholeness: Wholeness
+    collation: str | None
 
 
 async def survey(url: str, *, primary: bool = False) -> Survey:
@@ -70,11 +73,12 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
     # Without prepared statements, which some poolers cannot keep.
     wanted = SessionAttribute.read_write if primary else SessionAttribute.any
     async with administrator(
-        url, purpose="worker check", wanted=wanted, cached=False, statement_seconds=_SECONDS
+        url, purpose="worker check", wanted=wanted, lifted=False, cached=False, statement_seconds=_SECONDS
     ) as connection:
         rows = await connection.fetch(statement("survey"))
         told = connection.get_server_pid()
         (whole,) = await connection.fetch(statement("whole"), MANY_PAGES)
+        collation = await collation_complaint(connection)
     if not rows:
         raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
     (row,) = rows
@@ -85,4 +89,5 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         # A pooler tells its clients a process of its own making.
         pooled=row["process"] != told,
         wholeness=Wholeness.of(whole),
+        collation=collation,
     )

@@ -111,6 +111,8 @@ def _role(found: Survey) -> Finding:
 
 
 def _indexes(found: Survey) -> Finding:
+    if found.collation is not None:
+        return _wrong("indexes", f"{found.collation}.")
     if found.missing_indexes:
         names = ", ".join(found.missing_indexes)
         return _wrong(

@@ -26,6 +26,7 @@ WELL = Survey(
     guarded=True,
     pooled=False,
     wholeness=Wholeness(first=1, last=50_000, kept_head=None, looked_at=900, strays=0),
+    collation=None,
 )
 REPLICA = replace(WELL, in_recovery=True)
 
@@ -50,6 +51,10 @@ def test_connections_are_counted_in_worker_processes() -> None:
     assert text == "97, enough for 9 worker processes of 10 each"
     assert wrong(replace(WELL, connections=10)) == {}
     assert "raise max_connections, or lower WORKER_CONCURRENCY" in wrong(replace(WELL, connections=9))["connections"]
+
+
+def test_indexes_that_another_order_made_are_named() -> None:
+    assert wrong(replace(WELL, collation="sorted anew: REINDEX")) == {"indexes": "sorted anew: REINDEX."}
 
 
 def test_a_pooler_is_named() -> None:
