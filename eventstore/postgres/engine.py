@@ -290,10 +290,16 @@ class PostgresEventStore:
         if (stream := await self._reader.short(boundary, consistency=consistency)) is not None:
             return replace(stream, events=stream.events[-limit:])
         head = await self._reader.head(consistency=consistency, bound=boundary.above)
+        first, last = await self._reader.span(boundary, consistency=consistency, min_position=head) or (1, head.number)
         found: deque[RecordedEvent] = deque()
-        batch_size = max(limit, _WINDOW)
         async for stream in walk_back(
-            self._reader, boundary, head=head, width=limit, batch_size=batch_size, consistency=consistency
+            self._reader,
+            boundary.narrowed_above(first - 1),
+            head=head,
+            last=min(last, head.number),
+            width=limit,
+            batch_size=max(limit, _WINDOW),
+            consistency=consistency,
         ):
             found.extendleft(islice(reversed(stream.events), limit - len(found)))
             if len(found) == limit:

@@ -11,7 +11,7 @@ import asyncpg
 from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
 from eventstore.filter import Filter
 from eventstore.position import START, Position
-from eventstore.postgres.branches import matches_any
+from eventstore.postgres.branches import is_period, matches_any
 from eventstore.postgres.lookup import Answer, Numbers
 from eventstore.postgres.migrate import SCHEMA_VERSION
 from eventstore.postgres.pools import Pool, Pools
@@ -143,7 +143,7 @@ class Reader:
         self, boundary: Filter, *, consistency: Consistency, min_position: Position = START
     ) -> EventStream | None:
         """Answer like ``query``, if only some hundred events match; None when there may be more."""
-        if matches_any(boundary):
+        if matches_any(boundary) and not is_period(boundary):
             return None  # only a walk along the log would tell
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
@@ -173,6 +173,25 @@ class Reader:
 
         answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
         return answer.numbers, answer.reached
+
+    async def span(
+        self, boundary: Filter, *, consistency: Consistency, min_position: Position
+    ) -> tuple[int, int] | None:
+        """Find between which numbers the events of a filter's period lie, as far as the log went or further.
+
+        Returns:
+            The lowest and the highest, (1, 0) if there is none; None where that would not help.
+        """
+        if boundary.since is None and boundary.until is None:
+            return None
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Numbers:
+            return await server.span(boundary, milestones)
+
+        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
+        if answer.reached is not None:
+            return None
+        return (answer.numbers[0], answer.numbers[-1]) if answer.numbers else (1, 0)
 
     async def listed(self, numbers: Sequence[int], *, consistency: Consistency, min_position: Position) -> EventStream:
         """Read events by their numbers, which are known to be in the log."""
