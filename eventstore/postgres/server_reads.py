@@ -138,7 +138,7 @@ class ServerReads:
         coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, mixed_statement)
         # What looks at many events for few would keep others waiting for theirs.
         shares = not any(map(is_period, filters))
-        if (shares and suffice) or most is not None or not any(map(matches_any, filters)):
+        if shares and (suffice or most is not None or not any(map(matches_any, filters))):
             shared = LONGEST_SHARED if most is None else min(most, LONGEST_SHARED)
             answer = await coalescer.ask(Lookup(branches, milestones, shared))
             if None not in answer.found or shared == most:

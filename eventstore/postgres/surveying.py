@@ -14,7 +14,7 @@ __all__ = ["Survey", "survey"]
 
 _SECONDS = 10.0
 # What is not a column of the answer.
-_DERIVED = {"unfinished", "missing_indexes", "pooled", "wholeness", "collation"}
+_DERIVED = {"unfinished", "missing_indexes", "pooled", "wholeness", "collation", "idle_slots", "prepared", "feedback"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,9 @@ class Survey:
         guarded: Whether the database refuses to change events.
         pooled: Whether a pooler stands between.
         wholeness: Whether the tables belong together.
+        idle_slots: The replication slots that nobody reads from, and how many bytes of log each keeps.
+        prepared: The prepared transactions that are older than an hour.
+        feedback: Whether a standby tells its primary which rows its reads need.
         collation: What is wrong with the order of texts in indexes, None if nothing is.
     """
 
@@ -56,6 +59,9 @@ class Survey:
     pooled: bool
     wholeness: Wholeness
     collation: str | None
+    idle_slots: tuple[tuple[str, int], ...]
+    prepared: tuple[str, ...]
+    feedback: bool
 
 
 async def survey(url: str, *, primary: bool = False) -> Survey:
@@ -79,6 +85,7 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         told = connection.get_server_pid()
         (whole,) = await connection.fetch(statement("whole"), MANY_PAGES)
         collation = await collation_complaint(connection)
+        (kept,) = await connection.fetch(statement("retention"))
     if not rows:
         raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
     (row,) = rows
@@ -90,4 +97,7 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         pooled=row["process"] != told,
         wholeness=Wholeness.of(whole),
         collation=collation,
+        idle_slots=tuple(zip(kept["slots"], kept["kept"], strict=True)),
+        prepared=tuple(kept["prepared"]),
+        feedback=kept["feedback"],
     )

@@ -8,7 +8,19 @@ from tests.e2e.program import Worker
 from tests.fixtures.administration import execute
 from tests.fixtures.databases import Database
 
-PRIMARY = ["database", "schema", "role", "isolation", "durability", "indexes", "guard", "log", "connections", "pooler"]
+PRIMARY = [
+    "database",
+    "schema",
+    "role",
+    "isolation",
+    "durability",
+    "indexes",
+    "guard",
+    "log",
+    "retention",
+    "connections",
+    "pooler",
+]
 
 
 async def test_all_is_well(worker: Worker, database: Database) -> None:

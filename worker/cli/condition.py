@@ -53,6 +53,7 @@ def primary_condition(found: Survey, settings: Settings) -> Iterator[Finding]:
         well=f"{found.head:,} events, and {found.wholeness.looked_at:,} receipts that belong to them",
         wrong=f"{complaint}.",
     )
+    yield _retention(found)
     yield connections(found, settings)
     yield _judged(
         "pooler",
@@ -74,6 +75,12 @@ def replica_condition(found: Survey, head: int | None) -> Finding:
         return _wrong("replica", "it accepts writes, so it is no replica; correct DATABASE_REPLICA_URLS.")
     if not found.may_work:
         return _wrong("replica", f"it answers, but {found.role} may not read there; correct DATABASE_REPLICA_URLS.")
+    if not found.feedback:
+        return _wrong(
+            "replica",
+            "hot_standby_feedback is off: a long read there holds up the replay of a vacuum and of all that follows, "
+            "and is cancelled in the end; set it on.",
+        )
     if head is None:
         return _well("replica", "answers; how far it lags cannot be told without the primary")
     behind = max(0, head - found.head)
@@ -95,6 +102,24 @@ def connections(found: Survey, settings: Settings) -> Finding:
         well=f"{found.connections:,}, enough for {processes:,} worker processes of {settings.pool_size} each",
         wrong=f"{found.connections:,}, and one worker process opens {settings.pool_size}: raise max_connections, or "
         "lower WORKER_CONCURRENCY.",
+    )
+
+
+def _retention(found: Survey) -> Finding:
+    """See what keeps log files and old rows although nobody needs them, until the disk is full or reads are slow."""
+    if found.idle_slots:
+        told = ", ".join(f"{name} ({kept:,} bytes)" for name, kept in found.idle_slots)
+        return _wrong(
+            "retention",
+            f"nobody reads from {told}, and a slot keeps log files until somebody does: bring its reader back, or "
+            "SELECT pg_drop_replication_slot(…); max_slot_wal_keep_size bounds it.",
+        )
+    return _judged(
+        "retention",
+        good=not found.prepared,
+        well="no abandoned slot or prepared transaction",
+        wrong=f"prepared for more than an hour, and not ended: {', '.join(found.prepared)}; COMMIT PREPARED or "
+        "ROLLBACK PREPARED, since old rows are kept until then.",
     )
 
 

@@ -27,6 +27,9 @@ WELL = Survey(
     pooled=False,
     wholeness=Wholeness(first=1, last=50_000, kept_head=None, looked_at=900, strays=0),
     collation=None,
+    idle_slots=(),
+    prepared=(),
+    feedback=True,
 )
 REPLICA = replace(WELL, in_recovery=True)
 
@@ -55,6 +58,18 @@ def test_connections_are_counted_in_worker_processes() -> None:
 
 def test_indexes_that_another_order_made_are_named() -> None:
     assert wrong(replace(WELL, collation="sorted anew: REINDEX")) == {"indexes": "sorted anew: REINDEX."}
+
+
+def test_what_keeps_old_rows_is_named() -> None:
+    slots = wrong(replace(WELL, idle_slots=(("gone", 5_000_000),)))["retention"]
+    assert slots.startswith("nobody reads from gone (5,000,000 bytes)")
+    assert "left over" in wrong(replace(WELL, prepared=("left over",)))["retention"]
+
+
+def test_a_replica_whose_reads_hold_up_its_replay_is_named() -> None:
+    finding = replica_condition(replace(REPLICA, feedback=False), 50_000)
+    assert not finding.good
+    assert finding.text.startswith("hot_standby_feedback is off")
 
 
 def test_a_pooler_is_named() -> None:
