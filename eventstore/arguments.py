@@ -2,7 +2,7 @@
 
 from eventstore.errors import InvalidRequest, TooFarBehind
 from eventstore.held import LONGEST_HELD_READ
-from eventstore.position import Position
+from eventstore.position import LAST_NUMBER, Position
 from eventstore.question import Question
 
 __all__ = ["check_batch_size", "check_held_read", "check_hold", "check_limit"]
@@ -16,10 +16,10 @@ def check_batch_size(batch_size: int) -> None:
     """Check an argument of the store's iterators.
 
     Raises:
-        InvalidRequest: Nothing would ever be fetched.
+        InvalidRequest: Nothing would ever be fetched, or more than can be numbered.
     """
-    if batch_size < 1:
-        raise InvalidRequest(f"a batch holds 1 or more, not {batch_size}")
+    if not 0 < batch_size <= LAST_NUMBER:
+        raise InvalidRequest(f"a batch holds 1 or more, and {LAST_NUMBER} at most, not {batch_size}")
 
 
 def check_hold(limit: float, patience: float) -> None:
@@ -52,7 +52,7 @@ def check_limit(limit: int) -> None:
     """Check how many events a caller wants at most.
 
     Raises:
-        InvalidRequest: None.
+        InvalidRequest: None, or more than can be numbered.
     """
-    if limit < 1:
-        raise InvalidRequest(f"a limit is 1 or more, not {limit}")
+    if not 0 < limit <= LAST_NUMBER:
+        raise InvalidRequest(f"a limit is 1 or more, and {LAST_NUMBER} at most, not {limit}")

@@ -171,8 +171,10 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
         )
 
     def narrowed_above(self, number: int) -> "Filter":
-        """Return this filter without the events up to and including ``number``."""
-        return Filter(self.items, since=self.since, until=self.until, above=number) if number > self.above else self
+        """Return this filter without the events up to and including ``number``, which may lie beyond all of them."""
+        if number <= self.above:
+            return self
+        return Filter(self.items, since=self.since, until=self.until, above=min(number, LAST_NUMBER))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Filter):

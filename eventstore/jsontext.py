@@ -12,10 +12,12 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "MAX_DIGITS", "Unstorable", "canonical", "decode_object", "encode_object"]
+__all__ = ["MAX_DEPTH", "MAX_DIGITS", "Unstorable", "canonical", "decode_object", "encode_object", "has_long_number"]
 
 # What needs a closer look. A float NaN is written as null; the others may stand inside a harmless string.
 _SUSPECT = re.compile(rb"null|NaN|Infinity|\\u0000|[eE][+-]?[0-9]{4}|[0-9.]{1000}")
+# Numbers alone. What is a digit within a string makes a closer look, and no difference.
+_LONG_NUMBER = re.compile(rb"[eE][+-]?[0-9]{4}|[0-9.]{1000}")
 # PostgreSQL's numeric holds more; far below its limits there is no engine that differs.
 MAX_DIGITS = 1000
 # So many levels are looked at for what needs no closer look.
@@ -126,6 +128,37 @@ def _is_simple(value: dict[Any, Any] | list[Any], levels: int) -> bool:
         elif not ((kind is dict or kind is list) and levels > 0 and _is_simple(member, levels - 1)):
             return False
     return True
+
+
+def has_long_number(text: bytes, value: object) -> bool:
+    """Whether a JSON text holds a number beyond 1,000 digits, written out or by its exponent.
+
+    To make an integer of one takes time and memory that grow with the exponent alone.
+
+    Args:
+        text: The text.
+        value: What ``decode_object`` read from it.
+    """
+    return _LONG_NUMBER.search(text) is not None and _is_long(value)
+
+
+def _is_long(value: object) -> bool:
+    members: list[object] = [value]
+    while members:
+        match members.pop():
+            case dict() as found:
+                members.extend(found.values())
+            case list() as found:
+                members.extend(found)
+            case Decimal() as found:
+                if max(abs(found.adjusted()) + 1, len(found.as_tuple().digits)) > MAX_DIGITS:
+                    return True
+            case bool():
+                continue
+            case int() as found:
+                if abs(found) >= 10**MAX_DIGITS:
+                    return True
+    return False
 
 
 def _refuse_unstorable(value: object, levels: int) -> None:

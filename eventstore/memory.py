@@ -180,9 +180,9 @@ class MemoryEventStore:
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
-        if min_position is not None:
-            self._check_reached(min_position.number)
-            self._check_history(min_position)
+        for position in (after or START, min_position or START):
+            self._check_reached(position.number)
+            self._check_history(position)
         for event in tuple(self._matching(boundary, above=(after or START).number)):
             if up_to is not None and event.sequence_number > up_to:
                 return

@@ -175,6 +175,8 @@ class EventStore(Protocol):
     async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:
         """Look up what became of an append. None proves nothing: it may still be under way.
 
+        What is found is as durable as the append's own answer: whoever is told of it may rely on it.
+
         Args:
             key: The append's key.
             scope: Whose key it is. A receipt from before there were scopes is found if its outcome's details name the
@@ -188,6 +190,8 @@ class EventStore(Protocol):
 
     async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
         """Look up what became of several appends of one scope, on the primary. What is not found proves nothing.
+
+        What is found may still be lost in a failover: append again, or ask for the ``receipt``, before telling anybody.
 
         Args:
             keys: The appends' keys. None at all is answered without asking.
@@ -219,7 +223,8 @@ class EventStore(Protocol):
 
         Args:
             boundary: Which events.
-            after: Begin above this position.
+            after: Begin above this position, which is judged as in ``query_many``: what lay below it in another history
+                is not skipped in silence.
             up_to: Leave out events with a higher sequence number. Above the answering server's head it does nothing.
             min_position: As in ``query``. Who takes ``up_to`` from a position passes that position here, or else the
                 read ends early where the answering server is not there yet.
@@ -227,9 +232,9 @@ class EventStore(Protocol):
             consistency: Whether a replica may answer.
 
         Raises:
-            InvalidRequest: A batch of no events was asked for.
-            PositionNotReached: No server came as far as ``min_position`` within the store's bound.
-            HistoryDiverged: ``min_position`` is not in this store's history.
+            InvalidRequest: A batch of no events was asked for, or of more than can be numbered.
+            PositionNotReached: No server came as far as ``after`` or ``min_position`` within the store's bound.
+            HistoryDiverged: One of them is not in this store's history.
         """
         ...
 

@@ -32,6 +32,11 @@ class ServerAddress(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int | None = None
 
+    def __str__(self) -> str:
+        """Write it as host and port, as it is read in an address."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
 
 class EventStream(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What a query found.

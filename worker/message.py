@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from eventstore import Position
-from eventstore.jsontext import canonical, decode_object
+from eventstore.jsontext import MAX_DIGITS, canonical, decode_object, has_long_number
 
 __all__ = [
     "CAUSATION_HEADER",
@@ -124,7 +124,7 @@ class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
-    """Read a command's JSON object. Size and depth are checked before anything is parsed.
+    """Read a command's JSON object. Size and depth are checked before anything is parsed, numbers before they are used.
 
     Args:
         body: The text.
@@ -135,7 +135,7 @@ def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
         The object; fractions are ``Decimal``.
 
     Raises:
-        BadMessage: ``too_large``, ``too_deep``, ``not_json`` or ``not_an_object``.
+        BadMessage: ``too_large``, ``too_deep``, ``not_json``, ``number_too_long`` or ``not_an_object``.
     """
     if len(body) > max_bytes:
         raise BadMessage("too_large", f"the body has {len(body):,} bytes; at most {max_bytes:,} are read")
@@ -147,6 +147,8 @@ def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
         value: Any = decode_object(body)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise BadMessage("not_json", f"the body is not JSON: {error}") from None
+    if has_long_number(body, value):
+        raise BadMessage("number_too_long", f"the body has a number beyond {MAX_DIGITS:,} digits")
     if not isinstance(value, dict):
         raise BadMessage("not_an_object", f"the body must be a JSON object, not {type(value).__name__}")
     return value

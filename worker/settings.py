@@ -39,6 +39,11 @@ _LONGEST_AGE = 365 * 24 * 3600.0
 _LARGEST_ROUND = 128
 
 
+_ESCAPES = (
+    "in user name and password, write / ? # @ [ ] and \\ as %2F, %3F, %23, %40, %5B, %5D and %5C, elsewhere @ as %40"
+)
+
+
 class Settings(BaseModel):
     """Everything that can be set from outside. The environment variable is the field's name in capitals.
 
@@ -268,12 +273,19 @@ class Settings(BaseModel):
     @classmethod
     def _postgres_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
+            if not url.startswith(tuple(f"{scheme}://" for scheme in _POSTGRES_SCHEMES)):
+                raise ValueError(
+                    f"each must have the form {_EXAMPLES['database_url']}, with one host; a comma separates them: "
+                    "write it as %2C in a password"
+                )
             _check_url(url, _POSTGRES_SCHEMES, _EXAMPLES["database_url"])
         return value
 
     @field_validator("amqp_url")
     @classmethod
     def _amqp(cls, value: str) -> str:
+        if "\\" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError(_ESCAPES)
         return _check_port(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
 
     @field_validator("rabbitmq_management_url")
@@ -293,11 +305,12 @@ def _check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError:  # its text would show what stands in the password's place
-        raise ValueError(f"its host cannot be read; give it the form {example}") from None
+        raise ValueError(f"its host cannot be read; {_ESCAPES}; give it the form {example}") from None
     if url and parts.scheme not in schemes:
         raise ValueError(f"it must have the form {example}")
-    if "@" not in parts.netloc and "@" in url:
-        raise ValueError("in its user name and password, write / as %2F, ? as %3F and # as %23, elsewhere @ as %40")
+    # What is read here is read again by libraries, which differ: of two @ one takes the first, another the last.
+    if ("@" not in parts.netloc and "@" in url) or parts.netloc.count("@") > 1 or "#" in url:
+        raise ValueError(_ESCAPES)
     return parts
 
 

@@ -71,6 +71,7 @@ class Appender:
             raise EventStoreError("the store called an unconditional append behind; it judges a position it has not")
         furthest = parts[place].after.number
         unseen: list[tuple[int, int, RecordedEvent]] = []
+        nearer = [(index, part) for index, part in enumerate(parts) if part.after.number > furthest]
         for index, part in enumerate(parts):
             if part.after.number <= furthest:
                 # The newer position will be judged by its own token; that the older one lies in the same history is
@@ -84,6 +85,11 @@ class Appender:
         identity = (append.key, append.scope, append.digest)
         if append.key is not None and await self._reader.rows(statement("answered"), *identity):
             return append  # another append with the key was faster: what conflicts may be its own event
+        # The conflict that is named is the first of all parts, also of those that could be judged under the lock.
+        for index, part in nearer:
+            first, _ = await self._search(part)
+            if first is not None:
+                unseen.append((first.sequence_number, index, first))
         _, index, first = min(unseen, key=lambda found: found[:2])
         raise ConcurrencyConflict(
             sequence_number=first.sequence_number, event_type=first.type, metadata=first.metadata, part=index
@@ -96,7 +102,7 @@ class Appender:
         if found is not None:
             return _first_unseen(part, found), found.position
         # So many match that the first is near, and all of them are more than a process should hold.
-        head = await self._reader.head(consistency=Consistency.STRONG, min_position=part.after)
+        head = await self._reader.head(consistency=Consistency.STRONG, positions=(part.after,))
         windows = walk(
             self._reader,
             part.filter,

@@ -224,7 +224,11 @@ class PostgresEventStore:
         """See ``EventStore.receipt``."""
         check_scope(scope)
         rows = await self._reader.rows(statement("receipts"), [key], scope)
-        return next((receipt_of(row) for row in rows if digest is None or row["digest"] == digest), None)
+        found = next((receipt_of(row) for row in rows if digest is None or row["digest"] == digest), None)
+        if found is not None:
+            # It may have been committed without its standby, or before a crash that nobody was answered before.
+            await self._reader.confirm()
+        return found
 
     async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
         """See ``EventStore.receipts``."""
@@ -263,7 +267,9 @@ class PostgresEventStore:
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.read``."""
         check_batch_size(batch_size)
-        head = await self._reader.head(consistency=consistency, bound=boundary.above, min_position=min_position)
+        head = await self._reader.head(
+            consistency=consistency, bound=boundary.above, positions=(after or START, min_position or START)
+        )
         history = History(
             reader=self._reader,
             boundary=boundary,
@@ -284,10 +290,16 @@ class PostgresEventStore:
         if (stream := await self._reader.short(boundary, consistency=consistency)) is not None:
             return replace(stream, events=stream.events[-limit:])
         head = await self._reader.head(consistency=consistency, bound=boundary.above)
+        first, last = await self._reader.span(boundary, consistency=consistency, min_position=head) or (1, head.number)
         found: deque[RecordedEvent] = deque()
-        batch_size = max(limit, _WINDOW)
         async for stream in walk_back(
-            self._reader, boundary, head=head, width=limit, batch_size=batch_size, consistency=consistency
+            self._reader,
+            boundary.narrowed_above(first - 1),
+            head=head,
+            last=min(last, head.number),
+            width=limit,
+            batch_size=max(limit, _WINDOW),
+            consistency=consistency,
         ):
             found.extendleft(islice(reversed(stream.events), limit - len(found)))
             if len(found) == limit:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from eventstore.errors import RetryableError
 from eventstore.events import RecordedEvent
 from eventstore.filter import Filter
-from eventstore.position import Position
+from eventstore.position import LAST_NUMBER, Position
 from eventstore.postgres.reading import Reader
 from eventstore.postgres.windows import next_width
 from eventstore.stream import Consistency, EventStream
@@ -49,7 +49,7 @@ class Following:
         width, failures = self.batch_size, 0
         while True:
             try:
-                stream = await self._next(self.seen + width)
+                stream = await self._next(min(self.seen + width, LAST_NUMBER))
             except RetryableError:
                 failures += 1
                 # With full jitter: many who follow a server that restarts do not come back at the same moment.

@@ -16,6 +16,7 @@ from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, S
 from eventstore.postgres.batch import AppendAnswer, Resend, Verdict, chain_answer, columns, verdict_of
 from eventstore.postgres.batcher import Batcher, Waiting
 from eventstore.postgres.chain import having_seen, is_new, own_ranges, unbroken
+from eventstore.postgres.confirmation import confirmed
 from eventstore.postgres.pools import Pools
 from eventstore.postgres.silence import watched
 from eventstore.postgres.statements import statement
@@ -125,7 +126,7 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
         turn = Turn()
         try:
             async with watched(connection, self._pools.primary):
-                with turn:
+                with confirmed(connection), turn:
                     rows = await connection.fetch(statement("append"), *arguments)
         except DRIVER_ERRORS as error:
             await self._line.drop()

@@ -17,6 +17,7 @@ from eventstore.errors import (
 from eventstore.position import START, Position
 from eventstore.postgres.batch import AppendAnswer, chain_answer, columns, verdict_of
 from eventstore.postgres.branches import branches_of, matches_any
+from eventstore.postgres.confirmation import confirmed
 from eventstore.postgres.lookup import Answer, Lookup, Shared
 from eventstore.postgres.pools import Connection, Pools
 from eventstore.postgres.server_reads import mixed_statement
@@ -145,7 +146,7 @@ class HeldTransaction:
                 await self._warm_up(self._connection)
                 (row,) = await self._fetch(statement("hold"), milliseconds)
         except TimeoutError as error:
-            _terminate(self._in_use)
+            await self._give_up(self._in_use)
             await self.leave()
             raise translate(error) from error
         except BaseException as error:
@@ -183,14 +184,20 @@ class HeldTransaction:
             async with asyncio.timeout(self._limit + _GRACE_SECONDS):
                 return await self._fetch(sql, parameters)
         except TimeoutError as error:
-            _terminate(self._in_use)
+            await self._give_up(self._in_use)
             raise await self._failure(error) from error
+
+    async def _give_up(self, connection: Connection) -> None:
+        """End a connection whose server does not even end what it has to, and leave all others to that server."""
+        _terminate(connection)
+        await self._pools.primary.renew()
 
     async def _commit(self) -> None:
         connection = self._in_use
         try:
             async with watched(connection, self._pools.primary):
-                await connection.execute("COMMIT")
+                with confirmed(connection):
+                    await connection.execute("COMMIT")
         except DRIVER_ERRORS as error:
             if not _took_too_long(error) and is_connection_loss(error):
                 raise OutcomeUnknown("the connection broke while an append was being committed") from error

@@ -47,6 +47,9 @@ class History:
 
     async def events(self) -> AsyncIterator[RecordedEvent]:
         """Answer ``EventStore.read``."""
+        span = await self.reader.span(self.boundary, consistency=self.consistency, min_position=self.head)
+        if span is not None:
+            self.seen, self.last = max(self.seen, span[0] - 1), min(self.last, span[1])
         if not matches_any(self.boundary) and self.last - self.seen > WIDEST * self.batch_size:
             async for event in self._by_index():
                 yield event

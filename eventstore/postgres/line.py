@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from eventstore.postgres.dialing import server_of
 from eventstore.postgres.pools import Connection, Pool
 from eventstore.postgres.translation import DRIVER_ERRORS, is_connection_loss, translate
 
@@ -99,8 +100,9 @@ class Line:
         try:
             rows = await connection.fetch(sql, *parameters, timeout=seconds)
         except TimeoutError as error:
+            server = server_of(connection)
             await self.drop()
-            raise await self._pool.judge(error) from error
+            raise await self._pool.judge(server, error) from error
         except BaseException:
             await self.drop()
             raise

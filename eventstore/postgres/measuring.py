@@ -1,7 +1,6 @@
 """Measures of a server and its event store: sizes, use, connections, lag and slow statements, as one role sees them."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +8,8 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreMisconfigured
-from eventstore.postgres.address import check_address
-from eventstore.postgres.session_name import session_name
+from eventstore.postgres.administrator import administrator
 from eventstore.postgres.statements import statement
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
 
 __all__ = ["Measures", "measure"]
 
@@ -62,20 +59,14 @@ async def measure(url: str, *, writable: bool = True) -> Measures:
         StoreMisconfigured: The address or the credentials are wrong, there is no event store, or the role may not see
             it.
     """
-    check_address(url)
-    try:
-        # Without prepared statements, which some poolers cannot keep.
-        connection = await asyncpg.connect(
-            url,
-            timeout=10,
-            command_timeout=_SECONDS,
-            statement_cache_size=0,
-            target_session_attrs=SessionAttribute.read_write if writable else SessionAttribute.any,
-            server_settings={"application_name": session_name("worker db stats")},
-        )
-    except (*DRIVER_ERRORS, TimeoutError) as error:
-        raise translate(error) from error
-    try:
+    # Without prepared statements, which some poolers cannot keep.
+    async with administrator(
+        url,
+        purpose="worker db stats",
+        wanted=SessionAttribute.read_write if writable else SessionAttribute.any,
+        cached=False,
+        statement_seconds=_SECONDS,
+    ) as connection:
         rows = await _rows(connection, "stats")
         if not rows:
             raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
@@ -87,11 +78,6 @@ async def measure(url: str, *, writable: bool = True) -> Measures:
             standbys=await _rows(connection, "stats_standbys"),
             statements=await _statements(connection, rows[0]["extension"]),
         )
-    except (*DRIVER_ERRORS, TimeoutError) as error:
-        raise translate(error) from error
-    finally:
-        with suppress(*DRIVER_ERRORS):  # of a server that hangs, what it failed with is worth more
-            await connection.close(timeout=1)
 
 
 async def _statements(connection: "asyncpg.Connection[asyncpg.Record]", schema: str | None) -> _Rows | None:

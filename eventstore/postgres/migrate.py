@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreMisconfigured, StoreUnavailable
-from eventstore.postgres.address import check_address
-from eventstore.postgres.session_name import MARK, session_name
+from eventstore.postgres.administrator import administrator
+from eventstore.postgres.session_name import MARK
 from eventstore.postgres.statements import Migration, migrations, statement
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.surroundings import check_surroundings
 
 __all__ = ["SCHEMA_VERSION", "MigrationReport", "migrate"]
 
@@ -43,6 +44,7 @@ class MigrationReport:
         applied: The migrations in between.
         finished: Those whose second step was taken.
         unfinished: Those whose second step is left: builds from before them are served.
+        repaired: What a restore had left switched off or behind, and was set again.
         dry_run: Whether they were only listed.
     """
 
@@ -51,6 +53,7 @@ class MigrationReport:
     applied: tuple[Migration, ...]
     finished: tuple[Migration, ...] = ()
     unfinished: tuple[Migration, ...] = ()
+    repaired: tuple[str, ...] = ()
     dry_run: bool
 
 
@@ -58,6 +61,8 @@ async def migrate(
     admin_url: str, *, finish: bool = False, dry_run: bool = False, wait_seconds: float = 60.0
 ) -> MigrationReport:
     """Bring a database's event store to this program's schema version. Running it again changes nothing.
+
+    What guards the events, and a restore may have left switched off, is switched on again.
 
     Creates the group role ``eventstore_runtime`` if it is missing; a worker's login role must be a member of it.
 
@@ -73,38 +78,32 @@ async def migrate(
     Raises:
         StoreUnavailable: The server cannot be reached, or another migration held the lock all the time.
         StoreMisconfigured: The address, the credentials or the rights do not suffice; or an older build, or a
-            transaction older than the migration, stands in the way of its finishing. The message names it.
+            transaction older than the migration, stands in the way of its finishing. The message names it. Or the
+            database's encoding or collations are no use; nothing was changed then.
 
     On cancellation, the migration under way is rolled back; those before it stay.
     """
-    check_address(admin_url)
-    try:
-        connection = await asyncpg.connect(
-            admin_url, timeout=10, server_settings={"application_name": session_name("worker db migrate")}
-        )
-    except (*DRIVER_ERRORS, TimeoutError) as error:
-        raise translate(error) from error
-    try:
+    wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
+    async with administrator(admin_url, purpose="worker db migrate", wanted=wanted) as connection:
+        await check_surroundings(connection)
         await _lock(connection, wait_seconds)
         before, finished = await _version(connection)
         pending = tuple(migration for migration in migrations() if migration.version > before)
         unfinished = tuple(each for each in migrations() if each.version > finished and each.finishing is not None)
-        wanted = unfinished if finish or before == 0 else ()
+        taken = unfinished if finish or before == 0 else ()
         if not dry_run:
             for migration in pending:
                 await _apply(connection, migration)
-            if wanted:
-                await _finish(connection, wanted, empty=before == 0)
-    except DRIVER_ERRORS as error:
-        raise translate(error) from error
-    finally:
-        await connection.close()
+            if taken:
+                await _finish(connection, taken, empty=before == 0)
+        repaired = await _repair(connection, dry_run=dry_run) if before else ()
     return MigrationReport(
         before=before,
         after=before + len(pending),
         applied=pending,
-        finished=wanted,
-        unfinished=tuple(each for each in unfinished if each not in wanted),
+        finished=taken,
+        unfinished=tuple(each for each in unfinished if each not in taken),
+        repaired=repaired,
         dry_run=dry_run,
     )
 
@@ -162,6 +161,26 @@ async def _finish(
             if migration.finishing is not None:
                 await connection.execute(migration.finishing)
         await connection.execute("UPDATE eventstore.schema_version SET finished = $1", wanted[-1].version)
+
+
+async def _repair(connection: "asyncpg.Connection[asyncpg.Record]", *, dry_run: bool) -> tuple[str, ...]:
+    """Set again what a restore that leaves out triggers has left, and say what that was."""
+    (found,) = await connection.fetch(statement("disrepair"))
+    repaired = [f"the trigger {name}, which did not always fire" for name in found["triggers"]]
+    if found["behind"]:
+        repaired.append("the head that older builds read, which was not the log's")
+    if repaired and not dry_run:
+        async with _short_transaction(connection, "worker db migrate"):
+            for name in found["triggers"]:
+                # A trigger of this schema's own; its name is quoted by the server.
+                await connection.execute(
+                    await connection.fetchval(
+                        "SELECT format('ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER %I', $1::text)", name
+                    )
+                )
+            if found["behind"]:
+                await connection.execute(statement("set_head"))
+    return tuple(repaired)
 
 
 @asynccontextmanager

@@ -1,25 +1,28 @@
 """Connections: one pool to the primary, one to each replica."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
-from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
-from eventstore.errors import EventStoreError, StoreUnavailable, TransientStoreError
+from eventstore.errors import EventStoreError, OutcomeUnknown, StoreUnavailable, TransientStoreError
 from eventstore.position import START, Position
-from eventstore.postgres.address import check_address
-from eventstore.postgres.session_name import session_name
+from eventstore.postgres.address import Address
+from eventstore.postgres.confirmation import confirmed
+from eventstore.postgres.dialing import Dialer, DialledConnection, server_of
+from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, is_connection_loss, translate
 from eventstore.stream import ServerAddress
 
 __all__ = ["Connection", "Keeper", "Pool", "Pools"]
 
-_CONNECT_SECONDS = 5.0
+_log = logging.getLogger(__name__)
+
 _RELEASE_SECONDS = 1.0
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -44,7 +47,7 @@ class Pool:
         connections: Those.
         address: The server's host and port.
         server: The same, taken apart; None if the address names several.
-        dial: Makes a connection of the caller's own, for a question that cannot wait for one of the others.
+        dialer: Makes them, and connections of a caller's own.
         head: How far its log was when it was last asked.
         epoch: Grows when connections that were made before must not be used any more.
         wanted: How many wait for a connection.
@@ -54,7 +57,7 @@ class Pool:
 
     connections: "asyncpg.Pool[asyncpg.Record]"
     address: str
-    dial: Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
+    dialer: Dialer
     server: ServerAddress | None = None
     head: Position = START
     epoch: int = 0
@@ -85,6 +88,11 @@ class Pool:
                             break
                         await keeper.make_room()
                 return await self.connections.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"PostgreSQL cannot be reached: within {seconds} s no connection to {self.address} was made or free",
+                code=type(error).__name__,
+            ) from error
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         finally:
@@ -94,6 +102,18 @@ class Pool:
         """Give a connection back. One whose server does not even answer that it has given up is closed."""
         with suppress(*DRIVER_ERRORS):
             await self.connections.release(connection, timeout=_RELEASE_SECONDS)
+
+    async def again(self, server: ServerAddress | None) -> DialledConnection:
+        """Make a connection of the caller's own, for a question that cannot wait for one of the others.
+
+        Args:
+            server: To which server, as ``server_of`` says of a connection: another could not answer.
+
+        Raises:
+            StoreUnavailable: That server cannot be reached; what others there are in the address do not matter.
+            EventStoreError: As ``translate`` says.
+        """
+        return await self.dialer.again(server)
 
     async def renew(self) -> None:
         """Leave the present connections, each once it is free; new ones find out anew who answers the address."""
@@ -127,25 +147,49 @@ class Pool:
         try:
             return await connection.fetch(sql, *parameters, timeout=seconds)
         except TimeoutError as error:
-            raise await self.judge(error) from error
+            raise await self.judge(server_of(connection), error) from error
         finally:
             await self.release(connection)
 
-    async def judge(self, error: TimeoutError) -> EventStoreError:
+    async def confirm(self, *, seconds: float) -> None:
+        """Wait until what was committed so far is as durable as an append: until its synchronous standby has it.
+
+        Args:
+            seconds: How long to wait.
+
+        Raises:
+            StoreUnavailable: No standby has confirmed it in time.
+            EventStoreError: As ``translate`` says.
+        """
+        connection = await self.acquire(seconds)
+        try:
+            with confirmed(connection):
+                await connection.fetch(statement("confirm"), timeout=seconds)
+        except (TimeoutError, OutcomeUnknown) as error:
+            raise StoreUnavailable("what is on record is not confirmed by a synchronous standby") from error
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+        finally:
+            await self.release(connection)
+
+    async def judge(self, server: ServerAddress | None, error: TimeoutError) -> EventStoreError:
         """Say what it means that a reading statement took longer than it may: of a server that answers others, little.
 
         Args:
+            server: Where it was sent. If that does not answer, all connections are left: the next ones find out anew
+                who answers the address.
             error: What the statement failed with.
 
         Returns:
             ``TransientStoreError`` when the server answers, else ``StoreUnavailable``.
         """
         try:
-            connection = await self.dial()
+            connection = await self.again(server)
             with suppress(*DRIVER_ERRORS):
                 await connection.close(timeout=_RELEASE_SECONDS)
-        except DRIVER_ERRORS:
-            return translate(error)
+        except EventStoreError as silent:
+            await self.renew()
+            return silent if isinstance(silent, StoreUnavailable) else translate(error)
         return TransientStoreError(
             f"{self.address} answers, but took too long for this request", code=type(error).__name__
         )
@@ -186,16 +230,19 @@ class Pools:
             StoreUnavailable: The primary cannot be reached.
             StoreMisconfigured: It refuses the address or credentials, or an address is malformed.
         """
+        pools: list[Pool] = []
         for url in (primary_url, *replica_urls):
-            check_address(url)
+            address = Address.of(url)
+            if address.left_out:
+                _log.warning("of a database address, this is left out: %s", ", ".join(address.left_out))
+            wanted = SessionAttribute.any if pools or not writable else SessionAttribute.read_write
+            pools.append(_pool(address, wanted, pool_size, application_name, first=0 if pools else 1))
         try:
-            wanted = SessionAttribute.read_write if writable else SessionAttribute.any
-            primary = _pool(primary_url, wanted, pool_size, application_name, first=1)
-            replicas = [_pool(url, SessionAttribute.any, pool_size, application_name, first=0) for url in replica_urls]
-            for pool in (primary, *replicas):
+            for pool in pools:
                 await pool.connections
         except (*DRIVER_ERRORS, ValueError) as error:
             raise translate(error) from error
+        primary, *replicas = pools
         return cls(primary=primary, replicas=tuple(replicas))
 
     async def forget_primary(self) -> None:
@@ -217,46 +264,38 @@ class Pools:
                 pool.connections.terminate()
 
 
-def _pool(url: str, session: SessionAttribute, size: int, application_name: str, *, first: int) -> Pool:
+# What each session sets.
+_SETTINGS = {
+    # Every statement is written so that one plan fits all values: planning anew would cost several times what
+    # running does, and a plan that is chosen by values turns bad at the sixth call.
+    "plan_cache_mode": "force_generic_plan",
+    # A plan made while the tables were small must not scan them when they are large.
+    "enable_seqscan": "off",
+    # A statement names first what it has least of: the planner cannot know, and would guess.
+    "join_collapse_limit": "1",
+    "from_collapse_limit": "1",
+    "jit": "off",
+    "default_transaction_isolation": "read committed",
+    # Not synchronous_commit: a database that asks for more than "on" must get it, and one that asks for less is
+    # refused.
+    # An append whose wait is cut short by a timeout may have happened; nothing here may cut it short.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+}
+
+
+def _pool(address: Address, wanted: SessionAttribute, size: int, application_name: str, *, first: int) -> Pool:
+    dialer = Dialer(address, purpose=application_name, wanted=wanted, settings=_SETTINGS, lifted=True)
+
+    async def connect(*_arguments: object, **_options: object) -> DialledConnection:
+        return await dialer.dial()
+
     connections = asyncpg.create_pool(
-        url,
-        min_size=first,
-        max_size=size,
-        timeout=_CONNECT_SECONDS,
-        reset=_keep_session,
-        target_session_attrs=session,
-        server_settings={
-            "application_name": session_name(application_name),
-            # Every statement is written so that one plan fits all values: planning anew would cost several times what
-            # running does, and a plan that is chosen by values turns bad at the sixth call.
-            "plan_cache_mode": "force_generic_plan",
-            # A plan made while the tables were small must not scan them when they are large.
-            "enable_seqscan": "off",
-            # A statement names first what it has least of: the planner cannot know, and would guess.
-            "join_collapse_limit": "1",
-            "from_collapse_limit": "1",
-            "jit": "off",
-            "default_transaction_isolation": "read committed",
-            # Not synchronous_commit: a database that asks for more than "on" must get it, and one that asks for less is
-            # refused.
-            # An append whose wait is cut short by a timeout may have happened; nothing here may cut it short.
-            "statement_timeout": "0",
-            "lock_timeout": "0",
-        },
+        min_size=first, max_size=size, reset=_keep_session, connect=connect, connection_class=DialledConnection
     )
-
-    async def dial() -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(
-            url,
-            timeout=_CONNECT_SECONDS,
-            target_session_attrs=session,
-            server_settings={"application_name": session_name(application_name)},
-        )
-
-    parts = urlsplit(url)
-    several = "," in parts.netloc or not parts.hostname
-    server = None if several else ServerAddress(host=parts.hostname or "", port=parts.port)
-    return Pool(connections, parts.netloc.rpartition("@")[2], dial, server)
+    servers = address.servers
+    named = ",".join(map(str, servers)) or "the address"
+    return Pool(connections, named, dialer, servers[0] if len(servers) == 1 else None)
 
 
 async def _keep_session(_connection: object) -> None:

@@ -17,6 +17,7 @@ LEAST_AGE = timedelta(days=1)
 
 # Some ten thousand receipts a transaction: each is short, and together they are not much slower than one.
 _PAGES = 500
+_PURPOSE = "worker db prune"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ async def count_prunable(admin_url: str, older_than: timedelta) -> Prunable:
     """
     if older_than < LEAST_AGE:
         raise InvalidRequest(f"receipts are kept for {LEAST_AGE.days} day at least")
-    async with administrator(admin_url) as connection:
+    async with administrator(admin_url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as connection:
         (row,) = await connection.fetch(statement("prunable"), older_than)
     return Prunable(before=row["moment"], receipts=row["old"], total=row["total"], pages=row["pages"])
 
@@ -69,7 +70,7 @@ async def prune(admin_url: str, found: Prunable, *, progress: Callable[[int], No
     On cancellation the batch under way is undone; those before it stay.
     """
     deleted = 0
-    async with administrator(admin_url) as connection:
+    async with administrator(admin_url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as connection:
         # First, and in a transaction of its own: whoever is killed below has deleted some.
         await connection.execute(statement("pruning"), found.before)
         for page in range(0, found.pages, _PAGES):
@@ -93,6 +94,6 @@ async def receipts_since(url: str) -> datetime | None:
         StoreUnavailable: The server cannot be reached.
         StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
     """
-    async with administrator(url, wanted=SessionAttribute.read_write) as connection:
+    async with administrator(url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as connection:
         moment: datetime | None = await connection.fetchval(statement("receipts_since"))
     return moment

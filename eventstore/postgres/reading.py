@@ -11,7 +11,7 @@ import asyncpg
 from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
 from eventstore.filter import Filter
 from eventstore.position import START, Position
-from eventstore.postgres.branches import matches_any
+from eventstore.postgres.branches import is_period, matches_any
 from eventstore.postgres.lookup import Answer, Numbers
 from eventstore.postgres.migrate import SCHEMA_VERSION
 from eventstore.postgres.pools import Pool, Pools
@@ -19,6 +19,7 @@ from eventstore.postgres.replicas import Fallback, ReadCounts, Replicas
 from eventstore.postgres.rows import state_of
 from eventstore.postgres.server_reads import ServerReads
 from eventstore.postgres.statements import statement
+from eventstore.postgres.wholeness import FEW_PAGES, Wholeness
 from eventstore.question import Question
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream
@@ -142,7 +143,7 @@ class Reader:
         self, boundary: Filter, *, consistency: Consistency, min_position: Position = START
     ) -> EventStream | None:
         """Answer like ``query``, if only some hundred events match; None when there may be more."""
-        if matches_any(boundary):
+        if matches_any(boundary) and not is_period(boundary):
             return None  # only a walk along the log would tell
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
@@ -173,6 +174,25 @@ class Reader:
         answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
         return answer.numbers, answer.reached
 
+    async def span(
+        self, boundary: Filter, *, consistency: Consistency, min_position: Position
+    ) -> tuple[int, int] | None:
+        """Find between which numbers the events of a filter's period lie, as far as the log went or further.
+
+        Returns:
+            The lowest and the highest, (1, 0) if there is none; None where that would not help.
+        """
+        if boundary.since is None and boundary.until is None:
+            return None
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Numbers:
+            return await server.span(boundary, milestones)
+
+        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
+        if answer.reached is not None:
+            return None
+        return (answer.numbers[0], answer.numbers[-1]) if answer.numbers else (1, 0)
+
     async def listed(self, numbers: Sequence[int], *, consistency: Consistency, min_position: Position) -> EventStream:
         """Read events by their numbers, which are known to be in the log."""
 
@@ -194,24 +214,24 @@ class Reader:
             self.counts.primary += 1
         return await self._from_primary(ask, least), self._primary
 
-    async def head(self, *, consistency: Consistency, bound: int = 0, min_position: Position | None = None) -> Position:
+    async def head(self, *, consistency: Consistency, bound: int = 0, positions: Sequence[Position] = ()) -> Position:
         """Look up how far the log is.
 
         Args:
             consistency: Whether a replica may answer.
             bound: How far a replica must be.
-            min_position: As in ``query``.
+            positions: What must lie in the answering server's history.
 
         Raises:
-            PositionNotReached: As there.
-            HistoryDiverged: As there.
+            PositionNotReached: No server came as far as one of them.
+            HistoryDiverged: One of them is not in this store's history.
         """
-        if min_position is not None and min_position != START:
+        if needed := tuple(dict.fromkeys(position for position in positions if position != START)):
 
             async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
                 return await server.listed((), milestones)
 
-            answer, _ = await self._asked(ask, consistency, _Least.of((min_position,), bound=bound))
+            answer, _ = await self._asked(ask, consistency, _Least.of(needed, bound=bound))
             return answer.position
         pool = self._replicas.choose(bound) if consistency is Consistency.EVENTUAL else self._primary
         if isinstance(pool, Pool) and pool is not self._primary:
@@ -245,12 +265,20 @@ class Reader:
         """Run another reading statement on the primary."""
         return await self._primary.fetch(sql, parameters, seconds=self._read_seconds)
 
+    async def confirm(self) -> None:
+        """Wait until what the primary has committed cannot be lost by a failover to its synchronous standby.
+
+        Raises:
+            StoreUnavailable: That is not confirmed in time.
+        """
+        await self._primary.confirm(seconds=self._read_seconds)
+
     async def check(self) -> None:
         """Make sure that this program and the database fit together.
 
         Raises:
-            StoreMisconfigured: The database has no event store, or one that is older than this program, or it would
-                promise commits that a crash can undo.
+            StoreMisconfigured: The database has no event store, or one that is older than this program, or one whose
+                tables do not belong together, or it would promise commits that a crash can undo.
         """
         rows = await self.rows(statement("head"))
         version, durability = rows[0]["schema_version"], rows[0]["synchronous_commit"]
@@ -264,6 +292,9 @@ class Reader:
                 f"the database's synchronous_commit must be 'on' or 'remote_apply', not {durability!r}: "
                 "a crash could lose what was promised; change it with ALTER DATABASE or ALTER ROLE"
             )
+        (row,) = await self.rows(statement("whole"), FEW_PAGES)
+        if (complaint := Wholeness.of(row).complaint) is not None:
+            raise StoreMisconfigured(complaint)
 
     async def close(self) -> None:
         """Wait until nothing is in flight."""

@@ -1,12 +1,13 @@
 """One server's reads: each by the statement that is fast for it, in company where it can be shared."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import repeat
 
 from eventstore.filter import Filter
-from eventstore.position import Position
+from eventstore.position import LAST_NUMBER, Position
 from eventstore.postgres.arrays import number_array
-from eventstore.postgres.branches import Branch, branches_of, columns, matches_any
+from eventstore.postgres.branches import Branch, branches_of, columns, is_period, matches_any, types_of
 from eventstore.postgres.coalescing import Coalescer
 from eventstore.postgres.lookup import Answer, Lookup, Numbers, Shared
 from eventstore.postgres.pools import Pool
@@ -20,6 +21,7 @@ LONGEST_SHARED = 1000
 """A history that is longer is read by itself, so that its rows do not keep others waiting for theirs."""
 
 # What a statement answers that finds each event once, by whichever branch: those of its branch 1.
+_NOT_LOOKED_FOR = -3
 _LISTED = (Branch(None, None, 0, 0, None, None),)
 
 
@@ -54,6 +56,8 @@ class ServerReads:
             answer = await self.tails.ask(Lookup(branches, milestones, most))
             if any(answer.position.number - each.above > LONGEST_TAIL for each in filters):
                 answer = None  # the head had moved on; the statement did not look for these
+        if answer is None and len(filters) == 1 and is_period(filters[0]):
+            answer = await self._by_time(filters[0], milestones, most)
         if answer is None:
             answer = await self._by_index(filters, branches, milestones, most)
         self.pool.head = answer.position
@@ -61,6 +65,15 @@ class ServerReads:
 
     async def short(self, boundary: Filter, milestones: frozenset[int]) -> Answer:
         """Read a whole history by the indexes, if it is short; if it is not, more events match than were wanted."""
+        if is_period(boundary):
+            if (answer := await self._by_time(boundary, milestones, LONGEST_SHARED)) is not None:
+                return answer
+            if matches_any(boundary):
+                # Only a walk along the log would tell how many there are.
+                return replace(await self.listed((), milestones), found=(None,))
+            lookup = Lookup((branches_of(boundary),), milestones, LONGEST_SHARED)
+            whole = Shared([lookup])
+            return await self._alone(lookup, *_history_statement(whole.branches, whole.most, whole.milestones))
         return await self.histories.ask(Lookup((branches_of(boundary),), milestones, LONGEST_SHARED))
 
     async def range(self, boundary: Filter, up_to: int, milestones: frozenset[int]) -> Answer:
@@ -72,6 +85,11 @@ class ServerReads:
         """Find the numbers of what matches, by the indexes."""
         parameters = (*columns(branches_of(boundary)), up_to, most, list(milestones))
         return Numbers.of(await self.pool.fetch(statement("numbers"), parameters, seconds=self._seconds))
+
+    async def span(self, boundary: Filter, milestones: frozenset[int]) -> Numbers:
+        """Find the lowest and the highest number of a filter's period, if that is a small part of the log."""
+        parameters = (boundary.since, boundary.until, list(milestones))
+        return Numbers.of(await self.pool.fetch(statement("span"), parameters, seconds=self._seconds))
 
     async def listed(self, numbers: Sequence[int], milestones: frozenset[int]) -> Answer:
         """Read events by their numbers."""
@@ -93,6 +111,22 @@ class ServerReads:
             return False
         return self.pool.head.number - boundary.above <= self._limit.of(boundary, known)
 
+    async def _by_time(self, boundary: Filter, milestones: frozenset[int], most: int | None) -> Answer | None:
+        """Read what occurred within a period, if that is a small part of the log; None if another way is faster.
+
+        Nobody shares the statement: it may take long, and the next one of its kind would wait.
+        """
+        lookup = Lookup((_LISTED,), milestones, most)
+        bounds = (boundary.above, boundary.since, boundary.until)
+        parameters = (types_of(boundary), *bounds, _limit(most), list(milestones))
+        rows = await self.pool.fetch(statement("period"), parameters, seconds=self._seconds)
+        if any(row[0] == _NOT_LOOKED_FOR for row in rows):
+            return None
+        shared = Shared([lookup])
+        shared.learn(rows)
+        await shared.read_ahead()
+        return shared.answer(lookup)
+
     async def _by_index(
         self,
         filters: Sequence[Filter],
@@ -102,7 +136,9 @@ class ServerReads:
     ) -> Answer:
         suffice = all(branch.is_indexed for alternatives in branches for branch in alternatives)
         coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, mixed_statement)
-        if suffice or most is not None or not any(map(matches_any, filters)):
+        # What looks at many events for few would keep others waiting for theirs.
+        shares = not any(map(is_period, filters))
+        if shares and (suffice or most is not None or not any(map(matches_any, filters))):
             shared = LONGEST_SHARED if most is None else min(most, LONGEST_SHARED)
             answer = await coalescer.ask(Lookup(branches, milestones, shared))
             if None not in answer.found or shared == most:
@@ -123,7 +159,7 @@ class ServerReads:
 
 def _limit(most: int | None) -> int | None:
     # One more than fits tells that there is more.
-    return None if most is None else most + 1
+    return None if most is None else min(most, LAST_NUMBER - 1) + 1
 
 
 def _history_statement(

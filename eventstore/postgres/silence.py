@@ -9,9 +9,12 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from eventstore.errors import EventStoreError
+from eventstore.postgres.dialing import server_of
 from eventstore.postgres.pools import Connection, Pool
 from eventstore.postgres.statements import statement
 from eventstore.postgres.translation import DRIVER_ERRORS, FULL, translate
+from eventstore.stream import ServerAddress
 
 __all__ = ["watched"]
 
@@ -49,24 +52,29 @@ async def watched(connection: Connection, pool: Pool) -> AsyncIterator[None]:
 
 
 async def _watch(connection: Connection, pool: Pool) -> None:
-    process = connection.get_server_pid()
-    while await _works(process, pool):  # noqa: ASYNC110  it waits for another process
+    process, server = connection.get_server_pid(), server_of(connection)
+    while await _works(process, pool, server):  # noqa: ASYNC110  it waits for another process
         await asyncio.sleep(_PATIENCE_SECONDS)
-    _log.warning("the connection to %s has been silent: it is given up", pool.address)
+    _log.warning("the connection to %s has been silent: it is given up", server or pool.address)
     connection.terminate()
 
 
-async def _works(process: int, pool: Pool) -> bool:
-    """Whether the server works at a process's statement, if only by waiting for its turn or for a standby."""
+async def _works(process: int, pool: Pool, server: ServerAddress | None) -> bool:
+    """Whether a server works at a process's statement, if only by waiting for its turn or for a standby.
+
+    One that does not answer is left: what is sent again must not wait for it again on another connection.
+    """
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            connection = await pool.dial()
+            connection = await pool.again(server)
             try:
                 return bool(await connection.fetch(statement("activity"), process))
             finally:
                 connection.terminate()
-    except DRIVER_ERRORS as error:
-        if getattr(error, "sqlstate", None) == FULL:
+    except (*DRIVER_ERRORS, EventStoreError) as error:
+        if isinstance(error, EventStoreError) and error.code == FULL:
             return True  # a server that has no connection left is not silent
-        _log.warning("%s does not tell what became of an append: %s", pool.address, translate(error))
+        told = error if isinstance(error, EventStoreError) else translate(error)
+        _log.warning("%s does not tell what became of an append: %s", server or pool.address, told)
+        await pool.renew()
         return False

@@ -10,7 +10,7 @@ __all__ = ["Migration", "migrations", "statement"]
 @cache
 def statement(name: str) -> str:
     """Return the text of ``sql/<name>.sql``; its head says purpose, parameters and result."""
-    return (files("eventstore.postgres") / "sql" / f"{name}.sql").read_text()
+    return (files("eventstore.postgres") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,11 @@ def migrations() -> tuple[Migration, ...]:
             Migration(
                 version=int(number),
                 name=name,
-                sql=path.read_text(),
-                preparing=tuple(preparing.read_text().strip().split(";\n")) if preparing.is_file() else (),
-                finishing=finishing.read_text() if finishing.is_file() else None,
+                sql=path.read_text(encoding="utf-8"),
+                preparing=tuple(preparing.read_text(encoding="utf-8").strip().split(";\n"))
+                if preparing.is_file()
+                else (),
+                finishing=finishing.read_text(encoding="utf-8") if finishing.is_file() else None,
             )
         )
     return tuple(sorted(found, key=lambda migration: migration.version))

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from asyncpg.connect_utils import SessionAttribute
+
 from eventstore.postgres.administrator import administrator
 from eventstore.postgres.statements import statement
 
 __all__ = ["ViewStates", "drop_states", "list_states"]
+
+_PURPOSE = "worker db states"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ async def list_states(
         StoreUnavailable: The server cannot be reached.
         StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
     """
-    async with administrator(admin_url) as connection:
+    async with administrator(admin_url, purpose=_PURPOSE) as connection:
         rows = await connection.fetch(statement("states_listed"), domain, view, version)
     return tuple(ViewStates(**dict(row)) for row in rows)
 
@@ -60,6 +64,6 @@ async def drop_states(
         StoreUnavailable: The server cannot be reached.
         StoreMisconfigured: The role may not delete them.
     """
-    async with administrator(admin_url) as connection:
+    async with administrator(admin_url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as connection:
         dropped: int = await connection.fetchval(statement("states_dropped"), domain, view, version)
     return dropped

@@ -1,22 +1,20 @@
 """Surveys: what a server and its event store are like, as seen by one role in a session of its own."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 
-import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreMisconfigured
-from eventstore.postgres.address import check_address
-from eventstore.postgres.session_name import session_name
+from eventstore.postgres.administrator import administrator
 from eventstore.postgres.statements import migrations, statement
-from eventstore.postgres.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.surroundings import collation_complaint
+from eventstore.postgres.wholeness import MANY_PAGES, Wholeness
 
 __all__ = ["Survey", "survey"]
 
 _SECONDS = 10.0
 # What is not a column of the answer.
-_DERIVED = {"unfinished", "missing_indexes", "pooled"}
+_DERIVED = {"unfinished", "missing_indexes", "pooled", "wholeness", "collation", "idle_slots", "prepared", "feedback"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +36,11 @@ class Survey:
         without_pending_list: Whether the index on the payload has ``fastupdate = off``.
         guarded: Whether the database refuses to change events.
         pooled: Whether a pooler stands between.
+        wholeness: Whether the tables belong together.
+        idle_slots: The replication slots that nobody reads from, and how many bytes of log each keeps.
+        prepared: The prepared transactions that are older than an hour.
+        feedback: Whether a standby tells its primary which rows its reads need.
+        collation: What is wrong with the order of texts in indexes, None if nothing is.
     """
 
     schema_version: int
@@ -54,6 +57,11 @@ class Survey:
     without_pending_list: bool
     guarded: bool
     pooled: bool
+    wholeness: Wholeness
+    collation: str | None
+    idle_slots: tuple[tuple[str, int], ...]
+    prepared: tuple[str, ...]
+    feedback: bool
 
 
 async def survey(url: str, *, primary: bool = False) -> Survey:
@@ -68,27 +76,16 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         StoreMisconfigured: The address or the credentials are wrong, there is no event store, or the role may not see
             it.
     """
-    check_address(url)
-    try:
-        # Without prepared statements, which some poolers cannot keep.
-        wanted = SessionAttribute.read_write if primary else SessionAttribute.any
-        connection = await asyncpg.connect(
-            url,
-            timeout=_SECONDS,
-            statement_cache_size=0,
-            target_session_attrs=wanted,
-            server_settings={"application_name": session_name("worker check")},
-        )
-    except (*DRIVER_ERRORS, TimeoutError) as error:
-        raise translate(error) from error
-    try:
-        rows = await connection.fetch(statement("survey"), timeout=_SECONDS)
+    # Without prepared statements, which some poolers cannot keep.
+    wanted = SessionAttribute.read_write if primary else SessionAttribute.any
+    async with administrator(
+        url, purpose="worker check", wanted=wanted, lifted=False, cached=False, statement_seconds=_SECONDS
+    ) as connection:
+        rows = await connection.fetch(statement("survey"))
         told = connection.get_server_pid()
-    except (*DRIVER_ERRORS, TimeoutError) as error:
-        raise translate(error) from error
-    finally:
-        with suppress(*DRIVER_ERRORS):  # of a server that hangs, what it failed with is worth more
-            await connection.close(timeout=1)
+        (whole,) = await connection.fetch(statement("whole"), MANY_PAGES)
+        collation = await collation_complaint(connection)
+        (kept,) = await connection.fetch(statement("retention"))
     if not rows:
         raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
     (row,) = rows
@@ -98,4 +95,9 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         missing_indexes=tuple(row["missing_indexes"]),
         # A pooler tells its clients a process of its own making.
         pooled=row["process"] != told,
+        wholeness=Wholeness.of(whole),
+        collation=collation,
+        idle_slots=tuple(zip(kept["slots"], kept["kept"], strict=True)),
+        prepared=tuple(kept["prepared"]),
+        feedback=kept["feedback"],
     )

@@ -40,10 +40,11 @@ _UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100",
 # The code of whatever a pooler has to say. Only its text tells a parameter that it does not know from what passes.
 _PROTOCOL = "08P01"
 _PARAMETER = "startup parameter"
-# Two writers gave one number: whoever appends takes the numbers under the store's lock, where nobody else can.
-_FOREIGN = "23505"
-# The request as such: data exceptions, program limits, and constraints that guard the shape of a row.
-_INVALID_CLASSES = ("22", "54", "23")
+# Constraints are about what is in the tables, such as a number that is given twice: appends take numbers under the
+# store's lock, where nobody else can. Only a check with a name looks at a row alone, and so at the request.
+_CONSTRAINTS, _CHECK = "23", "23514"
+# The request as such: data exceptions and program limits.
+_INVALID_CLASSES = ("22", "54")
 
 
 def is_connection_loss(error: BaseException) -> bool:
@@ -70,14 +71,15 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
         return StoreMisconfigured(f"the database address is not usable: {error}", code=code)
     if code in _TRANSIENT:
         return TransientStoreError(f"PostgreSQL gave up on this request: {error}", code=code)
-    if code == _FOREIGN:
+    if code[:2] == _CONSTRAINTS and not (code == _CHECK and getattr(error, "constraint_name", None)):
         return StoreUnavailable(
-            f"something else writes to the event store's tables: stop it, and look at what it wrote ({error})",
+            "the event store's tables do not take what is appended: something else writes to them, or they were "
+            f"restored in part; stop it, and see what `worker db check` says ({error})",
             code=code,
         )
     if code in _UNAVAILABLE or code == _PROTOCOL or isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return _translate_unavailable(error, code)
-    if code[:2] in _INVALID_CLASSES or isinstance(error, ValueError):
+    if code[:2] in _INVALID_CLASSES or code == _CHECK or isinstance(error, ValueError):
         return InvalidRequest(f"PostgreSQL refuses a value: {error}", code=code)
     if is_connection_loss(error):
         words = str(error) or "it does not answer in time"

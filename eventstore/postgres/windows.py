@@ -54,14 +54,22 @@ async def walk(
 
 
 async def walk_back(
-    reader: Reader, boundary: Filter, *, head: Position, width: int, batch_size: int, consistency: Consistency
+    reader: Reader,
+    boundary: Filter,
+    *,
+    head: Position,
+    last: int,
+    width: int,
+    batch_size: int,
+    consistency: Consistency,
 ) -> AsyncIterator[EventStream]:
-    """Walk the log from its head back to its start.
+    """Walk the log from a number back to its start.
 
     Args:
         reader: Who answers.
         boundary: Which events are of interest.
-        head: Where to begin; whoever answers must be that far.
+        head: Whoever answers must be that far.
+        last: Where to begin; it lies in the log.
         width: How many numbers to look at first.
         batch_size: About how many events are wanted at a time.
         consistency: Whether a replica may answer.
@@ -69,7 +77,7 @@ async def walk_back(
     Yields:
         Each window's stream, the last one first.
     """
-    seen = head.number
+    seen = last
     while seen > boundary.above:
         window = boundary.narrowed_above(max(seen - width, 0))
         stream = await reader.query(window, consistency=consistency, min_position=head, up_to=seen)

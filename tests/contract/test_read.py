@@ -36,7 +36,7 @@ async def test_few_matches_among_many_events_are_all_found(store: EventStore) ->
 
 async def test_reading_begins_above_a_position(store: EventStore) -> None:
     await store.append([fact(Book="b") for _ in range(5)])
-    for position in [*await positions(store), Position(number=9, token=1)]:
+    for position in await positions(store):
         for batch_size in (1, 2, 1000):
             read = await collected(store.read(about(Book="b"), after=position, batch_size=batch_size))
             assert numbers(read) == list(range(position.number + 1, 6))
@@ -90,7 +90,7 @@ async def test_reading_at_a_position_that_the_log_lacks_is_an_error(
         for batch_size in (1, 1000):
             for boundary in (ANY, about(Book="b"), about(Book="c")):
                 # Also where there is nothing to read.
-                for after, up_to in ((START, None), (START, 21), (START, 5), (START, 0), (head, None)):
+                for after, up_to in ((START, None), (START, 21), (START, 5), (START, 0), (head, None), (least, None)):
                     reading = store.read(
                         boundary,
                         after=after,
@@ -101,6 +101,27 @@ async def test_reading_at_a_position_that_the_log_lacks_is_an_error(
                     )
                     with pytest.raises(error, match=f"{least.number}"):
                         await collected(reading)
+
+
+@pytest.mark.parametrize("batch_size", [1, 1000])
+@pytest.mark.parametrize("consistency", Consistency)
+async def test_reading_does_not_go_on_from_another_history(
+    store: EventStore, consistency: Consistency, batch_size: int
+) -> None:
+    """After a failover its number may be there again, with another event: nothing says what came before it."""
+    head = (await store.append([fact(Book="b") for _ in range(20)])).position
+    for after, error in (
+        (Position(number=5, token=head.token + 1), HistoryDiverged),
+        (Position(number=20, token=head.token + 1), HistoryDiverged),
+        (Position(number=21, token=head.token), PositionNotReached),
+    ):
+        for boundary in (ANY, about(Book="b"), about(Book="c")):
+            for least in (None, head):
+                reading = store.read(
+                    boundary, after=after, min_position=least, batch_size=batch_size, consistency=consistency
+                )
+                with pytest.raises(error, match=f"{after.number}"):
+                    await collected(reading)
 
 
 async def test_reading_may_ask_for_more_than_it_demands(store: EventStore) -> None:

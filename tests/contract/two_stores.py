@@ -78,13 +78,15 @@ class TwoStores(RuleBasedStateMachine):
     @rule(boundary=generated.filters, lag=st.integers(0, 9), batch_size=st.integers(1, 4))
     def read(self, boundary: Filter, lag: int, batch_size: int) -> None:
         """Read what lies above a position, batch by batch."""
-        after = self._places[max(0, len(self._places) - 1 - lag)]
+        place = max(0, len(self._places) - 1 - lag)
 
-        async def read(store: EventStore) -> list[object]:
-            events = await collected(store.read(boundary, after=after, batch_size=batch_size))
+        async def read(store: EventStore, places: Sequence[Position]) -> list[object]:
+            # Each store has a history of its own.
+            events = await collected(store.read(boundary, after=places[place], batch_size=batch_size))
             return list(map(answers.of_event, events))
 
-        assert self._run(read(self._postgres)) == self._run(read(self._memory))
+        memory_places = self._run(positions(self._memory))
+        assert self._run(read(self._postgres, self._places)) == self._run(read(self._memory, memory_places))
 
     @rule(ask=generated.asks)
     def append(self, ask: Ask) -> None:

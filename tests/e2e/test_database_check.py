@@ -8,7 +8,19 @@ from tests.e2e.program import Worker
 from tests.fixtures.administration import execute
 from tests.fixtures.databases import Database
 
-PRIMARY = ["database", "schema", "role", "isolation", "durability", "indexes", "guard", "connections", "pooler"]
+PRIMARY = [
+    "database",
+    "schema",
+    "role",
+    "isolation",
+    "durability",
+    "indexes",
+    "guard",
+    "log",
+    "retention",
+    "connections",
+    "pooler",
+]
 
 
 async def test_all_is_well(worker: Worker, database: Database) -> None:
@@ -30,8 +42,17 @@ async def test_all_is_well(worker: Worker, database: Database) -> None:
         ("ALTER INDEX eventstore.events_payload SET (fastupdate = on)", {"indexes": r"fastupdate = off"}),
         ("ALTER INDEX eventstore.events_payload RESET (fastupdate)", {"indexes": r"fastupdate = off"}),
         ("DROP INDEX eventstore.events_type", {"indexes": "events_type: missing or not valid"}),
-        ("ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts", {"guard": "ENABLE ALWAYS TRIGGER"}),
-        ("ALTER TABLE eventstore.events ENABLE TRIGGER events_are_facts", {"guard": "ENABLE ALWAYS TRIGGER"}),
+        ("ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts", {"guard": "run `worker db migrate`"}),
+        ("ALTER TABLE eventstore.events ENABLE TRIGGER events_are_facts", {"guard": "run `worker db migrate`"}),
+        ("ALTER TABLE eventstore.events ENABLE TRIGGER event_is_a_fact", {"guard": "run `worker db migrate`"}),
+        (
+            "INSERT INTO eventstore.receipts VALUES (gen_random_uuid(), '', 'accepted', '', '{{}}', 1, 1, 7, 7, now())",
+            {"database": "of events that the log does not have", "log": "restore into an empty database"},
+        ),
+        (
+            "INSERT INTO eventstore.events VALUES (7, 7, 'Lost', now(), '{{}}', '{{}}')",
+            {"database": "begins with event 7", "log": "begins with event 7"},
+        ),
         ("GRANT DELETE ON eventstore.receipts TO eventstore_runtime", {"role": "by hand"}),
         (
             "REVOKE EXECUTE ON FUNCTION eventstore.append_v3 FROM eventstore_runtime",

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -15,12 +16,14 @@ from deploy.local.account import Account
 from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.server import Server
-from eventstore import Append, Event, Filter, HoldExpired, Receipt
-from eventstore.postgres import PostgresEventStore
+from eventstore import Append, Event, EventStoreError, Filter, HoldExpired, Receipt
+from eventstore.postgres import PostgresEventStore, migrate
 from tests.e2e.conftest import Serving
 from tests.e2e.program import ROOT, Worker
 from tests.fixtures.administration import execute
 from tests.fixtures.databases import Database
+from tests.fixtures.failover import PrimaryAndStandby
+from tests.fixtures.waiting import eventually
 
 PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin") or shutil.which("pgbouncer")
 ADA = '{"ReaderID": "ada", "Name": "Ada Lovelace"}'
@@ -44,12 +47,13 @@ class PgBouncer(Server):
         guard: Runs it.
         server: The server's address, with the user that connects.
         more: Further lines of its configuration.
+        name: What tells it from another that the guard runs.
     """
 
     port: int
 
-    def __init__(self, guard: Guard, server: str, more: str = "") -> None:
-        super().__init__(guard, "pgbouncer")
+    def __init__(self, guard: Guard, server: str, more: str = "", *, name: str = "pgbouncer") -> None:
+        super().__init__(guard, name)
         self._server = urlsplit(server)
         self._more = more
 
@@ -65,7 +69,7 @@ class PgBouncer(Server):
         return (self.port,)
 
     def _launch(self) -> int:
-        file = self._guard.folder / "pgbouncer.ini"
+        file = self._guard.folder / f"{self.name}.ini"
         at = self._server
         self._guard.write(
             file,
@@ -169,6 +173,52 @@ async def test_the_lock_is_held_through_a_pooler_in_transaction_mode(database: D
             with pytest.raises(HoldExpired):
                 await held.query_many([boundary])
         assert len((await pooled.query(boundary)).events) == 7
+
+
+async def test_of_two_poolers_the_one_whose_server_was_promoted_is_found(
+    primary_and_standby: PrimaryAndStandby, guard: Guard
+) -> None:
+    """A pooler takes clients although its server is gone, and tells what its server was when it last asked."""
+    primary, standby = primary_and_standby
+    await migrate(primary.url(primary.admin))
+    for statement in documented("sql").splitlines():
+        await execute(primary.url(primary.admin), statement.replace("ROLE worker", f'ROLE "{primary.worker.user}"'))
+    poolers = []
+    for place, server in enumerate((primary, standby)):
+        pooler = PgBouncer(guard, server.url(server.worker), documented("ini"), name=f"pgbouncer-{place}")
+        pooler.start()
+        poolers.append(pooler)
+    first, second = (urlsplit(pooler.url) for pooler in poolers)
+    both = first._replace(netloc=f"{first.netloc},{second.hostname}:{second.port}", query="connect_timeout=2").geturl()
+    boundary = Filter.matching().any_event_type_of("Counted")
+    event = Event(type="Counted", payload={"Key": "a"})
+    async with PostgresEventStore.connect(both) as store:
+        await store.append([event])
+        await eventually(partial(_has_event, second.geturl()), what="the standby to have the event")
+        await asyncio.to_thread(primary.kill)
+        await asyncio.to_thread(standby.promote)
+        await eventually(partial(_appends, store, event), what="the store to find the promoted server")
+        numbers = [each.sequence_number for each in (await store.query(boundary)).events]
+        assert numbers == list(range(1, len(numbers) + 1))
+    # Who comes anew meets the pooler without a server first.
+    async with PostgresEventStore.connect(both) as anew:
+        assert (await anew.append([event])).first == len(numbers) + 1
+
+
+async def _appends(store: PostgresEventStore, event: Event) -> bool:
+    try:
+        await store.append([event])
+    except EventStoreError:
+        return False
+    return True
+
+
+async def _has_event(url: str) -> bool:
+    connection = await asyncpg.connect(url, statement_cache_size=0)
+    try:
+        return bool(await connection.fetchval("SELECT count(*) FROM eventstore.events"))
+    finally:
+        await connection.close()
 
 
 async def test_a_pooler_that_is_not_set_up_is_told(worker: Worker, database: Database, guard: Guard) -> None:

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Self
 from uuid import UUID, uuid4
 
-import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
-from eventstore.postgres.translation import DRIVER_ERRORS
+from eventstore import EventStoreError
+from eventstore.postgres.administrator import administrator
 from handlers.decider import Command
 from tests.fixtures.waiting import eventually
 from worker.amqp.reply_queue import ReplyQueue
@@ -171,12 +171,11 @@ class Load:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if self._overdue:
-                with suppress(*DRIVER_ERRORS):
-                    connection = await asyncpg.connect(database_url, target_session_attrs=SessionAttribute.read_write)
-                    try:
+                with suppress(EventStoreError):
+                    async with administrator(
+                        database_url, purpose="faults", wanted=SessionAttribute.read_write, statement_seconds=30
+                    ) as connection:
                         found = await connection.fetch(_RECORDED, list(self._overdue))
-                    finally:
-                        await connection.close()
                     for row in found:
                         # Its reply may have come meanwhile.
                         if (recorded := self._overdue.pop(row["key"], None)) is not None:

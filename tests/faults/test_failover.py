@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from tests.faults.load import UNDER_WAY
 from tests.faults.size import Size
 from tests.faults.trial import Ground, Trial
 from tests.fixtures.failover import PrimaryAndStandby
+from tests.fixtures.silent import frozen
 
 # How many answers are given while an asynchronous standby is away. What they say may be older, of those under way.
 _AWAY = 2 * UNDER_WAY
@@ -34,6 +36,26 @@ async def test_a_synchronous_standby_is_promoted(
 
         await trial.suffer(fail_over)
         settle(await trial.audit())
+
+
+async def test_a_frozen_primary_is_replaced_by_a_synchronous_standby(
+    primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle
+) -> None:
+    """Its address takes connections and says nothing, as that of a machine that hangs, until the trial is over."""
+    primary, standby = primary_and_standby
+    ground = await _ground(primary_and_standby, vhost)
+    primary.query(f"ALTER SYSTEM SET synchronous_standby_names = '\"{standby.name}\"'")
+    primary.query("SELECT pg_reload_conf()")
+    size = Size.chosen(short_blows=1, most_blows=1)
+    with ExitStack() as silent:
+        async with Trial.of("primary frozen, synchronous standby promoted", ground, tmp_path, size) as trial:
+
+            async def fail_over(_: random.Random) -> None:
+                silent.enter_context(frozen(primary))
+                await asyncio.to_thread(standby.promote)
+
+            await trial.suffer(fail_over)
+            settle(await trial.audit())
 
 
 async def test_an_asynchronous_standby_is_promoted_without_the_last_events(

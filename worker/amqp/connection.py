@@ -20,6 +20,7 @@ from aio_pika.exceptions import (
 from aiormq import Channel as WireChannel
 from aiormq import spec
 from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
+from yarl import URL
 
 from worker.amqp.body_reader import BodyTransport
 from worker.amqp.library_logs import unlogged
@@ -79,6 +80,9 @@ class Link:
         bodies_only: Whether messages come without their properties. If they come with them, one whose properties the
             library cannot read ends the connection, unless ``install_lenient_codec`` was called.
         prepare_seconds: How long opening and preparing a channel may take, before it is tried on another connection.
+
+    Raises:
+        BrokerMisconfigured: The address cannot be read.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Link:
         bodies_only: bool = False,
         prepare_seconds: float = _PREPARE_SECONDS,
     ) -> None:
+        broker_address(url)  # before anything is tried: no attempt makes a wrong one right
         self._url = url
         self._name = name
         self._prepare = prepare
@@ -328,13 +333,18 @@ def broker_address(url: str) -> str:
     """Return ``host:port`` of an AMQP address, without any secret.
 
     Raises:
-        BrokerMisconfigured: It has no such thing.
+        BrokerMisconfigured: It has no such thing, or the library does not read it.
     """
     try:
         parts = urlsplit(url)
         port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
+        # What the library reads it with minds more.
+        _ = URL(url).host
     except ValueError:  # its text may quote the password
-        raise BrokerMisconfigured("the broker's address has no readable host and port; correct AMQP_URL") from None
+        raise BrokerMisconfigured(
+            "the broker's address has no readable host and port; correct AMQP_URL, and in its password write "
+            "/ ? # @ [ ] and \\ as %2F, %3F, %23, %40, %5B, %5D and %5C"
+        ) from None
     return f"{parts.hostname or 'localhost'}:{port}"
 
 

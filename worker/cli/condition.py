@@ -43,9 +43,17 @@ def primary_condition(found: Survey, settings: Settings) -> Iterator[Finding]:
         "guard",
         good=found.guarded,
         well="changes of events are refused",
-        wrong="events can be changed and deleted: ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER "
-        "events_are_facts.",
+        wrong="events can be changed and deleted, as after a restore without triggers: run `worker db migrate`, "
+        "which switches their triggers on.",
     )
+    complaint = found.wholeness.complaint
+    yield _judged(
+        "log",
+        good=complaint is None,
+        well=f"{found.head:,} events, and {found.wholeness.looked_at:,} receipts that belong to them",
+        wrong=f"{complaint}.",
+    )
+    yield _retention(found)
     yield connections(found, settings)
     yield _judged(
         "pooler",
@@ -67,6 +75,12 @@ def replica_condition(found: Survey, head: int | None) -> Finding:
         return _wrong("replica", "it accepts writes, so it is no replica; correct DATABASE_REPLICA_URLS.")
     if not found.may_work:
         return _wrong("replica", f"it answers, but {found.role} may not read there; correct DATABASE_REPLICA_URLS.")
+    if not found.feedback:
+        return _wrong(
+            "replica",
+            "hot_standby_feedback is off: a long read there holds up the replay of a vacuum and of all that follows, "
+            "and is cancelled in the end; set it on.",
+        )
     if head is None:
         return _well("replica", "answers; how far it lags cannot be told without the primary")
     behind = max(0, head - found.head)
@@ -91,6 +105,24 @@ def connections(found: Survey, settings: Settings) -> Finding:
     )
 
 
+def _retention(found: Survey) -> Finding:
+    """See what keeps log files and old rows although nobody needs them, until the disk is full or reads are slow."""
+    if found.idle_slots:
+        told = ", ".join(f"{name} ({kept:,} bytes)" for name, kept in found.idle_slots)
+        return _wrong(
+            "retention",
+            f"nobody reads from {told}, and a slot keeps log files until somebody does: bring its reader back, or "
+            "SELECT pg_drop_replication_slot(…); max_slot_wal_keep_size bounds it.",
+        )
+    return _judged(
+        "retention",
+        good=not found.prepared,
+        well="no abandoned slot or prepared transaction",
+        wrong=f"prepared for more than an hour, and not ended: {', '.join(found.prepared)}; COMMIT PREPARED or "
+        "ROLLBACK PREPARED, since old rows are kept until then.",
+    )
+
+
 def _role(found: Survey) -> Finding:
     if not found.may_work:
         return _wrong("role", f"{found.role} may not read and append: GRANT eventstore_runtime TO {found.role}.")
@@ -104,6 +136,8 @@ def _role(found: Survey) -> Finding:
 
 
 def _indexes(found: Survey) -> Finding:
+    if found.collation is not None:
+        return _wrong("indexes", f"{found.collation}.")
     if found.missing_indexes:
         names = ", ".join(found.missing_indexes)
         return _wrong(

@@ -39,6 +39,7 @@ def migrate(
                 "applied": _names(report.applied),
                 "finished": _names(report.finished),
                 "unfinished": _names(report.unfinished),
+                "repaired": list(report.repaired),
                 "dry_run": report.dry_run,
             }
         )
@@ -49,7 +50,10 @@ def migrate(
     if report.finished and report.before:
         verb = "Would finish" if dry_run else "Finished"
         tell(f"{verb} {', '.join(_names(report.finished))}: older builds cannot append any more.")
-    if not report.applied and not report.finished:
+    if report.repaired:
+        verb = "Would set" if dry_run else "Set"
+        tell(f"{verb} again, as after a restore: {'; '.join(report.repaired)}.")
+    if not report.applied and not report.finished and not report.repaired:
         tell(f"The schema has version {report.after}; there is nothing to apply.")
     if report.unfinished:
         tell("Older builds can still work beside this one. When none is left, run `worker db migrate --finish`.")

@@ -1,6 +1,6 @@
-"""The variables of OTLP's exporters for spans, read and checked.
+"""The variables of OTLP's exporters, read and checked.
 
-Those for traces alone come before those for all signals. Source:
+Those for one signal alone come before those for all. Source:
 https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 """
 
@@ -16,9 +16,10 @@ from opentelemetry.util.re import parse_env_headers
 
 from worker.errors import SettingsError
 
-__all__ = ["Compression", "OtlpOptions", "OtlpProtocol", "check_compression"]
+__all__ = ["Compression", "OtlpOptions", "OtlpProtocol", "OtlpSignal"]
 
 OtlpProtocol: TypeAlias = Literal["grpc", "http/protobuf"]
+OtlpSignal: TypeAlias = Literal["TRACES", "METRICS"]
 Compression: TypeAlias = Literal["none", "gzip", "deflate"]
 
 _PREFIX = "OTEL_EXPORTER_OTLP_"
@@ -31,7 +32,7 @@ _COMPRESSIONS: Mapping[str, tuple[Compression, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtlpOptions:
-    """Where spans are sent, and how.
+    """Where the spans or the measurements are sent, and how.
 
     Attributes:
         endpoint: ``host:port`` for gRPC, an address with its path for HTTP.
@@ -54,31 +55,26 @@ class OtlpOptions:
     client_certificate: Path | None = None
 
     @classmethod
-    def from_environment(cls, protocol: OtlpProtocol) -> "OtlpOptions":
-        """Read the variables.
+    def from_environment(cls, protocol: OtlpProtocol, signal: OtlpSignal = "TRACES") -> "OtlpOptions":
+        """Read the variables for a signal.
 
         Raises:
             SettingsError: One of them is wrong.
         """
-        endpoint, insecure = _grpc_target() if protocol == "grpc" else (_http_address(), False)
+        endpoint, insecure = _grpc_target(signal) if protocol == "grpc" else (_http_address(signal), False)
         return cls(
             endpoint=endpoint,
             insecure=insecure,
-            headers=parse_env_headers(_given("HEADERS")[1], liberal=True),
-            timeout=_seconds(),
-            compression=check_compression("TRACES", protocol),
-            certificate=_file("CERTIFICATE"),
-            client_key=_file("CLIENT_KEY"),
-            client_certificate=_file("CLIENT_CERTIFICATE"),
+            headers=parse_env_headers(_given("HEADERS", signal)[1], liberal=True),
+            timeout=_seconds(signal),
+            compression=_compression(signal, protocol),
+            certificate=_file("CERTIFICATE", signal),
+            client_key=_file("CLIENT_KEY", signal),
+            client_certificate=_file("CLIENT_CERTIFICATE", signal),
         )
 
 
-def check_compression(signal: Literal["TRACES", "METRICS"], protocol: OtlpProtocol) -> Compression:
-    """Read how requests of a signal are compressed.
-
-    Raises:
-        SettingsError: Not in a way that the protocol knows.
-    """
+def _compression(signal: OtlpSignal, protocol: OtlpProtocol) -> Compression:
     variable, given = _given("COMPRESSION", signal)
     known = _COMPRESSIONS[protocol]
     wanted = given.lower().strip() or "none"
@@ -88,7 +84,7 @@ def check_compression(signal: Literal["TRACES", "METRICS"], protocol: OtlpProtoc
     raise SettingsError(f"{variable} must be one of {', '.join(known)} over {protocol}, not {given!r}.")
 
 
-def _given(name: str, signal: str = "TRACES") -> tuple[str, str]:
+def _given(name: str, signal: OtlpSignal) -> tuple[str, str]:
     """Return the variable that says something, and what it says: that of the signal, or else that of all signals."""
     for variable in (f"{_PREFIX}{signal}_{name}", f"{_PREFIX}{name}"):
         if given := environ.get(variable):
@@ -96,26 +92,26 @@ def _given(name: str, signal: str = "TRACES") -> tuple[str, str]:
     return f"{_PREFIX}{name}", ""
 
 
-def _grpc_target() -> tuple[str, bool]:
-    variable, given = _given("ENDPOINT")
+def _grpc_target(signal: OtlpSignal) -> tuple[str, bool]:
+    variable, given = _given("ENDPOINT", signal)
     endpoint = given or "http://localhost:4317"
     parts = _parts(variable, endpoint)
     if parts.scheme == "https":
         return parts.netloc, False
-    insecure = _given("INSECURE")[1]
+    insecure = _given("INSECURE", signal)[1]
     return parts.netloc or endpoint, insecure.lower() == "true" if insecure else parts.scheme == "http"
 
 
-def _http_address() -> str:
-    variable, given = _given("ENDPOINT")
+def _http_address(signal: OtlpSignal) -> str:
+    variable, given = _given("ENDPOINT", signal)
     if not given:
         given = "http://localhost:4318"
     parts = _parts(variable, given)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SettingsError(f"{variable} must be an address such as http://collector:4318 over http/protobuf.")
-    if variable == f"{_PREFIX}TRACES_ENDPOINT":
+    if variable == f"{_PREFIX}{signal}_ENDPOINT":
         return given
-    return f"{given.removesuffix('/')}/v1/traces"
+    return f"{given.removesuffix('/')}/v1/{signal.lower()}"
 
 
 def _parts(variable: str, endpoint: str) -> SplitResult:
@@ -127,8 +123,8 @@ def _parts(variable: str, endpoint: str) -> SplitResult:
     return parts
 
 
-def _seconds() -> float:
-    variable, given = _given("TIMEOUT")
+def _seconds(signal: OtlpSignal) -> float:
+    variable, given = _given("TIMEOUT", signal)
     try:
         seconds = float(given) if given else _DEFAULT_SECONDS
     except ValueError:
@@ -138,8 +134,8 @@ def _seconds() -> float:
     return seconds
 
 
-def _file(name: str) -> Path | None:
-    variable, given = _given(name)
+def _file(name: str, signal: OtlpSignal) -> Path | None:
+    variable, given = _given(name, signal)
     if not given:
         return None
     path = Path(given)

@@ -19,7 +19,9 @@ from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExport
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 
 from worker.errors import SettingsError
-from worker.telemetry.otlp_variables import OtlpProtocol, check_compression
+from worker.telemetry.early_variables import refuse_early_mistakes
+from worker.telemetry.metric_variables import check_metric_variables, check_resource_variables
+from worker.telemetry.otlp_variables import OtlpOptions, OtlpProtocol
 from worker.telemetry.tracing import EXPORTERS, Stoppable, start_tracing
 
 __all__ = ["Telemetry"]
@@ -55,12 +57,14 @@ class Telemetry:
         Raises:
             SettingsError: A variable is wrong, or names what does not exist.
         """
+        refuse_early_mistakes()
         if environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true":
             return cls(None, None)
         wanted_spans, wanted_metrics = (
             _choice(OTEL_TRACES_EXPORTER, "traces"),
             _choice(OTEL_METRICS_EXPORTER, "metrics"),
         )
+        check_resource_variables()
         resource = _resource()
         meters = tracers = None
         if (measurements := _metric_exporter(*wanted_metrics)) is not None:
@@ -119,9 +123,10 @@ def _resource() -> Resource:
 def _metric_exporter(choice: str, protocol: OtlpProtocol) -> MetricExporter | None:
     if choice == "none":
         return None
+    check_metric_variables()
     if choice == "console":
         return ConsoleMetricExporter()
-    compression = check_compression("METRICS", protocol)
+    options = OtlpOptions.from_environment(protocol, "METRICS")
     try:
         # Either exporter takes long to import, and most commands need neither.
         if protocol == "grpc":
@@ -129,7 +134,7 @@ def _metric_exporter(choice: str, protocol: OtlpProtocol) -> MetricExporter | No
             from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc  # noqa: PLC0415
 
             # Named, since it does not take "none" from the variable.
-            return Grpc(compression=Compression.Gzip if compression == "gzip" else Compression.NoCompression)
+            return Grpc(compression=Compression.Gzip if options.compression == "gzip" else Compression.NoCompression)
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http  # noqa: PLC0415
 
         return Http()

@@ -42,9 +42,10 @@ SELECT v.version AS schema_version, v.finished,
         WHERE c.oid = to_regclass('eventstore.events_payload')
             AND c.reloptions && ARRAY['fastupdate=off', 'fastupdate=false', 'fastupdate=no', 'fastupdate=0']
     ) AS without_pending_list,
-    EXISTS (
-        SELECT FROM pg_trigger t
-        WHERE t.tgrelid = 'eventstore.events'::regclass AND t.tgname = 'events_are_facts' AND t.tgenabled = 'A'
+    (
+        SELECT count(*) = 2 FROM pg_trigger t
+        WHERE t.tgrelid = 'eventstore.events'::regclass AND t.tgname IN ('events_are_facts', 'event_is_a_fact')
+            AND t.tgenabled = 'A'
     ) AS guarded
 FROM eventstore.store s
 CROSS JOIN eventstore.schema_version v

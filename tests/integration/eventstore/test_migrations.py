@@ -10,7 +10,8 @@ import pytest
 
 from deploy.local.ports import free_port
 from eventstore import InvalidRequest, StoreMisconfigured, StoreUnavailable
-from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate
+from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate, survey
+from eventstore.postgres.administrator import administrator
 from eventstore.postgres.statements import Migration, migrations
 from tests.fixtures.administration import execute, on
 from tests.fixtures.databases import Database
@@ -225,3 +226,85 @@ async def test_a_role_without_the_right_to_migrate_is_told(empty: Database) -> N
     assert isinstance(error, StoreMisconfigured)
     assert "lacks a right" in str(error)
     assert not await has_schema(empty)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_lacks_characters_is_refused_before_anything_is_made(
+    empty: Database, encoding: str
+) -> None:
+    name = f"{empty.name}_{encoding.lower()}"
+    await execute(
+        empty.admin_url,
+        f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'",
+    )
+    narrow = Database(name=name, url=on(empty.url, name), admin_url=on(empty.admin_url, name), replica_urls=())
+    try:
+        with pytest.raises(StoreMisconfigured, match=f"encoding is {encoding}.*ENCODING 'UTF8' TEMPLATE template0"):
+            await migrate(narrow.admin_url)
+        assert not await has_schema(narrow)
+    finally:
+        await execute(empty.admin_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def test_a_database_whose_texts_are_sorted_in_another_way_now_is_refused(empty: Database) -> None:
+    name = f"{empty.name}_sorted"
+    url = on(empty.admin_url, name)
+    locale = "TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"
+    await execute(empty.admin_url, f'CREATE DATABASE "{name}" {locale}')
+    older = "UPDATE pg_database SET datcollversion = '0' WHERE datname = current_database()"
+    try:
+        await execute(url, older)
+        with pytest.raises(StoreMisconfigured, match="ALTER DATABASE … REFRESH COLLATION VERSION"):
+            await migrate(url)
+        async with connected(url) as connection:
+            assert await connection.fetchval("SELECT to_regnamespace('eventstore') IS NULL")
+            await connection.execute(f'ALTER DATABASE "{name}" REFRESH COLLATION VERSION')
+        await migrate(url)
+        assert (await survey(url)).collation is None
+        await execute(url, older)
+        assert "made with 0, so that they may not find" in str((await survey(url)).collation)
+    finally:
+        await execute(empty.admin_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+LIMITS = ("statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
+
+
+async def test_time_limits_of_a_database_hold_neither_for_migrations_nor_for_the_store(empty: Database) -> None:
+    limits = (*LIMITS, "idle_session_timeout")
+    for limit in limits:
+        await execute(empty.admin_url, f"ALTER DATABASE \"{empty.name}\" SET {limit} = '1min'")
+    told = "SELECT DISTINCT current_setting(n, true) FROM unnest($1::text[]) AS l (n)"
+    async with connected(empty.admin_url) as connection:
+        assert [row[0] for row in await connection.fetch(told, limits)] == ["1min"]
+    async with administrator(empty.admin_url, purpose="test") as connection:
+        assert [row[0] for row in await connection.fetch(told, limits)] == ["0"]
+    assert (await migrate(empty.admin_url)).after == SCHEMA_VERSION
+    async with PostgresEventStore.connect(empty.url, replica_urls=[empty.url]) as store:
+        for pool in (store._pools.primary, *store._pools.replicas):
+            assert [row[0] for row in await pool.fetch(told, [limits], seconds=20)] == ["0"]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "search_path = 'nowhere'",
+        "standard_conforming_strings = off",
+        "default_transaction_isolation = 'serializable'",
+        "session_replication_role = 'replica'",
+        "check_function_bodies = off",
+    ],
+)
+async def test_a_migration_does_not_depend_on_what_a_database_sets_for_its_sessions(
+    empty: Database, setting: str
+) -> None:
+    await execute(empty.admin_url, f'ALTER DATABASE "{empty.name}" SET {setting}')
+    assert (await migrate(empty.admin_url)).after == SCHEMA_VERSION
+    async with PostgresEventStore.connect(empty.url) as store:
+        assert (await store.append([counted("a")], boundary=ANY)).first == 1
+
+
+async def test_a_migration_tells_of_a_database_that_accepts_no_writes(empty: Database) -> None:
+    await execute(empty.admin_url, f'ALTER DATABASE "{empty.name}" SET default_transaction_read_only = on')
+    with pytest.raises(StoreUnavailable, match="accepts no writes: it is a standby, or default_transaction_read_only"):
+        await migrate(empty.admin_url)

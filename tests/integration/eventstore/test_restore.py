@@ -2,19 +2,27 @@
 
 import asyncio
 import os
+import re
+import shlex
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from deploy.local.binaries import postgres_folder
-from eventstore import HistoryDiverged
-from eventstore.postgres import PostgresEventStore
+from eventstore import HistoryDiverged, Receipt, StoreMisconfigured
+from eventstore.postgres import PostgresEventStore, migrate, survey
+from eventstore.postgres.statements import migrations
 from tests.fixtures.administration import execute, on
 from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, keys, of
+
+ROOT = Path(__file__).parents[3]
+migrating = sys.modules["eventstore.postgres.migrate"]
 
 
 @pytest.fixture
@@ -26,9 +34,35 @@ async def blank(database: Database) -> AsyncIterator[Database]:
     await execute(database.admin_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-async def run(program: str, *arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(postgres_folder() / "bin" / program, *arguments)
-    assert await process.wait() == 0, program
+async def run(program: str, *arguments: str, at: str = "", folder: Path | None = None) -> int:
+    """Run one of PostgreSQL's programs, as the administrator of a server if one is given; return its status."""
+    place = urlsplit(at)
+    login = {
+        "PGHOST": place.hostname or "",
+        "PGPORT": str(place.port or ""),
+        "PGUSER": place.username or "",
+        "PGPASSWORD": place.password or "",
+    }
+    process = await asyncio.create_subprocess_exec(
+        postgres_folder() / "bin" / program,
+        *arguments,
+        env={name: value for name, value in login.items() if value},
+        cwd=folder,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    return await process.wait()
+
+
+def documented() -> list[list[list[str]]]:
+    """Return the ways to restore a dump that the documentation tells, each as its commands."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("### Backup and restore")[2]
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    return [[shlex.split(line) for line in block.splitlines()] for block in blocks]
+
+
+async def recorded(url: str, count: int) -> list[Receipt]:
+    async with PostgresEventStore.connect(url) as store:
+        return [await store.append([counted("a")], key=uuid4()) for _ in range(count)]
 
 
 async def test_what_a_restore_does_to_positions_and_receipts(
@@ -38,9 +72,9 @@ async def test_what_a_restore_does_to_positions_and_receipts(
     kept_key, lost_key = uuid4(), uuid4()
     async with PostgresEventStore.connect(database.url) as store:
         kept = await store.append([counted("kept")], key=kept_key)
-        await run("pg_dump", "--format=custom", f"--file={backup}", database.admin_url)
+        assert await run("pg_dump", "--format=custom", f"--file={backup}", database.admin_url) == 0
         lost = await store.append([counted("lost")], key=lost_key)
-    await run("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={blank.admin_url}", backup)
+    assert await run("pg_restore", "--no-owner", "--exit-on-error", f"--dbname={blank.admin_url}", backup) == 0
 
     async with PostgresEventStore.connect(blank.url) as store:
         assert keys(await store.query(ANY, min_position=kept.position)) == ["kept"]
@@ -58,3 +92,74 @@ async def test_what_a_restore_does_to_positions_and_receipts(
         assert keys(await store.query(ANY)) == ["kept", "anew"]
         with pytest.raises(asyncpg.PostgresError, match="events are facts"):
             await execute(blank.admin_url, "TRUNCATE eventstore.events")
+
+
+@pytest.mark.parametrize("way", range(2), ids=["plain", "archive"])
+async def test_a_dump_is_restored_as_documented_and_only_into_an_empty_database(
+    database: Database, tmp_path: Path, way: int
+) -> None:
+    receipts = await recorded(database.url, 5)
+    for form, name in (("plain", "events.sql"), ("custom", "events.dump")):
+        assert await run("pg_dump", f"--format={form}", f"--file={tmp_path / name}", database.admin_url) == 0
+    name = f"{database.name}_anew_{os.getpid()}"
+    creation, loading = ([word.replace("restored", name) for word in command] for command in documented()[way])
+    url = on(database.url, name)
+    try:
+        for program, *arguments in (creation, loading):
+            assert await run(program, *arguments, at=database.admin_url, folder=tmp_path) == 0
+        found = await survey(url)
+        assert (found.head, found.guarded, found.wholeness.complaint) == (5, True, None)
+        assert (found.wholeness.looked_at, found.wholeness.strays) == (5, 0)
+        async with PostgresEventStore.connect(url) as store:
+            assert [await store.receipt(each.key) for each in receipts if each.key] == receipts
+            assert (await store.append([counted("a")])).first == 6
+        # A second time it is not empty any more.
+        program, *arguments = loading
+        assert await run(program, *arguments, at=database.admin_url, folder=tmp_path) != 0
+        assert (await survey(url)).head == 6
+    finally:
+        await execute(database.admin_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+async def test_a_restore_that_goes_on_after_errors_is_found_out(
+    database: Database, blank: Database, tmp_path: Path
+) -> None:
+    """Into a database that was in use: the receipts are loaded, the events are not, and psql ends with status 0."""
+    await recorded(database.url, 5)
+    backup = str(tmp_path / "backup")
+    assert await run("pg_dump", f"--file={backup}", database.admin_url) == 0
+    await migrate(blank.admin_url)
+    await recorded(blank.url, 1)
+    assert await run("psql", "--quiet", f"--file={backup}", blank.admin_url) == 0
+    with pytest.raises(StoreMisconfigured, match=r"of 6 receipts that were looked at, 5 are of events that the log"):
+        await recorded(blank.url, 1)
+    assert (await survey(blank.url)).wholeness.strays == 5
+
+
+async def test_what_a_restore_without_triggers_leaves_is_found_and_set_again(
+    database: Database, blank: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into a database that serves older builds as well, which read the head from a row that a trigger keeps."""
+    monkeypatch.setattr(migrating, "migrations", lambda: migrations()[:2])
+    await migrate(blank.admin_url)
+    monkeypatch.undo()
+    assert (await migrate(blank.admin_url)).unfinished
+    await recorded(database.url, 5)
+    backup = str(tmp_path / "backup")
+    options = ("--data-only", "--disable-triggers", "--table=eventstore.events", "--table=eventstore.receipts")
+    assert await run("pg_dump", *options, f"--file={backup}", database.admin_url) == 0
+    assert await run("psql", "--quiet", f"--file={backup}", blank.admin_url) == 0
+
+    found = await survey(blank.url)
+    assert (found.head, found.guarded, found.wholeness.kept_head) == (5, False, 0)
+    with pytest.raises(StoreMisconfigured, match="the log ends at 5, and the head that older builds read is 0"):
+        await recorded(blank.url, 1)
+    would = await migrate(blank.admin_url, dry_run=True)
+    assert [each.split()[:2] for each in would.repaired] == [["the", "trigger"]] * 3 + [["the", "head"]]
+    assert (await survey(blank.url)).guarded is False
+    assert (await migrate(blank.admin_url)).repaired == would.repaired
+    found = await survey(blank.url)
+    assert (found.guarded, found.wholeness.kept_head, found.wholeness.complaint) == (True, 5, None)
+    await recorded(blank.url, 1)
+    assert (await survey(blank.url)).wholeness.kept_head == 6
+    assert (await migrate(blank.admin_url)).repaired == ()

@@ -27,6 +27,21 @@ async def test_a_primary_and_a_replica_are_told_apart(replicated: Replicated) ->
     for url in replicated.replica_urls:
         replica = await survey(url)
         assert (replica.head, replica.in_recovery, replica.may_work, replica.pooled) == (2, True, True, False)
+        assert replica.feedback
+
+
+async def test_a_slot_that_nobody_reads_from_is_seen(replicated: Replicated) -> None:
+    assert (await survey(replicated.url)).idle_slots == ()
+    async with connected(replicated.admin_url) as admin:
+        await admin.execute("SELECT pg_create_physical_replication_slot('abandoned', true)")
+        try:
+            async with PostgresEventStore.connect(replicated.url) as store:
+                await store.append([counted("a")])
+            ((name, kept),) = (await survey(replicated.url)).idle_slots
+            assert name == "abandoned"
+            assert kept > 0
+        finally:
+            await admin.execute("SELECT pg_drop_replication_slot('abandoned')")
 
 
 async def test_a_pooler_shows_by_the_process_that_it_names(

@@ -7,8 +7,18 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
-from eventstore import Consistency, Position, PositionNotReached
+from eventstore import (
+    START,
+    Append,
+    Consistency,
+    OutcomeUnknown,
+    Position,
+    PositionNotReached,
+    Receipt,
+    StoreUnavailable,
+)
 from eventstore.postgres import PostgresEventStore
 from tests.fixtures.administration import execute
 from tests.fixtures.waiting import eventually
@@ -50,6 +60,27 @@ async def waiting(admin: Connection, *, besides: int = 0) -> int:
     """Wait until an append waits for the standby; return its process's id."""
     await eventually(partial(_waits, admin, besides), what="the append to wait for the standby")
     return int(await admin.fetchval(_WAITING, besides))
+
+
+async def _commits(admin: Connection, statement: str) -> bool:
+    """Whether a statement that is like this one waits for the standby."""
+    return bool(
+        await admin.fetchval(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE $1",
+            statement,
+        )
+    )
+
+
+async def cut_short(admin: Connection, statement: str) -> None:
+    """Cancel the wait of a statement like this one for the standby, as an impatient administrator does."""
+    await eventually(partial(_commits, admin, statement), what="the statement to wait for the standby")
+    await admin.execute(
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE $1",
+        statement,
+    )
 
 
 async def _waits(admin: Connection, besides: int) -> bool:
@@ -128,12 +159,69 @@ async def test_a_duplicate_is_not_promised_before_the_append_it_speaks_of(replic
             # The commit is on the primary's disk and nowhere else. Asked again, the store knows of it ...
             await terminate(admin, pid)
             await waiting(admin, besides=pid)
-            assert (await store.receipt(key)) is not None
+            assert await store.receipts([key])
             # ... and must not say so while a failover could still lose it.
+            asked = asyncio.create_task(store.receipt(key))
+            await eventually(partial(_commits, admin, "%confirmed%"), what="the question to wait for the standby")
             assert not append.done()
+            assert not asked.done()
         receipt = await append
         assert (receipt.first, receipt.duplicate) == (2, True)
+        assert await asked == replace(receipt, duplicate=False)
         assert keys(await store.query(ANY)) == ["before", "a"]
+
+
+async def test_an_append_whose_wait_for_the_standby_is_cut_short_is_not_answered(replicated: Replicated) -> None:
+    """PostgreSQL commits it all the same, and reports success with a warning beside it."""
+    async with connected(replicated.admin_url) as admin, PostgresEventStore.connect(replicated.url) as store:
+        await store.append([counted("before")])
+        async with unpromising(admin, replicated.admin_url):
+            append = asyncio.create_task(store.append([counted("a")], key=uuid4()))
+            for _ in range(2):
+                await cut_short(admin, "%append_v3%")
+            await waiting(admin)
+            assert not append.done()
+            nameless = asyncio.create_task(store.append([counted("b")]))
+        receipt = await append
+        assert (receipt.first, receipt.duplicate) == (2, True)
+        assert (await nameless).first == 3
+        async with unpromising(admin, replicated.admin_url):
+            nameless = asyncio.create_task(store.append([counted("c")]))
+            await cut_short(admin, "%append_v3%")
+            with pytest.raises(OutcomeUnknown, match="without its standby"):
+                await nameless
+        assert keys(await store.query(ANY)) == ["before", "a", "b", "c"]
+
+
+async def test_an_append_under_the_lock_whose_wait_for_the_standby_is_cut_short_is_not_answered(
+    replicated: Replicated,
+) -> None:
+    chain = [Append(events=[counted("a")], boundary=of("a"), after=START, key=uuid4())]
+    async with connected(replicated.admin_url) as admin, PostgresEventStore.connect(replicated.url) as store:
+        async with unpromising(admin, replicated.admin_url), store.exclusive(limit=10.0, patience=10.0) as held:
+            appending = asyncio.create_task(held.append_chain(chain))
+            await cut_short(admin, "COMMIT")
+            await waiting(admin)
+            assert not appending.done()
+        (answer,) = await appending
+        assert isinstance(answer, Receipt)
+        assert (answer.first, answer.duplicate) == (1, True)
+
+
+async def test_what_is_on_record_without_its_standby_is_not_told(replicated: Replicated) -> None:
+    key = uuid4()
+    async with (
+        connected(replicated.admin_url) as admin,
+        PostgresEventStore.connect(replicated.url, read_seconds=0.5) as impatient,
+        PostgresEventStore.connect(replicated.url) as store,
+    ):
+        async with unpromising(admin, replicated.admin_url):
+            append = asyncio.create_task(store.append([counted("a")], key=key))
+            await cut_short(admin, "%append_v3%")
+            await waiting(admin)
+            with pytest.raises(StoreUnavailable, match="not confirmed by a synchronous standby"):
+                await impatient.receipt(key)
+        assert await impatient.receipt(key) == replace(await append, duplicate=False)
 
 
 async def test_a_database_that_waits_until_a_replica_shows_a_commit_is_heeded(replicated: Replicated) -> None:

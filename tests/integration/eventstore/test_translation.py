@@ -51,8 +51,11 @@ def server_error(code: str) -> asyncpg.PostgresError:
         ("22003", InvalidRequest),
         ("54000", InvalidRequest),
         ("54001", InvalidRequest),
-        ("23514", InvalidRequest),
         ("23505", StoreUnavailable),  # a number was given twice: something else writes
+        ("23514", StoreUnavailable),  # no partition takes the row
+        ("23502", StoreUnavailable),
+        ("23503", StoreUnavailable),
+        ("23P01", StoreUnavailable),
     ],
 )
 def test_a_code_belongs_to_a_family(code: str, family: type[EventStoreError]) -> None:
@@ -60,6 +63,12 @@ def test_a_code_belongs_to_a_family(code: str, family: type[EventStoreError]) ->
     assert type(translated) is family
     assert translated.code == code
     assert "what the server says" in str(translated)
+
+
+def test_a_check_of_one_row_is_about_the_request() -> None:
+    error = asyncpg.PostgresError.new({"C": "23514", "M": "no object", "S": "ERROR", "n": "events_payload_check"})
+    assert isinstance(error, asyncpg.PostgresError)
+    assert type(translate(error)) is InvalidRequest
 
 
 @pytest.mark.parametrize("code", ["XX000", "XX001", "42601", "ES003", "P0001", "0A000"])

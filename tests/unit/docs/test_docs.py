@@ -193,7 +193,7 @@ def test_the_scenario_in_the_documentation_is_the_one_that_is_run() -> None:
 
 
 def test_a_role_behind_pgbouncer_is_given_what_connections_bring() -> None:
-    source = page("eventstore/postgres/pools.py").split("server_settings={")[1].split("},")[0]
+    source = page("eventstore/postgres/pools.py").split("_SETTINGS = {")[1].split("\n}")[0]
     brought = dict(re.findall(r'^ *"(\w+)": "([^"]+)",$', source, re.MULTILINE))
     assert "plan_cache_mode" in brought
     text = page("docs/operations.md")

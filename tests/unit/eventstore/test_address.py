@@ -3,7 +3,7 @@
 import pytest
 
 from eventstore import StoreMisconfigured
-from eventstore.postgres.address import check_address
+from eventstore.postgres.address import Address
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,20 @@ from eventstore.postgres.address import check_address
         "postgresql://app:secret@db:0/events",
         "postgresql://app:secret@a:1,b:65536/events",
         "secret",
+        "postgresql://app:secret@word@db/events",
+        "postgresql://app:1/secret@db/events",
+        "postgresql://app:1?secret@db/events",
+        "postgresql://app:1#secret@db/events",
+        "postgresql://app@a,,b/events",
+        "postgresql:///events?host=a,b&port=1,2,3",
+        "postgresql:///events?host=a&port=secret",
+        "postgresql://app@db/events?connect_timeout=secret",
+        "postgresql://app@db/events?sslmode",
     ],
 )
 def test_an_unusable_address_is_not_quoted(url: str) -> None:
     with pytest.raises(StoreMisconfigured, match="the database address is not usable") as raised:
-        check_address(url)
+        Address.of(url)
     assert "secret" not in str(raised.value)
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
@@ -35,4 +44,73 @@ def test_an_unusable_address_is_not_quoted(url: str) -> None:
     ],
 )
 def test_a_usable_address_is_left_to_the_driver(url: str) -> None:
-    check_address(url)
+    assert Address.of(url).url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "servers"),
+    [
+        ("postgresql://app@a,b:2,[::1]:3,[::2]/events", ["a:5432", "b:2", "[::1]:3", "[::2]:5432"]),
+        ("postgresql://app@%2Frun%2Fpg:7/events", ["/run/pg:7"]),
+        ("postgresql:///events?host=a,b&port=1,2", ["a:1", "b:2"]),
+        ("postgresql:///events?host=a,b&port=9", ["a:9", "b:9"]),
+        ("postgresql:///events?host=/run/pg", ["/run/pg:5432"]),
+        ("postgresql:///events", []),
+        ("postgresql://a/events?service=x", []),
+    ],
+)
+def test_hosts_are_found_where_the_driver_finds_them(url: str, servers: list[str]) -> None:
+    assert [str(server) for server in Address.of(url).servers] == servers
+
+
+def test_hosts_and_ports_may_lie_in_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "a,b")
+    monkeypatch.setenv("PGPORT", "1,2")
+    assert [str(server) for server in Address.of("postgresql:///events").servers] == ["a:1", "b:2"]
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "channel_binding=prefer",
+        "gssencmode=disable",
+        "keepalives=1",
+        "keepalives_idle=30",
+        "load_balance_hosts=random",
+        "tcp_user_timeout=5",
+        "client_encoding=UTF8",
+        "fallback_application_name=x",
+    ],
+)
+def test_what_means_something_to_other_clients_is_left_out(parameter: str) -> None:
+    address = Address.of(f"postgresql://db/events?sslmode=prefer&{parameter}&options=-c%20a%3Db")
+    assert address.url == "postgresql://db/events?sslmode=prefer&options=-c%20a%3Db"
+    assert address.left_out == (parameter.partition("=")[0],)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("channel_binding=require", "it asks for channel_binding=require, which this program cannot give"),
+        ("require_auth=scram-sha-256", "it asks for require_auth, which this program cannot give"),
+        ("sslcrldir=/secret", "it asks for sslcrldir"),
+        ("sslmod=require", r"called 'sslmod' \(did you mean sslmode\?\)"),
+        ("statement_timeout=5", "a setting of the server goes into options"),
+    ],
+)
+def test_what_would_be_ignored_though_it_matters_is_refused(parameter: str, said: str) -> None:
+    with pytest.raises(StoreMisconfigured, match=said) as raised:
+        Address.of(f"postgresql://db/events?{parameter}")
+    assert "secret" not in str(raised.value)
+
+
+def test_what_a_variable_demands_is_not_ignored_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCHANNELBINDING", "require")
+    with pytest.raises(StoreMisconfigured, match="PGCHANNELBINDING is set: it asks for channel_binding=require"):
+        Address.of("postgresql://db/events")
+
+
+def test_a_server_is_dialled_for_as_long_as_the_address_says() -> None:
+    assert Address.of("postgresql://db/events?connect_timeout=7").seconds == 7.0
+    assert Address.of("postgresql://db/events?connect_timeout=1").seconds == 2.0
+    assert Address.of("postgresql://db/events?connect_timeout=0").seconds is None

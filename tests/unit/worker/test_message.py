@@ -74,6 +74,12 @@ def test_a_bad_envelope_is_named(given: dict[str, str], code: str) -> None:
         (b"[1]", "not_an_object"),
         (b"null", "not_an_object"),
         (b'{"a":"' + b"x" * 2**21 + b'"}', "too_large"),
+        (b'{"Edition": 1e1000}', "number_too_long"),
+        (b'{"Edition": 1e999999999999}', "number_too_long"),
+        (b'{"Edition": -1E-9999}', "number_too_long"),
+        (b'{"Copies": [{"Edition": 1e+3000000}]}', "number_too_long"),
+        (b'{"Edition": %s}' % (b"9" * 1001), "number_too_long"),
+        (b'{"Edition": 0.%s}' % (b"9" * 1001), "number_too_long"),
         (nested(65), "too_deep"),
         (nested(10_000), "too_deep"),
         (b"[" * 10_000, "too_deep"),
@@ -86,6 +92,11 @@ def test_a_bad_body_is_named(body: bytes, code: str) -> None:
         read_body(body, **LIMITS)
     assert raised.value.code == code
     assert raised.value.text
+
+
+def test_digits_in_strings_and_numbers_of_a_thousand_digits_are_read() -> None:
+    body = b'{"a": "1e9999 %s", "b": 1e999, "c": -1E-999, "d": %s}' % (b"9" * 2000, b"9" * 1000)
+    assert read_body(body, **LIMITS)["d"] == 10**1000 - 1
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,37 @@ def test_an_exporter_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatc
         Telemetry.start()
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "must be a number of seconds above 0, not '10s'"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "0", "must be a number of seconds above 0, not '0'"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "nan", "must be a number of seconds above 0, not 'nan'"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "must be one of none, gzip"),
+        ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "zstd", "must be one of none, gzip"),
+        ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "/nowhere", "names /nowhere, which cannot be read"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://mq:port", "must be an address such as"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0", "must be a whole number above 0, not '0'"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0", "must be a number of milliseconds above 0, not '0'"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "1m", "must be a number of milliseconds above 0, not '1m'"),
+        ("OTEL_METRIC_EXPORT_TIMEOUT", "-1", "must be a number of milliseconds above 0, not '-1'"),
+        ("OTEL_METRICS_EXEMPLAR_FILTER", "some", "must be one of always_on, always_off, trace_based, not 'some'"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "x", "must be one of cumulative, delta, lowmemory"),
+        ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "x", "must be one of explicit_bucket_histogram"),
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "x", "names no detector that is installed: 'x'"),
+    ],
+)
+def test_what_the_sdk_minds_with_a_traceback_or_not_at_all_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name} {sentence}"):
+        Telemetry.start()
+
+
 def test_stopping_does_not_wait_for_an_exporter_that_hangs() -> None:
     hang = threading.Event()
 

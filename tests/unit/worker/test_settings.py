@@ -68,6 +68,13 @@ def test_what_is_not_needed_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("DATABASE_URL", "mysql://db/events"),
         ("DATABASE_REPLICA_URLS", f"{DATABASE},db:5432"),
+        ("DATABASE_REPLICA_URLS", "postgresql://app:secret,word@db/events"),
+        ("DATABASE_URL", "postgresql://app:secret@word@db/events"),
+        ("DATABASE_URL", "postgresql://app:[secret]@db/events"),
+        ("DATABASE_URL", "postgresql://app:1#secret@db/events"),
+        ("AMQP_URL", "amqp://app:secret\\word@mq/work"),
+        ("AMQP_URL", "amqp://app:[secret]@mq/work"),
+        ("AMQP_URL", "amqp://app:secret@word@mq/work"),
         ("AMQP_URL", "http://mq"),
         ("AMQP_URL", "amqp://app:secret@mq:port/work"),
         ("AMQP_URL", "amqp://app:secret@mq:99999/work"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eventstore.postgres import MOST_LAG, SCHEMA_VERSION, Survey
+from eventstore.postgres.wholeness import Wholeness
 from worker.cli.condition import primary_condition, replica_condition
 from worker.settings import Settings
 
@@ -24,6 +25,11 @@ WELL = Survey(
     without_pending_list=True,
     guarded=True,
     pooled=False,
+    wholeness=Wholeness(first=1, last=50_000, kept_head=None, looked_at=900, strays=0),
+    collation=None,
+    idle_slots=(),
+    prepared=(),
+    feedback=True,
 )
 REPLICA = replace(WELL, in_recovery=True)
 
@@ -48,6 +54,22 @@ def test_connections_are_counted_in_worker_processes() -> None:
     assert text == "97, enough for 9 worker processes of 10 each"
     assert wrong(replace(WELL, connections=10)) == {}
     assert "raise max_connections, or lower WORKER_CONCURRENCY" in wrong(replace(WELL, connections=9))["connections"]
+
+
+def test_indexes_that_another_order_made_are_named() -> None:
+    assert wrong(replace(WELL, collation="sorted anew: REINDEX")) == {"indexes": "sorted anew: REINDEX."}
+
+
+def test_what_keeps_old_rows_is_named() -> None:
+    slots = wrong(replace(WELL, idle_slots=(("gone", 5_000_000),)))["retention"]
+    assert slots.startswith("nobody reads from gone (5,000,000 bytes)")
+    assert "left over" in wrong(replace(WELL, prepared=("left over",)))["retention"]
+
+
+def test_a_replica_whose_reads_hold_up_its_replay_is_named() -> None:
+    finding = replica_condition(replace(REPLICA, feedback=False), 50_000)
+    assert not finding.good
+    assert finding.text.startswith("hot_standby_feedback is off")
 
 
 def test_a_pooler_is_named() -> None:

@@ -71,8 +71,16 @@ def test_the_second_step_is_said(migrate: Migrate) -> None:
         "applied": [],
         "finished": ["0003 append_v2"],
         "unfinished": [],
+        "repaired": [],
         "dry_run": True,
     }
+
+
+def test_what_was_set_again_is_said(migrate: Migrate) -> None:
+    told = MigrationReport(before=3, after=3, applied=(), repaired=("the trigger x", "the head"), dry_run=False)
+    assert migrate(told=told)[1] == "Set again, as after a restore: the trigger x; the head.\n"
+    told = MigrationReport(before=3, after=3, applied=(), repaired=("the trigger x",), dry_run=True)
+    assert migrate("--dry-run", told=told)[1] == "Would set again, as after a restore: the trigger x.\n"
 
 
 def test_nothing_to_do_is_said(migrate: Migrate) -> None:

@@ -68,7 +68,7 @@ def test_no_password_is_shown_when_an_address_leads_nowhere(
     assert printed.strip()
 
 
-@pytest.mark.parametrize("form", ["unreachable", "at", "colon"])
+@pytest.mark.parametrize("form", ["unreachable", "colon"])
 def test_the_settings_are_shown_without_passwords(
     form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,61 @@
+"""Parameters of database addresses: what each means to this program, which other clients of PostgreSQL also read."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+__all__ = ["CONNECT_SECONDS", "UNSUPPORTED", "complaint", "is_left_out"]
+
+CONNECT_SECONDS = "connect_timeout"
+"""For how many seconds one server is dialled; the dialling reads it, not the driver."""
+
+_READ = {
+    *("host", "port", "dbname", "database", "user", "password", "passfile", "service", "target_session_attrs"),
+    *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib"),
+    # The driver hands these to the server, which knows them.
+    *("application_name", "options"),
+    CONNECT_SECONDS,
+}
+
+# They change nothing that is promised: without them each connection is as safe and as right.
+_LEFT_OUT = {
+    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
+    *("fallback_application_name", "client_encoding", "load_balance_hosts", "gssdelegation", "sslcompression"),
+    *("sslsni", "sslkeylogfile", "min_protocol_version", "max_protocol_version"),
+}
+
+UNSUPPORTED: Mapping[str, frozenset[str]] = {
+    "channel_binding": frozenset({"prefer", "disable"}),
+    "gssencmode": frozenset({"prefer", "disable"}),
+    "sslcertmode": frozenset({"allow", "disable"}),
+    "requiressl": frozenset({"0"}),
+    "replication": frozenset({"false", "off", "no", "0"}),
+    **dict.fromkeys(
+        ("hostaddr", "require_auth", "requirepeer", "servicefile", "sslcrldir", "scram_client_key", "scram_server_key"),
+        frozenset(),
+    ),
+}
+"""To leave these out could weaken what the address asks for. Of each, the values that ask for nothing."""
+
+
+def complaint(name: str, value: str) -> str | None:
+    """Say what is wrong with a parameter, or return None. Of its value, nothing is said that could be secret."""
+    if name in UNSUPPORTED:
+        harmless = UNSUPPORTED[name]
+        if value in harmless:
+            return None
+        shown = f"{name}={value}" if harmless else name
+        return f"it asks for {shown}, which this program cannot give: take it out"
+    if name in _READ or name in _LEFT_OUT:
+        return None
+    alike = get_close_matches(name, sorted(_READ), n=1)
+    meant = f" (did you mean {alike[0]}?)" if alike else ""
+    return (
+        f"no parameter of an address is called {name!r}{meant}; a setting of the server goes into "
+        "options=-c%20name=value, or is given to the role by ALTER ROLE"
+    )
+
+
+def is_left_out(name: str) -> bool:
+    """Whether a parameter that ``complaint`` does not mind is nothing that the driver knows."""
+    return name in _LEFT_OUT or name in UNSUPPORTED

@@ -1,0 +1,33 @@
+-- Purpose: find between which numbers the events of a period of time lie, if that is a small part of the log.
+-- Parameters: $1 timestamptz, $2 timestamptz   when they occurred, from and until, or null
+--   $3 bigint[]  numbers of events whose tokens are asked for
+-- Result: the head and tokens as of numbers.sql, and one row of branch 1: the lowest and the highest number, or none if there
+-- is no such event; its sequence_number is not null if nothing was looked for.
+-- Plan: as of period.sql. Adding 0 keeps the least and the greatest number from being looked for along the primary key.
+WITH head AS MATERIALIZED (
+    SELECT e.sequence_number AS number, e.token FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1
+), probe AS MATERIALIZED (
+    SELECT count(*) FILTER (
+        WHERE ($1::timestamptz IS NULL OR e.occurred_at >= $1::timestamptz)
+            AND ($2::timestamptz IS NULL OR e.occurred_at <= $2::timestamptz)
+    ) <= 4 AS narrow
+    FROM head h
+    CROSS JOIN generate_series(0, 63) AS place
+    CROSS JOIN LATERAL (
+        SELECT e.occurred_at FROM eventstore.events e WHERE e.sequence_number = 1 + (h.number - 1) * place / 63
+    ) e
+)
+SELECT 0 AS branch, h.number AS sequence_number, h.token, NULL::bigint[] AS numbers
+FROM head h
+UNION ALL
+SELECT -1, e.sequence_number, e.token, NULL
+FROM eventstore.events e
+WHERE e.sequence_number = ANY ($3::bigint[])
+UNION ALL
+SELECT 1, CASE WHEN p.narrow THEN NULL ELSE 0 END, NULL, coalesce(s.numbers, '{}')
+FROM probe p
+LEFT JOIN LATERAL (
+    SELECT array_remove(ARRAY[min(e.sequence_number + 0), max(e.sequence_number + 0)], NULL) AS numbers
+    FROM eventstore.events e
+    WHERE e.occurred_at >= coalesce($1::timestamptz, '-infinity') AND e.occurred_at <= coalesce($2::timestamptz, 'infinity')
+) s ON p.narrow

@@ -1,0 +1,41 @@
+"""Surroundings: what a database is set to, looked at before the first statement of a migration."""
+
+import asyncpg
+
+from eventstore.errors import StoreMisconfigured
+from eventstore.postgres.statements import statement
+
+__all__ = ["check_surroundings", "collation_complaint"]
+
+_ENCODING = "UTF8"
+_KEEPS_COLLATION_FROM = 150_000
+
+
+async def check_surroundings(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """See whether a database can have an event store.
+
+    Raises:
+        StoreMisconfigured: It cannot; nothing was changed.
+    """
+    (found,) = await connection.fetch(statement("surroundings"))
+    if found["encoding"] != _ENCODING:
+        raise StoreMisconfigured(
+            f"the database's encoding is {found['encoding']}, which does not have every character that an event may "
+            "hold: create it anew with ENCODING 'UTF8' TEMPLATE template0"
+        )
+    if (complaint := await collation_complaint(connection)) is not None:
+        raise StoreMisconfigured(complaint)
+
+
+async def collation_complaint(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:
+    """Say what is wrong if the server sorts text in another way than when the database's indexes were made."""
+    (found,) = await connection.fetch(statement("surroundings"))
+    if found["server"] < _KEEPS_COLLATION_FROM or (made := found["collation_version"]) is None:
+        return None
+    now = await connection.fetchval(statement("collation"))
+    if now in {None, made}:
+        return None
+    return (
+        f"the server sorts text by collations of version {now}, and the database's indexes were made with {made}, so "
+        "that they may not find what is there: REINDEX DATABASE, then ALTER DATABASE … REFRESH COLLATION VERSION"
+    )

@@ -1,0 +1,92 @@
+"""Variables that the packages of OpenTelemetry read when they are imported, some with an exception for what is wrong.
+
+A program that sends no telemetry is not to be stopped by them, and one that does is to say in a sentence what is wrong.
+So a wrong one is set aside before anything is imported, under another name, which processes that are started inherit.
+"""
+
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+__all__ = ["refuse_early_mistakes", "set_early_mistakes_aside"]
+
+_ASIDE = "SET_ASIDE_"
+
+_LIMITS = (
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT",
+)
+_BROUGHT = {
+    "OTEL_PYTHON_CONTEXT": "opentelemetry_context",
+    "OTEL_PYTHON_TRACER_PROVIDER": "opentelemetry_tracer_provider",
+    "OTEL_PYTHON_METER_PROVIDER": "opentelemetry_meter_provider",
+}
+# These come with the packages, and need no look at all that is installed.
+_KNOWN = {"tracecontext", "baggage", "none"}
+
+
+def set_early_mistakes_aside() -> None:
+    """Take what is wrong out of the environment. Call it before anything of OpenTelemetry is imported."""
+    for variable, check in _CHECKS.items():
+        # A process above may have set it aside. One that was set anew since is what counts.
+        aside = os.environ.pop(_ASIDE + variable, "")
+        given = os.environ.get(variable, "") or aside
+        if given and check(variable, given) is not None:
+            os.environ[_ASIDE + variable] = given
+            os.environ.pop(variable, None)
+
+
+def refuse_early_mistakes() -> None:
+    """Tell of what was set aside.
+
+    Raises:
+        SettingsError: Something was; a sentence for each.
+    """
+    from worker.errors import SettingsError  # noqa: PLC0415  it imports what reads these variables
+
+    told = [
+        complaint
+        for variable, check in _CHECKS.items()
+        if (given := os.environ.get(_ASIDE + variable)) and (complaint := check(variable, given)) is not None
+    ]
+    if told:
+        raise SettingsError("\n".join(told))
+
+
+def _propagators(variable: str, given: str) -> str | None:
+    for name in (each.strip() for each in given.split(",")):
+        if name.lower() == "none":
+            return None  # as they are read, whatever comes after it does not matter
+        if name not in _KNOWN and not entry_points(group="opentelemetry_propagator", name=name):
+            return f"{variable} names no propagator that is installed: {name!r}."
+    return None
+
+
+def _limit(variable: str, given: str) -> str | None:
+    try:
+        if not given.strip() or int(given) >= 0:
+            return None
+    except ValueError:
+        pass
+    return f"{variable} must be a whole number, 0 or more, not {given!r}."
+
+
+def _brought(variable: str, given: str) -> str | None:
+    if entry_points(group=_BROUGHT[variable], name=given):
+        return None
+    return f"{variable} names nothing that is installed: {given!r}."
+
+
+_CHECKS: dict[str, Callable[[str, str], str | None]] = {
+    "OTEL_PROPAGATORS": _propagators,
+    **dict.fromkeys(_LIMITS, _limit),
+    **dict.fromkeys(_BROUGHT, _brought),
+}

@@ -1,0 +1,63 @@
+"""The variables that say how measurements are collected, checked. The SDK reads them itself, and not all it minds."""
+
+import math
+from importlib.metadata import entry_points
+from os import environ
+
+from opentelemetry.sdk.environment_variables import (
+    OTEL_EXPERIMENTAL_RESOURCE_DETECTORS,
+    OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION,
+    OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE,
+    OTEL_METRIC_EXPORT_INTERVAL,
+    OTEL_METRIC_EXPORT_TIMEOUT,
+    OTEL_METRICS_EXEMPLAR_FILTER,
+)
+
+from worker.errors import SettingsError
+
+__all__ = ["check_metric_variables", "check_resource_variables"]
+
+_CHOICES = {
+    OTEL_METRICS_EXEMPLAR_FILTER: ("always_on", "always_off", "trace_based"),
+    OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: ("cumulative", "delta", "lowmemory"),
+    OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION: (
+        "explicit_bucket_histogram",
+        "base2_exponential_bucket_histogram",
+    ),
+}
+_MILLISECONDS = (OTEL_METRIC_EXPORT_INTERVAL, OTEL_METRIC_EXPORT_TIMEOUT)
+_DETECTORS = "opentelemetry_resource_detector"
+
+
+def check_metric_variables() -> None:
+    """See whether measurements can be collected as the variables say.
+
+    Raises:
+        SettingsError: One of them is wrong.
+    """
+    for variable, known in _CHOICES.items():
+        given = environ.get(variable, "")
+        if given and given.strip().lower() not in known:
+            raise SettingsError(f"{variable} must be one of {', '.join(known)}, not {given!r}.")
+    for variable in _MILLISECONDS:
+        if given := environ.get(variable, ""):
+            try:
+                milliseconds = float(given)
+            except ValueError:
+                milliseconds = math.nan
+            if not 0 < milliseconds < math.inf:
+                raise SettingsError(f"{variable} must be a number of milliseconds above 0, not {given!r}.")
+
+
+def check_resource_variables() -> None:
+    """See whether what describes the process can be found as the variables say.
+
+    Raises:
+        SettingsError: One of them names what is not installed.
+    """
+    for name in environ.get(OTEL_EXPERIMENTAL_RESOURCE_DETECTORS, "").split(","):
+        wanted = name.strip()
+        if wanted not in {"", "*"} and not entry_points(group=_DETECTORS, name=wanted):
+            raise SettingsError(
+                f"{OTEL_EXPERIMENTAL_RESOURCE_DETECTORS} names no detector that is installed: {wanted!r}."
+            )
