@@ -60,7 +60,8 @@ async def test_letters_are_listed_filtered_and_summed_up(worker: Worker, desk: D
     newest = await said("--json", "--limit", "2")
     assert (listed(newest), newest.document()["matching"]) == ([bug, bad], 3)
     nothing = await said("--reason", "other")
-    assert (nothing.status, nothing.output) == (0, "None of 3 dead letters fits.\n")
+    told = "None of 3 dead letters fits.\nNo dead letter has the reason other; there are handler_error, not_json.\n"
+    assert (nothing.status, nothing.output) == (0, told)
     assert await desk.ready(DEAD) == 3
 
 

@@ -33,7 +33,7 @@ judge = session.judge
 
 async def tampered(*arguments, **options):
     connection = await asyncpg.connect(os.environ["DATABASE_ADMIN_URL"])
-    await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts")
+    await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER USER")
     done = await connection.execute('''
         UPDATE eventstore.events SET payload = payload || '{"ReaderID": "mallory"}'
         WHERE sequence_number = (
@@ -128,12 +128,11 @@ async def test_a_used_database_is_refused(served: Worker) -> None:
 
 
 async def test_half_named_servers_are_refused() -> None:
-    async with started(*DEMO, environment=kept() | {"AMQP_URL": "amqp://mq"}) as process:
+    async with started(*DEMO, environment=kept() | {"DATABASE_URL": "postgresql://db/there"}) as process:
         end = await ended(process)
     assert (end.status, end.output) == (2, "")
-    assert end.complaint == (
-        "demo: Some servers are named by AMQP_URL, but DATABASE_URL and DATABASE_ADMIN_URL is not set: "
-        "set all of DATABASE_URL, DATABASE_ADMIN_URL, AMQP_URL, or none.\n"
+    assert end.complaint.startswith(
+        "demo: Some servers are named by DATABASE_URL, but DATABASE_ADMIN_URL and AMQP_URL is not set: "
     )
 
 

@@ -36,7 +36,7 @@ judge = session.judge
 
 async def tampered(*arguments, **options):
     connection = await asyncpg.connect(os.environ["DATABASE_ADMIN_URL"])
-    await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts")
+    await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER USER")
     done = await connection.execute('''
         UPDATE eventstore.events SET payload = payload || '{"ReaderID": "mallory"}'
         WHERE sequence_number = (

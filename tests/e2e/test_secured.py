@@ -15,21 +15,22 @@ REGISTER = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
 @pytest.fixture
 def verified(secured: Secured, tmp_path: Path) -> Worker:
     """The command ``worker``, whose environment holds no password."""
-    files = secured.certificates
-    database: dict[str, Any] = {"sslmode": "verify-full", "sslrootcert": files.ca}
+    signed = secured.certificates
+    database: dict[str, Any] = {"sslmode": "verify-full", "sslrootcert": signed.ca}
     addresses = {
         "DATABASE_URL": secured.database(
             login=secured.certified,
             **database,
-            sslcert=files.client,
-            sslkey=files.key,
+            sslcert=signed.client,
+            sslkey=signed.key,
         ),
         "DATABASE_ADMIN_URL": secured.database(login=secured.postgres.admin, **database),
-        "AMQP_URL": secured.rabbit.amqps(cafile=files.ca, certfile=files.client, keyfile=files.key),
+        "AMQP_URL": secured.rabbit.amqps(cafile=signed.ca, certfile=signed.client, keyfile=signed.key),
     }
     for name, address in addresses.items():
         (tmp_path / name).write_text(f"{address}\n")
-    return Worker({f"{name}_FILE": str(tmp_path / name) for name in addresses})
+    files = {f"{name}_FILE": str(tmp_path / name) for name in addresses}
+    return Worker({**files, "WORKER_DOMAINS": "handlers.library:domain"})
 
 
 async def test_a_worker_serves_over_tls_with_addresses_from_files(

@@ -166,13 +166,13 @@ async def test_what_only_reads_works_without_a_server_that_accepts_writes(
     ):
         ended = await without(*arguments)
         assert (ended.status, shown in ended.output) == (0, True), ended
-        why = "the server accepts no writes: it is a standby" if url == replica else "PostgreSQL cannot be reached"
-        assert ended.complaint.startswith(why)
+        why = "the server at [^ ]+ accepts no writes: it is a standby" if url == replica else "PostgreSQL cannot be"
+        assert re.match(why, ended.complaint)
         assert "which may lag.\n" in ended.complaint
     if url == replica:
         told = (await without("run")).mistake()
-        assert told.startswith(
-            "the server accepts no writes: it is a standby, or default_transaction_read_only is on ("
+        assert re.match(
+            "the server at [^ ]+ accepts no writes: it is a standby, or default_transaction_read_only is on", told
         )
         assert told.endswith("; name the server that accepts writes.")
 

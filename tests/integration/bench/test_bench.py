@@ -34,6 +34,7 @@ WORKER = {
     "hot_book",
     "single.hot_book",
     "hot_book_4",
+    "hot_books_affinity_4",
 }
 OF_BASELINES = SINGLE_CALLER | {"typical_128", "violations_16", "memory_128"}
 EXPECTED = (
@@ -42,6 +43,7 @@ EXPECTED = (
     | {f"cte.{name}" for name in OF_BASELINES}
     | WORKER
     | {f"{name}.cpu" for name in WORKER}
+    | {"hot_books_affinity_4.again"}
 )
 
 
@@ -64,7 +66,7 @@ def store_figures(folder: Path) -> Figures:
 @pytest.fixture(scope="module")
 def figures(folder: Path, store_figures: Figures) -> Figures:
     """The same with what a small run of the worker's part added."""
-    both = figures_of_run(folder, {"PART": "worker", "ROUNDS": "1", "COMMANDS": "40"}, shows="worker_e2e_untraced")
+    both = figures_of_run(folder, {"PART": "worker", "REPEAT": "1", "COMMANDS": "40"}, shows="worker_e2e_untraced")
     assert store_figures.items() <= both.items()
     return both
 

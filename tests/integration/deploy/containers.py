@@ -54,7 +54,8 @@ class PostgresContainer:
         password = self.home / "password"
         self._guard.write(password, self.environment["POSTGRES_PASSWORD"])
         user, database = self.environment["POSTGRES_USER"], self.environment["POSTGRES_DB"]
-        self._run("initdb", f"--username={user}", f"--pwfile={password}", "--no-sync")
+        # The image's own locale is one of UTF-8.
+        self._run("initdb", f"--username={user}", f"--pwfile={password}", "--encoding=UTF8", "--no-sync")
         # The image trusts its own loopback interface, from which nobody but itself comes there, and everybody here.
         rules = "local all all trust\nhost all all all scram-sha-256\n"
         (self.data / "pg_hba.conf").write_text(rules, encoding="utf-8")
