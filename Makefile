@@ -33,7 +33,7 @@ load: $(VENV)/.ready ## run a load scenario on servers and workers of its own, a
 	@$(BIN)/python -m deploy.local.load $(SCENARIO) $(ARGS)
 
 test: $(VENV)/.ready ## run the tests on real servers
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 faults: $(VENV)/.ready ## break every part under load, 20,000 commands a fault, and audit what is left
 	@$(BIN)/python -m tests.faults $(ARGS)
