@@ -141,8 +141,10 @@ class Dialer:
         return connection
 
     def _put_last(self, server: ServerAddress | None) -> None:
-        self._order.remove(server)
-        self._order.append(server)
+        # One that only the driver knows has no place among those that the address names.
+        if server in self._order:
+            self._order.remove(server)
+            self._order.append(server)
 
 
 def server_of(connection: object) -> ServerAddress | None:

@@ -24,8 +24,7 @@ async def test_a_synchronous_standby_is_promoted(
 ) -> None:
     primary, standby = primary_and_standby
     ground = await _ground(primary_and_standby, vhost)
-    primary.query(f"ALTER SYSTEM SET synchronous_standby_names = '\"{standby.name}\"'")
-    primary.query("SELECT pg_reload_conf()")
+    _wait_for_the_standby(primary_and_standby)
     size = Size.chosen(short_blows=1, most_blows=1)
     async with Trial.of("primary killed, synchronous standby promoted", ground, tmp_path, size) as trial:
         assert primary.query("SELECT sync_state FROM pg_stat_replication") == "sync"
@@ -44,8 +43,7 @@ async def test_a_frozen_primary_is_replaced_by_a_synchronous_standby(
     """Its address takes connections and says nothing, as that of a machine that hangs, until the trial is over."""
     primary, standby = primary_and_standby
     ground = await _ground(primary_and_standby, vhost)
-    primary.query(f"ALTER SYSTEM SET synchronous_standby_names = '\"{standby.name}\"'")
-    primary.query("SELECT pg_reload_conf()")
+    _wait_for_the_standby(primary_and_standby)
     size = Size.chosen(short_blows=1, most_blows=1)
     with ExitStack() as silent:
         async with Trial.of("primary frozen, synchronous standby promoted", ground, tmp_path, size) as trial:
@@ -103,3 +101,10 @@ async def _ground(servers: PrimaryAndStandby, vhost: str) -> Ground:
 async def _settled(ground: Ground) -> set[UUID]:
     async with PostgresEventStore.connect(ground.database_url) as store:
         return {receipt.key async for receipt in store.all_receipts() if receipt.key is not None}
+
+
+def _wait_for_the_standby(servers: PrimaryAndStandby) -> None:
+    """Have each commit of the primary wait for its standby."""
+    primary, standby = servers
+    primary.query(f"ALTER SYSTEM SET synchronous_standby_names = '\"{standby.name}\"'")
+    primary.query("SELECT pg_reload_conf()")

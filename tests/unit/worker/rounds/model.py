@@ -74,6 +74,7 @@ class Model:
             each._states._own._most_recorded = self.rnd.choice((2, 5, 1024, 1024))
         self.sent: list[Sent] = []
         self.cuts = 0
+        self._ended = asyncio.Event()
 
     async def run(self, commands: int) -> None:
         """Send commands until there are enough, and wait for all of them."""
@@ -81,8 +82,9 @@ class Model:
             async with asyncio.timeout(20):
                 await self._send_all(commands)
                 await self.store.settle()
-                while self._open():  # noqa: ASYNC110  nothing tells of the last of many ends
-                    await asyncio.sleep(0.001)
+                while self._open():
+                    self._ended.clear()
+                    await self._ended.wait()
             problems = await self.problems()
         except TimeoutError:
             problems = [f"{self._open()} deliveries wait for ever"]
@@ -188,6 +190,7 @@ class Model:
 
         def ended(_: Job, happened: End) -> None:
             ends.append(happened)
+            self._ended.set()
 
         redelivered = len(sent.ends) > 1 and self.rnd.random() < 0.5
         job = Job(sent.message, ended, context=Context(), may_be_recorded=redelivered)
