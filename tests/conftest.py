@@ -1,11 +1,11 @@
 """Fixtures for all tests; see the modules named here."""
 
 pytest_plugins = (
-    "tests.fixtures.interrupts",
-    "tests.fixtures.host",
-    "tests.fixtures.scheduling",
-    "tests.fixtures.databases",
-    "tests.fixtures.vhosts",
-    "tests.fixtures.failover",
-    "tests.fixtures.secured",
+    "tests.support.fixtures.interrupts",
+    "tests.support.fixtures.host",
+    "tests.support.fixtures.scheduling",
+    "tests.support.fixtures.databases",
+    "tests.support.fixtures.vhosts",
+    "tests.support.fixtures.failover",
+    "tests.support.fixtures.secured",
 )

@@ -13,8 +13,8 @@ from typing import Generic, TypeVar
 
 from eventstore.errors import EventStoreError, InvalidRequest
 from eventstore.metrics import batch_size, queue_wait
-from eventstore.postgres.line import Line
-from eventstore.postgres.pools import Pool
+from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.sticky_connection import StickyConnection
 
 __all__ = ["Batcher", "Waiting"]
 
@@ -57,7 +57,7 @@ class Batcher(ABC, Generic[Q, A]):
     """
 
     def __init__(self, pool: Pool, kind: str) -> None:
-        self._line = Line(pool)
+        self._sticky = StickyConnection(pool)
         self._labels = {"operation": kind}
         self._room = asyncio.Semaphore(_MOST_WAITING)
         self._queue: deque[Waiting[Q, A]] = deque()
@@ -92,7 +92,7 @@ class Batcher(ABC, Generic[Q, A]):
         """Wait until everything has its answer, also what outlived its caller."""
         while self._sender is not None:
             await asyncio.wait([self._sender])
-        await self._line.drop()
+        await self._sticky.drop()
 
     @abstractmethod
     def _weigh(self, question: Q) -> tuple[int, int]:

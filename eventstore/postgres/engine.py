@@ -19,18 +19,18 @@ from eventstore.filter import Filter
 from eventstore.held import Held
 from eventstore.opening import Opening
 from eventstore.position import START, Position
-from eventstore.postgres.appending import Appender
-from eventstore.postgres.batch import receipt_of
-from eventstore.postgres.exclusive import Exclusive
-from eventstore.postgres.following import Following
-from eventstore.postgres.gauges import observed
-from eventstore.postgres.group_commit import GroupCommit
-from eventstore.postgres.history import History
-from eventstore.postgres.pools import Pools
-from eventstore.postgres.reading import Reader
-from eventstore.postgres.replicas import MOST_LAG, ReadCounts, Replicas
+from eventstore.postgres.appends.appender import Appender
+from eventstore.postgres.appends.batch import receipt_of
+from eventstore.postgres.appends.exclusive import Exclusive
+from eventstore.postgres.appends.group_commit import GroupCommit
+from eventstore.postgres.connections.pools import Pools
+from eventstore.postgres.metrics import observed
+from eventstore.postgres.reads.history import History
+from eventstore.postgres.reads.reader import Reader
+from eventstore.postgres.reads.replicas import MOST_LAG, ReadCounts, Replicas
+from eventstore.postgres.reads.subscription import Subscription
+from eventstore.postgres.reads.windows import walk_back
 from eventstore.postgres.statements import statement
-from eventstore.postgres.windows import walk_back
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt, check_scope
 from eventstore.stored_state import StateKey, StoredState
@@ -317,7 +317,7 @@ class PostgresEventStore:
         """See ``EventStore.subscribe``."""
         check_batch_size(batch_size)
         seen = after or START
-        following = Following(
+        subscription = Subscription(
             reader=self._reader,
             boundary=boundary,
             batch_size=batch_size,
@@ -326,7 +326,7 @@ class PostgresEventStore:
             seen=max(seen.number, boundary.above),
             head=seen,
         )
-        async for event in following.events():
+        async for event in subscription.events():
             yield event
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from eventstore import EventStore, MemoryEventStore
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 
 # Long enough for a query's answer, short enough to wait for in vain.
 REACH_SECONDS = 0.05

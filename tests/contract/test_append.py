@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from eventstore import ConcurrencyConflict, EventStore, Filter, P, Receipt
-from tests.contract.facts import ANY, about, collected, fact, log, matching, numbers, positions
+from tests.support.facts import ANY, about, collected, fact, log, matching, numbers, positions
 
 
 async def test_numbers_are_given_without_gaps_in_order(store: EventStore) -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from eventstore import Event, Filter, FilterItem, P, RecordedEvent
 from eventstore.boundary_index import BoundaryIndex
-from tests.contract import generated
-from tests.contract.facts import MONDAY
+from tests.support import generated
+from tests.support.facts import MONDAY
 
 recorded = st.builds(lambda event, number: event.recorded(number, 1), generated.facts, st.integers(1, 15))
 

@@ -8,11 +8,11 @@ import pytest
 
 from eventstore import ConcurrencyConflict, Event, EventStream, Filter
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.lookup import Answer
-from eventstore.postgres.pools import Pool
-from eventstore.postgres.reading import Reader
-from tests.contract.facts import ANY, about, fact, matching
-from tests.fixtures.databases import Database
+from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.reads.lookup import Answer
+from eventstore.postgres.reads.reader import Reader
+from tests.support.facts import ANY, about, fact, matching
+from tests.support.fixtures.databases import Database
 
 KEY = UUID(int=1)
 Stage = Callable[[Callable[[], Awaitable[object]]], None]
@@ -21,7 +21,7 @@ Stage = Callable[[Callable[[], Awaitable[object]]], None]
 @pytest.fixture
 def before_the_search(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """Has something done once, when the next query of any store is about to be sent; any position is far behind."""
-    monkeypatch.setattr("eventstore.postgres.batch._TAIL_LIMIT", 0)
+    monkeypatch.setattr("eventstore.postgres.appends.batch._TAIL_LIMIT", 0)
     search = pytest.MonkeyPatch()
 
     def stage(act: Callable[[], Awaitable[object]]) -> None:
@@ -87,7 +87,7 @@ async def test_an_append_overtaken_by_another_is_a_conflict(database: Database, 
 async def test_a_long_history_is_searched_for_the_first_conflict_alone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.postgres.batch._TAIL_LIMIT", 0)
+    monkeypatch.setattr("eventstore.postgres.appends.batch._TAIL_LIMIT", 0)
     longest = 0
 
     async def asked(reader: Reader, *arguments: Any) -> tuple[Answer, Pool]:

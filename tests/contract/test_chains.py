@@ -20,7 +20,7 @@ from eventstore import (
     Position,
     Receipt,
 )
-from tests.contract.facts import ANY, about, fact, log, matching
+from tests.support.facts import ANY, about, fact, log, matching
 
 
 def link(*events: Event, boundary: Filter | None = None, after: Position = START, key: UUID | None = None) -> Append:

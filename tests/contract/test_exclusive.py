@@ -23,7 +23,7 @@ from eventstore import (
     Receipt,
     TooFarBehind,
 )
-from tests.contract.facts import ANY, about, fact, log, matching, numbers
+from tests.support.facts import ANY, about, fact, log, matching, numbers
 
 # What a test may take under the lock on a busy machine.
 LONG = 5.0

@@ -17,7 +17,7 @@ from eventstore import (
     PositionNotReached,
 )
 from eventstore.position import LAST_NUMBER
-from tests.contract.facts import ANY, about, collected, fact, numbers
+from tests.support.facts import ANY, about, collected, fact, numbers
 
 FAR = (LAST_NUMBER, LAST_NUMBER - 1, 2**62)
 BOUNDARIES = (ANY, about(Book="b"), Filter.matching().any_event_type_of("Lent"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventstore import ConcurrencyConflict, Event, EventStore, Filter, P, Position
-from tests.contract.facts import ANY, MONDAY, about, collected, fact, matching, numbers, positions
+from tests.support.facts import ANY, MONDAY, about, collected, fact, matching, numbers, positions
 
 HOUR = timedelta(hours=1)
 LOG = [

@@ -19,7 +19,7 @@ from eventstore import (
     Position,
     Receipt,
 )
-from tests.contract.facts import ANY, about, fact, log, matching
+from tests.support.facts import ANY, about, fact, log, matching
 
 KEY = UUID(int=1)
 

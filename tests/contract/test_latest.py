@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from eventstore import Consistency, EventStore, Filter, InvalidRequest, Position
-from tests.contract.facts import ANY, MONDAY, about, collected, fact, log, numbers
+from tests.support.facts import ANY, MONDAY, about, collected, fact, log, numbers
 
 BOOK = about(Book="b")
 

@@ -25,7 +25,7 @@ from eventstore import (
     Receipt,
 )
 from eventstore.position import LAST_NUMBER
-from tests.contract.facts import ANY, MONDAY, about, fact, log, matching, positions
+from tests.support.facts import ANY, MONDAY, about, fact, log, matching, positions
 
 BOOK, READER = about(Book="b"), about(Reader="r")
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from eventstore import START, ConcurrencyConflict, EventStore, HistoryDiverged, Position
-from tests.contract.facts import ANY, about, fact, matching, positions
+from tests.support.facts import ANY, about, fact, matching, positions
 
 KEY = UUID(int=1)
 ELSEWHERE: dict[str, Callable[[Position, Position], Position]] = {

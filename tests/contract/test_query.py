@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from eventstore import START, Consistency, EventStore, Filter, Position, PositionNotReached
-from tests.contract.facts import ANY, MONDAY, about, fact, matching, numbers
+from tests.support.facts import ANY, MONDAY, about, fact, matching, numbers
 
 
 async def test_an_empty_store_answers_from_the_start(store: EventStore) -> None:

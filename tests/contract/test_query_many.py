@@ -18,7 +18,7 @@ from eventstore import (
     Position,
     PositionNotReached,
 )
-from tests.contract.facts import ANY, MONDAY, about, fact, log, numbers, positions
+from tests.support.facts import ANY, MONDAY, about, fact, log, numbers, positions
 
 BOOK = Filter.matching().any_predicate_of(P("Book", "b"))
 

@@ -13,7 +13,7 @@ from eventstore import (
     Position,
     PositionNotReached,
 )
-from tests.contract.facts import ANY, MONDAY, about, collected, fact, log, numbers, positions
+from tests.support.facts import ANY, MONDAY, about, collected, fact, log, numbers, positions
 
 
 @pytest.mark.parametrize("consistency", Consistency)
@@ -149,8 +149,8 @@ async def test_long_histories_are_found_by_the_indexes_whole_and_in_order(
     store: EventStore, monkeypatch: pytest.MonkeyPatch, most: int, batch_size: int
 ) -> None:
     # With few numbers held at a time, the windows are soon too wide, and the log is soon the faster way.
-    monkeypatch.setattr("eventstore.postgres.history._MOST_NUMBERS", most)
-    monkeypatch.setattr("eventstore.postgres.history.WIDEST", 0)
+    monkeypatch.setattr("eventstore.postgres.reads.history._MOST_NUMBERS", most)
+    monkeypatch.setattr("eventstore.postgres.reads.history.WIDEST", 0)
     await store.append([fact("ABC"[n % 3], Book="b" if n % 7 in {1, 2} else "c", n=n, hour=n % 5) for n in range(150)])
     matching = Filter.matching()
     books = about(Book="b")

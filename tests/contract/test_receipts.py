@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from eventstore import ACCEPTED, START, Event, EventStore, InvalidRequest, Outcome, OutcomeKind, Receipt
-from tests.contract.facts import ANY, about, collected, fact
+from tests.support.facts import ANY, about, collected, fact
 
 KEY = UUID(int=1)
 DETAILS = {"command": "Lend \"b\" 'now' \\", "attempts": 3, "share": Decimal("0.10"), "also": [None, {"x": 10**30}]}

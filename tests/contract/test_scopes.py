@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from eventstore import Append, EventStore, IdempotencyKeyReused, InvalidRequest, Outcome, OutcomeKind, Receipt
-from tests.contract.facts import ANY, about, collected, fact, matching
+from tests.support.facts import ANY, about, collected, fact, matching
 
 KEY, OTHER = UUID(int=1), UUID(int=2)
 DIGEST = b"lend"

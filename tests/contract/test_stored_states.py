@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from eventstore import START, Consistency, EventStore, Position, StateKey, StoredState
-from tests.contract.facts import fact, positions
+from tests.support.facts import fact, positions
 
 KEY = StateKey(domain="shop", view="shelf", version=1, key='["tea"]', filter_digest=b"\x00\x01\xff")
 # Differ from it in one respect each.

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from eventstore import START, Consistency, EventStore, Filter, HistoryDiverged, Position, RecordedEvent
-from tests.contract.facts import ANY, about, fact, log, numbers, positions
+from tests.support.facts import ANY, about, fact, log, numbers, positions
 
 
 class Follower:

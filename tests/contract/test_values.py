@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from eventstore import Append, ConcurrencyConflict, Event, EventStore, Filter, P
-from tests.contract.facts import about, fact, log, matching, positions
+from tests.support.facts import about, fact, log, matching, positions
 
 TEXTS = [
     "",

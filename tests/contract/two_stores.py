@@ -13,11 +13,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from eventstore import START, Append, EventStore, Filter, MemoryEventStore, Position
 from eventstore.postgres import PostgresEventStore
-from tests.contract import answers, generated
-from tests.contract.facts import ANY, collected, positions
-from tests.contract.generated import Ask, Question
-from tests.fixtures.administration import execute
-from tests.fixtures.databases import Database
+from tests.contract import answers
+from tests.support import generated
+from tests.support.facts import ANY, collected, positions
+from tests.support.fixtures.administration import execute
+from tests.support.fixtures.databases import Database
+from tests.support.generated import Ask, Question
 
 Answer = TypeVar("Answer")
 

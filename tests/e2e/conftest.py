@@ -8,8 +8,8 @@ import pytest
 
 from tests.e2e.nursery import Nursery
 from tests.e2e.program import Worker, kept
-from tests.fixtures.databases import Database
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
 from worker.amqp.connection import Link
 from worker.amqp.declaration import declare
 from worker.load.fleet import Fleet
@@ -74,7 +74,7 @@ async def queues(vhost: str) -> None:
 
 
 @pytest.fixture
-async def desk(vhost: str) -> AsyncIterator[Desk]:
+async def client(vhost: str) -> AsyncIterator[AmqpClient]:
     """A channel in the test's own hands."""
-    async with Desk.open(vhost) as desk:
-        yield desk
+    async with AmqpClient.open(vhost) as client:
+        yield client

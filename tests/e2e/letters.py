@@ -9,8 +9,8 @@ from asyncio.subprocess import PIPE
 from typing import Any
 
 from tests.e2e.program import ROOT, Ended, Worker
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.graveyard import story
+from tests.support.amqp_client import AmqpClient
+from tests.support.dead_letters import story
 from worker.topology import Topology
 
 LIBRARY = Topology("library")
@@ -18,16 +18,16 @@ DEAD, WORK = LIBRARY.dead_queue, LIBRARY.queue
 ADA = b'{"ReaderID": "ada", "Name": "Ada Lovelace"}'
 
 
-async def bury(desk: Desk, body: bytes = ADA, **properties: Any) -> str:
+async def bury(client: AmqpClient, body: bytes = ADA, **properties: Any) -> str:
     """Put a message among the dead letters."""
     chosen = {"message_type": "RegisterReader", "headers": story()} | properties
-    return await desk.put(body, exchange="", routing_key=DEAD, **chosen)
+    return await client.put(body, exchange="", routing_key=DEAD, **chosen)
 
 
-async def bury_many(desk: Desk, count: int, **properties: Any) -> list[str]:
+async def bury_many(client: AmqpClient, count: int, **properties: Any) -> list[str]:
     """Put good commands of different readers among the dead letters."""
     readers = [json.dumps({"ReaderID": f"r{number}", "Name": "R"}).encode() for number in range(count)]
-    return [await bury(desk, reader, **properties) for reader in readers]
+    return [await bury(client, reader, **properties) for reader in readers]
 
 
 def listed(listing: Ended) -> list[str]:

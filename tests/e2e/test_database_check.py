@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tests.e2e.program import Worker
-from tests.fixtures.administration import execute
-from tests.fixtures.databases import Database
+from tests.support.fixtures.administration import execute
+from tests.support.fixtures.databases import Database
 
 PRIMARY = [
     "database",

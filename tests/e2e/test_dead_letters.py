@@ -10,9 +10,9 @@ import pytest
 from tests.e2e.conftest import Serving
 from tests.e2e.letters import ADA, DEAD, WORK, asked, bury, bury_many, listed
 from tests.e2e.program import Ended, Worker
-from tests.fixtures.waiting import eventually
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.graveyard import story
+from tests.support.amqp_client import AmqpClient
+from tests.support.dead_letters import story
+from tests.support.fixtures.waiting import eventually
 
 DAY = timedelta(days=1)
 NOWHERE = "amqp://worker:secret@127.0.0.1:9/work"
@@ -20,10 +20,10 @@ NOWHERE = "amqp://worker:secret@127.0.0.1:9/work"
 pytestmark = pytest.mark.usefixtures("queues")
 
 
-async def test_letters_are_listed_filtered_and_summed_up(worker: Worker, desk: Desk) -> None:
-    old = await bury(desk, headers=story(age=40 * DAY))
-    bug = await bury(desk, message_type="LendBookCopyToReader", headers=story(age=timedelta(hours=3)))
-    bad = await bury(desk, b"{nope", headers=story(reason="not_json"))
+async def test_letters_are_listed_filtered_and_summed_up(worker: Worker, client: AmqpClient) -> None:
+    old = await bury(client, headers=story(age=40 * DAY))
+    bug = await bury(client, message_type="LendBookCopyToReader", headers=story(age=timedelta(hours=3)))
+    bad = await bury(client, b"{nope", headers=story(reason="not_json"))
 
     async def said(*arguments: str) -> Ended:
         return await worker("dead-letters", "list", *arguments)
@@ -62,18 +62,18 @@ async def test_letters_are_listed_filtered_and_summed_up(worker: Worker, desk: D
     nothing = await said("--reason", "other")
     told = "None of 3 dead letters fits.\nNo dead letter has the reason other; there are handler_error, not_json.\n"
     assert (nothing.status, nothing.output) == (0, told)
-    assert await desk.ready(DEAD) == 3
+    assert await client.ready(DEAD) == 3
 
 
 async def test_everything_of_a_letter_is_shown_and_nothing_a_stranger_wrote_reaches_the_terminal(
-    worker: Worker, desk: Desk
+    worker: Worker, client: AmqpClient
 ) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = story(traceparent=f"00-{trace}-b7ad6b7169203331-01", shop="kept") | {
         "worker-error": "because of \x1b]0;owned\x07",
         "worker-traceback": 'Traceback:\n  File "lend.py"\n',
     }
-    identity = await bury(desk, b'{"Name": "\x1b[2J"}', headers=headers, correlation_id="visit", reply_to="there")
+    identity = await bury(client, b'{"Name": "\x1b[2J"}', headers=headers, correlation_id="visit", reply_to="there")
     shown = await worker("dead-letters", "show", identity.upper())
     document = await worker("dead-letters", "show", identity, "--json")
     missing = await worker("dead-letters", "show", "unknown")
@@ -98,7 +98,7 @@ async def test_everything_of_a_letter_is_shown_and_nothing_a_stranger_wrote_reac
         1,
         "There is no dead letter unknown; `worker dead-letters list` shows those that are there.\n",
     )
-    assert await desk.ready(DEAD) == 1
+    assert await client.ready(DEAD) == 1
 
 
 async def test_what_a_worker_puts_aside_is_replayed_once_its_cause_is_mended(worker: Worker, serving: Serving) -> None:
@@ -122,9 +122,9 @@ async def test_what_a_worker_puts_aside_is_replayed_once_its_cause_is_mended(wor
     assert (empty.status, empty.output) == (0, "There are no dead letters.\n")
 
 
-async def test_many_are_replayed_only_when_somebody_agrees(worker: Worker, desk: Desk) -> None:
-    await bury_many(desk, 3)
-    await bury(desk, headers=story(reason="not_json"))
+async def test_many_are_replayed_only_when_somebody_agrees(worker: Worker, client: AmqpClient) -> None:
+    await bury_many(client, 3)
+    await bury(client, headers=story(reason="not_json"))
     dry = await worker("dead-letters", "replay", "--reason", "handler_error", "--dry-run")
     assert dry.status == 0
     assert re.search(r"^handler_error +RegisterReader +3$", dry.output, re.MULTILINE)
@@ -136,16 +136,16 @@ async def test_many_are_replayed_only_when_somebody_agrees(worker: Worker, desk:
     refused = await asked(worker, "replay", "--reason", "handler_error", answer="n")
     assert (refused.status, refused.output) == (1, "Nothing was replayed.\n")
     assert "3 dead letters will be replayed:\n  3  handler_error  RegisterReader\nGo on?" in refused.complaint
-    assert (await desk.ready(DEAD), await desk.ready(WORK)) == (4, 0)
+    assert (await client.ready(DEAD), await client.ready(WORK)) == (4, 0)
     done = await asked(worker, "replay", "--reason", "handler_error", answer="y")
     assert (done.status, done.output) == (0, "3 dead letters were replayed.\n")
-    assert (await desk.ready(DEAD), await desk.ready(WORK)) == (1, 3)
+    assert (await client.ready(DEAD), await client.ready(WORK)) == (1, 3)
     none = await worker("dead-letters", "replay", "--reason", "handler_error", "--yes", "--json")
     assert none.document() == {"matching": 0, "replayed": 0, "left": {}, "dry_run": False}
 
 
-async def test_even_one_is_discarded_only_when_somebody_agrees(worker: Worker, desk: Desk) -> None:
-    first, second, third = await bury_many(desk, 3)
+async def test_even_one_is_discarded_only_when_somebody_agrees(worker: Worker, client: AmqpClient) -> None:
+    first, second, third = await bury_many(client, 3)
     nobody = await worker("dead-letters", "discard", first)
     assert nobody.mistake().startswith("there is nobody to ask before dead letters are discarded: ")
     refused = await asked(worker, "discard", first, answer="n")
@@ -156,7 +156,7 @@ async def test_even_one_is_discarded_only_when_somebody_agrees(worker: Worker, d
     assert listed(await worker("dead-letters", "list", "--json")) == [first, third]
     every = await worker("dead-letters", "discard", "--all", "--yes", "--json")
     assert every.document() == {"matching": 2, "discarded": 2, "dry_run": False}
-    assert (await desk.ready(DEAD), await desk.ready(WORK)) == (0, 0)
+    assert (await client.ready(DEAD), await client.ready(WORK)) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ async def test_even_one_is_discarded_only_when_somebody_agrees(worker: Worker, d
         (("list",), {"AMQP_URL": NOWHERE}, "RabbitMQ at 127.0.0.1:9 is out of reach: "),
         (
             ("list",),
-            {"WORKER_DOMAINS": "tests.unit.worker.tally:domain"},
+            {"WORKER_DOMAINS": "tests.support.domains.tally:domain"},
             "no worker has ever served tally, so that there is no queue of dead letters; start `worker run` first.",
         ),
         (("replay",), {}, "say which dead letters: name their ids, or filter them, or pass --all."),

@@ -18,9 +18,9 @@ import pytest
 
 from handlers.library.scenarios.mixed import Mixed
 from tests.e2e.program import Ended, Worker, ended, kept, started
-from tests.fixtures.databases import Database
-from tests.fixtures.vhosts import Management
-from tests.integration.local_stack.processes import left_below
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.vhosts import Management
+from tests.support.processes import left_below
 
 DEMO = (sys.executable, "-m", "deploy.local.demo")
 # Somebody with all rights changes one event on the primary, after the load and before the oracle reads it.

@@ -5,7 +5,7 @@ import json
 from eventstore import Event
 from eventstore.postgres import PostgresEventStore
 from tests.e2e.program import Worker
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 
 # Python neither takes UTF-8 for the locale's encoding by itself, nor asks the system for another locale.
 POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -12,8 +12,8 @@ import pytest
 from eventstore import Event
 from eventstore.postgres import PostgresEventStore
 from tests.e2e.program import Ended, Worker
-from tests.fixtures.administration import on
-from tests.fixtures.databases import Database
+from tests.support.fixtures.administration import on
+from tests.support.fixtures.databases import Database
 
 _SECONDS = 60.0
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.e2e.program import Worker, ended
-from tests.fixtures.ports import free_port
+from tests.support.fixtures.ports import free_port
 
 NOWHERE = {"DATABASE_URL": "", "AMQP_URL": ""}
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.e2e.program import Worker, ended
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\n\u2028\u202e"
 FORGED = f'{ESCAPES}{{"level": "error", "message": "forged"}} %s %(message)s {{0}} {{__class__}}'
@@ -19,28 +19,30 @@ def seen(text: str) -> bool:
 
 
 async def test_what_a_message_brings_stays_data(worker: Worker, vhost: str) -> None:
-    tally = worker.having(WORKER_DOMAINS="tests.unit.worker.tally:domain", WORKER_RETRY_DELAY="0.05")
+    tally = worker.having(WORKER_DOMAINS="tests.support.domains.tally:domain", WORKER_RETRY_DELAY="0.05")
     key = f"{SQL}{FORGED}"
     body = json.dumps({"Key": key, "Limit": 1}).encode()
     first, second, unknown, exploding = (str(uuid4()) for _ in range(4))
-    async with tally.started("run") as process, Desk.open(vhost) as desk:
+    async with tally.started("run") as process, AmqpClient.open(vhost) as client:
         assert process.stderr is not None
         assert b"consuming tally.commands" in await process.stderr.readline()
         common: dict[str, Any] = {
-            "reply_to": desk.replies,
+            "reply_to": client.replies,
             "correlation_id": FORGED,
             "headers": {FORGED: SQL, "causation-id": FORGED},
         }
-        await desk.put(body, message_id=first, **common)
-        assert (await desk.answer())["outcome"] == "accepted"
-        await desk.put(body, message_id=second, **common)
-        assert (await desk.answer())["outcome"] == "rejected"  # it is the same key, and the first event is found by it
-        await desk.put(body, message_id=f"{SQL}{FORGED}"[:250], **common)
-        await desk.put(body, message_id=unknown, message_type=FORGED, **common)
-        await desk.put(body, message_id=exploding, message_type="Explode", **common)
+        await client.put(body, message_id=first, **common)
+        assert (await client.answer())["outcome"] == "accepted"
+        await client.put(body, message_id=second, **common)
+        assert (await client.answer())[
+            "outcome"
+        ] == "rejected"  # it is the same key, and the first event is found by it
+        await client.put(body, message_id=f"{SQL}{FORGED}"[:250], **common)
+        await client.put(body, message_id=unknown, message_type=FORGED, **common)
+        await client.put(body, message_id=exploding, message_type="Explode", **common)
         # Whoever sent what is no command is told by the correlation id alone.
-        assert {(await desk.answer())["command_id"] for _ in range(3)} == {None, unknown, exploding}
-        letters = {letter.message_id: letter for letter in [await desk.take("tally.commands.dead") for _ in range(3)]}
+        assert {(await client.answer())["command_id"] for _ in range(3)} == {None, unknown, exploding}
+        letters = {letter.message_id: letter for letter in [await client.take("tally.commands.dead") for _ in range(3)]}
         process.send_signal(signal.SIGTERM)
         end = await ended(process)
     assert end.status == 0

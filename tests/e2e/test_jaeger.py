@@ -14,7 +14,7 @@ from deploy.local.guard import Guard
 from deploy.local.jaeger import JaegerServer, jaeger_program
 from tests.e2e.conftest import Serving
 from tests.e2e.program import Worker
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.waiting import eventually
 
 _IMAGE = "jaegertracing/jaeger:2.20.0"
 _PUBLISH = "publish commands:library"

@@ -17,9 +17,9 @@ from handlers.library.scenarios.duplicate_storm import DuplicateStorm
 from handlers.library.scenarios.hot_book import HotBook
 from tests.e2e.conftest import Serving
 from tests.e2e.program import ROOT, Ended, Worker, ended, started
-from tests.fixtures.databases import Database
-from tests.fixtures.ports import free_port
-from tests.unit.load.test_summary import PROMISED
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.ports import free_port
+from tests.support.summary import PROMISED
 from worker.amqp.backlog import backlog
 from worker.load.summary import Summary
 from worker.topology import Topology

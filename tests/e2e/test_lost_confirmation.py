@@ -4,7 +4,7 @@ import re
 from uuid import UUID
 
 from tests.e2e.program import Worker
-from tests.integration.worker.relay import CONFIRMATION, Relay
+from tests.support.slow_relay import CONFIRMATION, Relay
 
 ADD = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
 TOLD = re.compile(

@@ -20,10 +20,10 @@ from eventstore import Append, Event, EventStoreError, Filter, HoldExpired, Rece
 from eventstore.postgres import PostgresEventStore, migrate
 from tests.e2e.conftest import Serving
 from tests.e2e.program import ROOT, Worker
-from tests.fixtures.administration import execute
-from tests.fixtures.databases import Database
-from tests.fixtures.failover import PrimaryAndStandby
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.administration import execute
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.failover import PrimaryAndStandby
+from tests.support.fixtures.waiting import eventually
 
 PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin") or shutil.which("pgbouncer")
 ADA = '{"ReaderID": "ada", "Name": "Ada Lovelace"}'

@@ -3,8 +3,8 @@
 from uuid import uuid4
 
 from tests.e2e.program import Worker
-from tests.fixtures.administration import execute
-from tests.fixtures.databases import Database
+from tests.support.fixtures.administration import execute
+from tests.support.fixtures.databases import Database
 
 _OLD = """
 INSERT INTO eventstore.receipts

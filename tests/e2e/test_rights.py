@@ -9,8 +9,8 @@ import pytest
 from tests.e2e.conftest import Serving
 from tests.e2e.letters import bury, listed
 from tests.e2e.program import Worker
-from tests.fixtures.vhosts import Management
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.vhosts import Management
 
 READER = '{"ReaderID": "ada", "Name": "Ada Lovelace"}'
 NONE = "^$"
@@ -56,10 +56,10 @@ def known_as(vhost: str, management: Management) -> Iterator[As]:
 
 
 @pytest.mark.usefixtures("queues")
-async def test_who_may_write_to_the_exchange_can_publish(worker: Worker, known_as: As, desk: Desk) -> None:
+async def test_who_may_write_to_the_exchange_can_publish(worker: Worker, known_as: As, client: AmqpClient) -> None:
     ended = await worker.having(AMQP_URL=known_as(PUBLISHER))("publish", "RegisterReader", READER)
     assert (ended.status, ended.complaint) == (0, "")
-    assert await desk.ready("library.commands") == 1
+    assert await client.ready("library.commands") == 1
 
 
 @pytest.mark.usefixtures("queues")
@@ -94,7 +94,7 @@ async def test_a_worker_with_the_rights_to_read_and_write_serves_once_the_topolo
 
 
 async def test_a_worker_of_shards_serves_with_its_rights(worker: Worker, known_as: As, serving: Serving) -> None:
-    sharded = worker.having(WORKER_DOMAINS="tests.unit.worker.sharded:domain")
+    sharded = worker.having(WORKER_DOMAINS="tests.support.domains.sharded:domain")
     made = await sharded("topology", "declare")
     assert (made.status, "tally: made commands, commands.tally, commands.tally.workers" in made.output) == (0, True)
     limited = sharded.having(AMQP_URL=known_as(SHARDS))
@@ -107,18 +107,20 @@ async def test_a_worker_of_shards_serves_with_its_rights(worker: Worker, known_a
 
 
 @pytest.mark.usefixtures("queues")
-async def test_who_looks_after_dead_letters_needs_no_other_right(worker: Worker, known_as: As, desk: Desk) -> None:
-    letter = await bury(desk)
+async def test_who_looks_after_dead_letters_needs_no_other_right(
+    worker: Worker, known_as: As, client: AmqpClient
+) -> None:
+    letter = await bury(client)
     limited = worker.having(AMQP_URL=known_as(LETTERS))
     assert listed(await limited("dead-letters", "list", "--json")) == [letter]
     replayed = await limited("dead-letters", "replay", letter)
     assert (replayed.status, replayed.output) == (0, "1 dead letter was replayed.\n"), replayed
-    assert (await desk.take("library.commands")).message_id == letter
+    assert (await client.take("library.commands")).message_id == letter
 
 
 @pytest.mark.usefixtures("queues")
-async def test_a_check_names_the_right_that_is_missing(worker: Worker, known_as: As, desk: Desk) -> None:
-    await desk.put(b"{}", routing_key="library")
+async def test_a_check_names_the_right_that_is_missing(worker: Worker, known_as: As, client: AmqpClient) -> None:
+    await client.put(b"{}", routing_key="library")
     for lacking, named in (
         ({**WORKER, "read": NONE}, "read library.commands"),
         ({**WORKER, "write": NONE}, "write amq.default"),
@@ -128,7 +130,7 @@ async def test_a_check_names_the_right_that_is_missing(worker: Worker, known_as:
         assert not queue["good"]
         assert named in queue["text"]
     # Nothing was taken or stored for that.
-    assert await desk.ready("library.commands") == 1
+    assert await client.ready("library.commands") == 1
 
 
 @pytest.mark.usefixtures("queues")
@@ -167,11 +169,11 @@ async def test_a_check_names_the_policies_by_which_something_can_be_lost(
 
 
 async def test_a_dead_queue_of_an_older_version_serves_and_is_told(
-    worker: Worker, vhost: str, management: Management, desk: Desk, serving: Serving
+    worker: Worker, vhost: str, management: Management, client: AmqpClient, serving: Serving
 ) -> None:
     folder = urlsplit(vhost).path
     older: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000}
-    await desk.channel.declare_queue("library.commands.dead", durable=True, arguments=older)
+    await client.channel.declare_queue("library.commands.dead", durable=True, arguments=older)
     async with serving(worker):
         answer = await worker("publish", "RegisterReader", READER, "--wait")
         assert (answer.status, "accepted" in answer.output) == (0, True), answer

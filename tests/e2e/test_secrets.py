@@ -6,7 +6,7 @@ import sys
 from urllib.parse import urlsplit
 
 from tests.e2e.program import Worker, ended, started
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
 
 SECRET = "Hunter%2FTr0ub4dor"
 COMMANDS = (
@@ -53,17 +53,22 @@ async def test_a_password_that_is_refused_is_not_shown(worker: Worker) -> None:
 async def test_a_worker_that_logs_everything_shows_no_password(worker: Worker, vhost: str) -> None:
     passwords = {str(urlsplit(url).password) for name, url in worker.environment.items() if name.endswith("_URL")}
     assert "None" not in passwords
-    environment = worker.having(WORKER_DOMAINS="tests.unit.worker.tally:domain", WORKER_RETRY_DELAY="0.05").environment
-    async with started(sys.executable, "-c", EMBEDDING, environment=environment) as process, Desk.open(vhost) as desk:
+    environment = worker.having(
+        WORKER_DOMAINS="tests.support.domains.tally:domain", WORKER_RETRY_DELAY="0.05"
+    ).environment
+    async with (
+        started(sys.executable, "-c", EMBEDDING, environment=environment) as process,
+        AmqpClient.open(vhost) as client,
+    ):
         assert process.stderr is not None
         logged = b""
         while b"consuming tally.commands" not in logged:
             line = await process.stderr.readline()
             assert line, logged
             logged += line
-        await desk.put(json.dumps({"Key": "k"}).encode(), message_type="Explode", reply_to=desk.replies)
-        assert (await desk.answer())["outcome"] == "failed"
-        letter = await desk.take("tally.commands.dead")
+        await client.put(json.dumps({"Key": "k"}).encode(), message_type="Explode", reply_to=client.replies)
+        assert (await client.answer())["outcome"] == "failed"
+        letter = await client.take("tally.commands.dead")
         process.send_signal(signal.SIGTERM)
         end = await ended(process)
     assert end.status == 0

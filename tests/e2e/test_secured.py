@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import Serving
 from tests.e2e.program import Worker
-from tests.fixtures.secured import WRONG_NAME, Secured
+from tests.support.fixtures.secured import WRONG_NAME, Secured
 
 REGISTER = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
 

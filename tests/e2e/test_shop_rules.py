@@ -11,7 +11,7 @@ given = kit(domain)
 DELIVERED = StockAdded(delivery="d1", product="lamp", pieces=2)
 ORDER = PlaceOrder(order="o1", product="lamp", pieces=2)
 PLACED = OrderPlaced(order="o1", product="lamp", pieces=2)
-OTHER = (StockAdded(delivery="d9", product="desk", pieces=9), OrderPlaced(order="o9", product="desk", pieces=9))
+OTHER = (StockAdded(delivery="d9", product="client", pieces=9), OrderPlaced(order="o9", product="client", pieces=9))
 
 
 def test_a_delivery_arrives_once() -> None:
@@ -45,9 +45,9 @@ def test_an_order_is_placed_once_whatever_is_ordered_under_its_name() -> None:
     given(*OTHER, DELIVERED).when(PlaceOrder(order="o9", product="lamp", pieces=1)).then(unchanged())
 
 
-DESK = StockAdded(delivery="d2", product="desk", pieces=1)
-BASKET = PlaceBasket(order="o1", products={"lamp": 2, "desk": 1})
-DESK_PLACED = OrderPlaced(order="o1", product="desk", pieces=1)
+DESK = StockAdded(delivery="d2", product="client", pieces=1)
+BASKET = PlaceBasket(order="o1", products={"lamp": 2, "client": 1})
+DESK_PLACED = OrderPlaced(order="o1", product="client", pieces=1)
 
 
 def test_a_basket_is_ordered_as_a_whole_and_once() -> None:

@@ -3,7 +3,7 @@
 from eventstore import START, StateKey, StoredState
 from eventstore.postgres import PostgresEventStore
 from tests.e2e.program import Worker
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 
 LIST, DROP = ("db", "states", "list"), ("db", "states", "drop")
 

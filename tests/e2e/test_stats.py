@@ -14,8 +14,8 @@ from deploy.local.postgres import Login, PostgresServer
 from eventstore import Event, Filter, P
 from eventstore.postgres import PostgresEventStore, measure, migrate
 from tests.e2e.program import Worker
-from tests.fixtures.administration import execute
-from tests.fixtures.databases import Database
+from tests.support.fixtures.administration import execute
+from tests.support.fixtures.databases import Database
 
 _NOWHERE = "postgresql://worker:secret@127.0.0.1:9/events"
 _EXTENSION = 'CREATE SCHEMA "apart from it"; CREATE EXTENSION pg_stat_statements SCHEMA "apart from it"'

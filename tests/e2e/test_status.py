@@ -5,7 +5,7 @@ from uuid import uuid4
 from eventstore import Event, Outcome, OutcomeKind
 from eventstore.postgres import PostgresEventStore
 from tests.e2e.program import Worker
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PAGE = f"http://localhost:16686/trace/{TRACE}"

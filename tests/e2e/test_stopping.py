@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.e2e.program import Worker, ended
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.waiting import eventually
 from worker.amqp.backlog import backlog
 from worker.topology import Topology
 

@@ -9,10 +9,10 @@ import pytest
 from eventstore import Event, Filter
 from eventstore.postgres import PostgresEventStore
 from tests.e2e.program import Worker
-from tests.fixtures.administration import execute, on
-from tests.fixtures.databases import Database
-from tests.fixtures.vhosts import Management
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.administration import execute, on
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.vhosts import Management
+from tests.support.fixtures.waiting import eventually
 
 REGISTER = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
 NOBODY = "postgresql://worker:secret@127.0.0.1:9/events"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.letters import bury
 from tests.e2e.program import Worker
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
 
 MARK = b"\xef\xbb\xbf"
 READER = b'{"ReaderID": "ada", "Name": "Ada"}'
@@ -41,8 +41,8 @@ async def test_a_misspelt_event_type_is_told_where_nothing_matches(worker: Worke
 
 
 @pytest.mark.usefixtures("queues")
-async def test_a_misspelt_reason_or_command_of_a_letter_is_told(worker: Worker, desk: Desk) -> None:
-    await bury(desk)
+async def test_a_misspelt_reason_or_command_of_a_letter_is_told(worker: Worker, client: AmqpClient) -> None:
+    await bury(client)
     listed = await worker("dead-letters", "list", "--reason", "handler_eror", "--command", "Lend")
     assert listed.output.splitlines() == [
         "None of 1 dead letters fits.",
@@ -54,11 +54,11 @@ async def test_a_misspelt_reason_or_command_of_a_letter_is_told(worker: Worker, 
 
 
 @pytest.mark.usefixtures("queues")
-async def test_a_byte_order_mark_is_passed_over(worker: Worker, desk: Desk, tmp_path: Path) -> None:
+async def test_a_byte_order_mark_is_passed_over(worker: Worker, client: AmqpClient, tmp_path: Path) -> None:
     piped = await worker("publish", "RegisterReader", "-", stdin=MARK + READER)
     assert piped.status == 0, piped
     file = tmp_path / "commands.ndjson"
     file.write_bytes(MARK + b'{"type": "RegisterReader", "body": %s}\n' % READER)
     filed = await worker("publish", "--file", str(file))
     assert filed.status == 0, filed
-    assert await desk.ready("library.commands") == 2
+    assert await client.ready("library.commands") == 2

@@ -8,7 +8,7 @@ from eventstore import Event
 from eventstore.postgres import PostgresEventStore
 from tests.e2e.numbers import broken
 from tests.e2e.program import Worker
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 
 BOOK = {
     "BookID": "b1",

@@ -9,7 +9,7 @@ from eventstore import Filter
 from eventstore.postgres import PostgresEventStore
 from handlers.decider import Command
 from handlers.domain import Domain
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
 from worker.load.oracle import judge
 from worker.message import Reply
 from worker.topology import Topology
@@ -41,7 +41,7 @@ class Audit:
     async def of(
         cls,
         store: PostgresEventStore,
-        desk: Desk,
+        client: AmqpClient,
         domain: Domain,
         commands: Mapping[UUID, Command],
         replies: Mapping[UUID, Sequence[Reply]],
@@ -50,7 +50,7 @@ class Audit:
 
         Args:
             store: Where the log is.
-            desk: The broker.
+            client: The broker.
             domain: Whose commands they were.
             commands: All that was published.
             replies: All answers that must agree with their receipts.
@@ -58,10 +58,10 @@ class Audit:
         audit = cls()
         queues = Topology(domain.name)
         for queue in (queues.queue, queues.retry_queue):
-            if left := await desk.ready(queue):
+            if left := await client.ready(queue):
                 audit.complaints.append(f"{left} messages are left in {queue}")
         audit.dead = [
-            str((await desk.take(queues.dead_queue)).message_id) for _ in range(await desk.ready(queues.dead_queue))
+            str((await client.take(queues.dead_queue)).message_id) for _ in range(await client.ready(queues.dead_queue))
         ]
         events: Counter[UUID] = Counter()
         async for event in store.read(Filter.matching_any_event(), batch_size=5000):

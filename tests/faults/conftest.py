@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.figures import Figures
 from tests.faults.trial import Ground
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 
 Settle = Callable[[Figures], None]
 

@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 from asyncpg.connect_utils import SessionAttribute
 
 from eventstore import EventStoreError
-from eventstore.postgres.administrator import administrator
+from eventstore.postgres.administration.administrator import administrator
 from handlers.decider import Command
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.waiting import eventually
 from worker.amqp.reply_queue import ReplyQueue
 from worker.errors import BrokerUnavailable
 from worker.message import Reply

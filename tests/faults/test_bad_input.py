@@ -7,16 +7,16 @@ from collections import Counter
 import pytest
 
 from tests.faults.nonsense import Message, RawProperties, messages
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.process import WorkerProcess
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
+from tests.support.worker_process import WorkerProcess
 from worker.topology import Topology
 
 _QUEUES = (Topology("tally"), Topology("library"))
 _SETTLED = ("accepted", "rejected", "unchanged", "duplicate", "dead_lettered")
 _ENVIRONMENT = {
-    "WORKER_DOMAINS": "tests.unit.worker.tally:domain,handlers.library:domain",
+    "WORKER_DOMAINS": "tests.support.domains.tally:domain,handlers.library:domain",
     # A handler's bug is tried again, twice.
     "WORKER_RETRY_DELAY": "0.1",
     # Less than the longest that is sent.
@@ -32,27 +32,27 @@ async def test_every_message_is_settled_and_the_worker_lives(database: Database,
     nonsense = messages(_LONG if "FAULTS_COMMANDS" in os.environ else _SHORT, number=_SEED)
     ends: Counter[str] = Counter()
     left = nonsense
-    async with Desk.open(vhost) as desk:
+    async with AmqpClient.open(vhost) as client:
         # A retry may rest unseen in a worker's hands when nothing waits: another worker does what is left.
-        while left or await _waiting(desk):
+        while left or await _waiting(client):
             async with WorkerProcess.running(database.url, vhost, **_ENVIRONMENT) as worker:
                 for start in range(0, max(1, len(left)), _BATCH):
                     batch = left[start : start + _BATCH]
-                    await asyncio.gather(*(_put(desk, message) for message in batch))
-                    await _taken(desk, worker, batch)
+                    await asyncio.gather(*(_put(client, message) for message in batch))
+                    await _taken(client, worker, batch)
                 left = []
                 worker.signal()
                 assert await worker.status() == 0
                 ends.update(worker.report())
                 assert not [each for each in worker.messages if each.startswith("settling")]
         assert sum(ends[end] for end in _SETTLED) == len(nonsense)
-        assert sum([await desk.ready(queues.dead_queue) for queues in _QUEUES]) == ends["dead_lettered"]
+        assert sum([await client.ready(queues.dead_queue) for queues in _QUEUES]) == ends["dead_lettered"]
     # Neither all of it was nonsense, nor none.
     assert all(ends[end] for end in (*_SETTLED, "retried"))
 
 
-async def _put(desk: Desk, message: Message) -> None:
-    await desk._wire.basic_publish(
+async def _put(client: AmqpClient, message: Message) -> None:
+    await client._wire.basic_publish(
         message.body,
         exchange="commands",
         routing_key=message.domain,
@@ -61,15 +61,15 @@ async def _put(desk: Desk, message: Message) -> None:
     )
 
 
-async def _taken(desk: Desk, worker: WorkerProcess, batch: list[Message]) -> None:
+async def _taken(client: AmqpClient, worker: WorkerProcess, batch: list[Message]) -> None:
     """Wait until nothing waits any more for the worker."""
 
     async def is_done() -> bool:
         assert worker.lives, (worker.messages[-5:], batch)
-        return await _waiting(desk) == 0
+        return await _waiting(client) == 0
 
     await eventually(is_done, what="all to be taken", seconds=60)
 
 
-async def _waiting(desk: Desk) -> int:
-    return sum([await desk.ready(queue) for queues in _QUEUES for queue in (queues.queue, queues.retry_queue)])
+async def _waiting(client: AmqpClient) -> int:
+    return sum([await client.ready(queue) for queues in _QUEUES for queue in (queues.queue, queues.retry_queue)])

@@ -15,7 +15,7 @@ from eventstore.postgres import migrate
 from tests.faults.conftest import Settle
 from tests.faults.size import Size
 from tests.faults.trial import LIBRARY, Ground, Trial
-from tests.fixtures.vhosts import Management
+from tests.support.fixtures.vhosts import Management
 
 
 async def test_the_broker_closes_connections(

@@ -15,7 +15,7 @@ from eventstore.postgres import migrate
 from tests.faults.conftest import Settle
 from tests.faults.size import Size
 from tests.faults.trial import Ground, Trial
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 
 _TERMINATE = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

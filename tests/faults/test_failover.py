@@ -12,8 +12,8 @@ from tests.faults.conftest import Settle
 from tests.faults.load import UNDER_WAY
 from tests.faults.size import Size
 from tests.faults.trial import Ground, Trial
-from tests.fixtures.failover import PrimaryAndStandby
-from tests.fixtures.silent import frozen
+from tests.support.fixtures.failover import PrimaryAndStandby
+from tests.support.fixtures.silent import frozen
 
 # How many answers are given while an asynchronous standby is away. What they say may be older, of those under way.
 _AWAY = 2 * UNDER_WAY

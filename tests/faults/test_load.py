@@ -10,9 +10,9 @@ from handlers.library import domain as library
 from handlers.library.register_reader import RegisterReader
 from tests.faults.load import Load
 from tests.faults.trial import LIBRARY
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 from worker.amqp.declaration import declare
 from worker.message import Reply
 
@@ -23,16 +23,16 @@ async def test_a_reply_answers_a_command_however_late_it_comes(
     # From the confirmation of the command on, every reply is late.
     monkeypatch.setattr("tests.faults.load._REPLY_SECONDS", 0.0)
     commands = repeat(RegisterReader(reader_id="reader", name="Ada"))
-    async with Desk.open(vhost) as desk:
-        await declare(desk.channel, LIBRARY)
+    async with AmqpClient.open(vhost) as client:
+        await declare(client.channel, LIBRARY)
         async with Load.through(vhost, database.url, library.name, commands) as load:
             load.allow(1)
-            command = await desk.take(LIBRARY.queue)
+            command = await client.take(LIBRARY.queue)
             command_id = UUID(command.message_id)
             await eventually(partial(_is_confirmed, load, command_id), what="the command to be confirmed")
             # As after a failover that lost what it tells of: there is no receipt.
             reply = Reply(command_id=command_id, outcome="accepted")
-            await desk.put(reply.to_json(), exchange="", routing_key=str(command.reply_to), message_type="reply")
+            await client.put(reply.to_json(), exchange="", routing_key=str(command.reply_to), message_type="reply")
             await load.finish()
             assert load.answered == {command_id}
             assert load.replies == {command_id: [reply]}

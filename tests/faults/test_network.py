@@ -14,7 +14,7 @@ from tests.faults.conftest import Settle
 from tests.faults.load import UNDER_WAY, Load
 from tests.faults.size import Size
 from tests.faults.trial import Ground, Trial
-from tests.integration.eventstore.proxy import Proxy, proxy
+from tests.support.tcp_proxy import Proxy, proxy
 
 # For how many seconds nothing passes.
 _SILENCE = (1.0, 8.0) if Size.is_long() else (1.0, 2.0)

@@ -23,8 +23,8 @@ from tests.faults.crew import Crew
 from tests.faults.figures import Figures, recovery
 from tests.faults.load import Load
 from tests.faults.size import Size
-from tests.fixtures.waiting import eventually
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.waiting import eventually
 from worker.amqp.backlog import backlog
 from worker.topology import Topology
 
@@ -151,9 +151,9 @@ class Trial:
         faults += await asyncio.to_thread(self.crew.complaints)
         async with (
             PostgresEventStore.connect(self.ground.database_url) as store,
-            Desk.open(self.ground.amqp_url) as desk,
+            AmqpClient.open(self.ground.amqp_url) as client,
         ):
-            audit = await Audit.of(store, desk, library, self.load.commands, self.load.replies)
+            audit = await Audit.of(store, client, library, self.load.commands, self.load.replies)
         first, last = recovery(self._ends, self._spans(audit.settled))
         return Figures(
             fault=self._fault,

@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 PACKAGES = ("eventstore", "handlers", "worker")
@@ -68,11 +68,11 @@ PURE = (set(sys.stdlib_module_names) - INPUT_OUTPUT) | {
 }
 
 
-def sources(root: Path) -> dict[str, str]:
-    """The text of every module of the packages, by its dotted name; packages end in ``.__init__``."""
+def sources(root: Path, packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """The text of every module of some packages, by its dotted name; packages end in ``.__init__``."""
     return {
         ".".join(path.relative_to(root).with_suffix("").parts): path.read_text()
-        for package in PACKAGES
+        for package in packages
         for path in (root / package).rglob("*.py")
     }
 

@@ -15,6 +15,24 @@ def test_every_package_was_looked_at() -> None:
     assert {"eventstore.memory", "eventstore.postgres.engine", "handlers.decider", "worker.cli.app"} <= set(MODULES)
 
 
+def test_no_tier_of_the_tests_imports_another() -> None:
+    root = Path(__file__).parents[2]
+    tiers = [
+        path.name
+        for path in (root / "tests").iterdir()
+        if path.is_dir() and path.name not in {"support", "__pycache__"}
+    ]
+    assert {"unit", "contract", "integration", "e2e", "faults", "bench"} <= set(tiers)
+    crossing = [
+        f"{module} imports {name}"
+        for module, text in sources(root, ("tests",)).items()
+        for name in imported(module, text)
+        for tier in tiers
+        if within(name, {f"tests.{tier}"}) and not within(module, {f"tests.{tier}"})
+    ]
+    assert crossing == []
+
+
 def test_every_transport_module_deals_with_the_broker() -> None:
     users = {module for module, text in MODULES.items() if any(within(name, BROKER) for name in imported(module, text))}
     assert users
@@ -33,7 +51,7 @@ def test_every_transport_module_deals_with_the_broker() -> None:
         ("eventstore.filter", "from ..worker import retry", "worker.retry: imports run"),
         ("handlers.library.events", "from worker import history", "worker.history: imports run"),
         ("worker.cli.check", "import deploy.local", "deploy.local: imports run"),
-        ("eventstore.memory", "from tests.contract import facts", "tests.contract.facts: imports run"),
+        ("eventstore.memory", "from tests.support import facts", "tests.support.facts: imports run"),
         ("eventstore.memory", "import asyncpg", "asyncpg: only eventstore.postgres"),
         ("worker.service", "import asyncpg.exceptions as e", "asyncpg.exceptions: only eventstore.postgres"),
         ("worker.service", "def late():\n    from asyncpg import Pool", "asyncpg.Pool: only eventstore.postgres"),

@@ -7,11 +7,11 @@ from typing import Any
 import asyncpg
 
 from eventstore import Append, ConcurrencyConflict, EventStoreError, Position, Receipt
-from eventstore.postgres.batch import Behind, columns, verdict_of
-from eventstore.postgres.branches import branches_of
-from eventstore.postgres.branches import columns as branch_columns
-from eventstore.postgres.rows import event_of as recorded
-from eventstore.postgres.rows import head_of
+from eventstore.postgres.appends.batch import Behind, columns, verdict_of
+from eventstore.postgres.reads.branches import branches_of
+from eventstore.postgres.reads.branches import columns as branch_columns
+from eventstore.postgres.reads.rows import event_of as recorded
+from eventstore.postgres.reads.rows import head_of
 from eventstore.postgres.statements import statement
 from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
 from tests.bench.subjects.ours import boundary_of, event_of, load

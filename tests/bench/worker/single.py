@@ -16,10 +16,10 @@ from aiormq.abc import DeliveredMessage
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from eventstore import Append, BoundaryPart, ConcurrencyConflict, EventStoreError, Outcome, OutcomeKind, Receipt
-from eventstore.postgres.batch import Behind, columns, verdict_of
-from eventstore.postgres.branches import branches_of
-from eventstore.postgres.branches import columns as branch_columns
-from eventstore.postgres.rows import event_of, head_of
+from eventstore.postgres.appends.batch import Behind, columns, verdict_of
+from eventstore.postgres.reads.branches import branches_of
+from eventstore.postgres.reads.branches import columns as branch_columns
+from eventstore.postgres.reads.rows import event_of, head_of
 from eventstore.postgres.statements import statement
 from handlers.decider import Accepted, Rejected
 from handlers.domain import Domain

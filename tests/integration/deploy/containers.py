@@ -15,7 +15,7 @@ from typing import Any
 from deploy.local.errors import StackError
 from deploy.local.guard import Guard, last_line
 from deploy.local.ports import LOOPBACK, free_port
-from tests.unit.deploy.composition import ROOT
+from tests.support.composition import ROOT
 
 _WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.02

@@ -16,9 +16,9 @@ from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK
 from eventstore import Consistency, Event, Filter
 from eventstore.postgres import PostgresEventStore, migrate
-from tests.fixtures.waiting import eventually
 from tests.integration.deploy.containers import PostgresContainer
-from tests.unit.deploy.composition import composition
+from tests.support.composition import composition
+from tests.support.fixtures.waiting import eventually
 
 # Every character here means something to a shell, to SQL, to psql or to a password file.
 _PASSWORDS = {

@@ -13,8 +13,8 @@ from deploy.local.broker import RabbitServer
 from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import Login
-from tests.fixtures.vhosts import Management
-from tests.unit.deploy.composition import ROOT, composition, example_environment
+from tests.support.composition import ROOT, composition, example_environment
+from tests.support.fixtures.vhosts import Management
 from worker.amqp.declaration import declare
 from worker.publisher import Publisher
 from worker.topology import Topology

@@ -11,9 +11,9 @@ import pytest
 
 from deploy.local.postgres import PostgresServer
 from deploy.local.stack import LocalStack
-from tests.fixtures.administration import execute, exists, make_template
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.administration import execute, exists, make_template
+from tests.support.fixtures.waiting import eventually
 
 _TEMPLATE = "template_of_the_cluster"
 _counter = itertools.count(1)

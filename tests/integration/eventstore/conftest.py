@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack
 import pytest
 
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.administration import execute, on
-from tests.fixtures.databases import Database
-from tests.fixtures.environment import Environment
 from tests.integration.eventstore.cluster import cluster, replicated
 from tests.integration.eventstore.library import libraries
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.administration import execute, on
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.environment import Environment
 
 __all__ = ["cluster", "libraries", "replicated"]
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
-from tests.fixtures.administration import execute, on
-from tests.fixtures.environment import Environment
+from tests.support.fixtures.administration import execute, on
+from tests.support.fixtures.environment import Environment
 
 Statistics = Literal["stale", "fresh"]
 

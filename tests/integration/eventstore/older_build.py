@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from eventstore import Append
-from eventstore.postgres.batch import columns
+from eventstore.postgres.appends.batch import columns
 from tests.integration.eventstore.staging import Connection
 
 _APPEND = """

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.waiting import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

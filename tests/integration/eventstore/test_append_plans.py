@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from eventstore import Append, BoundaryPart, Filter, OwnRange, P, Position
-from eventstore.postgres.batch import columns
+from eventstore.postgres.appends.batch import columns
 from eventstore.postgres.statements import statement
 from tests.integration.eventstore.library import EVENTS, Libraries, Statistics
 from tests.integration.eventstore.questions import counted, of, request

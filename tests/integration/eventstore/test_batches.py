@@ -19,8 +19,8 @@ from eventstore import (
     Receipt,
 )
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.batch import Resend, Verdict
-from eventstore.postgres.group_commit import GroupCommit
+from eventstore.postgres.appends.batch import Resend, Verdict
+from eventstore.postgres.appends.group_commit import GroupCommit
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of, request
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from eventstore import START, Append, ConcurrencyConflict, InvalidRequest, OutcomeUnknown, Receipt, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
-from tests.integration.eventstore.proxy import Proxy, proxy
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, head_locked, terminate, waiting
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
+from tests.support.tcp_proxy import Proxy, proxy
 
 
 @pytest.fixture

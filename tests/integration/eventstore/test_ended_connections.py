@@ -10,11 +10,11 @@ import pytest
 
 from eventstore import OutcomeUnknown
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.pools import Pool
-from eventstore.postgres.turn import Turn
-from tests.fixtures.databases import Database
+from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.turn import Turn
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.databases import Database
 
 _END = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
@@ -75,7 +75,7 @@ async def test_an_append_without_a_key_is_sent_again_if_it_was_not_sent(
 ) -> None:
     """The driver refuses before it writes, or the connection broke when the statement may have been read."""
     await store.append([counted("a")])
-    line = store._appender._batches._line
+    line = store._appender._batches._sticky
     failed = Failed(await line.take(), turns=turns)
     await line.rest()
     monkeypatch.setattr(line, "_kept", failed)

@@ -14,9 +14,9 @@ from eventstore import (
     StoreUnavailable,
 )
 from eventstore.postgres import PostgresEventStore, migrate
-from tests.fixtures.failover import PrimaryAndStandby
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.questions import ANY, counted, keys, of
+from tests.support.fixtures.failover import PrimaryAndStandby
+from tests.support.fixtures.waiting import eventually
 
 
 async def appends(store: PostgresEventStore, key: str) -> bool:

@@ -10,11 +10,11 @@ import pytest
 from eventstore import StoreMisconfigured
 from eventstore.jsontext import decode_object
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.batch import columns
+from eventstore.postgres.appends.batch import columns
 from eventstore.postgres.statements import statement
-from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, request
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.databases import Database
 
 TABLES = ("events", "store", "receipts", "schema_version", "states")
 CHANGES = (

@@ -13,11 +13,11 @@ import pytest
 
 from eventstore import Append, Filter, HoldExpired, InvalidRequest, LockNotAcquired, Position, Receipt
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.held_transaction import HeldTransaction
-from tests.fixtures.databases import Database
-from tests.integration.eventstore.proxy import Proxy, proxy
+from eventstore.postgres.appends.held_transaction import HeldTransaction
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, connected, head_locked, terminate, waiting
+from tests.support.fixtures.databases import Database
+from tests.support.tcp_proxy import Proxy, proxy
 
 LIMIT = 1.0
 # What a test may take under the lock on a busy machine.

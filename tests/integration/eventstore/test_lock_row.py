@@ -6,9 +6,9 @@ import pytest
 
 from eventstore import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, connected, waiting
+from tests.support.fixtures.databases import Database
 
 
 async def test_no_append_leaves_a_dead_row_behind(store: PostgresEventStore, admin: Connection) -> None:

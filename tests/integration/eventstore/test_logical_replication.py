@@ -8,9 +8,9 @@ import pytest
 from deploy.local.postgres import PostgresServer
 from deploy.local.stack import LocalStack
 from eventstore.postgres import PostgresEventStore, migrate
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.questions import ANY, counted
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.waiting import eventually
 
 SOURCE, TARGET = "source", "target"
 ERRORS = "SELECT apply_error_count FROM pg_stat_subscription_stats WHERE subname = 'followed'"

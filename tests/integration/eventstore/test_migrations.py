@@ -11,16 +11,16 @@ import pytest
 from deploy.local.ports import free_port
 from eventstore import InvalidRequest, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate, survey
-from eventstore.postgres.administrator import administrator
+from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.statements import Migration, migrations
-from tests.fixtures.administration import execute, on
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.questions import ANY, counted
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.administration import execute, on
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 
 # The package has a function of the module's name.
-migrating = importlib.import_module("eventstore.postgres.migrate")
+migrating = importlib.import_module("eventstore.postgres.administration.migrations")
 
 
 async def has_schema(database: Database) -> bool:

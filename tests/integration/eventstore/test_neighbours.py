@@ -9,10 +9,10 @@ from msgspec.structs import force_setattr
 
 from eventstore import START, Append, ChainBroken, ConcurrencyConflict, Event, Filter, InvalidRequest, Receipt
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.batch import Verdict
-from tests.fixtures.databases import Database
+from eventstore.postgres.appends.batch import Verdict
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of, request
 from tests.integration.eventstore.staging import Connection, head_locked, waiting
+from tests.support.fixtures.databases import Database
 
 TOO_DEEP = '{"Deep": ' + "[" * 50_000 + "]" * 50_000 + "}"
 

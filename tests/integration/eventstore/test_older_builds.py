@@ -15,16 +15,16 @@ import pytest
 
 from eventstore import ConcurrencyConflict, Event, StoreMisconfigured
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate
-from eventstore.postgres.session_name import MARK, session_name
+from eventstore.postgres.connections.session_name import MARK, session_name
 from eventstore.postgres.statements import migrations
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.older_build import OlderBuild, older_build
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
 from tests.integration.eventstore.staging import Connection, connected, head_locked, terminate
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 
 # The package has a function of the module's name.
-migrating = importlib.import_module("eventstore.postgres.migrate")
+migrating = importlib.import_module("eventstore.postgres.administration.migrations")
 
 OLDER = 2
 EACH = 25

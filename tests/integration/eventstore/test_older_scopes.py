@@ -11,14 +11,14 @@ from eventstore import Append, Outcome, OutcomeKind, StoreMisconfigured
 from eventstore.jsontext import decode_object
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate
 from eventstore.postgres.statements import migrations, statement
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.older_build import Read, older_build
 from tests.integration.eventstore.questions import ANY, counted, numbers, request
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 
 # The package has a function of the module's name.
-migrating = importlib.import_module("eventstore.postgres.migrate")
+migrating = importlib.import_module("eventstore.postgres.administration.migrations")
 
 PARTS = 2
 OLDER = 4

@@ -7,7 +7,7 @@ import pytest
 
 from eventstore import StoreMisconfigured
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 
 
 async def test_an_address_without_a_password_finds_it_in_a_password_file(

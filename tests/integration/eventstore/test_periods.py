@@ -9,10 +9,10 @@ import pytest
 from eventstore import Event, EventStore, Filter
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.statements import statement
-from tests.contract.facts import collected
-from tests.fixtures.databases import Database
 from tests.integration.eventstore.plans import plans
 from tests.integration.eventstore.staging import Connection
+from tests.support.facts import collected
+from tests.support.fixtures.databases import Database
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 EVENTS = 20_000

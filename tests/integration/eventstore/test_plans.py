@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from eventstore import Filter, P
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.branches import branches_of, columns
+from eventstore.postgres.reads.branches import branches_of, columns
 from eventstore.postgres.statements import statement
 from tests.integration.eventstore.library import EVENTS, RECEIPTS, Libraries, Statistics
 from tests.integration.eventstore.plans import Plan, plans

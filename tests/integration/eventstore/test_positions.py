@@ -6,11 +6,11 @@ import pytest
 
 from eventstore import START, ConcurrencyConflict, Consistency, HistoryDiverged, Position, Receipt
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.appending import Appender
-from eventstore.postgres.batch import Behind
-from tests.fixtures.databases import Database
+from eventstore.postgres.appends.appender import Appender
+from eventstore.postgres.appends.batch import Behind
 from tests.integration.eventstore.questions import ANY, counted, of, request
 from tests.integration.eventstore.staging import head_locked
+from tests.support.fixtures.databases import Database
 
 LIMIT = 4096
 

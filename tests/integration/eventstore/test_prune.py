@@ -9,10 +9,10 @@ import pytest
 from eventstore import InvalidRequest, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import PostgresEventStore, count_prunable, prune, receipts_since
 from eventstore.postgres.statements import statement
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.questions import ANY, counted, numbers
 from tests.integration.eventstore.staging import Connection
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 
 QUARTER, HALF = timedelta(days=90), timedelta(days=180)
 NOWHERE = "postgresql://nobody:secret@127.0.0.1:9/nowhere"
@@ -53,7 +53,7 @@ async def test_many_are_deleted_in_batches_each_once(
     database: Database, admin: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await admin.execute(_LOAD, 5000)
-    monkeypatch.setattr("eventstore.postgres.pruning._PAGES", 5)
+    monkeypatch.setattr("eventstore.postgres.administration.pruning._PAGES", 5)
     found = await count_prunable(database.admin_url, QUARTER)
     assert found.total == 5000
     batches: list[int] = []

@@ -17,13 +17,13 @@ from eventstore import (
     PositionNotReached,
 )
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.pools import Pool
-from eventstore.postgres.replicas import Fallback
-from tests.fixtures.waiting import eventually
+from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.reads.replicas import Fallback
 from tests.integration.eventstore.cluster import Replicated
-from tests.integration.eventstore.proxy import proxy
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
 from tests.integration.eventstore.staging import connected
+from tests.support.fixtures.waiting import eventually
+from tests.support.tcp_proxy import proxy
 
 EVENTUAL = Consistency.EVENTUAL
 
@@ -273,7 +273,7 @@ async def test_long_reads_lose_nothing_to_a_replica_that_lags(replicated: Replic
 async def test_a_long_read_goes_on_where_its_replica_ended(
     replicated: Replicated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.postgres.history.WIDEST", 0)  # by the indexes, however short the log is
+    monkeypatch.setattr("eventstore.postgres.reads.history.WIDEST", 0)  # by the indexes, however short the log is
     replica = replicated.replicas[0]
     async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
         await store.append([counted("ab"[number % 2]) for number in range(20)])

@@ -8,7 +8,7 @@ import pytest
 
 from eventstore import EventStoreError, OutcomeUnknown, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.translation import DRIVER_ERRORS
+from eventstore.postgres.connections.translation import DRIVER_ERRORS
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import connected, head_locked, waiting

@@ -17,12 +17,12 @@ from deploy.local.binaries import postgres_folder
 from eventstore import HistoryDiverged, Receipt, StoreMisconfigured
 from eventstore.postgres import PostgresEventStore, migrate, survey
 from eventstore.postgres.statements import migrations
-from tests.fixtures.administration import execute, on
-from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, keys, of
+from tests.support.fixtures.administration import execute, on
+from tests.support.fixtures.databases import Database
 
 ROOT = Path(__file__).parents[3]
-migrating = sys.modules["eventstore.postgres.migrate"]
+migrating = sys.modules["eventstore.postgres.administration.migrations"]
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ import pytest
 
 from eventstore import StoreMisconfigured
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.batch import columns
+from eventstore.postgres.appends.batch import columns
+from eventstore.postgres.connections.translation import translate
 from eventstore.postgres.statements import statement
-from eventstore.postgres.translation import translate
-from tests.fixtures.administration import execute
-from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, of, request
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.administration import execute
+from tests.support.fixtures.databases import Database
 
 
 async def append(connection: Connection) -> str:

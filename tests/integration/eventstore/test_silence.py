@@ -7,18 +7,19 @@ from uuid import uuid4
 import pytest
 
 from eventstore import OutcomeUnknown
-from eventstore.postgres import PostgresEventStore, silence
-from eventstore.postgres.coalescing import Coalescer
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
-from tests.integration.eventstore.proxy import proxy
+from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.connections import statement_watchdog
+from eventstore.postgres.reads.coalescer import Coalescer
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, head_locked, waiting
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
+from tests.support.tcp_proxy import proxy
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silence, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(statement_watchdog, "_PATIENCE_SECONDS", 0.2)
 
 
 async def test_an_append_on_a_connection_that_went_silent_is_sent_again_on_another(
@@ -41,14 +42,14 @@ async def test_an_append_on_a_connection_that_went_silent_is_sent_again_on_anoth
 def looks(monkeypatch: pytest.MonkeyPatch) -> asyncio.Semaphore:
     """Counts how often the server was asked whether it works at an append."""
     looks = asyncio.Semaphore(0)
-    works = silence._works
+    works = statement_watchdog._works
 
     async def look(*arguments: object) -> bool:
         found = await works(*arguments)  # type: ignore[arg-type]  # it passes on what it is given
         looks.release()
         return found
 
-    monkeypatch.setattr(silence, "_works", look)
+    monkeypatch.setattr(statement_watchdog, "_works", look)
     return looks
 
 

@@ -10,15 +10,16 @@ import pytest
 from asyncpg.connect_utils import SessionAttribute
 
 from eventstore import Consistency, StoreUnavailable
-from eventstore.postgres import PostgresEventStore, migrate, silence, survey
-from eventstore.postgres.address import Address
-from eventstore.postgres.dialing import Dialer, server_of
-from eventstore.postgres.measuring import measure
-from tests.fixtures.databases import Database
-from tests.fixtures.failover import PrimaryAndStandby
-from tests.fixtures.silent import black_hole, frozen
-from tests.fixtures.waiting import eventually
+from eventstore.postgres import PostgresEventStore, migrate, survey
+from eventstore.postgres.administration.statistics import measure
+from eventstore.postgres.connections import statement_watchdog
+from eventstore.postgres.connections.address import Address
+from eventstore.postgres.connections.dialing import Dialer, server_of
 from tests.integration.eventstore.questions import ANY, counted, keys
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.failover import PrimaryAndStandby
+from tests.support.fixtures.silent import black_hole, frozen
+from tests.support.fixtures.waiting import eventually
 
 
 def behind(port: int, url: str, **parameters: object) -> str:
@@ -72,7 +73,7 @@ async def test_a_caller_with_less_time_than_a_silent_host_takes_reaches_the_next
 async def test_an_append_to_a_frozen_primary_is_recorded_by_the_standby_that_was_promoted(
     primary_and_standby: PrimaryAndStandby, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(silence, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(statement_watchdog, "_PATIENCE_SECONDS", 0.2)
     primary, standby = primary_and_standby
     await migrate(primary.url(primary.admin))
     address = behind(primary.port, standby.url(standby.worker))

@@ -13,10 +13,10 @@ from opentelemetry.trace import StatusCode
 from eventstore import Consistency, Receipt, TransientStoreError
 from eventstore.postgres import PostgresEventStore
 from eventstore.telemetry import Telemetry
-from tests.fixtures.databases import Database
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted
 from tests.integration.eventstore.staging import Connection, connected, head_locked, waiting
+from tests.support.fixtures.databases import Database
 
 Recorded = list[Mapping[str, str]]
 

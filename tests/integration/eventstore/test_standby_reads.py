@@ -10,10 +10,10 @@ import pytest
 
 from deploy.local.postgres import PostgresServer
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted, of
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.waiting import eventually
 
 BEFORE = 50
 

@@ -9,11 +9,11 @@ import pytest
 
 from eventstore import Consistency, Position, StateKey, StoredState, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import PostgresEventStore, drop_states, list_states
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import counted
 from tests.integration.eventstore.staging import Connection
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 
 KEY = StateKey(domain="shop", view="shelf", version=1, key='["tea"]', filter_digest=b"digest")
 NOWHERE = "postgresql://nobody:secret@127.0.0.1:9/nowhere"

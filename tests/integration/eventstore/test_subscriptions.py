@@ -10,14 +10,14 @@ import pytest
 
 from eventstore import START, Consistency, HistoryDiverged, Position, RecordedEvent, RetryableError, StoreUnavailable
 from eventstore.postgres import PostgresEventStore, migrate
-from eventstore.postgres.following import Following
-from eventstore.postgres.reading import Reader
+from eventstore.postgres.reads.reader import Reader
+from eventstore.postgres.reads.subscription import Subscription
 from eventstore.stream import EventStream
-from tests.fixtures.failover import PrimaryAndStandby
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.cluster import Replicated
-from tests.integration.eventstore.proxy import proxy
 from tests.integration.eventstore.questions import ANY, counted, keys, of
+from tests.support.fixtures.failover import PrimaryAndStandby
+from tests.support.fixtures.waiting import eventually
+from tests.support.tcp_proxy import proxy
 
 FOLLOW_SECONDS = 0.01
 
@@ -221,7 +221,7 @@ async def test_waits_after_failures_grow_up_to_a_bound_and_begin_anew(monkeypatc
         Position(number=2, token=2),
         ValueError("unknown"),
     ]
-    events = Following(
+    events = Subscription(
         reader=cast("Reader", Reading(answers)),
         boundary=ANY,
         batch_size=10,

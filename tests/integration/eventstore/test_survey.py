@@ -6,13 +6,14 @@ import asyncpg
 import pytest
 
 from eventstore import StoreUnavailable
-from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, survey, surveying
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
+from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, survey
+from eventstore.postgres.administration import survey as surveying
 from tests.integration.eventstore.cluster import Replicated
-from tests.integration.eventstore.proxy import proxy
 from tests.integration.eventstore.questions import counted
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
+from tests.support.tcp_proxy import proxy
 
 
 async def test_a_primary_and_a_replica_are_told_apart(replicated: Replicated) -> None:

@@ -20,11 +20,11 @@ from eventstore import (
     StoreUnavailable,
 )
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.administration import execute
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
 from tests.integration.eventstore.staging import Connection, connected, terminate
+from tests.support.fixtures.administration import execute
+from tests.support.fixtures.waiting import eventually
 
 _WAITING = """
 SELECT pid FROM pg_stat_activity

@@ -7,8 +7,8 @@ import pytest
 
 from eventstore import EventStoreError, Filter, StoreMisconfigured
 from eventstore.postgres import PostgresEventStore, migrate, survey
-from tests.fixtures.secured import WRONG_NAME, Secured
 from tests.integration.eventstore.staging import connected
+from tests.support.fixtures.secured import WRONG_NAME, Secured
 
 
 async def reach(url: str) -> None:

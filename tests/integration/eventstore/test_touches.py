@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventstore import BoundaryPart, Event, Filter
-from eventstore.postgres.batch import columns
-from tests.contract import generated
-from tests.fixtures.databases import Database
+from eventstore.postgres.appends.batch import columns
 from tests.integration.eventstore.questions import request
 from tests.integration.eventstore.staging import Connection, connected
+from tests.support import generated
+from tests.support.fixtures.databases import Database
 
 # By containment of each predicate, not by a join of fields: another way than both the index and the function take.
 _MATCHING = """

@@ -10,7 +10,7 @@ from eventstore import (
     StoreUnavailable,
     TransientStoreError,
 )
-from eventstore.postgres.translation import DRIVER_ERRORS, is_connection_loss, translate
+from eventstore.postgres.connections.translation import DRIVER_ERRORS, is_connection_loss, translate
 
 
 def server_error(code: str) -> asyncpg.PostgresError:

@@ -7,9 +7,9 @@ import pytest
 
 from eventstore import START, ConcurrencyConflict
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
 from tests.integration.eventstore.staging import Connection, head_locked, waiting
+from tests.support.fixtures.databases import Database
 
 Stores = Callable[[int], Awaitable[list[PostgresEventStore]]]
 

@@ -4,9 +4,9 @@ import asyncio
 
 from eventstore import Event, Filter, P
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.tail_limit import LONGEST_TAIL
-from tests.fixtures.databases import Database
+from eventstore.postgres.reads.tail_limit import LONGEST_TAIL
 from tests.integration.eventstore.questions import counted, numbers
+from tests.support.fixtures.databases import Database
 
 BOUNDARY = Filter.matching().any_event_type_of("Counted").and_any_predicate_of(P("Key", "a"))
 NOISE = [Event(type="Noticed", payload={"Key": "a"})] * 100
@@ -27,7 +27,7 @@ async def test_where_few_events_matter_walks_go_further(database: Database) -> N
         await store.append([counted("a"), *NOISE, counted("b"), counted("a")])
         stream = await store.query(BOUNDARY.narrowed_above(seen.number), min_position=seen)
         assert numbers(stream) == [802, 904]
-        assert reads.histories._line._kept is None
+        assert reads.histories._sticky._kept is None
 
 
 async def test_a_walk_that_turns_out_too_long_is_left_to_the_indexes(database: Database) -> None:

@@ -6,13 +6,14 @@ from functools import partial
 import pytest
 
 from eventstore import ConcurrencyConflict, Consistency, HistoryDiverged
-from eventstore.postgres import PostgresEventStore, migrate, replicas
-from eventstore.postgres.replicas import Fallback
-from tests.fixtures.failover import PrimaryAndStandby
-from tests.fixtures.waiting import eventually
+from eventstore.postgres import PostgresEventStore, migrate
+from eventstore.postgres.reads import replicas
+from eventstore.postgres.reads.replicas import Fallback
 from tests.integration.eventstore.cluster import Replicated
-from tests.integration.eventstore.proxy import proxy
 from tests.integration.eventstore.questions import counted, keys, numbers, of
+from tests.support.fixtures.failover import PrimaryAndStandby
+from tests.support.fixtures.waiting import eventually
+from tests.support.tcp_proxy import proxy
 
 EVENTUAL = Consistency.EVENTUAL
 

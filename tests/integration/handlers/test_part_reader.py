@@ -9,8 +9,8 @@ from eventstore import Consistency
 from eventstore.postgres import PostgresEventStore
 from handlers.kept_states import KeptStates
 from handlers.part_reader import LONGEST_AT_ONCE, PartReader
-from tests.fixtures.databases import Database
-from tests.unit.handlers.jars import Jar, domain, dropped, jar, saved, total
+from tests.support.domains.jars import Jar, domain, dropped, jar, saved, total
+from tests.support.fixtures.databases import Database
 
 LONG = 2 * LONGEST_AT_ONCE + 1
 STRONG = Consistency.STRONG

@@ -15,7 +15,7 @@ from handlers.library.cancel_reader_contract import CancelReaderContract
 from handlers.library.lend_book_copy import LendBookCopyToReader
 from handlers.library.return_book_copy import ReturnBookCopyFromReader
 from handlers.library.scenarios.loans import addition, registration
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
 from worker.message import CommandMessage, Reply

@@ -14,7 +14,7 @@ from deploy.local.guardian import descendants
 from deploy.local.jaeger import jaeger_program
 from deploy.local.record import Record
 from deploy.local.server import until
-from tests.integration.local_stack.processes import left_below
+from tests.support.processes import left_below
 
 _CLONE = Path(__file__).parents[3]
 

@@ -1,7 +1,7 @@
 import aio_pika
 import asyncpg
 
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 
 
 async def test_a_database_is_migrated_and_its_runtime_role_may_read(database: Database) -> None:

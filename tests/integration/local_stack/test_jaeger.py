@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local.record import Record
 from deploy.local.server import until
-from tests.integration.local_stack.processes import left_below
+from tests.support.processes import left_below
 
 _CLONE = Path(__file__).parents[3]
 # It answers the query API's list of services, and listens where OTLP is taken; by file or variables, as its version.

@@ -13,7 +13,7 @@ from deploy.local.guard import Guard
 from deploy.local.guardian import descendants
 from deploy.local.server import until
 from deploy.local.stack import LocalStack
-from tests.integration.local_stack.processes import OWNER, left_below, processes_below, shared_memory
+from tests.support.processes import OWNER, left_below, processes_below, shared_memory
 
 _CLONE = Path(__file__).parents[3]
 

@@ -11,7 +11,7 @@ from deploy.local.errors import StackError
 from deploy.local.guardian import descendants
 from deploy.local.server import until
 from deploy.local.stack import LocalStack
-from tests.fixtures.failover import PrimaryAndStandby
+from tests.support.fixtures.failover import PrimaryAndStandby
 
 
 def test_the_replica_streams_from_the_primary(stack: LocalStack) -> None:

@@ -17,7 +17,7 @@ from deploy.local.binaries import postgres_folder
 from deploy.local.errors import StackError
 from deploy.local.ports import LOOPBACK, free_port, is_free
 from deploy.local.stack import LocalStack
-from tests.integration.local_stack.processes import left_below
+from tests.support.processes import left_below
 
 _CLONE = Path(__file__).parents[3]
 _TRY = """

@@ -3,8 +3,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
 from worker.publisher import Publisher
 
 
@@ -16,10 +16,10 @@ async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
 
 
 @pytest.fixture
-async def desk(vhost: str) -> AsyncIterator[Desk]:
+async def client(vhost: str) -> AsyncIterator[AmqpClient]:
     """A channel in the test's own hands."""
-    async with Desk.open(vhost) as desk:
-        yield desk
+    async with AmqpClient.open(vhost) as client:
+        yield client
 
 
 @pytest.fixture

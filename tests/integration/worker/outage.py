@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncpg
 
-from tests.fixtures.administration import execute, on
-from tests.fixtures.databases import Database
+from tests.support.fixtures.administration import execute, on
+from tests.support.fixtures.databases import Database
 
 Outage = Callable[[Database], AbstractAsyncContextManager[None]]
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from http.client import HTTPConnection
 
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.waiting import eventually
 
 
 @dataclass(frozen=True)

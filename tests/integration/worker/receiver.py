@@ -29,7 +29,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric, NumberDataPoint
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.waiting import eventually
 
 KINDS = {
     trace_pb2.Span.SPAN_KIND_INTERNAL: "INTERNAL",

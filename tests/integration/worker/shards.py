@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.waiting import eventually
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.process import WorkerProcess
-from tests.unit.worker.sharded import domain
+from tests.support.amqp_client import AmqpClient
+from tests.support.domains.sharded import domain
+from tests.support.fixtures.waiting import eventually
+from tests.support.worker_process import WorkerProcess
 from worker.amqp.backlog import backlog
 from worker.publisher import Publisher
 from worker.topology import Topology
 
 SHARDED = Topology.of(domain)
-DOMAIN = "tests.unit.worker.sharded:domain"
+DOMAIN = "tests.support.domains.sharded:domain"
 _SHARE = re.compile(r"(\d+) workers share the 8 shards of tally\.commands: here (.+)")
 
 
@@ -29,7 +29,7 @@ def share(worker: WorkerProcess) -> tuple[int, set[int]]:
     return int(workers), set() if shards == "none" else set(map(int, shards.split(", ")))
 
 
-async def shared(desk: Desk, workers: Sequence[WorkerProcess]) -> None:
+async def shared(client: AmqpClient, workers: Sequence[WorkerProcess]) -> None:
     """Wait until all shards are consumed by these processes, each by one, in shares that are alike."""
 
     async def are_shared() -> bool:
@@ -39,7 +39,7 @@ async def shared(desk: Desk, workers: Sequence[WorkerProcess]) -> None:
         sizes = [len(shards) for _, shards in shares]
         if sum(sizes) != 8 or max(sizes) - min(sizes) > 1 or len(set().union(*(each for _, each in shares))) != 8:
             return False
-        return [await desk.consumers(queue) for queue in SHARDED.work_queues] == [1] * 8
+        return [await client.consumers(queue) for queue in SHARDED.work_queues] == [1] * 8
 
     await eventually(are_shared, what=f"{len(workers)} workers to share the shards")
 

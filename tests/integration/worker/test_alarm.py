@@ -12,9 +12,9 @@ from deploy.local.broker import RabbitServer
 from deploy.local.stack import LocalStack
 from eventstore import InvalidRequest
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.waiting import eventually
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.serving import QUEUES, Hold, received, serving, settled
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.waiting import eventually
+from tests.support.serving import QUEUES, Hold, received, serving, settled
 from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.errors import BrokerUnavailable
@@ -31,10 +31,10 @@ def broker() -> Iterator[RabbitServer]:
 
 
 @pytest.fixture
-async def own_desk(broker: RabbitServer) -> AsyncIterator[Desk]:
-    async with Desk.open(broker.url) as desk:
-        await declare(desk.channel, QUEUES)
-        yield desk
+async def own_desk(broker: RabbitServer) -> AsyncIterator[AmqpClient]:
+    async with AmqpClient.open(broker.url) as client:
+        await declare(client.channel, QUEUES)
+        yield client
 
 
 async def alarm(broker: RabbitServer, *, is_on: bool) -> None:
@@ -45,7 +45,7 @@ async def alarm(broker: RabbitServer, *, is_on: bool) -> None:
 
 async def test_what_is_put_aside_during_an_alarm_is_stored_once(
     broker: RabbitServer,
-    own_desk: Desk,
+    own_desk: AmqpClient,
     store: PostgresEventStore,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -82,7 +82,7 @@ async def test_what_is_put_aside_during_an_alarm_is_stored_once(
 
 
 async def test_publishers_are_told_and_deliveries_are_acknowledged(
-    broker: RabbitServer, own_desk: Desk, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+    broker: RabbitServer, own_desk: AmqpClient, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold = Hold(store.query_many)
     monkeypatch.setattr(store, "query_many", hold)

@@ -3,7 +3,7 @@
 import pytest
 
 from eventstore import StoreMisconfigured
-from tests.fixtures.databases import Database
+from tests.support.fixtures.databases import Database
 from worker import capacity
 from worker.capacity import check_capacity
 from worker.settings import Settings

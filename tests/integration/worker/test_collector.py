@@ -9,12 +9,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.fixtures.databases import Database
 from tests.integration.eventstore.staging import head_locked
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.process import WorkerProcess
 from tests.integration.worker.receiver import Receiver, receiving
-from tests.integration.worker.serving import QUEUES
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
+from tests.support.serving import QUEUES
+from tests.support.worker_process import WorkerProcess
 from worker.publisher import Publisher
 
 _COMMANDS = 40
@@ -59,14 +59,14 @@ def variables(metrics: Receiver, traces: str) -> dict[str, str]:
     }
 
 
-async def served_and_told(worker: WorkerProcess, database: Database, desk: Desk, metrics: Receiver) -> None:
+async def served_and_told(worker: WorkerProcess, database: Database, client: AmqpClient, metrics: Receiver) -> None:
     """See commands answered, dropped spans counted and told, and the worker end in order."""
     # Their spans end together, which are more than the queue has room for, however slow this machine is just now.
     async with head_locked(database.admin_url):
         for number in range(_COMMANDS):
-            await desk.put(json.dumps({"Key": str(number)}).encode(), reply_to=desk.replies)
-        await desk.holds(QUEUES.queue, 0)
-    replies = await desk.answers(_COMMANDS)
+            await client.put(json.dumps({"Key": str(number)}).encode(), reply_to=client.replies)
+        await client.holds(QUEUES.queue, 0)
+    replies = await client.answers(_COMMANDS)
     assert {reply["outcome"] for reply in replies.values()} == {"accepted"}
 
     worker.signal()
@@ -88,14 +88,14 @@ async def served_and_told(worker: WorkerProcess, database: Database, desk: Desk,
 
 
 async def test_a_collector_that_hangs_or_refuses(
-    database: Database, vhost: str, desk: Desk, metrics: Receiver, deaf: str
+    database: Database, vhost: str, client: AmqpClient, metrics: Receiver, deaf: str
 ) -> None:
     async with WorkerProcess.running(database.url, vhost, **variables(metrics, deaf)) as worker:
-        await served_and_told(worker, database, desk, metrics)
+        await served_and_told(worker, database, client, metrics)
 
 
 async def test_a_collector_that_dies_midway(
-    database: Database, vhost: str, publisher: Publisher, desk: Desk, metrics: Receiver
+    database: Database, vhost: str, publisher: Publisher, client: AmqpClient, metrics: Receiver
 ) -> None:
     with ExitStack() as living:
         traces = living.enter_context(receiving(metrics.variables["OTEL_EXPORTER_OTLP_PROTOCOL"]))
@@ -104,4 +104,4 @@ async def test_a_collector_that_dies_midway(
             await publisher.request("tally", "Count", {"Key": "before"})
             await traces.named("append events", 1)
             living.close()
-            await served_and_told(worker, database, desk, metrics)
+            await served_and_told(worker, database, client, metrics)

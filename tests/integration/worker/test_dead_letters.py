@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.vhosts import Management
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.serving import QUEUES, serving, settled
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.vhosts import Management
+from tests.support.serving import QUEUES, serving, settled
 from worker.counters import End
 from worker.publisher import Publisher
 from worker.service import Service
@@ -67,14 +67,14 @@ async def service(store: PostgresEventStore, vhost: str) -> AsyncIterator[Servic
 
 
 async def test_each_bad_message_is_put_aside_with_its_reason_and_the_worker_goes_on(
-    service: Service, store: PostgresEventStore, publisher: Publisher, desk: Desk
+    service: Service, store: PostgresEventStore, publisher: Publisher, client: AmqpClient
 ) -> None:
     sent = {}
     answered = []
     for what, body, properties, _, _ in BAD:
-        sent[what] = await desk.put(body, **({"correlation_id": what, "app_id": "test"} | properties))
+        sent[what] = await client.put(body, **({"correlation_id": what, "app_id": "test"} | properties))
         answered.append(await publisher.request("tally", "Count", {"Key": what}))
-    letters = {str(letter.correlation_id): letter for letter in [await desk.take(QUEUES.dead_queue) for _ in BAD]}
+    letters = {str(letter.correlation_id): letter for letter in [await client.take(QUEUES.dead_queue) for _ in BAD]}
     assert {what: letter.headers["worker-reason"] for what, letter in letters.items()} == {
         what: reason for what, _, _, reason, _ in BAD
     }
@@ -93,13 +93,13 @@ async def test_each_bad_message_is_put_aside_with_its_reason_and_the_worker_goes
 
 
 async def test_a_message_without_an_id_is_put_aside(
-    service: Service, management: Management, vhost: str, desk: Desk
+    service: Service, management: Management, vhost: str, client: AmqpClient
 ) -> None:
     # The client library gives every message an id; the management interface does not.
     message = {"properties": {"type": "Count"}, "routing_key": "tally", "payload": "{}", "payload_encoding": "string"}
     path = f"/api/exchanges{urlsplit(vhost).path}/commands/publish"
     assert await asyncio.to_thread(management.request, "POST", path, message) == {"routed": True}
-    letter = await desk.take(QUEUES.dead_queue)
+    letter = await client.take(QUEUES.dead_queue)
     assert letter.headers["worker-reason"] == "missing_message_id"
     assert "give each command a UUID" in str(letter.headers["worker-error"])
     await settled(service, 1)
@@ -107,26 +107,26 @@ async def test_a_message_without_an_id_is_put_aside(
 
 
 async def test_an_id_that_was_used_for_another_command_is_put_aside(
-    service: Service, publisher: Publisher, desk: Desk
+    service: Service, publisher: Publisher, client: AmqpClient
 ) -> None:
     command_id = uuid4()
     first = await publisher.request("tally", "Count", {"Key": "a"}, command_id=command_id)
     failed = await publisher.request("tally", "Count", {"Key": "b"}, command_id=command_id)
     assert failed.outcome == "failed"
     assert (failed.reason or "").startswith("id_reused: ")
-    letter = await desk.take(QUEUES.dead_queue)
+    letter = await client.take(QUEUES.dead_queue)
     assert (letter.headers["worker-reason"], letter.message_id) == ("id_reused", str(command_id))
     # The same command in other words is the same command.
-    await desk.put(b'{ "Key" :"a"}', message_id=str(command_id), reply_to=desk.replies)
-    answer = await desk.answer()
+    await client.put(b'{ "Key" :"a"}', message_id=str(command_id), reply_to=client.replies)
+    answer = await client.answer()
     assert (answer["outcome"], answer["first"], answer["duplicate"]) == ("accepted", first.first, True)
     await settled(service, 3)
     assert service.counters.ends == {End.ACCEPTED: 1, End.DEAD_LETTERED: 1, End.DUPLICATE: 1}
 
 
-async def test_whoever_asked_is_told(service: Service, desk: Desk) -> None:
-    command_id = await desk.put(b"{}", reply_to=desk.replies, correlation_id="visit")
-    reply = await desk.take(desk.replies)
+async def test_whoever_asked_is_told(service: Service, client: AmqpClient) -> None:
+    command_id = await client.put(b"{}", reply_to=client.replies, correlation_id="visit")
+    reply = await client.take(client.replies)
     assert reply.correlation_id == "visit"
     assert json.loads(reply.body) == {
         "command_id": command_id,
@@ -137,14 +137,14 @@ async def test_whoever_asked_is_told(service: Service, desk: Desk) -> None:
         "position": None,
         "duplicate": False,
     }
-    assert (await desk.take(QUEUES.dead_queue)).reply_to == desk.replies
+    assert (await client.take(QUEUES.dead_queue)).reply_to == client.replies
     await settled(service, 1)
     assert service.counters.failed_replies == 0
 
 
-async def test_a_good_command_with_nonsense_in_its_headers_is_answered(service: Service, desk: Desk) -> None:
-    await desk.put(GOOD, headers=NONSENSE, reply_to=desk.replies)
-    assert (await desk.answer())["outcome"] == "accepted"
+async def test_a_good_command_with_nonsense_in_its_headers_is_answered(service: Service, client: AmqpClient) -> None:
+    await client.put(GOOD, headers=NONSENSE, reply_to=client.replies)
+    assert (await client.answer())["outcome"] == "accepted"
     assert service.counters.dead_letters == {}
 
 
@@ -160,10 +160,10 @@ async def test_a_good_command_with_nonsense_in_its_headers_is_answered(service: 
     ids=["great counts", "a far future", "long ones", "great fractions", "another encoding"],
 )
 async def test_headers_never_keep_a_message_from_being_put_aside(
-    headers: dict[str, Any], service: Service, desk: Desk
+    headers: dict[str, Any], service: Service, client: AmqpClient
 ) -> None:
-    await desk.put(GOOD, message_type="Explode", headers=headers)
-    letter = await desk.take(QUEUES.dead_queue)
+    await client.put(GOOD, message_type="Explode", headers=headers)
+    letter = await client.take(QUEUES.dead_queue)
     assert letter.headers["worker-reason"] == "handler_error"
     assert service.counters.ends[End.RETURNED] == 0
 
@@ -178,22 +178,22 @@ async def test_headers_never_keep_a_message_from_being_put_aside(
     ids=["a time in nanoseconds", "a great number in the headers", "another content type"],
 )
 async def test_properties_that_only_the_broker_understands_do_not_stop_a_good_command(
-    properties: dict[str, Any], service: Service, management: Management, vhost: str, desk: Desk
+    properties: dict[str, Any], service: Service, management: Management, vhost: str, client: AmqpClient
 ) -> None:
     message = {
-        "properties": {"type": "Count", "message_id": str(uuid4()), "reply_to": desk.replies, **properties},
+        "properties": {"type": "Count", "message_id": str(uuid4()), "reply_to": client.replies, **properties},
         "routing_key": "tally",
         "payload": GOOD.decode(),
         "payload_encoding": "string",
     }
     path = f"/api/exchanges{urlsplit(vhost).path}/commands/publish"
     assert await asyncio.to_thread(management.request, "POST", path, message) == {"routed": True}
-    assert (await desk.answer())["outcome"] == "accepted"
+    assert (await client.answer())["outcome"] == "accepted"
     assert service.counters.received == 1
 
 
-async def test_a_name_that_is_not_utf_8_is_put_aside(service: Service, desk: Desk) -> None:
-    await desk.put(GOOD, message_type=NotUtf8("caf\xe9"))
-    letter = await desk.take(QUEUES.dead_queue)
+async def test_a_name_that_is_not_utf_8_is_put_aside(service: Service, client: AmqpClient) -> None:
+    await client.put(GOOD, message_type=NotUtf8("caf\xe9"))
+    letter = await client.take(QUEUES.dead_queue)
     assert letter.headers["worker-reason"] == "unknown_command"
     assert service.counters.received == 1

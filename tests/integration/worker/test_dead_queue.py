@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.waiting import eventually
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.graveyard import GOOD, bury, emptied, letters, make_queues, opened, story
-from tests.integration.worker.relay import Relay
-from tests.integration.worker.serving import QUEUES
+from tests.support.amqp_client import AmqpClient
+from tests.support.dead_letters import GOOD, bury, emptied, letters, make_queues, opened, story
+from tests.support.fixtures.waiting import eventually
+from tests.support.serving import QUEUES
+from tests.support.slow_relay import Relay
 from worker.amqp.dead_queue import DeadQueue
 from worker.cli.dead_letters.scan import Choice, scan
 from worker.cli.failures import Mistake
@@ -35,12 +35,12 @@ def ids(found: list[Any]) -> list[str]:
     return [each.message_id for each in found]
 
 
-async def test_looking_more_often_than_any_limit_loses_nothing(vhost: str, desk: Desk) -> None:
-    put = await bury(desk, 3, headers=story(shop="kept"), reply_to="there")
+async def test_looking_more_often_than_any_limit_loses_nothing(vhost: str, client: AmqpClient) -> None:
+    put = await bury(client, 3, headers=story(shop="kept"), reply_to="there")
     for _ in range(sum(LIMITS)):
         assert ids(await letters(vhost)) == put
-    assert await desk.ready(DEAD) == 3
-    taken = await emptied(desk, DEAD, 3)
+    assert await client.ready(DEAD) == 3
+    taken = await emptied(client, DEAD, 3)
     assert ids(taken) == put
     for each in taken:
         assert (each.body, each.reply_to, each.headers["shop"]) == (GOOD, "there", "kept")
@@ -49,21 +49,21 @@ async def test_looking_more_often_than_any_limit_loses_nothing(vhost: str, desk:
 
 
 async def test_many_letters_in_many_chunks_keep_their_order(
-    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As many chunks, and as many groups on their way back, as a hundred thousand letters make.
     monkeypatch.setattr("worker.amqp.queue_browser._FIRST_WIDTH", 40)
     monkeypatch.setattr("worker.amqp.queue_browser._MOST_WIDTH", 40)
     monkeypatch.setattr("worker.amqp.queue_browser._GROUP", 10)
-    put = await bury(desk, 2000)
+    put = await bury(client, 2000)
     for _ in range(3):
         assert ids(await letters(vhost)) == put
-        assert await desk.ready(DEAD) == 2000
+        assert await client.ready(DEAD) == 2000
 
 
-async def test_looking_takes_a_bounded_memory_however_much_there_is(vhost: str, desk: Desk) -> None:
+async def test_looking_takes_a_bounded_memory_however_much_there_is(vhost: str, client: AmqpClient) -> None:
     size, count = 200_000, 600
-    await bury(desk, count, body=b"b" * size)
+    await bury(client, count, body=b"b" * size)
     passed: list[int] = []
     tracemalloc.start()
     try:
@@ -77,8 +77,8 @@ async def test_looking_takes_a_bounded_memory_however_much_there_is(vhost: str, 
     assert peak < 40_000_000, peak
 
 
-async def test_a_walk_that_ends_early_gives_everything_back(vhost: str, desk: Desk) -> None:
-    put = await bury(desk, 200)
+async def test_a_walk_that_ends_early_gives_everything_back(vhost: str, client: AmqpClient) -> None:
+    put = await bury(client, 200)
     async with opened(vhost) as queue:
         async with queue.walk(200) as walk:
             first = await anext(walk)
@@ -88,8 +88,8 @@ async def test_a_walk_that_ends_early_gives_everything_back(vhost: str, desk: De
     assert ids(await letters(vhost)) == put
 
 
-async def test_whatever_goes_wrong_with_a_letter_all_are_given_back(vhost: str, desk: Desk) -> None:
-    put = await bury(desk, 100)
+async def test_whatever_goes_wrong_with_a_letter_all_are_given_back(vhost: str, client: AmqpClient) -> None:
+    put = await bury(client, 100)
 
     def fail(_: DeadLetter) -> None:
         raise ZeroDivisionError
@@ -101,8 +101,8 @@ async def test_whatever_goes_wrong_with_a_letter_all_are_given_back(vhost: str, 
     assert ids(await letters(vhost)) == put
 
 
-async def test_a_walk_that_is_cancelled_gives_everything_back(vhost: str, desk: Desk) -> None:
-    put = await bury(desk, 100)
+async def test_a_walk_that_is_cancelled_gives_everything_back(vhost: str, client: AmqpClient) -> None:
+    put = await bury(client, 100)
     holding = asyncio.Event()
 
     async def hold() -> None:
@@ -113,34 +113,34 @@ async def test_a_walk_that_is_cancelled_gives_everything_back(vhost: str, desk: 
 
     task = asyncio.create_task(hold())
     await holding.wait()
-    assert await desk.ready(DEAD) < 100
+    assert await client.ready(DEAD) < 100
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await desk.ready(DEAD) == 100
+    assert await client.ready(DEAD) == 100
     assert ids(await letters(vhost)) == put
 
 
-async def test_a_walk_sees_no_more_than_it_was_bound_to(vhost: str, desk: Desk) -> None:
-    put = await bury(desk, 60)
+async def test_a_walk_sees_no_more_than_it_was_bound_to(vhost: str, client: AmqpClient) -> None:
+    put = await bury(client, 60)
     async with opened(vhost) as queue, queue.walk(7) as walk:
         assert [held.properties.message_id async for held in walk] == put[:7]
 
 
 async def test_a_walk_ends_where_fewer_are_left_than_were_counted(
-    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.amqp.queue_browser._PATIENCE", 0.01)
-    put = await bury(desk, 3)
+    put = await bury(client, 3)
     async with opened(vhost) as queue, queue.walk(1000) as walk:
         assert [held.properties.message_id async for held in walk] == put
 
 
 async def test_letters_that_are_long_on_their_way_are_waited_for(
-    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.amqp.queue_browser._PATIENCE", 0.05)
-    put = await bury(desk, 3, body=b"b" * 200_000)
+    put = await bury(client, 3, body=b"b" * 200_000)
 
     async def walked(queue: DeadQueue) -> list[str | None]:
         async with queue.walk(3) as walk:
@@ -158,21 +158,21 @@ async def test_letters_that_are_long_on_their_way_are_waited_for(
 
         # All three are handed out, so that none is ready.
         await eventually(is_asked, what="the broker to be asked how many are left")
-        assert await desk.ready(DEAD) == 0
+        assert await client.ready(DEAD) == 0
         relay.release()
         assert await walking == put
 
 
 async def test_letters_that_somebody_else_takes_meanwhile_are_told_apart_from_those_that_are_not_there(
-    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.amqp.queue_browser._PATIENCE", 0.01)
-    first, second, third = await bury(desk, 3)
+    first, second, third = await bury(client, 3)
     genuine = DeadQueue.count
 
     async def count(queue: DeadQueue) -> int | None:
         counted = await genuine(queue)
-        assert (await desk.take(DEAD)).message_id == first
+        assert (await client.take(DEAD)).message_id == first
         return counted
 
     monkeypatch.setattr(DeadQueue, "count", count)
@@ -182,15 +182,15 @@ async def test_letters_that_somebody_else_takes_meanwhile_are_told_apart_from_th
     assert (found.total, found.seen, found.unseen, found.meant) == (3, 2, 1, 0)
     with pytest.raises(Mistake, match=f"{first} is not among .* 1 of 3 could not be looked at: somebody else"):
         found.check_ids([first])
-    assert [each.message_id for each in await emptied(desk, DEAD, 2)] == [second, third]
+    assert [each.message_id for each in await emptied(client, DEAD, 2)] == [second, third]
 
 
 async def test_only_what_is_acknowledged_is_gone_wherever_it_lies(
-    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.amqp.queue_browser._FIRST_WIDTH", 10)
     monkeypatch.setattr("worker.amqp.queue_browser._MOST_WIDTH", 10)
-    put = await bury(desk, 100)
+    put = await bury(client, 100)
     gone = {0, 9, 10, 50, 51, 52, 99}
     async with opened(vhost) as queue, queue.walk(100) as walk:
         for place in range(100):
@@ -198,15 +198,15 @@ async def test_only_what_is_acknowledged_is_gone_wherever_it_lies(
             if place in gone:
                 await held.acknowledge()
     kept = [each for place, each in enumerate(put) if place not in gone]
-    assert await desk.ready(DEAD) == len(kept)
+    assert await client.ready(DEAD) == len(kept)
     assert ids(await letters(vhost)) == kept
 
 
-async def test_a_queue_that_is_deleted_under_a_walk_is_told(vhost: str, desk: Desk) -> None:
-    await bury(desk, 1)
+async def test_a_queue_that_is_deleted_under_a_walk_is_told(vhost: str, client: AmqpClient) -> None:
+    await bury(client, 1)
     async with opened(vhost) as queue, queue.walk(2) as walk:
         await anext(walk)
-        await desk.delete(DEAD)
+        await client.delete(DEAD)
         with pytest.raises(BrokerUnavailable, match=r"or tally\.commands\.dead was deleted"):
             await anext(walk)
 

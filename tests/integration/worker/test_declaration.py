@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 
-from tests.fixtures.vhosts import Management
-from tests.integration.worker.desk import Desk
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.vhosts import Management
 from worker.amqp.declaration import declare
 from worker.errors import BrokerMisconfigured
 from worker.topology import Topology
@@ -68,13 +68,13 @@ async def test_a_durable_direct_exchange_routes_by_the_domains_name(vhost: str, 
     assert [(binding["destination"], binding["routing_key"]) for binding in bindings] == [("orders.commands", "orders")]
 
 
-async def test_declaring_again_changes_nothing(vhost: str, management: Management, desk: Desk) -> None:
+async def test_declaring_again_changes_nothing(vhost: str, management: Management, client: AmqpClient) -> None:
     await declared(vhost)
     before = {name: queue["arguments"] for name, queue in queues(management, vhost).items()}
-    await desk.put(b"{}", routing_key="orders")
+    await client.put(b"{}", routing_key="orders")
     await declared(vhost, times=2)
     assert {name: queue["arguments"] for name, queue in queues(management, vhost).items()} == before
-    assert await desk.ready(ORDERS.queue) == 1
+    assert await client.ready(ORDERS.queue) == 1
 
 
 async def test_two_may_declare_at_once(vhost: str, management: Management) -> None:
@@ -89,17 +89,17 @@ async def test_two_may_declare_at_once(vhost: str, management: Management) -> No
 
 
 async def test_a_queue_with_other_properties_is_named_and_left_as_it_is(
-    vhost: str, management: Management, desk: Desk
+    vhost: str, management: Management, client: AmqpClient
 ) -> None:
-    await desk.channel.declare_queue(ORDERS.queue, durable=True, arguments={"x-queue-type": "classic"})
+    await client.channel.declare_queue(ORDERS.queue, durable=True, arguments={"x-queue-type": "classic"})
     with pytest.raises(BrokerMisconfigured, match="the queues of domain orders exist with other properties"):
         await declared(vhost)
     assert queues(management, vhost)[ORDERS.queue]["arguments"] == {"x-queue-type": "classic"}
-    await desk.delete(ORDERS.queue)
+    await client.delete(ORDERS.queue)
     await declared(vhost)
 
 
-async def test_an_exchange_of_another_type_is_refused(vhost: str, desk: Desk) -> None:
-    await desk.channel.declare_exchange("commands", "fanout", durable=True)
+async def test_an_exchange_of_another_type_is_refused(vhost: str, client: AmqpClient) -> None:
+    await client.channel.declare_exchange("commands", "fanout", durable=True)
     with pytest.raises(BrokerMisconfigured, match="exist with other properties"):
         await declared(vhost)

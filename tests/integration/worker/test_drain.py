@@ -7,12 +7,12 @@ import pytest
 
 from eventstore import Filter
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.staging import connected, head_locked, waiting
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.process import WorkerProcess
-from tests.integration.worker.serving import QUEUES, serving, settled
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
+from tests.support.serving import QUEUES, serving, settled
+from tests.support.worker_process import WorkerProcess
 from worker.amqp.declaration import declare
 
 COMMANDS = 20
@@ -21,10 +21,10 @@ SMALL = {"WORKER_CONCURRENCY": "4"}
 
 
 @pytest.fixture
-async def ids(desk: Desk) -> set[str]:
+async def ids(client: AmqpClient) -> set[str]:
     """Commands that wait for a worker."""
-    await declare(desk.channel, QUEUES)
-    return {await desk.put(b'{"Key": "k%d"}' % n) for n in range(COMMANDS)}
+    await declare(client.channel, QUEUES)
+    return {await client.put(b'{"Key": "k%d"}' % n) for n in range(COMMANDS)}
 
 
 async def answered(store: PostgresEventStore) -> set[str]:
@@ -56,31 +56,31 @@ class Stage(AsyncExitStack):
         await self._lock.aclose()
 
 
-async def finish(database: Database, vhost: str, desk: Desk) -> dict[str, int]:
+async def finish(database: Database, vhost: str, client: AmqpClient) -> dict[str, int]:
     """Have another worker do the rest."""
-    rest = await desk.ready(QUEUES.queue)
+    rest = await client.ready(QUEUES.queue)
     async with PostgresEventStore.connect(database.url) as store, serving(store, vhost) as service:
         await settled(service, rest)
         return service.counters.report()
 
 
-async def went_back(desk: Desk) -> None:
+async def went_back(client: AmqpClient) -> None:
     """Wait until all is back in the queue that cannot have started."""
 
     async def is_back() -> bool:
-        return await desk.ready(QUEUES.queue) >= COMMANDS - 4
+        return await client.ready(QUEUES.queue) >= COMMANDS - 4
 
     await eventually(is_back, what="what has not started to go back")
 
 
 async def test_what_has_started_finishes_and_what_has_not_goes_back(
-    store: PostgresEventStore, database: Database, vhost: str, desk: Desk, ids: set[str]
+    store: PostgresEventStore, database: Database, vhost: str, client: AmqpClient, ids: set[str]
 ) -> None:
     async with Stage(database) as stage:
         worker = await stage.worker(vhost)
         worker.signal()
         await worker.says("draining")
-        await went_back(desk)
+        await went_back(client)
         # What has started still waits for the database.
         assert await answered(store) == set()
         await stage.let_go()
@@ -91,35 +91,35 @@ async def test_what_has_started_finishes_and_what_has_not_goes_back(
     assert 0 < len(first) <= 4
     assert report["received"] == report["accepted"] + report["returned"]
     assert (report["accepted"], report["in_flight"]) == (len(first), 0)
-    assert await desk.ready(QUEUES.queue) == COMMANDS - len(first)
-    rest = await finish(database, vhost, desk)
+    assert await client.ready(QUEUES.queue) == COMMANDS - len(first)
+    rest = await finish(database, vhost, client)
     assert (rest["accepted"], rest["duplicate"]) == (COMMANDS - len(first), 0)
     assert await answered(store) == ids
 
 
 async def test_a_second_signal_stops_at_once_and_loses_nothing(
-    store: PostgresEventStore, database: Database, vhost: str, desk: Desk, ids: set[str]
+    store: PostgresEventStore, database: Database, vhost: str, client: AmqpClient, ids: set[str]
 ) -> None:
     async with Stage(database) as stage:
         worker = await stage.worker(vhost)
         worker.signal()
         await worker.says("draining")
-        await went_back(desk)
+        await went_back(client)
         worker.signal()
         # Although nothing that has started can finish.
         assert await worker.status() == 1
         assert worker.messages[-1].startswith("stopped before everything had finished: ")
         report = worker.report()
         assert (report["accepted"], report["returned"], report["in_flight"]) == (0, report["received"], 0)
-        await desk.holds(QUEUES.queue, COMMANDS)
+        await client.holds(QUEUES.queue, COMMANDS)
     # What it had sent to the database may still take effect; then the command is answered from its receipt.
-    rest = await finish(database, vhost, desk)
+    rest = await finish(database, vhost, client)
     assert rest["accepted"] + rest["duplicate"] == COMMANDS
     assert await answered(store) == ids
 
 
 async def test_what_does_not_finish_by_the_deadline_is_left_to_others(
-    store: PostgresEventStore, database: Database, vhost: str, desk: Desk, ids: set[str]
+    store: PostgresEventStore, database: Database, vhost: str, client: AmqpClient, ids: set[str]
 ) -> None:
     async with Stage(database) as stage:
         worker = await stage.worker(vhost, WORKER_DRAIN_DEADLINE="0.2")
@@ -127,8 +127,8 @@ async def test_what_does_not_finish_by_the_deadline_is_left_to_others(
         assert await worker.status() == 1
         assert any("did not finish within 0.2 s" in message for message in worker.messages)
         assert worker.report()["accepted"] == 0
-        await desk.holds(QUEUES.queue, COMMANDS)
-    await finish(database, vhost, desk)
+        await client.holds(QUEUES.queue, COMMANDS)
+    await finish(database, vhost, client)
     assert await answered(store) == ids
 
 
@@ -140,13 +140,13 @@ async def test_a_worker_with_nothing_to_do_stops_when_it_is_told(database: Datab
 
 
 async def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
-    store: PostgresEventStore, database: Database, vhost: str, desk: Desk, ids: set[str]
+    store: PostgresEventStore, database: Database, vhost: str, client: AmqpClient, ids: set[str]
 ) -> None:
     async with Stage(database) as stage:
         worker = await stage.worker(vhost)
         worker.signal(signal.SIGKILL)
         assert await worker.status() == -signal.SIGKILL
-        await desk.holds(QUEUES.queue, COMMANDS)
-    rest = await finish(database, vhost, desk)
+        await client.holds(QUEUES.queue, COMMANDS)
+    rest = await finish(database, vhost, client)
     assert rest["accepted"] + rest["duplicate"] == COMMANDS
     assert await answered(store) == ids

@@ -8,18 +8,18 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
-from tests.fixtures.ports import free_port
-from tests.fixtures.vhosts import Management
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.staging import connected, head_locked, waiting
-from tests.integration.worker.connections import close_connections
-from tests.integration.worker.desk import Desk
 from tests.integration.worker.outage import without_connections
 from tests.integration.worker.probes import answers
-from tests.integration.worker.process import WorkerProcess
-from tests.integration.worker.relay import Relay
-from tests.integration.worker.serving import QUEUES, serving
+from tests.support.amqp_client import AmqpClient
+from tests.support.connections import close_connections
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.ports import free_port
+from tests.support.fixtures.vhosts import Management
+from tests.support.fixtures.waiting import eventually
+from tests.support.serving import QUEUES, serving
+from tests.support.slow_relay import Relay
+from tests.support.worker_process import WorkerProcess
 from worker.amqp.consumer import Consumer
 from worker.amqp.declaration import declare
 from worker.publisher import Publisher
@@ -102,9 +102,11 @@ def permitted(management: Management, vhost: str, *, read: str) -> Iterator[None
         management.request("PUT", path, everything)
 
 
-async def test_a_worker_process_answers_until_it_has_drained(database: Database, vhost: str, desk: Desk) -> None:
-    await declare(desk.channel, QUEUES)
-    await desk.put(b'{"Key": "a"}')
+async def test_a_worker_process_answers_until_it_has_drained(
+    database: Database, vhost: str, client: AmqpClient
+) -> None:
+    await declare(client.channel, QUEUES)
+    await client.put(b'{"Key": "a"}')
     port = free_port()
     async with (
         connected(database.admin_url) as admin,

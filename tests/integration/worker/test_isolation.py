@@ -12,13 +12,13 @@ import pytest
 
 from eventstore import Filter
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
-from tests.fixtures.ports import free_port
-from tests.fixtures.waiting import eventually
-from tests.integration.worker.desk import Desk
 from tests.integration.worker.probes import answers
-from tests.integration.worker.process import WorkerProcess
-from tests.integration.worker.serving import QUEUES, serving, settled
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.ports import free_port
+from tests.support.fixtures.waiting import eventually
+from tests.support.serving import QUEUES, serving, settled
+from tests.support.worker_process import WorkerProcess
 from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.publisher import Publisher
@@ -63,25 +63,25 @@ async def gone(process: int) -> None:
     await eventually(is_gone, what=f"process {process} to end")
 
 
-async def asked(desk: Desk, body: bytes, kind: str = "Count", **properties: Any) -> dict[str, Any]:
+async def asked(client: AmqpClient, body: bytes, kind: str = "Count", **properties: Any) -> dict[str, Any]:
     """Put a message that may be poison, and return the answer."""
-    await desk.put(body, message_type=kind, reply_to=desk.replies, headers=POISON, **properties)
-    return await desk.answer()
+    await client.put(body, message_type=kind, reply_to=client.replies, headers=POISON, **properties)
+    return await client.answer()
 
 
 async def test_a_poison_ends_in_the_dead_letters_and_its_neighbours_are_answered(
-    database: Database, vhost: str, desk: Desk, publisher: Publisher
+    database: Database, vhost: str, client: AmqpClient, publisher: Publisher
 ) -> None:
-    await declare(desk.channel, QUEUES)
+    await declare(client.channel, QUEUES)
     good = [b'{"Key": "k%d"}' % n for n in range(GOOD)]
-    ids = {await desk.put(body, reply_to=desk.replies) for body in good[: GOOD // 2]}
-    poison = await desk.put(b'{"Key": "p", "Signal": %d}' % signal.SIGSEGV, message_type="Crash")
-    ids |= {await desk.put(body, reply_to=desk.replies) for body in good[GOOD // 2 :]}
+    ids = {await client.put(body, reply_to=client.replies) for body in good[: GOOD // 2]}
+    poison = await client.put(b'{"Key": "p", "Signal": %d}' % signal.SIGSEGV, message_type="Crash")
+    ids |= {await client.put(body, reply_to=client.replies) for body in good[GOOD // 2 :]}
     port = free_port()
     async with WorkerProcess.running(
         database.url, vhost, "--processes", "2", WORKER_DOMAINS=DOMAIN, WORKER_HEALTH_PORT=str(port)
     ) as worker:
-        dead = await desk.take(QUEUES.dead_queue)
+        dead = await client.take(QUEUES.dead_queue)
         assert (dead.message_id, dead.headers["worker-reason"]) == (poison, "killed_its_process")
         assert dead.headers["worker-error"] == (
             "the process that decided it was ended by SIGSEGV, and the next one that did was ended by SIGSEGV"
@@ -89,12 +89,12 @@ async def test_a_poison_ends_in_the_dead_letters_and_its_neighbours_are_answered
         # Some are answered a second time, from their receipts.
         answered: dict[str, dict[str, Any]] = {}
         while answered.keys() != ids:
-            answered |= await desk.answers(1)
+            answered |= await client.answers(1)
         assert {answer["outcome"] for answer in answered.values()} == {"accepted"}
         await answers(port, live=True, ready=True)
         assert (await publisher.request("tally", "Count", {"Key": "after"})).outcome == "accepted"
-        await desk.holds(QUEUES.queue, 0)
-        assert await desk.ready(QUEUES.dead_queue) == 0
+        await client.holds(QUEUES.queue, 0)
+        assert await client.ready(QUEUES.dead_queue) == 0
         crashes = [message for message in worker.messages if "was ended by SIGSEGV; starting another" in message]
         # The broker hands it out twice before it counts as poison.
         assert len(crashes) == 2
@@ -103,18 +103,18 @@ async def test_a_poison_ends_in_the_dead_letters_and_its_neighbours_are_answered
 
 
 async def test_what_may_be_poison_is_answered_like_all_others(
-    store: PostgresEventStore, service: Service, desk: Desk
+    store: PostgresEventStore, service: Service, client: AmqpClient
 ) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     one = b'{"Key": "a", "Limit": 1}'
     traced = {**POISON, "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
-    first = await desk.put(one, reply_to=desk.replies, headers=traced)
-    assert (await desk.answer())["outcome"] == "accepted"
+    first = await client.put(one, reply_to=client.replies, headers=traced)
+    assert (await client.answer())["outcome"] == "accepted"
     process = process_of(service)
     assert of_kernel(process, "oom_score_adj") == "1000\n"
-    assert (await asked(desk, one))["reason"] == "limit reached"
-    assert (await asked(desk, one, "CountOnce"))["outcome"] == "unchanged"
-    again = await asked(desk, one, message_id=first)
+    assert (await asked(client, one))["reason"] == "limit reached"
+    assert (await asked(client, one, "CountOnce"))["outcome"] == "unchanged"
+    again = await asked(client, one, message_id=first)
     assert (again["outcome"], again["duplicate"], again["first"]) == ("accepted", True, 1)
     # One process has decided them all, and the worker itself none.
     assert process_of(service) == process
@@ -128,17 +128,17 @@ async def test_what_may_be_poison_is_answered_like_all_others(
 
 
 async def test_a_bug_is_a_bug_and_the_message_still_may_be_poison(
-    store: PostgresEventStore, database: Database, vhost: str, desk: Desk
+    store: PostgresEventStore, database: Database, vhost: str, client: AmqpClient
 ) -> None:
-    await declare(desk.channel, QUEUES)
-    await desk.put(b'{"Key": "a"}', message_type="Explode")
-    work = await desk.channel.get_queue(QUEUES.queue, ensure=False)
+    await declare(client.channel, QUEUES)
+    await client.put(b'{"Key": "a"}', message_type="Explode")
+    work = await client.channel.get_queue(QUEUES.queue, ensure=False)
     for _ in range(2):
         taken = await work.get()
         assert taken is not None
         await taken.reject(requeue=True)
     async with serving(store, vhost, database_url=database.url, worker_domains=DOMAIN) as service:
-        dead = await desk.take(QUEUES.dead_queue)
+        dead = await client.take(QUEUES.dead_queue)
         await settled(service, 3)
     assert dead.headers["worker-reason"] == "handler_error"
     assert dead.headers["worker-error"] == "ZeroDivisionError: a exploded at 0"
@@ -151,25 +151,25 @@ async def test_a_bug_is_a_bug_and_the_message_still_may_be_poison(
 
 
 @pytest.mark.parametrize("message", [b"no JSON", b'{"Key": 5}'])
-async def test_what_makes_no_sense_is_told_so(service: Service, desk: Desk, message: bytes) -> None:
-    await desk.put(message, headers=POISON)
-    assert (await desk.take(QUEUES.dead_queue)).headers["worker-reason"] in {"not_json", "invalid_command"}
+async def test_what_makes_no_sense_is_told_so(service: Service, client: AmqpClient, message: bytes) -> None:
+    await client.put(message, headers=POISON)
+    assert (await client.take(QUEUES.dead_queue)).headers["worker-reason"] in {"not_json", "invalid_command"}
     await settled(service, 1)
 
 
-async def test_a_process_that_dies_between_messages_is_nobodys_doing(service: Service, desk: Desk) -> None:
-    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+async def test_a_process_that_dies_between_messages_is_nobodys_doing(service: Service, client: AmqpClient) -> None:
+    assert (await asked(client, b'{"Key": "a"}'))["outcome"] == "accepted"
     process = process_of(service)
     os.kill(process, signal.SIGKILL)
     await gone(process)
-    assert (await asked(desk, b'{"Key": "b"}'))["outcome"] == "accepted"
+    assert (await asked(client, b'{"Key": "b"}'))["outcome"] == "accepted"
     await settled(service, 2)
     assert service.counters.ends == {End.ACCEPTED: 2}
 
 
 @pytest.mark.parametrize("refused", ["create_subprocess_exec", "open_unix_connection"])
 async def test_a_process_that_cannot_be_started_is_nobodys_doing(
-    service: Service, desk: Desk, monkeypatch: pytest.MonkeyPatch, refused: str
+    service: Service, client: AmqpClient, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     allowed = getattr(asyncio, refused)
     refusals = [OSError(number, os.strerror(number)) for number in (errno.ENOMEM, errno.EAGAIN, errno.EMFILE)]
@@ -181,43 +181,43 @@ async def test_a_process_that_cannot_be_started_is_nobodys_doing(
 
     monkeypatch.setattr(asyncio, refused, refuse)
     # More often than a handler's bug would be tried again.
-    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+    assert (await asked(client, b'{"Key": "a"}'))["outcome"] == "accepted"
     await settled(service, 4)
     assert service.counters.ends == {End.ACCEPTED: 1, End.RETRIED: 3}
 
 
-async def test_a_process_that_is_told_to_stop_by_others_goes_on(service: Service, desk: Desk) -> None:
-    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+async def test_a_process_that_is_told_to_stop_by_others_goes_on(service: Service, client: AmqpClient) -> None:
+    assert (await asked(client, b'{"Key": "a"}'))["outcome"] == "accepted"
     process = process_of(service)
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(process, number)
-    assert (await asked(desk, b'{"Key": "b"}'))["outcome"] == "accepted"
+    assert (await asked(client, b'{"Key": "b"}'))["outcome"] == "accepted"
     assert process_of(service) == process
 
 
 async def test_no_other_message_waits_for_poison(
-    service: Service, desk: Desk, publisher: Publisher, tmp_path: Path
+    service: Service, client: AmqpClient, publisher: Publisher, tmp_path: Path
 ) -> None:
     until = tmp_path / "until"
     slow = b'{"Key": "a", "Until": "%s"}' % str(until).encode()
-    await desk.put(slow, message_type="Compute", reply_to=desk.replies, headers=POISON)
+    await client.put(slow, message_type="Compute", reply_to=client.replies, headers=POISON)
     # More than may run at the same time; they wait for each other alone.
     for n in range(5):
-        await desk.put(b'{"Key": "s%d"}' % n, reply_to=desk.replies, headers=POISON)
+        await client.put(b'{"Key": "s%d"}' % n, reply_to=client.replies, headers=POISON)
     assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
     await settled(service, 1)
     assert service.counters.ends == {End.ACCEPTED: 1}
     until.touch()
-    assert len(await desk.answers(6)) == 6
+    assert len(await client.answers(6)) == 6
 
 
 async def test_a_drain_that_cannot_wait_ends_the_process_too(
-    service: Service, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    service: Service, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (await asked(desk, b'{"Key": "a"}'))["outcome"] == "accepted"
+    assert (await asked(client, b'{"Key": "a"}'))["outcome"] == "accepted"
     process = process_of(service)
     monkeypatch.setattr(service, "_settings", service._settings.model_copy(update={"worker_drain_deadline": 0.1}))
-    await desk.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
+    await client.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
 
     async def has_begun() -> bool:
         return service._settlers[0]._poison._running is not None
@@ -228,9 +228,11 @@ async def test_a_drain_that_cannot_wait_ends_the_process_too(
     assert service.counters.ends == {End.ACCEPTED: 1, End.RETURNED: 1}
 
 
-async def test_a_process_whose_worker_is_killed_does_not_live_on(database: Database, vhost: str, desk: Desk) -> None:
+async def test_a_process_whose_worker_is_killed_does_not_live_on(
+    database: Database, vhost: str, client: AmqpClient
+) -> None:
     async with WorkerProcess.running(database.url, vhost, WORKER_DOMAINS=DOMAIN) as worker:
-        await desk.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
+        await client.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
         found: list[int] = []
 
         async def computes() -> bool:

@@ -14,9 +14,9 @@ import pytest
 
 from eventstore import StoreUnavailable
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
 from tests.integration.worker.outage import full, without_connections
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 from worker.counters import Counters
 from worker.errors import IsolationFailed, KilledItsProcess
 from worker.isolation.isolator import Isolator

@@ -3,8 +3,8 @@
 import json
 from uuid import uuid4
 
-from tests.fixtures.databases import Database
-from tests.integration.worker.process import WorkerProcess
+from tests.support.fixtures.databases import Database
+from tests.support.worker_process import WorkerProcess
 from worker.publisher import Publisher
 
 SECRET = "nobody's business"

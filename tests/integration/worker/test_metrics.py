@@ -9,13 +9,13 @@ import pytest
 
 from eventstore import START, Event, Filter, P
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
-from tests.fixtures.waiting import eventually
-from tests.integration.eventstore.proxy import proxy
 from tests.integration.eventstore.staging import connected, head_locked, waiting
 from tests.integration.worker.outage import without_connections
-from tests.integration.worker.process import WorkerProcess
 from tests.integration.worker.receiver import Measured, Receiver, receiving
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
+from tests.support.tcp_proxy import proxy
+from tests.support.worker_process import WorkerProcess
 from worker.publisher import Publisher
 
 

@@ -28,7 +28,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from tests.fixtures.certificates import Certificates, certify
+from tests.support.fixtures.certificates import Certificates, certify
 from worker.telemetry.grpc_transport import GrpcTransport
 from worker.telemetry.http_transport import HttpTransport
 from worker.telemetry.noted_span import Limits

@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack
 import pytest
 
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
-from tests.fixtures.ports import free_port
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.staging import connected, head_locked, waiting
-from tests.integration.worker.desk import Desk
 from tests.integration.worker.probes import answers
-from tests.integration.worker.process import WorkerProcess
-from tests.integration.worker.serving import QUEUES
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.ports import free_port
+from tests.support.fixtures.waiting import eventually
+from tests.support.serving import QUEUES
+from tests.support.worker_process import WorkerProcess
 from worker.publisher import Publisher
 
 TWO = ("--processes", "2")
@@ -35,15 +35,15 @@ async def pid(worker: WorkerProcess, number: int, *, starts: int = 1) -> int:
     return int(found()[-1])
 
 
-async def consumers(desk: Desk, count: int) -> None:
+async def consumers(client: AmqpClient, count: int) -> None:
     async def are_there() -> bool:
-        return await desk.consumers(QUEUES.queue) == count
+        return await client.consumers(QUEUES.queue) == count
 
     await eventually(are_there, what=f"{count} consumers")
 
 
 async def test_a_process_that_is_killed_is_started_again(
-    database: Database, vhost: str, desk: Desk, publisher: Publisher
+    database: Database, vhost: str, client: AmqpClient, publisher: Publisher
 ) -> None:
     port = free_port()
     async with WorkerProcess.running(
@@ -51,13 +51,13 @@ async def test_a_process_that_is_killed_is_started_again(
     ) as worker:
         first, second = await pid(worker, 1), await pid(worker, 2)
         await answers(port, live=True, ready=True, reason="2 processes are consuming")
-        await consumers(desk, 2)
+        await consumers(client, 2)
         os.kill(second, signal.SIGKILL)
         await answers(port, live=False, ready=False, reason="worker 2: it was ended by SIGKILL")
         await worker.says(f"worker 2 (process {second}) was ended by SIGKILL; starting another in ")
         assert await pid(worker, 2, starts=2) not in {first, second}
         await answers(port, live=True, ready=True)
-        await consumers(desk, 2)
+        await consumers(client, 2)
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
         worker.signal()
         assert await worker.status() == 0
@@ -67,13 +67,13 @@ async def test_a_process_that_is_killed_is_started_again(
 
 @pytest.mark.parametrize("signalled", [signal.SIGTERM, signal.SIGINT])
 async def test_all_who_are_told_together_finish_what_has_started(
-    store: PostgresEventStore, database: Database, vhost: str, desk: Desk, signalled: signal.Signals
+    store: PostgresEventStore, database: Database, vhost: str, client: AmqpClient, signalled: signal.Signals
 ) -> None:
     async with AsyncExitStack() as stack, connected(database.admin_url) as admin:
         await stack.enter_async_context(head_locked(database.admin_url))
         async with WorkerProcess.running(database.url, vhost, *TWO) as worker:
             processes = [await pid(worker, number) for number in (1, 2)]
-            ids = {await desk.put(b'{"Key": "k%d"}' % n) for n in range(10)}
+            ids = {await client.put(b'{"Key": "k%d"}' % n) for n in range(10)}
             await waiting(admin, 2)
             # As a service manager does it. The supervisor's word is no second signal.
             for process in processes:
@@ -85,27 +85,29 @@ async def test_all_who_are_told_together_finish_what_has_started(
     answered = {str(receipt.key) async for receipt in store.all_receipts()}
     assert answered
     assert answered <= ids
-    await desk.holds(QUEUES.queue, len(ids) - len(answered))
+    await client.holds(QUEUES.queue, len(ids) - len(answered))
 
 
-async def test_a_second_signal_stops_all_at_once(database: Database, vhost: str, desk: Desk) -> None:
+async def test_a_second_signal_stops_all_at_once(database: Database, vhost: str, client: AmqpClient) -> None:
     async with (
         connected(database.admin_url) as admin,
         head_locked(database.admin_url),
         WorkerProcess.running(database.url, vhost, *TWO) as worker,
     ):
         await pid(worker, 2)
-        ids = {await desk.put(b'{"Key": "k%d"}' % n) for n in range(10)}
+        ids = {await client.put(b'{"Key": "k%d"}' % n) for n in range(10)}
         await waiting(admin, 2)
         worker.signal(signal.SIGINT)
         await worker.says("draining", times=2)
         worker.signal(signal.SIGINT)
         assert await worker.status() == 1
         assert worker.messages[-1] == "0 of 2 worker processes drained completely"
-        await desk.holds(QUEUES.queue, len(ids))
+        await client.holds(QUEUES.queue, len(ids))
 
 
-async def test_processes_whose_supervisor_is_killed_drain_and_end(database: Database, vhost: str, desk: Desk) -> None:
+async def test_processes_whose_supervisor_is_killed_drain_and_end(
+    database: Database, vhost: str, client: AmqpClient
+) -> None:
     async with WorkerProcess.running(database.url, vhost, *TWO) as worker:
         await pid(worker, 2)
         worker.signal(signal.SIGKILL)
@@ -113,7 +115,7 @@ async def test_processes_whose_supervisor_is_killed_drain_and_end(database: Data
         assert await worker.status() == -signal.SIGKILL
     assert worker.messages.count("the supervisor is gone") == 2
     assert len([message for message in worker.messages if message.startswith("drained: ")]) == 2
-    await consumers(desk, 0)
+    await consumers(client, 0)
 
 
 async def test_a_process_that_is_told_to_stop_by_others_is_replaced(database: Database, vhost: str) -> None:

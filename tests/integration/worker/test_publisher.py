@@ -12,31 +12,31 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import TraceFlags
 
 from deploy.local.ports import free_port
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.relay import Relay
-from tests.unit.worker.tally import Count
+from tests.support.amqp_client import AmqpClient
+from tests.support.domains.tally import Count
+from tests.support.slow_relay import Relay
 from worker import publisher as publisher_module
 from worker.errors import BrokerMisconfigured, BrokerUnavailable, Unroutable
 from worker.publisher import Publisher
 
 
 @pytest.fixture
-async def queue(desk: Desk) -> str:
+async def queue(client: AmqpClient) -> str:
     """Where commands for the domain end up, without a worker that takes them."""
-    await desk.channel.declare_exchange("commands", "direct", durable=True)
-    queue = await desk.channel.declare_queue("taken", durable=True, arguments={"x-queue-type": "classic"})
+    await client.channel.declare_exchange("commands", "direct", durable=True)
+    queue = await client.channel.declare_queue("taken", durable=True, arguments={"x-queue-type": "classic"})
     await queue.bind("commands", "tally")
     return queue.name
 
 
-async def test_a_command_is_stored_when_publish_returns(publisher: Publisher, desk: Desk, queue: str) -> None:
+async def test_a_command_is_stored_when_publish_returns(publisher: Publisher, client: AmqpClient, queue: str) -> None:
     ids = await asyncio.gather(*(publisher.publish("tally", "Count", {"Key": str(n)}) for n in range(50)))
-    await desk.holds(queue, 50)
-    taken = [await desk.take(queue) for _ in ids]
+    await client.holds(queue, 50)
+    taken = [await client.take(queue) for _ in ids]
     assert sorted(message.message_id or "" for message in taken) == sorted(map(str, ids))
 
 
-async def test_what_the_caller_says_is_on_the_wire(publisher: Publisher, desk: Desk, queue: str) -> None:
+async def test_what_the_caller_says_is_on_the_wire(publisher: Publisher, client: AmqpClient, queue: str) -> None:
     command_id = uuid4()
     before = datetime.now(UTC)
     await publisher.publish(
@@ -49,7 +49,7 @@ async def test_what_the_caller_says_is_on_the_wire(publisher: Publisher, desk: D
         reply_to="there",
         affinity_key="tea",
     )
-    message = await desk.take(queue)
+    message = await client.take(queue)
     assert (message.message_id, message.type, message.correlation_id, message.reply_to) == (
         str(command_id),
         "Count",
@@ -65,10 +65,10 @@ async def test_what_the_caller_says_is_on_the_wire(publisher: Publisher, desk: D
 
 @pytest.mark.parametrize("body", [{"Key": "a", "Limit": 5}, Count(key="a", limit=5), b'{"Key": "a", "Limit": 5}'])
 async def test_a_command_may_be_a_model_a_mapping_or_text(
-    publisher: Publisher, desk: Desk, queue: str, body: Any
+    publisher: Publisher, client: AmqpClient, queue: str, body: Any
 ) -> None:
     command_id = await publisher.publish("tally", "Count", body)
-    message = await desk.take(queue)
+    message = await client.take(queue)
     sent = json.loads(message.body)
     assert (sent["Key"], sent["Limit"]) == ("a", 5)
     # Without others given, the command is its own conversation.
@@ -76,14 +76,14 @@ async def test_a_command_may_be_a_model_a_mapping_or_text(
 
 
 async def test_the_trace_goes_with_the_command(
-    publisher: Publisher, desk: Desk, queue: str, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, client: AmqpClient, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     tracer = provider.get_tracer("test")
     monkeypatch.setattr(publisher_module, "tracer", tracer)
     with tracer.start_as_current_span("caller") as caller:
         await publisher.publish("tally", "Count", {"Key": "a"})
-    sent = str((await desk.take(queue)).headers["traceparent"])
+    sent = str((await client.take(queue)).headers["traceparent"])
     version, trace_id, span_id, flags = sent.split("-")
     assert (version, trace_id) == ("00", f"{caller.get_span_context().trace_id:032x}")
     assert int(flags, 16) & TraceFlags.SAMPLED
@@ -91,20 +91,22 @@ async def test_the_trace_goes_with_the_command(
     assert span_id not in {f"{caller.get_span_context().span_id:016x}", "0" * 16}
 
 
-async def test_a_command_that_no_queue_takes_is_refused_and_not_stored(publisher: Publisher, desk: Desk) -> None:
+async def test_a_command_that_no_queue_takes_is_refused_and_not_stored(
+    publisher: Publisher, client: AmqpClient
+) -> None:
     with pytest.raises(Unroutable, match="no queue takes messages for commands:tally"):
         await publisher.publish("tally", "Count", {"Key": "a"})
     with pytest.raises(Unroutable):
         await publisher.request("tally", "Count", {"Key": "a"})
-    await desk.channel.declare_exchange("commands", "direct", durable=True)
+    await client.channel.declare_exchange("commands", "direct", durable=True)
     with pytest.raises(Unroutable, match="no queue takes messages for commands:tally; nothing was stored"):
         await publisher.publish("tally", "Count", {"Key": "a"})
-    queue = await desk.channel.declare_queue("late", durable=True, arguments={"x-queue-type": "quorum"})
+    queue = await client.channel.declare_queue("late", durable=True, arguments={"x-queue-type": "quorum"})
     await queue.bind("commands", "tally")
     # The connection is as good as before, and nothing appears that was refused.
     command_id = await publisher.publish("tally", "Count", {"Key": "b"})
-    assert (await desk.take("late")).message_id == str(command_id)
-    assert await desk.ready("late") == 0
+    assert (await client.take("late")).message_id == str(command_id)
+    assert await client.ready("late") == 0
 
 
 async def test_each_copy_of_a_command_that_no_queue_takes_is_refused(publisher: Publisher) -> None:
@@ -113,15 +115,17 @@ async def test_each_copy_of_a_command_that_no_queue_takes_is_refused(publisher: 
     assert [type(each) for each in refused] == [Unroutable] * 5
 
 
-async def test_a_queue_that_is_full_is_told_apart_from_one_that_is_missing(publisher: Publisher, desk: Desk) -> None:
-    await desk.channel.declare_exchange("commands", "direct", durable=True)
+async def test_a_queue_that_is_full_is_told_apart_from_one_that_is_missing(
+    publisher: Publisher, client: AmqpClient
+) -> None:
+    await client.channel.declare_exchange("commands", "direct", durable=True)
     full: FieldTable = {"x-queue-type": "classic", "x-max-length": 1, "x-overflow": "reject-publish"}
-    queue = await desk.channel.declare_queue("full", durable=True, arguments=full)
+    queue = await client.channel.declare_queue("full", durable=True, arguments=full)
     await queue.bind("commands", "tally")
     await publisher.publish("tally", "Count", {"Key": "a"})
     with pytest.raises(BrokerUnavailable, match="refused to store the message"):
         await publisher.publish("tally", "Count", {"Key": "b"})
-    await desk.take("full")
+    await client.take("full")
     await publisher.publish("tally", "Count", {"Key": "c"})
 
 
@@ -139,7 +143,9 @@ async def test_a_virtual_host_that_is_not_there_is_the_settings_fault(vhost: str
             pass
 
 
-async def test_a_broker_that_went_away_is_told_in_time_and_found_again(vhost: str, desk: Desk, queue: str) -> None:
+async def test_a_broker_that_went_away_is_told_in_time_and_found_again(
+    vhost: str, client: AmqpClient, queue: str
+) -> None:
     async with Relay.to(vhost) as relay, Publisher.connect(relay.url) as publisher:
         await publisher.publish("tally", "Count", {"Key": "before"})
         await relay.cut()
@@ -150,5 +156,5 @@ async def test_a_broker_that_went_away_is_told_in_time_and_found_again(vhost: st
                 await publisher.request("tally", "Count", {"Key": "lost"}, timeout=0.3)
         await relay.mend()
         await publisher.publish("tally", "Count", {"Key": "after"})
-    keys = [json.loads((await desk.take(queue)).body)["Key"] for _ in range(2)]
-    assert (keys, await desk.ready(queue)) == (["before", "after"], 0)
+    keys = [json.loads((await client.take(queue)).body)["Key"] for _ in range(2)]
+    assert (keys, await client.ready(queue)) == (["before", "after"], 0)

@@ -13,15 +13,15 @@ import pytest
 
 from eventstore import Event, StoreMisconfigured
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.administration import Connection, on
-from tests.fixtures.databases import Database
-from tests.fixtures.vhosts import Management
-from tests.fixtures.waiting import eventually
 from tests.integration.eventstore.staging import connected
-from tests.integration.worker.connections import close_connections
-from tests.integration.worker.desk import Desk
 from tests.integration.worker.receiver import receiving
-from tests.integration.worker.relay import CONFIRMATION, Relay
+from tests.support.amqp_client import AmqpClient
+from tests.support.connections import close_connections
+from tests.support.fixtures.administration import Connection, on
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.vhosts import Management
+from tests.support.fixtures.waiting import eventually
+from tests.support.slow_relay import CONFIRMATION, Relay
 from worker.errors import BrokerUnavailable, NoReply, Unroutable
 from worker.publisher import Publisher
 
@@ -39,16 +39,16 @@ asyncio.run(main())
 
 
 @pytest.fixture
-async def queue(desk: Desk) -> str:
+async def queue(client: AmqpClient) -> str:
     """Where commands for the domain end up, without a worker that takes them."""
-    await desk.channel.declare_exchange("commands", "direct", durable=True)
-    queue = await desk.channel.declare_queue("taken", durable=True, arguments={"x-queue-type": "classic"})
+    await client.channel.declare_exchange("commands", "direct", durable=True)
+    queue = await client.channel.declare_queue("taken", durable=True, arguments={"x-queue-type": "classic"})
     await queue.bind("commands", "tally")
     return queue.name
 
 
 async def test_a_command_whose_confirmation_is_lost_is_sent_again_with_the_id_that_was_made_for_it(
-    vhost: str, publisher: Publisher, desk: Desk, queue: str
+    vhost: str, publisher: Publisher, client: AmqpClient, queue: str
 ) -> None:
     async with Relay.to(vhost) as relay, Publisher.connect(relay.url) as cut_off:
         relay.loses = CONFIRMATION
@@ -56,16 +56,16 @@ async def test_a_command_whose_confirmation_is_lost_is_sent_again_with_the_id_th
             await cut_off.publish("tally", "Count", {"Key": "a"}, timeout=0.5)
     made = raised.value.command_id
     assert made is not None
-    assert (await desk.take(queue)).message_id == str(made)
+    assert (await client.take(queue)).message_id == str(made)
     assert await publisher.publish("tally", "Count", {"Key": "a"}, command_id=made) == made
-    assert (await desk.take(queue)).message_id == str(made)
+    assert (await client.take(queue)).message_id == str(made)
 
 
-async def test_whatever_is_raised_names_the_command(vhost: str, desk: Desk, queue: str) -> None:
+async def test_whatever_is_raised_names_the_command(vhost: str, client: AmqpClient, queue: str) -> None:
     async with Relay.to(vhost) as relay, Publisher.connect(relay.url) as publisher:
         with pytest.raises(NoReply) as unanswered:
             await publisher.request("tally", "Count", {"Key": "a"}, timeout=0.5)
-        assert str(unanswered.value.command_id) == (await desk.take(queue)).message_id
+        assert str(unanswered.value.command_id) == (await client.take(queue)).message_id
         with pytest.raises(Unroutable) as unroutable:
             await publisher.publish("nobody", "Count", {"Key": "a"})
         assert unroutable.value.command_id is not None
@@ -79,7 +79,7 @@ async def test_whatever_is_raised_names_the_command(vhost: str, desk: Desk, queu
 
 
 async def test_a_broker_that_goes_away_does_not_write_into_the_programs_log(
-    vhost: str, management: Management, desk: Desk, queue: str, caplog: pytest.LogCaptureFixture
+    vhost: str, management: Management, client: AmqpClient, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("aiormq.connection", "aiormq.channel", "aio_pika"):
         caplog.set_level(logging.WARNING, logger=name)
@@ -87,7 +87,7 @@ async def test_a_broker_that_goes_away_does_not_write_into_the_programs_log(
         # The connection for replies, too.
         with pytest.raises(NoReply):
             await publisher.request("tally", "Count", {"Key": "a"}, timeout=0.5)
-        await desk.take(queue)
+        await client.take(queue)
         caplog.clear()
         await close_connections(management, vhost, "ours", "ours-replies")
         await _stored(publisher)
@@ -134,11 +134,11 @@ async def test_a_program_has_its_publish_span_with_the_lines_of_the_readme(vhost
     assert span.attributes["messaging.message.id"] == output.decode().strip()
 
 
-async def test_a_publisher_can_be_awaited_and_closed_elsewhere(vhost: str, desk: Desk, queue: str) -> None:
+async def test_a_publisher_can_be_awaited_and_closed_elsewhere(vhost: str, client: AmqpClient, queue: str) -> None:
     # Each cell of a notebook is a task of its own.
     publisher = await asyncio.create_task(_publisher(vhost))
     command_id = await asyncio.create_task(publisher.publish("tally", "Count", {"Key": "a"}))
-    assert (await desk.take(queue)).message_id == str(command_id)
+    assert (await client.take(queue)).message_id == str(command_id)
     await asyncio.create_task(publisher.close())
     await publisher.close()
     with pytest.raises(BrokerUnavailable, match="closed"):

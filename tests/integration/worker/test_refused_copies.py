@@ -8,10 +8,10 @@ import pytest
 
 from deploy.local.broker import RabbitServer
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.brokers import running
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.graveyard import letters, replayed
-from tests.integration.worker.serving import QUEUES, serving, settled
+from tests.support.amqp_client import AmqpClient
+from tests.support.dead_letters import letters, replayed
+from tests.support.fixtures.brokers import running
+from tests.support.serving import QUEUES, serving, settled
 from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.errors import MessageRefused
@@ -29,14 +29,14 @@ def server() -> Iterator[RabbitServer]:
 
 
 @pytest.fixture
-async def own_desk(server: RabbitServer) -> AsyncIterator[Desk]:
+async def own_desk(server: RabbitServer) -> AsyncIterator[AmqpClient]:
     """A channel to that broker, whose queues are empty, and which takes messages of the usual size."""
     await limit(server, USUAL)
-    async with Desk.open(server.url) as desk:
-        await declare(desk.channel, QUEUES)
-        yield desk
+    async with AmqpClient.open(server.url) as client:
+        await declare(client.channel, QUEUES)
+        yield client
         for name, _ in QUEUES.queues():
-            await desk.channel.queue_delete(name)
+            await client.channel.queue_delete(name)
 
 
 async def limit(server: RabbitServer, size: int) -> None:
@@ -46,7 +46,7 @@ async def limit(server: RabbitServer, size: int) -> None:
 
 @pytest.mark.parametrize(("command", "reason"), [("Unknown", "unknown_command"), ("Explode", "handler_error")])
 async def test_a_message_of_which_no_copy_is_taken_is_put_aside_by_the_broker(
-    server: RabbitServer, own_desk: Desk, store: PostgresEventStore, command: str, reason: str
+    server: RabbitServer, own_desk: AmqpClient, store: PostgresEventStore, command: str, reason: str
 ) -> None:
     """Whether it was to be retried or to be a dead letter."""
     ids = [await own_desk.put(LARGE, message_type=command, reply_to=own_desk.replies) for _ in range(3)]
@@ -71,7 +71,7 @@ async def test_a_message_of_which_no_copy_is_taken_is_put_aside_by_the_broker(
 
 
 async def test_a_letter_of_which_no_copy_is_taken_stays_and_the_others_are_replayed(
-    server: RabbitServer, own_desk: Desk
+    server: RabbitServer, own_desk: AmqpClient
 ) -> None:
     large = await own_desk.put(LARGE, exchange="", routing_key=QUEUES.dead_queue)
     small = [await own_desk.put(b'{"Key": "a"}', exchange="", routing_key=QUEUES.dead_queue) for _ in range(20)]
@@ -82,7 +82,7 @@ async def test_a_letter_of_which_no_copy_is_taken_stays_and_the_others_are_repla
     assert [each.message_id for each in await letters(server.url)] == [large]
 
 
-async def test_a_publish_that_is_refused_fails_no_other(server: RabbitServer, own_desk: Desk) -> None:
+async def test_a_publish_that_is_refused_fails_no_other(server: RabbitServer, own_desk: AmqpClient) -> None:
     await limit(server, LIMIT)
     async with Publisher.connect(server.url) as publisher:
         body = {"Key": "a", "Pad": "k" * 2 * LIMIT}
@@ -96,7 +96,7 @@ async def test_a_publish_that_is_refused_fails_no_other(server: RabbitServer, ow
         assert {each.result() for each in good} == {each.result() for each in good if str(each.result()) in taken}
 
 
-async def test_a_publisher_sends_nothing_above_its_own_limit(server: RabbitServer, own_desk: Desk) -> None:
+async def test_a_publisher_sends_nothing_above_its_own_limit(server: RabbitServer, own_desk: AmqpClient) -> None:
     async with Publisher.connect(server.url, max_message_bytes=1000) as publisher:
         with pytest.raises(MessageRefused, match=r"has 1,\d\d\d bytes; at most 1,000 are sent"):
             await publisher.publish("tally", "Count", {"Key": "k" * 1000})

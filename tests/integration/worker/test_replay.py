@@ -10,10 +10,10 @@ import pytest
 
 from eventstore import EventStream, Filter, TransientStoreError
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.vhosts import Management
-from tests.integration.worker.desk import MARKS, Desk, NotText
-from tests.integration.worker.graveyard import GOOD, bury, emptied, letters, make_queues, opened, replayed, story
-from tests.integration.worker.serving import QUEUES, serving, settled
+from tests.support.amqp_client import MARKS, AmqpClient, NotText
+from tests.support.dead_letters import GOOD, bury, emptied, letters, make_queues, opened, replayed, story
+from tests.support.fixtures.vhosts import Management
+from tests.support.serving import QUEUES, serving, settled
 from worker.amqp.queue_browser import QueueBrowser
 from worker.counters import End
 from worker.dead_letters.replay import Bounds, discard
@@ -42,46 +42,46 @@ class Passing:
         return await self._query(filters, **options)
 
 
-async def delivered_too_often(desk: Desk) -> None:
+async def delivered_too_often(client: AmqpClient) -> None:
     """Have the broker deliver the work queue's only message until it puts it aside by itself."""
-    while await desk.ready(DEAD) == 0:
-        await desk.lose(QUEUES.queue)
+    while await client.ready(DEAD) == 0:
+        await client.lose(QUEUES.queue)
 
 
-async def test_a_replayed_letter_is_the_message_that_was_published(vhost: str, desk: Desk) -> None:
+async def test_a_replayed_letter_is_the_message_that_was_published(vhost: str, client: AmqpClient) -> None:
     parent = f"00-{TRACE}-b7ad6b7169203331-01"
     headers = story(traceparent=parent, shop="kept") | {"causation-id": "visit", "x-death": []}
-    sent = {"correlation_id": "visit", "reply_to": desk.replies, "priority": 3, "content_type": "application/json"}
-    (identity,) = await bury(desk, 1, headers=headers, **sent)
+    sent = {"correlation_id": "visit", "reply_to": client.replies, "priority": 3, "content_type": "application/json"}
+    (identity,) = await bury(client, 1, headers=headers, **sent)
     assert await replayed(vhost) == 1
-    copy = await desk.take(QUEUES.queue)
+    copy = await client.take(QUEUES.queue)
     assert (copy.message_id, copy.type, copy.body) == (identity, "Count", GOOD)
     assert {name: getattr(copy, name) for name in sent} == sent
     told = dict(copy.headers)
     told.pop("x-delivery-count", None)  # RabbitMQ 3 counts a first delivery, as 0
     assert datetime.fromisoformat(str(told.pop("worker-replayed-at"))).tzinfo is not None
     assert told == {"traceparent": parent, "shop": "kept", "causation-id": "visit"}
-    assert await desk.ready(DEAD) == 0
+    assert await client.ready(DEAD) == 0
 
 
-async def test_a_letter_whose_texts_are_none_can_be_replayed(vhost: str, desk: Desk) -> None:
-    (identity,) = await bury(desk, 1, form=NotText, correlation_id=MARKS, app_id=MARKS)
+async def test_a_letter_whose_texts_are_none_can_be_replayed(vhost: str, client: AmqpClient) -> None:
+    (identity,) = await bury(client, 1, form=NotText, correlation_id=MARKS, app_id=MARKS)
     assert await replayed(vhost) == 1
-    assert (await desk.take(QUEUES.queue)).message_id == identity
-    assert await desk.ready(DEAD) == 0
+    assert (await client.take(QUEUES.queue)).message_id == identity
+    assert await client.ready(DEAD) == 0
 
 
 async def test_a_replayed_command_is_decided_once_and_answered(
-    store: PostgresEventStore, vhost: str, desk: Desk
+    store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
-    put = await bury(desk, 5, reply_to=desk.replies)
+    put = await bury(client, 5, reply_to=client.replies)
     async with serving(store, vhost) as service:
         assert await replayed(vhost) == 5
-        answers = await desk.answers(5)
+        answers = await client.answers(5)
         # A copy that was sent by a replay that was killed before it could remove the letter.
-        await bury(desk, 5, reply_to=desk.replies)
+        await bury(client, 5, reply_to=client.replies)
         assert await replayed(vhost) == 5
-        again = await desk.answers(5)
+        again = await client.answers(5)
         await settled(service, 10)
     assert set(answers) == set(again) == set(put)
     assert {answer["outcome"] for answer in answers.values()} == {"accepted"}
@@ -91,11 +91,11 @@ async def test_a_replayed_command_is_decided_once_and_answered(
 
 
 async def test_from_the_delivery_limit_through_a_replay_and_a_retry_a_message_arrives(
-    store: PostgresEventStore, vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: PostgresEventStore, vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broker drops what it takes for a cycle; none of its notes may travel on."""
-    identity = await desk.put(GOOD, reply_to=desk.replies)
-    await delivered_too_often(desk)
+    identity = await client.put(GOOD, reply_to=client.replies)
+    await delivered_too_often(client)
     (letter,) = await letters(vhost)
     assert (letter.message_id, letter.reason, letter.attempts) == (identity, "delivery_limit", 0)
     assert letter.died_at is not None
@@ -103,20 +103,20 @@ async def test_from_the_delivery_limit_through_a_replay_and_a_retry_a_message_ar
     monkeypatch.setattr(store, "query_many", Passing(store, 2))
     async with serving(store, vhost) as service:
         assert await replayed(vhost) == 1
-        answer = await desk.answer()
+        answer = await client.answer()
         await settled(service, 3)
     assert (answer["command_id"], answer["outcome"]) == (identity, "accepted")
     assert service.counters.ends == {End.RETRIED: 2, End.ACCEPTED: 1}
-    assert [await desk.ready(queue) for queue in (QUEUES.queue, QUEUES.retry_queue, DEAD)] == [0, 0, 0]
+    assert [await client.ready(queue) for queue in (QUEUES.queue, QUEUES.retry_queue, DEAD)] == [0, 0, 0]
 
 
 async def test_what_dies_again_is_left_and_counts_its_failures_anew(
-    store: PostgresEventStore, vhost: str, desk: Desk
+    store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
-    put = await bury(desk, 4, message_type="Explode")
+    put = await bury(client, 4, message_type="Explode")
     async with serving(store, vhost) as service:
         assert await replayed(vhost, most=1) == 1
-        await desk.holds(DEAD, 4)
+        await client.holds(DEAD, 4)
         assert await replayed(vhost, oldest=3) == 3
         await settled(service, 12)
     found = await letters(vhost)
@@ -126,17 +126,19 @@ async def test_what_dies_again_is_left_and_counts_its_failures_anew(
     assert {letter.headers["worker-handler-failures"] for letter in found} == {3}
 
 
-async def test_a_replay_does_not_chase_what_it_has_sent(store: PostgresEventStore, vhost: str, desk: Desk) -> None:
-    await bury(desk, 3, message_type="Explode")
+async def test_a_replay_does_not_chase_what_it_has_sent(
+    store: PostgresEventStore, vhost: str, client: AmqpClient
+) -> None:
+    await bury(client, 3, message_type="Explode")
     async with serving(store, vhost, worker_retry_delay=0.01) as service:
         # A window and a number that would let it go on for long.
         assert await replayed(vhost, oldest=50, most=50) == 3
         await settled(service, 9)
-    assert await desk.ready(DEAD) == 3
+    assert await client.ready(DEAD) == 3
 
 
 async def test_letters_are_held_for_a_bounded_time_and_the_rest_is_done_in_other_walks(
-    vhost: str, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.dead_letters.replay._HOLD_SECONDS", 0.0)
     walks: list[int] = []
@@ -147,41 +149,41 @@ async def test_letters_are_held_for_a_bounded_time_and_the_rest_is_done_in_other
             walks.append(most)
 
     monkeypatch.setattr("worker.amqp.dead_queue.QueueBrowser", Counted)
-    put = await bury(desk, 25)
+    put = await bury(client, 25)
     assert await replayed(vhost, oldest=20, rate=500) == 20
     # Each is bound by what the first was bound by: what came later is not reached.
     assert walks == list(range(20, -1, -1))
-    assert [each.message_id for each in await emptied(desk, QUEUES.queue, 20)] == put[:20]
+    assert [each.message_id for each in await emptied(client, QUEUES.queue, 20)] == put[:20]
     assert [letter.message_id for letter in await letters(vhost)] == put[20:]
 
 
-async def test_letters_that_come_later_are_not_touched(vhost: str, desk: Desk) -> None:
-    put = await bury(desk, 5)
+async def test_letters_that_come_later_are_not_touched(vhost: str, client: AmqpClient) -> None:
+    put = await bury(client, 5)
     assert await replayed(vhost, oldest=3) == 3
     assert [letter.message_id for letter in await letters(vhost)] == put[3:]
 
 
-async def test_without_a_work_queue_nothing_is_lost(vhost: str, desk: Desk) -> None:
-    put = await bury(desk, 100)
-    await desk.delete(QUEUES.queue)
+async def test_without_a_work_queue_nothing_is_lost(vhost: str, client: AmqpClient) -> None:
+    put = await bury(client, 100)
+    await client.delete(QUEUES.queue)
     with pytest.raises(Unroutable, match=r"no queue takes messages for tally\.commands"):
         await replayed(vhost)
-    await desk.holds(DEAD, 100)
+    await client.holds(DEAD, 100)
     assert [letter.message_id for letter in await letters(vhost)] == put
 
 
-async def test_what_is_discarded_is_gone_and_the_rest_is_not(vhost: str, desk: Desk) -> None:
-    put = await bury(desk, 100)
+async def test_what_is_discarded_is_gone_and_the_rest_is_not(vhost: str, client: AmqpClient) -> None:
+    put = await bury(client, 100)
     gone = {put[0], put[50], put[99]}
     async with opened(vhost) as queue:
         bounds = Bounds(oldest=100, most=100)
         assert await discard(queue, lambda each: each.message_id in gone, bounds, progress=lambda: None) == 3
     assert [letter.message_id for letter in await letters(vhost)] == [each for each in put if each not in gone]
-    assert await desk.ready(QUEUES.queue) == 0
+    assert await client.ready(QUEUES.queue) == 0
 
 
 async def test_a_message_without_an_id_does_not_become_a_command(
-    store: PostgresEventStore, management: Management, vhost: str, desk: Desk
+    store: PostgresEventStore, management: Management, vhost: str, client: AmqpClient
 ) -> None:
     # The client library gives every message an id; the management interface does not.
     message = {
@@ -198,4 +200,4 @@ async def test_a_message_without_an_id_does_not_become_a_command(
     assert (letter.reason, letter.has_own_id) == ("missing_message_id", False)
     assert await replayed(vhost) == 0
     assert [found.message_id for found in await letters(vhost)] == [letter.message_id]
-    assert await desk.ready(QUEUES.queue) == 0
+    assert await client.ready(QUEUES.queue) == 0

@@ -11,10 +11,10 @@ import pytest
 
 from eventstore import Consistency, Filter, P, Position
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.vhosts import Management
-from tests.integration.worker.connections import close_connections
-from tests.integration.worker.desk import Desk, Properties
-from tests.integration.worker.serving import QUEUES, Hold, received, serving, settled
+from tests.support.amqp_client import AmqpClient, Properties
+from tests.support.connections import close_connections
+from tests.support.fixtures.vhosts import Management
+from tests.support.serving import QUEUES, Hold, received, serving, settled
 from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.errors import BrokerUnavailable, NoReply
@@ -83,13 +83,13 @@ async def test_a_read_at_the_replys_position_sees_the_outcome(
 
 
 async def test_a_command_that_nobody_answers_in_time_is_still_there(
-    store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk
+    store: PostgresEventStore, vhost: str, publisher: Publisher, client: AmqpClient
 ) -> None:
-    await declare(desk.channel, QUEUES)
+    await declare(client.channel, QUEUES)
     command_id = uuid4()
     with pytest.raises(NoReply, match=f"command {command_id} was sent, but not answered within 0.3 s"):
         await publisher.request("tally", "Count", {"Key": "a"}, command_id=command_id, timeout=0.3)
-    await desk.holds(QUEUES.queue, 1)
+    await client.holds(QUEUES.queue, 1)
     async with serving(store, vhost) as service:
         reply = await publisher.request("tally", "Count", {"Key": "a"}, command_id=command_id)
         await settled(service, 2)
@@ -161,16 +161,16 @@ asyncio.run(main())
 """
 
 
-async def test_a_reply_with_properties_that_cannot_be_read_is_a_reply(vhost: str, desk: Desk) -> None:
-    await declare(desk.channel, QUEUES)
+async def test_a_reply_with_properties_that_cannot_be_read_is_a_reply(vhost: str, client: AmqpClient) -> None:
+    await declare(client.channel, QUEUES)
     environment = {"PATH": os.environ["PATH"], "AMQP_URL": vhost}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", "-c", ASKING, env=environment, stdout=PIPE, stderr=PIPE
     )
     try:
-        command = await desk.take(QUEUES.queue)
+        command = await client.take(QUEUES.queue)
         reply = Reply(command_id=UUID(int=7), outcome="accepted", position=Position(number=1, token=1))
-        await desk.put(
+        await client.put(
             reply.to_json(), exchange="", routing_key=str(command.reply_to), form=Unreadable, message_type="reply"
         )
         async with asyncio.timeout(60):
@@ -181,11 +181,11 @@ async def test_a_reply_with_properties_that_cannot_be_read_is_a_reply(vhost: str
             await process.wait()
     # It was not asked for a second time, over another connection.
     assert (output, complaint, process.returncode) == (b"accepted\n", b"", 0)
-    await desk.holds(QUEUES.queue, 0)
+    await client.holds(QUEUES.queue, 0)
 
 
-async def test_a_closed_publisher_says_so(vhost: str, desk: Desk) -> None:
-    await declare(desk.channel, QUEUES)
+async def test_a_closed_publisher_says_so(vhost: str, client: AmqpClient) -> None:
+    await declare(client.channel, QUEUES)
     async with Publisher.connect(vhost) as publisher:
         await publisher.publish("tally", "Count", {"Key": "a"})
     with pytest.raises(BrokerUnavailable, match="closed"):

@@ -12,8 +12,8 @@ import pytest
 
 from eventstore import Event, EventStream, Filter, TransientStoreError
 from eventstore.postgres import PostgresEventStore
-from tests.integration.worker.desk import MARKS, Desk, NotText
-from tests.integration.worker.serving import QUEUES, serving, settled
+from tests.support.amqp_client import MARKS, AmqpClient, NotText
+from tests.support.serving import QUEUES, serving, settled
 from worker.counters import End
 from worker.publisher import Publisher
 
@@ -43,13 +43,13 @@ async def taken() -> AsyncIterator[None]:
     yield
 
 
-async def test_every_answer_is_acknowledged_and_told(store: PostgresEventStore, vhost: str, desk: Desk) -> None:
+async def test_every_answer_is_acknowledged_and_told(store: PostgresEventStore, vhost: str, client: AmqpClient) -> None:
     async with serving(store, vhost) as service:
         asked = [("Count", b'{"Key": "a", "Limit": 1}'), ("Count", b'{"Key": "a", "Limit": 1}'), ("CountOnce", A)]
         outcomes = []
         for kind, body in asked:
-            command_id = await desk.put(body, message_type=kind, reply_to=desk.replies, correlation_id="visit")
-            reply = await desk.take(desk.replies)
+            command_id = await client.put(body, message_type=kind, reply_to=client.replies, correlation_id="visit")
+            reply = await client.take(client.replies)
             answer = json.loads(reply.body)
             assert (answer["command_id"], reply.correlation_id) == (command_id, "visit")
             assert reply.content_type == "application/json"
@@ -60,19 +60,19 @@ async def test_every_answer_is_acknowledged_and_told(store: PostgresEventStore, 
             ("unchanged", None, None, None),
         ]
         # A command that wants no answer is settled as well.
-        await desk.put(b'{"Key": "b"}')
+        await client.put(b'{"Key": "b"}')
         await settled(service, 4)
     assert service.counters.ends == {End.ACCEPTED: 2, End.REJECTED: 1, End.UNCHANGED: 1}
-    assert [await desk.ready(queue) for queue in (QUEUES.queue, QUEUES.retry_queue, QUEUES.dead_queue)] == [0, 0, 0]
+    assert [await client.ready(queue) for queue in (QUEUES.queue, QUEUES.retry_queue, QUEUES.dead_queue)] == [0, 0, 0]
 
 
 async def test_a_message_that_comes_three_times_has_one_effect(
-    store: PostgresEventStore, vhost: str, desk: Desk
+    store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
     command_id = str(uuid4())
     async with serving(store, vhost) as service:
-        await asyncio.gather(*(desk.put(A, message_id=command_id, reply_to=desk.replies) for _ in range(3)))
-        answers = [await desk.answer() for _ in range(3)]
+        await asyncio.gather(*(client.put(A, message_id=command_id, reply_to=client.replies) for _ in range(3)))
+        answers = [await client.answer() for _ in range(3)]
         await settled(service, 3)
     assert sorted(answer.pop("duplicate") for answer in answers) == [False, True, True]
     assert answers[0] == answers[1] == answers[2]
@@ -83,15 +83,15 @@ async def test_a_message_that_comes_three_times_has_one_effect(
 
 
 async def test_a_handlers_bug_is_tried_three_times_and_shown_with_its_traceback(
-    store: PostgresEventStore, vhost: str, desk: Desk, publisher: Publisher
+    store: PostgresEventStore, vhost: str, client: AmqpClient, publisher: Publisher
 ) -> None:
     before = datetime.now(UTC)
     async with serving(store, vhost) as service:
-        command_id = await desk.put(
-            A, message_type="Explode", reply_to=desk.replies, headers={"x-mine": 1, "traceparent": "kept"}
+        command_id = await client.put(
+            A, message_type="Explode", reply_to=client.replies, headers={"x-mine": 1, "traceparent": "kept"}
         )
-        letter = await desk.take(QUEUES.dead_queue)
-        answer = await desk.answer()
+        letter = await client.take(QUEUES.dead_queue)
+        answer = await client.answer()
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
     assert (letter.message_id, letter.body, letter.type) == (command_id, A, "Explode")
     headers = dict(letter.headers)
@@ -113,16 +113,16 @@ async def test_a_handlers_bug_is_tried_three_times_and_shown_with_its_traceback(
     assert (answer["outcome"], answer["reason"]) == ("failed", "handler_error: ZeroDivisionError: a exploded at 0")
     assert service.counters.ends == {End.RETRIED: 2, End.DEAD_LETTERED: 1, End.ACCEPTED: 1}
     assert dict(service.counters.dead_letters) == {"handler_error": 1}
-    assert await desk.ready(QUEUES.retry_queue) == 0
+    assert await client.ready(QUEUES.retry_queue) == 0
 
 
 async def test_a_command_rests_in_the_retry_queue_with_its_history(
-    store: PostgresEventStore, vhost: str, desk: Desk
+    store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
     async with serving(store, vhost, worker_retry_delay=60) as service:
-        command_id = await desk.put(A, message_type="Explode", headers={"x-death": "never"}, priority=3)
+        command_id = await client.put(A, message_type="Explode", headers={"x-death": "never"}, priority=3)
         await settled(service, 1)
-        resting = await desk.take(QUEUES.retry_queue)
+        resting = await client.take(QUEUES.retry_queue)
     assert (resting.message_id, resting.body, resting.priority) == (command_id, A, 3)
     assert resting.expiration == 60
     assert (resting.headers["worker-attempts"], resting.headers["worker-reason"]) == (1, "handler_error")
@@ -141,7 +141,7 @@ async def test_conflicts_are_tried_again_at_once(
 
 
 async def test_a_command_that_loses_again_and_again_takes_the_lock_and_cannot_lose(
-    store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: PostgresEventStore, vhost: str, publisher: Publisher, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whenever its boundary is read without the lock, somebody else is faster.
     rival = Rival(store, 1_000_000)
@@ -149,7 +149,7 @@ async def test_a_command_that_loses_again_and_again_takes_the_lock_and_cannot_lo
     async with serving(store, vhost, worker_conflict_attempts=2) as service:
         reply = await publisher.request("tally", "Count", {"Key": "a"})
         await settled(service, 1)
-        assert await desk.ready(QUEUES.dead_queue) == 0
+        assert await client.ready(QUEUES.dead_queue) == 0
     # It lost twice; then the rival struck once more, between the read that catches up and the lock.
     assert (reply.outcome, reply.first, reply.duplicate) == ("accepted", 4, False)
     assert (service.counters.attempts, service.counters.conflicts, service.counters.holds) == (3, 2, 1)
@@ -157,14 +157,14 @@ async def test_a_command_that_loses_again_and_again_takes_the_lock_and_cannot_lo
 
 
 async def test_a_lock_that_is_never_had_sends_a_command_on_until_the_maximum_age(
-    store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: PostgresEventStore, vhost: str, publisher: Publisher, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rival = Rival(store, 1_000_000)
     monkeypatch.setattr(store, "query_many", rival)
     monkeypatch.setattr(store, "exclusive", taken)
     async with serving(store, vhost, worker_conflict_attempts=1, worker_max_age=0.2) as service:
         reply = await publisher.request("tally", "Count", {"Key": "a"})
-        letter = await desk.take(QUEUES.dead_queue)
+        letter = await client.take(QUEUES.dead_queue)
         rival.left = 0
         # Under another key: a replica may not have the rival's last event yet, which would be one more conflict.
         assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
@@ -176,27 +176,27 @@ async def test_a_lock_that_is_never_had_sends_a_command_on_until_the_maximum_age
 
 
 async def test_a_reply_to_a_queue_that_is_gone_changes_nothing_else(
-    store: PostgresEventStore, vhost: str, publisher: Publisher, desk: Desk
+    store: PostgresEventStore, vhost: str, publisher: Publisher, client: AmqpClient
 ) -> None:
     async with serving(store, vhost) as service:
-        await desk.put(A, reply_to="gone")
-        await desk.put(b"{}", reply_to="gone")
+        await client.put(A, reply_to="gone")
+        await client.put(b"{}", reply_to="gone")
         await settled(service, 2)
         assert service.counters.failed_replies == 2
         assert (await publisher.request("tally", "CountOnce", {"Key": "a"})).outcome == "unchanged"
     assert service.counters.ends == {End.ACCEPTED: 1, End.DEAD_LETTERED: 1, End.UNCHANGED: 1}
-    assert await desk.ready(QUEUES.queue) == 0
+    assert await client.ready(QUEUES.queue) == 0
 
 
 async def test_what_is_no_text_is_answered_or_put_aside_at_its_first_delivery(
-    store: PostgresEventStore, vhost: str, desk: Desk
+    store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
     async with serving(store, vhost) as service:
-        await desk.put(A, form=NotText, correlation_id=MARKS, reply_to=desk.replies)
-        assert (await desk.answer())["outcome"] == "accepted"
-        await desk.put(A, form=NotText, reply_to=MARKS)
-        await desk.put(A, form=NotText, message_id=MARKS, message_type=MARKS, app_id=MARKS)
-        letter = await desk.take(QUEUES.dead_queue)
+        await client.put(A, form=NotText, correlation_id=MARKS, reply_to=client.replies)
+        assert (await client.answer())["outcome"] == "accepted"
+        await client.put(A, form=NotText, reply_to=MARKS)
+        await client.put(A, form=NotText, message_id=MARKS, message_type=MARKS, app_id=MARKS)
+        letter = await client.take(QUEUES.dead_queue)
         await settled(service, 3)
     assert service.counters.ends == {End.ACCEPTED: 2, End.DEAD_LETTERED: 1}
     assert service.counters.failed_replies == 1
@@ -206,21 +206,23 @@ async def test_what_is_no_text_is_answered_or_put_aside_at_its_first_delivery(
 
 
 async def test_a_sender_who_can_be_told_is_told_at_once_whatever_its_message_lacks(
-    store: PostgresEventStore, vhost: str, desk: Desk, publisher: Publisher
+    store: PostgresEventStore, vhost: str, client: AmqpClient, publisher: Publisher
 ) -> None:
     async with serving(store, vhost) as service:
         identity = uuid4()
         reply = await publisher.request("tally", "", {"Key": "a"}, command_id=identity)
         assert (reply.command_id, reply.outcome) == (identity, "failed")
         assert (reply.reason or "").startswith("missing_type: ")
-        await desk.put(A, message_id="no UUID", reply_to=desk.replies, correlation_id="visit")
-        answer = await desk.take(desk.replies)
+        await client.put(A, message_id="no UUID", reply_to=client.replies, correlation_id="visit")
+        answer = await client.take(client.replies)
         assert answer.correlation_id == "visit"
         assert json.loads(answer.body)["reason"].startswith("malformed_message_id: ")
-        await desk.put(A, content_encoding="gzip", reply_to=desk.replies)
-        assert (await desk.answer())["reason"].startswith("unsupported_encoding: the body's content_encoding is 'gzip'")
-        await desk.put(b"\xef\xbb\xbf" + A, reply_to=desk.replies)
-        assert (await desk.answer())["outcome"] == "accepted"
+        await client.put(A, content_encoding="gzip", reply_to=client.replies)
+        assert (await client.answer())["reason"].startswith(
+            "unsupported_encoding: the body's content_encoding is 'gzip'"
+        )
+        await client.put(b"\xef\xbb\xbf" + A, reply_to=client.replies)
+        assert (await client.answer())["outcome"] == "accepted"
         await settled(service, 4)
     reasons = {"missing_type": 1, "malformed_message_id": 1, "unsupported_encoding": 1}
     assert dict(service.counters.dead_letters) == reasons

@@ -8,10 +8,10 @@ import pytest
 
 from deploy.local.broker import RabbitServer
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.brokers import running
-from tests.integration.worker.serving import consuming, serving_domain
 from tests.integration.worker.shards import DOMAIN, SHARDED, all_consumed, counts, decided
-from tests.unit.worker.sharded import domain
+from tests.support.domains.sharded import domain
+from tests.support.fixtures.brokers import running
+from tests.support.serving import consuming, serving_domain
 from worker.amqp.declaration import declare
 from worker.cli.inspection import inspect
 from worker.errors import BrokerMisconfigured

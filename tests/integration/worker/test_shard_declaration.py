@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import aio_pika
 import pytest
 
-from tests.fixtures.vhosts import Management
-from tests.integration.worker.desk import Desk
 from tests.integration.worker.shards import DOMAIN, SHARDED
 from tests.integration.worker.test_declaration import queues
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.vhosts import Management
 from worker.amqp.backlog import backlog
 from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.declaration import declare
@@ -29,13 +29,13 @@ KEYS = [f"k{n}" for n in range(30)]
 
 
 @pytest.fixture
-async def shards(desk: Desk) -> Desk:
-    await declare(desk.channel, SHARDED)
-    return desk
+async def shards(client: AmqpClient) -> AmqpClient:
+    await declare(client.channel, SHARDED)
+    return client
 
 
-async def waiting(desk: Desk, topology: Topology = SHARDED) -> list[int]:
-    return [await desk.ready(queue) for queue in topology.work_queues]
+async def waiting(client: AmqpClient, topology: Topology = SHARDED) -> list[int]:
+    return [await client.ready(queue) for queue in topology.work_queues]
 
 
 async def refused(amqp_url: str, topology: Topology) -> str:
@@ -47,7 +47,7 @@ async def refused(amqp_url: str, topology: Topology) -> str:
 
 
 async def test_a_key_has_one_shard_of_those_that_a_hash_exchange_is_bound_to(
-    vhost: str, management: Management, shards: Desk
+    vhost: str, management: Management, shards: AmqpClient
 ) -> None:
     found = queues(management, vhost)
     assert set(found) - {shards.replies} == {*SHARDED.work_queues, SHARDED.retry_queue, SHARDED.dead_queue}
@@ -68,7 +68,7 @@ async def test_a_key_has_one_shard_of_those_that_a_hash_exchange_is_bound_to(
     assert {each["routing_key"] for each in bindings} == {"1"}
 
 
-async def test_declaring_again_moves_no_key(vhost: str, shards: Desk) -> None:
+async def test_declaring_again_moves_no_key(vhost: str, shards: AmqpClient) -> None:
     async def spread() -> list[int]:
         before = await waiting(shards)
         for key in KEYS:
@@ -85,19 +85,19 @@ async def test_declaring_again_moves_no_key(vhost: str, shards: Desk) -> None:
     assert await spread() == first
 
 
-async def test_commands_of_one_key_come_to_one_shard(shards: Desk) -> None:
+async def test_commands_of_one_key_come_to_one_shard(shards: AmqpClient) -> None:
     for _ in range(20):
         await shards.put(b"{}", headers={"affinity-key": "the one"})
     assert sorted(await waiting(shards)) == [0] * 7 + [20]
 
 
-async def test_a_command_without_a_key_is_taken_as_well(shards: Desk) -> None:
+async def test_a_command_without_a_key_is_taken_as_well(shards: AmqpClient) -> None:
     for _ in range(3):
         await shards.put(b"{}")
     assert sorted(await waiting(shards)) == [0] * 7 + [3]
 
 
-async def test_a_command_that_has_rested_returns_to_its_shard(shards: Desk) -> None:
+async def test_a_command_that_has_rested_returns_to_its_shard(shards: AmqpClient) -> None:
     for key in KEYS:
         await shards.put(b"{}", headers={"affinity-key": key})
     first = await waiting(shards)
@@ -110,7 +110,7 @@ async def test_a_command_that_has_rested_returns_to_its_shard(shards: Desk) -> N
         await shards.holds(queue, 2 * count)
 
 
-async def test_a_dead_letter_is_replayed_to_its_shard(vhost: str, shards: Desk) -> None:
+async def test_a_dead_letter_is_replayed_to_its_shard(vhost: str, shards: AmqpClient) -> None:
     for key in KEYS:
         await shards.put(b"{}", headers={"affinity-key": key})
     first = await waiting(shards)
@@ -128,7 +128,9 @@ async def test_a_dead_letter_is_replayed_to_its_shard(vhost: str, shards: Desk) 
 
 
 @pytest.mark.parametrize("number", [4, 16, None])
-async def test_another_number_of_shards_is_refused_in_a_sentence(vhost: str, shards: Desk, number: int | None) -> None:
+async def test_another_number_of_shards_is_refused_in_a_sentence(
+    vhost: str, shards: AmqpClient, number: int | None
+) -> None:
     told = await refused(vhost, replace(SHARDED, shards=number))
     assert told.startswith("the queues of domain tally exist with other properties (")
     assert await waiting(shards) == [0] * 8
@@ -141,7 +143,7 @@ async def test_another_number_of_shards_is_refused_in_a_sentence(vhost: str, sha
     assert not found.fits(replace(SHARDED, shards=number))
 
 
-async def test_a_check_says_that_the_shards_are_others(vhost: str, shards: Desk) -> None:
+async def test_a_check_says_that_the_shards_are_others(vhost: str, shards: AmqpClient) -> None:
     async def queue(domain: str) -> Finding:
         found = await inspect(Settings(amqp_url=vhost, worker_domains=domain))
         return next(each for each in found if each.part == "queue tally.commands")
@@ -153,25 +155,25 @@ async def test_a_check_says_that_the_shards_are_others(vhost: str, shards: Desk)
         text="1 waiting, 0 of 8 shards consumed, 0 to be retried, 0 dead letters",
     )
     for domain, wanted in (("fewer", "4 shards"), ("more", "16 shards"), ("plain", "no affinity")):
-        found = await queue(f"tests.unit.worker.sharded:{domain}")
+        found = await queue(f"tests.support.domains.sharded:{domain}")
         assert not found.good
         assert found.text == f"the domain has {wanted}, and the broker 8 shards: {SHARDED.way_out}."
 
 
-async def test_a_domain_that_had_no_shards_gets_none_beside_its_queue(vhost: str, desk: Desk) -> None:
+async def test_a_domain_that_had_no_shards_gets_none_beside_its_queue(vhost: str, client: AmqpClient) -> None:
     plain = Topology("tally")
-    await declare(desk.channel, plain)
+    await declare(client.channel, plain)
     told = await refused(vhost, SHARDED)
     assert "that is changed only while no command waits: stop what publishes" in told
     # As told: what is deleted makes room, and the way into the old queue is closed.
-    await desk.delete(plain.retry_queue)
-    await declare(desk.channel, SHARDED)
-    await desk.put(b"{}", headers={"affinity-key": "a"})
-    assert sum(await waiting(desk)) == 1
-    assert await desk.ready(plain.queue) == 0
+    await client.delete(plain.retry_queue)
+    await declare(client.channel, SHARDED)
+    await client.put(b"{}", headers={"affinity-key": "a"})
+    assert sum(await waiting(client)) == 1
+    assert await client.ready(plain.queue) == 0
 
 
-async def test_the_backlog_adds_up_the_shards(vhost: str, shards: Desk) -> None:
+async def test_the_backlog_adds_up_the_shards(vhost: str, shards: AmqpClient) -> None:
     for key in KEYS:
         await shards.put(b"{}", headers={"affinity-key": key})
     found: Any = await backlog(vhost, SHARDED)

@@ -10,15 +10,15 @@ from uuid import UUID
 import pytest
 
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
-from tests.fixtures.vhosts import Management
-from tests.fixtures.waiting import eventually
-from tests.integration.worker.connections import close_connections
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.process import WorkerProcess
-from tests.integration.worker.serving import consuming, serving_domain, settled
 from tests.integration.worker.shards import DOMAIN, SHARDED, all_consumed, counts, decided, share, shared
-from tests.unit.worker.sharded import domain
+from tests.support.amqp_client import AmqpClient
+from tests.support.connections import close_connections
+from tests.support.domains.sharded import domain
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.vhosts import Management
+from tests.support.fixtures.waiting import eventually
+from tests.support.serving import consuming, serving_domain, settled
+from tests.support.worker_process import WorkerProcess
 from worker.counters import End
 from worker.publisher import Publisher
 
@@ -39,42 +39,42 @@ def start(database: Database, vhost: str) -> Start:
 
 
 @pytest.fixture
-async def four(start: Start, desk: Desk) -> AsyncIterator[list[WorkerProcess]]:
+async def four(start: Start, client: AmqpClient) -> AsyncIterator[list[WorkerProcess]]:
     """Four workers that share eight shards, started one after another."""
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(start()) for _ in range(4)]
-        await shared(desk, workers)
+        await shared(client, workers)
         yield workers
 
 
 async def test_workers_that_start_one_after_another_share_the_shards(
-    store: PostgresEventStore, start: Start, desk: Desk, publisher: Publisher
+    store: PostgresEventStore, start: Start, client: AmqpClient, publisher: Publisher
 ) -> None:
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(start())]
-        await shared(desk, workers)
+        await shared(client, workers)
         sending = asyncio.create_task(counts(publisher, KEYS, each=40))
         workers += [await stack.enter_async_context(start()) for _ in range(3)]
         # Of the last start on: the broker and the workers know of it.
-        await shared(desk, workers)
+        await shared(client, workers)
         assert [len(share(worker)[1]) for worker in workers] == [2, 2, 2, 2]
         await decided(store, await sending)
 
 
 async def test_the_shards_of_a_worker_that_is_killed_are_shared_by_the_rest(
-    store: PostgresEventStore, four: list[WorkerProcess], desk: Desk, publisher: Publisher
+    store: PostgresEventStore, four: list[WorkerProcess], client: AmqpClient, publisher: Publisher
 ) -> None:
     sending = asyncio.create_task(counts(publisher, KEYS, each=40))
     await at_work(store, 40)
     killed = four.pop(1)
     killed.signal(signal.SIGKILL)
     assert await killed.status() == -signal.SIGKILL
-    await shared(desk, four)
+    await shared(client, four)
     await decided(store, await sending)
 
 
 async def test_a_worker_that_is_told_to_stop_hands_its_shards_on(
-    store: PostgresEventStore, four: list[WorkerProcess], desk: Desk, publisher: Publisher
+    store: PostgresEventStore, four: list[WorkerProcess], client: AmqpClient, publisher: Publisher
 ) -> None:
     sending = asyncio.create_task(counts(publisher, KEYS, each=40))
     await at_work(store, 40)
@@ -83,9 +83,9 @@ async def test_a_worker_that_is_told_to_stop_hands_its_shards_on(
         leaving.signal()
         assert await leaving.status() == 0
         leaving.report()
-        await shared(desk, four)
+        await shared(client, four)
     await decided(store, await sending)
-    assert await desk.ready(SHARDED.dead_queue) == 0
+    assert await client.ready(SHARDED.dead_queue) == 0
 
 
 async def test_a_connection_that_is_lost_is_opened_again_with_its_share(
@@ -103,25 +103,25 @@ async def test_a_connection_that_is_lost_is_opened_again_with_its_share(
 
 
 async def test_a_shard_that_is_deleted_is_declared_and_consumed_again(
-    store: PostgresEventStore, vhost: str, desk: Desk, publisher: Publisher
+    store: PostgresEventStore, vhost: str, client: AmqpClient, publisher: Publisher
 ) -> None:
     async with serving_domain(domain, store, vhost) as service:
         await all_consumed(vhost)
-        await desk.delete(SHARDED.shard_queue(3))
+        await client.delete(SHARDED.shard_queue(3))
         await all_consumed(vhost)
         await counts(publisher, KEYS, each=3)
         await settled(service, 36)
 
 
 async def test_a_worker_that_leaves_puts_back_what_it_has_not_begun_once(
-    store: PostgresEventStore, vhost: str, desk: Desk, publisher: Publisher
+    store: PostgresEventStore, vhost: str, client: AmqpClient, publisher: Publisher
 ) -> None:
     async with serving_domain(domain, store, vhost, worker_concurrency=1) as service:
         await counts(publisher, ["a"], each=20)
         await settled(service, 1)
     left = 20 - service.counters.ends[End.ACCEPTED]
     assert service.counters.ends[End.LOST_CHANNEL] == 0
-    assert sum([await desk.ready(queue) for queue in SHARDED.work_queues]) == left
+    assert sum([await client.ready(queue) for queue in SHARDED.work_queues]) == left
 
 
 async def test_the_prefetch_is_divided_by_the_shards_of_a_process(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.secured import RIGHT_NAME, WRONG_NAME, Secured
+from tests.support.fixtures.secured import RIGHT_NAME, WRONG_NAME, Secured
 from worker.amqp.sender import Sender
 from worker.amqp.tls import SERVER_NAME
 from worker.errors import BrokerMisconfigured, BrokerUnavailable

@@ -14,12 +14,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
 from eventstore import START, Event, Filter, P
 from eventstore.postgres import PostgresEventStore
-from tests.fixtures.databases import Database
 from tests.integration.eventstore.staging import connected, head_locked, waiting
-from tests.integration.worker.desk import Desk
-from tests.integration.worker.process import WorkerProcess
 from tests.integration.worker.receiver import Receiver, receiving
-from tests.integration.worker.serving import QUEUES
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
+from tests.support.serving import QUEUES
+from tests.support.worker_process import WorkerProcess
 from worker import publisher as publisher_module
 from worker.publisher import Publisher
 
@@ -212,10 +212,10 @@ async def test_a_trace_that_is_left_out_by_sampling_has_no_span_at_all(
 
 @pytest.mark.usefixtures("worker")
 async def test_a_dead_letter_is_an_error_of_the_process_and_keeps_its_trace(
-    receiver: Receiver, publisher: Publisher, desk: Desk
+    receiver: Receiver, publisher: Publisher, client: AmqpClient
 ) -> None:
     await publisher.publish("tally", "Count", {})
-    letter = await desk.take(QUEUES.dead_queue)
+    letter = await client.take(QUEUES.dead_queue)
     trace_id = str(letter.headers["traceparent"]).split("-")[1]
     process = (await receiver.trace(trace_id, 2))[PROCESS]
     assert process.failed

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from eventstore import Filter, P
 from handlers import Accepted, Command, Decider, Decision, Domain, Part, View
-from tests.unit.worker import tally
+from tests.support.domains import tally
 
 
 class Compute(Command):

@@ -13,7 +13,7 @@ from functools import cache
 
 from opentelemetry.semconv._incubating.metrics.otel_metrics import OTEL_SDK_PROCESSOR_SPAN_PROCESSED
 
-from tests.unit.deploy.composition import ROOT
+from tests.support.composition import ROOT
 
 PREFIXES = ("worker_", "eventstore_", "messaging_", "otel_")
 """How names begin that only our code exports."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.deploy.composition import composition, example_environment
+from tests.support.composition import composition, example_environment
 from tests.unit.deploy.watching import yaml_of
 
 _KINDS = ("receivers", "processors", "exporters")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import jsonschema
 import pytest
 
-from tests.unit.deploy.composition import (
+from tests.support.composition import (
     ROOT,
     VariableMissing,
     composition,

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from eventstore import errors
-from tests.unit.deploy.composition import ROOT, composition, example_environment
+from tests.support.composition import ROOT, composition, example_environment
 from tests.unit.deploy.expressions import labels, named_labels, parsed, selectors
 from tests.unit.deploy.instruments import PREFIXES, exported, exported_series
 from tests.unit.deploy.watching import DASHBOARDS, dashboard, series, yaml_of

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.deploy.composition import ROOT
+from tests.support.composition import ROOT
 
 
 def _instructions() -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.unit.deploy.composition import ROOT, composition, example_environment
+from tests.support.composition import ROOT, composition, example_environment
 from tests.unit.deploy.kubernetes.kustomization import BASE, Manifest, build, named, pod_template
 from tests.unit.deploy.kubernetes.schemas import validate
 from worker.cli.app import app

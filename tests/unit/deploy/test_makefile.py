@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from tests.unit.deploy.composition import ROOT
+from tests.support.composition import ROOT
 
 
 def _recipe(target: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from tests.unit.deploy.composition import ROOT, composition, example_environment
+from tests.support.composition import ROOT, composition, example_environment
 from tests.unit.deploy.expressions import labels, named_labels, parsed, selectors
 from tests.unit.deploy.instruments import PREFIXES, exported_series
 from tests.unit.deploy.watching import DEPLOY, recorded, rules, series, yaml_of

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.unit.deploy.composition import ROOT
+from tests.support.composition import ROOT
 from tests.unit.deploy.instruments import exported_series
 
 DEPLOY = ROOT / "deploy"

@@ -164,7 +164,7 @@ def test_every_outcome_of_a_reply_is_described() -> None:
 def test_every_metric_is_described_with_its_unit() -> None:
     source = "".join(
         (ROOT / name).read_text()
-        for name in ("eventstore/metrics.py", "eventstore/postgres/gauges.py", "worker/telemetry/metrics.py")
+        for name in ("eventstore/metrics.py", "eventstore/postgres/metrics.py", "worker/telemetry/metrics.py")
     )
     made = set(re.findall(r'create_\w+\(\s*"([\w.]+)",.*?unit="(.*?)"', source, re.DOTALL))
     assert len(made) == source.count("meter.create_")
@@ -193,7 +193,7 @@ def test_the_scenario_in_the_documentation_is_the_one_that_is_run() -> None:
 
 
 def test_a_role_behind_pgbouncer_is_given_what_connections_bring() -> None:
-    source = page("eventstore/postgres/pools.py").split("_SETTINGS = {")[1].split("\n}")[0]
+    source = page("eventstore/postgres/connections/pools.py").split("_SETTINGS = {")[1].split("\n}")[0]
     brought = dict(re.findall(r'^ *"(\w+)": "([^"]+)",$', source, re.MULTILINE))
     assert "plan_cache_mode" in brought
     text = page("docs/operations.md")

@@ -3,7 +3,7 @@
 import pytest
 
 from eventstore import StoreMisconfigured
-from eventstore.postgres.address import Address
+from eventstore.postgres.connections.address import Address
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eventstore import Filter, P
-from eventstore.postgres.tail_limit import LONGEST_TAIL, TailLimit
+from eventstore.postgres.reads.tail_limit import LONGEST_TAIL, TailLimit
 
 ANNA = Filter.matching().any_predicate_of(P("ReaderID", "anna"))
 BERT = Filter.matching().any_predicate_of(P("ReaderID", "bert"))

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from handlers import InvalidDomain, InvalidKey
-from tests.unit.handlers.jars import Drop, domain
+from tests.support.domains.jars import Drop, domain
 
 COMMAND = Drop(jar="j1", coin=1)
 

@@ -16,7 +16,7 @@ from handlers.model import DomainEvent
 from handlers.part_reader import LONGEST_AT_ONCE, PartReader
 from handlers.state_checksum import with_checksum
 from handlers.view import View
-from tests.unit.handlers.jars import (
+from tests.support.domains.jars import (
     Jar,
     WatchedStore,
     after_drop,

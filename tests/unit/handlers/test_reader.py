@@ -10,7 +10,7 @@ import pytest
 from eventstore import Consistency, Filter, HistoryDiverged, P, Position, PositionNotReached, StoreUnavailable
 from handlers import HandlerCrashed, InvalidParts, Reader, UnknownView, View
 from handlers.part_reader import LONGEST_AT_ONCE
-from tests.unit.handlers.jars import Jar, WatchedStore, after_drop, domain, dropped, fill, jar
+from tests.support.domains.jars import Jar, WatchedStore, after_drop, domain, dropped, fill, jar
 
 
 @pytest.fixture

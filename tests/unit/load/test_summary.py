@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.support.summary import PROMISED
 from tests.unit.load.runs import FIGURES, empty, plan, summary, tally, verdict
 from worker.load.comparison import comparison, differences
 from worker.load.fleet import Drain
@@ -15,24 +16,6 @@ from worker.load.runner import Pace
 from worker.load.series import Series
 from worker.load.session import Ran
 from worker.load.summary import Latency, Summary, Unluckiest
-
-# What the JSON of a run has at least.
-PROMISED = {
-    "scenario",
-    "seed",
-    "commands",
-    "outcomes",
-    "throughput_per_s",
-    "latency_ms",
-    "conflicts",
-    "attempts",
-    "wasted_decisions",
-    "duplicates",
-    "replica_read_share",
-    "cpu_us_per_command",
-    "violations",
-    "oracle_checked",
-}
 
 
 def test_figures_are_those_of_the_run() -> None:

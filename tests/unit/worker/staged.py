@@ -21,7 +21,7 @@ from eventstore import (
     Position,
     Receipt,
 )
-from tests.unit.worker.tally import domain
+from tests.support.domains.tally import domain
 from worker.counters import Counters
 from worker.message import CommandMessage
 from worker.rounds import rounds as rounds_module

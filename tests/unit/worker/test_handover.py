@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.waiting import eventually
 from worker.amqp.delivery import Delivery
 from worker.amqp.sender import Properties, Sender
 from worker.errors import BrokerUnavailable, MessageRefused, Unroutable

@@ -18,7 +18,7 @@ from eventstore import (
     OutcomeKind,
     Position,
 )
-from tests.unit.worker.tally import domain
+from tests.support.domains.tally import domain
 from worker.counters import Counters
 from worker.message import CommandMessage
 from worker.rounds.scheduler import Scheduler

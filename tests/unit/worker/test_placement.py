@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker.sharded import domain
-from tests.unit.worker.tally import Count
-from tests.unit.worker.tally import domain as tally
+from tests.support.domains.sharded import domain
+from tests.support.domains.tally import Count
+from tests.support.domains.tally import domain as tally
 from worker.counters import Counters
 from worker.placement import Placement
 

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from eventstore import MemoryEventStore
-from tests.unit.worker.tally import domain
+from tests.support.domains.tally import domain
 from worker.errors import SettingsError
 from worker.message import CommandMessage
 from worker.rounds import job_spans as job_spans_module

@@ -10,8 +10,8 @@ from eventstore import (
     Filter,
     OutcomeKind,
 )
+from tests.support.domains.tally import domain
 from tests.unit.worker.staged import StagedStore, command, counted, intruder
-from tests.unit.worker.tally import domain
 from worker.counters import Counters
 from worker.errors import HandlerTimedOut
 from worker.rounds import time_limits as time_limits_module

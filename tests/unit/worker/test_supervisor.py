@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.waiting import eventually
+from tests.support.fixtures.waiting import eventually
 from worker.supervision.health import Health
 from worker.supervision.supervisor import RestartLimits, Supervisor
 

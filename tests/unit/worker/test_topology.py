@@ -1,5 +1,5 @@
-from tests.unit.worker.sharded import domain
-from tests.unit.worker.tally import domain as tally
+from tests.support.domains.sharded import domain
+from tests.support.domains.tally import domain as tally
 from worker.topology import Address, Topology
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.unit.deploy.composition import ROOT
+from tests.support.composition import ROOT
 
 __all__ = ["BASE", "EXAMPLE", "KustomizationError", "Manifest", "build", "named", "pod_template"]
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from handlers.registry import load_domains
-from tests.unit.deploy.composition import ROOT
+from tests.support.composition import ROOT
 from tests.unit.deploy.kubernetes.kustomization import EXAMPLE, Manifest, build, named
 from worker.settings import Settings
 from worker.topology import Topology

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.unit.deploy.composition import ROOT, composition, example_environment
+from tests.support.composition import ROOT, composition, example_environment
 from tests.unit.deploy.kubernetes.kustomization import BASE, EXAMPLE, Manifest, build, named, pod_template
 from worker.cli.app import app
 from worker.credentials import file_variable

@@ -11,7 +11,7 @@ RIGHT: tuple[DomainEvent, ...] = (
     PiecesReserved(order="a", product="lamp", pieces=1),
     ProductMoved(product="lamp", bay="north", seen=0),
     StockTaken(count="c", pieces=1, orders=1),
-    ProductMoved(product="desk", bay="north", seen=0),
+    ProductMoved(product="client", bay="north", seen=0),
     ProductMoved(product="lamp", bay="south", seen=3),
     PiecesReserved(order="b", product="lamp", pieces=1),
     StockTaken(count="d", pieces=0, orders=2),

@@ -51,14 +51,14 @@ def test_what_is_there_is_reserved_once() -> None:
     command = ReservePieces(order="o", product="lamp", pieces=2)
     given(received("lamp", 2)).when(command).then(accepted(reserved("o", pieces=2)))
     given(received("lamp", 9), reserved("o", pieces=2)).when(command).then(unchanged())
-    given(received("lamp", 9), received("desk", 9, "e"), reserved("o", "desk")).when(command).then(unchanged())
+    given(received("lamp", 9), received("client", 9, "e"), reserved("o", "client")).when(command).then(unchanged())
 
 
 @pytest.mark.parametrize(
     "history",
     [
         (),
-        (received("desk", 9),),
+        (received("client", 9),),
         (received("lamp", 2), reserved("another")),
     ],
 )
@@ -67,7 +67,7 @@ def test_what_is_not_there_is_not_reserved(history: tuple[PiecesReceived | Piece
 
 
 def test_everything_is_counted() -> None:
-    history = (received("lamp", 5), received("desk", 3, "e"), reserved("o"), reserved("p", "desk", 2), moved())
+    history = (received("lamp", 5), received("client", 3, "e"), reserved("o"), reserved("p", "client", 2), moved())
     count = StockTaken(count="c", pieces=5, orders=2)
     given(*history).when(TakeStock(count="c")).then(accepted(count))
     given(*history, count, moved()).when(TakeStock(count="c2")).then(unchanged())
@@ -77,9 +77,9 @@ def test_everything_is_counted() -> None:
 
 
 def test_one_look_allows_one_move() -> None:
-    given(moved("desk"), moved()).when(move(seen=2)).then(accepted(moved(seen=2)))
-    given(moved("desk"), moved()).when(move(seen=1)).then(rejected(MOVED_MEANWHILE))
-    given(moved(), moved("desk")).when(move(seen=1)).then(accepted(moved(seen=1)))
+    given(moved("client"), moved()).when(move(seen=2)).then(accepted(moved(seen=2)))
+    given(moved("client"), moved()).when(move(seen=1)).then(rejected(MOVED_MEANWHILE))
+    given(moved(), moved("client")).when(move(seen=1)).then(accepted(moved(seen=1)))
     # Somebody who claims to have seen what is still to come has seen all.
     given(moved()).when(move(seen=1_000)).then(accepted(moved(seen=1_000)))
 

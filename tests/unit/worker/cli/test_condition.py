@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from eventstore.postgres import MOST_LAG, SCHEMA_VERSION, Survey
-from eventstore.postgres.wholeness import Wholeness
+from eventstore.postgres.administration.wholeness import Wholeness
 from worker.cli.condition import primary_condition, replica_condition
 from worker.settings import Settings
 

@@ -12,7 +12,7 @@ from inspect import getdoc
 
 import pytest
 
-from tests.fixtures.ports import free_port
+from tests.support.fixtures.ports import free_port
 from worker import __version__
 from worker.cli.app import COMMANDS
 from worker.cli.group import Entry

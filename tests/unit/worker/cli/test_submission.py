@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker.sharded import domain
-from tests.unit.worker.tally import domain as tally
+from tests.support.domains.sharded import domain
+from tests.support.domains.tally import domain as tally
 from worker.cli.failures import Mistake
 from worker.cli.submission import Submissions
 from worker.settings import Settings

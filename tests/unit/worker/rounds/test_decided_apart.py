@@ -19,10 +19,10 @@ from eventstore import (
     RecordedEvent,
 )
 from handlers import Accepted, Command, Decider, Decision, Domain, View
+from tests.support.domains.tally import Counted, Forgotten, Tally, events_of, evolve
+from tests.support.domains.tally import domain as tallying
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command, counted, intruder
-from tests.unit.worker.tally import Counted, Forgotten, Tally, events_of, evolve
-from tests.unit.worker.tally import domain as tallying
 from tests.unit.worker.test_parts import PageEdited, edited_since, pages
 from worker.counters import Counters
 from worker.rounds.job import Job

@@ -16,10 +16,10 @@ from eventstore import (
     Receipt,
 )
 from handlers.kept_states import KeptState
+from tests.support.domains.tally import Counted, Tally, tally
+from tests.support.domains.tally import domain as tallying
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command, counted
-from tests.unit.worker.tally import Counted, Tally, tally
-from tests.unit.worker.tally import domain as tallying
 from tests.unit.worker.test_parts import account, bank
 from worker.counters import Counters
 from worker.rounds.own_events import OwnEvent, OwnEvents

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 
 from eventstore import IdempotencyKeyReused, Outcome, OutcomeKind
+from tests.support.domains.tally import domain
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command, counted
-from tests.unit.worker.tally import domain
 from worker.counters import Counters
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings

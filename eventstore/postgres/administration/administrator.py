@@ -1,0 +1,57 @@
+"""Administrators: a connection of one's own to one server, for what a person asks for."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from asyncpg.connect_utils import SessionAttribute
+
+from eventstore.postgres.connections.address import Address
+from eventstore.postgres.connections.dialing import Dialer, DialledConnection
+from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
+
+__all__ = ["administrator"]
+
+_SECONDS = 10.0
+_CLOSE_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def administrator(
+    url: str,
+    *,
+    purpose: str,
+    wanted: SessionAttribute = SessionAttribute.any,
+    lifted: bool = True,
+    cached: bool = True,
+    statement_seconds: float | None = None,
+) -> AsyncIterator[DialledConnection]:
+    """Connect, and close the connection at the end.
+
+    Args:
+        url: The server's address.
+        purpose: How the connection appears in ``pg_stat_activity``.
+        wanted: Which server, if the address names several: ``any`` or ``read_write``.
+        lifted: Whether the time limits that the database or the role sets are lifted.
+        cached: Whether prepared statements may be kept, which some poolers cannot.
+        statement_seconds: How long a statement may take; None for as long as it takes.
+
+    Raises:
+        EventStoreError: As ``translate`` says, also of what happens inside.
+    """
+    dialer = Dialer(
+        Address.of(url),
+        purpose=purpose,
+        wanted=wanted,
+        lifted=lifted,
+        cached=cached,
+        seconds=_SECONDS,
+        statement_seconds=statement_seconds,
+    )
+    connection = await dialer.dial()
+    try:
+        yield connection
+    except DRIVER_ERRORS as error:
+        raise translate(error) from error
+    finally:
+        with suppress(*DRIVER_ERRORS):  # of a server that hangs, what it failed with is worth more
+            await connection.close(timeout=_CLOSE_SECONDS)

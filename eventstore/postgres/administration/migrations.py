@@ -1,0 +1,210 @@
+"""Migrations: numbered SQL files, each applied once, in order, in a transaction of its own.
+
+What takes long on large tables is prepared before the transaction, while appends go on. A transaction itself is short,
+and gives up where it would have to wait: everybody would wait behind it.
+
+One that builds from before it can live with may have a second step, its finishing: it takes away what only they need.
+An empty database has no builds from before, and is finished at once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from eventstore.errors import StoreMisconfigured, StoreUnavailable
+from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.administration.database_settings import check_surroundings
+from eventstore.postgres.connections.session_name import MARK
+from eventstore.postgres.statements import Migration, migrations, statement
+
+__all__ = ["SCHEMA_VERSION", "MigrationReport", "migrate"]
+
+SCHEMA_VERSION = migrations()[-1].version
+
+# Any number that nobody else uses for an advisory lock in this database.
+_LOCK = 4_715_018_260_310_001
+_POLL_SECONDS = 0.2
+# Everybody waits behind whoever waits for the tables.
+_LOCK_TIMEOUT = "2s"
+# From this version on, the schema's version has a table of its own.
+_OWN_TABLE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationReport:
+    """What a migration did, or would do.
+
+    Attributes:
+        before: The schema's version before; 0 for none.
+        after: The version after.
+        applied: The migrations in between.
+        finished: Those whose second step was taken.
+        unfinished: Those whose second step is left: builds from before them are served.
+        repaired: What a restore had left switched off or behind, and was set again.
+        dry_run: Whether they were only listed.
+    """
+
+    before: int
+    after: int
+    applied: tuple[Migration, ...]
+    finished: tuple[Migration, ...] = ()
+    unfinished: tuple[Migration, ...] = ()
+    repaired: tuple[str, ...] = ()
+    dry_run: bool
+
+
+async def migrate(
+    admin_url: str, *, finish: bool = False, dry_run: bool = False, wait_seconds: float = 60.0
+) -> MigrationReport:
+    """Bring a database's event store to this program's schema version. Running it again changes nothing.
+
+    What guards the events, and a restore may have left switched off, is switched on again.
+
+    Creates the group role ``eventstore_runtime`` if it is missing; a worker's login role must be a member of it.
+
+    Args:
+        admin_url: The address of the primary, with a role that may create schemas and roles.
+        finish: Also take away what only older builds need. An empty database is finished anyway.
+        dry_run: Only say what would be applied.
+        wait_seconds: How long another migration may keep this one waiting.
+
+    Returns:
+        What was done. A database that is newer than this program is left as it is.
+
+    Raises:
+        StoreUnavailable: The server cannot be reached, or another migration held the lock all the time.
+        StoreMisconfigured: The address, the credentials or the rights do not suffice; or an older build, or a
+            transaction older than the migration, stands in the way of its finishing. The message names it. Or the
+            database's encoding or collations are no use; nothing was changed then.
+
+    On cancellation, the migration under way is rolled back; those before it stay.
+    """
+    wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
+    async with administrator(admin_url, purpose="worker db migrate", wanted=wanted) as connection:
+        await check_surroundings(connection)
+        await _lock(connection, wait_seconds)
+        before, finished = await _version(connection)
+        pending = tuple(migration for migration in migrations() if migration.version > before)
+        unfinished = tuple(each for each in migrations() if each.version > finished and each.finishing is not None)
+        taken = unfinished if finish or before == 0 else ()
+        if not dry_run:
+            for migration in pending:
+                await _apply(connection, migration)
+            if taken:
+                await _finish(connection, taken, empty=before == 0)
+        repaired = await _repair(connection, dry_run=dry_run) if before else ()
+    return MigrationReport(
+        before=before,
+        after=before + len(pending),
+        applied=pending,
+        finished=taken,
+        unfinished=tuple(each for each in unfinished if each not in taken),
+        repaired=repaired,
+        dry_run=dry_run,
+    )
+
+
+async def _lock(connection: "asyncpg.Connection[asyncpg.Record]", wait_seconds: float) -> None:
+    # Polled: whoever waits inside the server holds a snapshot, which would block CREATE INDEX CONCURRENTLY for good.
+    try:
+        async with asyncio.timeout(wait_seconds):
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110  it waits for another process
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError:
+        raise StoreUnavailable("another migration is under way: wait for it, then try again") from None
+
+
+async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[int, int]:
+    """Return the schema's version, and the one up to which it is finished; 0 without a schema."""
+    if await connection.fetchval("SELECT to_regclass('eventstore.schema_version') IS NOT NULL"):
+        row = await connection.fetchrow("SELECT version, finished FROM eventstore.schema_version")
+        return (row["version"], row["finished"]) if row is not None else (0, 0)
+    if await connection.fetchval("SELECT to_regclass('eventstore.store') IS NULL"):
+        return 0, 0
+    return int(await connection.fetchval("SELECT schema_version FROM eventstore.store")), 0
+
+
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+    if migration.version == 1:
+        await _create_runtime_role(connection)
+    for sql in migration.preparing:
+        await connection.execute(sql)
+    async with _short_transaction(connection, "worker db migrate"):
+        if migration.version == 1:
+            await connection.execute("CREATE SCHEMA IF NOT EXISTS eventstore")
+        await connection.execute(migration.sql)
+        if migration.version < _OWN_TABLE:
+            await connection.execute("UPDATE eventstore.store SET schema_version = $1", migration.version)
+        else:
+            await connection.execute(
+                "UPDATE eventstore.schema_version SET version = $1, migrated_at = clock_timestamp()", migration.version
+            )
+
+
+async def _finish(
+    connection: "asyncpg.Connection[asyncpg.Record]", wanted: tuple[Migration, ...], *, empty: bool
+) -> None:
+    async with _short_transaction(connection, "worker db migrate --finish"):
+        # In the order in which an append takes them. From here on no older build can begin anything.
+        await connection.execute("LOCK TABLE eventstore.store IN ACCESS EXCLUSIVE MODE")
+        await connection.execute("LOCK TABLE eventstore.events IN ACCESS EXCLUSIVE MODE")
+        if not empty and (rows := await connection.fetch(statement("older_sessions"), MARK)):
+            named = ", ".join(map(_named, rows))
+            raise StoreMisconfigured(
+                f"an older build may still be at work: {named}; stop it, then run `worker db migrate --finish` again"
+            )
+        for migration in wanted:
+            if migration.finishing is not None:
+                await connection.execute(migration.finishing)
+        await connection.execute("UPDATE eventstore.schema_version SET finished = $1", wanted[-1].version)
+
+
+async def _repair(connection: "asyncpg.Connection[asyncpg.Record]", *, dry_run: bool) -> tuple[str, ...]:
+    """Set again what a restore that leaves out triggers has left, and say what that was."""
+    (found,) = await connection.fetch(statement("disrepair"))
+    repaired = [f"the trigger {name}, which did not always fire" for name in found["triggers"]]
+    if found["behind"]:
+        repaired.append("the head that older builds read, which was not the log's")
+    if repaired and not dry_run:
+        async with _short_transaction(connection, "worker db migrate"):
+            for name in found["triggers"]:
+                # A trigger of this schema's own; its name is quoted by the server.
+                await connection.execute(
+                    await connection.fetchval(
+                        "SELECT format('ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER %I', $1::text)", name
+                    )
+                )
+            if found["behind"]:
+                await connection.execute(statement("set_head"))
+    return tuple(repaired)
+
+
+@asynccontextmanager
+async def _short_transaction(connection: "asyncpg.Connection[asyncpg.Record]", command: str) -> AsyncIterator[None]:
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+            yield
+    except asyncpg.LockNotAvailableError as error:
+        raise StoreMisconfigured(
+            f"a transaction keeps the event store's tables for longer than {_LOCK_TIMEOUT}: wait for its end "
+            f"(pg_stat_activity shows it), then run `{command}` again"
+        ) from error
+
+
+def _named(row: "asyncpg.Record") -> str:
+    kind = "in a transaction older than the migration" if row["is_transaction"] else f"{row['sessions']} connected"
+    return f"{row['name']} (role {row['role']}, {kind})"
+
+
+async def _create_runtime_role(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'eventstore_runtime')"):
+        return
+    try:
+        await connection.execute("CREATE ROLE eventstore_runtime NOLOGIN")
+    except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+        return  # roles belong to the whole server: a migration of another database was faster

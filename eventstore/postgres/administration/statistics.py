@@ -1,0 +1,94 @@
+"""Measures of a server and its event store: sizes, use, connections, lag and slow statements, as one role sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from eventstore.errors import StoreMisconfigured
+from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.statements import statement
+
+__all__ = ["Measures", "measure"]
+
+_STATEMENTS = 10
+_SECONDS = 30
+
+# The extension's library is not loaded at the server's start; or the role may not use its schema or its view.
+_NOT_FOR_US = (
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.UndefinedTableError,
+    asyncpg.InsufficientPrivilegeError,
+)
+
+_Rows = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    """What was found. Each mapping has the columns of the statement in ``sql/`` that is named.
+
+    Attributes:
+        database: The database as a whole (``stats.sql``).
+        tables: Each table (``stats_tables.sql``); numbers of rows are estimates.
+        indexes: Each index (``stats_indexes.sql``).
+        connections: Connections by application name (``stats_connections.sql``).
+        standbys: Who receives from this server (``stats_standbys.sql``).
+        statements: The statements that took the most time (``stats_statements.sql``); None where nobody keeps them.
+    """
+
+    database: Mapping[str, Any]
+    tables: _Rows
+    indexes: _Rows
+    connections: _Rows
+    standbys: _Rows
+    statements: _Rows | None = field(default=None)
+
+
+async def measure(url: str, *, writable: bool = True) -> Measures:
+    """Measure the server that accepts writes, of those in an address. Nothing is changed.
+
+    Args:
+        url: The address.
+        writable: Whether it must accept writes; without, any server in the address is measured.
+
+    Raises:
+        StoreUnavailable: It cannot be reached.
+        StoreMisconfigured: The address or the credentials are wrong, there is no event store, or the role may not see
+            it.
+    """
+    # Without prepared statements, which some poolers cannot keep.
+    async with administrator(
+        url,
+        purpose="worker db stats",
+        wanted=SessionAttribute.read_write if writable else SessionAttribute.any,
+        cached=False,
+        statement_seconds=_SECONDS,
+    ) as connection:
+        rows = await _rows(connection, "stats")
+        if not rows:
+            raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
+        return Measures(
+            database=rows[0],
+            tables=await _rows(connection, "stats_tables"),
+            indexes=await _rows(connection, "stats_indexes"),
+            connections=await _rows(connection, "stats_connections"),
+            standbys=await _rows(connection, "stats_standbys"),
+            statements=await _statements(connection, rows[0]["extension"]),
+        )
+
+
+async def _statements(connection: "asyncpg.Connection[asyncpg.Record]", schema: str | None) -> _Rows | None:
+    if schema is None:
+        return None
+    await connection.execute("SELECT set_config('search_path', quote_ident($1), false)", schema)
+    try:
+        return await _rows(connection, "stats_statements", _STATEMENTS)
+    except _NOT_FOR_US:
+        return None
+
+
+async def _rows(connection: "asyncpg.Connection[asyncpg.Record]", name: str, *parameters: object) -> _Rows:
+    return tuple(dict(row) for row in await connection.fetch(statement(name), *parameters))

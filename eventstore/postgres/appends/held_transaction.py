@@ -1,0 +1,228 @@
+"""Held transactions: the lock, reads, one append and its commit, on one connection of their own."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+
+from eventstore.append import Append
+from eventstore.errors import (
+    EventStoreError,
+    HistoryDiverged,
+    HoldExpired,
+    LockNotAcquired,
+    OutcomeUnknown,
+    StoreUnavailable,
+)
+from eventstore.position import START, Position
+from eventstore.postgres.appends.batch import AppendAnswer, chain_answer, columns, verdict_of
+from eventstore.postgres.connections.confirmation import confirmed
+from eventstore.postgres.connections.pools import Connection, Pools
+from eventstore.postgres.connections.statement_watchdog import watched
+from eventstore.postgres.connections.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
+from eventstore.postgres.reads.branches import branches_of, matches_any
+from eventstore.postgres.reads.lookup import Answer, Lookup, Shared
+from eventstore.postgres.reads.server import mixed_statement
+from eventstore.postgres.statements import statement
+from eventstore.question import Question
+
+__all__ = ["HeldTransaction"]
+
+# How much longer than the server's bound an answer may take before the connection is given up.
+_GRACE_SECONDS = 5.0
+_LOCK_NOT_AVAILABLE = "55P03"
+# The server has ended the transaction for its length: as a whole, in a statement, or between two.
+_TOO_LONG = {"25P04", "57014", "25P03"}
+_ONE_BOUND_FROM = 17
+_MOST_KNOWN = 1000
+
+
+class HeldTransaction:
+    """One transaction that has the store's lock.
+
+    The server bounds how long it lasts, and ends its session: a lost connection before the commit means that nothing is
+    recorded.
+
+    Attributes:
+        head: The head under the lock.
+
+    Args:
+        pools: The primary is asked, by a connection for this transaction alone: nobody's batch waits for it in the
+            process, and in the server all wait for the lock.
+        limit: For how many seconds the lock is held at most.
+        patience: For how many seconds to wait for it.
+    """
+
+    def __init__(self, pools: Pools, *, limit: float, patience: float) -> None:
+        self.head = START
+        self._pools = pools
+        self._limit = limit
+        self._patience = patience
+        self._connection: Connection | None = None
+
+    async def begin(self) -> None:
+        """Take the lock. It is let go of by ``record``, or by ``leave``.
+
+        Raises:
+            LockNotAcquired: Others had it all the time.
+            EventStoreError: As ``translate`` says.
+        """
+        try:
+            await self._begin()
+        except HoldExpired:
+            # The connection had been ended while it was idle. Nothing was held; a new one tells.
+            await self._pools.primary.renew()
+            try:
+                await self._begin()
+            except HoldExpired as error:
+                raise StoreUnavailable(f"PostgreSQL cannot be reached: {error.__cause__}", code=error.code) from error
+
+    async def leave(self) -> None:
+        """Give the connection back, and with it the lock. What was not committed is rolled back."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            async with asyncio.timeout(_GRACE_SECONDS):
+                if connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
+        except DRIVER_ERRORS:
+            _terminate(connection)
+        except BaseException:
+            _terminate(connection)
+            raise
+        finally:
+            await self._pools.primary.release(connection)
+
+    async def answer(self, question: Question) -> Answer:
+        """Answer a question, by a walk from its positions to the head.
+
+        Raises:
+            HistoryDiverged: A position is not in this store's history.
+            HoldExpired: The transaction was ended.
+            EventStoreError: As ``translate`` says.
+        """
+        branches = tuple(branches_of(each, walked=not matches_any(each)) for each in question.filters)
+        milestones = frozenset(position.number for position in question.positions)
+        lookup = Lookup(branches, milestones, question.most)
+        shared = Shared([lookup])
+        shared.learn(await self._fetch_held(*mixed_statement(shared.branches, shared.most, shared.milestones)))
+        answer = shared.answer(lookup)
+        for position in question.positions:
+            if answer.tokens.get(position.number) != position.token:
+                raise HistoryDiverged(f"position {position} is not in this store's history")
+        return answer
+
+    async def record(self, appends: Sequence[Append]) -> list[AppendAnswer]:
+        """Append a chain, commit, and let go of the lock, whatever comes of it.
+
+        Raises:
+            HoldExpired: The transaction was ended before. Nothing is recorded.
+            OutcomeUnknown: The connection broke in the commit.
+            EventStoreError: The statement failed; nothing is recorded.
+        """
+        try:
+            rows = await self._fetch_held(statement("append"), columns(appends, chained=True))
+            if self._in_use.get_server_version().major < _ONE_BOUND_FROM:
+                # A commit that is cut short while it waits for a standby has happened all the same.
+                await self._fetch_held("SET LOCAL statement_timeout = 0", ())
+            await self._commit()
+        finally:
+            await self.leave()
+        return [chain_answer(append, verdict_of(append, row)) for append, row in zip(appends, rows, strict=True)]
+
+    @property
+    def _in_use(self) -> Connection:
+        if self._connection is None:
+            raise HoldExpired("the lock is not held any more; nothing is recorded")
+        return self._connection
+
+    async def _begin(self) -> None:
+        self._connection = await self._pools.primary.acquire(_GRACE_SECONDS)
+        milliseconds = [max(1, round(1000 * seconds)) for seconds in (self._patience, self._limit)]
+        try:
+            async with asyncio.timeout(2 * self._patience + _GRACE_SECONDS):
+                await self._fetch("BEGIN ISOLATION LEVEL READ COMMITTED", ())
+                await self._warm_up(self._connection)
+                (row,) = await self._fetch(statement("hold"), milliseconds)
+        except TimeoutError as error:
+            await self._give_up(self._in_use)
+            await self.leave()
+            raise translate(error) from error
+        except BaseException as error:
+            await self.leave()
+            if getattr(error, "code", None) == _LOCK_NOT_AVAILABLE:
+                raise LockNotAcquired(
+                    f"others had the lock for {self._patience} s", code=_LOCK_NOT_AVAILABLE
+                ) from error
+            raise
+        self.head = Position(number=row["number"], token=row["token"])
+
+    async def _warm_up(self, connection: Connection) -> None:
+        """Have a session look up, before it has the lock, what its first statements would have it look up under it."""
+        known, process = self._pools.primary.warm, connection.get_server_pid()
+        if process in known:
+            return
+        await self._fetch(*mixed_statement((), 0, ()))
+        try:
+            await connection.prepare(statement("append"))
+        except DRIVER_ERRORS as error:
+            raise await self._failure(error) from error
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known.add(process)
+
+    async def _fetch(self, sql: str, parameters: Sequence[object]) -> "list[asyncpg.Record]":
+        try:
+            return await self._in_use.fetch(sql, *parameters)
+        except DRIVER_ERRORS as error:
+            raise await self._failure(error) from error
+
+    async def _fetch_held(self, sql: str, parameters: Sequence[object]) -> "list[asyncpg.Record]":
+        """Run a statement that the server ends by itself, and give up the connection of one that does not."""
+        try:
+            async with asyncio.timeout(self._limit + _GRACE_SECONDS):
+                return await self._fetch(sql, parameters)
+        except TimeoutError as error:
+            await self._give_up(self._in_use)
+            raise await self._failure(error) from error
+
+    async def _give_up(self, connection: Connection) -> None:
+        """End a connection whose server does not even end what it has to, and leave all others to that server."""
+        _terminate(connection)
+        await self._pools.primary.renew()
+
+    async def _commit(self) -> None:
+        connection = self._in_use
+        try:
+            async with watched(connection, self._pools.primary):
+                with confirmed(connection):
+                    await connection.execute("COMMIT")
+        except DRIVER_ERRORS as error:
+            if not _took_too_long(error) and is_connection_loss(error):
+                raise OutcomeUnknown("the connection broke while an append was being committed") from error
+            raise await self._failure(error) from error
+
+    async def _failure(self, error: BaseException) -> EventStoreError:
+        """Say what it means that a statement before the commit failed."""
+        code = getattr(error, "sqlstate", None)
+        if code == READ_ONLY:
+            await self._pools.forget_primary()
+        if _took_too_long(error) or isinstance(error, TimeoutError) or is_connection_loss(error):
+            return HoldExpired(
+                f"the lock was held for longer than {self._limit} s, or its connection broke; nothing is recorded",
+                code=code,
+            )
+        return translate(error)
+
+
+def _took_too_long(error: BaseException) -> bool:
+    """Tell whether the server ended the transaction; the driver may name that as what ended the connection."""
+    return any(getattr(each, "sqlstate", None) in _TOO_LONG for each in (error, error.__cause__))
+
+
+def _terminate(connection: Connection) -> None:
+    try:
+        connection.terminate()
+    except asyncpg.InterfaceError:
+        return  # the pool has taken it back, as it does with a connection that the server closes

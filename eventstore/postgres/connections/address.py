@@ -1,0 +1,154 @@
+"""Database addresses, looked at before anything is connected: a mistake in one is not a server that is down."""
+
+import os
+import ssl
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
+from eventstore.errors import StoreMisconfigured
+from eventstore.postgres.connections.address_parameters import CONNECT_SECONDS, UNSUPPORTED, complaint, is_left_out
+from eventstore.stream import ServerAddress
+
+__all__ = ["Address"]
+
+_SCHEMES = ("postgresql", "postgres")
+_DEFAULT_PORT = 5432
+_LAST_PORT = 65535
+# The driver also takes each of these from a variable: PGSSLROOTCERT and so on.
+_FILES = ("sslrootcert", "sslcrl", "sslcert", "sslkey")
+# What stands for something else in an address, as far as it can be told from what was meant.
+_ESCAPES = "write / ? # @ [ and ] in a password as %2F, %3F, %23, %40, %5B and %5D"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A database address that has the form of one, and whose TLS files can be used.
+
+    Attributes:
+        url: What the driver is given: the address without what is left out. It may hold a password.
+        servers: The hosts in it, in order; none where only the driver knows them: those of a service file, or its own.
+        seconds: For how long one of them is dialled, if it says so.
+        left_out: The parameters that mean something to other clients, and nothing to this program.
+    """
+
+    url: str
+    servers: tuple[ServerAddress, ...]
+    seconds: float | None
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Look at an address. The driver looks at the rest, some of it only when it connects.
+
+        Raises:
+            StoreMisconfigured: It is not usable; the message says what is wrong, without the address: it may hold a
+                password.
+        """
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # its text may quote the password
+            raise _unusable(f"its host cannot be read; {_ESCAPES}") from None
+        if parts.scheme not in _SCHEMES:
+            raise _unusable("it does not begin with postgresql://")
+        # Of two @ the driver takes the first; what follows a # it leaves out.
+        if parts.netloc.count("@") > 1 or "#" in url or ("@" in parts.path and "@" not in parts.netloc):
+            raise _unusable(f"its password cannot be told from its host; {_ESCAPES}")
+        given = _parameters(parts.query)
+        _check_files(given)
+        left_out = tuple(sorted(name for name in given if is_left_out(name)))
+        passed = {name: value for name, value in given.items() if name not in left_out and name != CONNECT_SECONDS}
+        return cls(
+            url=url.partition("?")[0] + (f"?{urlencode(passed, quote_via=quote)}" if passed else ""),
+            servers=_servers(parts.netloc.rpartition("@")[2], given),
+            seconds=_seconds(given.get(CONNECT_SECONDS) or os.environ.get("PGCONNECT_TIMEOUT")),
+            left_out=left_out,
+        )
+
+
+def _parameters(query: str) -> dict[str, str]:
+    try:
+        given = {name: values[-1] for name, values in parse_qs(query, strict_parsing=True).items()} if query else {}
+    except ValueError:
+        raise _unusable(f"its parameters are no pairs of name=value, joined by &; {_ESCAPES}") from None
+    for name, value in given.items():
+        if (reason := complaint(name, value)) is not None:
+            raise _unusable(reason)
+    for name in UNSUPPORTED:
+        variable = f"PG{name.replace('_', '').upper()}"
+        if (told := os.environ.get(variable)) and (reason := complaint(name, told)) is not None:
+            raise _unusable(f"{variable} is set: {reason}")
+    return given
+
+
+def _servers(netloc: str, given: dict[str, str]) -> tuple[ServerAddress, ...]:
+    """Find the hosts where the driver finds them: in the address, in its parameters, or in PGHOST."""
+    if "service" in given or os.environ.get("PGSERVICE"):
+        return ()  # the address may leave them to the service file
+    hosts, ports = netloc, os.environ.get("PGPORT", "")
+    if not hosts:
+        hosts, ports = given.get("host") or os.environ.get("PGHOST", ""), given.get("port") or ports
+    if not hosts:
+        return ()
+    names = hosts.split(",")
+    defaults = ports.split(",") if ports else [str(_DEFAULT_PORT)]
+    if len(defaults) == 1:
+        defaults *= len(names)
+    if len(defaults) != len(names):
+        raise _unusable("it has not as many ports as hosts")
+    return tuple(_server(name, default) for name, default in zip(names, defaults, strict=True))
+
+
+def _server(text: str, default: str) -> ServerAddress:
+    host, port = text, default
+    if not text.startswith("/"):  # a folder with a socket
+        name, colon, given = text.rpartition(":") if ":" in text.rpartition("]")[2] else (text, "", "")
+        host, port = name.removeprefix("[").removesuffix("]"), given if colon and given else default
+    if not host:
+        raise _unusable("a host is missing")
+    if not (port.isdecimal() and port.isascii() and 0 < int(port) <= _LAST_PORT):
+        # Not quoted: of a password with an unescaped slash, a part stands where the port does.
+        raise _unusable(f"its port is no number up to {_LAST_PORT}; {_ESCAPES}")
+    return ServerAddress(host=unquote(host), port=int(port))
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = int(text)
+    except ValueError:
+        raise _unusable(f"its {CONNECT_SECONDS} is no whole number of seconds") from None
+    # As other clients read it: 0 and less stand for none, and one second is too short for a server that is far.
+    return float(max(seconds, 2)) if seconds > 0 else None
+
+
+def _check_files(given: dict[str, str]) -> None:
+    files = {name: given.get(name) or os.environ.get(f"PG{name.upper()}") for name in _FILES}
+    for name, path in files.items():
+        if path is None:
+            continue
+        try:
+            with open(path, "rb"):  # noqa: PTH123  the path is the driver's, not ours
+                pass
+        except OSError as error:
+            raise _unusable(f"the file of {name}, {path}, cannot be read: {error.strerror}") from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for name in ("sslrootcert", "sslcrl"):
+        if (path := files[name]) is not None:
+            try:
+                context.load_verify_locations(cafile=path)
+            except ssl.SSLError:
+                raise _unusable(f"the file of {name}, {path}, holds no certificate in PEM form") from None
+    if (certificate := files["sslcert"]) is not None:
+        try:
+            context.load_cert_chain(certificate, files["sslkey"], lambda: given.get("sslpassword", ""))
+        except ssl.SSLError:
+            raise _unusable(
+                f"the files of sslcert and sslkey, {certificate} and {files['sslkey']}, do not belong "
+                "together, are no PEM, or need another sslpassword"
+            ) from None
+
+
+def _unusable(reason: str) -> StoreMisconfigured:
+    return StoreMisconfigured(f"the database address is not usable: {reason}")

@@ -1,0 +1,178 @@
+"""Dialling: to which of an address's servers a connection is made. Each is tried with a time of its own."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from eventstore.errors import EventStoreError, StoreMisconfigured, StoreUnavailable
+from eventstore.postgres.connections.address import Address
+from eventstore.postgres.connections.session_name import session_name
+from eventstore.postgres.connections.translation import DRIVER_ERRORS, READ_ONLY, translate
+from eventstore.postgres.statements import statement
+from eventstore.stream import ServerAddress
+
+if TYPE_CHECKING:
+    _Driver: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    _Driver = asyncpg.Connection
+
+__all__ = ["Dialer", "DialledConnection", "server_of"]
+
+_SECONDS = 5.0
+# As many prepared statements the driver keeps for a connection.
+_CACHED = 100
+
+
+class DialledConnection(_Driver):
+    """A connection that knows which server it was made to.
+
+    Attributes:
+        server: Where that is reached; None where only the driver knows.
+    """
+
+    __slots__ = ("server",)
+    server: ServerAddress | None
+
+
+class Dialer:
+    """Makes connections to one of the servers in an address.
+
+    A server that is silent, as a frozen machine or a cut network is, takes no more than its own time: the next one is
+    tried then. One that did not answer, or is not the one that is wanted, is tried last from then on.
+
+    Args:
+        address: Those.
+        purpose: How the connections appear in ``pg_stat_activity``.
+        wanted: ``read_write`` for the one that accepts writes, which is asked; ``any`` for the first that answers. What
+            a server tells by itself when it is dialled, a pooler in between may remember from before a promotion.
+        settings: What each session sets when it begins; poolers may refuse them.
+        lifted: Whether the time limits that the database or the role sets are lifted.
+        cached: Whether the driver may keep prepared statements, which some poolers cannot.
+        seconds: For how long one server is dialled, unless the address says so.
+        statement_seconds: How long a statement may take; None for as long as it takes.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        purpose: str,
+        wanted: SessionAttribute = SessionAttribute.any,
+        settings: Mapping[str, str] | None = None,
+        lifted: bool = False,
+        cached: bool = True,
+        seconds: float = _SECONDS,
+        statement_seconds: float | None = None,
+    ) -> None:
+        self._address = address
+        self._wanted = wanted
+        self._seconds = address.seconds or seconds
+        self._settings = {**(settings or {}), "application_name": session_name(purpose)}
+        self._lifted = lifted
+        self._cached = _CACHED if cached else 0
+        self._statement_seconds = statement_seconds
+        # In the order in which they are tried. One whose place only the driver knows is None.
+        self._order: list[ServerAddress | None] = [*address.servers] or [None]
+
+    async def dial(self) -> DialledConnection:
+        """Connect.
+
+        Raises:
+            StoreMisconfigured: Every server refuses the address, the credentials or the database in it.
+            StoreUnavailable: None can be reached, or accepts writes if that is wanted. The message names each.
+            EventStoreError: As ``translate`` says of the only server.
+
+        On cancellation the server that was being tried is tried last from then on.
+        """
+        failures: list[tuple[ServerAddress | None, EventStoreError]] = []
+        for server in tuple(self._order):
+            try:
+                return await self._connect(server, self._wanted)
+            except EventStoreError as error:
+                failures.append((server, error))
+                self._put_last(server)
+            except BaseException:
+                self._put_last(server)
+                raise
+        raise _together(failures)
+
+    async def again(self, server: ServerAddress | None) -> DialledConnection:
+        """Connect to one server, as ``server_of`` says of a connection, whatever it has become meanwhile."""
+        try:
+            return await self._connect(server, SessionAttribute.any)
+        except BaseException:
+            self._put_last(server)
+            raise
+
+    async def _connect(self, server: ServerAddress | None, wanted: SessionAttribute) -> DialledConnection:
+        connection: DialledConnection | None = None
+        try:
+            async with asyncio.timeout(self._seconds):
+                connection = await asyncpg.connect(
+                    self._address.url,
+                    host=None if server is None else server.host,
+                    port=None if server is None else server.port,
+                    timeout=self._seconds,
+                    command_timeout=self._statement_seconds,
+                    target_session_attrs=SessionAttribute.any,
+                    server_settings=self._settings,
+                    statement_cache_size=self._cached,
+                    connection_class=DialledConnection,
+                )
+                connection.server = server
+                if wanted is SessionAttribute.read_write:
+                    await _check_writable(connection)
+                if self._lifted:
+                    await connection.fetchval(statement("lift"))
+        except BaseException as error:
+            if connection is not None:
+                connection.terminate()
+            if isinstance(error, TimeoutError):
+                raise StoreUnavailable(
+                    f"PostgreSQL cannot be reached: {_named(server)} did not answer within {self._seconds:g} s",
+                    code=type(error).__name__,
+                ) from error
+            if isinstance(error, (*DRIVER_ERRORS, ValueError)):
+                raise translate(error) from error
+            raise
+        return connection
+
+    def _put_last(self, server: ServerAddress | None) -> None:
+        # One that only the driver knows has no place among those that the address names.
+        if server in self._order:
+            self._order.remove(server)
+            self._order.append(server)
+
+
+def server_of(connection: object) -> ServerAddress | None:
+    """Return which server a connection was made to, also one that a pool has lent; None if only the driver knows."""
+    server = getattr(connection, "server", None)
+    return server if isinstance(server, ServerAddress) else None
+
+
+async def _check_writable(connection: DialledConnection) -> None:
+    if not await connection.fetchval(statement("writable")):
+        raise StoreUnavailable(
+            f"the server at {_named(connection.server)} accepts no writes: it is a standby, or "
+            "default_transaction_read_only is on",
+            code=READ_ONLY,
+        )
+
+
+def _together(failures: list[tuple[ServerAddress | None, EventStoreError]]) -> EventStoreError:
+    """Say what became of all servers: that it may pass, unless each is a mistake in the address."""
+    ((_, first), *others) = failures
+    if not others:
+        return first
+    told = "; ".join(f"{_named(server)}: {error}" for server, error in failures)
+    family: type[EventStoreError] = StoreUnavailable
+    if all(isinstance(error, StoreMisconfigured) for _, error in failures):
+        family = StoreMisconfigured
+    return family(f"none of the servers in the address can be used: {told}", code=first.code)
+
+
+def _named(server: ServerAddress | None) -> str:
+    return "the address" if server is None else str(server)

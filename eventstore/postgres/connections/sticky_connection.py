@@ -1,0 +1,117 @@
+"""A sticky connection: one connection to one server, kept by one sender over its statements."""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from eventstore.postgres.connections.dialing import server_of
+from eventstore.postgres.connections.pools import Connection, Pool
+from eventstore.postgres.connections.translation import DRIVER_ERRORS, is_connection_loss, translate
+
+__all__ = ["StickyConnection"]
+
+
+class StickyConnection:
+    """Keeps a connection between the statements of one sender, which sends them one after another.
+
+    Taking a connection from its pool and giving it back takes longer than many a statement. Whoever needs a connection
+    when the pool has none left gets that of a line that rests.
+
+    Args:
+        pool: The server.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._kept: Connection | None = None
+        self._epoch = pool.epoch
+        self._resting = False
+        pool.keepers.append(self)
+
+    async def take(self, seconds: float | None = None) -> Connection:
+        """Begin a statement. It ends with ``rest``, or with ``drop`` when it failed.
+
+        Args:
+            seconds: How long to wait for a connection; None for as long as it takes.
+
+        Returns:
+            The connection.
+
+        Raises:
+            EventStoreError: As ``Pool.acquire``.
+        """
+        self._resting = False
+        if self._kept is not None and (self._epoch != self._pool.epoch or _is_gone(self._kept)):
+            await self.drop()
+        if self._kept is None:
+            self._epoch = self._pool.epoch
+            self._kept = await self._pool.acquire(seconds)
+        return self._kept
+
+    async def rest(self) -> None:
+        """End a statement that went well. The connection is kept, unless somebody waits for one."""
+        self._resting = True
+        if self._pool.wanted:
+            await self.drop()
+
+    async def drop(self) -> None:
+        """Give the connection back, whatever state it is in."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await self._pool.release(kept)
+
+    @property
+    def rests(self) -> bool:
+        """Whether it keeps a connection on which no statement is under way."""
+        return self._resting and self._kept is not None
+
+    async def make_room(self) -> None:
+        """Give the connection back if no statement is under way on it."""
+        if self.rests:
+            await self.drop()
+
+    async def fetch(self, sql: str, parameters: Sequence[object], *, seconds: float) -> "list[asyncpg.Record]":
+        """Run one reading statement; once more on a new connection if the one it was sent on breaks.
+
+        A server that restarts, or an administrator, ends connections that rest here, and nobody is told before the next
+        statement. To ask again changes nothing.
+
+        Args:
+            sql: The statement.
+            parameters: Its parameters.
+            seconds: How long it may take, and how long it may wait for a connection.
+
+        Raises:
+            EventStoreError: As ``translate`` says.
+        """
+        try:
+            return await self._fetch(sql, parameters, seconds)
+        except DRIVER_ERRORS as error:
+            if not is_connection_loss(error):
+                raise translate(error) from error
+        await self._pool.renew()
+        try:
+            return await self._fetch(sql, parameters, seconds)
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+
+    async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> "list[asyncpg.Record]":
+        connection = await self.take(seconds)
+        try:
+            rows = await connection.fetch(sql, *parameters, timeout=seconds)
+        except TimeoutError as error:
+            server = server_of(connection)
+            await self.drop()
+            raise await self._pool.judge(server, error) from error
+        except BaseException:
+            await self.drop()
+            raise
+        await self.rest()
+        return rows
+
+
+def _is_gone(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True  # the pool has taken it back, as it does with a connection that the server closes

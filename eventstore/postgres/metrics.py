@@ -1,0 +1,102 @@
+"""Gauges: what the open stores' servers and connections are like, whenever the metrics are collected."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from eventstore.metrics import meter
+from eventstore.postgres.connections.pools import Pools
+from eventstore.postgres.reads.replicas import ReadCounts, Replicas
+
+__all__ = ["observed"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Store:
+    pools: Pools
+    replicas: Replicas
+    counts: ReadCounts
+
+
+_stores: set[_Store] = set()
+
+
+@contextmanager
+def observed(pools: Pools, replicas: Replicas, counts: ReadCounts) -> Iterator[None]:
+    """Have a store observed until the context is left."""
+    store = _Store(pools, replicas, counts)
+    _stores.add(store)
+    try:
+        yield
+    finally:
+        _stores.discard(store)
+
+
+def _connections(_: CallbackOptions) -> Iterable[Observation]:
+    found: Counter[tuple[str, str]] = Counter()
+    for store in _stores:
+        for pool in (store.pools.primary, *store.pools.replicas):
+            idle = pool.idle
+            found[pool.address, "idle"] += idle
+            found[pool.address, "used"] += pool.connections.get_size() - idle
+    return [Observation(count, {"server": server, "status": status}) for (server, status), count in found.items()]
+
+
+def _lags(_: CallbackOptions) -> Iterable[Observation]:
+    found: dict[str, int] = {}
+    for store in _stores:
+        for pool in store.pools.replicas:
+            lag = max(store.pools.primary.head.number - pool.head.number, 0)
+            found[pool.address] = max(lag, found.get(pool.address, 0))
+    return [Observation(lag, {"server": server}) for server, lag in found.items()]
+
+
+def _replicas_up(_: CallbackOptions) -> Iterable[Observation]:
+    found: dict[str, bool] = {}
+    for store in _stores:
+        for pool in store.pools.replicas:
+            found[pool.address] = store.replicas.is_up(pool) and found.get(pool.address, True)
+    return [Observation(int(up), {"server": server}) for server, up in found.items()]
+
+
+def _reads(_: CallbackOptions) -> Iterable[Observation]:
+    found: Counter[tuple[str, str]] = Counter()
+    for store in _stores:
+        primary = store.pools.primary.address
+        found[primary, "asked_for"] += store.counts.primary
+        for reason, count in store.counts.fallbacks.items():
+            found[primary, reason.value] += count
+        for server, count in store.counts.replicas.items():
+            found[server, "replica"] += count
+    return [Observation(count, {"server": server, "reason": reason}) for (server, reason), count in found.items()]
+
+
+meter.create_observable_up_down_counter(
+    "eventstore.db.connections",
+    [_connections],
+    unit="{connection}",
+    description="Connections to each server, by status: used or idle.",
+)
+meter.create_observable_gauge(
+    "eventstore.replica.lag",
+    [_lags],
+    unit="{event}",
+    description="How many events a replica was behind the primary when it was last looked at.",
+)
+meter.create_observable_gauge(
+    "eventstore.replica.up",
+    [_replicas_up],
+    # Not "1": Prometheus would take the gauge for a ratio, and name it so.
+    unit="{replica}",
+    description="Replicas that answer reads: 1 or 0 for each server.",
+)
+meter.create_observable_counter(
+    "eventstore.reads",
+    [_reads],
+    unit="{query}",
+    description="Queries by the server that answered, and why that one: replica, asked_for (the primary was), or "
+    "none_up, behind, failed (the primary in a replica's place).",
+)

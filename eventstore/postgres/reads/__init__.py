@@ -1,0 +1,1 @@
+"""Reads: filters as statements, from the server that may answer them."""

@@ -1,0 +1,53 @@
+"""Coalesced reads: queries that wait while one statement is in flight share the next."""
+
+from collections.abc import Callable, Sequence
+
+import asyncpg
+
+from eventstore.postgres.batcher import Batcher, Waiting
+from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.reads.branches import Branch
+from eventstore.postgres.reads.lookup import Answer, Lookup, Shared
+
+__all__ = ["Coalescer", "Statement"]
+
+Statement = Callable[[Sequence[Branch], int | None, Sequence[int]], tuple[str, tuple[object, ...]]]
+"""Returns a statement's text and parameters for branches, how many events of each are worth sending (None: all), and
+milestones. It answers as ``query.sql`` does."""
+
+Learn = Callable[[Sequence[asyncpg.Record]], None]
+
+
+class Coalescer(Batcher[Lookup, Answer]):
+    """Gathers queries of one kind to one server.
+
+    Args:
+        pool: The server.
+        kind: What the queries are called in the metrics.
+        statement: What is asked for the branches of several queries.
+        seconds: How long one statement may take.
+        learn: Looks at what each statement answered.
+    """
+
+    def __init__(
+        self, pool: Pool, kind: str, statement: Statement, *, seconds: float, learn: Learn | None = None
+    ) -> None:
+        super().__init__(pool, kind)
+        self._statement = statement
+        self._seconds = seconds
+        self._learn = learn
+
+    def _weigh(self, lookup: Lookup) -> tuple[int, int]:
+        return len(lookup.filters), 0
+
+    async def _answer(self, batch: Sequence[Waiting[Lookup, Answer]]) -> Sequence[Answer]:
+        self._note_sending(len(batch), batch[0].since)
+        shared = Shared([waiting.question for waiting in batch])
+        text, parameters = self._statement(shared.branches, shared.most, shared.milestones)
+        rows = await self._sticky.fetch(text, parameters, seconds=self._seconds)
+        shared.learn(rows)
+        if self._learn is not None:
+            self._learn(rows)
+        if shared.is_long:
+            await shared.read_ahead()
+        return [shared.answer(waiting.question) for waiting in batch]

@@ -1,0 +1,149 @@
+"""Lookups: what reading statements are asked for, as branches, and what they answered."""
+
+import asyncio
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import asyncpg
+
+from eventstore.events import RecordedEvent
+from eventstore.position import START, Position
+from eventstore.postgres.reads.branches import Branch
+from eventstore.postgres.reads.rows import HEAD, TOKEN, event_of
+
+__all__ = ["Answer", "Lookup", "Numbers", "Shared"]
+
+# So many events are read from rows before others have their turn on the loop.
+_MOST_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What is asked together, and answered from one snapshot.
+
+    Attributes:
+        filters: For each filter its branches; one without branches matches nothing.
+        milestones: Numbers of events whose tokens are asked for as well.
+        most: How many events of one filter are wanted at most; None: all.
+    """
+
+    filters: tuple[tuple[Branch, ...], ...]
+    milestones: frozenset[int] = frozenset()
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found.
+
+    Attributes:
+        found: For each filter its events, in order, each once; None if there are more than were wanted.
+        position: The head.
+        tokens: The tokens of the events at the milestones, by number. Of those beyond the head there are none.
+    """
+
+    found: tuple[tuple[RecordedEvent, ...] | None, ...]
+    position: Position
+    tokens: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers(Answer):
+    """What was found, by number alone.
+
+    Attributes:
+        numbers: In order, each once.
+        reached: About how far they go, if some are missing.
+    """
+
+    numbers: Sequence[int]
+    reached: int | None
+
+    @classmethod
+    def of(cls, rows: Sequence[asyncpg.Record]) -> Self:
+        """Read the rows of ``numbers.sql``."""
+        shared = Shared([])
+        shared.learn([row for row in rows if row[0] <= 0])
+        (found,) = [row for row in rows if row[0] > 0]
+        return cls((), shared.position, shared.tokens, array("q", found["numbers"]), found["sequence_number"])
+
+
+class Shared:
+    """Lookups that share one statement: what several of them ask for is asked, sent and read once.
+
+    Attributes:
+        branches: What is asked; the rows of the first are those of branch 1.
+        milestones: The numbers of the events whose tokens are asked for.
+        most: How many events of one branch any of them wants at most; None: all.
+        position: The head, once it is learnt.
+        tokens: The tokens of the events at the milestones, by number.
+    """
+
+    def __init__(self, lookups: Iterable[Lookup]) -> None:
+        self._numbers: dict[Branch, int] = {}
+        milestones: set[int] = set()
+        self.most: int | None = 0
+        for lookup in lookups:
+            self.most = None if self.most is None or lookup.most is None else max(self.most, lookup.most)
+            milestones |= lookup.milestones
+            for branches in lookup.filters:
+                for branch in branches:
+                    self._numbers.setdefault(branch, len(self._numbers) + 1)
+        self.branches: Sequence[Branch] = tuple(self._numbers)
+        self.milestones: Sequence[int] = tuple(milestones)
+        self._rows: dict[int, list[asyncpg.Record]] = {}
+        self._events: dict[int, RecordedEvent] = {}
+        self._count = 0
+        self.position = START
+        self.tokens: dict[int, int] = {}
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so many rows came that others should have their turn while they are read."""
+        return self._count > _MOST_AT_ONCE
+
+    def learn(self, rows: Sequence[asyncpg.Record]) -> None:
+        """Take the statement's rows."""
+        self._count = len(rows)
+        for row in rows:
+            branch = row[0]
+            if branch > 0:
+                self._rows.setdefault(branch, []).append(row)
+            elif branch == HEAD:
+                self.position = Position(number=row[1], token=row[2])
+            elif branch == TOKEN:
+                self.tokens[row[1]] = row[2]
+
+    async def read_ahead(self) -> None:
+        """Read the events of many rows, in turn with others on the loop."""
+        rows = [row for rows in self._rows.values() for row in rows]
+        for start in range(0, len(rows), _MOST_AT_ONCE):
+            self._read({row[1]: row for row in rows[start : start + _MOST_AT_ONCE]})
+            await asyncio.sleep(0)
+
+    def answer(self, lookup: Lookup) -> Answer:
+        """Answer one of the lookups from the rows."""
+        found: list[tuple[RecordedEvent, ...] | None] = []
+        for branches in lookup.filters:
+            # An event may be found by several branches of a filter.
+            rows: dict[int, asyncpg.Record] = {}
+            for branch in branches:
+                for row in self._rows.get(self._numbers[branch], ()):
+                    rows[row[1]] = row
+            if lookup.most is not None and len(rows) > lookup.most:
+                found.append(None)
+            else:
+                found.append(tuple(self._read(rows)) if rows else ())
+        return Answer(tuple(found), self.position, self.tokens)
+
+    def _read(self, rows: Mapping[int, asyncpg.Record]) -> list[RecordedEvent]:
+        """Read events, in order; one that several filters find is read once."""
+        found, events = [], self._events
+        for number in sorted(rows):
+            event = events.get(number)
+            if event is None:
+                event = events[number] = event_of(rows[number])
+            found.append(event)
+        return found

@@ -1,0 +1,355 @@
+"""Queries: which server answers, and by which statement. Every answer holds the events and the head of one snapshot."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Self, TypeAlias, TypeVar
+
+import asyncpg
+
+from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
+from eventstore.filter import Filter
+from eventstore.position import START, Position
+from eventstore.postgres.administration.migrations import SCHEMA_VERSION
+from eventstore.postgres.administration.wholeness import FEW_PAGES, Wholeness
+from eventstore.postgres.connections.pools import Pool, Pools
+from eventstore.postgres.reads.branches import is_period, matches_any
+from eventstore.postgres.reads.lookup import Answer, Numbers
+from eventstore.postgres.reads.replicas import Fallback, ReadCounts, Replicas
+from eventstore.postgres.reads.rows import state_of
+from eventstore.postgres.reads.server import ServerReads
+from eventstore.postgres.statements import statement
+from eventstore.question import Question
+from eventstore.stored_state import StateKey, StoredState
+from eventstore.stream import Consistency, EventStream
+
+__all__ = ["Reader"]
+
+_POLL_SECONDS = 0.01
+
+# What append_v1 accepts, too.
+_DURABLE = {"on", "remote_apply"}
+
+
+_A = TypeVar("_A", bound=Answer)
+_Ask: TypeAlias = Callable[[ServerReads, frozenset[int]], Awaitable[_A]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Least:
+    """What an answer must know.
+
+    Attributes:
+        positions: What must lie in the history that was read.
+        number: How far the log must go on.
+        bound: How far it must go on if a replica answers.
+    """
+
+    positions: tuple[Position, ...]
+    number: int
+    bound: int
+
+    @classmethod
+    def of(cls, positions: tuple[Position, ...], *, reach: int = 0, bound: int = 0) -> Self:
+        """Demand these positions, and that the log reaches a number in whichever history."""
+        number = max(reach, *[position.number for position in positions]) if positions else reach
+        return cls(positions, number, max(bound, number))
+
+    @property
+    def milestones(self) -> frozenset[int]:
+        return frozenset([position.number for position in self.positions]) if self.positions else _NO_MILESTONES
+
+    def stranger(self, answer: Answer) -> Position | None:
+        """Find a position that does not lie in the history that was read."""
+        for position in self.positions:
+            if answer.tokens.get(position.number) != position.token:
+                return position
+        return None
+
+
+_NO_MILESTONES: frozenset[int] = frozenset()
+
+
+class Reader:
+    """Answers queries from the server that the consistency asks for.
+
+    Attributes:
+        counts: Where they were answered.
+
+    Args:
+        pools: The servers.
+        replicas: Which of them answers an eventual read.
+        reach_seconds: How long a query waits for the primary to reach its ``min_position``.
+        read_seconds: How long one statement may take.
+    """
+
+    def __init__(self, pools: Pools, replicas: Replicas, *, reach_seconds: float, read_seconds: float) -> None:
+        self.counts = ReadCounts()
+        self._primary = pools.primary
+        self._replicas = replicas
+        self._reach_seconds = reach_seconds
+        self._read_seconds = read_seconds
+        self._servers = {pool: ServerReads(pool, seconds=read_seconds) for pool in (pools.primary, *pools.replicas)}
+
+    async def query_many(self, question: Question, *, consistency: Consistency) -> list[EventStream]:
+        """Answer ``EventStore.query_many``.
+
+        Raises:
+            PositionNotReached: As there.
+            HistoryDiverged: As there.
+        """
+        if not question.filters:
+            return []
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+            return await server.query(question.filters, milestones, question.most, question.known)
+
+        least = _Least.of(question.positions, bound=question.bound)
+        return self._streams(await self._asked(ask, consistency, least))
+
+    async def query(
+        self,
+        boundary: Filter,
+        *,
+        consistency: Consistency,
+        min_position: Position | None = None,
+        up_to: int | None = None,
+        reach: int = 0,
+    ) -> EventStream:
+        """Answer ``EventStore.query``.
+
+        Args:
+            boundary: Which events.
+            consistency: Whether a replica may answer.
+            min_position: As there.
+            up_to: Leaves out events with a higher number, and has the log walked up to it.
+            reach: The answer must come from a server that is at least this far, in whichever history.
+
+        Raises:
+            PositionNotReached: As there.
+            HistoryDiverged: As there.
+        """
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+            if up_to is not None:
+                return await server.range(boundary, up_to, milestones)
+            return await server.query((boundary,), milestones, None)
+
+        (stream,) = self._streams(await self._asked(ask, consistency, _least_of(boundary, min_position, reach)))
+        return stream
+
+    async def short(
+        self, boundary: Filter, *, consistency: Consistency, min_position: Position = START
+    ) -> EventStream | None:
+        """Answer like ``query``, if only some hundred events match; None when there may be more."""
+        if matches_any(boundary) and not is_period(boundary):
+            return None  # only a walk along the log would tell
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+            return await server.short(boundary, milestones)
+
+        (stream,) = self._streams(await self._asked(ask, consistency, _least_of(boundary, min_position)))
+        return stream if stream.complete else None
+
+    async def numbers(
+        self, boundary: Filter, *, up_to: int, most: int, consistency: Consistency, min_position: Position
+    ) -> tuple[Sequence[int], int | None]:
+        """Find the numbers of the events that match, by the indexes.
+
+        Args:
+            boundary: Which events; it must not match any event.
+            up_to: Leaves out higher numbers.
+            most: How many numbers of one alternative are found.
+            consistency: Whether a replica may answer.
+            min_position: As in ``query``.
+
+        Returns:
+            The numbers, in order; and if some are missing, about how far they go.
+        """
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Numbers:
+            return await server.numbers(boundary, up_to, most, milestones)
+
+        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
+        return answer.numbers, answer.reached
+
+    async def span(
+        self, boundary: Filter, *, consistency: Consistency, min_position: Position
+    ) -> tuple[int, int] | None:
+        """Find between which numbers the events of a filter's period lie, as far as the log went or further.
+
+        Returns:
+            The lowest and the highest, (1, 0) if there is none; None where that would not help.
+        """
+        if boundary.since is None and boundary.until is None:
+            return None
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Numbers:
+            return await server.span(boundary, milestones)
+
+        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
+        if answer.reached is not None:
+            return None
+        return (answer.numbers[0], answer.numbers[-1]) if answer.numbers else (1, 0)
+
+    async def listed(self, numbers: Sequence[int], *, consistency: Consistency, min_position: Position) -> EventStream:
+        """Read events by their numbers, which are known to be in the log."""
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+            return await server.listed(numbers, milestones)
+
+        (stream,) = self._streams(await self._asked(ask, consistency, _least_of(None, min_position)))
+        return stream
+
+    async def _asked(self, ask: _Ask[_A], consistency: Consistency, least: _Least) -> tuple[_A, Pool]:
+        """Return an answer that knows what it must, and whose it is."""
+        if consistency is Consistency.EVENTUAL and self._replicas:
+            match await self._from_replica(ask, least):
+                case Fallback() as reason:
+                    self.counts.fallbacks[reason] += 1
+                case answered:
+                    return answered
+        else:
+            self.counts.primary += 1
+        return await self._from_primary(ask, least), self._primary
+
+    async def head(self, *, consistency: Consistency, bound: int = 0, positions: Sequence[Position] = ()) -> Position:
+        """Look up how far the log is.
+
+        Args:
+            consistency: Whether a replica may answer.
+            bound: How far a replica must be.
+            positions: What must lie in the answering server's history.
+
+        Raises:
+            PositionNotReached: No server came as far as one of them.
+            HistoryDiverged: One of them is not in this store's history.
+        """
+        if needed := tuple(dict.fromkeys(position for position in positions if position != START)):
+
+            async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+                return await server.listed((), milestones)
+
+            answer, _ = await self._asked(ask, consistency, _Least.of(needed, bound=bound))
+            return answer.position
+        pool = self._replicas.choose(bound) if consistency is Consistency.EVENTUAL else self._primary
+        if isinstance(pool, Pool) and pool is not self._primary:
+            try:
+                head = await self._servers[pool].head()
+            except EventStoreError:
+                self._replicas.failed(pool)
+            else:
+                if head.number >= bound:
+                    return head
+        return await self._servers[self._primary].head()
+
+    async def states(self, keys: Sequence[StateKey], *, consistency: Consistency) -> list[StoredState | None]:
+        """Answer ``EventStore.stored_states``."""
+        if not keys:
+            return []
+        parameters = ([key.digest for key in keys],)
+        found: list[asyncpg.Record] | None = None
+        pool = self._replicas.choose(0) if consistency is Consistency.EVENTUAL else self._primary
+        if isinstance(pool, Pool) and pool is not self._primary:
+            try:
+                found = await pool.fetch(statement("states"), parameters, seconds=self._read_seconds)
+            except EventStoreError:
+                self._replicas.failed(pool)
+        if found is None:
+            found = await self.rows(statement("states"), *parameters)
+        rows = {row["digest"]: row for row in found}
+        return [state_of(key, row) if (row := rows.get(key.digest)) else None for key in keys]
+
+    async def rows(self, sql: str, *parameters: object) -> "list[asyncpg.Record]":
+        """Run another reading statement on the primary."""
+        return await self._primary.fetch(sql, parameters, seconds=self._read_seconds)
+
+    async def confirm(self) -> None:
+        """Wait until what the primary has committed cannot be lost by a failover to its synchronous standby.
+
+        Raises:
+            StoreUnavailable: That is not confirmed in time.
+        """
+        await self._primary.confirm(seconds=self._read_seconds)
+
+    async def check(self) -> None:
+        """Make sure that this program and the database fit together.
+
+        Raises:
+            StoreMisconfigured: The database has no event store, or one that is older than this program, or one whose
+                tables do not belong together, or it would promise commits that a crash can undo.
+        """
+        rows = await self.rows(statement("head"))
+        version, durability = rows[0]["schema_version"], rows[0]["synchronous_commit"]
+        if version < SCHEMA_VERSION:
+            raise StoreMisconfigured(
+                f"the database's event store has schema version {version}, this program needs {SCHEMA_VERSION}: "
+                "run `worker db migrate`"
+            )
+        if durability not in _DURABLE:
+            raise StoreMisconfigured(
+                f"the database's synchronous_commit must be 'on' or 'remote_apply', not {durability!r}: "
+                "a crash could lose what was promised; change it with ALTER DATABASE or ALTER ROLE"
+            )
+        (row,) = await self.rows(statement("whole"), FEW_PAGES)
+        if (complaint := Wholeness.of(row).complaint) is not None:
+            raise StoreMisconfigured(complaint)
+
+    async def close(self) -> None:
+        """Wait until nothing is in flight."""
+        for server in self._servers.values():
+            await server.close()
+
+    def _streams(self, answered: tuple[Answer, Pool]) -> list[EventStream]:
+        answer, pool = answered
+        return [
+            EventStream(
+                events=events or (),
+                position=answer.position,
+                replica=pool is not self._primary,
+                complete=events is not None,
+                server=pool.server,
+            )
+            for events in answer.found
+        ]
+
+    async def _from_replica(self, ask: _Ask[_A], least: _Least) -> tuple[_A, Pool] | Fallback:
+        pool = self._replicas.choose(least.bound)
+        if isinstance(pool, Fallback):
+            return pool
+        try:
+            answer = await ask(self._servers[pool], least.milestones)
+        except InvalidRequest:
+            raise  # no server would take it
+        except EventStoreError:
+            # Whatever it is: one that has not replayed the migration yet has no store, one with a broken disk has
+            # half of it. The primary tells.
+            self._replicas.failed(pool)
+            return Fallback.FAILED
+        self._replicas.succeeded(pool)
+        if answer.position.number < least.bound or least.stranger(answer) is not None:
+            return Fallback.BEHIND  # or in another history: the primary tells
+        self.counts.replicas[pool.address] += 1
+        return answer, pool
+
+    async def _from_primary(self, ask: _Ask[_A], least: _Least) -> _A:
+        # Even the primary can be behind: a synchronous standby shows a commit before the primary does.
+        deadline = monotonic() + self._reach_seconds
+        while True:
+            answer = await ask(self._servers[self._primary], least.milestones)
+            if answer.position.number >= least.number:
+                if (stranger := least.stranger(answer)) is not None:
+                    raise HistoryDiverged(f"position {stranger} is not in this store's history")
+                return answer
+            if monotonic() >= deadline:
+                raise PositionNotReached(
+                    f"the primary's log ends at {answer.position.number}, before {least.number}, "
+                    f"after {self._reach_seconds} s of waiting"
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _least_of(boundary: Filter | None, min_position: Position | None, reach: int = 0) -> _Least:
+    positions = () if min_position is None or min_position == START else (min_position,)
+    return _Least.of(positions, reach=reach, bound=0 if boundary is None else boundary.above)

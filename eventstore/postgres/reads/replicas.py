@@ -1,0 +1,187 @@
+"""Replicas: which of them answers the next eventual read. How far each is, a watch finds out, never a user's read."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import monotonic
+from typing import Self
+
+from eventstore.errors import EventStoreError
+from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.reads.rows import head_of
+from eventstore.postgres.statements import statement
+
+__all__ = ["MOST_LAG", "Fallback", "ReadCounts", "Replicas"]
+
+MOST_LAG = 10_000
+"""How many events a replica may lag, unless a store is told otherwise."""
+
+_log = logging.getLogger(__name__)
+
+_WATCH_SECONDS = 0.25
+_LOOK_SECONDS = 2.0
+# Replicas that are this many events apart are about equally far: they take turns.
+_NEAR = 100
+# How long a replica that failed a read stays out even if it answers the watch, at first and at most.
+_FIRST_REST_SECONDS = 0.25
+_LONGEST_REST_SECONDS = 30.0
+
+
+class Fallback(StrEnum):
+    """Why the primary answered a read that a replica could have."""
+
+    NONE_UP = "none_up"
+    BEHIND = "behind"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class ReadCounts:
+    """Where queries were answered, since the store was opened.
+
+    Attributes:
+        primary: Those that asked for the primary, or found no replica configured.
+        replicas: Those that a replica answered, by its host and port.
+        fallbacks: Those that the primary answered in a replica's place, by reason: no replica was up; none that was
+            up had reached ``min_position``, in the same history; or the one that was asked failed.
+    """
+
+    primary: int = 0
+    replicas: Counter[str] = field(default_factory=Counter)
+    fallbacks: Counter[Fallback] = field(default_factory=Counter)
+
+
+@dataclass(slots=True, eq=False)
+class _Replica:
+    """What is known of one replica.
+
+    Attributes:
+        pool: Its connections, with the last head that it showed.
+        up: Whether it may be asked; None before the first look.
+        rests_until: When the watch may bring it back at the earliest.
+        rest_seconds: How long it rests after its next failed read.
+    """
+
+    pool: Pool
+    up: bool | None = None
+    rests_until: float = 0.0
+    rest_seconds: float = _FIRST_REST_SECONDS
+
+
+class Replicas:
+    """Chooses the replica for each eventual read, and watches how far each is.
+
+    Args:
+        primary: What the replicas are measured by.
+        replicas: Their connections.
+        most_lag: How many events one may lag before it is taken out.
+    """
+
+    def __init__(self, primary: Pool, replicas: Sequence[Pool], *, most_lag: int) -> None:
+        self._primary = primary
+        self._replicas = {pool: _Replica(pool) for pool in replicas}
+        self._most_lag = most_lag
+        self._turn = 0
+
+    def __bool__(self) -> bool:
+        """Whether there are any, up or not."""
+        return bool(self._replicas)
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[Self]:
+        """Look at every server once, and then again and again until the context is left."""
+        servers = (self._primary, *self._replicas) if self._replicas else ()
+        await asyncio.gather(*map(self._look, servers))
+        watches = [asyncio.create_task(self._watch(server, _WATCH_SECONDS)) for server in servers]
+        try:
+            yield self
+        finally:
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+
+    def choose(self, least: int) -> Pool | Fallback:
+        """Choose who is asked: the least lagged replica that has come as far as ``least``, or why there is none."""
+        up = [pool for pool, replica in self._replicas.items() if replica.up]
+        reached = [pool for pool in up if pool.head.number >= least]
+        if not reached:
+            return Fallback.BEHIND if up else Fallback.NONE_UP
+        furthest = max(pool.head.number for pool in reached)
+        near = [pool for pool in reached if furthest - pool.head.number <= _NEAR]
+        self._turn += 1
+        return near[self._turn % len(near)]
+
+    def is_up(self, pool: Pool) -> bool:
+        """Whether a replica may be asked."""
+        return self._replicas[pool].up is True
+
+    def failed(self, pool: Pool) -> None:
+        """Take a replica out that failed a read. Each time in a row the watch lets it rest longer."""
+        replica = self._replicas[pool]
+        if not replica.up:
+            return  # reads that share a round trip fail together, which is one failure
+        replica.rests_until = monotonic() + replica.rest_seconds
+        replica.rest_seconds = min(2 * replica.rest_seconds, _LONGEST_REST_SECONDS)
+        self._take_out(replica, "it failed a read")
+
+    def succeeded(self, pool: Pool) -> None:
+        """Forget a replica's earlier failures."""
+        self._replicas[pool].rest_seconds = _FIRST_REST_SECONDS
+
+    async def _watch(self, server: Pool, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await self._look(server)
+
+    async def _look(self, server: Pool) -> None:
+        replica = self._replicas.get(server)
+        try:
+            (row,) = rows = await server.fetch(statement("head"), seconds=_LOOK_SECONDS)
+            server.head = head_of(rows)
+            wrong = None
+            if replica is not None:
+                wrong = self._stranger(server, in_recovery=row["in_recovery"])
+                if wrong is not None:
+                    # Where several replicas share an address, one may have been promoted, or follow another primary.
+                    # Connections outlive that, and this watch would see no other server for hours.
+                    await server.renew()
+                else:
+                    wrong = self._lag(server)
+        except EventStoreError as error:
+            wrong = str(error)
+        except Exception as error:  # noqa: BLE001  a watch that ends would leave a replica out, or in, for good
+            _log.exception("the watch of the replicas met an error that it does not know")
+            wrong = repr(error)
+        if replica is None:
+            return
+        if wrong is not None:
+            self._take_out(replica, wrong)
+        elif not replica.up and monotonic() >= replica.rests_until:
+            if replica.up is False:
+                _log.warning("replica %s answers reads again", server.address)
+            replica.up = True
+
+    def _stranger(self, server: Pool, *, in_recovery: bool) -> str | None:
+        """Say why a server that answers is no replica of this primary, if so."""
+        primary = self._primary.head
+        if not in_recovery:
+            # Promoted by mistake, or after a failover that the primary's address does not know of yet. It may have
+            # gone its own way.
+            return "it accepts writes, so it is no replica"
+        if server.head.number == primary.number and server.head.token != primary.token:
+            return "its history is not the primary's"
+        return None
+
+    def _lag(self, server: Pool) -> str | None:
+        """Say that a replica lags too far to be asked, if so."""
+        lag = self._primary.head.number - server.head.number
+        return f"it lags by {lag:,} events" if lag > self._most_lag else None
+
+    def _take_out(self, replica: _Replica, reason: str) -> None:
+        if replica.up is not False:
+            replica.up = False
+            _log.warning("replica %s answers no reads, the primary does: %s", replica.pool.address, reason)

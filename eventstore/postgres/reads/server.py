@@ -1,0 +1,182 @@
+"""One server's reads: each by the statement that is fast for it, in company where it can be shared."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import repeat
+
+from eventstore.filter import Filter
+from eventstore.position import LAST_NUMBER, Position
+from eventstore.postgres.arrays import number_array
+from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.reads.branches import Branch, branches_of, columns, is_period, matches_any, types_of
+from eventstore.postgres.reads.coalescer import Coalescer
+from eventstore.postgres.reads.lookup import Answer, Lookup, Numbers, Shared
+from eventstore.postgres.reads.rows import head_of
+from eventstore.postgres.reads.tail_limit import LONGEST_TAIL, TailLimit
+from eventstore.postgres.statements import statement
+
+__all__ = ["LONGEST_SHARED", "ServerReads", "mixed_statement"]
+
+LONGEST_SHARED = 1000
+"""A history that is longer is read by itself, so that its rows do not keep others waiting for theirs."""
+
+# What a statement answers that finds each event once, by whichever branch: those of its branch 1.
+_NOT_LOOKED_FOR = -3
+_LISTED = (Branch(None, None, 0, 0, None, None),)
+
+
+class ServerReads:
+    """The reads of one server."""
+
+    def __init__(self, pool: Pool, *, seconds: float) -> None:
+        self.pool = pool
+        self._limit = TailLimit()
+        self._seconds = seconds
+        self.histories = Coalescer(pool, "query", _history_statement, seconds=seconds)
+        self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds, learn=self._limit.learn)
+        self.mixed = Coalescer(pool, "mixed", mixed_statement, seconds=seconds, learn=self._limit.learn)
+
+    async def query(
+        self, filters: Sequence[Filter], milestones: frozenset[int], most: int | None, known: Sequence[int] = ()
+    ) -> Answer:
+        """Answer several filters from one snapshot, in company where that is faster.
+
+        Args:
+            filters: Which events.
+            milestones: Numbers of events whose tokens are asked for as well.
+            most: How many events of one filter are wanted at most; None: all.
+            known: For each filter how many events it has below its bound, if that is known.
+        """
+        near = [
+            self._is_near(each, count) for each, count in zip(filters, known or repeat(0, len(filters)), strict=True)
+        ]
+        branches = tuple([branches_of(each, walked=walked) for each, walked in zip(filters, near, strict=True)])
+        answer: Answer | None = None
+        if False not in near:
+            answer = await self.tails.ask(Lookup(branches, milestones, most))
+            if any(answer.position.number - each.above > LONGEST_TAIL for each in filters):
+                answer = None  # the head had moved on; the statement did not look for these
+        if answer is None and len(filters) == 1 and is_period(filters[0]):
+            answer = await self._by_time(filters[0], milestones, most)
+        if answer is None:
+            answer = await self._by_index(filters, branches, milestones, most)
+        self.pool.head = answer.position
+        return answer
+
+    async def short(self, boundary: Filter, milestones: frozenset[int]) -> Answer:
+        """Read a whole history by the indexes, if it is short; if it is not, more events match than were wanted."""
+        if is_period(boundary):
+            if (answer := await self._by_time(boundary, milestones, LONGEST_SHARED)) is not None:
+                return answer
+            if matches_any(boundary):
+                # Only a walk along the log would tell how many there are.
+                return replace(await self.listed((), milestones), found=(None,))
+            lookup = Lookup((branches_of(boundary),), milestones, LONGEST_SHARED)
+            whole = Shared([lookup])
+            return await self._alone(lookup, *_history_statement(whole.branches, whole.most, whole.milestones))
+        return await self.histories.ask(Lookup((branches_of(boundary),), milestones, LONGEST_SHARED))
+
+    async def range(self, boundary: Filter, up_to: int, milestones: frozenset[int]) -> Answer:
+        """Walk a range of the log."""
+        parameters = (*columns(branches_of(boundary)), boundary.above, up_to, list(milestones))
+        return await self._alone(Lookup((_LISTED,), milestones), statement("range"), parameters)
+
+    async def numbers(self, boundary: Filter, up_to: int, most: int, milestones: frozenset[int]) -> Numbers:
+        """Find the numbers of what matches, by the indexes."""
+        parameters = (*columns(branches_of(boundary)), up_to, most, list(milestones))
+        return Numbers.of(await self.pool.fetch(statement("numbers"), parameters, seconds=self._seconds))
+
+    async def span(self, boundary: Filter, milestones: frozenset[int]) -> Numbers:
+        """Find the lowest and the highest number of a filter's period, if that is a small part of the log."""
+        parameters = (boundary.since, boundary.until, list(milestones))
+        return Numbers.of(await self.pool.fetch(statement("span"), parameters, seconds=self._seconds))
+
+    async def listed(self, numbers: Sequence[int], milestones: frozenset[int]) -> Answer:
+        """Read events by their numbers."""
+        lookup = Lookup((_LISTED,), milestones)
+        return await self._alone(lookup, statement("listed"), (list(numbers), list(milestones)))
+
+    async def head(self) -> Position:
+        """Look up how far the log is."""
+        self.pool.head = head_of(await self.pool.fetch(statement("head"), seconds=self._seconds))
+        return self.pool.head
+
+    async def close(self) -> None:
+        """Wait until nothing is in flight."""
+        for coalescer in (self.histories, self.tails, self.mixed):
+            await coalescer.close()
+
+    def _is_near(self, boundary: Filter, known: int) -> bool:
+        if not boundary.above or matches_any(boundary):
+            return False
+        return self.pool.head.number - boundary.above <= self._limit.of(boundary, known)
+
+    async def _by_time(self, boundary: Filter, milestones: frozenset[int], most: int | None) -> Answer | None:
+        """Read what occurred within a period, if that is a small part of the log; None if another way is faster.
+
+        Nobody shares the statement: it may take long, and the next one of its kind would wait.
+        """
+        lookup = Lookup((_LISTED,), milestones, most)
+        bounds = (boundary.above, boundary.since, boundary.until)
+        parameters = (types_of(boundary), *bounds, _limit(most), list(milestones))
+        rows = await self.pool.fetch(statement("period"), parameters, seconds=self._seconds)
+        if any(row[0] == _NOT_LOOKED_FOR for row in rows):
+            return None
+        shared = Shared([lookup])
+        shared.learn(rows)
+        await shared.read_ahead()
+        return shared.answer(lookup)
+
+    async def _by_index(
+        self,
+        filters: Sequence[Filter],
+        branches: tuple[tuple[Branch, ...], ...],
+        milestones: frozenset[int],
+        most: int | None,
+    ) -> Answer:
+        suffice = all(branch.is_indexed for alternatives in branches for branch in alternatives)
+        coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, mixed_statement)
+        # What looks at many events for few would keep others waiting for theirs.
+        shares = not any(map(is_period, filters))
+        if shares and (suffice or most is not None or not any(map(matches_any, filters))):
+            shared = LONGEST_SHARED if most is None else min(most, LONGEST_SHARED)
+            answer = await coalescer.ask(Lookup(branches, milestones, shared))
+            if None not in answer.found or shared == most:
+                return answer
+            for each, found in zip(filters, answer.found, strict=True):
+                if found is None:
+                    self._limit.remember_long(each)
+        lookup = Lookup(branches, milestones, most)
+        whole = Shared([lookup])
+        return await self._alone(lookup, *make(whole.branches, most, whole.milestones))
+
+    async def _alone(self, lookup: Lookup, sql: str, parameters: Sequence[object]) -> Answer:
+        shared = Shared([lookup])
+        shared.learn(await self.pool.fetch(sql, parameters, seconds=self._seconds))
+        await shared.read_ahead()
+        return shared.answer(lookup)
+
+
+def _limit(most: int | None) -> int | None:
+    # One more than fits tells that there is more.
+    return None if most is None else min(most, LAST_NUMBER - 1) + 1
+
+
+def _history_statement(
+    branches: Sequence[Branch], most: int | None, milestones: Sequence[int]
+) -> tuple[str, tuple[object, ...]]:
+    return statement("query"), (*columns(branches), _limit(most), milestones)
+
+
+def _tail_statement(
+    branches: Sequence[Branch], _most: int | None, milestones: Sequence[int]
+) -> tuple[str, tuple[object, ...]]:
+    return statement("tail"), (*columns(branches), LONGEST_TAIL, milestones)
+
+
+def mixed_statement(
+    branches: Sequence[Branch], most: int | None, milestones: Sequence[int]
+) -> tuple[str, tuple[object, ...]]:
+    """Return the statement that walks where a branch says so, and its parameters."""
+    walked = number_array([branch.walked for branch in branches])
+    return statement("mixed"), (*columns(branches), _limit(most), milestones, walked, LONGEST_TAIL)

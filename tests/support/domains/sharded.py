@@ -1,0 +1,16 @@
+"""The tally domain with affinity: what is counted under one key is decided by one process at a time."""
+
+from dataclasses import replace
+
+from tests.support.domains.tally import AnyCommand
+from tests.support.domains.tally import domain as tally
+
+
+def key_of(command: AnyCommand) -> str:
+    return command.key
+
+
+domain = replace(tally, affinity=key_of, shards=8)
+fewer = replace(domain, shards=4)
+more = replace(domain, shards=16)
+plain = tally

@@ -1,0 +1,124 @@
+"""A worker process as people start it, and what it says."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.fixtures.waiting import eventually
+
+_ROOT = Path(__file__).resolve().parents[2]
+_FIGURE = re.compile(r"(\w+) (\d+)")
+_ENDS = (
+    "accepted",
+    "rejected",
+    "unchanged",
+    "duplicate",
+    "retried",
+    "dead_lettered",
+    "returned",
+    "lost_channel",
+    "in_flight",
+)
+
+
+class WorkerProcess:
+    """``python -m worker run`` for the tally domain, by default.
+
+    Attributes:
+        messages: What it has logged so far.
+        records: The same with all that belongs to it.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self.messages: list[str] = []
+        self.records: list[dict[str, Any]] = []
+        self._process = process
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls, database_url: str, amqp_url: str, *arguments: str, **variables: str
+    ) -> AsyncIterator["WorkerProcess"]:
+        """Start a worker with these environment variables and wait until it consumes; killed if it is left running.
+
+        Args:
+            database_url: The database.
+            amqp_url: The virtual host.
+            arguments: What follows ``worker run`` on the command line.
+            variables: More of its environment.
+        """
+        environment = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": database_url,
+            "AMQP_URL": amqp_url,
+            "WORKER_DOMAINS": "tests.support.domains.tally:domain",
+            **variables,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", "worker", "run", *arguments),
+            cwd=_ROOT,
+            env=environment,
+            stderr=PIPE,
+        )
+        worker = cls(process)
+        try:
+            await worker.says("consuming tally.commands")
+            yield worker
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            await worker._reading
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    async def says(self, beginning: str, *, times: int = 1) -> str:
+        """Wait until it has logged so many messages that begin so, and return the last of them."""
+
+        def said() -> list[str]:
+            return [each for each in self.messages if each.startswith(beginning)]
+
+        async def has_said() -> bool:
+            return self._process.returncode is not None or len(said()) >= times
+
+        await eventually(has_said, what=f"the worker to say {beginning!r}", seconds=60)
+        assert len(said()) >= times, self.messages
+        return said()[-1]
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    async def status(self) -> int:
+        """Wait for its exit status."""
+        status = await self._process.wait()
+        await self._reading
+        return status
+
+    def report(self) -> dict[str, int]:
+        """Return the figures that it ends with, in which every delivery must be accounted for."""
+        last = [message for message in self.messages if message.startswith(("drained: ", "stopped before "))][-1]
+        figures = {name: int(count) for name, count in _FIGURE.findall(last.partition(": ")[2])}
+        assert figures["received"] == sum(figures[end] for end in _ENDS)
+        return figures
+
+    async def _read(self) -> None:
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            try:
+                self.records.append(json.loads(line))
+                self.messages.append(self.records[-1]["message"])
+            except ValueError:
+                self.messages.append(line.decode().rstrip())
