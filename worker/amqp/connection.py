@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -19,10 +20,12 @@ from aio_pika.exceptions import (
 )
 from aiormq import Channel as WireChannel
 from aiormq import spec
+from aiormq.connection import TransportFactory
 from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 from yarl import URL
 
-from worker.amqp.body_reader import BodyTransport
+from worker.amqp.delivery_reader import DeliveryReader, Received
+from worker.amqp.frame_reader import FrameReader, FrameTransport
 from worker.amqp.library_logs import unlogged
 from worker.amqp.tls import SERVER_NAME, tls_context, tls_trouble
 from worker.backoff import Backoff
@@ -43,9 +46,20 @@ _LARGEST_PAYLOAD = 128 * 1024 - 8
 
 
 class _Connection(aio_pika.Connection):
-    """The library's connection, which can also be told what the broker's certificate is expected to name."""
+    """The library's connection; it can also be told what the broker's certificate is expected to name, and how to read.
+
+    Args:
+        url: The broker's address.
+        transport: How it is connected; None for the library's own way.
+        settings: As the library's connection takes them.
+    """
 
     PARAMETERS = (*aio_pika.Connection.PARAMETERS, ConnectionParameter(name=SERVER_NAME, parser=str, is_kwarg=True))
+
+    def __init__(self, url: URL, *, transport: TransportFactory | None = None, **settings: Any) -> None:
+        super().__init__(url, **settings)
+        if transport is not None:
+            self.kwargs["transport_factory"] = transport
 
     async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  the library's signature
         """Connect. One that fails counts as closed: the library would close it when it is found to be garbage.
@@ -59,14 +73,6 @@ class _Connection(aio_pika.Connection):
             raise
 
 
-class _BodyConnection(_Connection):
-    """A connection on which messages have a body and no properties."""
-
-    async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  the library's signature
-        self.kwargs["transport_factory"] = BodyTransport(self.url)
-        await super().connect(timeout)
-
-
 class Link:
     """A connection and a channel to the broker, for one purpose: consuming and publishing do not share one.
 
@@ -77,7 +83,7 @@ class Link:
         url: The broker's address.
         name: What the connection is called in the broker's management pages.
         prepare: Called with every newly opened channel, before anyone else gets it.
-        bodies_only: Whether messages come without their properties. If they come with them, one whose properties the
+        reader: What reads the frames before the library; None if nothing does. Then, a message whose properties the
             library cannot read ends the connection, unless ``install_lenient_codec`` was called.
         prepare_seconds: How long opening and preparing a channel may take, before it is tried on another connection.
 
@@ -91,7 +97,7 @@ class Link:
         *,
         name: str,
         prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None,
-        bodies_only: bool = False,
+        reader: type[FrameReader] | None = None,
         prepare_seconds: float = _PREPARE_SECONDS,
     ) -> None:
         broker_address(url)  # before anything is tried: no attempt makes a wrong one right
@@ -99,7 +105,7 @@ class Link:
         self._name = name
         self._prepare = prepare
         self._prepare_seconds = prepare_seconds
-        self._connection_class = _BodyConnection if bodies_only else _Connection
+        self._transport = None if reader is None else FrameTransport(reader)
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._wire: WireChannel | None = None
@@ -178,6 +184,22 @@ class Link:
         """Return what a channel stands on: it acknowledges and publishes without an object per message."""
         return cast("WireChannel", await channel.get_underlay_channel())
 
+    def take_deliveries(self, wire: WireChannel, take: Callable[[Received], None]) -> None:
+        """Have the deliveries of a channel handed over as they come, without the library.
+
+        Args:
+            wire: The channel, which does not consume yet.
+            take: Called with each, in order, until the channel is closed. It must not block.
+
+        Raises:
+            TypeError: The link has no ``DeliveryReader``.
+        """
+        reader = None if self._transport is None else self._transport.reader
+        if not isinstance(reader, DeliveryReader):
+            raise TypeError("this link has nothing that takes deliveries")
+        # What comes after the close is put back by the broker.
+        reader.tap(wire.number, lambda received: None if wire.is_closed else take(received))
+
     async def reset(self) -> None:
         """Drop the connection, if there is one; the next ``wire`` opens another."""
         with unlogged():
@@ -245,13 +267,14 @@ class Link:
 
     async def _open(self) -> None:
         await self._discard()
+        connection_class = partial(_Connection, transport=self._transport)
         async with self.translating():
             try:
                 # The library's own time limit can leave an attempt's error behind, for the event loop to complain of.
                 async with asyncio.timeout(_LONGEST_DELAY):
                     self._connection = await aio_pika.connect(
                         self._url,
-                        connection_class=self._connection_class,
+                        connection_class=cast("type[AbstractConnection]", connection_class),
                         # Read anew each time: certificates are renewed while a worker runs.
                         ssl_context=await asyncio.to_thread(tls_context, self._url),
                         timeout=None,

@@ -6,12 +6,12 @@ import time
 from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractChannel
-from aiormq.abc import DeliveredMessage
 
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import LOST, Link, WireChannel
 from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
+from worker.amqp.delivery_reader import DeliveryReader, Received, passed_by
 from worker.backoff import Backoff
 from worker.counters import Counters
 from worker.errors import BrokerError
@@ -59,7 +59,7 @@ class Consumer:
         self._counters = counters
         self._deliver = deliver
         self._may_begin = may_begin
-        self._link = Link(url, name=f"worker {topology.domain_name}", prepare=self._consume)
+        self._link = Link(url, name=f"worker {topology.domain_name}", prepare=self._consume, reader=DeliveryReader)
         self._wire: WireChannel | None = None
         self._tag: str | None = None
         self._acks: Acknowledgements | None = None
@@ -143,7 +143,7 @@ class Consumer:
         self._broken, self._wire = broken, wire
         self._acks = acks = Acknowledgements(wire)
 
-        async def on_message(message: DeliveredMessage) -> None:
+        def on_message(message: Received) -> None:
             self._deliver(Delivery(acks, message, self._counters))
 
         def on_end(_: object) -> None:
@@ -154,7 +154,8 @@ class Consumer:
 
         wire.closing.add_done_callback(on_end)
         wire.on_consumer_cancel_callbacks.add(on_end)
-        confirmed = await wire.basic_consume(self._topology.queue, on_message)
+        self._link.take_deliveries(wire, on_message)
+        confirmed = await wire.basic_consume(self._topology.queue, passed_by)
         self._tag = confirmed.consumer_tag
         if not broken.is_set():
             self._interrupted_at = None

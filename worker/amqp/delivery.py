@@ -4,10 +4,9 @@ import asyncio
 import time
 from typing import Any
 
-from aiormq.abc import DeliveredMessage
-
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import LOST
+from worker.amqp.delivery_reader import Received
 from worker.amqp.intake import Intake
 from worker.amqp.sender import Properties
 from worker.counters import UNKNOWN_COMMAND, Counters, End
@@ -55,16 +54,14 @@ class Delivery:
     )
 
     def __init__(
-        self, acks: Acknowledgements, message: DeliveredMessage, counters: Counters, intake: Intake | None = None
+        self, acks: Acknowledgements, message: Received, counters: Counters, intake: Intake | None = None
     ) -> None:
-        if message.delivery_tag is None:
-            raise ValueError("a delivery has a tag")
-        self.body: bytes = message.body
-        self.properties: Properties = message.header.properties
-        self.tag: int = message.delivery_tag
+        self.body = message.body
+        self.properties: Properties = message.properties
+        self.tag = message.tag
         self.received_at = time.monotonic()
         self.command = UNKNOWN_COMMAND
-        self.is_redelivered = bool(message.redelivered)
+        self.is_redelivered = message.is_redelivered
         self._acks = acks
         acks.begin(self.tag)
         self._counters = counters

@@ -1,20 +1,34 @@
-"""Properties: what a message that is sent says besides its body, written in a fifth of the library's time."""
+"""Properties: what a message says besides its body, written and read in a fifth of the library's time."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from struct import Struct, error
+from typing import Any
 
 from aiormq import spec
 from pamqp import encode
 from pamqp.common import FieldTable
+from pamqp.header import ContentHeader
 
-__all__ = ["Properties"]
+__all__ = ["Properties", "read_properties"]
 
 # The bits that say which properties follow, in the order in which they do.
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _CORRELATION_ID = 1 << 15, 1 << 13, 1 << 12, 1 << 10
 _REPLY_TO, _MESSAGE_ID, _TIMESTAMP, _TYPE = 1 << 9, 1 << 7, 1 << 6, 1 << 5
+# The class of the method, a weight that nothing uses, and the size of the body.
+_NO_SIZE = bytes(12)
+_UNUSUAL = ("content_encoding", "priority", "expiration", "user_id", "app_id")
 _LONGEST_KEY = 128
+# What the values of headers are marked with.
+_TEXT = ord("S")
+_INTEGERS = {ord("b"): Struct(">b"), ord("s"): Struct(">h"), ord("I"): Struct(">i"), ord("l"): Struct(">q")}
 
 _flags, _size, _time = Struct(">H").pack, Struct(">I").pack, Struct(">Q").pack
+_read_flags, _read_size, _read_time = Struct(">H").unpack_from, Struct(">I").unpack_from, Struct(">Q").unpack_from
+_OTHERS = 0xFFFF & ~(
+    _CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _CORRELATION_ID | _REPLY_TO | _MESSAGE_ID | _TIMESTAMP | _TYPE
+)
+# The library takes later times for milliseconds.
+_LATEST_TIME = 0xFFFFFFFF
 
 
 class Properties(spec.Basic.Properties):
@@ -88,3 +102,82 @@ def _headers(headers: FieldTable) -> bytes:
         parts.append(b"%c%bS%b%b" % (len(written), written, _size(len(told)), told))
     content = b"".join(parts)
     return _size(len(content)) + content
+
+
+def read_properties(text: bytes) -> spec.Basic.Properties:
+    """Read the properties that follow a content header's size.
+
+    The usual ones are read here, all others, and what is odd about these, by the library.
+
+    Raises:
+        ValueError, struct.error: As the library raises them.
+    """
+    try:
+        (flags,) = _read_flags(text)
+        if not flags & _OTHERS and (properties := _read_usual(text, flags)) is not None:
+            return properties
+    except (ValueError, IndexError, error):
+        pass  # the library tells what is wrong
+    header = ContentHeader()
+    header.unmarshal(_NO_SIZE + text)
+    return header.properties
+
+
+def _read_usual(text: bytes, flags: int) -> Properties | None:
+    """Read properties of the usual kinds; None if there is something that the library reads with more care."""
+    # Without its ``__init__``, which sets and checks what follows here.
+    read: Any = Properties.__new__(Properties)
+    for name in _UNUSUAL:
+        setattr(read, name, None)
+    read.cluster_id = ""
+    read.content_type, at = _read_text(text, 2) if flags & _CONTENT_TYPE else (None, 2)
+    read.headers = None
+    if flags & _HEADERS:
+        start = at + 4
+        at = start + _read_size(text, at)[0]
+        read.headers = _read_headers(text, start, at)
+        if read.headers is None:
+            return None
+    read.delivery_mode = None
+    if flags & _DELIVERY_MODE:
+        read.delivery_mode = text[at]
+        at += 1
+    read.correlation_id, at = _read_text(text, at) if flags & _CORRELATION_ID else (None, at)
+    read.reply_to, at = _read_text(text, at) if flags & _REPLY_TO else (None, at)
+    read.message_id, at = _read_text(text, at) if flags & _MESSAGE_ID else (None, at)
+    read.timestamp = None
+    if flags & _TIMESTAMP:
+        (seconds,) = _read_time(text, at)
+        if seconds > _LATEST_TIME:
+            return None
+        read.timestamp = datetime.fromtimestamp(seconds, UTC)
+        at += 8
+    read.message_type, at = _read_text(text, at) if flags & _TYPE else (None, at)
+    return read if at == len(text) else None
+
+
+def _read_text(text: bytes, at: int) -> tuple[str, int]:
+    end = at + 1 + text[at]
+    return text[at + 1 : end].decode(), end
+
+
+def _read_headers(text: bytes, at: int, end: int) -> dict[str, Any] | None:
+    """Read headers that are texts or integers; None if there are others."""
+    headers: dict[str, Any] = {}
+    if end > len(text):
+        return None
+    while at < end:
+        start = at + 1
+        at = start + text[at]
+        key, kind = text[start:at].decode(), text[at]
+        if kind == _TEXT:
+            (size,) = _read_size(text, at + 1)
+            start = at + 5
+            at = start + size
+            headers[key] = text[start:at].decode()
+        elif (number := _INTEGERS.get(kind)) is not None:
+            (headers[key],) = number.unpack_from(text, at + 1)
+            at += 1 + number.size
+        else:
+            return None
+    return headers if at == end else None

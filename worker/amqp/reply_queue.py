@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
+from worker.amqp.body_reader import BodyReader
 from worker.amqp.connection import Link
 from worker.message import Reply, parse_reply
 
@@ -33,7 +34,7 @@ class ReplyQueue:
     def __init__(self, url: str, *, name: str) -> None:
         self.queue = f"replies.{uuid4()}"
         # Any program may write to the queue, and a reply is all in its body.
-        self._link = Link(url, name=name, prepare=self._consume, bodies_only=True)
+        self._link = Link(url, name=name, prepare=self._consume, reader=BodyReader)
         self._waiting: defaultdict[UUID, set[asyncio.Future[Reply]]] = defaultdict(set)
 
     async def open(self) -> str:

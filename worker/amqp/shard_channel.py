@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from aio_pika.abc import AbstractChannel
-from aiormq.abc import DeliveredMessage
 
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import LOST, Link, WireChannel
 from worker.amqp.delivery import Delivery
+from worker.amqp.delivery_reader import Received, passed_by
 from worker.amqp.intake import Intake
 from worker.counters import Counters
 
@@ -72,7 +72,7 @@ class ShardChannel:
         self = cls(shard, prefetch, channel, wire)
         intake, acks = self._intake, self._acks
 
-        async def on_message(message: DeliveredMessage) -> None:
+        def on_message(message: Received) -> None:
             # What comes while we close is put back by the close: it is neither begun nor counted.
             if not intake.is_closing:
                 deliver(Delivery(acks, message, counters, intake))
@@ -84,7 +84,8 @@ class ShardChannel:
 
         wire.closing.add_done_callback(on_end)
         wire.on_consumer_cancel_callbacks.add(on_end)
-        await wire.basic_consume(queue, on_message)
+        link.take_deliveries(wire, on_message)
+        await wire.basic_consume(queue, passed_by)
         return self
 
     @property

@@ -11,6 +11,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from worker.amqp.connection import Link
 from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
+from worker.amqp.delivery_reader import DeliveryReader
 from worker.amqp.peers import Peers
 from worker.amqp.shard_channel import ShardChannel
 from worker.backoff import Backoff
@@ -76,6 +77,7 @@ class ShardConsumer:
             url,
             name=f"worker {topology.domain_name}",
             prepare=self._prepare,
+            reader=DeliveryReader,
             prepare_seconds=_PREPARE_SECONDS + _SECONDS_A_SHARD * topology.shards,
         )
         self._peers = Peers(url, topology, changed=self._wake)

@@ -1,14 +1,16 @@
-"""Properties that are sent are written byte for byte as the library would write them."""
+"""Properties are written byte for byte as the library would write them, and read as it would read them."""
 
+import struct
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from aiormq import spec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pamqp.header import ContentHeader
 
-from worker.amqp.properties import Properties
+from worker.amqp.properties import Properties, read_properties
 
 TEXTS = st.one_of(st.none(), st.text(max_size=90), st.text(min_size=80, max_size=260))
 HEADERS = st.dictionaries(
@@ -19,6 +21,29 @@ HEADERS = st.dictionaries(
 # Without a zone, which the library takes for UTC; before 1970 it writes none.
 SOON = datetime(1971, 1, 1)  # noqa: DTZ001  as a sender may have it
 
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "content_type": TEXTS,
+        "content_encoding": TEXTS,
+        "headers": st.one_of(st.none(), HEADERS),
+        "delivery_mode": st.sampled_from([None, 1, 2]),
+        "priority": st.one_of(st.none(), st.integers(0, 255)),
+        "correlation_id": TEXTS,
+        "reply_to": TEXTS,
+        "expiration": TEXTS,
+        "message_id": TEXTS,
+        "timestamp": st.one_of(
+            st.none(),
+            st.datetimes(min_value=SOON),
+            st.datetimes(min_value=SOON, timezones=st.just(UTC)),
+        ),
+        "message_type": TEXTS,
+        "user_id": TEXTS,
+        "app_id": TEXTS,
+    },
+)
+
 
 def written(kind: type[spec.Basic.Properties], fields: dict[str, Any]) -> bytes | type[Exception]:
     try:
@@ -27,30 +52,7 @@ def written(kind: type[spec.Basic.Properties], fields: dict[str, Any]) -> bytes 
         return type(error)
 
 
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "content_type": TEXTS,
-            "content_encoding": TEXTS,
-            "headers": st.one_of(st.none(), HEADERS),
-            "delivery_mode": st.sampled_from([None, 1, 2]),
-            "priority": st.one_of(st.none(), st.integers(0, 255)),
-            "correlation_id": TEXTS,
-            "reply_to": TEXTS,
-            "expiration": TEXTS,
-            "message_id": TEXTS,
-            "timestamp": st.one_of(
-                st.none(),
-                st.datetimes(min_value=SOON),
-                st.datetimes(min_value=SOON, timezones=st.just(UTC)),
-            ),
-            "message_type": TEXTS,
-            "user_id": TEXTS,
-            "app_id": TEXTS,
-        },
-    )
-)
+@given(FIELDS)
 def test_every_property_is_written_as_the_library_writes_it(fields: dict[str, Any]) -> None:
     assert written(Properties, fields) == written(spec.Basic.Properties, fields)
 
@@ -59,3 +61,56 @@ def test_every_property_is_written_as_the_library_writes_it(fields: dict[str, An
 def test_what_cannot_be_written_raises_the_librarys_error(value: str) -> None:
     assert written(Properties, {"message_id": value}) == written(spec.Basic.Properties, {"message_id": value})
     assert isinstance(written(Properties, {"message_id": value}), type)
+
+
+def read(text: bytes) -> spec.Basic.Properties | type[Exception]:
+    """Properties as the library reads them."""
+    header = ContentHeader()
+    try:
+        header.unmarshal(struct.pack(">HHQ", 60, 0, 0) + text)
+    except (ValueError, struct.error, IndexError, KeyError, OverflowError, OSError) as error:
+        return type(error)
+    return header.properties
+
+
+def read_here(text: bytes) -> spec.Basic.Properties | type[Exception]:
+    try:
+        return read_properties(text)
+    except (ValueError, struct.error, IndexError, KeyError, OverflowError, OSError) as error:
+        return type(error)
+
+
+@given(FIELDS)
+def test_every_property_is_read_as_the_library_reads_it(fields: dict[str, Any]) -> None:
+    text = written(spec.Basic.Properties, fields)
+    if isinstance(text, bytes):
+        assert read_here(text) == read(text)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
+@given(FIELDS, st.data())
+def test_what_came_damaged_is_read_as_the_library_reads_it(fields: dict[str, Any], data: st.DataObject) -> None:
+    text = written(spec.Basic.Properties, fields)
+    if not isinstance(text, bytes):
+        return
+    damaged = bytearray(text)
+    for _ in range(data.draw(st.integers(0, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+    assert read_here(cut) == read(cut)
+
+
+def test_the_usual_properties_are_not_left_to_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = Properties(
+        content_type="application/json",
+        headers={"traceparent": "00-1-2-01", "x-delivery-count": 2, "x-small": -1},
+        delivery_mode=2,
+        correlation_id="c",
+        reply_to="r",
+        message_id="m",
+        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
+        message_type="Count",
+    )
+    text = properties.marshal()
+    monkeypatch.setattr(Properties, "unmarshal", None)
+    assert read_properties(text) == properties

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.worker.wire import Wire
 from worker.amqp.delivery import Delivery
+from worker.amqp.delivery_reader import Received
 from worker.counters import Counters, End
 from worker.rounds.settler import Settler
 from worker.settings import Settings
@@ -42,10 +43,8 @@ async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptu
     properties = SimpleNamespace(
         headers={}, message_id=str(uuid4()), message_type="Count", correlation_id=None, reply_to=None, timestamp=None
     )
-    message = SimpleNamespace(
-        body=b"{}", delivery_tag=1, redelivered=False, header=SimpleNamespace(properties=properties)
-    )
-    settler.take(Delivery(wire.acks, cast("Any", message), counters))
+    message = Received(1, cast("Any", properties), b"{}", is_redelivered=False)
+    settler.take(Delivery(wire.acks, message, counters))
     (task,) = settler._tasks
     await task
     assert (wire.returned, counters.ends) == ([1], {End.RETURNED: 1})

@@ -7,6 +7,7 @@ from typing import Any, cast
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import WireChannel
 from worker.amqp.delivery import Delivery
+from worker.amqp.delivery_reader import Received
 from worker.amqp.intake import Intake
 from worker.counters import Counters
 
@@ -47,7 +48,5 @@ def delivery(
     intake: Intake | None = None,
 ) -> Delivery:
     properties = SimpleNamespace(headers=headers)
-    message = SimpleNamespace(
-        body=b"{}", delivery_tag=tag, redelivered=redelivered, header=SimpleNamespace(properties=properties)
-    )
-    return Delivery(acks, cast("Any", message), counters, intake)
+    message = Received(tag, cast("Any", properties), b"{}", is_redelivered=redelivered)
+    return Delivery(acks, message, counters, intake)
