@@ -11,13 +11,13 @@ from uuid import UUID, uuid4
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
 
+from eventstore.backoff import Backoff
 from eventstore.jsontext import encode_object
 from eventstore.opening import Opening
 from worker.amqp.connection import broker_address
 from worker.amqp.properties import Properties
 from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
 from worker.amqp.sender import Sender
-from worker.backoff import Backoff
 from worker.errors import BrokerUnavailable, MessageRefused, NoReply, WorkerError
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
 from worker.telemetry.current_span import CurrentSpan

@@ -24,11 +24,11 @@ from aiormq.connection import TransportFactory
 from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 from yarl import URL
 
+from eventstore.backoff import Backoff
 from worker.amqp.delivery_reader import DeliveryReader, Received
 from worker.amqp.frame_reader import FrameReader, FrameTransport
 from worker.amqp.library_logs import unlogged
 from worker.amqp.tls import SERVER_NAME, tls_context, tls_trouble
-from worker.backoff import Backoff
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
 
 __all__ = ["LOST", "Link", "WireChannel", "broker_address"]

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractChannel
 
+from eventstore.backoff import Backoff
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import LOST, Link, WireChannel
 from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import DeliveryReader, Received, passed_by
-from worker.backoff import Backoff
 from worker.counters import Counters
 from worker.errors import BrokerError
 from worker.topology import Topology

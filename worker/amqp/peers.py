@@ -11,9 +11,9 @@ from aiormq import spec
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import PublishError
 
+from eventstore.backoff import Backoff
 from worker.amqp.connection import LOST, Link, WireChannel
 from worker.amqp.declaration import declare_missing
-from worker.backoff import Backoff
 from worker.errors import BrokerError
 from worker.topology import Topology
 

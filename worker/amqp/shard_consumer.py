@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from eventstore.backoff import Backoff
 from worker.amqp.connection import Link
 from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import DeliveryReader
 from worker.amqp.peers import Peers
 from worker.amqp.shard_channel import ShardChannel
-from worker.backoff import Backoff
 from worker.counters import Counters
 from worker.errors import BrokerError
 from worker.shares import largest_share, share_of

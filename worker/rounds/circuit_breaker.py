@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 
 from eventstore import EventStoreError, OutcomeUnknown, StoreMisconfigured, StoreUnavailable
+from eventstore.backoff import Backoff
 
 __all__ = ["DOWN", "CircuitBreaker"]
 
@@ -31,12 +31,13 @@ class CircuitBreaker:
 
     Args:
         probe: Asks the database to do what commands need of it; raises an ``EventStoreError`` while it cannot.
-        longest_delay: How long it rests between two probes at most, in seconds.
+        backoff: How long it rests before each probe.
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[object]], *, longest_delay: float = _LONGEST_DELAY) -> None:
+    def __init__(self, probe: Callable[[], Awaitable[object]], *, backoff: Backoff | None = None) -> None:
         self._probe = probe
-        self._longest_delay = longest_delay
+        # Kept between pauses: a database that answers the probe but no command must not be asked in a tight loop.
+        self._backoff = backoff or Backoff(first=_FIRST_DELAY, longest=_LONGEST_DELAY, jitter=0.5)
         self._is_open = False
         # How often it was closed again. What began before and still hangs tells nothing of the time since.
         self._era = 0
@@ -44,8 +45,6 @@ class CircuitBreaker:
         self._closed = asyncio.Event()
         self._closed.set()
         self._probing: asyncio.Task[None] | None = None
-        # Kept between pauses: a database that answers the probe but no command must not be asked in a tight loop.
-        self._delay = _FIRST_DELAY
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -78,7 +77,7 @@ class CircuitBreaker:
 
     def served(self, era: int) -> None:
         """Note that the database did what was needed of it."""
-        self._delay = _FIRST_DELAY
+        self._backoff.reset()
         if era == self._era and self._width is not None:
             self._width = 2 * self._width if self._width < _FULL_WIDTH else None
 
@@ -108,8 +107,7 @@ class CircuitBreaker:
 
     async def _probe_until_closed(self) -> None:
         while True:
-            await asyncio.sleep(random.uniform(self._delay / 2, self._delay))  # noqa: S311  jitter, not a secret
-            self._delay = min(2 * self._delay, self._longest_delay)
+            await self._backoff.rest()
             try:
                 await self._probe()
             except EventStoreError as error:

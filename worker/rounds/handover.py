@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from eventstore.backoff import Backoff
 from worker.amqp.delivery import Delivery
 from worker.amqp.sender import Sender
-from worker.backoff import Backoff
 from worker.errors import BrokerError, MessageRefused, Unroutable
 from worker.rounds.forwarding import forward
 from worker.topology import Topology

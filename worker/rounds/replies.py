@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from eventstore import Receipt
+from eventstore.backoff import Backoff
 from worker.amqp.direct_reply import is_direct, is_sound
 from worker.amqp.sender import Properties, Sender
-from worker.backoff import Backoff
 from worker.counters import Counters
 from worker.errors import BrokerUnavailable
 from worker.message import CONTENT_TYPE, CommandMessage, Reply

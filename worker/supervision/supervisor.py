@@ -5,12 +5,12 @@ It consumes nothing and decides nothing itself, and so it has little that could 
 
 import asyncio
 import logging
-import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eventstore.backoff import Backoff
 from worker.settings import Settings
 from worker.supervision.control_socket import HURRY, STOP
 from worker.supervision.exit_status import how_it_ended
@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 # The exit status of a mistake in the settings or the surroundings, which the process has told itself.
 _MISTAKE = 2
+# The share of a delay that is left to chance.
+_JITTER = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,12 @@ class Supervisor:
         self._grace = grace
         self._drain_deadline = drain_deadline
         self._workers = [
-            WorkerProcess(number, (*command, *(others if number > 1 else ())), most_silence=self._limits.most_silence)
+            WorkerProcess(
+                number,
+                (*command, *(others if number > 1 else ())),
+                most_silence=self._limits.most_silence,
+                restarts=Backoff(first=self._limits.first_delay, longest=self._limits.longest_delay, jitter=_JITTER),
+            )
             for number in range(1, processes + 1)
         ]
         # Set once a process has come to consume: then settings and surroundings are known to be right.
@@ -158,19 +165,17 @@ class Supervisor:
             self._fail(_MISTAKE)
             return None
         if worker.useful_for >= limits.useful:
-            worker.restarts = 0
+            worker.restarts.reset()
         ended = how_it_ended(status)
         if status == _MISTAKE:
             # It worked before, or others do: the broker may be down. It waits for better times, and is never given up.
-            bound = limits.longest_delay
-        elif worker.restarts >= limits.most_restarts:
-            _log.error("%s %s; giving up after %d restarts in a row", worker, ended, worker.restarts)
+            delay = Backoff(first=limits.longest_delay, longest=limits.longest_delay, jitter=_JITTER).next_wait()
+        elif worker.restarts.waits >= limits.most_restarts:
+            _log.error("%s %s; giving up after %d restarts in a row", worker, ended, worker.restarts.waits)
             self._fail(1)
             return None
         else:
-            bound = min(limits.first_delay * 2.0 ** min(worker.restarts, 30), limits.longest_delay)
-            worker.restarts += 1
-        delay = random.uniform(bound / 2, bound)  # noqa: S311  jitter, not a secret
+            delay = worker.restarts.next_wait()
         worker.health = Health(live=True, ready=False, reason=f"it {ended}")
         _log.warning("%s %s; starting another in %.1f s; %s", worker, ended, delay, self._summary())
         return delay

@@ -7,6 +7,7 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
+from eventstore.backoff import Backoff
 from worker.supervision.control_socket import Figures, SupervisorChannel
 from worker.supervision.health import Health
 
@@ -60,18 +61,18 @@ class WorkerProcess:
         number: Which one it is, from 1.
         command: How it is started; the option for its control socket is added.
         most_silence: How long it may report nothing before it counts as stuck, and is killed, in seconds.
+        restarts: How long to wait before each further start.
 
     Attributes:
         number: The same.
-        restarts: How often in a row it had to be started again before it had been of use for long; kept by the
-            supervisor.
+        restarts: Those in a row since it was of use for long; kept by the supervisor.
         status: How it ended last: an exit status, or a signal's number, negative. None before the first end.
         health: What it reported last.
     """
 
-    def __init__(self, number: int, command: Sequence[str], *, most_silence: float) -> None:
+    def __init__(self, number: int, command: Sequence[str], *, most_silence: float, restarts: Backoff) -> None:
         self.number = number
-        self.restarts = 0
+        self.restarts = restarts
         self.status: int | None = None
         self.health = Health(live=True, ready=False, reason="starting")
         self._command = command

@@ -4,7 +4,6 @@ What became of them is counted by the SDK's names. Source: https://opentelemetry
 """
 
 import logging
-import random
 import threading
 from collections.abc import Sequence
 from time import monotonic, perf_counter
@@ -14,6 +13,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.resources import Resource
 
+from eventstore.backoff import Backoff
 from worker.telemetry.noted_span import NotedSpan
 from worker.telemetry.otlp import Encoder
 
@@ -22,6 +22,9 @@ __all__ = ["NotTaken", "OtlpSpanExporter", "Transport"]
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 6
+# About a second, and then twice as long each time: a fifth more or less.
+_FIRST_WAIT = 1.2
+_JITTER = 1 / 3
 
 
 class NotTaken(Exception):
@@ -136,19 +139,19 @@ class OtlpSpanExporter:
 
     def _sent(self, request: bytes) -> bytes:
         deadline = monotonic() + self._timeout
-        attempt = 1
+        backoff = Backoff(first=_FIRST_WAIT, longest=_FIRST_WAIT * 2**_ATTEMPTS, jitter=_JITTER)
         while True:
             try:
                 return self._transport.send(request, max(deadline - monotonic(), 0.001))
             except NotTaken as failure:
-                # A fifth more or less, so that those whom a collector lost do not all come back at once.
-                wait = 2 ** (attempt - 1) * random.uniform(0.8, 1.2) if failure.delay is None else failure.delay  # noqa: S311  no secret
-                if not failure.may_help or attempt == _ATTEMPTS or wait > deadline - monotonic():
+                wait = backoff.next_wait()
+                if failure.delay is not None:
+                    wait = failure.delay
+                if not failure.may_help or backoff.waits == _ATTEMPTS or wait > deadline - monotonic():
                     raise
                 _log.warning("the collector did not take spans, which are sent again: %s", failure)
                 if self._closing.wait(wait):
                     raise
-                attempt += 1
 
     @staticmethod
     def _rejected(response: bytes) -> int:

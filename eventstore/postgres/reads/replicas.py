@@ -10,6 +10,7 @@ from enum import StrEnum
 from time import monotonic
 from typing import Self
 
+from eventstore.backoff import Backoff
 from eventstore.errors import EventStoreError
 from eventstore.postgres.connections.pools import Pool
 from eventstore.postgres.reads.rows import head_of
@@ -63,13 +64,15 @@ class _Replica:
         pool: Its connections, with the last head that it showed.
         up: Whether it may be asked; None before the first look.
         rests_until: When the watch may bring it back at the earliest.
-        rest_seconds: How long it rests after its next failed read.
+        rests: How long it rests after each failed read.
     """
 
     pool: Pool
     up: bool | None = None
     rests_until: float = 0.0
-    rest_seconds: float = _FIRST_REST_SECONDS
+    rests: Backoff = field(
+        default_factory=lambda: Backoff(first=_FIRST_REST_SECONDS, longest=_LONGEST_REST_SECONDS, jitter=0.0)
+    )
 
 
 class Replicas:
@@ -124,13 +127,12 @@ class Replicas:
         replica = self._replicas[pool]
         if not replica.up:
             return  # reads that share a round trip fail together, which is one failure
-        replica.rests_until = monotonic() + replica.rest_seconds
-        replica.rest_seconds = min(2 * replica.rest_seconds, _LONGEST_REST_SECONDS)
+        replica.rests_until = monotonic() + replica.rests.next_wait()
         self._take_out(replica, "it failed a read")
 
     def succeeded(self, pool: Pool) -> None:
         """Forget a replica's earlier failures."""
-        self._replicas[pool].rest_seconds = _FIRST_REST_SECONDS
+        self._replicas[pool].rests.reset()
 
     async def _watch(self, server: Pool, seconds: float) -> None:
         while True:

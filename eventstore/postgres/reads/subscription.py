@@ -1,10 +1,10 @@
 """Subscriptions: reads that go on to follow the log, through lost connections and restarts; none skips or repeats."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from eventstore.backoff import Backoff
 from eventstore.errors import RetryableError
 from eventstore.events import RecordedEvent
 from eventstore.filter import Filter
@@ -46,17 +46,14 @@ class Subscription:
 
     async def events(self) -> AsyncIterator[RecordedEvent]:
         """Answer ``EventStore.subscribe``."""
-        width, failures = self.batch_size, 0
+        width, backoff = self.batch_size, Backoff(first=_FIRST_WAIT_SECONDS, longest=_LONGEST_WAIT_SECONDS)
         while True:
             try:
                 stream = await self._next(min(self.seen + width, LAST_NUMBER))
             except RetryableError:
-                failures += 1
-                # With full jitter: many who follow a server that restarts do not come back at the same moment.
-                longest = min(_FIRST_WAIT_SECONDS * 2 ** min(failures - 1, 10), _LONGEST_WAIT_SECONDS)
-                await asyncio.sleep(random.uniform(0, longest))  # noqa: S311  no secret
+                await backoff.rest()
                 continue
-            failures = 0
+            backoff.reset()
             if stream is None:
                 await asyncio.sleep(self.follow_seconds)
                 continue

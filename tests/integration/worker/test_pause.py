@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local.postgres import DATABASE
 from deploy.local.stack import LocalStack
+from eventstore.backoff import Backoff
 from eventstore.postgres import PostgresEventStore, migrate
 from tests.integration.worker.outage import Outage, full, read_only, without_connections
 from tests.support.amqp_client import AmqpClient
@@ -24,7 +25,7 @@ COMMANDS = 20
 @pytest.fixture
 async def service(store: PostgresEventStore, vhost: str) -> AsyncIterator[Service]:
     async with serving(store, vhost, worker_retry_delay=60) as service:
-        service._breaker._longest_delay = 0.2
+        service._breaker._backoff = Backoff(first=0.1, longest=0.2)
         yield service
 
 
@@ -76,7 +77,7 @@ async def test_commands_are_held_while_the_server_is_down(vhost: str, publisher:
             PostgresEventStore.connect(primary.url(primary.worker, DATABASE)) as store,
             serving(store, vhost) as service,
         ):
-            service._breaker._longest_delay = 0.2
+            service._breaker._backoff = Backoff(first=0.1, longest=0.2)
             assert (await publisher.request("tally", "Count", {"Key": "before"})).outcome == "accepted"
             await asyncio.to_thread(primary.stop)
             async with held(service, publisher, client):

@@ -4,19 +4,14 @@ from collections.abc import Callable
 import pytest
 
 from eventstore import StoreUnavailable
-from worker.rounds import circuit_breaker
+from eventstore.backoff import Backoff
 from worker.rounds.circuit_breaker import CircuitBreaker
 
 DOWN = StoreUnavailable("down")
 
 
-@pytest.fixture(autouse=True)
-def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(circuit_breaker, "_FIRST_DELAY", 0.001)
-
-
 def breaker(probe: "Probe") -> CircuitBreaker:
-    return CircuitBreaker(probe, longest_delay=0.001)
+    return CircuitBreaker(probe, backoff=Backoff(first=0.001, longest=0.001))
 
 
 class Probe:
@@ -119,6 +114,32 @@ async def test_who_fails_late_of_an_earlier_era_does_not_open_it_again() -> None
     assert not opened.is_open
     opened.open(StoreUnavailable("down again"), now)
     assert opened.is_open
+    await opened.close()
+
+
+async def test_probes_are_ever_further_apart_until_the_database_serves_commands_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ranges: list[tuple[float, float]] = []
+
+    def at_once(low: float, high: float) -> float:
+        ranges.append((low, high))
+        return 0.0
+
+    monkeypatch.setattr("random.uniform", at_once)
+    opened = CircuitBreaker(Probe(failures=7))
+    opened.open(DOWN, opened.era)
+    era = await opened.closed()
+    assert [high for _, high in ranges] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert all(low == high / 2 for low, high in ranges)
+    # It answers the probe and no command: it is not asked in a tight loop.
+    opened.open(DOWN, era)
+    era = await opened.closed()
+    assert ranges[-1] == (2.5, 5.0)
+    opened.served(era)
+    opened.open(DOWN, era)
+    await opened.closed()
+    assert ranges[-1] == (0.05, 0.1)
     await opened.close()
 
 

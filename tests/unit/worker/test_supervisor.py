@@ -142,6 +142,30 @@ async def test_one_that_ends_again_and_again_ends_all(tmp_path: Path, caplog: py
     assert "was ended by SIGKILL; giving up after 2 restarts in a row" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("what", "bounds"),
+    [
+        # Ever longer, in a row.
+        ("say(); sys.exit(1)", [0.01, 0.02, 0.04, 0.05, 0.05]),
+        # Whoever waits for surroundings waits as long as is allowed, each time.
+        ("say(); sys.exit(2)", [0.05, 0.05, 0.05, 0.05, 0.05]),
+    ],
+)
+async def test_half_of_each_delay_before_a_restart_is_jitter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, bounds: list[float]
+) -> None:
+    ranges: list[tuple[float, float]] = []
+
+    def shortest(low: float, high: float) -> float:
+        ranges.append((low, high))
+        return low
+
+    monkeypatch.setattr("random.uniform", shortest)
+    async with supervising(tmp_path, what, most_restarts=5) as run:
+        await run.started(6)
+    assert ranges[:5] == [(bound / 2, bound) for bound in bounds]
+
+
 async def test_the_restarts_of_one_that_was_of_use_are_counted_anew(tmp_path: Path) -> None:
     async with supervising(tmp_path, "say(); sys.exit(1)", most_restarts=1, useful=0) as run:
         await run.started(5)

@@ -17,6 +17,7 @@ from eventstore import (
     PositionNotReached,
     TransientStoreError,
 )
+from eventstore.backoff import Backoff
 from handlers.errors import HandlerCrashed
 from tests.unit.worker.rounds.hostile_store import HostileStore, StoreBug
 from tests.unit.worker.rounds.model_domain import EPOCH, KINDS, VIEWS, domain
@@ -58,8 +59,7 @@ class Model:
         self.failovers = failovers
         self.counters = Counters()
         self.store = HostileStore(self.rnd, self._strange, faults=faults)
-        breaker = CircuitBreaker(lambda: self.store.append(()), longest_delay=0.001)
-        breaker._delay = 0.0005
+        breaker = CircuitBreaker(lambda: self.store.append(()), backoff=Backoff(first=0.0005, longest=0.001))
         settings = Settings(
             worker_concurrency=self.rnd.randrange(1, 7),
             worker_cached_states=self.rnd.choice((0, 1, 3, 1000)),
