@@ -3,6 +3,8 @@
 The public names of the package. Engines: ``MemoryEventStore`` here, ``eventstore.postgres.PostgresEventStore``.
 """
 
+from typing import TYPE_CHECKING
+
 from eventstore.append import LONGEST_CHAIN, Append
 from eventstore.boundary import Boundary, BoundaryPart, OwnRange
 from eventstore.errors import (
@@ -29,13 +31,15 @@ from eventstore.errors import (
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter, FilterItem, FilterShape
 from eventstore.held import LONGEST_HELD_READ, Held
-from eventstore.memory import MemoryEventStore
 from eventstore.position import START, Position
 from eventstore.predicate import P, Predicate, Scalar
 from eventstore.receipt import ACCEPTED, Outcome, OutcomeKind, Receipt
 from eventstore.store import EventStore
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream, ServerAddress
+
+if TYPE_CHECKING:
+    from eventstore.memory import MemoryEventStore
 
 __all__ = [
     "ACCEPTED",
@@ -86,3 +90,15 @@ __all__ = [
     "TooFarBehind",
     "TransientStoreError",
 ]
+
+# Hidden from type checkers, for whom every name would exist.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import the engine in memory when it is asked for for the first time: programs have another one."""
+        if name != "MemoryEventStore":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from eventstore.memory import MemoryEventStore  # noqa: PLC0415  later than the import of this package is the purpose
+
+        globals()[name] = MemoryEventStore
+        return MemoryEventStore

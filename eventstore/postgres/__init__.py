@@ -1,13 +1,21 @@
-"""The event store on PostgreSQL: the only package that knows asyncpg."""
+"""The event store on PostgreSQL: the only package that knows asyncpg.
 
-from eventstore.postgres.administration.migrations import SCHEMA_VERSION, MigrationReport, migrate
-from eventstore.postgres.administration.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
-from eventstore.postgres.administration.statistics import Measures, measure
-from eventstore.postgres.administration.stored_states import ViewStates, drop_states, list_states
-from eventstore.postgres.administration.survey import Survey, survey
+What administrators use is imported when it is asked for for the first time: workers and readers do without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from eventstore.postgres.engine import PostgresEventStore
 from eventstore.postgres.reads.replicas import MOST_LAG
-from eventstore.postgres.statements import Migration
+from eventstore.postgres.statements import SCHEMA_VERSION, Migration
+
+if TYPE_CHECKING:
+    from eventstore.postgres.administration.migrations import MigrationReport, migrate
+    from eventstore.postgres.administration.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
+    from eventstore.postgres.administration.statistics import Measures, measure
+    from eventstore.postgres.administration.stored_states import ViewStates, drop_states, list_states
+    from eventstore.postgres.administration.survey import Survey, survey
 
 __all__ = [
     "LEAST_AGE",
@@ -29,3 +37,21 @@ __all__ = [
     "receipts_since",
     "survey",
 ]
+
+_LATER = {
+    "administration.migrations": ("MigrationReport", "migrate"),
+    "administration.pruning": ("LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"),
+    "administration.statistics": ("Measures", "measure"),
+    "administration.stored_states": ("ViewStates", "drop_states", "list_states"),
+    "administration.survey": ("Survey", "survey"),
+}
+
+# Hidden from type checkers, for whom every name would exist.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        for module, names in _LATER.items():
+            if name in names:
+                found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

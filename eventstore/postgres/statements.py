@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["Migration", "migrations", "statement"]
+__all__ = ["SCHEMA_VERSION", "Migration", "migrations", "statement"]
+
+
+SCHEMA_VERSION = max(
+    int(path.name.partition("_")[0]) for path in (files("eventstore.postgres") / "sql" / "migrations").iterdir()
+)
+"""The version of the schema that this program works with: the last migration's number."""
 
 
 @cache

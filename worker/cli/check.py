@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from worker.cli.database_inspection import inspect_database
 from worker.cli.findings import report
-from worker.cli.inspection import inspect, inspect_database
 from worker.cli.loop import run_async
 from worker.settings import Settings
 
@@ -14,6 +14,8 @@ __all__ = ["check", "check_database"]
 
 def check(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it should."""
+    from worker.cli.inspection import inspect  # noqa: PLC0415  domains and the broker are of this command alone
+
     report(run_async(inspect(Settings.load(needs=()))), json=json)
 
 

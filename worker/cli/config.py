@@ -1,6 +1,6 @@
 """``worker config``."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,11 +18,11 @@ def config(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         {
             "name": name.upper(),
             "value": shown[name.upper()],
-            "unit": _unit(field.json_schema_extra),
+            "unit": its.unit,
             "origin": settings.origin(name),
-            "meaning": field.description or "",
+            "meaning": its.meaning,
         }
-        for name, field in Settings.model_fields.items()
+        for name, its in Settings.described().items()
     ]
     if json:
         print_json(rows)
@@ -31,10 +31,6 @@ def config(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     for row in rows:
         listing.add_row(*(_text(cell) for cell in row.values()))
     tell(listing)
-
-
-def _unit(extra: Any) -> str:
-    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
 
 
 def _text(value: object) -> str:

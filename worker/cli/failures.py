@@ -33,11 +33,7 @@ def is_known(error: BaseException) -> bool:
     """Whether an error is told in a sentence. Everything else is a bug of ours, and keeps its traceback."""
     if isinstance(error, Mistake | SettingsError | WorkerError):
         return True
-    # Whatever raised one of theirs has imported them; a command that needs neither does without.
-    from eventstore.errors import EventStoreError  # noqa: PLC0415
-    from handlers.errors import HandlerError  # noqa: PLC0415
-
-    return isinstance(error, EventStoreError | HandlerError)
+    return _is_of(error, "eventstore.errors", "EventStoreError") or _is_of(error, "handlers.errors", "HandlerError")
 
 
 def sentence(error: BaseException) -> str:
@@ -73,9 +69,15 @@ def _advice(error: BaseException) -> str | None:
     """Say what to do about an error that does not say it itself."""
     if isinstance(error, WorkerError):
         return next((advice for family, advice in _ADVICE if isinstance(error, family)), None)
-    from eventstore.errors import StoreUnavailable  # noqa: PLC0415  as above
+    if not _is_of(error, "eventstore.errors", "StoreUnavailable"):
+        return None
+    code: str | None = getattr(error, "code", None)
+    return store_advice(code)
 
-    return store_advice(error.code) if isinstance(error, StoreUnavailable) else None
+
+def _is_of(error: BaseException, module: str, family: str) -> bool:
+    """Whether an error is of a class that need not be imported: then it can be no instance of it."""
+    return module in sys.modules and isinstance(error, getattr(sys.modules[module], family))
 
 
 @contextmanager

@@ -9,8 +9,17 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from worker.cli.current_folder import look_in_current_folder
+from worker.cli.plain_parameters import read_plainly
 
 __all__ = ["Entry", "group"]
+
+
+class _Command(TyperCommand):
+    """A command that is imported."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return its parameters."""
+        return read_plainly(super().get_params(ctx))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +44,7 @@ class Entry:
         function = getattr(import_module(module), attribute)
         look_in_current_folder()
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(self.name, context_settings={"ignore_unknown_options": self.any_option})(function)
+        alone.command(self.name, cls=_Command, context_settings={"ignore_unknown_options": self.any_option})(function)
         return typer.main.get_command(alone)
 
 
@@ -55,6 +64,10 @@ def group(entries: Iterable[Entry], *, help: str, **options: Any) -> typer.Typer
         def __init__(self, *, commands: dict[str, Any], **attributes: Any) -> None:
             shown = {name: TyperCommand(name, help=entry.help) for name, entry in listed.items()}
             super().__init__(commands={**shown, **commands}, **attributes)
+
+        def get_params(self, ctx: Any) -> list[Any]:
+            """Return its parameters."""
+            return read_plainly(super().get_params(ctx))
 
         def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
             """Find the command that is called, or whose options the shell completes."""

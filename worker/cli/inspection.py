@@ -3,17 +3,16 @@
 import asyncio
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
-from eventstore import EventStoreError, Filter
-from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, Survey, migrate, survey
+from eventstore import EventStoreError
+from eventstore.postgres import migrate
 from handlers.domain import Domain
 from handlers.errors import HandlerError
 from handlers.registry import load_domains
 from worker.amqp.backlog import Backlog, backlog
 from worker.amqp.connection import broker_address
 from worker.amqp.policies import rules_of
-from worker.cli.condition import connections, primary_condition, replica_condition
+from worker.cli.database_inspection import look_at_primary, look_at_replica
 from worker.cli.failures import sentence
 from worker.cli.findings import Finding
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
@@ -23,10 +22,7 @@ from worker.misspelt import unknown
 from worker.settings import Settings
 from worker.topology import Topology
 
-__all__ = ["inspect", "inspect_database"]
-
-# Nothing lies above it: such a read finds the head and no event.
-_BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
+__all__ = ["inspect"]
 
 
 async def inspect(settings: Settings) -> list[Finding]:
@@ -39,27 +35,6 @@ async def inspect(settings: Settings) -> list[Finding]:
     database, broker = await asyncio.gather(_database(settings), _broker(settings, domains))
     views = [finding for domain in domains for finding in _views(domain)]
     return [found, *_variables(), *views, *database, *broker]
-
-
-async def inspect_database(settings: Settings) -> list[Finding]:
-    """Look closely at every database server that the settings name. Nothing is changed anywhere.
-
-    Returns:
-        What there is to say of the primary, then of each replica.
-    """
-    primary, head = await _primary(settings.database_url)
-    findings = [primary]
-    try:
-        findings += primary_condition(await survey(settings.database_url, primary=True), settings)
-    except EventStoreError as error:
-        if primary.good:
-            findings.append(replace(primary, good=False, text=sentence(error)))
-    for url in settings.database_replica_urls:
-        finding, found = await _replica(url, head if primary.good else None)
-        findings.append(finding)
-        if found is not None:
-            findings.append(replace(connections(found, settings), part=f"connections {address_of(url)}"))
-    return findings
 
 
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
@@ -88,32 +63,12 @@ def _views(domain: Domain) -> Iterator[Finding]:
 async def _database(settings: Settings) -> list[Finding]:
     if not settings.database_url:
         return [Finding(part="database", good=False, text="DATABASE_URL is not set; name the primary database.")]
-    primary, head = await _primary(settings.database_url)
-    replicas = [(await _replica(url, head if primary.good else None))[0] for url in settings.database_replica_urls]
+    primary, head = await look_at_primary(settings.database_url)
+    replicas = [
+        (await look_at_replica(url, head if primary.good else None))[0] for url in settings.database_replica_urls
+    ]
     admin = [await _admin(settings.database_admin_url)] if settings.database_admin_url else []
     return [primary, *replicas, *admin]
-
-
-async def _primary(url: str) -> tuple[Finding, int]:
-    part = f"database {address_of(url)}"
-    try:
-        async with PostgresEventStore.connect(url, pool_size=1, application_name="worker check") as store:
-            head = (await store.query(_BEYOND)).position.number
-            # An append of nothing needs every right that a worker needs, and leaves nothing.
-            await store.append(())
-    except EventStoreError as error:
-        return Finding(part=part, good=False, text=sentence(error)), 0
-    text = f"accepts appends, {head:,} events, schema version {SCHEMA_VERSION} or newer"
-    return Finding(part=part, good=True, text=text), head
-
-
-async def _replica(url: str, head: int | None) -> tuple[Finding, Survey | None]:
-    part = f"replica {address_of(url)}"
-    try:
-        found = await survey(url)
-    except EventStoreError as error:
-        return Finding(part=part, good=False, text=f"{sentence(error)} Until then, its reads go to the primary."), None
-    return replace(replica_condition(found, head), part=part), found
 
 
 async def _admin(url: str) -> Finding:

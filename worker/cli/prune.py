@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from eventstore.postgres import LEAST_AGE, Prunable, count_prunable
 from eventstore.postgres import prune as delete
@@ -13,7 +12,7 @@ from worker.cli.age import age
 from worker.cli.consent import agreed
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
-from worker.cli.terminal import print_json, progress_console, tell
+from worker.cli.terminal import print_json, progress_bar, tell
 from worker.settings import Settings
 
 __all__ = ["prune"]
@@ -79,7 +78,5 @@ def _moment(found: Prunable) -> str:
 
 
 def _delete(admin_url: str, found: Prunable) -> int:
-    console = progress_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("deleting", total=found.receipts)
-        return run_async(delete(admin_url, found, progress=lambda count: bar.advance(task, count)))
+    with progress_bar("deleting", found.receipts) as advance:
+        return run_async(delete(admin_url, found, progress=advance))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from handlers.registry import load_domains
 from worker.cli.dispatch import Answer, NotAllPublished, dispatch
@@ -15,7 +14,7 @@ from worker.cli.exporting import exporting
 from worker.cli.failures import Mistake, sentence
 from worker.cli.loop import run_async
 from worker.cli.submission import Submission, Submissions, identity
-from worker.cli.terminal import print_json, progress_console, table, tell
+from worker.cli.terminal import print_json, progress_bar, table, tell
 from worker.errors import BrokerUnavailable
 from worker.publisher import Publisher
 from worker.settings import Settings
@@ -71,12 +70,9 @@ def _send(
         async with Publisher.connect(settings.amqp_url, name="worker publish") as publisher:
             return await dispatch(publisher, submissions, wait=wait, timeout=timeout, done=done)
 
-    console = progress_console()
-    bar = Progress(console=console, transient=True, disable=not (show_progress and console.is_terminal))
     try:
-        with exporting(), bar:
-            task = bar.add_task("publishing", total=len(submissions))
-            return run_async(send(lambda: bar.advance(task)))
+        with exporting(), progress_bar("publishing", len(submissions), is_wanted=show_progress) as advance:
+            return run_async(send(lambda: advance(1)))
     except NotAllPublished as stopped:
         raise Mistake(f"{sentence(stopped.cause)}\n{_what_to_do(stopped, len(submissions))}".rstrip()) from stopped
 

@@ -1,16 +1,19 @@
 """The terminal: tables for people on standard output, JSON for programs, progress on standard error."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from os import environ
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console, RenderableType
-from rich.table import Table
 
 from worker.printable import printable, printable_json
 
-__all__ = ["print_json", "progress_console", "table", "tell"]
+if TYPE_CHECKING:  # most of what is printed is a line, and needs none of it
+    from worker.cli.listing import Listing
+
+__all__ = ["print_json", "progress_bar", "table", "tell"]
 
 _JSON_WIDTH = 2
 _WIDEST = 1000
@@ -23,21 +26,22 @@ def tell(*parts: object) -> None:
     Where nobody looks, in a file or a pipe, no line is broken, unless ``COLUMNS`` says how wide it is.
     """
     shown = [printable(part) if isinstance(part, str) else part for part in parts]
+    if all(isinstance(part, str) for part in shown):
+        print(*shown)  # noqa: T201  as it would be drawn
+        return
+    from rich.console import Console  # noqa: PLC0415  only for what is drawn
+    from rich.table import Table  # noqa: PLC0415  the same
+
     has_table = any(isinstance(part, Table) for part in parts)
     width = None if sys.stdout.isatty() or "COLUMNS" in environ else _WIDEST
     Console(highlight=False, markup=False, emoji=False, soft_wrap=not has_table, width=width).print(*shown)
 
 
-class _Listing(Table):
-    """A table whose cells cannot steer the terminal: they may hold what a message brought."""
-
-    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
-        super().add_row(*(printable(cell, lines=True) if isinstance(cell, str) else cell for cell in cells), **options)
-
-
-def table(*headings: str, title: str | None = None) -> Table:
+def table(*headings: str, title: str | None = None) -> "Listing":
     """Make an empty table with these headings. What is not seen in a cell's text is written out."""
-    made = _Listing(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    from worker.cli.listing import Listing  # noqa: PLC0415  only for what is drawn
+
+    made = Listing(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         made.add_column(heading, overflow="fold")
     return made
@@ -50,6 +54,21 @@ def print_json(value: Any, *, indent: bool = True) -> None:
     sys.stdout.write(printable_json(text) + "\n")
 
 
-def progress_console() -> Console:
-    """Return where progress is shown. It shows nothing when standard error is no terminal."""
-    return Console(stderr=True)
+@contextmanager
+def progress_bar(what: str, total: int | None = None, *, is_wanted: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show progress on standard error if that is a terminal; yields what to call after so many.
+
+    Args:
+        what: What is being done.
+        total: How many there are, if that is known.
+        is_wanted: Whether to show it at all.
+    """
+    if not (is_wanted and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415  only for what is drawn
+    from rich.progress import Progress  # noqa: PLC0415  the same
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)

@@ -62,7 +62,7 @@ def main(descriptor: int) -> None:
 async def _serve(end: socket.socket) -> None:
     reader, writer = await asyncio.open_unix_connection(sock=end)
     try:
-        settings = Settings(**(await read_frame(reader, Setup)).settings)
+        settings = (await read_frame(reader, Setup)).settings
         configure_logs(settings.worker_log_format, settings.worker_log_level)
         try:
             domains = load_domains(settings.worker_domains)

@@ -169,7 +169,7 @@ class PoisonProcess:
         seconds = self._limits.start
         try:
             async with asyncio.timeout(seconds):
-                await write_frame(self._writer, Setup(settings=settings.model_dump(mode="json")))
+                await write_frame(self._writer, Setup(settings=settings))
                 ready = await read_frame(self._reader, Ready)
         except TimeoutError:
             raise IsolationFailed(f"the process for poison messages did not start within {seconds:g} s") from None

@@ -7,11 +7,12 @@ as soon as it has the command and the database, and a ``DecideResponse`` when it
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from worker.message import CommandMessage
+from worker.settings import Settings
 from worker.settlement import Answer, Failure
 
 __all__ = ["DecideRequest", "DecideResponse", "Ready", "Setup", "read_frame", "write_frame"]
@@ -26,10 +27,10 @@ class Setup:
     """What the process works with.
 
     Attributes:
-        settings: The worker's settings, by field name.
+        settings: The worker's.
     """
 
-    settings: dict[str, Any]
+    settings: Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ So a wrong one is set aside before anything is imported, under another name, whi
 
 import os
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 __all__ = ["refuse_early_mistakes", "set_early_mistakes_aside"]
 
@@ -65,9 +64,15 @@ def _propagators(variable: str, given: str) -> str | None:
     for name in (each.strip() for each in given.split(",")):
         if name.lower() == "none":
             return None  # as they are read, whatever comes after it does not matter
-        if name not in _KNOWN and not entry_points(group="opentelemetry_propagator", name=name):
+        if name not in _KNOWN and not _is_installed("opentelemetry_propagator", name):
             return f"{variable} names no propagator that is installed: {name!r}."
     return None
+
+
+def _is_installed(group: str, name: str) -> bool:
+    from importlib.metadata import entry_points  # noqa: PLC0415  no short command is to pay for it
+
+    return bool(entry_points(group=group, name=name))
 
 
 def _limit(variable: str, given: str) -> str | None:
@@ -80,7 +85,7 @@ def _limit(variable: str, given: str) -> str | None:
 
 
 def _brought(variable: str, given: str) -> str | None:
-    if entry_points(group=_BROUGHT[variable], name=given):
+    if _is_installed(_BROUGHT[variable], given):
         return None
     return f"{variable} names nothing that is installed: {given!r}."
 

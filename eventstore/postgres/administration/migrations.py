@@ -21,9 +21,7 @@ from eventstore.postgres.administration.database_settings import check_surroundi
 from eventstore.postgres.connections.session_name import MARK
 from eventstore.postgres.statements import Migration, migrations, statement
 
-__all__ = ["SCHEMA_VERSION", "MigrationReport", "migrate"]
-
-SCHEMA_VERSION = migrations()[-1].version
+__all__ = ["MigrationReport", "migrate"]
 
 # Any number that nobody else uses for an advisory lock in this database.
 _LOCK = 4_715_018_260_310_001

@@ -11,7 +11,6 @@ import asyncpg
 from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
 from eventstore.filter import Filter
 from eventstore.position import START, Position
-from eventstore.postgres.administration.migrations import SCHEMA_VERSION
 from eventstore.postgres.administration.wholeness import FEW_PAGES, Wholeness
 from eventstore.postgres.connections.pools import Pool, Pools
 from eventstore.postgres.reads.branches import is_period, matches_any
@@ -19,7 +18,7 @@ from eventstore.postgres.reads.lookup import Answer, Numbers
 from eventstore.postgres.reads.replicas import Fallback, ReadCounts, Replicas
 from eventstore.postgres.reads.rows import state_of
 from eventstore.postgres.reads.server import ServerReads
-from eventstore.postgres.statements import statement
+from eventstore.postgres.statements import SCHEMA_VERSION, statement
 from eventstore.question import Question
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream

@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,7 @@ async def test_a_drain_that_cannot_wait_ends_the_process_too(
 ) -> None:
     assert (await asked(client, b'{"Key": "a"}'))["outcome"] == "accepted"
     process = process_of(service)
-    monkeypatch.setattr(service, "_settings", service._settings.model_copy(update={"worker_drain_deadline": 0.1}))
+    monkeypatch.setattr(service, "_settings", replace(service._settings, worker_drain_deadline=0.1))
     await client.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
 
     async def has_begun() -> bool:

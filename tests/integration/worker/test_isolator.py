@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -187,7 +187,7 @@ async def test_a_start_that_fails_is_no_commands_doing(database: Database, monke
 
 async def test_a_domain_that_cannot_be_loaded_is_told(database: Database) -> None:
     async with isolating(database) as isolated:
-        isolated.isolator._settings = isolated.isolator._settings.model_copy(update={"worker_domains": "nothing:here"})
+        isolated.isolator._settings = replace(isolated.isolator._settings, worker_domains="nothing:here")
         with pytest.raises(IsolationFailed, match=r"the process for poison messages cannot start: .*nothing"):
             await isolated.decide(b'{"Key": "a"}')
 

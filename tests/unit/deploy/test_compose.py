@@ -134,7 +134,7 @@ def test_the_settings_accept_the_workers_environment(services: dict[str, Any], m
         monkeypatch.setenv(name, str(value))
     settings = Settings.load()
     assert len(settings.database_replica_urls) == 1
-    known = {field.upper() for field in Settings.model_fields}
+    known = {field.upper() for field in Settings.described()}
     assert {name for name in services["worker"]["environment"] if not name.startswith("OTEL_")} <= known
 
 

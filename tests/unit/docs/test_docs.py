@@ -121,7 +121,7 @@ def test_links_lead_to_headings_that_exist(path: Path) -> None:
 
 def test_every_setting_is_described_with_its_default() -> None:
     text = page("docs/operations.md")
-    for name, field in Settings.model_fields.items():
+    for name, field in Settings.described().items():
         row = re.search(rf"^\| `{name.upper()}` \|(.*)\|(.*)\|$", text, re.MULTILINE)
         assert row is not None, name
         default = (
@@ -132,13 +132,13 @@ def test_every_setting_is_described_with_its_default() -> None:
             else f"`{field.default}`"
         )
         assert row[1].strip().startswith(default)
-        assert row[2].strip() == field.description
+        assert row[2].strip() == field.meaning
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
     named = set(re.findall(r"\b(?:WORKER|DATABASE|AMQP)_[A-Z_]+\b", path.read_text()))
-    known = {name.upper() for name in Settings.model_fields} | {file_variable(name) for name in IN_FILES}
+    known = {name.upper() for name in Settings.described()} | {file_variable(name) for name in IN_FILES}
     # Variables of compose.yaml, which are no settings of the worker.
     assert named - known <= {"WORKER_IMAGE"}
 

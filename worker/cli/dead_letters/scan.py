@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
-from rich.progress import Progress
-
 from handlers.registry import load_domains
 from worker.amqp.dead_queue import DeadQueue
 from worker.cli.age import age
 from worker.cli.failures import Mistake
 from worker.cli.suggestion import meant
-from worker.cli.terminal import progress_console
+from worker.cli.terminal import progress_bar
 from worker.dead_letters.letter import DeadLetter, same_id
 from worker.dead_letters.replay import look
 from worker.dead_letters.selection import NO_ID, Selection
@@ -199,10 +197,8 @@ async def scan(
 @contextmanager
 def counting(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
     """Show progress at a terminal; yields what to call after each letter."""
-    console = progress_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+    with progress_bar(what, total) as advance:
+        yield lambda: advance(1)
 
 
 def _never_served(topologies: Sequence[Topology]) -> str:

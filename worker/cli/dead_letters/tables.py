@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from worker.cli.age import told
 from worker.cli.dead_letters.scan import Kinds
@@ -12,12 +11,15 @@ from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.selection import NO_ID
 from worker.rounds.forwarding import ERROR_HEADER, TRACEBACK_HEADER
 
+if TYPE_CHECKING:  # what draws tables is imported for those that are drawn
+    from rich.table import Table
+
 __all__ = ["kinds", "rows", "show_whole"]
 
 _SHOWN_ABOVE = frozenset({ERROR_HEADER, TRACEBACK_HEADER})
 
 
-def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = False) -> Table:
+def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = False) -> "Table":
     """Draw letters, one a line.
 
     Args:
@@ -43,7 +45,7 @@ def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = Fa
     return listing
 
 
-def kinds(counts: Kinds) -> Table:
+def kinds(counts: Kinds) -> "Table":
     """Draw how many letters there are of each kind, the most frequent first."""
     summary = table("reason", "command", "letters")
     summary.columns[2].justify = "right"

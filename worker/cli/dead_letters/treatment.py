@@ -1,5 +1,6 @@
 """The treatment: what is done with many dead letters, after it was told, counted and agreed to."""
 
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from worker.cli.dead_letters.scan import Choice, Found, Kinds, counting, kind, s
 from worker.cli.dead_letters.tables import kinds
 from worker.cli.failures import Mistake, sentence
 from worker.cli.loop import run_async
-from worker.cli.terminal import progress_console, tell
+from worker.cli.terminal import tell
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.replay import Bounds, Progress, Wanted
 from worker.dead_letters.selection import Judgement, Rules
@@ -175,7 +176,7 @@ class Treatment:
         except BrokerError as error:
             raise Mistake(f"{sentence(error)}\n{self._so_far(done, total)}") from error
         except KeyboardInterrupt:
-            progress_console().print(self._so_far(done, total), highlight=False)
+            print(self._so_far(done, total), file=sys.stderr)  # noqa: T201  the last word before the exit status
             raise
         return done
 

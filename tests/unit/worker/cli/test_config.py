@@ -11,7 +11,7 @@ from worker.settings import Settings
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
+    for name in Settings.described():
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATABASE_URL", "postgresql://app:secret@db:5432/events")
     monkeypatch.setenv("DATABASE_REPLICA_URLS", "postgresql://app:secret@one/events,postgresql://app:secret@two/events")
@@ -35,7 +35,7 @@ def test_programs_get_every_setting_with_unit_origin_and_meaning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = {row["name"]: row for row in json.loads(printed(capsys, monkeypatch, "--json"))}
-    assert rows.keys() == {name.upper() for name in Settings.model_fields}
+    assert rows.keys() == {name.upper() for name in Settings.described()}
     assert all(row["meaning"] for row in rows.values())
     assert rows["DATABASE_URL"]["value"] == "postgresql://app:***@db:5432/events"
     assert rows["DATABASE_REPLICA_URLS"]["value"] == "postgresql://app:***@one/events,postgresql://app:***@two/events"
@@ -52,5 +52,5 @@ def test_people_get_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     monkeypatch.setenv("COLUMNS", "200")
     table = printed(capsys, monkeypatch)
     assert table.split("\n", 1)[0].split() == ["setting", "value", "unit", "origin", "meaning"]
-    for name in Settings.model_fields:
+    for name in Settings.described():
         assert name.upper() in table

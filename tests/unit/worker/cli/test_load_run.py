@@ -66,7 +66,7 @@ class Command:
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    for name in Settings.model_fields:
+    for name in Settings.described():
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("AMQP_URL", "amqp://mq/work")
     monkeypatch.setenv("WORKER_DOMAINS", "handlers.library:domain")

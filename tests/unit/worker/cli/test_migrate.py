@@ -21,7 +21,7 @@ Migrate = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def migrate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Migrate:
     """Runs the command, where the database has this to say; returns its status and what it printed."""
-    for name in Settings.model_fields:
+    for name in Settings.described():
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATABASE_ADMIN_URL", "postgresql://db/events")
     monkeypatch.setattr(sys, "path", sys.path.copy())

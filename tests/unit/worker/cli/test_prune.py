@@ -33,7 +33,7 @@ def deleted(monkeypatch: pytest.MonkeyPatch) -> list[Prunable]:
         progress(3)
         return 3
 
-    for name in Settings.model_fields:
+    for name in Settings.described():
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATABASE_ADMIN_URL", "postgresql://db/events")
     monkeypatch.setattr(sys, "argv", ["worker", "db", "prune", "--older-than", "12w"])

@@ -42,7 +42,7 @@ def dropped(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
         taken.append(wanted)
         return 3
 
-    for name in Settings.model_fields:
+    for name in Settings.described():
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATABASE_ADMIN_URL", "postgresql://db/events")
     monkeypatch.setattr(sys, "argv", ["worker", "db", "states", "drop", "--view", "shelf"])

@@ -12,7 +12,7 @@ from worker.settings import Settings
 
 @pytest.fixture(autouse=True)
 def _library(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
+    for name in Settings.described():
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("WORKER_DOMAINS", "handlers.library:domain,tests.unit.handlers.lamps:domain")
     monkeypatch.setattr(sys, "path", sys.path.copy())
