@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from eventstore import Event, RecordedEvent
+from eventstore.counted import counted
 from handlers.affinity import Affinity, checked_shards, key_text
 from handlers.checks.examination import Examination
 from handlers.checks.models import model_problems
@@ -310,8 +311,8 @@ class Domain:
                 raise
             # It was never entered.
             raise InvalidDecision(
-                f"decide of {decider.name} ({place_of(decider.decide)}) gets {1 + len(reads.readings)} arguments, the "
-                f"command and what each of its parts gives: {bug}"
+                f"decide of {decider.name} ({place_of(decider.decide)}) gets "
+                f"{counted(1 + len(reads.readings), 'argument')}, the command and what each of its parts gives: {bug}"
             ) from bug
         if not isinstance(decision, Decision):
             returned = "None" if decision is None else f"a value of type {type(decision).__name__}"

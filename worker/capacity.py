@@ -3,6 +3,7 @@
 import logging
 
 from eventstore import EventStoreError, StoreMisconfigured
+from eventstore.counted import counted
 from eventstore.postgres import survey
 from worker.settings import Settings
 
@@ -23,7 +24,7 @@ async def check_capacity(settings: Settings, processes: int) -> None:
     found = await survey(settings.database_url, primary=True)
     if found.connections < settings.pool_size:
         raise StoreMisconfigured(
-            f"the primary has {found.connections:,} connections for workers, and one process opens up to "
+            f"the primary has {counted(found.connections, 'connection')} for workers, and one process opens up to "
             f"{settings.pool_size}: raise max_connections, or lower WORKER_CONCURRENCY"
         )
     # One more for the process that decides poison messages.
@@ -39,10 +40,10 @@ async def check_capacity(settings: Settings, processes: int) -> None:
 def _compare(server: str, allowed: int, wanted: int, processes: int) -> None:
     if wanted > allowed:
         _log.warning(
-            "%s has %d connections for workers, and %d processes open up to %d: raise max_connections, or lower "
+            "%s has %s for workers, and %d processes open up to %d: raise max_connections, or lower "
             "WORKER_CONCURRENCY or the number of processes",
             server,
-            allowed,
+            counted(allowed, "connection"),
             processes,
             wanted,
         )

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from eventstore import Position
+from eventstore.counted import counted
 from eventstore.jsontext import MAX_DIGITS, canonical, decode_object, has_long_number
 
 __all__ = [
@@ -138,7 +139,7 @@ def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
         BadMessage: ``too_large``, ``too_deep``, ``not_json``, ``number_too_long`` or ``not_an_object``.
     """
     if len(body) > max_bytes:
-        raise BadMessage("too_large", f"the body has {len(body):,} bytes; at most {max_bytes:,} are read")
+        raise BadMessage("too_large", f"the body has {counted(len(body), 'byte')}; at most {max_bytes:,} are read")
     if body.startswith(_MARKS):
         body = _without_mark(body)
     if body.count(b"{") + body.count(b"[") > max_depth and _is_deeper(body, max_depth):

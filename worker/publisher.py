@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
 
 from eventstore.backoff import Backoff
+from eventstore.counted import counted
 from eventstore.jsontext import encode_object
 from eventstore.opening import Opening
 from worker.amqp.connection import broker_address
@@ -246,7 +247,8 @@ class Publisher:
     def _check_size(self, size: int) -> None:
         if size > self._max_message_bytes:
             raise MessageRefused(
-                f"the command has {size:,} bytes; at most {self._max_message_bytes:,} are sent (max_message_bytes)"
+                f"the command has {counted(size, 'byte')}; at most {self._max_message_bytes:,} are sent "
+                "(max_message_bytes)"
             )
 
     def _check_properties(self, properties: Properties) -> None:

@@ -68,7 +68,7 @@ async def test_a_single_process_is_started_again_when_it_is_watched_over(worker:
         process.terminate()
         end = await ended(process)
     assert end.status == 0
-    assert '"1 of 1 worker processes drained completely"' in end.complaint
+    assert '"1 of 1 worker process drained completely"' in end.complaint
 
 
 async def test_without_the_option_one_process_serves_and_is_not_started_again(worker: Worker) -> None:

@@ -45,7 +45,7 @@ async def test_a_misspelt_reason_or_command_of_a_letter_is_told(worker: Worker, 
     await bury(client)
     listed = await worker("dead-letters", "list", "--reason", "handler_eror", "--command", "Lend")
     assert listed.output.splitlines() == [
-        "None of 1 dead letters fits.",
+        "None of 1 dead letter fits.",
         "No dead letter has the reason handler_eror; did you mean handler_error?",
         "No dead letter has the command Lend; there are RegisterReader.",
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from eventstore.counted import counted
 from eventstore.postgres import MOST_LAG, SCHEMA_VERSION, Survey
 from worker.cli.findings import Finding
 from worker.settings import Settings
@@ -50,7 +51,7 @@ def primary_condition(found: Survey, settings: Settings) -> Iterator[Finding]:
     yield _judged(
         "log",
         good=complaint is None,
-        well=f"{found.head:,} events, and {found.wholeness.looked_at:,} receipts that belong to them",
+        well=f"{counted(found.head, 'event')}, and {counted(found.wholeness.looked_at, 'receipt')} of theirs",
         wrong=f"{complaint}.",
     )
     yield _retention(found)
@@ -87,9 +88,9 @@ def replica_condition(found: Survey, head: int | None) -> Finding:
     return _judged(
         "replica",
         good=behind <= MOST_LAG,
-        well=f"answers reads, {behind:,} events behind",
-        wrong=f"{behind:,} events behind: no read goes there until it is within {MOST_LAG:,}; see whether it still "
-        "receives from the primary (pg_stat_wal_receiver), and whether its replay is paused.",
+        well=f"answers reads, {counted(behind, 'event')} behind",
+        wrong=f"{counted(behind, 'event')} behind: no read goes there until it is within {MOST_LAG:,}; see whether it "
+        "still receives from the primary (pg_stat_wal_receiver), and whether its replay is paused.",
     )
 
 
@@ -99,7 +100,8 @@ def connections(found: Survey, settings: Settings) -> Finding:
     return _judged(
         "connections",
         good=processes > 0,
-        well=f"{found.connections:,}, enough for {processes:,} worker processes of {settings.pool_size} each",
+        well=f"{found.connections:,}, enough for {counted(processes, 'worker process', 'worker processes')} of "
+        f"{settings.pool_size} each",
         wrong=f"{found.connections:,}, and one worker process opens {settings.pool_size}: raise max_connections, or "
         "lower WORKER_CONCURRENCY.",
     )
@@ -108,7 +110,7 @@ def connections(found: Survey, settings: Settings) -> Finding:
 def _retention(found: Survey) -> Finding:
     """See what keeps log files and old rows although nobody needs them, until the disk is full or reads are slow."""
     if found.idle_slots:
-        told = ", ".join(f"{name} ({kept:,} bytes)" for name, kept in found.idle_slots)
+        told = ", ".join(f"{name} ({counted(kept, 'byte')})" for name, kept in found.idle_slots)
         return _wrong(
             "retention",
             f"nobody reads from {told}, and a slot keeps log files until somebody does: bring its reader back, or "

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from eventstore import EventStoreError, Filter
+from eventstore.counted import counted
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, Survey, survey
 from worker.cli.condition import connections, primary_condition, replica_condition
 from worker.cli.failures import sentence
@@ -47,7 +48,7 @@ async def look_at_primary(url: str) -> tuple[Finding, int]:
             await store.append(())
     except EventStoreError as error:
         return Finding(part=part, good=False, text=sentence(error)), 0
-    text = f"accepts appends, {head:,} events, schema version {SCHEMA_VERSION} or newer"
+    text = f"accepts appends, {counted(head, 'event')}, schema version {SCHEMA_VERSION} or newer"
     return Finding(part=part, good=True, text=text), head
 
 

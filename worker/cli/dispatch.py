@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+from eventstore.counted import counted
 from worker.cli.submission import Submission
 from worker.errors import BrokerError, NoReply
 from worker.message import Reply
@@ -26,7 +27,8 @@ class NotAllPublished(Exception):
 
     def __init__(self, stored: int, total: int, cause: BrokerError) -> None:
         super().__init__(
-            f"{stored:,} of {total:,} commands were stored before; publishing again repeats those without an id."
+            f"{stored:,} of {counted(total, 'command')} {'was' if stored == 1 else 'were'} stored before; "
+            "publishing again repeats those without an id."
         )
         self.cause = cause
 

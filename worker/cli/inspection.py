@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from eventstore import EventStoreError
+from eventstore.counted import counted
 from eventstore.postgres import migrate
 from handlers.domain import Domain
 from handlers.errors import HandlerError
@@ -42,7 +43,7 @@ def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
         domains = load_domains(settings.worker_domains)
     except HandlerError as error:
         return Finding(part="domains", good=False, text=sentence(error)), ()
-    texts = (f"{domain.name} ({len(domain.deciders)} commands)" for domain in domains)
+    texts = (f"{domain.name} ({counted(len(domain.deciders), 'command')})" for domain in domains)
     return Finding(part="domains", good=True, text=", ".join(texts)), domains
 
 
@@ -119,10 +120,10 @@ def _queue(topology: Topology, found: Backlog | None) -> Finding:
             f"the user of AMQP_URL lacks rights that `worker run` needs: {rights}. docs/operations.md names them all."
         )
         return Finding(part=part, good=False, text=text)
-    served = f"{found.consumers:,} consumers"
+    served = counted(found.consumers, "consumer")
     if topology.shards is not None:
-        served = f"{found.consumers:,} of {found.shards:,} shards consumed"
-    text = f"{found.waiting:,} waiting, {served}, {found.resting:,} to be retried, {found.dead:,} dead letters"
+        served = f"{found.consumers:,} of {counted(found.shards, 'shard')} consumed"
+    text = f"{found.waiting:,} waiting, {served}, {found.resting:,} to be retried, {counted(found.dead, 'dead letter')}"
     return Finding(part=part, good=True, text=text)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from eventstore.counted import counted
 from eventstore.postgres import LEAST_AGE, Prunable, count_prunable
 from eventstore.postgres import prune as delete
 from worker.cli.administration import administering
@@ -41,11 +42,11 @@ def prune(
         document = {"before": found.before, "receipts": found.receipts, "total": found.total, "deleted": deleted}
         print_json({**document, "dry_run": dry_run})
     elif not found.receipts:
-        tell(f"None of {found.total:,} receipts was recorded before {_moment(found)}.")
+        tell(f"None of {counted(found.total, 'receipt')} was recorded before {_moment(found)}.")
     elif dry_run:
         tell(f"{_described(found)} would be deleted.")
     else:
-        tell(f"Deleted {deleted:,} receipts." if wanted else "Nothing was deleted.")
+        tell(f"Deleted {counted(deleted, 'receipt')}." if wanted else "Nothing was deleted.")
     if found.receipts and not dry_run and not wanted:
         raise typer.Exit(1)
 
@@ -70,7 +71,7 @@ def _agreed(found: Prunable) -> bool:
 
 
 def _described(found: Prunable) -> str:
-    return f"{found.receipts:,} of {found.total:,} receipts, recorded before {_moment(found)},"
+    return f"{found.receipts:,} of {counted(found.total, 'receipt')}, recorded before {_moment(found)},"
 
 
 def _moment(found: Prunable) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from eventstore.counted import counted
 from handlers.registry import load_domains
 from worker.cli.dispatch import Answer, NotAllPublished, dispatch
 from worker.cli.exporting import exporting
@@ -94,7 +95,7 @@ def _show(answers: Sequence[Answer], *, json: bool, wait: bool, summed_up: bool)
         for answer in answers:
             tell(f"{answer.command_id}  {answer.text()}" if wait else str(answer.command_id))
     elif not wait:
-        tell(f"{len(answers):,} commands are published.")
+        tell(f"{counted(len(answers), 'command is', 'commands are')} published.")
     else:
         counts = Counter((answer.outcome, answer.reason or "") for answer in answers)
         listing = table("outcome", "commands", "reason")

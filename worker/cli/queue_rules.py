@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from eventstore.counted import counted
 from worker.amqp.policies import QueueRules
 from worker.topology import Topology
 
@@ -42,14 +43,14 @@ def _of_dead(queue: str, found: QueueRules) -> Iterator[str]:
         if (bound := found.get(length)) is not None and not _refuses(found):
             value, policy = bound
             yield f"the policy {policy} drops the oldest letters of {queue} above {length} {value:,}"
-    yield from _deliveries(queue, found, "drops a letter that was looked at {value:,} times")
+    yield from _deliveries(queue, found, "drops a letter that was looked at {times}")
 
 
 def _of_work(queue: str, found: QueueRules) -> Iterator[str]:
     if (lives := found.get("message-ttl")) is not None:
         value, policy = lives
         yield f"the policy {policy} makes a dead letter of each command that has waited in {queue} for {value:,} ms"
-    yield from _deliveries(queue, found, "makes a dead letter of a command that was delivered {value:,} times")
+    yield from _deliveries(queue, found, "makes a dead letter of a command that was delivered {times}")
 
 
 def _deliveries(queue: str, found: QueueRules, effect: str) -> Iterator[str]:
@@ -59,7 +60,7 @@ def _deliveries(queue: str, found: QueueRules, effect: str) -> Iterator[str]:
     value, policy = limit
     declared = found.arguments.get("x-delivery-limit")
     if isinstance(value, int) and isinstance(declared, int) and 0 <= value < declared:
-        yield f"the policy {policy} {effect.format(value=value)} ({queue})"
+        yield f"the policy {policy} {effect.format(times=counted(value, 'time'))} ({queue})"
 
 
 def _refuses(found: QueueRules) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
+from eventstore.counted import counted
 from eventstore.postgres import ViewStates, drop_states, list_states
 from worker.cli.administration import administering
 from worker.cli.consent import agreed
@@ -72,7 +73,7 @@ def drop(
         tell()
         tell(f"{_described(found)} would be dropped.")
     else:
-        tell(f"Dropped {dropped:,} stored states." if wanted else "Nothing was dropped.")
+        tell(f"Dropped {counted(dropped, 'stored state')}." if wanted else "Nothing was dropped.")
     if found and not dry_run and not wanted:
         raise typer.Exit(1)
 
@@ -91,7 +92,7 @@ def _agreed(found: Sequence[ViewStates]) -> bool:
 
 def _described(found: Sequence[ViewStates]) -> str:
     views = sorted({f"{each.domain}.{each.view}" for each in found})
-    return f"{sum(each.states for each in found):,} stored states of {', '.join(views)}"
+    return f"{counted(sum(each.states for each in found), 'stored state')} of {', '.join(views)}"
 
 
 def _show(found: Sequence[ViewStates]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from eventstore.counted import counted
 from eventstore.jsontext import Unstorable, encode_object
 from handlers.domain import Domain
 from handlers.errors import HandlerError, InvalidCommand, UnknownCommand
@@ -82,7 +83,7 @@ class Submissions:
                 problems.append(f"line {number}: {problem}")
         if problems:
             shown = problems[:_MOST_PROBLEMS]
-            more = [f"and {len(problems) - len(shown):,} more lines"] if len(problems) > len(shown) else []
+            more = [f"and {counted(len(problems) - len(shown), 'more line')}"] if len(problems) > len(shown) else []
             raise Mistake("nothing was published:\n" + "\n".join(shown + more))
         if not good:
             raise Mistake("the file holds no command; write one JSON object a line.")

@@ -10,6 +10,7 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from eventstore import Consistency, InvalidFilter, Position
+from eventstore.counted import counted
 from eventstore.postgres import PostgresEventStore
 from handlers.contained import Contained
 from handlers.domain import Domain
@@ -95,7 +96,7 @@ def _list(domain: str | None, *, json: bool) -> None:
     for each in asked:
         for one in each.views:
             key = " ".join(parameter.name.upper() for parameter in one.key)
-            stored = "" if one.stored_every is None else f"{one.stored_every:,} events"
+            stored = "" if one.stored_every is None else counted(one.stored_every, "event")
             listing.add_row(each.name, one.name, key, str(one.version), stored)
     tell(listing if listing.row_count else "The domains of WORKER_DOMAINS have no views.")
 
@@ -150,7 +151,7 @@ def _part(owner: Domain, asked: View[..., Any], texts: Sequence[str]) -> Part[An
     names = [parameter.name for parameter in asked.key]
     if len(texts) != len(names):
         form = " ".join(["worker", "view", asked.name, *(name.upper() for name in names)])
-        has = f"has a key of {len(names)} value{'s' * (len(names) > 1)}, not {len(texts)}" if names else "has no key"
+        has = f"has a key of {counted(len(names), 'value')}, not {len(texts)}" if names else "has no key"
         raise Mistake(f"the view {asked.name} {has}: {form}.")
     values = [_value(asked, parameter, text) for parameter, text in zip(asked.key, texts, strict=True)]
     guessed = [_is_guessed(parameter) for parameter in asked.key]

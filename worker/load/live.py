@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from eventstore.counted import counted
 from worker.load.figures import milliseconds, percentile
 from worker.load.tally import Tally
 
@@ -45,7 +46,7 @@ class View:
         tally = self._tally
         if tally.began is None:
             return f"set-up: {len(tally.replies):,} of {len(tally.commands):,} sent commands are settled"
-        return f"{tally.answered:,} of {tally.total:,} commands"
+        return f"{tally.answered:,} of {counted(tally.total, 'command')}"
 
     def line(self) -> str:
         """Write it as a line."""

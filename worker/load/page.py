@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
+from eventstore.counted import counted
 from worker.load.chart import Chart, Line, Mark, Tick, brief, columns, lines, seconds_ticks
 from worker.load.figures import milliseconds, share
 from worker.load.summary import Summary
@@ -45,9 +46,10 @@ def page(summary: Summary, stresses: str = "") -> str:
 def _verdict(summary: Summary) -> str:
     oracle = summary.oracle
     if summary.violations:
-        return f'<p class="verdict wrong">{summary.violations:,} violations</p>'
+        return f'<p class="verdict wrong">{counted(summary.violations, "violation")}</p>'
     told = (
-        f"{oracle.events:,} events numbered without a gap; {oracle.receipts:,} commands, one receipt each; "
+        f"{counted(oracle.events, 'event')} numbered without a gap; "
+        f"{counted(oracle.receipts, 'command')}, one receipt each; "
         f"{summary.oracle_checked:,} decided again from their prefix with the same answer; invariants unbroken: "
         f"{'; '.join(oracle.invariants) or 'none declared'}."
     )
@@ -68,7 +70,7 @@ def _tiles(summary: Summary) -> Iterator[str]:
     yield _tile("Conflicts", f"{summary.conflicts:,}", f"{per_command} of the commands")
     yield _tile("Attempts", f"{summary.attempts.mean:.3f}", f"on average; at most {summary.attempts.max}")
     yield _tile("Wasted decisions", f"{summary.wasted_decisions:,}", "by conflicts and duplicates")
-    yield _tile("Duplicates", f"{summary.duplicates:,}", f"{summary.copies:,} copies sent")
+    yield _tile("Duplicates", f"{summary.duplicates:,}", f"{counted(summary.copies, 'copy', 'copies')} sent")
     replica = summary.replica_read_share
     yield _tile("Reads by a replica", "not measured" if replica is None else f"{replica:.1%}")
     cpu = summary.cpu_us_per_command
@@ -124,7 +126,7 @@ def _distribution(summary: Summary) -> str:
         ticks=ticks,
         marks=marks,
     )
-    titles = [f"{brief(each.from_ms)} to {brief(each.to_ms)} ms: {each.commands:,} commands" for each in bins]
+    titles = [f"{brief(each.from_ms)} to {brief(each.to_ms)} ms: {counted(each.commands, 'command')}" for each in bins]
     return columns(chart, [each.commands for each in bins], titles)
 
 
@@ -140,7 +142,10 @@ def _attempts(summary: Summary) -> str:
         ticks=[Tick(number - 0.5, f"{number} ({brief(histogram.get(number, 0))})") for number in numbers],
     )
     counts = [histogram.get(number, 0) for number in numbers]
-    titles = [f"{number} attempts: {count:,} commands" for number, count in zip(numbers, counts, strict=True)]
+    titles = [
+        f"{counted(number, 'attempt')}: {counted(count, 'command')}"
+        for number, count in zip(numbers, counts, strict=True)
+    ]
     return columns(chart, counts, titles)
 
 

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from eventstore.counted import counted
 from worker.load.cpu import WORKERS
 from worker.load.figures import milliseconds, share
 from worker.load.summary import Summary
@@ -64,13 +65,14 @@ def _figures(summary: Summary, spans: Spans | None) -> Table:
     table.add_row("conflicts and retries", _conflicts(summary))
     table.add_row(
         "duplicates",
-        f"{summary.copies:,} copies sent, {summary.duplicates:,} messages answered from an earlier one's receipt",
+        f"{counted(summary.copies, 'copy', 'copies')} sent, {counted(summary.duplicates, 'message')} answered from an "
+        "earlier one's receipt",
     )
     table.add_row("wasted decisions", f"{summary.wasted_decisions:,}, by conflicts and duplicates")
     if spans is not None:
         table.add_row("reads", f"{spans.reads:,}, {share(spans.replica_reads, spans.reads)} served by the replica")
         reaching = f"{spans.complete:,} of {summary.messages:,} from the publisher to a worker"
-        table.add_row("traces recorded", f"{reaching}, {spans.count:,} spans")
+        table.add_row("traces recorded", f"{reaching}, {counted(spans.count, 'span')}")
     elif summary.replica_read_share is not None:
         table.add_row("reads", f"{summary.replica_read_share:.1%} served by the replica")
     if summary.workers_killed:
@@ -97,11 +99,12 @@ def _verdict(summary: Summary) -> RenderableType:
     if not summary.violations:
         return Text.assemble(
             ("verdict: clean", "bold green"),
-            f" - {oracle.events:,} events numbered without a gap; {oracle.receipts:,} commands, one receipt each; "
+            f" - {counted(oracle.events, 'event')} numbered without a gap; "
+            f"{counted(oracle.receipts, 'command')}, one receipt each; "
             f"{summary.oracle_checked:,} decided again from their prefix with the same answer; invariants unbroken: "
             f"{', '.join(oracle.invariants) or 'none declared'} ({oracle.seconds:.1f} s)",
         )
-    lines = [Text(f"verdict: {summary.violations:,} violations", style="bold red")]
+    lines = [Text(f"verdict: {counted(summary.violations, 'violation')}", style="bold red")]
     for violation in summary.violation_details:
         lines.append(Text(f"  {printable(violation.text)}"))
         lines += [Text(f"      {printable(line)}", style="dim") for line in violation.evidence]
@@ -116,9 +119,10 @@ def _conflicts(summary: Summary) -> str:
     if not again:
         return "none"
     share_of_all = share(again, sum(counts.values()))
-    most = f"at most {summary.attempts.max} times"
+    most = f"at most {counted(summary.attempts.max, 'time')}"
     stale = f"; {summary.stale_conflicts:,} after reading a replica" if summary.stale_conflicts else ""
-    return f"{summary.conflicts:,} conflicts; {again:,} commands ({share_of_all}) decided again, {most}{stale}"
+    decided_again = f"{counted(again, 'command')} ({share_of_all}) decided again, {most}"
+    return f"{counted(summary.conflicts, 'conflict')}; {decided_again}{stale}"
 
 
 def _rank(outcome: str) -> int:

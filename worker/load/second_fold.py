@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventstore import EventStore
+from eventstore.counted import counted
 from handlers.domain import Domain
 from handlers.errors import HandlerError
 from handlers.part import Part
@@ -86,7 +87,7 @@ class SecondFold:
             return
         if count != expected.count:
             self._violated(
-                f"the store finds {count:,} events of {part} up to {expected.number}, but the log holds "
+                f"the store finds {counted(count, 'event')} of {part} up to {expected.number}, but the log holds "
                 f"{expected.count:,}"
             )
         elif not alike(state, expected.state):

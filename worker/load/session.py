@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from eventstore import EventStore, Filter
+from eventstore.counted import counted
 from handlers.domain import Domain
 from handlers.scenario import Scenario, Workload
 from worker.load.cpu import cpu_by_party
@@ -117,16 +118,18 @@ class Ran:
         tally = self.tally
         complaints = [complaint for drain in self.drains if (complaint := drain.complaint()) is not None]
         complaints += [f"{name} ended by itself, with status {status}" for name, status in self.departed.items()]
-        if (counted := self.counted) is not None:
-            settled = sum(counted[end] for end in _SETTLED)
+        if (found := self.counted) is not None:
+            settled = sum(found[end] for end in _SETTLED)
             # More is right: a message that is sent or delivered again is settled again. Whether each command was
             # settled, and once, the oracle finds out by its id.
             if settled < tally.messages:
-                complaints.append(f"{tally.messages:,} messages were sent, but the workers settled {settled:,}")
+                sent = counted(tally.messages, "message was", "messages were")
+                complaints.append(f"{sent} sent, but the workers settled {settled:,}")
         if tally.unanswered:
-            complaints.append(f"{tally.unanswered:,} messages were not answered in time")
+            complaints.append(f"{counted(tally.unanswered, 'message was', 'messages were')} not answered in time")
         if tally.answered + tally.unanswered < tally.total:
-            complaints.append(f"{tally.total:,} commands were to be sent, but only {tally.answered:,} were answered")
+            wanted = counted(tally.total, "command was", "commands were")
+            complaints.append(f"{wanted} to be sent, but only {tally.answered:,} had an answer")
         return complaints
 
 
@@ -225,7 +228,7 @@ async def _load(plan: Plan, runner: Runner, workload: Workload, fleet: Fleet | N
 def _tell_refusals(tally: Tally, console: Console) -> None:
     """Say what of the set-up was refused: the load is not what the scenario means it to be."""
     for (name, outcome, reason), count in sorted(tally.refusals.items()):
-        text = f"set-up: {count:,} of {len(tally.setup):,} commands {outcome}, {name}: {reason}"
+        text = f"set-up: {count:,} of {counted(len(tally.setup), 'command')} {outcome}, {name}: {reason}"
         console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 

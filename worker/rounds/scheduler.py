@@ -18,6 +18,7 @@ from eventstore import (
     StoreUnavailable,
     TransientStoreError,
 )
+from eventstore.counted import counted
 from handlers.domain import Domain
 from handlers.part_reader import PartReader
 from worker.counters import Counters
@@ -209,7 +210,7 @@ class Scheduler:
             async with asyncio.timeout(deadline):
                 await self._active.until_none()
         except TimeoutError:
-            _log.warning("%d commands did not finish within %g s", len(self._active), deadline)
+            _log.warning("%s did not finish within %g s", counted(len(self._active), "command"), deadline)
         return len(self._active)
 
     async def close(self) -> None:

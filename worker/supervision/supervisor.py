@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventstore.backoff import Backoff
+from eventstore.counted import counted
 from worker.settings import Settings
 from worker.supervision.control_socket import HURRY, STOP
 from worker.supervision.exit_status import how_it_ended
@@ -104,7 +105,7 @@ class Supervisor:
         return Health(
             live=all(health.live for health in found.values()),
             ready=not troubles,
-            reason="; ".join(troubles) or f"{len(found)} processes are consuming",
+            reason="; ".join(troubles) or f"{counted(len(found), 'process is', 'processes are')} consuming",
         )
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> int:
@@ -171,7 +172,7 @@ class Supervisor:
             # It worked before, or others do: the broker may be down. It waits for better times, and is never given up.
             delay = Backoff(first=limits.longest_delay, longest=limits.longest_delay, jitter=_JITTER).next_wait()
         elif worker.restarts.waits >= limits.most_restarts:
-            _log.error("%s %s; giving up after %d restarts in a row", worker, ended, worker.restarts.waits)
+            _log.error("%s %s; giving up after %s in a row", worker, ended, counted(worker.restarts.waits, "restart"))
             self._fail(1)
             return None
         else:
@@ -192,7 +193,7 @@ class Supervisor:
 
     def _summary(self) -> str:
         ready = sum(worker.judged(self._grace).ready for worker in self._workers)
-        return f"{ready} of {len(self._workers)} are ready"
+        return f"{ready} of {len(self._workers)} ready"
 
     def _tell(self, what: bytes) -> None:
         for worker in self._workers:
@@ -213,7 +214,9 @@ class Supervisor:
 
     def _report_drain(self) -> int:
         complete = [worker.status in {None, 0} or not worker.has_started for worker in self._workers]
-        _log.info("%d of %d worker processes drained completely", sum(complete), len(complete))
+        _log.info(
+            "%d of %s drained completely", sum(complete), counted(len(complete), "worker process", "worker processes")
+        )
         return 0 if all(complete) else 1
 
 

@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.resources import Resource
 
 from eventstore.backoff import Backoff
+from eventstore.counted import counted
 from worker.telemetry.noted_span import NotedSpan
 from worker.telemetry.otlp import Encoder
 
@@ -160,5 +161,5 @@ class OtlpSpanExporter:
             return 0
         partly = ExportTraceServiceResponse.FromString(response).partial_success
         if partly.rejected_spans or partly.error_message:
-            _log.warning("the collector rejected %d spans: %s", partly.rejected_spans, partly.error_message)
+            _log.warning("the collector rejected %s: %s", counted(partly.rejected_spans, "span"), partly.error_message)
         return int(partly.rejected_spans)

@@ -15,6 +15,7 @@ from typing import Protocol
 from opentelemetry import context, trace
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
+from eventstore.counted import counted
 from worker.telemetry.noted_span import NotedSpan
 
 __all__ = ["QueueLimits", "SpanExporter", "SpanQueue"]
@@ -131,7 +132,7 @@ class SpanQueue:
         self._processed += len(batch)
         if self._full > self._told:
             self._told = self._full
-            _log.warning("queue full: %d spans were dropped so far, since the collector is too slow", self._full)
+            _log.warning("queue full: %s dropped so far, since the collector is too slow", counted(self._full, "span"))
         try:
             self._exporter.export(batch)
         except Exception:  # noqa: BLE001  whatever it is, those that come after are sent

@@ -5,6 +5,8 @@ from typing import Self
 
 import asyncpg
 
+from eventstore.counted import counted
+
 __all__ = ["FEW_PAGES", "MANY_PAGES", "Wholeness"]
 
 FEW_PAGES = 50
@@ -44,8 +46,8 @@ class Wholeness:
         """What is wrong and what to do, or None."""
         if self.strays:
             return (
-                f"of {self.looked_at:,} receipts that were looked at, {self.strays:,} are of events that the log does "
-                f"not have, as after a restore that was cut short: {_ADVICE}"
+                f"of {counted(self.looked_at, 'receipt')} looked at, {counted(self.strays, 'is', 'are')} of events "
+                f"that the log does not have, as after a restore that was cut short: {_ADVICE}"
             )
         if self.first > 1:
             return f"the log begins with event {self.first:,}, so that earlier ones are lost: {_ADVICE}"

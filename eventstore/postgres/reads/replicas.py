@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Self
 
 from eventstore.backoff import Backoff
+from eventstore.counted import counted
 from eventstore.errors import EventStoreError
 from eventstore.postgres.connections.pools import Pool
 from eventstore.postgres.reads.rows import head_of
@@ -181,7 +182,7 @@ class Replicas:
     def _lag(self, server: Pool) -> str | None:
         """Say that a replica lags too far to be asked, if so."""
         lag = self._primary.head.number - server.head.number
-        return f"it lags by {lag:,} events" if lag > self._most_lag else None
+        return f"it lags by {counted(lag, 'event')}" if lag > self._most_lag else None
 
     def _take_out(self, replica: _Replica, reason: str) -> None:
         if replica.up is not False:

@@ -63,8 +63,8 @@ def test_without_workers_of_its_own_a_run_asks_for_no_deliveries() -> None:
         (ran(status=1), "worker-1 ended with status 1, not after a drain; see worker-1.log"),
         (ran(received=5), "worker-1 received 5 deliveries, but accounts for 4"),
         (ran(received=3, unchanged=0), "4 messages were sent, but the workers settled 3"),
-        (ran(unanswered=1), "1 messages were not answered in time"),
-        (ran(total=4), "4 commands were to be sent, but only 3 were answered"),
+        (ran(unanswered=1), "1 message was not answered in time"),
+        (ran(total=4), "4 commands were to be sent, but only 3 had an answer"),
     ],
 )
 def test_each_thing_that_does_not_add_up_is_a_complaint(wrong: Ran, complaint: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from eventstore.counted import counted
 from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.sender import Sender
 from worker.cli.dead_letters.scan import Choice, counting, scan
@@ -65,7 +66,7 @@ def list_letters(
         }
         print_json({"letters": [letter.summary() for letter in newest], **counts})
     elif not found.meant:
-        tell("There are no dead letters." if not found.total else f"None of {found.seen:,} dead letters fits.")
+        tell("There are no dead letters." if not found.total else f"None of {counted(found.seen, 'dead letter')} fits.")
     else:
         if newest:
             tell(rows(newest, now=choice.asked_at, with_domain=len(found.there) > 1))
@@ -75,7 +76,7 @@ def list_letters(
             f"the newest {len(newest):,} of {found.meant:,}" if len(newest) < found.meant else f"all {found.meant:,}"
         )
         tell()
-        tell(f"Shown are {shown} that fit; {found.total:,} are there.")
+        tell(f"Shown: {shown} that fit; there: {counted(found.total, 'dead letter')}.")
     if not json:
         tell_each(found.absent(choice.selection))
     if found.unseen and not json:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from eventstore.counted import counted
 from worker.cli.age import told
 from worker.cli.dead_letters.scan import Kinds
 from worker.cli.terminal import table, tell
@@ -85,7 +86,7 @@ def show_whole(letter: DeadLetter) -> None:
         if name not in _SHOWN_ABOVE:
             tell(f"  {name}: {letter.headers[name]}")
     tell()
-    tell(f"body, {letter.size:,} bytes")
+    tell(f"body, {counted(letter.size, 'byte')}")
     _tell_lines(letter.body.decode(errors="backslashreplace"))
 
 

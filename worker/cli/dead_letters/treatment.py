@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from eventstore.counted import counted
 from worker.amqp.dead_queue import DeadQueue
 from worker.cli.consent import agreed
 from worker.cli.dead_letters.scan import Choice, Found, Kinds, counting, kind, scan
@@ -135,21 +136,21 @@ class Treatment:
             return 0
         if dry_run:
             say(kinds(plan.kinds))
-            say(f"{_letters(total)} would be {self.participle}.")
+            say(f"{counted(total, 'dead letter')} would be {self.participle}.")
             return 0
         if not yes and (total > 1 or self.asks_for_one) and not self._is_agreed_to(plan, total):
             say(f"Nothing was {self.participle}.")
             return None
         done = self._do(plan, total, rate)
-        say(f"{_letters(done)} {'was' if done == 1 else 'were'} {self.participle}.")
+        say(f"{counted(done, 'dead letter was', 'dead letters were')} {self.participle}.")
         if done < total:
-            say(f"{_letters(total - done)} {'is' if total - done == 1 else 'are'} left; run it again.")
+            say(f"{counted(total - done, 'dead letter is', 'dead letters are')} left; run it again.")
         return done
 
     def _is_agreed_to(self, plan: Plan, total: int) -> bool:
         rows = [f"  {count:,}  {reason}  {command}" for (_, command, reason), count in plan.kinds.most_common()]
         return agreed(
-            f"{_letters(total)} will be {self.participle}:\n" + "\n".join(map(printable, rows)),
+            f"{counted(total, 'dead letter')} will be {self.participle}:\n" + "\n".join(map(printable, rows)),
             "Go on?",
             nobody=f"there is nobody to ask before dead letters are {self.participle}: pass --yes, or --dry-run to "
             "count them.",
@@ -184,28 +185,30 @@ class Treatment:
         return self.choice.selection.fits(letter) and self.wanted(letter)
 
     def _so_far(self, done: int, total: int) -> str:
-        return f"{done:,} of {total:,} dead letters were {self.participle} before; run it again to go on with the rest."
+        were = "was" if done == 1 else "were"
+        of_them = f"{done:,} of {counted(total, 'dead letter')} {were} {self.participle} before"
+        return f"{of_them}; run it again to go on with the rest."
 
 
 def explained(judgement: Judgement, count: int, rules: Rules) -> str:
     """Say why letters are left where they are, and what to do if they shall not be."""
-    letters, are = _letters(count), "is" if count == 1 else "are"
+    letters_are = counted(count, "dead letter is", "dead letters are")
     match judgement:
         case Judgement.NO_OWN_ID:
             return (
-                f"{letters} {are} left: published without an id, so that a repetition would not be recognised. "
+                f"{letters_are} left: published without an id, so that a repetition would not be recognised. "
                 "To make a command of each, pass --assign-id."
             )
         case Judgement.NO_ID:
-            return f"{letters} {are} left: without any id. Publish them anew, then discard them."
+            return f"{letters_are} left: without any id. Publish them anew, then discard them."
         case Judgement.FORGOTTEN:
             return (
-                f"{letters} {are} left: first published before {rules.receipts_since:%Y-%m-%d %H:%M} UTC, and receipts "
+                f"{letters_are} left: first published before {rules.receipts_since:%Y-%m-%d %H:%M} UTC, and receipts "
                 "of that time were deleted, so that what was answered then would be decided once more. To replay them "
                 "all the same, pass --even-if-forgotten."
             )
         case _:
-            return f"{letters} {are} left: {judgement.value}."
+            return f"{letters_are} left: {judgement.value}."
 
 
 def tell_each(lines: Sequence[str]) -> None:
@@ -216,8 +219,4 @@ def tell_each(lines: Sequence[str]) -> None:
 
 def left_behind(count: int, why: MessageRefused) -> str:
     """Say that the broker takes no copy of some letters."""
-    return f"{_letters(count)} {'is' if count == 1 else 'are'} left: {sentence(why)}"
-
-
-def _letters(count: int) -> str:
-    return "1 dead letter" if count == 1 else f"{count:,} dead letters"
+    return f"{counted(count, 'dead letter is', 'dead letters are')} left: {sentence(why)}"

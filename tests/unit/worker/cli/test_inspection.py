@@ -33,7 +33,7 @@ async def test_a_view_that_no_event_can_match_is_wrong_and_one_that_cannot_be_lo
     found = await inspect(Settings(worker_domains="dim_lamps:domain"))
     place = f"{tmp_path / 'dim_lamps.py'}"
     assert [(each.part, each.good, each.text) for each in found[:3]] == [
-        ("domains", True, "lamps (1 commands)"),
+        ("domains", True, "lamps (1 command)"),
         (
             "views of lamps",
             False,
