@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from eventstore import ConcurrencyConflict, Event, EventStream, Filter
+from eventstore import BoundaryPart, ConcurrencyConflict, Event, EventStore, EventStream, Filter
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.connections.pools import Pool
 from eventstore.postgres.reads.lookup import Answer
@@ -82,6 +82,24 @@ async def test_an_append_overtaken_by_another_is_a_conflict(database: Database, 
             await store.append([fact(Book="b")], boundary=about(Book="b"), after=read, key=KEY)
         assert raised.value.sequence_number == 3
         assert await store.receipt(KEY) is None
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_the_first_conflict_is_named_also_where_it_is_of_a_part_that_is_not_far_behind(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, order: tuple[int, int]
+) -> None:
+    # The first part is further behind than that, the second is not.
+    monkeypatch.setattr("eventstore.postgres.appends.batch._TAIL_LIMIT", 2)
+    read = (await store.append([fact(Book="c")])).position
+    later = (await store.append([fact(Book="c")])).position
+    await store.append([fact(Book="near"), fact(Book="far")])
+    parts = (
+        BoundaryPart(filter=about(Book="far"), after=read),
+        BoundaryPart(filter=about(Book="near"), after=later),
+    )
+    with pytest.raises(ConcurrencyConflict) as raised:
+        await store.append([fact(Book="b")], boundary=[parts[place] for place in order])
+    assert (raised.value.sequence_number, raised.value.part) == (3, order.index(1))
 
 
 async def test_a_long_history_is_searched_for_the_first_conflict_alone(
