@@ -104,6 +104,10 @@ async def test_a_worker_of_shards_serves_with_its_rights(worker: Worker, known_a
     checked = await limited("check", "--json")
     (queue,) = (each for each in checked.document() if each["part"] == "queue tally.commands")
     assert queue["good"], queue
+    checked = await sharded.having(AMQP_URL=known_as({**SHARDS, "configure": NONE}))("check", "--json")
+    (queue,) = (each for each in checked.document() if each["part"] == "queue tally.commands")
+    assert not queue["good"]
+    assert "configure tally.workers.* (how workers of shards find each other)" in queue["text"]
 
 
 @pytest.mark.usefixtures("queues")

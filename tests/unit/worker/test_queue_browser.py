@@ -1,6 +1,47 @@
+"""How far a walk looks ahead, and when it believes that nothing more comes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
-from worker.amqp.queue_browser import next_width
+from worker.amqp import queue_browser
+from worker.amqp.connection import WireChannel
+from worker.amqp.queue_browser import QueueBrowser, next_width
+
+
+class SlowWire:
+    """A channel whose one letter has left the queue, and arrives with the answer to one of the questions after it.
+
+    Args:
+        at: With which answer.
+        first: Whether the letter comes before the answer, as on a connection that keeps the order, or after it.
+    """
+
+    def __init__(self, at: int, *, first: bool) -> None:
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on_consumer_cancel_callbacks: set[object] = set()
+        self.asked = 0
+        self._at = at
+        self._first = first
+        self._deliver: Callable[[Any], Awaitable[None]] | None = None
+
+    async def basic_qos(self, **_: int) -> None:
+        pass
+
+    async def basic_consume(self, _: str, deliver: Callable[[Any], Awaitable[None]], **__: str) -> None:
+        self._deliver = deliver
+
+    async def queue_declare(self, _: str, **__: bool) -> SimpleNamespace:
+        self.asked += 1
+        if self.asked == self._at and self._deliver is not None:
+            letter = SimpleNamespace(delivery_tag=1, body=b"{}", header=SimpleNamespace(properties=None))
+            arriving = asyncio.ensure_future(self._deliver(letter))
+            if self._first:
+                await arriving
+        return SimpleNamespace(message_count=0)
 
 
 @pytest.mark.parametrize(
@@ -18,3 +59,23 @@ from worker.amqp.queue_browser import next_width
 )
 def test_small_letters_come_in_large_chunks_and_large_ones_in_small(width: int, largest: int, following: int) -> None:
     assert next_width(width, largest) == following
+
+
+@pytest.mark.parametrize(("at", "first"), [(1, True), (3, True), (1, False), (2, False)])
+async def test_a_letter_that_is_still_on_its_way_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, at: int, *, first: bool
+) -> None:
+    monkeypatch.setattr(queue_browser, "_PATIENCE", 0)
+    wire = SlowWire(at, first=first)
+    browser = QueueBrowser(cast("WireChannel", wire), "tally.commands.dead", 1)
+    assert [held.body async for held in browser] == [b"{}"]
+    assert wire.asked == at
+
+
+async def test_what_does_not_come_though_it_was_asked_for_three_times_is_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue_browser, "_PATIENCE", 0)
+    wire = SlowWire(99, first=True)
+    assert [held async for held in QueueBrowser(cast("WireChannel", wire), "tally.commands.dead", 1)] == []
+    assert wire.asked == 3
