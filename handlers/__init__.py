@@ -18,7 +18,9 @@ from handlers.errors import (
     InvalidKey,
     InvalidParts,
     InvalidScenario,
+    InvalidUpcaster,
     InvalidView,
+    NewerEvent,
     UnknownCommand,
     UnknownEventType,
     UnknownView,
@@ -31,6 +33,7 @@ from handlers.reader import Answer, Reader
 from handlers.reads import Reads
 from handlers.registry import load_domains
 from handlers.scenario import Scenario, Workload, parameter
+from handlers.upcaster import Upcaster
 from handlers.view import View
 
 __all__ = [
@@ -53,8 +56,10 @@ __all__ = [
     "InvalidKey",
     "InvalidParts",
     "InvalidScenario",
+    "InvalidUpcaster",
     "InvalidView",
     "Invariant",
+    "NewerEvent",
     "Part",
     "PartIdentity",
     "Parts",
@@ -69,6 +74,7 @@ __all__ = [
     "UnknownEventType",
     "UnknownView",
     "UnreadableEvent",
+    "Upcaster",
     "View",
     "Workload",
     "load_domains",

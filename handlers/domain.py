@@ -13,6 +13,7 @@ from eventstore.counted import counted
 from handlers.affinity import Affinity, checked_shards, key_text
 from handlers.checks.examination import Examination
 from handlers.checks.models import model_problems
+from handlers.checks.older_events import OlderEvents
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
 from handlers.decision import Decision
@@ -26,12 +27,14 @@ from handlers.errors import (
     UnknownView,
 )
 from handlers.event_codec import EventCodec
+from handlers.event_versions import EventVersions, Lineage
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
 from handlers.reads import Reads
 from handlers.scenario import Scenario
 from handlers.state_codec import StateCodec
+from handlers.upcaster import Upcaster
 from handlers.view import View
 
 __all__ = ["Check", "Domain", "Invariant"]
@@ -66,6 +69,7 @@ class Domain:
         views: Every view that its deciders read, and those that are only asked.
         deciders: One a kind of command.
         events: Every kind of event that the views are made of or the decisions record.
+        upcasters: One for each older version of an event, in any order. They read what was recorded in that version.
         invariants: What the oracle checks over a whole log.
         scenarios: What can be run as a load, each under a name of its own.
         affinity: Returns a command's key, such as its book. Commands of one key are decided by one worker process at a
@@ -76,6 +80,7 @@ class Domain:
     Raises:
         InvalidDomain: The name is not of this form; what is listed is no tuple, or holds something else; two views,
             commands, events or scenarios share a name; a command or an event would not be read as it was written;
+            upcasters do not lead from each version to the next, or a view's filter would miss events of older versions;
             states that are to be stored cannot be; the affinity is no function, or the number of shards cannot be. The
             message says which and why.
     """
@@ -88,8 +93,10 @@ class Domain:
     scenarios: tuple[type[Scenario], ...] = ()
     affinity: Affinity | None = None
     shards: int | None = None
+    upcasters: tuple[Upcaster, ...] = ()
     _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
     _deciders: dict[str, AnyDecider] = field(init=False, repr=False, compare=False)
+    _versions: EventVersions = field(init=False, repr=False, compare=False)
     _codec: EventCodec = field(init=False, repr=False, compare=False)
     _examination: Examination = field(init=False, repr=False, compare=False)
     _state_codecs: dict[str, StateCodec[Any]] = field(init=False, repr=False, compare=False)
@@ -101,10 +108,11 @@ class Domain:
                 f"{self.name!r} is not"
             )
         object.__setattr__(self, "shards", checked_shards(self.name, self.affinity, self.shards))
-        for what in ("views", "deciders", "events", "invariants", "scenarios"):
+        for what in ("views", "deciders", "events", "upcasters", "invariants", "scenarios"):
             object.__setattr__(self, what, self._listed(what))
         self._refuse_others("views", View)
         self._refuse_others("deciders", AnyDecider)
+        self._refuse_others("upcasters", Upcaster)
         self._refuse_others("invariants", Invariant)
         for what, given in (("command", self.deciders), ("event", self.events)):
             if not given:
@@ -127,8 +135,14 @@ class Domain:
                 raise InvalidDomain(f"the domain {self.name} has two {what} with one name: {twice}")
         object.__setattr__(self, "_views", {view.name: view for view in self.views})
         object.__setattr__(self, "_deciders", {decider.name: decider for decider in self.deciders})
-        object.__setattr__(self, "_codec", EventCodec(self.name, self.events))
-        object.__setattr__(self, "_examination", Examination(self.views, self.events))
+        versions = EventVersions(self.name, self.events, self.upcasters)
+        codec = EventCodec(self.name, self.events, versions)
+        older = OlderEvents(versions.lineages)
+        object.__setattr__(self, "_versions", versions)
+        object.__setattr__(self, "_codec", codec)
+        object.__setattr__(self, "_examination", Examination(self.views, codec.models, older))
+        for problem in self._examination.missed():
+            raise InvalidDomain(f"the domain {self.name}: {problem}")
         object.__setattr__(self, "_state_codecs", self._made_codecs())
 
     def _listed(self, what: str) -> tuple[Any, ...]:
@@ -159,6 +173,16 @@ class Domain:
             return {view.name: StateCodec(view, self.recorded) for view in self.views if view.stored_every is not None}
         except InvalidView as error:
             raise InvalidDomain(f"the domain {self.name}: {error}") from error
+
+    @property
+    def lineages(self) -> Mapping[str, Lineage]:
+        """The versions of its events that have changed, by every name that each had or has."""
+        return self._versions.lineages
+
+    @property
+    def event_models(self) -> Mapping[str, type[DomainEvent]]:
+        """Its events, by every name that they had or have."""
+        return self._codec.models
 
     def scenario(self, name: str) -> type[Scenario] | None:
         """Return the scenario of this name; None if there is none."""
@@ -234,6 +258,10 @@ class Domain:
         """Iterate over the views that ``problems`` cannot look at, a sentence each."""
         return self._examination.unsampled()
 
+    def asked_fields(self) -> Iterator[tuple[str, str, str]]:
+        """Iterate over the fields that views look at, as far as samples show: event type, field and view."""
+        return self._examination.asked()
+
     def reads(self, command: Command, *, most: int = MOST_PARTS) -> Reads:
         """Return what a command reads.
 
@@ -245,6 +273,7 @@ class Domain:
             UnknownCommand: The domain has no such command.
             InvalidParts: Its decider names something else than parts of the domain's views, or too many.
             InvalidFilter: No event can hold a value of a key: the command can never be decided.
+            InvalidView: As ``refuse_if_missing``.
         """
         decider = self.decider(type(command).__name__)
         reads = decider.reads(command, most=most)
@@ -254,7 +283,25 @@ class Domain:
                     f"parts of {decider.name} ({decider.place}) names the view {part.view.name}, "
                     f"which the domain {self.name} does not list; add it to its views"
                 )
+            if self.upcasters:
+                self.refuse_if_missing(part)
         return reads
+
+    def refuse_if_missing(self, part: Part[Any]) -> None:
+        """Refuse a part whose filter would miss events of older versions.
+
+        Most are refused when the domain is made. Where no sample of a view's key can be made, or its filter is another
+        one at another key, it shows here.
+
+        Raises:
+            InvalidView: It would. The message names the view, its place, and what would be missed.
+        """
+        for problem in self._examination.missed_by(part):
+            raise InvalidView(problem)
+
+    def state_digest(self, part: Part[Any]) -> bytes:
+        """Return what tells stored states of a part from those of other filters and other upcasters: 16 bytes."""
+        return self._versions.digest(part.filter) if self.upcasters else part.identity.filter_digest
 
     def fold(self, part: Part[S], state: S, events: Iterable[RecordedEvent]) -> S:
         """Return a part's state after further events, in their order.
@@ -349,9 +396,21 @@ class Domain:
         Raises:
             UnknownEventType: The domain has no event of this type.
             UnreadableEvent: A field is missing or wrong, or a check of the model's failed in whatever way; the message
-                names event and field.
+                names event and field. Or an upcaster of it failed; then it names the line.
         """
         return self._codec.recorded(event)
+
+    def as_of_today(self, event: RecordedEvent) -> tuple[str, Mapping[str, Any]]:
+        """Return a recorded event's type and payload as they would be recorded today.
+
+        Raises:
+            UnknownEventType, UnreadableEvent: As ``recorded``.
+            InvalidEvent: As ``to_record``.
+        """
+        if not self._versions.is_older(event):
+            return event.type, event.payload
+        again = self.to_record(self.recorded(event), {}).recorded(event.sequence_number, event.token)
+        return again.type, again.payload
 
     def to_record(self, fact: DomainEvent, metadata: Mapping[str, Any]) -> Event:
         """Return an event as the store records it.

@@ -1,5 +1,7 @@
 """What domains raise. None of it is retryable: the same command meets the same error until somebody changes code."""
 
+from typing import Self
+
 __all__ = [
     "DamagedState",
     "DomainNotFound",
@@ -12,7 +14,9 @@ __all__ = [
     "InvalidKey",
     "InvalidParts",
     "InvalidScenario",
+    "InvalidUpcaster",
     "InvalidView",
+    "NewerEvent",
     "UnknownCommand",
     "UnknownEventType",
     "UnknownView",
@@ -47,8 +51,15 @@ class InvalidDecision(HandlerError, TypeError):
     """
 
 
+class InvalidUpcaster(HandlerError, ValueError):
+    """Raised by ``Upcaster``: its event, version, fields or function cannot be. The message says which."""
+
+
 class InvalidView(HandlerError, ValueError):
-    """Raised by ``View``: its name, version or functions cannot be, or its ``events`` returns no filter."""
+    """Raised by ``View``: its name, version or functions cannot be, or its ``events`` returns no filter.
+
+    Raised by ``Domain`` where a part is read: its filter would miss events of older versions.
+    """
 
 
 class InvalidKey(HandlerError, ValueError):
@@ -94,7 +105,29 @@ class UnknownEventType(HandlerError):
 class UnreadableEvent(HandlerError):
     """Raised by ``Domain.recorded``: a recorded event lacks a field, has one of another type, or a check of it failed.
 
-    The message names the event's number and the field. Give the field a default, or another type.
+    Or an upcaster of it failed, or it has a version that the domain does not know. The message names the event's number
+    and the field, or the upcaster's line. Give the field a default or another type, or correct the upcaster.
+
+    Attributes:
+        reason: The message without the event.
+        fields: The fields that are to blame, by their JSON names, as far as they can be told.
+    """
+
+    reason: str = ""
+    fields: tuple[str, ...] = ()
+
+    @classmethod
+    def at(cls, number: int, event_type: str, reason: str, fields: tuple[str, ...] = ()) -> Self:
+        """Say of an event why it cannot be read."""
+        made = cls(f"event {number} ({event_type}) cannot be read: {reason}")
+        made.reason, made.fields = reason, fields
+        return made
+
+
+class NewerEvent(UnreadableEvent):
+    """Raised by ``Domain.recorded``: an event was recorded in a later version than the domain knows.
+
+    A program of a later release records it. A worker leaves the command to one, for as long as commands are tried.
     """
 
 

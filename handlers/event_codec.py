@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from eventstore import Event, RecordedEvent
 from handlers.complaint import complaint_of, raised_by_check
 from handlers.errors import UnknownEventType, UnreadableEvent
+from handlers.event_versions import EVENT_VERSION, EventVersions
 from handlers.model import DomainEvent
 
 __all__ = ["EventCodec"]
@@ -19,11 +20,17 @@ class EventCodec:
     Args:
         domain: The domain's name.
         events: Its events.
+        versions: Their versions.
+
+    Attributes:
+        models: The events, by every name that they had or have.
     """
 
-    def __init__(self, domain: str, events: Iterable[type[DomainEvent]]) -> None:
+    def __init__(self, domain: str, events: Iterable[type[DomainEvent]], versions: EventVersions) -> None:
         self._domain = domain
-        self._models = {event.__name__: event for event in events}
+        self._versions = versions
+        models = {event.__name__: event for event in events}
+        self.models = models | {name: models[lineage.name] for name, lineage in versions.lineages.items()}
 
     def recorded(self, event: RecordedEvent) -> DomainEvent:
         """Read a recorded event.
@@ -31,26 +38,26 @@ class EventCodec:
         Raises:
             UnknownEventType: The domain has no event of this type.
             UnreadableEvent: A field is missing or wrong, or a check of the model's failed in whatever way; the message
-                names event and field.
+                names event and field. Or an upcaster of it failed; then it names the line.
         """
-        model = self._models.get(event.type)
+        model = self.models.get(event.type)
         if model is None:
             raise UnknownEventType(
                 f"event {event.sequence_number} has the type {event.type}, "
                 f"which the domain {self._domain} does not know"
             )
+        payload = event.payload
+        if event.type in self._versions.lineages or EVENT_VERSION in event.metadata:
+            payload = self._versions.payload(event)
         try:
-            return model.model_validate(event.payload, by_alias=True, by_name=False)
+            return model.model_validate(payload, by_alias=True, by_name=False)
         except ValidationError as error:
-            raise UnreadableEvent(
-                f"event {event.sequence_number} ({event.type}) cannot be read: {complaint_of(error)}"
-            ) from None
+            fields = tuple(".".join(map(str, problem["loc"])) for problem in error.errors(include_context=False))
+            raise UnreadableEvent.at(event.sequence_number, event.type, complaint_of(error), fields) from None
         except KeyboardInterrupt:
             raise
         except BaseException as bug:  # whatever a validator of somebody's raises
-            raise UnreadableEvent(
-                f"event {event.sequence_number} ({event.type}) cannot be read: {raised_by_check(model, bug)}"
-            ) from bug
+            raise UnreadableEvent.at(event.sequence_number, event.type, raised_by_check(model, bug)) from bug
 
     def to_record(self, fact: DomainEvent, metadata: Mapping[str, Any]) -> Event:
         """Return an event as the store records it.
@@ -64,8 +71,10 @@ class EventCodec:
             InvalidEvent: The store cannot record a value of it.
         """
         name = type(fact).__name__
-        if self._models.get(name) is not type(fact):
+        if self.models.get(name) is not type(fact):
             raise UnknownEventType(
                 f"the domain {self._domain} does not list the event {name} that it is to record; add it to its events"
             )
+        if name in self._versions.lineages:
+            metadata = {**metadata, EVENT_VERSION: self._versions.newest(name)}
         return Event(type=name, payload=fact.model_dump(by_alias=True), metadata=metadata)

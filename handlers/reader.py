@@ -81,6 +81,7 @@ class Reader:
 
         Raises:
             UnknownView, InvalidParts: It is no part, or one of a view that the domain does not list.
+            InvalidView: As ``Domain.refuse_if_missing``.
             PositionNotReached: No server came as far as ``min_position`` within the store's bound.
             HistoryDiverged: ``min_position``, or what was kept, is not in the store's history any more. Asking again
                 reads everything anew.
@@ -91,6 +92,7 @@ class Reader:
             raise InvalidParts(f"a reader is asked a view at a key, such as shelf.at(…), not a {type(part).__name__}")
         if self._domain.view(part.view.name) is not part.view:
             raise InvalidParts(f"the domain {self._domain.name} lists another view {part.view.name} than was asked")
+        self._domain.refuse_if_missing(part)
         kept = self._kept.find(part)
         if kept is None or not _serves(kept, min_position, max_age, consistency):
             found = await self._parts.read([part], consistency=consistency, min_position=min_position)

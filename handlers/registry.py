@@ -25,7 +25,7 @@ def load_domains(places: str) -> tuple[Domain, ...]:
 
     Raises:
         DomainNotFound: A place is malformed or not importable, holds no domain, or two domains share a name.
-        InvalidDomain: Two of the domains give one event name to two classes.
+        InvalidDomain: Two of the domains give one event name to two classes, or upcast one event in two ways.
     """
     domains: dict[str, Domain] = {}
     for place in filter(None, (part.strip() for part in places.split(","))):
@@ -46,12 +46,17 @@ def _refuse_one_name_for_two(domains: Iterable[Domain]) -> None:
     """The domains share a log, in which an event's type is its name alone: one would read what the other wrote."""
     found: dict[str, tuple[Domain, type[DomainEvent]]] = {}
     for domain in domains:
-        for event in domain.events:
-            first, known = found.setdefault(event.__name__, (domain, event))
+        for name, event in domain.event_models.items():
+            first, known = found.setdefault(name, (domain, event))
             if known is not event:
                 raise InvalidDomain(
-                    f"the domains {first.name} and {domain.name} each have an event {event.__name__} of their own, and "
+                    f"the domains {first.name} and {domain.name} each have an event {name} of their own, and "
                     "would take the one for the other; rename one, or let both use one class"
+                )
+            if first.lineages.get(name) != domain.lineages.get(name):
+                raise InvalidDomain(
+                    f"the domains {first.name} and {domain.name} have other upcasters for the event {name}, and would "
+                    "read it differently; give both the same"
                 )
 
 

@@ -118,7 +118,7 @@ class StateStorage:
             view=identity.view,
             version=identity.version,
             key=identity.key,
-            filter_digest=identity.filter_digest,
+            filter_digest=self._domain.state_digest(part),
         )
 
     def _read_back(self, part: Part[Any], stored: StoredState) -> KeptState | None:

@@ -6,13 +6,14 @@
 
     given(ReaderRegistered(...)).when(LendBookCopyToReader(...)).then(rejected("book is not in circulation"))
     given(BookCopyLentToReader(...)).sees(lent_out.at(), {"book": "reader"})
+    given(recorded(ReaderRegistered, {"ReaderID": "ada"}, version=1)).sees(reader.at("ada"), ...)
 
 Everything passes through the same doors as in a worker: each event is written as JSON and read back, and each view sees
 those that its filter holds, and no other. The kit also fails, with a sentence, on what a worker would trip over:
 
 * a state, an event or a command that is changed in place;
 * a decision that is another one when the same question is asked again;
-* an event that is not read back as it was written;
+* an event that is not read back as it was written, or an upcaster that makes something else of it the next time;
 * a filter that no event of the domain can ever match, or that is another one when it is made again;
 * a state that is to be stored and is not read back as it was written;
 * a value that is no event, no part or no decision, where one belongs.
@@ -22,21 +23,22 @@ makes that fail, too.
 """
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import FunctionType, ModuleType, UnionType
 from typing import Any
 
-from eventstore import RecordedEvent
+from eventstore import Event, RecordedEvent
 from handlers.comparison import same, seems_same
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
 from handlers.deep_copy import deep_copy
 from handlers.domain import Domain
+from handlers.event_versions import EVENT_VERSION
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
 
-__all__ = ["Given", "NotAsserted", "NotCopied", "Then", "When", "accepted", "kit", "rejected", "unchanged"]
+__all__ = ["Given", "NotAsserted", "NotCopied", "Then", "When", "accepted", "kit", "recorded", "rejected", "unchanged"]
 
 
 class NotAsserted(UserWarning):
@@ -55,18 +57,33 @@ def kit(domain: Domain) -> "Callable[..., Given]":
     """
     _refuse_other("kit takes a Domain", domain, Domain)
 
-    def given(*events: DomainEvent) -> Given:
-        """Begin with a history.
+    def given(*events: DomainEvent | Event) -> Given:
+        """Begin with a history: events as they are today, and ``recorded`` ones of older versions.
 
         Raises:
             TypeError: One of these is no event.
         """
         __tracebackhide__ = True
         for event in events:
-            _refuse_other("given takes events, one after the other", event, DomainEvent)
+            _refuse_other("given takes events, one after the other", event, DomainEvent | Event)
         return Given(domain, events)
 
     return given
+
+
+def recorded(event: type[DomainEvent] | str, payload: Mapping[str, Any], *, version: int = 1) -> Event:
+    """Return an event for ``given`` as it was recorded in an older version, which upcasters read.
+
+    Args:
+        event: The event's class, or what it was called then.
+        payload: What it held then, by JSON names.
+        version: Which version that is.
+
+    Raises:
+        InvalidEvent: The store could not record it.
+    """
+    name = event if isinstance(event, str) else event.__name__
+    return Event(type=name, payload=payload, metadata={EVENT_VERSION: version})
 
 
 def accepted(*events: DomainEvent) -> Accepted:
@@ -94,7 +111,7 @@ class Given:
     """
 
     domain: Domain
-    events: tuple[DomainEvent, ...]
+    events: tuple[DomainEvent | Event, ...]
 
     def when(self, command: Command) -> "When":
         """Decide a command on this history.
@@ -248,15 +265,22 @@ def _refuse_other(what: str, given: object, kind: type | UnionType) -> None:
         raise TypeError(f"{what}; {said} is none")
 
 
-def _read_back(domain: Domain, facts: Iterable[DomainEvent]) -> list[RecordedEvent]:
+def _read_back(domain: Domain, facts: Iterable[DomainEvent | Event]) -> list[RecordedEvent]:
     """Write events as a worker does, and read them back."""
     __tracebackhide__ = True
-    recorded = [domain.to_record(fact, {}).recorded(number, token=0) for number, fact in enumerate(facts, start=1)]
-    for fact, event in zip(facts, recorded, strict=True):
+    given = list(facts)
+    written = [fact if isinstance(fact, Event) else domain.to_record(fact, {}) for fact in given]
+    log = [event.recorded(number, token=0) for number, event in enumerate(written, start=1)]
+    for fact, event in zip(given, log, strict=True):
         again = domain.recorded(event)
-        if not same(fact, again):
+        if isinstance(fact, Event):
+            if not same(again, third := domain.recorded(event)):
+                raise AssertionError(
+                    f"an upcaster of {event.type} is not pure: read twice, it is {again!r} and {third!r}"
+                )
+        elif not same(fact, again):
             raise AssertionError(f"{event.type} is not read back as it was written: {fact!r} comes back as {again!r}")
-    return recorded
+    return log
 
 
 def _copy(what: str, value: Any) -> Any:

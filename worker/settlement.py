@@ -17,6 +17,7 @@ from eventstore import (
     StoreUnavailable,
     TransientStoreError,
 )
+from handlers.errors import NewerEvent
 from worker.errors import HandlerTimedOut, IsolationFailed, KilledItsProcess, WorkerError
 from worker.history import History
 from worker.message import BadMessage
@@ -178,6 +179,8 @@ _RULES = (
     _Rule((HandlerTimedOut,), Action.RETRY, _named("handler_timeout")),
     _Rule((KilledItsProcess,), Action.DEAD_LETTER, _named("killed_its_process")),
     _Rule((IsolationFailed,), Action.RETRY, _named("isolation_failed")),
+    # During a release, workers of the next one record what this one cannot read: one of them decides.
+    _Rule((NewerEvent,), Action.RETRY, _named("newer_event")),
     # A store that turns out misconfigured while we run has changed under us: no command is to blame.
     _Rule((StoreUnavailable, OutcomeUnknown, StoreMisconfigured), Action.PAUSE, _named("store_unavailable")),
     # What the store or our own parts raise besides, nobody has thought of.

@@ -1,7 +1,7 @@
 """Event fields: which values the top-level fields of a domain's events can hold, so that a dead filter is found."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Flag
@@ -76,11 +76,11 @@ class EventFields:
     """The fields of a domain's events by their JSON names.
 
     Args:
-        events: The events.
+        events: The events, by every name that they had or have.
     """
 
-    def __init__(self, events: Iterable[type[DomainEvent]]) -> None:
-        self._models = {event.__name__: event for event in events}
+    def __init__(self, events: Mapping[str, type[DomainEvent]]) -> None:
+        self._models = events
         self._schemas: dict[str, dict[str, Any] | None] = {}
 
     def problems(self, asked: Filter) -> Iterator[str]:

@@ -55,6 +55,13 @@ COMMANDS = {
             help="Print every setting: its value without secrets, unit, origin and meaning.",
         ),
     ),
+    "events": (
+        Entry(
+            name="check",
+            target="worker.cli.events_check:check",
+            help="Tell which events the domains of WORKER_DOMAINS cannot read. Exit status 1 when there are any.",
+        ),
+    ),
     "dead-letters": (
         Entry(
             name="list",
@@ -153,7 +160,12 @@ def _added(to: typer.Typer, name: str, *, help: str) -> typer.Typer:  # noqa: A0
     return made
 
 
-app = group(COMMANDS[""], name="worker", help="Decide commands from RabbitMQ against an event store on PostgreSQL.")
+app = group(
+    COMMANDS[""],
+    name="worker",
+    help="Decide commands from RabbitMQ against an event store on PostgreSQL.",
+    below={"events": COMMANDS["events"]},
+)
 _added(app, "dead-letters", help="Dead letters: messages that were put aside for a person.")
 _added(app, "load", help="Run contention scenarios through RabbitMQ and real workers.")
 _added(app, "topology", help="The broker's exchanges and queues.")

@@ -63,6 +63,8 @@ def events(
 ) -> None:
     """Show events, oldest first: the last that match, or the first that match above a number.
 
+    `worker events check` tells which of them the domains of WORKER_DOMAINS cannot read.
+
     With --follow and --after, everything above the number is shown.
     """
     if follow and after is not None and limit is not None:
@@ -92,7 +94,7 @@ def _hints(settings: Settings, types: Sequence[str]) -> list[str]:
     from handlers.registry import load_domains  # noqa: PLC0415  most calls need no domain
 
     domains = load_domains(settings.worker_domains)
-    return hints("event type", types, (event.__name__ for domain in domains for event in domain.events))
+    return hints("event type", types, (name for domain in domains for name in domain.event_models))
 
 
 async def _show(

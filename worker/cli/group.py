@@ -1,8 +1,9 @@
 """A group of commands, each of which is imported when it is called."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 import typer
@@ -48,15 +49,23 @@ class Entry:
         return typer.main.get_command(alone)
 
 
-def group(entries: Iterable[Entry], *, help: str, **options: Any) -> typer.Typer:  # noqa: A002  Typer's own name
+def group(
+    entries: Iterable[Entry],
+    *,
+    help: str,  # noqa: A002  Typer's own name
+    below: Mapping[str, Iterable[Entry]] = MappingProxyType({}),
+    **options: Any,
+) -> typer.Typer:
     """Make a group that can list its commands, and complete their names, without importing them.
 
     Args:
         entries: The commands, in the order in which they are listed; groups that are added later follow them.
         help: What the group is for.
+        below: Commands that are typed behind another one of the group, which takes no arguments of its own.
         options: What else ``typer.Typer`` takes.
     """
     listed = {entry.name: entry for entry in entries}
+    deeper = {name: {entry.name: entry for entry in under} for name, under in below.items()}
 
     class Group(TyperGroup):
         """Has of each command what lists show, and imports the one that is called."""
@@ -72,6 +81,8 @@ def group(entries: Iterable[Entry], *, help: str, **options: Any) -> typer.Typer
         def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
             """Find the command that is called, or whose options the shell completes."""
             name, command, rest = super().resolve_command(ctx, args)
+            if rest and (entry := deeper.get(name or "", {}).get(rest[0])) is not None:
+                return f"{name} {entry.name}", entry.load(), rest[1:]
             return name, listed[name].load() if name in listed else command, rest
 
     return typer.Typer(

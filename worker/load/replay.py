@@ -41,7 +41,6 @@ class Replay:
         second_fold: SecondFold,
     ) -> None:
         self._domains = {domain.name: domain for domain in domains}
-        self._known = {domain.name: {event_type.__name__ for event_type in domain.events} for domain in domains}
         self._commands = commands
         self._report = report
         self._since = since
@@ -239,7 +238,7 @@ class Replay:
         """Read an event, once for each domain that knows its type or has a part that holds it."""
         facts = {}
         for name, domain in self._domains.items():
-            if event.type in self._known[name] or name in concerned:
+            if event.type in domain.event_models or name in concerned:
                 try:
                     facts[name] = domain.recorded(event)
                 except HandlerError as error:

@@ -1,19 +1,22 @@
 """The replayed decision: one receipt, until its command has been decided again and its events have come by."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from eventstore import OutcomeKind, Receipt, RecordedEvent
+from eventstore import EventStoreError, OutcomeKind, Receipt, RecordedEvent
 from eventstore.jsontext import decode_object
 from handlers.decision import Accepted, Decision, Rejected
 from handlers.domain import Domain
+from handlers.errors import HandlerError
 from handlers.model import Command, DomainEvent
 from worker.load.part_fold import PartFold
 
 __all__ = ["RecordedDecision", "ReplayedDecision", "as_recorded"]
 
-RecordedDecision = tuple[OutcomeKind, str | None, list[tuple[str, dict[str, Any]]]]
+RecordedDecision = tuple[OutcomeKind, str | None, list[tuple[str, Mapping[str, Any]]]]
 """Kind, reason, and each event's type and payload."""
 
 
@@ -72,10 +75,17 @@ class ReplayedDecision:
         """Say how the decision differs from what is on record; None when it does not."""
         if self.decided is None:
             return None
-        recorded = self.kind, self.reason, [(event.type, event.payload) for event in self.events]
+        recorded = self.kind, self.reason, [self._as_of_today(event) for event in self.events]
         if self.decided == recorded:
             return None
         return f"{self.name} was {_text(recorded)}, but the log up to {self.prefix} makes it {_text(self.decided)}"
+
+    def _as_of_today(self, event: RecordedEvent) -> tuple[str, Mapping[str, Any]]:
+        """Return an event as it would be recorded today: it may be the work of a worker of an earlier release."""
+        if self.domain is not None:
+            with suppress(HandlerError, EventStoreError):  # it is told of as an event that cannot be read
+                return self.domain.as_of_today(event)
+        return event.type, event.payload
 
     def evidence(self) -> list[RecordedEvent]:
         """Return the events that the decision is about: the latest before it, and its own."""

@@ -136,7 +136,7 @@ class Round:
                 token=0,
                 type=event.type,
                 payload=decode_object(event.payload_text),
-                metadata={},  # no filter and no view sees it
+                metadata=dict(event.metadata),  # it tells the event's version
                 occurred_at=event.occurred_at,
             )
             own.append(OwnEvent(recorded, self._domain.recorded(recorded)))

@@ -192,6 +192,13 @@ def test_the_scenario_in_the_documentation_is_the_one_that_is_run() -> None:
     assert shown.strip() in SHOP
 
 
+def test_the_upcasters_in_the_documentation_are_those_that_are_run() -> None:
+    (shown,) = [block for block in code("docs/handlers.md") if "Upcaster(" in block]
+    tested = page("tests/support/domains/members.py")
+    for part in shown.strip().split("\n\n\n"):
+        assert part in tested
+
+
 def test_a_role_behind_pgbouncer_is_given_what_connections_bring() -> None:
     source = page("eventstore/postgres/connections/pools.py").split("_SETTINGS = {")[1].split("\n}")[0]
     brought = dict(re.findall(r'^ *"(\w+)": "([^"]+)",$', source, re.MULTILINE))

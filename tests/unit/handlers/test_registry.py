@@ -11,6 +11,7 @@ from handlers.errors import DomainNotFound, InvalidDomain
 from handlers.registry import load_domains
 
 LAMPS = "tests.unit.handlers.lamps:domain"
+CLUB = "tests.support.domains.members:domain"
 
 BROKEN = {
     "misspelt": "impotr this\n",
@@ -25,6 +26,12 @@ BROKEN = {
     "class Broke(DomainEvent):\n    pass\n"
     "domain = replace(lamps, name='street', events=(*lamps.events[:1], Broke))\n"
     "shared = replace(lamps, name='shared')\n",
+    "clubs": "from dataclasses import replace\nfrom handlers import DomainEvent, Upcaster\n"
+    "from tests.support.domains.members import NAME_BRANCH, SPLIT_NAME, domain as club\n"
+    "class MemberSignedUp(DomainEvent):\n    pass\n"
+    "same = replace(club, name='same')\n"
+    "other = replace(club, name='other', upcasters=(SPLIT_NAME, replace(NAME_BRANCH, upcast=dict)))\n"
+    "own = replace(club, name='own', views=(), events=(MemberSignedUp,), upcasters=())\n",
     "grouped": "from types import SimpleNamespace\n"
     "from tests.unit.handlers.lamps import domain as lamps\nall = SimpleNamespace(lamps=lamps)\n",
 }
@@ -149,3 +156,18 @@ def test_one_event_name_for_two_classes_is_refused() -> None:
 
 def test_one_event_class_may_be_of_several_domains() -> None:
     assert len(load_domains(f"{LAMPS},lantern.street:shared")) == 2
+
+
+def test_two_domains_upcast_a_shared_event_alike() -> None:
+    assert len(load_domains(f"{CLUB},lantern.clubs:same")) == 2
+    with pytest.raises(InvalidDomain) as raised:
+        load_domains(f"{CLUB},lantern.clubs:other")
+    assert str(raised.value) == (
+        "the domains club and other have other upcasters for the event MemberJoined, and would read it differently; "
+        "give both the same"
+    )
+
+
+def test_no_domain_has_an_event_by_the_name_that_another_domains_event_had() -> None:
+    with pytest.raises(InvalidDomain, match="the domains club and own each have an event MemberSignedUp of their own"):
+        load_domains(f"{CLUB},lantern.clubs:own")

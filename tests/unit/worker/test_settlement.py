@@ -19,7 +19,7 @@ from eventstore import (
     StoreUnavailable,
     TransientStoreError,
 )
-from handlers.errors import HandlerCrashed, UnknownEventType
+from handlers.errors import HandlerCrashed, NewerEvent, UnknownEventType, UnreadableEvent
 from worker.errors import BrokerUnavailable, HandlerTimedOut, IsolationFailed, KilledItsProcess
 from worker.history import History
 from worker.message import BadMessage
@@ -60,6 +60,8 @@ def test_an_answer_is_answered() -> None:
         (ZeroDivisionError("…"), Retry, "handler_error"),
         (RecursionError("…"), Retry, "handler_error"),
         (UnknownEventType("…"), Retry, "handler_error"),
+        (UnreadableEvent("…"), Retry, "handler_error"),
+        (NewerEvent("…"), Retry, "newer_event"),
         (EventStoreError("…"), DeadLetter, "unknown_failure"),
         (BrokerUnavailable("…"), DeadLetter, "unknown_failure"),
         (HandlerCrashed("…"), Retry, "handler_error"),
@@ -132,3 +134,16 @@ def test_what_failed_in_another_process_is_settled_as_it_was_judged_there(failur
     reported = Failure(verdict=judge(failure), kind=type(failure).__name__, text=str(failure), where="", traceback="")
     for history in (None, History(attempts=2, bugs=2, first_failure=NOW)):
         assert settled(FailedElsewhere(reported), history) == settled(failure, history)
+
+
+def test_what_workers_of_the_next_release_record_is_left_to_them_as_long_as_commands_are_tried() -> None:
+    history = History()
+    for minute in range(10):
+        now = NOW + timedelta(minutes=minute)
+        found = settle(NewerEvent("…"), history, now=now, max_age=MAX_AGE)
+        assert isinstance(found, Retry)
+        assert not found.bug
+        history = found.history
+    found = settle(NewerEvent("…"), history, now=NOW + MAX_AGE, max_age=MAX_AGE)
+    assert isinstance(found, DeadLetter)
+    assert found.reason == "newer_event"

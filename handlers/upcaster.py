@@ -1,0 +1,133 @@
+"""Upcasters: pure functions from one version of an event to the next, for events that were recorded long ago."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eventstore.jsontext import decode_object, encode_object
+from handlers.contained import Contained
+from handlers.errors import HandlerCrashed, InvalidUpcaster
+from handlers.model import DomainEvent
+from handlers.place import place_of, raised_at
+from handlers.plain_function import refusal
+
+__all__ = ["NotUpcast", "Payload", "Upcaster"]
+
+Payload = dict[str, Any]
+"""A payload as it was recorded, by its JSON names."""
+
+_ABSENT = object()
+
+
+class NotUpcast(Exception):
+    """Raised by ``Upcaster.applied``: the function failed, or did what it may not. The message says what, and where."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcaster:
+    """Reads one version of an event as the next one.
+
+    ::
+
+        Upcaster(event=ReaderRegistered, version=1, changes=("Name", "FirstName", "LastName"), upcast=split_name)
+
+    Attributes:
+        event: What events of the version are called in the log: the class, or its name where it has another by now.
+        version: Which version it reads. The first is 1.
+        changes: The top-level fields, by their JSON names, that it sets, changes or takes away. It is held to that, and
+            no filter may look at one of them: it would not find the events from before.
+        upcast: Returns the payload of the next version. It gets one of its own, which it may change. It is pure.
+        renamed_to: The event's class from the next version on, if it has another name then.
+
+    Raises:
+        InvalidUpcaster: One of these cannot be; the message says which.
+    """
+
+    event: type[DomainEvent] | str
+    version: int
+    changes: tuple[str, ...]
+    upcast: Callable[[Payload], Mapping[str, Any]]
+    renamed_to: type[DomainEvent] | str | None = None
+
+    def __post_init__(self) -> None:
+        for what, given in (("event", self.event), ("renamed_to", self.renamed_to)):
+            if given is not None and not _is_event(given):
+                raise InvalidUpcaster(f"an upcaster takes an event's class or its name as {what}, not {given!r}")
+        if type(self.version) is not int or self.version < 1:
+            raise InvalidUpcaster(f"the versions of {self.name} are 1, 2, 3 …; no upcaster reads {self.version!r}")
+        if (problem := refusal(self.upcast)) is not None:
+            raise InvalidUpcaster(f"{self} needs a function as its upcast, {problem}")
+        fields: object = self.changes
+        if isinstance(fields, str) or not isinstance(fields, Iterable):
+            raise InvalidUpcaster(f"{self} takes a tuple as its changes, not {fields!r}; is a comma missing?")
+        object.__setattr__(self, "changes", tuple(fields))
+        for field in self.changes:
+            if not isinstance(field, str):
+                raise InvalidUpcaster(f"{self} changes fields by their JSON names, not {field!r}")
+        if self.target == self.name and self.renamed_to is not None:
+            raise InvalidUpcaster(f"{self} renames it to the name that it has; leave renamed_to out")
+
+    def __str__(self) -> str:
+        return f"the upcaster of {self.name} from version {self.version}"
+
+    @property
+    def name(self) -> str:
+        """The event's type in the version that it reads."""
+        return self.event if isinstance(self.event, str) else self.event.__name__
+
+    @property
+    def target(self) -> str:
+        """The event's type in the version that it returns."""
+        to = self.event if self.renamed_to is None else self.renamed_to
+        return to if isinstance(to, str) else to.__name__
+
+    @property
+    def place(self) -> str:
+        """The file and line of its function."""
+        return place_of(self.upcast)
+
+    def applied(self, payload: Mapping[str, Any]) -> Payload:
+        """Return the payload of the next version.
+
+        Args:
+            payload: That of the version that it reads. It stays as it is.
+
+        Raises:
+            NotUpcast: The function raised something, returned no payload, or changed a field that it does not declare.
+        """
+        try:
+            with Contained():
+                # It gets a payload of its own: what was recorded is shared by all who read it.
+                returned: object = self.upcast(decode_object(encode_object(payload)))
+                after = dict(returned) if isinstance(returned, Mapping) else None
+        except Exception as bug:
+            raise NotUpcast(f"{self} raised {_told(bug)} at {_line(bug) or self.place}") from bug
+        if after is None:
+            what = "None" if returned is None else f"a value of type {type(returned).__name__}"
+            raise NotUpcast(f"{self} ({self.place}) returns the payload of the next version, not {what}")
+        for field in payload.keys() | after.keys():
+            if field not in self.changes and not _alike(payload.get(field, _ABSENT), after.get(field, _ABSENT)):
+                raise NotUpcast(f"{self} ({self.place}) changes the field {field!r}; add it to its changes")
+        return after
+
+
+def _is_event(given: object) -> bool:
+    if isinstance(given, str):
+        return bool(given)
+    return isinstance(given, type) and issubclass(given, DomainEvent) and given is not DomainEvent
+
+
+def _alike(before: object, after: object) -> bool:
+    # For a predicate 1 and true are two values; a list or an object it does not look into.
+    return before is after or (type(before) is type(after) and before == after)
+
+
+def _told(bug: Exception) -> str:
+    if isinstance(bug, HandlerCrashed):
+        return str(bug)
+    return f"{type(bug).__name__}: {bug}" if str(bug) else type(bug).__name__
+
+
+def _line(bug: BaseException) -> str | None:
+    found = raised_at(bug)
+    return None if found is None else found[1]

@@ -1,0 +1,145 @@
+"""``worker events check``."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from eventstore import Consistency, Filter
+from eventstore.postgres import PostgresEventStore
+from handlers.checks.readability import Readability, TypeReadability
+from handlers.domain import Domain
+from handlers.registry import load_domains
+from worker.cli.loop import run_async
+from worker.cli.reading_store import reading_store
+from worker.cli.suggestion import hints
+from worker.cli.terminal import print_json, progress_console, table, tell
+from worker.settings import Settings
+
+__all__ = ["check"]
+
+_BATCH = 5000
+# How often progress is shown, in events.
+_STEP = 1000
+# Nothing lies above it: such a read finds the head and no event.
+_BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
+
+
+def check(
+    *,
+    types: Annotated[
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only events of this type; again for more types.")
+    ] = None,
+    after: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, metavar="NUMBER", help="Only events above this number.")
+    ] = 0,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE", help="A type that no domain needs to list: another program's; again for more."),
+    ] = None,
+    primary: Annotated[
+        bool, typer.Option("--primary", help="Read from the primary, also where there are replicas.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell which events the domains of WORKER_DOMAINS cannot read. Exit status 1 when there are any.
+
+    For use before a release. Every event goes through its upcasters and its model, as when a command is decided. Found
+    are events that these refuse, types that no domain lists, and events that no filter finds by a field that their
+    model fills in. Of each type and version the first such event is told, with field and reason. Reads from a replica
+    if one answers.
+    """
+    settings = Settings.load(needs=("database_url",))
+    domains = load_domains(settings.worker_domains)
+    found = Readability(domains, ignore or ())
+    asked = Filter.matching().any_event_type_of(*types) if types else Filter.matching_any_event()
+    console = progress_console()
+    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(number: int, head: int) -> None:
+            bar.update(task, completed=number - after, total=max(0, head - after))
+
+        opened = _from_replica(settings) if settings.database_replica_urls and not primary else None
+        consistency = Consistency.STRONG if opened is None else Consistency.EVENTUAL
+        opened = opened or reading_store(settings, application_name="worker events check")
+        run_async(_read(opened, asked.narrowed_above(after), consistency, found, show))
+    rows = list(found)
+    for hint in hints("event type", types or (), {row.type or "" for row in rows} | _known(domains)):
+        print(hint, file=sys.stderr)  # noqa: T201  beside what programs may read from standard output
+    bad = sum(row.unreadable + row.missed for row in rows)
+    if json:
+        print_json(_document(rows))
+    else:
+        _show(rows, bad)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _known(domains: Iterable[Domain]) -> set[str]:
+    return {name for domain in domains for name in domain.event_models}
+
+
+def _from_replica(settings: Settings) -> AbstractAsyncContextManager[PostgresEventStore]:
+    return PostgresEventStore.connect(
+        settings.database_url,
+        replica_urls=settings.database_replica_urls,
+        pool_size=1,
+        application_name="worker events check",
+    )
+
+
+async def _read(
+    opened: AbstractAsyncContextManager[PostgresEventStore],
+    asked: Filter,
+    consistency: Consistency,
+    found: Readability,
+    show: Callable[[int, int], None],
+) -> None:
+    async with opened as store:
+        head = (await store.query(_BEYOND, consistency=consistency)).position.number
+        count = 0
+        async for event in store.read(asked, batch_size=_BATCH, consistency=consistency):
+            found.take(event)
+            count += 1
+            if count % _STEP == 0:
+                show(event.sequence_number, head)
+                await asyncio.sleep(0)  # a long read must not keep Ctrl-C waiting
+
+
+def _document(rows: Sequence[TypeReadability]) -> dict[str, Any]:
+    return {
+        "events": sum(row.events for row in rows),
+        "unreadable": sum(row.unreadable for row in rows),
+        "missed": sum(row.missed for row in rows),
+        "types": [asdict(row) for row in rows],
+    }
+
+
+def _show(rows: Sequence[TypeReadability], bad: int) -> None:
+    if not rows:
+        tell("No event matches.")
+        return
+    listing = table("type", "version", "domain", "events", "unreadable", "missed", "first", "field", "reason")
+    for row in rows:
+        listing.add_row(
+            row.type or "(further types)",
+            "-" if row.version is None else str(row.version),
+            row.domain or "-",
+            f"{row.events:,}",
+            f"{row.unreadable:,}",
+            f"{row.missed:,}",
+            "" if row.first is None else str(row.first),
+            row.field or "",
+            row.reason or "",
+        )
+    total = f"{sum(row.events for row in rows):,} events"
+    tell(listing)
+    tell()
+    tell(f"All {total} can be read." if not bad else f"{bad:,} of {total} cannot be read, or would be missed.")
