@@ -13,6 +13,7 @@ from tests.e2e.program import Worker
 from tests.support.domains.members import ADA, domain, first, second
 from tests.support.fixtures.administration import on
 from tests.support.fixtures.databases import Database
+from tests.support.fixtures.ports import free_port
 
 CLUB = "tests.support.domains.members:domain"
 JOIN = '{"Member": "ada", "FirstName": "Ada", "LastName": "Lovelace"}'
@@ -105,6 +106,21 @@ async def test_a_replica_is_read_unless_the_primary_is_asked_for(
         other("events", "check", "--json"), other("events", "check", "--json", "--primary")
     )
     assert (by_replica.document()["events"], by_primary.document()["events"]) == (0, 1)
+
+
+async def test_whichever_server_answers_is_read(worker: Worker, database: Database) -> None:
+    await record(database, first())
+    nobody = f"postgresql://worker@127.0.0.1:{free_port()}/club"
+    club = worker.having(WORKER_DOMAINS=CLUB, DATABASE_REPLICA_URLS=nobody)
+    by_primary = await club("events", "check", "--json")
+    assert (by_primary.document()["events"], by_primary.complaint) == (1, "")
+    # The replica may not be there yet: what it says is no matter.
+    by_replica = await club.having(DATABASE_URL=nobody, DATABASE_REPLICA_URLS=database.replica_urls[0])(
+        "events", "check", "--json"
+    )
+    assert (by_replica.status, by_replica.complaint) == (0, "")
+    mistake = (await club.having(DATABASE_URL=nobody)("events", "check")).mistake()
+    assert "start the database or correct" in mistake
 
 
 async def test_progress_is_shown_at_a_terminal_alone(worker: Worker, database: Database) -> None:

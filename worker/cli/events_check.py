@@ -2,15 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eventstore import Consistency, Filter
+from eventstore import Filter, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from handlers.checks.readability import Readability, TypeReadability
 from handlers.domain import Domain
@@ -23,6 +23,7 @@ from worker.settings import Settings
 
 __all__ = ["check"]
 
+_NAME = "worker events check"
 _BATCH = 5000
 # How often progress is shown, in events.
 _STEP = 1000
@@ -66,10 +67,7 @@ def check(
         def show(number: int, head: int) -> None:
             bar.update(task, completed=number - after, total=max(0, head - after))
 
-        opened = _from_replica(settings) if settings.database_replica_urls and not primary else None
-        consistency = Consistency.STRONG if opened is None else Consistency.EVENTUAL
-        opened = opened or reading_store(settings, application_name="worker events check")
-        run_async(_read(opened, asked.narrowed_above(after), consistency, found, show))
+        run_async(_read(_opened(settings, primary=primary), asked.narrowed_above(after), found, show))
     rows = list(found)
     for hint in hints("event type", types or (), {row.type or "" for row in rows} | _known(domains)):
         print(hint, file=sys.stderr)  # noqa: T201  beside what programs may read from standard output
@@ -86,26 +84,31 @@ def _known(domains: Iterable[Domain]) -> set[str]:
     return {name for domain in domains for name in domain.event_models}
 
 
-def _from_replica(settings: Settings) -> AbstractAsyncContextManager[PostgresEventStore]:
-    return PostgresEventStore.connect(
-        settings.database_url,
-        replica_urls=settings.database_replica_urls,
-        pool_size=1,
-        application_name="worker events check",
-    )
+@asynccontextmanager
+async def _opened(settings: Settings, *, primary: bool) -> AsyncIterator[PostgresEventStore]:
+    """Open the first replica that answers, or else what ``reading_store`` opens."""
+    async with AsyncExitStack() as stack:
+        for url in () if primary else settings.database_replica_urls:
+            opened = PostgresEventStore.connect(url, pool_size=1, application_name=_NAME, writable=False)
+            try:
+                store = await stack.enter_async_context(opened)
+            except StoreUnavailable:
+                continue
+            yield store
+            return
+        yield await stack.enter_async_context(reading_store(settings, application_name=_NAME))
 
 
 async def _read(
     opened: AbstractAsyncContextManager[PostgresEventStore],
     asked: Filter,
-    consistency: Consistency,
     found: Readability,
     show: Callable[[int, int], None],
 ) -> None:
     async with opened as store:
-        head = (await store.query(_BEYOND, consistency=consistency)).position.number
+        head = (await store.query(_BEYOND)).position.number
         count = 0
-        async for event in store.read(asked, batch_size=_BATCH, consistency=consistency):
+        async for event in store.read(asked, batch_size=_BATCH):
             found.take(event)
             count += 1
             if count % _STEP == 0:
