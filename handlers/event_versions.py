@@ -8,6 +8,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import CodeType
 
 from eventstore import Filter, RecordedEvent
@@ -208,6 +209,8 @@ def _unreadable(event: RecordedEvent, why: str) -> UnreadableEvent:
 
 def _written(function: object) -> object:
     """Return what a function's own code is; what it calls is not looked into."""
+    while isinstance(function, partial):
+        function = function.func
     code = getattr(function, "__code__", None)
     return _code(code) if isinstance(code, CodeType) else getattr(function, "__qualname__", type(function).__qualname__)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eventstore.jsontext import decode_object, encode_object
+from eventstore.jsontext import Unstorable, decode_object, encode_object
 from handlers.contained import Contained
 from handlers.errors import HandlerCrashed, InvalidUpcaster
 from handlers.model import DomainEvent
@@ -98,13 +98,17 @@ class Upcaster:
         try:
             with Contained():
                 # It gets a payload of its own: what was recorded is shared by all who read it.
-                returned: object = self.upcast(decode_object(encode_object(payload)))
-                after = dict(returned) if isinstance(returned, Mapping) else None
+                returned: object = self.upcast(_as_recorded(payload))
         except Exception as bug:
             raise NotUpcast(f"{self} raised {_told(bug)} at {_line(bug) or self.place}") from bug
-        if after is None:
+        if not isinstance(returned, Mapping):
             what = "None" if returned is None else f"a value of type {type(returned).__name__}"
             raise NotUpcast(f"{self} ({self.place}) returns the payload of the next version, not {what}")
+        try:
+            with Contained():
+                after = _as_recorded(returned)
+        except Exception as error:
+            raise NotUpcast(f"{self} ({self.place}) returns a payload that {_unstorable(error)}") from error
         for field in payload.keys() | after.keys():
             if field not in self.changes and not _alike(payload.get(field, _ABSENT), after.get(field, _ABSENT)):
                 raise NotUpcast(f"{self} ({self.place}) changes the field {field!r}; add it to its changes")
@@ -115,6 +119,15 @@ def _is_event(given: object) -> bool:
     if isinstance(given, str):
         return bool(given)
     return isinstance(given, type) and issubclass(given, DomainEvent) and given is not DomainEvent
+
+
+def _as_recorded(payload: Mapping[str, Any]) -> Payload:
+    """Return a payload as it would be read back, which shares nothing with it."""
+    return decode_object(encode_object(payload))
+
+
+def _unstorable(error: Exception) -> str:
+    return str(error) if isinstance(error, Unstorable) else f"cannot be read: {_told(error)}"
 
 
 def _alike(before: object, after: object) -> bool:

@@ -43,7 +43,7 @@ def split_name(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def name_branch(payload: dict[str, Any]) -> dict[str, Any]:
-    is_ours = payload["LastName"] not in {"Abel", "Baker", "Cole", "Drew", "Ellis", "Frost", "Grant"}
+    is_ours = payload.get("LastName") not in {"Abel", "Baker", "Cole", "Drew", "Ellis", "Frost", "Grant"}
     return {**payload, "Branch": "main" if is_ours else "other"}
 
 

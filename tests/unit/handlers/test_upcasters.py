@@ -146,6 +146,17 @@ def empty(payload: dict[str, Any]) -> Any:
     payload.clear()
 
 
+class Untold(str):
+    """A text that is none of JSON's."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        raise SystemExit(4)
+
+    __hash__ = str.__hash__
+
+
 def other_member(payload: dict[str, Any]) -> dict[str, Any]:
     return {**payload, "Member": "eve"}
 
@@ -159,6 +170,8 @@ def other_member(payload: dict[str, Any]) -> dict[str, Any]:
         (lambda payload: [*payload], "returns the payload of the next version, not a value of type list"),
         (other_member, f"({line_of(other_member)}) changes the field 'Member'; add it to its changes"),
         (lambda _: {}, "changes the field 'Member'; add it to its changes"),
+        (lambda payload: payload | {"Name": float("inf")}, "returns a payload that "),
+        (lambda payload: payload | {"Name": Untold()}, "returns a payload that "),
     ],
 )
 def test_an_upcaster_that_fails_is_told_with_the_events_number_and_the_line(function: Any, why: str) -> None:
