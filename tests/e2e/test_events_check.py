@@ -5,15 +5,19 @@ import os
 import pty
 import re
 import sys
+from pathlib import Path
 
 from eventstore import Event
 from eventstore.postgres import PostgresEventStore
 from tests.e2e.conftest import Serving
 from tests.e2e.program import Worker
-from tests.support.domains.members import ADA, domain, first, second
+from tests.support.amqp_client import AmqpClient
+from tests.support.domains.members import ADA, domain, first, next_release, second
 from tests.support.fixtures.administration import on
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.ports import free_port
+from worker.publisher import Publisher
+from worker.topology import Topology
 
 CLUB = "tests.support.domains.members:domain"
 JOIN = '{"Member": "ada", "FirstName": "Ada", "LastName": "Lovelace"}'
@@ -165,3 +169,19 @@ async def test_workers_decide_on_events_of_every_version_and_record_the_newest(
     )
     (event,) = (await club("events", "--type", "MemberJoined", "--json", "--metadata")).output.splitlines()
     assert '"event_version":3' in event
+
+
+async def test_during_a_release_a_worker_leaves_to_the_next_one_what_it_cannot_read(
+    worker: Worker, serving: Serving, database: Database, client: AmqpClient, tmp_path: Path
+) -> None:
+    await record(database, next_release.to_record(ADA, {}))
+    club = worker.having(WORKER_DOMAINS=CLUB)
+    async with Publisher.connect(worker.environment["AMQP_URL"]) as publisher:
+        async with serving(club):
+            answer = asyncio.create_task(publisher.request("club", "Join", JOIN.encode(), timeout=60))
+            await client.holds(Topology("club").retry_queue, 1)
+        log = tmp_path / "worker-1.log"
+        assert ": newer_event" in log.read_text()
+        async with serving(club.having(WORKER_DOMAINS=CLUB.replace(":domain", ":next_release"))):
+            reply = await answer
+    assert (reply.outcome, reply.duplicate) == ("unchanged", False)

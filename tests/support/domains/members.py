@@ -1,6 +1,6 @@
 """A domain whose event has had three versions and two names: members of a club."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field
@@ -100,6 +100,11 @@ domain = Domain(
     events=(MemberJoined, MemberLeft),
     upcasters=(SPLIT_NAME, NAME_BRANCH),
 )
+
+next_release = replace(
+    domain, upcasters=(*domain.upcasters, Upcaster(event=MemberJoined, version=3, changes=(), upcast=dict))
+)
+"""The same, with one version more."""
 
 
 def first(member: str = "ada", name: str = "Ada Lovelace") -> Event:
