@@ -2,15 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eventstore import Filter, StoreUnavailable
+from eventstore.counted import counted
 from eventstore.postgres import PostgresEventStore
 from handlers.checks.readability import Readability, TypeReadability
 from handlers.domain import Domain
@@ -18,7 +18,7 @@ from handlers.registry import load_domains
 from worker.cli.loop import run_async
 from worker.cli.reading_store import reading_store
 from worker.cli.suggestion import hints
-from worker.cli.terminal import print_json, progress_console, table, tell
+from worker.cli.terminal import print_json, progress_bar, table, tell
 from worker.settings import Settings
 
 __all__ = ["check"]
@@ -59,15 +59,7 @@ def check(
     domains = load_domains(settings.worker_domains)
     found = Readability(domains, ignore or ())
     asked = Filter.matching().any_event_type_of(*types) if types else Filter.matching_any_event()
-    console = progress_console()
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(number: int, head: int) -> None:
-            bar.update(task, completed=number - after, total=max(0, head - after))
-
-        run_async(_read(_opened(settings, primary=primary), asked.narrowed_above(after), found, show))
+    run_async(_read(_opened(settings, primary=primary), asked.narrowed_above(after), found, after))
     rows = list(found)
     for hint in hints("event type", types or (), {row.type or "" for row in rows} | _known(domains)):
         print(hint, file=sys.stderr)  # noqa: T201  beside what programs may read from standard output
@@ -100,20 +92,19 @@ async def _opened(settings: Settings, *, primary: bool) -> AsyncIterator[Postgre
 
 
 async def _read(
-    opened: AbstractAsyncContextManager[PostgresEventStore],
-    asked: Filter,
-    found: Readability,
-    show: Callable[[int, int], None],
+    opened: AbstractAsyncContextManager[PostgresEventStore], asked: Filter, found: Readability, after: int
 ) -> None:
     async with opened as store:
         head = (await store.query(_BEYOND)).position.number
-        count = 0
-        async for event in store.read(asked, batch_size=_BATCH):
-            found.take(event)
-            count += 1
-            if count % _STEP == 0:
-                show(event.sequence_number, head)
-                await asyncio.sleep(0)  # a long read must not keep Ctrl-C waiting
+        count, shown = 0, after
+        with progress_bar("reading", max(0, head - after)) as advance:
+            async for event in store.read(asked, batch_size=_BATCH):
+                found.take(event)
+                count += 1
+                if count % _STEP == 0:
+                    advance(event.sequence_number - shown)
+                    shown = event.sequence_number
+                    await asyncio.sleep(0)  # a long read must not keep Ctrl-C waiting
 
 
 def _document(rows: Sequence[TypeReadability]) -> dict[str, Any]:
@@ -142,7 +133,10 @@ def _show(rows: Sequence[TypeReadability], bad: int) -> None:
             row.field or "",
             row.reason or "",
         )
-    total = f"{sum(row.events for row in rows):,} events"
+    total = sum(row.events for row in rows)
     tell(listing)
     tell()
-    tell(f"All {total} can be read." if not bad else f"{bad:,} of {total} cannot be read, or would be missed.")
+    if bad:
+        tell(f"{bad:,} of {counted(total, 'event')} cannot be read, or would be missed.")
+    else:
+        tell(f"{counted(total, 'event')} can be read.")
