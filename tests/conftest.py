@@ -2,6 +2,7 @@
 
 pytest_plugins = (
     "tests.support.fixtures.interrupts",
+    "tests.support.fixtures.unhurried",
     "tests.support.fixtures.host",
     "tests.support.fixtures.scheduling",
     "tests.support.fixtures.databases",

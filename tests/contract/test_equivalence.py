@@ -25,7 +25,6 @@ def test_postgres_answers_as_memory_does(database: Database, monkeypatch: pytest
         settings=settings(
             max_examples=40,
             stateful_step_count=15,
-            deadline=None,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
         ),

@@ -85,7 +85,7 @@ def text(boundary: Filter) -> str:
     ),
     chained=st.booleans(),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_what_is_told_of_a_batch_is_what_the_database_finds(
     session: Session, members: list[tuple[list[Event], list[Filter]]], *, chained: bool
 ) -> None:

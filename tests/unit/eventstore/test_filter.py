@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import Filter, FilterItem, FilterShape, InvalidFilter, P, Predicate
@@ -125,7 +125,6 @@ parts = st.permutations([P("a", 1), P("b", "x"), P("c", True)])
 types = st.permutations(["A", "B"])
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_equal_questions_are_equal_filters_in_whatever_order_they_are_put(data: st.DataObject) -> None:
     def build() -> Filter:

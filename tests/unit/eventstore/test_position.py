@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import START, Position
@@ -8,7 +8,6 @@ from eventstore.position import LAST_NUMBER
 numbers = st.integers(0, LAST_NUMBER)
 
 
-@settings(deadline=None)
 @given(numbers, numbers)
 def test_a_position_is_read_as_it_was_written(number: int, token: int) -> None:
     position = Position(number=number, token=token)

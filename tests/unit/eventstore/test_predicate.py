@@ -6,7 +6,7 @@ from typing import Any, Self
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import InvalidFilter, P, Scalar
@@ -49,7 +49,6 @@ decimals = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
 scalars: st.SearchStrategy[Scalar] = texts | st.booleans() | st.integers()
 values = scalars | decimals
-unhurried = settings(deadline=None)
 
 
 def test_a_number_its_text_and_a_boolean_are_three_values() -> None:
@@ -120,7 +119,6 @@ def test_a_key_may_be_an_enumeration_of_strings(key: str) -> None:
     assert P(key, 1).key == "BookID"
 
 
-@unhurried
 @given(texts, values)
 def test_a_predicate_matches_the_payload_that_was_written_with_its_value(key: str, value: Scalar) -> None:
     predicate = P(key, value)
@@ -129,7 +127,6 @@ def test_a_predicate_matches_the_payload_that_was_written_with_its_value(key: st
     assert not predicate.matches({})
 
 
-@unhurried
 @given(values, values)
 def test_predicates_are_equal_exactly_when_each_matches_the_others_value(value: Scalar, other: Scalar) -> None:
     assert (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiormq import spec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pamqp.header import ContentHeader
 
@@ -87,7 +87,6 @@ def test_every_property_is_read_as_the_library_reads_it(fields: dict[str, Any]) 
         assert read_here(text) == read(text)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(FIELDS, st.data())
 def test_what_came_damaged_is_read_as_the_library_reads_it(fields: dict[str, Any], data: st.DataObject) -> None:
     text = written(spec.Basic.Properties, fields)

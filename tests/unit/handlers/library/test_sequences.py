@@ -59,7 +59,7 @@ async def judged(commands: Sequence[Command]) -> OracleReport:
 
 
 @given(st.lists(COMMANDS, max_size=40), st.sampled_from([[], OPEN_LIBRARY, [*OPEN_LIBRARY, *TAKEN_HOME]]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_sequence_of_commands_breaks_an_invariant(commands: list[Command], before: list[Command]) -> None:
     verdict = asyncio.run(judged([*before, *commands]))
     assert verdict.violations == []

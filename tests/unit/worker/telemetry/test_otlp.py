@@ -178,7 +178,7 @@ LIMITS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(STORIES, LIMITS, st.integers(0, 99))
 def test_a_span_is_the_message_that_the_sdk_makes_of_it(story: Story, limits: Limits, seed: int) -> None:
     assert ours(story, limits, seed) == sdk(story, limits, seed)
