@@ -11,6 +11,14 @@ from eventstore.postgres.reads.replicas import MOST_LAG
 from eventstore.postgres.statements import SCHEMA_VERSION, Migration
 
 if TYPE_CHECKING:
+    from eventstore.postgres.administration.bulk.adoption import Adoption, adopt
+    from eventstore.postgres.administration.bulk.importing import (
+        CheckedImport,
+        check_import,
+        find_imports,
+        import_events,
+    )
+    from eventstore.postgres.administration.bulk.recorder import Import
     from eventstore.postgres.administration.migrations import MigrationReport, migrate
     from eventstore.postgres.administration.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
     from eventstore.postgres.administration.statistics import Measures, measure
@@ -21,6 +29,9 @@ __all__ = [
     "LEAST_AGE",
     "MOST_LAG",
     "SCHEMA_VERSION",
+    "Adoption",
+    "CheckedImport",
+    "Import",
     "Measures",
     "Migration",
     "MigrationReport",
@@ -28,8 +39,12 @@ __all__ = [
     "Prunable",
     "Survey",
     "ViewStates",
+    "adopt",
+    "check_import",
     "count_prunable",
     "drop_states",
+    "find_imports",
+    "import_events",
     "list_states",
     "measure",
     "migrate",
@@ -39,6 +54,9 @@ __all__ = [
 ]
 
 _LATER = {
+    "administration.bulk.adoption": ("Adoption", "adopt"),
+    "administration.bulk.importing": ("CheckedImport", "check_import", "find_imports", "import_events"),
+    "administration.bulk.recorder": ("Import",),
     "administration.migrations": ("MigrationReport", "migrate"),
     "administration.pruning": ("LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"),
     "administration.statistics": ("Measures", "measure"),

@@ -126,6 +126,17 @@ COMMANDS = {
             "never deleted.",
         ),
         Entry(
+            name="import",
+            target="worker.cli.importing:import_file",
+            help="Import a file of events into the database of DATABASE_ADMIN_URL, behind those that are there.",
+        ),
+        Entry(
+            name="adopt",
+            target="worker.cli.adoption:adopt",
+            help="Take over another store's table of events, as the beginning of the log in the database of "
+            "DATABASE_ADMIN_URL.",
+        ),
+        Entry(
             name="check",
             target="worker.cli.check:check_database",
             help="Tell what is wrong with the database, or will be, and what to do. Exit status 2 when something is.",

@@ -13,6 +13,7 @@ import asyncpg
 from eventstore.errors import OutcomeUnknown
 
 if TYPE_CHECKING:
+    from eventstore.postgres.connections.dialing import DialledConnection
     from eventstore.postgres.connections.pools import Connection
 
 __all__ = ["confirmed"]
@@ -21,7 +22,7 @@ _WARNING = "01000"
 
 
 @contextmanager
-def confirmed(connection: "Connection") -> Iterator[None]:
+def confirmed(connection: "Connection | DialledConnection") -> Iterator[None]:
     """Take the outcome of a commit for unknown if the server warns beside it.
 
     Args:

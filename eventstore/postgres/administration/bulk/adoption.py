@@ -1,0 +1,185 @@
+"""Adoption: the events of another store's table, numbered anew without gaps, as the beginning of this log.
+
+Each event keeps its old number in its metadata, which is how far the adoption knows that it has come, and how what was
+adopted can be compared with the table, event by event.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asyncpg.connect_utils import SessionAttribute
+
+from eventstore.errors import InvalidEvent, InvalidRequest
+from eventstore.event_file import NUMBER_FIELD, event_of_record
+from eventstore.events import Event
+from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.administration.bulk.adoption_source import AdoptionSource, SourceSum
+from eventstore.postgres.administration.bulk.chunk import Chunk, ChunkBuilder
+from eventstore.postgres.administration.bulk.recorder import ADOPTION, NOT_ALONE, Import, Recorder, known_imports
+from eventstore.postgres.connections.dialing import DialledConnection
+from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.statements import statement
+
+__all__ = ["Adoption", "adopt"]
+
+_PURPOSE = "worker db adopt"
+# There is one in a store, and it begins the log.
+_NAME = "table"
+# Below every number that a table can have given.
+_BEFORE_ALL = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """What an adoption did, or would do.
+
+    Attributes:
+        table: How many events the table has.
+        before: How many of them were adopted before.
+        adopted: How many are now.
+        sum: What they add up to, here and there.
+        dry_run: Whether the table was only read.
+    """
+
+    table: int
+    before: int
+    adopted: int
+    sum: str | None
+    dry_run: bool
+
+
+async def adopt(
+    admin_url: str,
+    source_url: str,
+    *,
+    table: str = "events",
+    number_field: str = NUMBER_FIELD,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Adoption:
+    """Take over the events of a table, from the first or from where an earlier call has ended, and compare them.
+
+    Nobody appends to this store until it is done; the table may grow meanwhile: call again for what was added.
+
+    Args:
+        admin_url: The address of the primary, with the role that owns the schema.
+        source_url: The address of the server that has the table.
+        table: The table, with its schema if it needs one.
+        number_field: The field of the metadata that keeps an event's number in the table.
+        dry_run: Only read the table, and see whether each event can be recorded.
+        progress: Is told how many events are done, and of how many.
+
+    Raises:
+        InvalidRequest: The store has events that are not of this adoption; what was adopted is not, or not any more,
+            what the table holds; the table cannot be read, or is none of events.
+        InvalidEvent: An event of the table cannot be recorded; the message has its number.
+        StoreUnavailable: The connection was lost. What was recorded stays: adopt again.
+        StoreMisconfigured: The role may not adopt.
+
+    On cancellation and after any error, what was recorded stays, and is known.
+    """
+    async with (
+        administrator(admin_url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as target,
+        AdoptionSource.open(source_url, table) as source,
+    ):
+        known = await known_imports(target)
+        own = next((each for each in known if each.kind == ADOPTION), Import(kind=ADOPTION, name=_NAME))
+        await _check_alone(target, own)
+        before = await _compared(target, source, own, number_field)
+        copying = _Copying(number_field, before, progress)
+        if dry_run:
+            await source.copy(_above(own), copying.look)
+            return Adoption(
+                table=before.events + before.newer, before=own.records, adopted=own.records, sum=None, dry_run=True
+            )
+        async with Recorder(target, own, copying.done) as recorder:
+            await source.copy(_above(own), copying.into(recorder))
+            if (rest := copying.rest()) is not None:
+                await recorder.record(rest)
+        found = await _compared(target, source, recorder.state, number_field)
+    return Adoption(
+        table=found.events + found.newer,
+        before=own.records,
+        adopted=recorder.state.records,
+        sum=found.sum,
+        dry_run=False,
+    )
+
+
+class _Copying:
+    """Events on their way from a table into chunks."""
+
+    def __init__(self, number_field: str, before: SourceSum, progress: Callable[[int, int], None]) -> None:
+        self._number_field = number_field
+        self._total = before.events + before.newer
+        self._looked_at = before.events
+        self._progress = progress
+        self._builder = ChunkBuilder()
+        self._last = _BEFORE_ALL
+
+    def done(self, count: int) -> None:
+        self._progress(count, self._total)
+
+    async def look(self, records: Sequence[dict[str, Any]]) -> None:
+        for record in records:
+            self._event(record)
+        self._looked_at += len(records)
+        self.done(self._looked_at)
+
+    def into(self, recorder: Recorder) -> Callable[[Sequence[dict[str, Any]]], Any]:
+        async def take(records: Sequence[dict[str, Any]]) -> None:
+            for record in records:
+                full = self._builder.add(self._event(record))
+                self._last = record["sequence_number"]
+                if full and (chunk := self.rest()) is not None:
+                    await recorder.record(chunk)
+
+        return take
+
+    def rest(self) -> Chunk | None:
+        events = self._builder.take()
+        return Chunk(events=events, source_number=self._last) if events else None
+
+    def _event(self, record: dict[str, Any]) -> Event:
+        try:
+            return event_of_record(record, self._number_field)
+        except InvalidEvent as error:
+            raise InvalidEvent(f"event {record['sequence_number']} of the table cannot be recorded: {error}") from error
+
+
+def _above(own: Import) -> int:
+    return _BEFORE_ALL if own.source_number is None else own.source_number
+
+
+async def _check_alone(target: DialledConnection, own: Import) -> None:
+    (row,) = await target.fetch(statement("head"))
+    if row["sequence_number"] != own.last:
+        raise InvalidRequest(NOT_ALONE)
+
+
+async def _compared(target: DialledConnection, source: AdoptionSource, own: Import, number_field: str) -> SourceSum:
+    """Compare what was adopted with the table, up to the last event that was.
+
+    Raises:
+        InvalidRequest: They differ.
+    """
+    there = await source.added_up(_above(own))
+    try:
+        async with target.transaction(readonly=True):
+            await target.execute("SET LOCAL TIME ZONE 'UTC'")
+            (here,) = await target.fetch(statement("adopted_sum"), number_field, own.first, own.last)
+    except DRIVER_ERRORS as error:
+        raise translate(error) from error
+    if (here["events"], here["sum"]) == (there.events, there.sum) and here["events"] == own.records:
+        return there
+    if here["events"] != there.events:
+        raise InvalidRequest(
+            f"the table has {there.events:,} events up to its number {own.source_number}, and {here['events']:,} of "
+            "them were adopted: one with a lower number was added or removed since. Stop what appends to it, and adopt "
+            "into an empty store"
+        )
+    raise InvalidRequest(
+        f"the {here['events']:,} events that were adopted are not those of the table up to its number "
+        f"{own.source_number}: name the table, and the --number-field, that the adoption began with"
+    )

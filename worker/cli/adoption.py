@@ -1,0 +1,74 @@
+"""``worker db adopt``."""
+
+from typing import Annotated
+
+import typer
+
+from eventstore.event_file import NUMBER_FIELD
+from eventstore.postgres import Adoption
+from eventstore.postgres import adopt as take_over
+from worker.cli.bulk_progress import bulk_progress, told_to_go_on
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json, tell
+from worker.settings import Settings
+
+__all__ = ["adopt"]
+
+
+def adopt(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="URL",
+            envvar="ADOPT_FROM",
+            show_envvar=False,
+            help="The address of the database that has the table; the variable ADOPT_FROM hides it from others.",
+        ),
+    ],
+    *,
+    table: Annotated[str, typer.Option(metavar="TABLE", help="The table, with its schema if it needs one.")] = "events",
+    number_field: Annotated[
+        str, typer.Option(metavar="FIELD", help="The field of the metadata that keeps an event's number in the table.")
+    ] = NUMBER_FIELD,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read the table, and check each event.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Take over another store's table of events, as the beginning of the log in the database of DATABASE_ADMIN_URL.
+
+    The table has the columns of dynamic-streams-eventstore-go: sequence_number, occurred_at, event_type, payload,
+    metadata. Events are numbered anew, without gaps, in the table's order, and compared with the table at the end. It
+    can be ended at any time: called again, it goes on where it was, also with what the table has got since.
+    """
+    settings = Settings.load(needs=("database_admin_url",))
+    with told_to_go_on(), bulk_progress("reading" if dry_run else "adopting") as progress:
+        found = run_async(
+            take_over(
+                settings.database_admin_url,
+                source,
+                table=table,
+                number_field=number_field,
+                dry_run=dry_run,
+                progress=progress,
+            )
+        )
+    if json:
+        print_json(
+            {
+                "table": found.table,
+                "before": found.before,
+                "adopted": found.adopted - found.before,
+                "sum": found.sum,
+                "dry_run": dry_run,
+            }
+        )
+    else:
+        tell(_told(found, table))
+
+
+def _told(found: Adoption, table: str) -> str:
+    already = f" {found.before:,} were adopted before." if found.before else ""
+    if found.dry_run:
+        return f"{found.table - found.before:,} events of {table} would be adopted.{already}"
+    compared = f"All {found.adopted:,} are those of the table, by count and sum."
+    return f"Adopted {found.adopted - found.before:,} events of {table}.{already} {compared}"

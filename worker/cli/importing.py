@@ -1,0 +1,107 @@
+"""``worker db import``."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eventstore.event_file import NUMBER_FIELD, EventFile, FileFormat
+from eventstore.events import Event
+from eventstore.postgres import CheckedImport, Import, check_import, find_imports, import_events
+from worker.cli.bulk_progress import bulk_progress, told_to_go_on
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json, tell
+from worker.settings import Settings
+
+__all__ = ["import_file"]
+
+# How often it is looked up how far a file was read: to draw it takes longer than to read some hundred lines.
+_EVENTS_A_LOOK = 1000
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file; it is unpacked if it is gzip.")],
+    *,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the import is called; the file's name unless said.")
+    ] = None,
+    file_format: Annotated[
+        FileFormat | None, typer.Option("--format", help="How the file is written; told by its name unless said.")
+    ] = None,
+    number_field: Annotated[
+        str, typer.Option(metavar="FIELD", help="The field of the metadata that keeps an event's sequence_number.")
+    ] = NUMBER_FIELD,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check the file, and say what would be done.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Import a file of events into the database of DATABASE_ADMIN_URL, behind those that are there.
+
+    All are checked first: if one is wrong, none is imported. It goes in chunks beside running workers, and can be ended
+    at any time: called again, it goes on where it was, also with a file that has more lines by then.
+    """
+    settings = Settings.load(needs=("database_admin_url",))
+    chosen = file_format or FileFormat.of(file)
+    if chosen is None:
+        raise Mistake(f"the name of {file} does not say how it is written: pass --format ndjson or --format csv.")
+    events = EventFile(path=file, format=chosen, number_field=number_field)
+    called = name or file.name
+    with told_to_go_on():
+        checked = _check(settings, events, called)
+        done = checked.known if dry_run else _import(settings, events, called, checked)
+    document = {
+        "name": called,
+        "records": checked.records,
+        "before": checked.known.records,
+        "imported": done.records - checked.known.records,
+        "first": done.first or None,
+        "last": done.last or None,
+        "dry_run": dry_run,
+    }
+    if json:
+        print_json(document)
+    else:
+        tell(_told(file, checked, done, dry_run=dry_run))
+
+
+def _check(settings: Settings, events: EventFile, name: str) -> CheckedImport:
+    known = run_async(find_imports(settings.database_admin_url))
+    with bulk_progress("checking", is_bytes=True) as progress:
+        return check_import(_watched(events, progress), known, name=name)
+
+
+def _watched(events: EventFile, progress: Callable[[int, int], None]) -> Iterator[Event]:
+    size = events.size
+    for count, event in enumerate(events.events()):
+        if count % _EVENTS_A_LOOK == 0:
+            progress(events.position, size)
+        yield event
+
+
+def _import(settings: Settings, events: EventFile, name: str, checked: CheckedImport) -> Import:
+    if checked.records == checked.known.records:
+        return checked.known
+    with bulk_progress("importing") as progress:
+        return run_async(
+            import_events(
+                settings.database_admin_url,
+                events.events(),
+                name=name,
+                progress=lambda done: progress(done, checked.records),
+            )
+        )
+
+
+def _told(file: Path, checked: CheckedImport, done: Import, *, dry_run: bool) -> str:
+    before, left = checked.known.records, checked.records - checked.known.records
+    if not checked.records:
+        return f"There is no event in {file}."
+    if not left:
+        return f"All {checked.records:,} events of {file} were imported before."
+    already = f" {before:,} were imported before." if before else ""
+    if dry_run:
+        return f"{left:,} events of {file} would be imported.{already}"
+    return f"Imported {done.records - before:,} events of {file}; the last is number {done.last:,}.{already}"
