@@ -5,7 +5,7 @@ The public names of the package. Engines: ``MemoryEventStore`` here, ``eventstor
 
 from typing import TYPE_CHECKING
 
-from eventstore.append import LONGEST_CHAIN, Append
+from eventstore.append import LARGEST_APPEND, LONGEST_CHAIN, Append
 from eventstore.boundary import Boundary, BoundaryPart, OwnRange
 from eventstore.errors import (
     ChainBroken,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCEPTED",
+    "LARGEST_APPEND",
     "LONGEST_CHAIN",
     "LONGEST_HELD_READ",
     "START",

@@ -17,10 +17,13 @@ from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
 from eventstore.receipt import ACCEPTED, Outcome, check_scope
 
-__all__ = ["LONGEST_CHAIN", "Append", "check_chain"]
+__all__ = ["LARGEST_APPEND", "LONGEST_CHAIN", "Append", "check_chain", "check_count"]
 
 LONGEST_CHAIN = 128
 """How many members a chain may have: it is recorded in one transaction, during which everybody else waits."""
+
+LARGEST_APPEND = 5000
+"""How many events an append, or a chain, may have: each look at the log's end passes over what is not committed."""
 
 _LONGEST_DIGEST = 64  # the longest in common use
 
@@ -40,9 +43,9 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
         context: Where its span belongs; the current context if None.
 
     Raises:
-        InvalidRequest: ``after`` without a filter, a boundary without parts, a digest that is empty or longer than 64
-            bytes, a scope that ``check_scope`` refuses, or an argument of another type: found here, it cannot disturb
-            the appends that share its transaction.
+        InvalidRequest: More than ``LARGEST_APPEND`` events, ``after`` without a filter, a boundary without parts, a
+            digest that is empty or longer than 64 bytes, a scope that ``check_scope`` refuses, or an argument of
+            another type: found here, it cannot disturb the appends that share its transaction.
     """
 
     events: Sequence[Event]
@@ -56,6 +59,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         events = tuple(self.events)
+        check_count(len(events))
         for event in events:
             if not isinstance(event, Event):
                 raise _unfit("event", event)
@@ -95,16 +99,30 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
         return replace(self, boundary=tuple(parts))
 
 
+def check_count(events: int) -> None:
+    """Check how many events are to be recorded at once.
+
+    Raises:
+        InvalidRequest: They are too many.
+    """
+    if events > LARGEST_APPEND:
+        raise InvalidRequest(
+            f"at most {LARGEST_APPEND:,} events are recorded at once, not {events:,}: append one part after the other, "
+            "or import them"
+        )
+
+
 def check_chain(appends: Sequence[Append]) -> None:
     """Check the argument of ``EventStore.append_chain``.
 
     Raises:
-        InvalidRequest: One has no key, or they are too many.
+        InvalidRequest: One has no key, or they are too many, or have too many events.
     """
     if len(appends) > LONGEST_CHAIN:
         raise InvalidRequest(f"a chain has at most {LONGEST_CHAIN} members, not {len(appends)}")
     if any(append.key is None for append in appends):
         raise InvalidRequest("a member of a chain needs a key")
+    check_count(sum([len(append.events) for append in appends]))
 
 
 def _unfit(name: str, value: object) -> InvalidRequest:

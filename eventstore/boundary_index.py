@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter, FilterItem
-from eventstore.jsontext import decode_object
+from eventstore.jsontext import canonical, decode_object
 from eventstore.position import LAST_NUMBER
 
 __all__ = ["BoundaryIndex", "Comparable", "comparable"]
@@ -18,6 +18,10 @@ Comparable = tuple[str, object]
 
 # Its number, the place of its filter, its types, and how many of its predicates are needed.
 _Item = tuple[int, int, tuple[str, ...], int]
+
+
+# From so many events on, their texts are searched before they are read.
+_MANY = 8
 
 
 class BoundaryIndex:
@@ -35,6 +39,8 @@ class BoundaryIndex:
         self._by_type: defaultdict[str, list[int]] = defaultdict(list)
         self._any: list[int] = []
         self._items = 0
+        # The values that are looked for, as JSON writes them; None if there are others than simple strings.
+        self._texts: set[str] | None = set()
         for index, each in enumerate(filters):
             if each.since is not None or each.until is not None or each.above:
                 self._bounded[index] = each
@@ -69,6 +75,38 @@ class BoundaryIndex:
             }
         return sorted(found)
 
+    def matching_any(self, events: Sequence[Event]) -> Sequence[int]:
+        """Find the filters that one or more of some events about to be recorded lie in.
+
+        Of many events only those are looked at by their fields that hold the text of a value that is looked for.
+
+        Returns:
+            Their places, each once, in order.
+
+        Raises:
+            ValueError: As ``matching``, of an event that is looked at.
+        """
+        texts = self._texts
+        if len(events) < _MANY or self._bounded or texts is None or len(texts) > len(events):
+            return sorted({place for event in events for place in self.matching(event)})
+        found = set(self._any)
+        for event_type in {event.type for event in events}:
+            found.update(self._by_type.get(event_type, ()))
+        payloads = [event.payload_text for event in events]
+        together = "\n".join(payloads)
+        if "\\" in together:
+            held: Iterable[Event] = events  # what is escaped may be written in more than one way
+        else:
+            present = [text for text in texts if text in together]
+            held = [
+                event
+                for event, payload in zip(events, payloads, strict=True)
+                if any(text in payload for text in present)
+            ]
+        for event in held:
+            found.update(self.matching(event))
+        return sorted(found)
+
     def _by_payload(self, event_type: str, payload: Mapping[str, object]) -> set[int]:
         found: set[int] = set()
         fulfilled: dict[int, int] = {}
@@ -94,11 +132,21 @@ class BoundaryIndex:
                 value = comparable(predicate.value)
                 if value is not None:
                     values.setdefault(value, []).append(entry)
+                self._note_text(predicate.value)
         elif item.event_types:
             for event_type in item.event_types:
                 self._by_type[event_type].append(index)
         else:
             self._any.append(index)
+
+    def _note_text(self, value: object) -> None:
+        """Note how a value is written in JSON; of numbers and truths nothing, which may stand anywhere."""
+        if self._texts is None:
+            return
+        if isinstance(value, str) and "\\" not in (text := canonical(value).decode()):
+            self._texts.add(text)
+        else:
+            self._texts = None
 
 
 def _holds(bounded: Filter, event: Event | RecordedEvent, number: int) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -36,15 +37,12 @@ class Event:
     type: str
     payload: Mapping[str, Any]
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    occurred_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    occurred_at: datetime = field(default_factory=partial(datetime.now, UTC))
     payload_text: str = field(init=False, repr=False, compare=False)
     metadata_text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.type, str) or not 0 < len(self.type) <= _MAX_TYPE_LENGTH:
-            raise InvalidEvent(f"an event type has 1 to {_MAX_TYPE_LENGTH} characters, not {self.type!r}")
-        if "\x00" in self.type or not _is_text(self.type):
-            raise InvalidEvent(f"the event type {self.type!r} contains a NUL character or a lone surrogate")
+        _check_type(self.type)
         if self.occurred_at.tzinfo is not UTC:
             if self.occurred_at.tzinfo is None:
                 raise InvalidEvent(f"occurred_at of {self.type} needs a time zone")
@@ -57,12 +55,15 @@ class Event:
                 f"occurred_at of {self.type} is an end of the calendar, which PostgreSQL takes for an infinity: "
                 "say when it happened"
             )
-        for part in ("payload", "metadata"):
-            try:
-                text = encode_object(getattr(self, part))
-            except Unstorable as error:
-                raise InvalidEvent(f"the {part} of {self.type} {error}") from None
-            object.__setattr__(self, f"{part}_text", text)
+        part = "payload"
+        try:
+            payload_text = encode_object(self.payload)
+            part = "metadata"
+            metadata_text = encode_object(self.metadata)
+        except Unstorable as error:
+            raise InvalidEvent(f"the {part} of {self.type} {error}") from None
+        object.__setattr__(self, "payload_text", payload_text)
+        object.__setattr__(self, "metadata_text", metadata_text)
 
     def recorded(self, sequence_number: int, token: int) -> "RecordedEvent":
         """Return this event as it is read back once it is on record under this number."""
@@ -99,6 +100,19 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     def position(self) -> Position:
         """The position of a reader that has seen this event and all before it."""
         return Position(number=self.sequence_number, token=self.token)
+
+
+def _check_type(name: object) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_TYPE_LENGTH:
+        raise InvalidEvent(f"an event type has 1 to {_MAX_TYPE_LENGTH} characters, not {name!r}")
+    if not _is_storable(name):
+        raise InvalidEvent(f"the event type {name!r} contains a NUL character or a lone surrogate")
+
+
+@lru_cache(1024)
+def _is_storable(name: str) -> bool:
+    """Whether a program's event type, of which there are few, can be stored."""
+    return "\x00" not in name and _is_text(name)
 
 
 def _is_text(value: str) -> bool:

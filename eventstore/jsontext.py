@@ -23,6 +23,7 @@ MAX_DIGITS = 1000
 # So many levels are looked at for what needs no closer look.
 _SIMPLE_DEPTH = 8
 _SIMPLE_TYPES = frozenset({str, bool, type(None)})
+_ONLY_TEXTS = frozenset({str})
 _SMALL = 2**63
 _NUL = b"\\u0000"
 
@@ -64,7 +65,11 @@ def encode_object(value: object) -> str:
         raise Unstorable(f"must be a JSON object, not {type(value).__name__}")
     try:
         encoded = _encoder.encode(plain)
-        if _is_simple(plain, _SIMPLE_DEPTH) and _NUL not in encoded:
+        # Most are of one level, and of these most of texts alone.
+        simple = (
+            _SIMPLE_TYPES.issuperset(map(type, plain.values())) and _ONLY_TEXTS.issuperset(map(type, plain))
+        ) or _is_simple(plain, _SIMPLE_DEPTH)
+        if simple and _NUL not in encoded:
             return encoded.decode()
         if _SUSPECT.search(encoded) or encoded.count(b"{") + encoded.count(b"[") > MAX_DEPTH:
             # In its simplest form: enumerations and dataclasses hide what they hold.
@@ -114,9 +119,8 @@ def _is_simple(value: dict[Any, Any] | list[Any], levels: int) -> bool:
     """
     members: Iterable[Any] = value
     if type(value) is dict:
-        for key in value:
-            if type(key) is not str:
-                return False
+        if not _ONLY_TEXTS.issuperset(map(type, value)):
+            return False
         members = value.values()
     for member in members:
         kind = type(member)

@@ -96,7 +96,8 @@ class EventStore(Protocol):
         """Record all of the events, or none.
 
         Args:
-            events: What to record. None at all validates the boundary, and writes a receipt if there is a key.
+            events: What to record, at most ``LARGEST_APPEND``. None at all validates the boundary, and writes a receipt
+                if there is a key.
             boundary: Which events would have changed the decision: a filter, or parts, one at least, each with its own
                 position; None appends unconditionally.
             after: How far the decision's query saw; only with a filter. Without it, any event in the boundary is a
@@ -119,6 +120,7 @@ class EventStore(Protocol):
             HistoryDiverged: ``after``, or a position or own range of a part, is not in this store's history. Nothing is
                 recorded.
             IdempotencyKeyReused: The key has, in its scope, a receipt of a request with another digest.
+            InvalidRequest: An argument is wrong, or they are too many. Nothing is recorded.
             OutcomeUnknown: The connection broke before the answer. Append again with the same key.
 
         On cancellation the append may still take effect; append again with the same key to know.
@@ -138,7 +140,8 @@ class EventStore(Protocol):
         token. A chain of which the database refuses a value is recorded in parts, each without a gap.
 
         Args:
-            appends: In the order in which they were decided; at most ``LONGEST_CHAIN``. Each has a key.
+            appends: In the order in which they were decided; at most ``LONGEST_CHAIN``, with ``LARGEST_APPEND``
+                events together. Each has a key.
 
         Returns:
             For each its receipt, or what ``append`` would have raised, or ``ChainBroken``: for one that relied on what

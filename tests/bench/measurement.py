@@ -18,6 +18,8 @@ _FEWEST = 5
 _CALLERS = 128
 # So many that one full batch can be made while another is under way.
 _CALLERS_AT_PEAK = 256
+_EVENTS_OF_MANY = 100
+_CALLERS_OF_MANY = 4
 _RACERS = 16
 _RACES = 100
 # Threads do not all start at once, and many callers do not all end at once.
@@ -91,6 +93,22 @@ async def appends_together(subject: Subject, library: Library, seconds: float) -
                 after = await subject.query(loan)
 
     return await _rate(subject, caller, _CALLERS_AT_PEAK, seconds)
+
+
+async def appends_of_many(subject: Subject, library: Library, seconds: float) -> float:
+    """Events of appends of a hundred under one condition each, by few callers."""
+
+    async def caller(deadline: float, done: list[int]) -> None:
+        after = await subject.query(library.untouched())
+        while time.perf_counter() < deadline:
+            loans = [library.loan() for _ in range(_EVENTS_OF_MANY)]
+            try:
+                after = await subject.append(loans, loans[0], after)
+                done.extend([1] * _EVENTS_OF_MANY)
+            except Conflict:
+                after = await subject.query(loans[0])
+
+    return await _rate(subject, caller, _CALLERS_OF_MANY, seconds)
 
 
 async def violations(subject: Subject, library: Library, _seconds: float) -> float:
@@ -188,6 +206,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "typical_128": typical_together,
     "memory_128": memory,
     "append_conditional_peak": appends_together,
+    "append_100_4": appends_of_many,
     "violations_16": violations,
     "read_1000000_memory": reading_memory,
 }

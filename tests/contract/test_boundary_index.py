@@ -7,6 +7,7 @@ from enum import StrEnum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from eventstore import Event, Filter, FilterItem, P, RecordedEvent
 from eventstore.boundary_index import BoundaryIndex
@@ -26,6 +27,52 @@ def test_of_a_recorded_event_it_finds_what_the_filters_match(filters: list[Filte
 def test_of_a_pending_event_it_finds_what_will_match(filters: list[Filter], event: Event) -> None:
     expected = [index for index, each in enumerate(filters) if each.holds_pending(event)]
     assert list(BoundaryIndex(filters).matching(event)) == expected
+
+
+_keys = st.sampled_from(["a", 'b"', "c\\", "ä", ""])
+_values = st.sampled_from(["red", 're"d', "re\\d", "rot ä", "", "re", 1, Decimal("1.0"), True])
+_looked_for = st.builds(
+    lambda key, value, types: (
+        Filter.matching().any_event_type_of("A").and_any_predicate_of(P(key or "k", value))
+        if types
+        else Filter.matching().any_predicate_of(P(key or "k", value))
+    ),
+    _keys,
+    _values,
+    st.booleans(),
+)
+_pending = st.builds(
+    lambda name, payload: Event(type=name, payload=payload, occurred_at=MONDAY),
+    st.sampled_from(["A", "B"]),
+    st.dictionaries(_keys.map(lambda key: key or "k"), st.one_of(_values, st.lists(_values, max_size=1)), max_size=3),
+)
+
+
+@given(
+    st.lists(st.one_of(_looked_for, generated.filters), max_size=6),
+    st.lists(st.one_of(_pending, generated.facts), max_size=20),
+)
+def test_of_many_events_it_finds_what_each_of_them_lies_in(filters: list[Filter], events: list[Event]) -> None:
+    index = BoundaryIndex(filters)
+    expected = {place for event in events for place in index.matching(event)}
+    assert list(index.matching_any(events)) == sorted(expected)
+
+
+@given(st.lists(_looked_for, max_size=6), st.lists(_pending, min_size=8, max_size=20))
+def test_of_many_events_with_texts_it_finds_the_same(filters: list[Filter], events: list[Event]) -> None:
+    index = BoundaryIndex(filters)
+    expected = {place for event in events for place in index.matching(event)}
+    assert list(index.matching_any(events)) == sorted(expected)
+
+
+def test_json_that_was_written_elsewhere_is_found_among_many() -> None:
+    """As JSON may be written: with another escape, and with spaces."""
+    index = BoundaryIndex([Filter.matching().any_predicate_of(P("x", "red"))])
+    for text in (rb'"\u0072ed"', b' "red" '):
+        written = Event(type="A", payload={"x": Raw(text)}, occurred_at=MONDAY)
+        plain = [Event(type="A", payload={"x": "blue"}, occurred_at=MONDAY) for _ in range(10)]
+        assert list(index.matching_any([*plain, written])) == [0]
+        assert list(index.matching_any(plain)) == []
 
 
 class Colour(StrEnum):

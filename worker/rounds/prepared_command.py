@@ -6,6 +6,7 @@ import msgspec
 from opentelemetry.trace import SpanContext
 
 from eventstore import Event, Outcome, OutcomeKind
+from eventstore.append import check_count
 from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected, Unchanged
 from handlers.domain import Domain
 from handlers.errors import InvalidCommand, UnknownCommand
@@ -93,6 +94,7 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             TypeError: It is none.
+            InvalidRequest: It has more events than can be recorded at once.
             UnknownEventType, InvalidEvent: As ``Domain.to_record``.
         """
         details = {**self.details, "attempts": attempts}
@@ -110,4 +112,5 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
                 raise TypeError(
                     f"the decider of {self.message.command_type} returned {decision!r}, which is no decision"
                 )
+        check_count(len(facts))
         return [domain.to_record(fact, self.metadata) for fact in facts], outcome

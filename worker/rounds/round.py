@@ -17,6 +17,7 @@ from eventstore import (
     Receipt,
     RecordedEvent,
 )
+from eventstore.append import LARGEST_APPEND
 from eventstore.boundary_index import BoundaryIndex
 from eventstore.jsontext import decode_object
 from handlers.domain import Domain
@@ -111,6 +112,7 @@ class Round:
         self._previous = previous
         self._overlaid: dict[PartEntry, _Overlaid] = {}
         self._last = own.last
+        self._events = 0
 
     def states_for(self, job: Job) -> dict[Part[Any], Any]:
         """Return the states of what a command reads, on top of everything decided before it.
@@ -126,9 +128,12 @@ class Round:
         """Add a decision. Its events are read back and folded first: what cannot be is never recorded.
 
         Raises:
+            Alone: With the events before it they would be too many for one round.
             UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
             Exception: Whatever a view raises.
         """
+        if self.members and self._events + len(events) > LARGEST_APPEND:
+            raise Alone
         own = []
         for event in events:
             recorded = RecordedEvent(
@@ -157,6 +162,7 @@ class Round:
             for entry in job.entries:
                 self._overlaid[entry].seen = self._last
         self.members.append(Member(job, events, outcome, own))
+        self._events += len(events)
 
     def prepare(self) -> list[Job]:
         """Make ready to be sent, when nothing else is being recorded any more.

@@ -22,7 +22,7 @@ from eventstore.errors import (
 from eventstore.events import Event
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import Position
-from eventstore.postgres.arrays import moment_array, name_array, number_array
+from eventstore.postgres.arrays import json_array, moment_array, name_array, number_array
 from eventstore.receipt import Outcome, OutcomeKind, Receipt
 
 __all__ = [
@@ -91,8 +91,8 @@ def columns(appends: Sequence[Append], *, chained: bool = False) -> tuple[object
         *parts.columns(),
         name_array([event.type for event in events]),
         moment_array([event.occurred_at for event in events]),
-        [event.payload_text for event in events],
-        [event.metadata_text for event in events],
+        json_array([event.payload_text for event in events]),
+        json_array([event.metadata_text for event in events]),
         chained,
         _TAIL_LIMIT,
     )
@@ -107,7 +107,7 @@ def met(index: BoundaryIndex, events: Sequence[Event]) -> Iterable[int]:
     try:
         if len(events) == 1:
             return index.matching(events[0])
-        return sorted({place for event in events for place in index.matching(event)})
+        return index.matching_any(events)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"an event's payload cannot be read: {error}") from error
 

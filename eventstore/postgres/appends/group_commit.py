@@ -28,6 +28,8 @@ __all__ = ["GroupCommit"]
 
 # How often an append is sent again after its connection broke, when its key makes that safe.
 _MOST_RESENDS = 3
+# So many events of one append count in a batch as another append does.
+_EVENTS_AS_ONE = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +146,11 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
         return rows
 
     def _weigh(self, unit: _Unit) -> tuple[int, int]:
-        return (LONGEST_CHAIN, 0) if unit.chained else (1, unit.appends[0].size)
+        if unit.chained:
+            return LONGEST_CHAIN, 0
+        append = unit.appends[0]
+        # Few appends of many events are a batch as well: whoever has others to send makes them ready meanwhile.
+        return max(1, len(append.events) // _EVENTS_AS_ONE), append.size
 
     async def _answer(self, batch: Sequence[Waiting[_Unit, Sequence[Verdict]]]) -> Sequence[Sequence[Verdict] | None]:
         if batch[0].question.chained:

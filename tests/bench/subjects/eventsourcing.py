@@ -124,6 +124,7 @@ contender = Contender(
             "typical_1",
             "typical_128",
             "append_conditional_peak",
+            "append_100_4",
             "violations_16",
             "memory_128",
             "read_1000000_memory",

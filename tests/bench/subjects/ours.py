@@ -141,6 +141,7 @@ contender = Contender(
             "typical_history_100000",
             "append_bare_peak",
             "append_conditional_peak",
+            "append_100_4",
             "violations_16",
             "memory_128",
             "read_1000000_memory",

@@ -21,6 +21,7 @@ OURS = SINGLE_CALLER | {
     "typical_history_100000",
     "append_bare_peak",
     "append_conditional_peak",
+    "append_100_4",
     "violations_16",
     "memory_128",
     "read_1000000_memory",
@@ -39,7 +40,7 @@ WORKER = {
 OF_BASELINES = SINGLE_CALLER | {"typical_128", "violations_16", "memory_128"}
 EXPECTED = (
     OURS
-    | {f"single.{name}" for name in OF_BASELINES | {"append_conditional_peak"}}
+    | {f"single.{name}" for name in OF_BASELINES | {"append_conditional_peak", "append_100_4"}}
     | {f"cte.{name}" for name in OF_BASELINES}
     | WORKER
     | {f"{name}.cpu" for name in WORKER}

@@ -159,13 +159,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert refusal(folder).startswith(f"{tmp_path} is no file: it is read more than once")
 
 
-def test_an_error_of_its_user_stays_what_it_is(tmp_path: Path) -> None:
-    events = ndjson(tmp_path, _GOOD, _GOOD).events()
-    next(events)
-    with pytest.raises(KeyError):
-        events.throw(KeyError("of who reads"))  # type: ignore[attr-defined]  a generator, though it is not said
-
-
 def test_a_bad_line_is_an_invalid_event(tmp_path: Path) -> None:
     with pytest.raises(InvalidEvent):
         list(ndjson(tmp_path, b"{").events())

@@ -9,7 +9,7 @@ from typing import Self
 
 from eventstore.errors import EventStoreError, InvalidRequest
 from eventstore.postgres.administration.bulk.chunk import Chunk
-from eventstore.postgres.arrays import moment_array, name_array
+from eventstore.postgres.arrays import json_array, moment_array, name_array
 from eventstore.postgres.connections.confirmation import confirmed
 from eventstore.postgres.connections.dialing import DialledConnection
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
@@ -136,8 +136,8 @@ class Recorder:
                     chunk.source_number,
                     name_array([event.type for event in events]),
                     moment_array([event.occurred_at for event in events]),
-                    [event.payload_text for event in events],
-                    [event.metadata_text for event in events],
+                    json_array([event.payload_text for event in events]),
+                    json_array([event.metadata_text for event in events]),
                 )
         except DRIVER_ERRORS as error:
             raise _translated(error, before) from error
