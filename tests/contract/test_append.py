@@ -1,4 +1,6 @@
 import asyncio
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -146,3 +148,40 @@ async def test_many_events_are_one_append(store: EventStore) -> None:
     receipt = await store.append([fact(n=n) for n in range(2000)])
     assert (receipt.first, receipt.last) == (1, 2000)
     assert [event.payload["n"] for event in await log(store)] == list(range(2000))
+
+
+@pytest.mark.parametrize("count", [1, 12, 13, 40])
+async def test_however_many_values_a_boundary_names_each_is_looked_for(store: EventStore, count: int) -> None:
+    values: list[str | int | bool | Decimal] = [f"v{place}" for place in range(count - 1)]
+    for last in ("last", 7, True, Decimal("1.50")):
+        boundary = Filter.matching().any_predicate_of(*(P("Book", value) for value in (*values, last)))
+        read = await store.query(boundary)
+        # Alike, but no match: another field, another type of value, deeper, and within a list.
+        unlike = [fact(Reader=last), fact(Book=f"{last}!"), fact(Book={"Book": last}), fact(Book=[last]), fact()]
+        await store.append(unlike)
+        receipt = await store.append([fact(Other=1)], boundary=boundary, after=read.position)
+        await store.append([fact(Book=last)])
+        with pytest.raises(ConcurrencyConflict) as raised:
+            await store.append([fact(Other=2)], boundary=boundary, after=receipt.position)
+        assert raised.value.sequence_number == (receipt.last or 0) + 1
+
+
+@pytest.mark.parametrize("count", [2, 12, 13])
+async def test_all_of_many_values_must_be_met(store: EventStore, count: int) -> None:
+    boundary = Filter.matching().all_predicates_of(*(P(f"f{place}", place) for place in range(count)))
+    payload: dict[str, Any] = {f"f{place}": place for place in range(count)}
+    read = await store.query(boundary)
+    await store.append([fact(**{**payload, "f0": 9})])
+    receipt = await store.append([fact(x=1)], boundary=boundary, after=read.position)
+    await store.append([fact(**payload)])
+    with pytest.raises(ConcurrencyConflict):
+        await store.append([fact(x=2)], boundary=boundary, after=receipt.position)
+
+
+async def test_a_type_is_looked_for_beside_a_few_values(store: EventStore) -> None:
+    boundary = Filter.matching().any_event_type_of("Closed").or_matching().any_predicate_of(P("Book", "b"))
+    for event in (fact("Closed"), fact(Book="b")):
+        read = await store.query(boundary)
+        await store.append([event])
+        with pytest.raises(ConcurrencyConflict):
+            await store.append([fact()], boundary=boundary, after=read.position)

@@ -32,7 +32,8 @@ SELECT verdict, first_number, "position", conflict_number, detail FROM eventstor
 _APPEND_V2 = """
 SELECT * FROM eventstore.append_v2(
     $1, $2, $3, $4::text::integer[], $5::text::bigint[], $6::text::bigint[], $7::text::bigint[], $8::text::integer[],
-    $9, $10, $11::text::text[], $12::text::timestamptz[], $13, $14, $15, $16
+    $9, $10, $11::text::text[], $12::text::timestamptz[], $13::text::jsonb[],
+    $14::text::jsonb[], $15, $16
 )
 """
 _QUERY = """

@@ -20,7 +20,7 @@ from tests.support.fixtures.databases import Database
 # By containment of each predicate, not by a join of fields: another way than both the index and the function take.
 _MATCHING = """
 SELECT e.place::integer AS event, f.part
-FROM unnest($1::text::text[], $2::text::timestamptz[], $3::jsonb[])
+FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::jsonb[])
     WITH ORDINALITY AS e (event_type, occurred_at, payload, place)
 CROSS JOIN unnest($4::integer[], $5::jsonb[], $6::timestamptz[], $7::timestamptz[]) AS f (part, items, since, until)
 WHERE EXISTS (
