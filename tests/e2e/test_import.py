@@ -51,7 +51,7 @@ async def test_a_file_is_checked_imported_and_gone_on_with(worker: Worker, datab
     told = await worker("db", "import", str(path))
     assert (told.status, told.output) == (0, f"Imported 3 events of {path}; the last is number 3.\n")
     again = await worker("db", "import", str(path))
-    assert (again.status, again.output) == (0, f"All 3 events of {path} were imported before.\n")
+    assert (again.status, again.output) == (0, f"All of {path} was imported before: 3 events.\n")
     history(path, 5)
     assert (await worker("db", "import", str(path), "--json")).document() == {
         "name": "history.ndjson",
@@ -151,7 +151,7 @@ async def test_a_table_is_adopted(worker: Worker, database: Database) -> None:
     told = await worker.having(ADOPT_FROM=source)("db", "adopt", "--table", "public.events")
     assert (told.status, told.output) == (
         0,
-        "Adopted 30 events of public.events. All 30 are those of the table, by count and sum.\n",
+        "Adopted 30 events of public.events. What was adopted, 30 events, is what the table holds, by count and sum.\n",
     )
     document = (await worker("db", "adopt", "--from", source, "--json")).document()
     assert document.pop("sum").lstrip("-").isdigit()

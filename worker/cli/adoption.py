@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from eventstore.counted import counted
 from eventstore.event_file import NUMBER_FIELD
 from eventstore.postgres import Adoption
 from eventstore.postgres import adopt as take_over
@@ -67,8 +68,8 @@ def adopt(
 
 
 def _told(found: Adoption, table: str) -> str:
-    already = f" {found.before:,} were adopted before." if found.before else ""
+    already = f" {counted(found.before, 'was', 'were')} adopted before." if found.before else ""
     if found.dry_run:
-        return f"{found.table - found.before:,} events of {table} would be adopted.{already}"
-    compared = f"All {found.adopted:,} are those of the table, by count and sum."
-    return f"Adopted {found.adopted - found.before:,} events of {table}.{already} {compared}"
+        return f"{counted(found.table - found.before, 'event')} of {table} would be adopted.{already}"
+    compared = f"What was adopted, {counted(found.adopted, 'event')}, is what the table holds, by count and sum."
+    return f"Adopted {counted(found.adopted - found.before, 'event')} of {table}.{already} {compared}"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from eventstore.counted import counted
 from eventstore.event_file import NUMBER_FIELD, EventFile, FileFormat
 from eventstore.events import Event
 from eventstore.postgres import CheckedImport, Import, check_import, find_imports, import_events
@@ -100,8 +101,8 @@ def _told(file: Path, checked: CheckedImport, done: Import, *, dry_run: bool) ->
     if not checked.records:
         return f"There is no event in {file}."
     if not left:
-        return f"All {checked.records:,} events of {file} were imported before."
-    already = f" {before:,} were imported before." if before else ""
+        return f"All of {file} was imported before: {counted(checked.records, 'event')}."
+    already = f" {counted(before, 'was', 'were')} imported before." if before else ""
     if dry_run:
-        return f"{left:,} events of {file} would be imported.{already}"
-    return f"Imported {done.records - before:,} events of {file}; the last is number {done.last:,}.{already}"
+        return f"{counted(left, 'event')} of {file} would be imported.{already}"
+    return f"Imported {counted(done.records - before, 'event')} of {file}; the last is number {done.last:,}.{already}"
