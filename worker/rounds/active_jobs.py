@@ -48,10 +48,14 @@ class ActiveJobs:
             each.end(None)
         return True
 
+    def number(self, job: Job) -> None:
+        """Give a command its place among all, by when it came first."""
+        if not job.ticket:
+            self._tickets += 1
+            job.ticket = self._tickets
+
     def begin(self, job: Job) -> None:
         """Take up a command whose parts are known by now. Its time begins."""
-        self._tickets += 1
-        job.ticket = self._tickets
         job.started_at = time.monotonic()
         job.entries = self._states.use(job.parts)
         self._jobs[job.command_id] = job

@@ -36,7 +36,9 @@ class Job:
         ended: Called once, with its answer, with what kept it from one, or with None if it is given back undecided.
         is_abandoned: Whether nobody can be told of its end any more.
         may_be_recorded: Whether the command may have its answer on record already.
-        held_until: How long it may be kept while the store does not answer, on the monotonic clock.
+        held_until: How long it may be kept while the store does not answer, or an earlier one of its key has not been
+            decided, on the monotonic clock.
+        affinity_key: What it keeps its order by; None if by nothing.
         prepared: The command, once it is read.
         entries: What is known of each of its parts, while it is under way.
         ticket: Its place among all: who has a lower one is decided first.
@@ -52,6 +54,8 @@ class Job:
         missing: The parts that it waits for.
         is_alone: Whether it waits to be decided with nothing under way.
         is_waiting: Whether it waits for parts or for its receipt.
+        holds_key: Whether later ones of its key wait until it is decided.
+        is_held_back: Whether it has all that it needs, and waits for an earlier one of its key.
         events_read: How many events were read for this attempt.
         has_read: Whether any were read.
         position_read: How far the log was when they were read.
@@ -61,6 +65,7 @@ class Job:
     """
 
     __slots__ = (
+        "affinity_key",
         "context",
         "ended",
         "entries",
@@ -70,8 +75,10 @@ class Job:
         "has_read",
         "held_until",
         "holds",
+        "holds_key",
         "is_abandoned",
         "is_alone",
+        "is_held_back",
         "is_looked_up",
         "is_recorded",
         "is_sent",
@@ -99,6 +106,7 @@ class Job:
         is_abandoned: Callable[[], bool] = _never,
         may_be_recorded: bool = False,
         held_until: float = math.inf,
+        affinity_key: str | None = None,
     ) -> None:
         self.message = message
         self.context = context
@@ -106,6 +114,7 @@ class Job:
         self.is_abandoned = is_abandoned
         self.may_be_recorded = may_be_recorded
         self.held_until = held_until
+        self.affinity_key = affinity_key
         self.prepared: PreparedCommand | None = None
         self.entries: Sequence[PartEntry] = ()
         self.ticket = 0
@@ -120,6 +129,8 @@ class Job:
         self.missing: set[Part[Any]] = set()
         self.is_alone = False
         self.is_waiting = False
+        self.holds_key = False
+        self.is_held_back = False
         self.events_read = 0
         self.has_read = False
         self.position_read = 0

@@ -18,6 +18,7 @@ from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.escalation import Escalation
 from worker.rounds.job import Job
 from worker.rounds.job_spans import decide_span
+from worker.rounds.key_order import KeyOrder
 from worker.rounds.outcomes import Outcomes
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_states import PartStates
@@ -51,6 +52,7 @@ class Rounds:
         breaker: Asked before the store is, and told if it does not answer.
         watchdog: Told whenever a domain's code runs.
         counters: Where attempts are counted.
+        order: Holds back commands that would overtake another of their key.
         most: How many commands a round has at most.
         patient: Whether commands wait for a store that does not answer.
         outcomes: Told what became of each command.
@@ -67,6 +69,7 @@ class Rounds:
         breaker: CircuitBreaker,
         watchdog: Watchdog,
         counters: Counters,
+        order: KeyOrder,
         most: int,
         patient: bool,
         outcomes: Outcomes,
@@ -79,6 +82,7 @@ class Rounds:
         self._breaker = breaker
         self._watchdog = watchdog
         self._counters = counters
+        self._order = order
         self._most = most
         self._patient = patient
         self._outcomes = outcomes
@@ -206,7 +210,7 @@ class Rounds:
     def decide(self, round_: Round, job: Job) -> None:
         """Decide a command as the next member of a round; one that cannot be is told so, and is none."""
         prepared = job.prepared
-        if self._outcomes.let_go(job) or prepared is None:
+        if self._outcomes.let_go(job) or prepared is None or not self._order.admits(job):
             return
         self._counters.attempts += 1
         span = decide_span(job)
@@ -226,6 +230,7 @@ class Rounds:
                 mark_failed(span, type(failure).__name__, str(failure))
             self._outcomes.raised(job, failure)
         else:
+            self._order.release(job)
             if span.is_recording():
                 span.set_attribute("command.decision", type(decision).__name__.lower())
         finally:
@@ -271,7 +276,8 @@ class Rounds:
         self._tell(round_, verdicts)
 
     async def _decide_locked(self, era: int) -> None:
-        company, staying = self._escalation.company([job for _, job in sorted(self._ready)], self._most)
+        ready = [*(job for _, job in self._ready), *self._order.take_held_back()]
+        company, staying = self._escalation.company(sorted(ready, key=lambda job: job.ticket), self._most)
         self._ready = [(job.ticket, job) for job in staying]
         try:
             round_, verdicts = await self._escalation.decide(company)

@@ -29,6 +29,7 @@ from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.confirmation import Confirmation
 from worker.rounds.job import Job
 from worker.rounds.job_spans import begin_attempt, end_attempt, note_broken, note_conflict
+from worker.rounds.key_order import KeyOrder
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_reads import PartReads
 from worker.rounds.part_states import PartEntry, PartStates
@@ -105,6 +106,7 @@ class Scheduler:
             ready=self._put,
             failed=self._read_failed,
         )
+        self._order = KeyOrder(self._put)
         self._rounds = Rounds(
             store,
             domain=domain,
@@ -114,6 +116,7 @@ class Scheduler:
             breaker=self._breaker,
             watchdog=self._watchdog,
             counters=self._counters,
+            order=self._order,
             most=settings.worker_concurrency,
             patient=patient,
             outcomes=self,
@@ -183,17 +186,30 @@ class Scheduler:
         if self._draining:
             job.end(None)
             return
+        self._active.number(job)
         if self._active.joined(job) or not self._open(job):
             return
         if self._looked_up_left:
             self._looked_up_left -= 1
             job.may_be_recorded = True
         self._active.begin(job)
+        self._order.hold(job)
         self._limits.watch()
         self._begin(job)
 
+    def hold_back_others(self, job: Job) -> None:
+        """Have later commands of its key wait for one that is decided elsewhere, until they may pass."""
+        self._active.number(job)
+        self._order.hold(job)
+
+    def let_others_pass(self, job: Job) -> None:
+        """Let commands of its key pass one that was decided elsewhere. Safe to repeat."""
+        self._order.release(job)
+
     async def drain(self, deadline: float) -> int:
         """Give back what only waits for its round, and let finish what is being read, recorded, or tried again.
+
+        What follows one of its key that is given back is given back as well, or it would overtake that one.
 
         Args:
             deadline: How long it may take, in seconds.
@@ -202,9 +218,12 @@ class Scheduler:
             How many commands had been tried and did not finish in time.
         """
         self._draining = True
-        for job in self._active:
-            has_started = job.is_waiting or job.lost > 0
-            if not job.is_sent and (self._breaker.is_open or not has_started):
+        returned: set[str | None] = set()
+        for job in sorted(self._active, key=lambda each: each.ticket):
+            may_finish = (job.is_waiting or job.lost > 0) and job.affinity_key not in returned
+            if not job.is_sent and (self._breaker.is_open or not may_finish):
+                if job.affinity_key is not None:
+                    returned.add(job.affinity_key)
                 self._give_back(job)
         try:
             async with asyncio.timeout(deadline):
@@ -259,7 +278,11 @@ class Scheduler:
 
     def _put(self, job: Job) -> None:
         """Take a command that has all it waited for."""
-        self._rounds.put(job, locked=self._takes_lock(job))
+        if job.is_recorded:
+            self._order.release(job)  # its place is that of its receipt
+        locked = self._takes_lock(job)
+        if not locked or self._order.admits(job):
+            self._rounds.put(job, locked=locked)
 
     # What becomes of a command in its round: see ``Outcomes``.
 
@@ -275,6 +298,7 @@ class Scheduler:
     def again(self, job: Job) -> None:
         """Have a command decided again that was decided on what did not come about. It spends no attempt."""
         job.is_sent = False
+        self._order.hold(job)
         note_broken(job)
         if not self.let_go(job):
             self._find(job, self._missing(job))
@@ -304,6 +328,7 @@ class Scheduler:
         if not self._takes_lock(job):
             self.again(job)  # it only came along
             return
+        self._order.hold(job)
         job.holds += 1
         if job.holds >= _MOST_HOLDS:
             self.failed(job, error.copy_for_caller())
@@ -328,12 +353,14 @@ class Scheduler:
         self._retries.stop(job)
         for follower in self._active.end(job, happened):
             self.submit(follower)
+        self._order.release(job)
 
     def _answer(self, job: Job, receipt: Receipt) -> None:
         if receipt.duplicate and not job.was_sent:
             self._looked_up_left = _LOOKED_UP_AFTER_A_DUPLICATE
         for follower in self._active.end(job, Answer(receipt=receipt, attempts=job.attempts)):
             self._answer_follower(job, follower, receipt)
+        self._order.release(job)
 
     def _answer_follower(self, first: Job, follower: Job, receipt: Receipt) -> None:
         """Answer a command that came while another with its id was under way."""
@@ -346,6 +373,7 @@ class Scheduler:
 
     def _lose(self, job: Job, conflict: ConflictError) -> None:
         """Let a command rest that lost to somebody else's, and try it again."""
+        self._order.hold(job)
         self._counters.conflicts += 1
         self._counters.stale_conflicts += job.read_from_replica
         entry = job.entries[conflict.part] if isinstance(conflict, ConcurrencyConflict) else None
@@ -369,6 +397,7 @@ class Scheduler:
     def _give_back(self, job: Job) -> None:
         self._retries.stop(job)
         self._active.give_back(job)
+        self._order.release(job)
 
     def _resume(self) -> None:
         # After a pause: no command could use its time.

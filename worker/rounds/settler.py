@@ -134,7 +134,11 @@ class Settler:
             relation=self._settings.worker_trace_parent,
         )
 
+        may_be_poison = delivery.may_be_poison
+
         def ended(job: Job, happened: Answer | Exception | None) -> None:
+            if may_be_poison:
+                self._scheduler.let_others_pass(job)
             self._ended(delivery, job, happened, span)
 
         job = Job(
@@ -144,8 +148,11 @@ class Settler:
             is_abandoned=lambda: delivery.is_lost,
             may_be_recorded=delivery.is_redelivered or _was_retried(delivery),
             held_until=delivery.received_at + self._hold,
+            affinity_key=None if delivery.shard is None else delivery.affinity_key,
         )
-        if delivery.may_be_poison:
+        if may_be_poison:
+            # Earlier ones of its key need not be waited for: the broker has handed them out as often.
+            self._scheduler.hold_back_others(job)
             self._poison.submit(job)
         else:
             self._scheduler.submit(job)

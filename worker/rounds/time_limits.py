@@ -20,7 +20,7 @@ class TimeLimits:
 
     Args:
         active: The commands under way.
-        breaker: While it is open, no command's time runs.
+        breaker: While it is open, no command's time runs; nor does that of one that waits for another of its key.
         seconds: The handler timeout.
         outcomes: Told of each command whose time is over.
         pause_if_silent: Called with how long the store may leave an append without an answer, before the time of those
@@ -60,7 +60,11 @@ class TimeLimits:
         for job in self._active:
             if job.is_sent or self._outcomes.let_go(job):
                 continue
-            if self._breaker.is_open:
+            if job.is_held_back:
+                if now >= job.held_until:
+                    late = HandlerTimedOut("an earlier command of its key was not decided while this could be held")
+                    self._outcomes.failed(job, late)
+            elif self._breaker.is_open:
                 if now >= job.held_until:
                     failure = StoreUnavailable("the database did not serve for as long as this was held")
                     self._outcomes.failed(job, failure)
