@@ -37,7 +37,8 @@ class Counters:
         stale_conflicts: How many of these had been read from a replica: the price of its lag, at most.
         holds: How often the store's lock was taken first, for commands that had lost too often.
         failed_replies: How many answers could not be sent.
-        misplaced: How many commands came with another affinity key than their domain gives them.
+        misplaced: How many commands came with another affinity key than their domain gives them, or by another shard
+            than others of their key.
     """
 
     def __init__(self) -> None:

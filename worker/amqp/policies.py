@@ -1,22 +1,16 @@
 """Policies: what an operator has set for a queue, as the broker's management interface tells."""
 
 import asyncio
-import base64
-import http.client
-import json
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
-from worker.errors import BrokerMisconfigured, BrokerUnavailable
+from worker.amqp.management import ask, vhost_of
 
 __all__ = ["QueueRules", "rules_of"]
 
-_SECONDS = 5.0
 # As a policy says what it is for; what it matches are quorum queues, all of them.
 _FOR_QUEUES = frozenset({"all", "queues", "quorum_queues"})
 
@@ -56,12 +50,12 @@ async def rules_of(management_url: str, amqp_url: str, queues: Sequence[str]) ->
 
 
 def _rules_of(management_url: str, amqp_url: str, queues: Sequence[str]) -> dict[str, QueueRules]:
-    vhost = quote(unquote(urlsplit(amqp_url).path[1:]) or "/", safe="")
-    users = _ask(management_url, f"policies/{vhost}") or []
-    operators = _ask(management_url, f"operator-policies/{vhost}") or []
+    vhost = vhost_of(amqp_url)
+    users = ask(management_url, f"policies/{vhost}") or []
+    operators = ask(management_url, f"operator-policies/{vhost}") or []
     found = {}
     for queue in queues:
-        there = _ask(management_url, f"queues/{vhost}/{quote(queue, safe='')}?disable_stats=true")
+        there = ask(management_url, f"queues/{vhost}/{quote(queue, safe='')}?disable_stats=true")
         chosen = [policy for policies in (users, operators) if (policy := _chosen(policies, queue)) is not None]
         found[queue] = QueueRules(
             arguments={} if there is None else there.get("arguments", {}),
@@ -81,28 +75,3 @@ def _matches(pattern: str, queue: str) -> bool:
         return re.search(pattern, queue) is not None
     except re.error:  # the broker's patterns are of another dialect, in the rarest of cases
         return False
-
-
-def _ask(management_url: str, path: str) -> Any:
-    """Return the answer's JSON; None where there is no such thing."""
-    parts = urlsplit(management_url)
-    address = f"{parts.hostname}:{parts.port}" if parts.port else f"{parts.hostname}"
-    login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
-    request = urllib.request.Request(  # noqa: S310  the settings let no other scheme pass
-        f"{parts.scheme}://{address}{parts.path.rstrip('/')}/api/{path}",
-        headers={"Authorization": f"Basic {base64.b64encode(login).decode()}"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310  as above
-            return json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        if error.code == http.client.NOT_FOUND:
-            return None
-        raise BrokerMisconfigured(
-            f"RabbitMQ's management interface at {address} refuses ({error.code} {error.reason}): correct "
-            "RABBITMQ_MANAGEMENT_URL, whose user needs the tag monitoring or policymaker"
-        ) from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise BrokerUnavailable(
-            f"RabbitMQ's management interface at {address} does not answer ({error}); correct RABBITMQ_MANAGEMENT_URL"
-        ) from error

@@ -13,6 +13,7 @@ from handlers.registry import load_domains
 from worker.amqp.backlog import Backlog, backlog
 from worker.amqp.connection import broker_address
 from worker.amqp.policies import rules_of
+from worker.amqp.shard_bindings import wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replica
 from worker.cli.failures import sentence
 from worker.cli.findings import Finding
@@ -98,6 +99,7 @@ async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding
         if domains:
             findings.append(_queue(topology, found))
             findings += await _rules(settings, topology)
+            findings += await _bindings(settings, topology)
     return [Finding(part=part, good=True, text="takes our connection"), *findings]
 
 
@@ -147,3 +149,21 @@ async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
             f"; but {topology.dead_queue}, made by an older version, would drop letters under a length policy: {WAY}"
         )
     return [Finding(part=part, good=True, text=text)]
+
+
+async def _bindings(settings: Settings, topology: Topology) -> list[Finding]:
+    """Look for what makes commands of one key go to more than one shard."""
+    if topology.shards is None or not settings.rabbitmq_management_url:
+        return []
+    part = f"bindings of {topology.shard_exchange}"
+    try:
+        wrong = await wrong_bindings(settings.rabbitmq_management_url, settings.amqp_url, topology)
+    except BrokerError as error:
+        return [Finding(part=part, good=False, text=f"{error}.")]
+    if not wrong:
+        return [Finding(part=part, good=True, text="each shard once")]
+    text = (
+        f"{', '.join(wrong)}; each shard is to be bound once with the weight 1, and nothing else, and every change "
+        f"moves keys to other shards; {topology.way_out}."
+    )
+    return [Finding(part=part, good=False, text=text)]

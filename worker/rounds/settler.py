@@ -30,6 +30,7 @@ from worker.rounds.replies import Replies
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 from worker.settlement import Answer, DeadLetter, FailedElsewhere, Pause, Retry, settle
+from worker.shard_keys import ShardKeys
 from worker.telemetry.logs import concerning, whereabouts
 from worker.telemetry.metrics import attempts, process_duration
 from worker.telemetry.spans import consumed_destination, mark_failed, process_span
@@ -89,6 +90,7 @@ class Settler:
         self._server = server
         self._hold = hold
         self._max_age = timedelta(seconds=settings.worker_max_age)
+        self._shard_keys = ShardKeys(topology, counters)
         self._poison = PoisonQueue(isolator, topology.domain_name, breaker)
         self._tasks: dict[asyncio.Task[None], Delivery] = {}
         self._draining = False
@@ -135,6 +137,10 @@ class Settler:
         )
 
         may_be_poison = delivery.may_be_poison
+        shard = delivery.shard
+        key = None if shard is None else delivery.affinity_key
+        if shard is not None and key is not None:
+            self._shard_keys.check(key, shard)
 
         def ended(job: Job, happened: Answer | Exception | None) -> None:
             if may_be_poison:
@@ -148,7 +154,7 @@ class Settler:
             is_abandoned=lambda: delivery.is_lost,
             may_be_recorded=delivery.is_redelivered or _was_retried(delivery),
             held_until=delivery.received_at + self._hold,
-            affinity_key=None if delivery.shard is None else delivery.affinity_key,
+            affinity_key=key,
         )
         if may_be_poison:
             # Earlier ones of its key need not be waited for: the broker has handed them out as often.

@@ -149,7 +149,8 @@ _meter.create_observable_counter(
     "worker.commands.misplaced",
     [_misplaced],
     unit="{command}",
-    description="Commands that came with another affinity key than their domain gives them.",
+    description="Commands that came with another affinity key than their domain gives them, or by another shard than "
+    "others of their key.",
 )
 _meter.create_observable_gauge(
     "worker.paused",

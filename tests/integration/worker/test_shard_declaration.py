@@ -160,6 +160,27 @@ async def test_a_check_says_that_the_shards_are_others(vhost: str, shards: AmqpC
         assert found.text == f"the domain has {wanted}, and the broker 8 shards: {SHARDED.way_out}."
 
 
+async def test_a_check_says_which_bindings_move_keys(vhost: str, management: Management, shards: AmqpClient) -> None:
+    checking = Settings(amqp_url=vhost, worker_domains=DOMAIN, rabbitmq_management_url=management.address)
+
+    async def bindings() -> Finding:
+        return next(each for each in await inspect(checking) if each.part == "bindings of commands.tally")
+
+    assert await bindings() == Finding(part="bindings of commands.tally", good=True, text="each shard once")
+    heavy = await shards.channel.get_queue(SHARDED.shard_queue(3), ensure=False)
+    await heavy.unbind(SHARDED.shard_exchange, "1")
+    await heavy.bind(SHARDED.shard_exchange, "2")
+    audit = await shards.channel.get_queue(SHARDED.dead_queue, ensure=False)
+    await audit.bind(SHARDED.shard_exchange, "1")
+    found = await bindings()
+    assert not found.good
+    assert found.text == (
+        "the queue tally.commands.3 is bound with the weight 2, the queue tally.commands.3 is not bound with the "
+        "weight 1, the queue tally.commands.dead is bound with the weight 1; each shard is to be bound once with the "
+        f"weight 1, and nothing else, and every change moves keys to other shards; {SHARDED.way_out}."
+    )
+
+
 async def test_a_domain_that_had_no_shards_gets_none_beside_its_queue(vhost: str, client: AmqpClient) -> None:
     plain = Topology("tally")
     await declare(client.channel, plain)

@@ -127,6 +127,22 @@ async def test_only_the_poison_dies_and_what_came_along_keeps_its_order(
         assert len([message for message in worker.messages if "was ended by SIGKILL; starting another" in message]) == 2
 
 
+async def test_a_key_that_comes_by_another_shard_is_told(
+    service: Service, client: AmqpClient, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    await note(publisher, "a")
+    await settled(service, 1)
+    # One of the two is not the key's.
+    for n, queue in enumerate(SHARDED.work_queues[:2], start=2):
+        await client.put(
+            b'{"Key": "a"}', exchange="", routing_key=queue, message_type="Note", headers={"affinity-key": "a"}
+        )
+        await settled(service, n)
+    assert service.counters.misplaced >= 1
+    (told,) = [message for message in caplog.messages if message.startswith("commands of one affinity key come by ")]
+    assert "only the shards may be bound to commands.tally" in told
+
+
 async def recorded(store: PostgresEventStore, count: int) -> None:
     """Wait until so many commands are on record."""
 
