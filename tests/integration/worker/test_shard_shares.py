@@ -17,10 +17,13 @@ from tests.support.domains.sharded import domain
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
-from tests.support.serving import consuming, serving_domain, settled
+from tests.support.serving import Hold, consuming, received, serving_domain, settled
 from tests.support.worker_process import WorkerProcess
+from worker.amqp.shard_channel import ShardChannel
+from worker.amqp.shard_consumer import ShardConsumer
 from worker.counters import End
 from worker.publisher import Publisher
+from worker.service import Service
 
 KEYS = [f"k{n}" for n in range(12)]
 Start = Callable[[], AbstractAsyncContextManager[WorkerProcess]]
@@ -58,7 +61,49 @@ async def test_workers_that_start_one_after_another_share_the_shards(
         # Of the last start on: the broker and the workers know of it.
         await shared(client, workers)
         assert [len(share(worker)[1]) for worker in workers] == [2, 2, 2, 2]
-        await decided(store, await sending)
+        sent = await sending
+        await decided(store, sent)
+        for worker in workers:
+            worker.signal()
+        assert [await worker.status() for worker in workers] == [0] * 4
+        reports = [worker.report() for worker in workers]
+        # Nothing was decided twice, not even to find that it was on record.
+        assert sum(report["attempts"] for report in reports) == sum(map(len, sent.values()))
+        assert [report["duplicate"] for report in reports] == [0] * 4
+
+
+async def test_a_shard_changes_hands_when_what_was_taken_from_it_is_settled(
+    database: Database, store: PostgresEventStore, vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next process gets what comes later, and nothing that is still decided here."""
+    keys = [f"k{n}" for n in range(48)]
+    hold = Hold(store.query_many)
+    async with (
+        PostgresEventStore.connect(database.url) as other_store,
+        serving_domain(domain, store, vhost, worker_concurrency=1) as first,
+    ):
+        monkeypatch.setattr(store, "query_many", hold)
+        sent = await counts(publisher, keys, each=2)
+        # One of each shard.
+        await received(first, 8)
+        async with serving_domain(domain, other_store, vhost, worker_concurrency=1) as second:
+            here, there = shards_of(first), shards_of(second)
+
+            async def are_leaving() -> bool:
+                return sum(channel.is_closing for channel in here.values()) == 4
+
+            await eventually(are_leaving, what="half of the shards to be left")
+            leaving = {shard for shard, channel in here.items() if channel.is_closing}
+            later = await counts(publisher, keys, each=1)
+            assert (first.counters.received, second.counters.received) == (8, 0)
+            hold.let_go()
+            await decided(store, {key: [*sent[key], *later[key]] for key in keys})
+            await settled(first, first.counters.received)
+            # What was taken was decided here, all else where its shard went, and nothing twice.
+            assert (set(here), set(there)) == (set(range(8)) - leaving, leaving)
+            assert first.counters.received + second.counters.received == 144
+            assert first.counters.attempts + second.counters.attempts == 144
+            assert second.counters.ends[End.DUPLICATE] == 0
 
 
 async def test_the_shards_of_a_worker_that_is_killed_are_shared_by_the_rest(
@@ -152,3 +197,10 @@ async def at_work(store: PostgresEventStore, count: int) -> None:
         return len([receipt async for receipt in store.all_receipts()]) >= count
 
     await eventually(are_decided, what=f"{count} decisions")
+
+
+def shards_of(service: Service) -> dict[int, ShardChannel]:
+    """The channels that a service has, by shard."""
+    (consumer,) = service._consumers
+    assert isinstance(consumer, ShardConsumer)
+    return consumer._channels
