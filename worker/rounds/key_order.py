@@ -45,6 +45,13 @@ class KeyOrder:
         job.is_held_back = True
         return False
 
+    def has_earlier(self, job: Job) -> bool:
+        """Tell whether an earlier command of its key waits, before which it must not be recorded."""
+        if job.affinity_key is None or job.is_recorded:
+            return False
+        jobs = self._undecided.get(job.affinity_key)
+        return jobs is not None and jobs[0].ticket < job.ticket
+
     def release(self, job: Job) -> None:
         """Let later commands of its key pass one that takes part in a round, or has ended. Safe to repeat."""
         if not job.holds_key:

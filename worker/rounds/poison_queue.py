@@ -16,7 +16,7 @@ __all__ = ["PoisonQueue"]
 
 
 class PoisonQueue:
-    """Has commands decided in isolation, first come, first decided. They wait for each other, and nobody for them.
+    """Has commands decided in isolation, first come, first decided. They wait for each other, and others for none.
 
     Args:
         isolator: Has them decided.

@@ -1,6 +1,6 @@
 """The round: commands that are decided one on top of another, and recorded by one append."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -164,11 +164,14 @@ class Round:
         self.members.append(Member(job, events, outcome, own))
         self._events += len(events)
 
-    def prepare(self) -> list[Job]:
+    def prepare(self, late: Collection[Job] = ()) -> list[Job]:
         """Make ready to be sent, when nothing else is being recorded any more.
 
+        Args:
+            late: Who must not be recorded yet.
+
         Returns:
-            The commands that were decided on what did not come about, or rely on one of these. They have left.
+            Those, and who was decided on what did not come about, or relies on one of these. They have left.
         """
         self._previous = None
         # One that is not kept any more is known of nothing.
@@ -178,7 +181,8 @@ class Round:
             if entry.kept is None or entry.must_read or entry.mark is not overlaid.base
         }
         # Who has been told of its end meanwhile must not be recorded after that.
-        left = self._part_with(stale) if stale or any(member.job.has_ended for member in self.members) else []
+        ended = any(member.job.has_ended for member in self.members)
+        left = self._part_with(stale, late) if stale or late or ended else []
         # Nobody relies on them, and those who rely on each other are last to be judged.
         self.members.sort(key=lambda member: member.job.is_recorded)
         if not self.members:
@@ -320,17 +324,18 @@ class Round:
             context=member.job.attempt_context,
         )
 
-    def _part_with(self, stale: set[PartEntry]) -> list[Job]:
-        """Let go of who read a stale part, or relies on one who did."""
+    def _part_with(self, stale: set[PartEntry], late: Collection[Job]) -> list[Job]:
+        """Let go of who is late or read a stale part, or relies on one of these."""
         index: BoundaryIndex | None = None
         entries = list(self._overlaid)
         staying: list[Member] = []
         left: list[Job] = []
         for member in self.members:
-            if stale.isdisjoint(member.job.entries) and not member.job.has_ended:
+            job = member.job
+            if stale.isdisjoint(job.entries) and job not in late and not job.has_ended:
                 staying.append(member)
                 continue
-            left.append(member.job)
+            left.append(job)
             self._own.remove(member.own)
             if index is None:
                 index = BoundaryIndex(entry.part.filter for entry in entries)

@@ -238,7 +238,8 @@ class Rounds:
 
     def _send(self, round_: Round, era: int) -> None:
         """Have a round recorded, in the same turn of the loop in which it is made ready."""
-        for job in round_.prepare():
+        late = {member.job for member in round_.members if self._order.has_earlier(member.job)}
+        for job in round_.prepare(late):
             self._outcomes.again(job)
         if not round_.members:
             return
@@ -291,6 +292,10 @@ class Rounds:
 
     def _settle(self, round_: Round, verdicts: Sequence[Verdict]) -> None:
         """Take note of what became of a round. Whatever a view does, the answers stand."""
+        for member, verdict in zip(round_.members, verdicts, strict=True):
+            if not isinstance(verdict, Receipt):
+                # Before the next round is sent, in which others of its key may be.
+                self._order.hold(member.job)
         if not all(isinstance(verdict, Receipt | EventStoreError) for verdict in verdicts) or any(
             isinstance(verdict, OutcomeUnknown) for verdict in verdicts
         ):

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from opentelemetry.context import Context
 
-from eventstore import Event, LockNotAcquired
+from eventstore import Event, LockNotAcquired, OutcomeUnknown
 from eventstore.memory_hold import MemoryHold
 from tests.support.domains.notes import domain
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
@@ -155,6 +155,26 @@ async def test_a_command_that_lost_holds_back_those_that_come_later(
     assert not later.ended.done()
     resting.pop()()
     await in_order(loser, later)
+
+
+@pytest.mark.parametrize("lost", ["conflict", "answer"])
+async def test_what_was_decided_on_top_of_a_command_that_is_not_recorded_waits_for_it(
+    store: GatedStore, scheduler: Scheduler, counters: Counters, lost: str
+) -> None:
+    await note(scheduler).first()
+    store.may_record.clear()
+    first = mention(scheduler, "t")
+    await all_wait()
+    # It reads nothing that the first one does.
+    second = note(scheduler)
+    await all_wait()
+    assert (counters.attempts, len(store.chains)) == (3, 2)
+    if lost == "conflict":
+        await store.append([topic_event("t")])
+    else:
+        store.bug = OutcomeUnknown("the connection broke")
+    store.may_record.set()
+    await in_order(first, second)
 
 
 async def test_what_is_decided_under_the_lock_takes_those_behind_it_along(
