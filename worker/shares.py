@@ -3,12 +3,26 @@
 from collections.abc import Collection
 from hashlib import blake2b
 
-__all__ = ["largest_share", "share_of"]
+__all__ = ["largest_share", "prefetch_of", "share_of"]
+
+# How much more a process may hold than it would of one queue. Its shards are seldom alike, and one that is full alone
+# should fill its rounds; nobody else could take what waits there.
+_OVERBOOKED = 4
 
 
 def largest_share(processes: int, shards: int) -> int:
     """Return how many shards a process has, at most."""
     return -(-shards // processes)
+
+
+def prefetch_of(each: int, prefetch: int) -> int:
+    """Return how many unsettled deliveries a process may have of each of its shards.
+
+    Args:
+        each: How many shards it has, at most.
+        prefetch: How many it may have of one queue.
+    """
+    return min(prefetch, max(1, _OVERBOOKED * prefetch // each))
 
 
 def share_of(process: str, processes: Collection[str], shards: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from worker.amqp.peers import Peers
 from worker.amqp.shard_channel import ShardChannel
 from worker.counters import Counters
 from worker.errors import BrokerError
-from worker.shares import largest_share, share_of
+from worker.shares import largest_share, prefetch_of, share_of
 from worker.topology import Topology
 
 __all__ = ["ShardConsumer"]
@@ -45,7 +45,8 @@ class ShardConsumer:
     Args:
         url: The broker.
         topology: What to declare and consume. It has shards.
-        prefetch: How many unsettled deliveries the broker may hand out, over all shards together.
+        prefetch: How many unsettled deliveries the broker may hand out of one shard, at most; over all shards together,
+            four times as many.
         counters: Where deliveries are counted.
         deliver: Called with each delivery. It must not block; the task that calls it is the channel's own, and is
             cancelled with the channel.
@@ -179,7 +180,7 @@ class ShardConsumer:
         while not self._stopped:
             names = self._peers.names
             share = share_of(self._peers.name, names, self._shards)
-            prefetch = max(1, self._prefetch // largest_share(len(names), self._shards))
+            prefetch = prefetch_of(largest_share(len(names), self._shards), self._prefetch)
             for channel in tuple(self._channels.values()):
                 if channel.shard not in share or _is_far(channel.prefetch, prefetch):
                     self._release(channel)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.shares import largest_share, share_of
+from worker.shares import largest_share, prefetch_of, share_of
 
 NAMES = st.sets(st.text(min_size=1, max_size=8), min_size=1, max_size=12)
 
@@ -27,6 +27,14 @@ def test_the_order_in_which_processes_were_met_does_not_matter(names: set[str], 
 @pytest.mark.parametrize(("processes", "shards", "most"), [(1, 8, 8), (3, 8, 3), (4, 8, 2), (9, 8, 1)])
 def test_no_process_has_more_than_its_share(processes: int, shards: int, most: int) -> None:
     assert largest_share(processes, shards) == most
+
+
+@pytest.mark.parametrize(
+    ("each", "prefetch", "most"),
+    [(1, 128, 128), (2, 128, 128), (4, 128, 128), (8, 128, 64), (128, 128, 4), (128, 2, 1)],
+)
+def test_one_full_shard_fills_rounds_and_all_together_are_bounded(each: int, prefetch: int, most: int) -> None:
+    assert prefetch_of(each, prefetch) == most
 
 
 def test_most_shards_stay_where_they_are_when_a_process_ends() -> None:
