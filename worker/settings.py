@@ -134,7 +134,8 @@ class Settings:
     )
     rabbitmq_management_url: str = setting(
         "",
-        "RabbitMQ's management interface, by which `worker check` sees policies; nothing else uses it.",
+        "RabbitMQ's management interface, by which `worker check` sees policies and, with affinity, bindings; nothing "
+        "else uses it.",
         check=_http,
         secret=True,
     )

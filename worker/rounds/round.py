@@ -325,17 +325,21 @@ class Round:
         )
 
     def _part_with(self, stale: set[PartEntry], late: Collection[Job]) -> list[Job]:
-        """Let go of who is late or read a stale part, or relies on one of these."""
+        """Let go of who is late or read a stale part, and of who relies on one of these, or follows it in its key."""
         index: BoundaryIndex | None = None
         entries = list(self._overlaid)
         staying: list[Member] = []
         left: list[Job] = []
+        late_keys: set[str | None] = set()
         for member in self.members:
             job = member.job
-            if stale.isdisjoint(job.entries) and job not in late and not job.has_ended:
+            may_stay = stale.isdisjoint(job.entries) and job not in late and job.affinity_key not in late_keys
+            if may_stay and not job.has_ended:
                 staying.append(member)
                 continue
             left.append(job)
+            if job.affinity_key is not None and not job.has_ended:
+                late_keys.add(job.affinity_key)
             self._own.remove(member.own)
             if index is None:
                 index = BoundaryIndex(entry.part.filter for entry in entries)

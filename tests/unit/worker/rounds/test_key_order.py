@@ -177,6 +177,26 @@ async def test_what_was_decided_on_top_of_a_command_that_is_not_recorded_waits_f
     await in_order(first, second)
 
 
+async def test_what_follows_a_command_that_leaves_a_round_leaves_as_well(
+    store: GatedStore, scheduler: Scheduler, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resting = hold_rests(scheduler, monkeypatch)
+    await Submitted(scheduler, command("NoteAbout", Key="x", About="t"), "x").first()
+    await note(scheduler).first()
+    store.may_record.clear()
+    refused = Submitted(scheduler, command("NoteAbout", Key="x", About="t"), "x")
+    await all_wait()
+    # The first relies on the refused one, the second on none.
+    first, second = mention(scheduler, "t"), note(scheduler)
+    await all_wait()
+    assert (counters.attempts, len(store.chains)) == (5, 3)
+    await store.append([Event(type="Noted", payload={"Key": "x"})])
+    store.may_record.set()
+    await in_order(first, second)
+    resting.pop()()
+    await refused.first()
+
+
 async def test_what_is_decided_under_the_lock_takes_those_behind_it_along(
     store: GatedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
