@@ -212,7 +212,7 @@ async def test_a_check_finds_all_well(worker: Worker) -> None:
 async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
     assert (await served(*REGISTER, "--wait")).status == 0
     findings = (await served("check", "--json")).document()
-    assert findings[1]["text"].startswith("accepts appends, 1 events")
+    assert findings[1]["text"].startswith("accepts appends, 1 event,")
     assert findings[-2]["text"] == "0 waiting, 1 consumer, 0 to be retried, 0 dead letters"
 
 
