@@ -14,6 +14,8 @@ from worker.settlement import Action, judge
 
 __all__ = ["PoisonQueue"]
 
+_FULL = 32
+
 
 class PoisonQueue:
     """Has commands decided in isolation, first come, first decided. They wait for each other, and others for none.
@@ -31,9 +33,13 @@ class PoisonQueue:
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
         self._task: asyncio.Task[None] | None = None
+        # With so many, those are looked for that were lost with their channels and delivered again.
+        self._full = _FULL
 
     def submit(self, job: Job) -> None:
         """Take a command; it is told of its end."""
+        if len(self._waiting) >= self._full:
+            self._let_lost_go()
         self._waiting.append(job)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), context=Context())
@@ -57,6 +63,14 @@ class PoisonQueue:
             await asyncio.gather(self._task, return_exceptions=True)
         while self._waiting:
             self._waiting.popleft().end(None)
+
+    def _let_lost_go(self) -> None:
+        lost = [job for job in self._waiting if job.is_abandoned()]
+        self._waiting = deque(job for job in self._waiting if not job.is_abandoned())
+        for job in lost:
+            job.end(None)
+        # Twice as many as are left, or each of many that are not lost would have all of them looked at.
+        self._full = max(_FULL, 2 * len(self._waiting))
 
     async def _run(self) -> None:
         while self._waiting:

@@ -131,13 +131,22 @@ class Rounds:
         """Look again at what may be done."""
         self._news.set()
 
-    def pause_if_silent(self, seconds: float) -> None:
-        """Leave the store alone if an append has had no answer for so long: those behind it cannot help it.
+    def silence(self, seconds: float) -> StoreUnavailable | None:
+        """Judge whether an append has had no answer for so long: those behind it cannot help it.
 
-        Nothing is cut short, since nobody could tell whether it happened.
+        Nothing is cut short, since nobody could tell whether it happened. Where commands wait for the store, it is left
+        alone.
+
+        Returns:
+            What the commands under way fail of that do not wait for the store; None if there is no such silence.
         """
-        if self._recording is not None and self._patient and time.monotonic() - self._sent_at > seconds:
-            self._breaker.open(StoreUnavailable(f"an append has had no answer for {seconds:g} s"), self._sent_in)
+        if self._recording is None or time.monotonic() - self._sent_at <= seconds:
+            return None
+        silence = StoreUnavailable(f"an append has had no answer for {seconds:g} s")
+        if not self._patient:
+            return silence
+        self._breaker.open(silence, self._sent_in)
+        return None
 
     async def close(self) -> None:
         """Stop at once. What is being recorded may be on record or not."""

@@ -137,7 +137,7 @@ class Scheduler:
             self._breaker,
             seconds=settings.worker_handler_timeout,
             outcomes=self,
-            pause_if_silent=self._rounds.pause_if_silent,
+            silence=self._rounds.silence,
         )
         self._draining = False
         self._looked_up_left = 0

@@ -13,18 +13,22 @@ from worker.rounds.outcomes import Outcomes
 __all__ = ["TimeLimits"]
 
 _TICK_SECONDS = 1.0
+# So often at least while a command's time runs.
+_TICKS = 8
 
 
 class TimeLimits:
     """Ends the commands whose time is over. None that is being recorded: its answer may be on record.
+
+    Commands that do not wait for a silent store are ended before: it is not they who have used up their time.
 
     Args:
         active: The commands under way.
         breaker: While it is open, no command's time runs; nor does that of one that waits for another of its key.
         seconds: The handler timeout.
         outcomes: Told of each command whose time is over.
-        pause_if_silent: Called with how long the store may leave an append without an answer, before the time of those
-            who wait behind it is over.
+        silence: Called with how long the store may leave an append without an answer, before the time of those who wait
+            behind it is over. Returns what all that are under way fail of; None if none of them does.
     """
 
     def __init__(
@@ -34,13 +38,14 @@ class TimeLimits:
         *,
         seconds: float,
         outcomes: Outcomes,
-        pause_if_silent: Callable[[float], None],
+        silence: Callable[[float], StoreUnavailable | None],
     ) -> None:
         self._active = active
         self._breaker = breaker
         self._seconds = seconds
+        self._interval = min(_TICK_SECONDS, seconds / _TICKS)
         self._outcomes = outcomes
-        self._pause_if_silent = pause_if_silent
+        self._silence = silence
         self._ticker: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
@@ -54,13 +59,15 @@ class TimeLimits:
             self._ticker.cancel()
 
     def _tick(self) -> None:
-        self._ticker = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
-        self._pause_if_silent(self._seconds / 2)
+        self._ticker = asyncio.get_running_loop().call_later(self._interval, self._tick)
+        silence = self._silence(self._seconds / 2)
         now = time.monotonic()
         for job in self._active:
-            if job.is_sent or self._outcomes.let_go(job):
+            if silence is not None:
+                self._outcomes.failed(job, silence.copy_for_caller())
+            elif job.is_sent or self._outcomes.let_go(job):
                 continue
-            if job.is_held_back:
+            elif job.is_held_back:
                 if now >= job.held_until:
                     late = HandlerTimedOut("an earlier command of its key was not decided while this could be held")
                     self._outcomes.failed(job, late)
