@@ -35,6 +35,6 @@ def crash_of(error: BaseException) -> HandlerCrashed | None:
     kind = type(error).__name__
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001  whatever a class of somebody's does when it is asked
+    except BaseException:  # noqa: BLE001  whatever a class of somebody's does when it is asked
         return HandlerCrashed(f"{kind}, which cannot say what it is")
     return None if isinstance(error, Exception) else HandlerCrashed(f"{kind}: {text}" if text else kind)

@@ -23,7 +23,7 @@ class Audit:
 
     Attributes:
         settled: When each command with a receipt was settled, in seconds since the epoch.
-        dead: The ids of the dead letters, as often as they are there.
+        dead: The ids of the dead letters that nobody expects, as often as they are there.
         lost: Commands of which nothing is left.
         doubled: Commands of which too much is there.
         wrong: What the oracle found.
@@ -45,6 +45,8 @@ class Audit:
         domain: Domain,
         commands: Mapping[UUID, Command],
         replies: Mapping[UUID, Sequence[Reply]],
+        *,
+        doomed: Mapping[UUID, str],
     ) -> "Audit":
         """Read the whole log, all receipts and all dead letters, after every worker has drained.
 
@@ -54,15 +56,22 @@ class Audit:
             domain: Whose commands they were.
             commands: All that was published.
             replies: All answers that must agree with their receipts.
+            doomed: Other commands that were published, each with the reason why it must be a dead letter, once.
         """
         audit = cls()
         queues = Topology(domain.name)
         for queue in (queues.queue, queues.retry_queue):
             if left := await client.ready(queue):
                 audit.complaints.append(f"{left} messages are left in {queue}")
-        audit.dead = [
-            str((await client.take(queues.dead_queue)).message_id) for _ in range(await client.ready(queues.dead_queue))
-        ]
+        found = [await client.take(queues.dead_queue) for _ in range(await client.ready(queues.dead_queue))]
+        reasons = {str(command_id): reason for command_id, reason in doomed.items()}
+        audit.dead = [str(letter.message_id) for letter in found if letter.message_id not in reasons]
+        buried = Counter((letter.message_id, letter.headers.get("worker-reason")) for letter in found)
+        audit.complaints += [
+            f"command {command_id}: a dead letter for {reason} should be there once; there are {buried}"
+            for command_id, reason in reasons.items()
+            if [(key, count) for key, count in buried.items() if key[0] == command_id] != [((command_id, reason), 1)]
+        ][:5]
         events: Counter[UUID] = Counter()
         async for event in store.read(Filter.matching_any_event(), batch_size=5000):
             events[UUID(str(event.metadata["command_id"]))] += 1

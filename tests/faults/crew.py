@@ -16,6 +16,17 @@ _NEVER = ("Traceback", "Warning: ", '"settling delivery')
 class Crew(Fleet):
     """A fleet whose workers are killed, and are looked at closely."""
 
+    async def replace_ended(self) -> int:
+        """Start another one for each that has ended by itself, as a supervisor does; return how many those were.
+
+        Their ends are expected, and are no complaint.
+        """
+        ended = [name for name, worker in self._workers.items() if worker.has_ended]
+        for name in ended:
+            await self._workers.pop(name).ended()
+            await self.hire()
+        return len(ended)
+
     def dismiss(self) -> None:
         """Forget those that have drained."""
         self._workers.clear()

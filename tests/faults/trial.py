@@ -47,6 +47,7 @@ class Ground:
         worker_database_url: The database on the workers' way; by default the same way.
         worker_amqp_url: The broker on the workers' way; by default the same way.
         replica_urls: The replicas that workers read from.
+        served: What workers serve: the library, or a domain of its name.
     """
 
     database_url: str
@@ -54,6 +55,7 @@ class Ground:
     worker_database_url: str = ""
     worker_amqp_url: str = ""
     replica_urls: tuple[str, ...] = field(default=())
+    served: str = "handlers.library:domain"
 
     def environment(self) -> dict[str, str]:
         """Return a worker's environment."""
@@ -64,7 +66,7 @@ class Ground:
             "DATABASE_URL": self.worker_database_url or self.database_url,
             "DATABASE_REPLICA_URLS": ",".join(self.replica_urls),
             "AMQP_URL": self.worker_amqp_url or self.amqp_url,
-            "WORKER_DOMAINS": "handlers.library:domain",
+            "WORKER_DOMAINS": self.served,
             "WORKER_RETRY_DELAY": "0.5",
         }
 
@@ -77,6 +79,7 @@ class Trial:
         load: The commands.
         ground: Where it takes place.
         size: How large it is.
+        doomed: Commands beside the load that must be dead letters, with their reasons.
         report: What the workers counted that drained, all together; empty before the audit.
     """
 
@@ -85,6 +88,7 @@ class Trial:
         self.load = load
         self.ground = ground
         self.size = size
+        self.doomed: dict[UUID, str] = {}
         self.report: Counter[str] = Counter()
         self._fault = fault
         self._setup = setup
@@ -153,7 +157,7 @@ class Trial:
             PostgresEventStore.connect(self.ground.database_url) as store,
             AmqpClient.open(self.ground.amqp_url) as client,
         ):
-            audit = await Audit.of(store, client, library, self.load.commands, self.load.replies)
+            audit = await Audit.of(store, client, library, self.load.commands, self.load.replies, doomed=self.doomed)
         first, last = recovery(self._ends, self._spans(audit.settled))
         return Figures(
             fault=self._fault,

@@ -18,6 +18,11 @@ class MutePanic(BaseException):
         raise LookupError("no text")
 
 
+class Deadly(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
 @pytest.mark.parametrize(
     ("raised", "text"),
     [
@@ -26,6 +31,7 @@ class MutePanic(BaseException):
         (GeneratorExit("end"), "GeneratorExit: end"),
         (Mute(), "Mute, which cannot say what it is"),
         (MutePanic(), "MutePanic, which cannot say what it is"),
+        (Deadly(), "Deadly, which cannot say what it is"),
     ],
 )
 def test_what_ends_a_program_or_cannot_be_told_becomes_an_error(raised: BaseException, text: str) -> None:
