@@ -1,4 +1,4 @@
-"""A network between the workers and one of their servers that delays, cuts, and passes nothing on."""
+"""A network between the workers and one of their servers that is slow, delays, cuts, and passes nothing on."""
 
 import asyncio
 import itertools
@@ -60,11 +60,7 @@ def side(request: pytest.FixtureRequest) -> str:
 
 async def test_the_network_fails(side: str, ground: Ground, tmp_path: Path, settle: Settle) -> None:
     async with proxy(ground.amqp_url if side == "broker" else ground.database_url) as way:
-        beyond = (
-            replace(ground, worker_amqp_url=way.url)
-            if side == "broker"
-            else replace(ground, worker_database_url=way.url)
-        )
+        beyond = _beyond(side, ground, way)
         fault = f"network to the {side} delays, cuts, passes nothing on"
         async with Trial.of(fault, beyond, tmp_path, Size.chosen(short_blows=len(TROUBLES))) as trial:
             troubles = _in_turn(TROUBLES)
@@ -74,6 +70,22 @@ async def test_the_network_fails(side: str, ground: Ground, tmp_path: Path, sett
 
             await trial.suffer(trouble)
             assert way.cuts > 0
+            figures = await trial.audit()
+        settle(figures)
+
+
+async def test_the_link_is_slow(side: str, ground: Ground, tmp_path: Path, settle: Settle) -> None:
+    """As one between sites is: each answer takes its time, and what is large takes long."""
+    async with proxy(ground.amqp_url if side == "broker" else ground.database_url) as way:
+        beyond = _beyond(side, ground, way)
+        async with Trial.of(f"slow link to the {side}", beyond, tmp_path, Size.chosen(short_blows=2)) as trial:
+
+            async def slow_down(rng: random.Random) -> None:
+                way.delay, way.rate = rng.uniform(0.02, 0.15), rng.uniform(10_000, 60_000)
+                await trial.load.reach(len(trial.load.answered) + UNDER_WAY)
+                way.delay, way.rate = 0.0, None
+
+            await trial.suffer(slow_down)
             figures = await trial.audit()
         settle(figures)
 
@@ -91,6 +103,13 @@ async def test_connections_to_the_broker_fall_silent(ground: Ground, tmp_path: P
             await trial.suffer(silence)
             figures = await trial.audit()
         settle(figures)
+
+
+def _beyond(side: str, ground: Ground, way: Proxy) -> Ground:
+    """Have workers reach one of their servers by this way."""
+    return (
+        replace(ground, worker_amqp_url=way.url) if side == "broker" else replace(ground, worker_database_url=way.url)
+    )
 
 
 def _in_turn(troubles: Sequence[Trouble]) -> "itertools.cycle[Trouble]":

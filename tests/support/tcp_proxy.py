@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 _GREETING_BYTES = 4096
+_MOST_BYTES = 65536
+# What a slow link takes up at once: those who write soon feel that it is full.
+_FEW_BYTES = 1400
 
 
 class Proxy:
@@ -15,6 +18,7 @@ class Proxy:
         url: The server's address by way of this proxy.
         cuts: How often it has cut a connection.
         delay: How long it keeps all that it passes on, in seconds.
+        rate: How many bytes a second a connection carries at most, each way; None for as many as there are.
     """
 
     def __init__(self, url: str) -> None:
@@ -31,6 +35,7 @@ class Proxy:
         self._greetings: dict[asyncio.StreamWriter, bytes] = {}
         self.cuts = 0
         self.delay = 0.0
+        self.rate: float | None = None
         self.url = ""
 
     async def start(self) -> None:
@@ -98,15 +103,15 @@ class Proxy:
         answers: bool,
     ) -> None:
         try:
-            while data := await reader.read(65536):
+            while data := await reader.read(_MOST_BYTES if self.rate is None else _FEW_BYTES):
                 if answers and self._answers_to_lose:
                     self._answers_to_lose -= 1
                     self.cuts += 1
                     break
                 if not answers and len(self._greetings.get(writer, b"")) < _GREETING_BYTES:
                     self._greetings |= {each: self._greetings.get(each, b"") + data for each in both}
-                if self.delay:
-                    await asyncio.sleep(self.delay)
+                if seconds := self.delay + (0.0 if self.rate is None else len(data) / self.rate):
+                    await asyncio.sleep(seconds)
                 if self._held in self._greetings.get(writer, b""):
                     await self._flows.wait()
                 if writer not in self._swallowed:
