@@ -95,6 +95,11 @@ class Load:
         finally:
             await reply_queue.close()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was allowed is answered, so that nothing is under way."""
+        return len(self.answered) >= self._granted
+
     def allow(self, count: int) -> None:
         """Let so many more commands be sent, as soon as others are answered."""
         self._granted += count

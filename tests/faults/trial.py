@@ -17,6 +17,7 @@ from uuid import UUID
 from eventstore.postgres import PostgresEventStore
 from handlers.decider import Command
 from handlers.library import domain as library
+from handlers.library.register_reader import RegisterReader
 from handlers.library.scenarios.mixed import Mixed
 from tests.faults.audit import Audit
 from tests.faults.crew import Crew
@@ -26,6 +27,7 @@ from tests.faults.size import Size
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.waiting import eventually
 from worker.amqp.backlog import backlog
+from worker.amqp.delivery import POISON_HEADER
 from worker.topology import Topology
 
 __all__ = ["LIBRARY", "Blow", "Ground", "Trial"]
@@ -148,9 +150,11 @@ class Trial:
         """Have the workers finish and drain, and look at everything they left behind."""
         faults = await self._drain()
         while not await self._is_empty():
-            # Deliveries of a connection that was lost unnoticed came back when their worker had left.
+            # Deliveries of a connection that was lost unnoticed came back when their worker had left, and what may be
+            # poison when its turn had not come.
             self.crew.dismiss()
             await self.crew.hire()
+            await self._come_last()
             faults += await self._drain()
         faults += await asyncio.to_thread(self.crew.complaints)
         async with (
@@ -173,6 +177,23 @@ class Trial:
             complaints=(*self._complaints, *audit.complaints, *faults),
         )
 
+    async def _come_last(self) -> None:
+        """Wait until the only worker has decided all that may be poison, which waits there for its turn.
+
+        A command that is taken for poison as well, and comes after all others, is answered after all of it.
+        """
+        command = RegisterReader(reader_id="the last", name="Ada")
+        async with AmqpClient.open(self.ground.amqp_url) as client:
+            command_id = await client.put(
+                command.model_dump_json(by_alias=True).encode(),
+                routing_key=library.name,
+                message_type=type(command).__name__,
+                reply_to=client.replies,
+                headers={POISON_HEADER: True},
+            )
+            self.load.commands[UUID(command_id)] = command
+            await eventually(partial(_has_some, client), what="the last to be answered", seconds=_EMPTY_SECONDS)
+
     async def _drain(self) -> list[str]:
         """Wait until nothing is left to begin with, and have every worker finish; return what is wrong with them."""
         await eventually(self._is_empty, what="the queues to be empty", seconds=_EMPTY_SECONDS)
@@ -189,6 +210,10 @@ class Trial:
     async def _is_empty(self) -> bool:
         found = await backlog(self.ground.amqp_url, LIBRARY)
         return found is not None and found.waiting == found.resting == 0
+
+
+async def _has_some(client: AmqpClient) -> bool:
+    return await client.ready(client.replies) > 0
 
 
 def _commands(size: Size) -> tuple[int, Iterator[Command]]:

@@ -1,0 +1,170 @@
+"""A broker that is there, and refuses: connections, rights, messages by a policy, or all when it is short of memory."""
+
+import asyncio
+import itertools
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from deploy.local.broker import RabbitServer
+from deploy.local.stack import LocalStack
+from tests.faults.conftest import Settle
+from tests.faults.load import UNDER_WAY
+from tests.faults.size import Size
+from tests.faults.trial import LIBRARY, Ground, Trial
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.vhosts import Management
+from tests.support.fixtures.waiting import eventually
+
+_FELT_SECONDS = 60.0
+# So many connections that are refused are those of workers and of the publisher.
+_FEW = 8
+_CREW = "crew"
+_EVERYTHING, _NOTHING = ".*", "^$"
+_TOO_MANY = "connection limit (0) is reached"
+_CANNOT_CONSUME = f"cannot consume {LIBRARY.queue}"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker of the test's own, where workers have a user of theirs.
+
+    Attributes:
+        server: The server.
+        management: Its management interface.
+        folder: Where workers log.
+    """
+
+    server: RabbitServer
+    management: Management
+    folder: Path
+
+    def allow(self, what: str) -> None:
+        """Let the workers' user do everything, or nothing more than connect."""
+        rights = dict.fromkeys(("configure", "write", "read"), what)
+        self.management.request("PUT", f"/api/permissions/%2F/{_CREW}", rights)
+
+    def close_connections(self) -> None:
+        """Close all that it knows of."""
+        for each in self.management.request("GET", "/api/connections"):
+            with suppress(HTTPError):
+                self.management.request("DELETE", f"/api/connections/{quote(each['name'], safe='')}")
+
+    def complaints(self) -> int:
+        """How often workers have said that they cannot consume."""
+        return sum(log.read_text().count(_CANNOT_CONSUME) for log in self.folder.glob("worker-*.log"))
+
+    def turned_away(self) -> int:
+        """How many connections it has refused for their number."""
+        return self.server.log.read_text().count(_TOO_MANY)
+
+
+async def refuses_connections(broker: Broker, trial: Trial) -> None:
+    """There may be none any more."""
+    limit = "/api/vhost-limits/%2F/max-connections"
+    await asyncio.to_thread(broker.management.request, "PUT", limit, {"value": 0})
+    try:
+        await _counts_up(broker.turned_away, by=_FEW, while_doing=broker.close_connections, trial=trial)
+    finally:
+        await asyncio.to_thread(broker.management.request, "DELETE", limit)
+
+
+async def refuses_rights(broker: Broker, trial: Trial) -> None:
+    """Workers may connect, and nothing else."""
+    await asyncio.to_thread(broker.allow, _NOTHING)
+    try:
+        await _counts_up(broker.complaints, by=1, while_doing=broker.close_connections, trial=trial)
+    finally:
+        await asyncio.to_thread(broker.allow, _EVERYTHING)
+
+
+async def refuses_messages(broker: Broker, trial: Trial) -> None:
+    """By a policy, the queue of commands has room for one, while workers are refused: they would empty it at once."""
+    policy = "/api/policies/%2F/full"
+    definition = {"max-length": 1, "overflow": "reject-publish"}
+    body = {"pattern": f"^{LIBRARY.queue}$", "definition": definition, "apply-to": "queues"}
+    await trial.load.finish()
+    await asyncio.to_thread(broker.management.request, "PUT", policy, body)
+    await asyncio.to_thread(broker.allow, _NOTHING)
+    try:
+        await _counts_up(broker.complaints, by=1, while_doing=broker.close_connections)
+        await _counts_up(lambda: trial.load.repeated, by=_FEW, trial=trial)
+    finally:
+        await asyncio.to_thread(broker.management.request, "DELETE", policy)
+        await asyncio.to_thread(broker.allow, _EVERYTHING)
+
+
+async def takes_nothing(broker: Broker, trial: Trial) -> None:
+    """It finds that it uses too much memory, and reads nothing from those who publish."""
+    await asyncio.to_thread(broker.server.control, "set_vm_memory_high_watermark", "0.0000001")
+    try:
+        await _counts_up(lambda: trial.load.repeated, by=1, trial=trial)
+    finally:
+        await asyncio.to_thread(broker.server.control, "set_vm_memory_high_watermark", "0.9")
+
+
+REFUSALS: tuple[Callable[[Broker, Trial], Awaitable[None]], ...] = (
+    refuses_connections,
+    refuses_rights,
+    refuses_messages,
+    takes_nothing,
+)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with LocalStack(replicas=0) as stack:
+        yield Broker(stack.broker, Management(stack.broker.management_url), tmp_path)
+
+
+async def test_the_broker_refuses(broker: Broker, database: Database, tmp_path: Path, settle: Settle) -> None:
+    password = secrets.token_hex(16)
+    await asyncio.to_thread(broker.management.request, "PUT", f"/api/users/{_CREW}", {"password": password, "tags": ""})
+    await asyncio.to_thread(broker.allow, _EVERYTHING)
+    address = urlsplit(broker.server.url)
+    login = f"{_CREW}:{password}@{address.hostname}:{address.port}"
+    ground = Ground(
+        database_url=database.url,
+        amqp_url=broker.server.url,
+        worker_amqp_url=address._replace(netloc=login).geturl(),
+        replica_urls=database.replica_urls,
+    )
+    size = Size.chosen(short_blows=len(REFUSALS))
+    async with Trial.of("broker refuses connections, rights, messages, all", ground, tmp_path, size) as trial:
+        refusals = itertools.cycle(REFUSALS)
+
+        async def refuse(_: random.Random) -> None:
+            await next(refusals)(broker, trial)
+
+        await trial.suffer(refuse)
+        settle(await trial.audit())
+
+
+async def _counts_up(
+    count: Callable[[], int], *, by: int, while_doing: Callable[[], None] | None = None, trial: Trial | None = None
+) -> None:
+    """Wait until a refusal was felt so often.
+
+    Args:
+        count: How often it was felt until now.
+        by: How often it must be felt from now on.
+        while_doing: What is done again and again: the broker learns a moment late of a connection that it is to close.
+        trial: Whose load goes on.
+    """
+    enough = await asyncio.to_thread(count) + by
+
+    async def is_felt() -> bool:
+        if trial is not None and trial.load.is_idle:
+            trial.load.allow(UNDER_WAY)
+        if while_doing is not None:
+            await asyncio.to_thread(while_doing)
+        return await asyncio.to_thread(count) >= enough
+
+    await eventually(is_felt, what="the refusal to be felt", seconds=_FELT_SECONDS)
