@@ -1,5 +1,6 @@
 """The crew: real worker processes that a test may kill, and that are replaced."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from worker.load.fleet import Fleet
@@ -26,6 +27,10 @@ class Crew(Fleet):
             await self._workers.pop(name).ended()
             await self.hire()
         return len(ended)
+
+    def use_environment(self, environment: Mapping[str, str]) -> None:
+        """Have those who are hired from now on start with another environment."""
+        self._environment = environment
 
     def dismiss(self) -> None:
         """Forget those that have drained."""

@@ -44,6 +44,7 @@ class Load:
         answered: Those that are known to have their answer.
         replies: All answers that came back, by command id.
         repeated: How often a command had to be published again.
+        database_url: Where the receipts are.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Load:
         domain_name: str,
         commands: Iterator[Command],
         *,
+        database_url: str,
         copies: int,
     ) -> None:
+        self.database_url = database_url
         self.commands: dict[UUID, Command] = {}
         self.sent_at: dict[UUID, float] = {}
         self.answered: set[UUID] = set()
@@ -86,9 +89,9 @@ class Load:
         reply_queue = ReplyQueue(amqp_url, name="load replies")
         try:
             async with Publisher.connect(amqp_url, name="load") as publisher, asyncio.TaskGroup() as group:
-                load = cls(publisher, reply_queue, domain_name, commands, copies=copies)
+                load = cls(publisher, reply_queue, domain_name, commands, database_url=database_url, copies=copies)
                 tasks = [group.create_task(load._send_some()) for _ in range(UNDER_WAY)]
-                tasks.append(group.create_task(load._look_for_receipts(database_url)))
+                tasks.append(group.create_task(load._look_for_receipts()))
                 yield load
                 for task in tasks:
                     task.cancel()
@@ -172,13 +175,13 @@ class Load:
             else:
                 return
 
-    async def _look_for_receipts(self, database_url: str) -> None:
+    async def _look_for_receipts(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             if self._overdue:
                 with suppress(EventStoreError):
                     async with administrator(
-                        database_url, purpose="faults", wanted=SessionAttribute.read_write, statement_seconds=30
+                        self.database_url, purpose="faults", wanted=SessionAttribute.read_write, statement_seconds=30
                     ) as connection:
                         found = await connection.fetch(_RECORDED, list(self._overdue))
                     for row in found:

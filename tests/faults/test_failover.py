@@ -7,11 +7,11 @@ from pathlib import Path
 from uuid import UUID
 
 from deploy.local.postgres import DATABASE
-from eventstore.postgres import PostgresEventStore, migrate
+from eventstore.postgres import migrate
 from tests.faults.conftest import Settle
 from tests.faults.load import UNDER_WAY
 from tests.faults.size import Size
-from tests.faults.trial import Ground, Trial
+from tests.faults.trial import Ground, Trial, settled
 from tests.support.fixtures.failover import PrimaryAndStandby
 from tests.support.fixtures.silent import frozen
 
@@ -76,16 +76,12 @@ async def test_an_asynchronous_standby_is_promoted_without_the_last_events(
         await trial.suffer(fail_over)
         # Answers that were given in a history that is no more. The last of them may come after the promotion: only when
         # nothing is under way are they all known.
-        missing = load.answered - await _settled(ground)
-        for command_id in missing:
-            load.replies.pop(command_id, None)
+        missing = load.answered - await settled(ground.database_url)
         # An asynchronous standby loses these, which no worker can help. Whoever sent them finds no receipt, and sends
         # them again: what workers had kept of the lost history must not answer them.
         assert missing <= sent
         assert len(missing) >= _AWAY - UNDER_WAY
-        async with asyncio.TaskGroup() as group:
-            for command_id in missing:
-                group.create_task(load.ask(load.commands[command_id], command_id))
+        await trial.repeat_lost(missing)
         settle(await trial.audit())
 
 
@@ -96,11 +92,6 @@ async def _ground(servers: PrimaryAndStandby, vhost: str) -> Ground:
     # Both servers in one address: whoever connects looks for the one that takes writes.
     both = one.replace(f":{primary.port}/", f":{primary.port},127.0.0.1:{standby.port}/")
     return Ground(database_url=both, amqp_url=vhost, replica_urls=(standby.url(standby.worker, DATABASE),))
-
-
-async def _settled(ground: Ground) -> set[UUID]:
-    async with PostgresEventStore.connect(ground.database_url) as store:
-        return {receipt.key async for receipt in store.all_receipts() if receipt.key is not None}
 
 
 def _wait_for_the_standby(servers: PrimaryAndStandby) -> None:

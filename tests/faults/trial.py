@@ -6,9 +6,9 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -30,7 +30,7 @@ from worker.amqp.backlog import backlog
 from worker.amqp.delivery import POISON_HEADER
 from worker.topology import Topology
 
-__all__ = ["LIBRARY", "Blow", "Ground", "Trial"]
+__all__ = ["LIBRARY", "Blow", "Ground", "Trial", "settled"]
 
 LIBRARY = Topology(library.name)
 Blow = Callable[[random.Random], Awaitable[None]]
@@ -97,6 +97,7 @@ class Trial:
         self._rng = random.Random(size.seed)  # noqa: S311  it chooses blows, not secrets
         self._ends: list[float] = []
         self._complaints: list[str] = []
+        self._faults: list[str] = []
 
     @classmethod
     @asynccontextmanager
@@ -142,13 +143,34 @@ class Trial:
             self.over()
         await self.load.finish()
 
+    async def move(self, database_url: str) -> None:
+        """Have other workers go on with another database. Those that work until now must have been stopped."""
+        self.ground = replace(self.ground, database_url=database_url, worker_database_url="", replica_urls=())
+        self.load.database_url = database_url
+        self.crew.dismiss()
+        self.crew.use_environment(self.ground.environment())
+        for _ in range(_WORKERS):
+            await self.crew.hire()
+
+    async def stop_workers(self) -> None:
+        """Have every worker drain, as a service manager does."""
+        self._faults += await self._drained()
+
+    async def repeat_lost(self, lost: Collection[UUID]) -> None:
+        """Send again what was answered in a history that is no more, as whoever sent it does that finds no receipt."""
+        for command_id in lost:
+            self.load.replies.pop(command_id, None)
+        async with asyncio.TaskGroup() as group:
+            for command_id in lost:
+                group.create_task(self.load.ask(self.load.commands[command_id], command_id))
+
     def over(self) -> None:
         """Note that a blow has ended now."""
         self._ends.append(time.time())
 
     async def audit(self) -> Figures:
         """Have the workers finish and drain, and look at everything they left behind."""
-        faults = await self._drain()
+        faults = self._faults + await self._drain()
         while not await self._is_empty():
             # Deliveries of a connection that was lost unnoticed came back when their worker had left, and what may be
             # poison when its turn had not come.
@@ -197,6 +219,9 @@ class Trial:
     async def _drain(self) -> list[str]:
         """Wait until nothing is left to begin with, and have every worker finish; return what is wrong with them."""
         await eventually(self._is_empty, what="the queues to be empty", seconds=_EMPTY_SECONDS)
+        return await self._drained()
+
+    async def _drained(self) -> list[str]:
         drains = await self.crew.drain()
         for drain in drains:
             self.report.update(drain.figures)
@@ -210,6 +235,12 @@ class Trial:
     async def _is_empty(self) -> bool:
         found = await backlog(self.ground.amqp_url, LIBRARY)
         return found is not None and found.waiting == found.resting == 0
+
+
+async def settled(database_url: str) -> set[UUID]:
+    """Return the commands that have a receipt."""
+    async with PostgresEventStore.connect(database_url) as store:
+        return {receipt.key async for receipt in store.all_receipts() if receipt.key is not None}
 
 
 async def _has_some(client: AmqpClient) -> bool:

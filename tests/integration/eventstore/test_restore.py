@@ -1,27 +1,22 @@
 """A backup that is restored: what it holds goes on, and what came after it is another history."""
 
-import asyncio
 import os
-import re
-import shlex
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from deploy.local.binaries import postgres_folder
 from eventstore import HistoryDiverged, Receipt, StoreMisconfigured
 from eventstore.postgres import PostgresEventStore, migrate, survey
 from eventstore.postgres.statements import migrations
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.support.fixtures.administration import execute, on
 from tests.support.fixtures.databases import Database
+from tests.support.restoring import documented, run
 
-ROOT = Path(__file__).parents[3]
 migrating = sys.modules["eventstore.postgres.administration.migrations"]
 
 
@@ -32,32 +27,6 @@ async def blank(database: Database) -> AsyncIterator[Database]:
     await execute(database.admin_url, f'CREATE DATABASE "{name}"')
     yield Database(name=name, url=on(database.url, name), admin_url=on(database.admin_url, name), replica_urls=())
     await execute(database.admin_url, f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-async def run(program: str, *arguments: str, at: str = "", folder: Path | None = None) -> int:
-    """Run one of PostgreSQL's programs, as the administrator of a server if one is given; return its status."""
-    place = urlsplit(at)
-    login = {
-        "PGHOST": place.hostname or "",
-        "PGPORT": str(place.port or ""),
-        "PGUSER": place.username or "",
-        "PGPASSWORD": place.password or "",
-    }
-    process = await asyncio.create_subprocess_exec(
-        postgres_folder() / "bin" / program,
-        *arguments,
-        env={name: value for name, value in login.items() if value},
-        cwd=folder,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    return await process.wait()
-
-
-def documented() -> list[list[list[str]]]:
-    """Return the ways to restore a dump that the documentation tells, each as its commands."""
-    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("### Backup and restore")[2]
-    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    return [[shlex.split(line) for line in block.splitlines()] for block in blocks]
 
 
 async def recorded(url: str, count: int) -> list[Receipt]:
