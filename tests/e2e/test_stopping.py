@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from tests.e2e.program import Worker, ended
+from tests.support.backlogs import backlog_if_told
 from tests.support.fixtures.waiting import eventually
-from worker.amqp.backlog import backlog
 from worker.topology import Topology
 
 LIBRARY = Topology("library")
@@ -18,7 +18,7 @@ async def test_a_publisher_that_waits_stops_at_once_and_without_a_traceback(work
     url = worker.environment["AMQP_URL"]
 
     async def is_waiting() -> bool:
-        found = await backlog(url, LIBRARY)
+        found = await backlog_if_told(url, LIBRARY)
         return found is not None and found.waiting == 1
 
     async with worker.started("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}', "--wait") as process:

@@ -25,8 +25,8 @@ from tests.faults.figures import Figures, recovery
 from tests.faults.load import Load
 from tests.faults.size import Size
 from tests.support.amqp_client import AmqpClient
+from tests.support.backlogs import backlog_if_told
 from tests.support.fixtures.waiting import eventually
-from worker.amqp.backlog import backlog
 from worker.amqp.delivery import POISON_HEADER
 from worker.topology import Topology
 
@@ -233,7 +233,7 @@ class Trial:
                 yield sent, settled[command_id]
 
     async def _is_empty(self) -> bool:
-        found = await backlog(self.ground.amqp_url, LIBRARY)
+        found = await backlog_if_told(self.ground.amqp_url, LIBRARY)
         return found is not None and found.waiting == found.resting == 0
 
 

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from eventstore.postgres import PostgresEventStore
 from tests.support.amqp_client import AmqpClient
+from tests.support.backlogs import backlog_if_told
 from tests.support.domains.sharded import domain
 from tests.support.fixtures.waiting import eventually
 from tests.support.worker_process import WorkerProcess
-from worker.amqp.backlog import backlog
 from worker.publisher import Publisher
 from worker.topology import Topology
 
@@ -79,7 +79,7 @@ async def all_consumed(amqp_url: str) -> None:
     """Wait until every shard is there and has a consumer."""
 
     async def are_consumed() -> bool:
-        found = await backlog(amqp_url, SHARDED)
+        found = await backlog_if_told(amqp_url, SHARDED)
         return found is not None and found.consumers == 8
 
     await eventually(are_consumed, what="every shard to be consumed", seconds=60)
