@@ -86,6 +86,7 @@ class Link:
         reader: What reads the frames before the library; None if nothing does. Then, a message whose properties the
             library cannot read ends the connection, unless ``install_lenient_codec`` was called.
         prepare_seconds: How long opening and preparing a channel may take, before it is tried on another connection.
+        on_trouble: Called with what each attempt fails of that is followed by another one.
 
     Raises:
         BrokerMisconfigured: The address cannot be read.
@@ -99,6 +100,7 @@ class Link:
         prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None,
         reader: type[FrameReader] | None = None,
         prepare_seconds: float = _PREPARE_SECONDS,
+        on_trouble: Callable[[BrokerUnavailable], None] = lambda _: None,
     ) -> None:
         broker_address(url)  # before anything is tried: no attempt makes a wrong one right
         self._url = url
@@ -106,6 +108,7 @@ class Link:
         self._prepare = prepare
         self._prepare_seconds = prepare_seconds
         self._transport = None if reader is None else FrameTransport(reader)
+        self._on_trouble = on_trouble
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
         self._wire: WireChannel | None = None
@@ -137,6 +140,7 @@ class Link:
                         await self._open()
                 except BrokerUnavailable as error:
                     self._trouble = error
+                    self._on_trouble(error)
                     await backoff.rest()
             self._trouble = None
             return self._wire

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 
 from aio_pika.abc import AbstractChannel
 
-from eventstore.backoff import Backoff
 from worker.amqp.acknowledgements import Acknowledgements
 from worker.amqp.connection import LOST, Link, WireChannel
 from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import DeliveryReader, Received, passed_by
+from worker.amqp.interruption import Interruption
 from worker.counters import Counters
 from worker.errors import BrokerError
 from worker.topology import Topology
@@ -20,11 +20,6 @@ from worker.topology import Topology
 __all__ = ["Consumer"]
 
 _log = logging.getLogger(__name__)
-
-# All workers lose a broker at once; they shall not all come back at once. What breaks again and again is opened ever
-# more rarely: the broker counts what each connection takes along.
-_FIRST_REST, _LONGEST_REST = 0.5, 5.0
-_STEADY_SECONDS = 30.0
 
 
 class Consumer:
@@ -59,7 +54,14 @@ class Consumer:
         self._counters = counters
         self._deliver = deliver
         self._may_begin = may_begin
-        self._link = Link(url, name=f"worker {topology.domain_name}", prepare=self._consume, reader=DeliveryReader)
+        self._interruption = Interruption(topology.queue)
+        self._link = Link(
+            url,
+            name=f"worker {topology.domain_name}",
+            prepare=self._consume,
+            reader=DeliveryReader,
+            on_trouble=self._interruption.tell,
+        )
         self._wire: WireChannel | None = None
         self._tag: str | None = None
         self._acks: Acknowledgements | None = None
@@ -94,27 +96,18 @@ class Consumer:
 
     async def keep_consuming(self) -> None:
         """Begin again whenever consuming has stopped. Runs until it is cancelled."""
-        told: str | None = None  # an interruption is told once, and each reason why it lasts
-        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
-        began = time.monotonic()
         while True:
             await self._broken.wait()
-            if told is None:
-                _log.warning("consuming %s was interrupted", self._topology.queue)
-                if time.monotonic() - began >= _STEADY_SECONDS:
-                    backoff.reset()
-            await backoff.rest()
+            self._interruption.begin()
+            await self._interruption.rest()
             await self._may_begin()
             try:
                 await self._link.reset()
                 await self._link.wire()
             except BrokerError as error:
-                if told != (told := str(error)):
-                    _log.error("cannot consume %s: %s", self._topology.queue, error)
+                self._interruption.tell(error)
                 continue
-            told = None
-            began = time.monotonic()
-            _log.warning("consuming %s again", self._topology.queue)
+            self._interruption.end()
 
     async def stop(self) -> None:
         """Take no more deliveries. Those that came in can still be settled."""

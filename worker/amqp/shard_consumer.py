@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from eventstore.backoff import Backoff
 from worker.amqp.connection import Link
 from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import DeliveryReader
+from worker.amqp.interruption import Interruption
 from worker.amqp.peers import Peers
 from worker.amqp.shard_channel import ShardChannel
 from worker.counters import Counters
@@ -24,9 +24,6 @@ __all__ = ["ShardConsumer"]
 
 _log = logging.getLogger(__name__)
 
-# As for one queue.
-_FIRST_REST, _LONGEST_REST = 0.5, 5.0
-_STEADY_SECONDS = 30.0
 # A quorum queue is made on several nodes.
 _SECONDS_A_SHARD = 0.25
 _PREPARE_SECONDS = 30.0
@@ -74,12 +71,14 @@ class ShardConsumer:
         self._deliver = deliver
         self._may_begin = may_begin
         self._consume_seconds = consume_seconds
+        self._interruption = Interruption(topology.queue)
         self._link = Link(
             url,
             name=f"worker {topology.domain_name}",
             prepare=self._prepare,
             reader=DeliveryReader,
             prepare_seconds=_PREPARE_SECONDS + _SECONDS_A_SHARD * topology.shards,
+            on_trouble=self._interruption.tell,
         )
         self._peers = Peers(url, topology, changed=self._wake)
         self._channels: dict[int, ShardChannel] = {}
@@ -145,35 +144,25 @@ class ShardConsumer:
         await asyncio.gather(self._link.close(), self._peers.leave())
 
     async def _keep_share(self) -> None:
-        told: str | None = None  # an interruption is told once, and each reason why it lasts
-        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
-        began = time.monotonic()
         while True:
             await self._due.wait()
             self._due.clear()
             try:
                 if not self._link.is_open:
-                    if told is None:
-                        _log.warning("consuming %s was interrupted", self._topology.queue)
-                        told = ""
-                        if time.monotonic() - began >= _STEADY_SECONDS:
-                            backoff.reset()
-                    await backoff.rest()
+                    self._interruption.begin()
+                    await self._interruption.rest()
                     await self._may_begin()
                     await self._link.reset()
                 async with self._link.translating():
                     await self._link.wire()
                     await self._balance()
             except BrokerError as error:
-                if told != (told := str(error)):
-                    _log.error("cannot consume %s: %s", self._topology.queue, error)
+                self._interruption.begin()
+                self._interruption.tell(error)
                 await self._link.reset()
                 self._due.set()
-                continue
-            if told is not None:
-                began = time.monotonic()
-                _log.warning("consuming %s again", self._topology.queue)
-            told = None
+            else:
+                self._interruption.end()
 
     async def _balance(self) -> None:
         """Let go of what is another's share, and take what is ours."""

@@ -1,6 +1,9 @@
 """Consuming: bounded, and going on after every interruption."""
 
+import asyncio
+import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -166,6 +169,31 @@ async def test_a_broker_that_is_away_for_a_while_is_found_again(
         await settled(service, 2)
         assert (await publisher.request("tally", "CountOnce", {"Key": "b"})).outcome == "unchanged"
         assert await store.receipt(command_id, scope="tally") is not None
+
+
+async def test_why_the_broker_lets_nobody_in_is_told_once_in_its_own_words(
+    store: PostgresEventStore,
+    vhost: str,
+    publisher: Publisher,
+    management: Management,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limit = f"/api/vhost-limits{urlsplit(vhost).path}/max-connections"
+    complaint = re.compile(r"cannot consume tally.commands: RabbitMQ at .* refuses connections for now: .*limit \(0\)")
+
+    async def is_told() -> bool:
+        return complaint.search(caplog.text) is not None
+
+    async with serving(store, vhost) as service:
+        assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
+        async with interrupted(service):
+            await asyncio.to_thread(management.request, "PUT", limit, {"value": 0})
+            await close_connections(management, vhost, "worker tally")
+            await eventually(is_told, what="the worker's complaint")
+            await asyncio.to_thread(management.request, "DELETE", limit)
+        assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
+    assert len(complaint.findall(caplog.text)) == 1
+    assert caplog.text.count("consuming tally.commands was interrupted") == 1
 
 
 async def test_a_worker_does_not_start_on_queues_with_other_properties(

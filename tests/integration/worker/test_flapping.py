@@ -18,7 +18,7 @@ from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import QUEUES, received, serving, settled
 from tests.support.tcp_proxy import Proxy, proxy
-from worker.amqp import consumer as consuming_module
+from worker.amqp import interruption
 from worker.amqp.delivery import Delivery
 from worker.counters import End
 from worker.isolation import isolator
@@ -83,8 +83,8 @@ async def test_commands_outlast_a_connection_that_flaps_while_the_database_hangs
     store: PostgresEventStore, database: Database, way: Proxy, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As hard as may be: it is opened again at once.
-    monkeypatch.setattr(consuming_module, "_FIRST_REST", 0.01)
-    monkeypatch.setattr(consuming_module, "_LONGEST_REST", 0.01)
+    monkeypatch.setattr(interruption, "_FIRST_REST", 0.01)
+    monkeypatch.setattr(interruption, "_LONGEST_REST", 0.01)
     async with served(store, database, way.url) as service:
         (consumer,) = service._consumers
         (scheduler,) = service._schedulers

@@ -1,0 +1,57 @@
+"""The interruption: what is told while consuming does not go on, and how long to rest before it is begun again."""
+
+import logging
+import time
+
+from eventstore.backoff import Backoff
+from worker.errors import BrokerError
+
+__all__ = ["Interruption"]
+
+_log = logging.getLogger(__name__)
+
+# All workers lose a broker at once; they shall not all come back at once. What breaks again and again is opened ever
+# more rarely: the broker counts what each connection takes along.
+_FIRST_REST, _LONGEST_REST = 0.5, 5.0
+_STEADY_SECONDS = 30.0
+
+
+class Interruption:
+    """Tells of each interruption once, of each reason why it lasts, and of its end.
+
+    Args:
+        queue: What is consumed, as people are told.
+    """
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+        self._backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        self._is_on = False
+        self._reason: str | None = None
+        self._steady_since = time.monotonic()
+
+    def begin(self) -> None:
+        """Note that consuming does not go on. Attempts that fail are one interruption."""
+        if self._is_on:
+            return
+        self._is_on, self._reason = True, None
+        _log.warning("consuming %s was interrupted", self._queue)
+        if time.monotonic() - self._steady_since >= _STEADY_SECONDS:
+            self._backoff.reset()
+
+    async def rest(self) -> None:
+        """Wait before the next attempt."""
+        await self._backoff.rest()
+
+    def tell(self, error: BrokerError) -> None:
+        """Say why it lasts, if that is new. Outside an interruption nothing is said: a start raises its failure."""
+        if self._is_on and self._reason != (reason := str(error)):
+            self._reason = reason
+            _log.error("cannot consume %s: %s", self._queue, error)
+
+    def end(self) -> None:
+        """Note that consuming goes on."""
+        if self._is_on:
+            self._is_on = False
+            self._steady_since = time.monotonic()
+            _log.warning("consuming %s again", self._queue)
