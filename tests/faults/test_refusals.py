@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -10,15 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
+from uuid import UUID
 
 import pytest
+from aiormq.exceptions import DeliveryError
 
 from deploy.local.broker import RabbitServer
 from deploy.local.stack import LocalStack
+from handlers.library.register_reader import RegisterReader
 from tests.faults.conftest import Settle
 from tests.faults.load import UNDER_WAY
 from tests.faults.size import Size
 from tests.faults.trial import LIBRARY, Ground, Trial
+from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
@@ -29,7 +34,7 @@ _FEW = 8
 _CREW = "crew"
 _EVERYTHING, _NOTHING = ".*", "^$"
 _TOO_MANY = "connection limit (0) is reached"
-_CANNOT_CONSUME = f"cannot consume {LIBRARY.queue}"
+_NO_RIGHTS = re.compile(rf"cannot consume {re.escape(LIBRARY.queue)}: .*ACCESS_REFUSED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,8 @@ class Broker:
                 self.management.request("DELETE", f"/api/connections/{quote(each['name'], safe='')}")
 
     def complaints(self) -> int:
-        """How often workers have said that they cannot consume."""
-        return sum(log.read_text().count(_CANNOT_CONSUME) for log in self.folder.glob("worker-*.log"))
+        """How often workers have said that they lack the right to consume."""
+        return sum(len(_NO_RIGHTS.findall(log.read_text())) for log in self.folder.glob("worker-*.log"))
 
     def turned_away(self) -> int:
         """How many connections it has refused for their number."""
@@ -95,6 +100,7 @@ async def refuses_messages(broker: Broker, trial: Trial) -> None:
     await asyncio.to_thread(broker.allow, _NOTHING)
     try:
         await _counts_up(broker.complaints, by=1, while_doing=broker.close_connections)
+        await _fill(broker, trial)
         await _counts_up(lambda: trial.load.repeated, by=_FEW, trial=trial)
     finally:
         await asyncio.to_thread(broker.management.request, "DELETE", policy)
@@ -147,6 +153,23 @@ async def test_the_broker_refuses(broker: Broker, database: Database, tmp_path: 
         settle(await trial.audit())
 
 
+async def _fill(broker: Broker, trial: Trial) -> None:
+    """Publish commands, one after the other, until one is refused: what comes all at once may still find room."""
+    command = RegisterReader(reader_id="one more", name="Ada")
+    async with AmqpClient.open(broker.server.url) as client:
+        for _ in range(UNDER_WAY):
+            try:
+                command_id = await client.put(
+                    command.model_dump_json(by_alias=True).encode(),
+                    routing_key=LIBRARY.domain_name,
+                    message_type=type(command).__name__,
+                )
+            except DeliveryError:
+                return
+            trial.load.commands[UUID(command_id)] = command
+    raise AssertionError("the queue had room for all")
+
+
 async def _counts_up(
     count: Callable[[], int], *, by: int, while_doing: Callable[[], None] | None = None, trial: Trial | None = None
 ) -> None:
@@ -167,4 +190,4 @@ async def _counts_up(
             await asyncio.to_thread(while_doing)
         return await asyncio.to_thread(count) >= enough
 
-    await eventually(is_felt, what="the refusal to be felt", seconds=_FELT_SECONDS)
+    await eventually(is_felt, what=f"{by} more of what tells of the refusal", seconds=_FELT_SECONDS)
