@@ -9,23 +9,24 @@ from handlers.errors import DomainNotFound, InvalidDomain
 from handlers.model import DomainEvent
 from handlers.place import raised_at
 
-__all__ = ["load_domains"]
+__all__ = ["check_one_log", "load_domains"]
 
 _OURS = ("eventstore", "handlers", "worker")
 
 
-def load_domains(places: str) -> tuple[Domain, ...]:
+def load_domains(places: str, *, one_log: bool = True) -> tuple[Domain, ...]:
     """Import domains.
 
     Args:
         places: Where they are, each as ``module:attribute``, separated by commas.
+        one_log: Whether all of them have their events in one log.
 
     Returns:
         The domains, in that order; at least one.
 
     Raises:
         DomainNotFound: A place is malformed or not importable, holds no domain, or two domains share a name.
-        InvalidDomain: Two of the domains give one event name to two classes, or upcast one event in two ways.
+        InvalidDomain: As ``check_one_log``, if they have.
     """
     domains: dict[str, Domain] = {}
     for place in filter(None, (part.strip() for part in places.split(","))):
@@ -38,12 +39,18 @@ def load_domains(places: str) -> tuple[Domain, ...]:
             "WORKER_DOMAINS names no domain; give it the form module:attribute, such as handlers.library:domain for "
             "the example"
         )
-    _refuse_one_name_for_two(domains.values())
+    if one_log:
+        check_one_log(domains.values())
     return tuple(domains.values())
 
 
-def _refuse_one_name_for_two(domains: Iterable[Domain]) -> None:
-    """The domains share a log, in which an event's type is its name alone: one would read what the other wrote."""
+def check_one_log(domains: Iterable[Domain]) -> None:
+    """See that domains can share a log, in which an event's type is its name alone.
+
+    Raises:
+        InvalidDomain: Two of them give one event name to two classes, so that one would read what the other wrote, or
+            upcast one event in two ways.
+    """
     found: dict[str, tuple[Domain, type[DomainEvent]]] = {}
     for domain in domains:
         for name, event in domain.event_models.items():

@@ -1,49 +1,128 @@
 """Capacity: whether the database servers have connections for all that the settings ask for."""
 
+import asyncio
 import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from eventstore import EventStoreError, StoreMisconfigured
+from eventstore import EventStoreError, StoreMisconfigured, StoreUnavailable
 from eventstore.counted import counted
-from eventstore.postgres import survey
-from worker.settings import Settings
+from eventstore.postgres import Survey, survey
+from worker.credentials import servers_of
+from worker.stores import StoreSettings
 
-__all__ = ["check_capacity"]
+__all__ = ["check_capacity", "connections_to"]
 
 _log = logging.getLogger(__name__)
 
 
-async def check_capacity(settings: Settings, processes: int) -> None:
+@dataclass(slots=True, kw_only=True)
+class _Server:
+    """One database server, whichever databases and roles of it are asked for.
+
+    Attributes:
+        names: What the addresses call it.
+        told_as: What a person calls it.
+        url: An address of it.
+        is_primary: Whether that is a primary's.
+        wanted: How many connections one process may open to it.
+        beside: How many more the process that decides poison messages may open.
+    """
+
+    names: frozenset[str]
+    told_as: list[str]
+    url: str
+    is_primary: bool
+    wanted: int
+    beside: int
+
+
+async def check_capacity(stores: Sequence[StoreSettings], pool_size: int, processes: int) -> None:
     """Compare what so many worker processes may open with what each server allows; warn of what is too little.
 
-    A replica that cannot be asked is passed over, as its reads are.
+    What several stores open on one server is added up. A server that cannot be asked is passed over, as its reads are,
+    or as its domains wait for it; but one primary must answer.
+
+    Args:
+        stores: The stores.
+        pool_size: How many connections a process opens to each server of each store at most.
+        processes: How many processes there are to be.
 
     Raises:
-        StoreMisconfigured: The primary has too few connections for a single process.
-        StoreUnavailable: The primary cannot be reached.
+        StoreMisconfigured: A primary has too few connections for a single process.
+        StoreUnavailable: No primary can be reached.
     """
-    found = await survey(settings.database_url, primary=True)
-    if found.connections < settings.pool_size:
-        raise StoreMisconfigured(
-            f"the primary has {counted(found.connections, 'connection')} for workers, and one process opens up to "
-            f"{settings.pool_size}: raise max_connections, or lower WORKER_CONCURRENCY"
+    servers = _joined(each for store in stores for each in _servers(store, pool_size, is_alone=len(stores) == 1))
+    found = await asyncio.gather(*(_surveyed(server) for server in servers))
+    primaries = [one for server, one in zip(servers, found, strict=True) if server.is_primary]
+    failures = [one for one in primaries if isinstance(one, EventStoreError)]
+    for failure in failures:
+        if len(failures) == len(primaries) or not isinstance(failure, StoreUnavailable):
+            raise failure
+    for server, one in zip(servers, found, strict=True):
+        if isinstance(one, Survey):
+            _compare(server, one.connections, processes)
+
+
+def connections_to(url: str, stores: Sequence[StoreSettings], pool_size: int) -> int:
+    """Return how many connections one process opens at most to the server of an address, for all stores together."""
+    servers = _joined(each for store in stores for each in _servers(store, pool_size, is_alone=True))
+    names = servers_of(url)
+    return sum(server.wanted for server in servers if server.names & names) or pool_size
+
+
+def _servers(store: StoreSettings, pool_size: int, *, is_alone: bool) -> Iterator[_Server]:
+    whose = "" if is_alone else f" of {', '.join(store.domains)}"
+    for number, url in enumerate((store.database_url, *store.database_replica_urls)):
+        yield _Server(
+            names=servers_of(url),
+            told_as=[f"replica {number}{whose}" if number else f"the primary{whose}"],
+            url=url,
+            is_primary=not number,
+            wanted=pool_size,
+            beside=int(not number),
         )
-    # One more for the process that decides poison messages.
-    _compare("the primary", found.connections, processes * (settings.pool_size + 1), processes)
-    for number, url in enumerate(settings.database_replica_urls, 1):
-        try:
-            found = await survey(url)
-        except EventStoreError:
-            continue
-        _compare(f"replica {number}", found.connections, processes * settings.pool_size, processes)
 
 
-def _compare(server: str, allowed: int, wanted: int, processes: int) -> None:
-    if wanted > allowed:
+def _joined(servers: Iterable[_Server]) -> list[_Server]:
+    """Add up what is one server. One that nothing in its address names counts for itself."""
+    found: list[_Server] = []
+    for server in servers:
+        one = server
+        for known in [each for each in found if each.names & server.names]:
+            found.remove(known)
+            one = _Server(
+                names=known.names | one.names,
+                told_as=known.told_as + one.told_as,
+                url=one.url if one.is_primary and not known.is_primary else known.url,
+                is_primary=known.is_primary or one.is_primary,
+                wanted=known.wanted + one.wanted,
+                beside=known.beside + one.beside,
+            )
+        found.append(one)
+    return found
+
+
+async def _surveyed(server: _Server) -> Survey | EventStoreError:
+    try:
+        return await survey(server.url, primary=server.is_primary)
+    except EventStoreError as error:
+        return error
+
+
+def _compare(server: _Server, allowed: int, processes: int) -> None:
+    told_as, most = " and ".join(server.told_as), processes * (server.wanted + server.beside)
+    if server.is_primary and allowed < server.wanted:
+        raise StoreMisconfigured(
+            f"{told_as} has {counted(allowed, 'connection')} for workers, and one process opens up to "
+            f"{server.wanted}: raise max_connections, or lower WORKER_CONCURRENCY"
+        )
+    if most > allowed:
         _log.warning(
             "%s has %s for workers, and %d processes open up to %d: raise max_connections, or lower "
             "WORKER_CONCURRENCY or the number of processes",
-            server,
+            told_as,
             counted(allowed, "connection"),
             processes,
-            wanted,
+            most,
         )

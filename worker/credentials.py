@@ -3,9 +3,9 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-__all__ = ["Unreadable", "address_of", "file_variable", "from_files", "redacted"]
+__all__ = ["Unreadable", "address_of", "file_variable", "from_files", "redacted", "servers_of"]
 
 _PASSWORD_PARAMETER = re.compile(r"(?i)((?:password|passwd|sslpassword)=)[^&]*")
 
@@ -45,6 +45,9 @@ def from_files(
         if environment.get(name.upper()):
             problems.append(f"{name.upper()} and {variable} are both set: unset one of them.")
             continue
+        if "://" in path:
+            problems.append(f"{variable} holds an address, not the path of a file: name that, or set {name.upper()}.")
+            continue
         try:
             found[name] = _content(Path(path), may_be_empty=name in optional)
         except ValueError as error:
@@ -79,3 +82,13 @@ def address_of(url: str) -> str:
     """Return of an address what may be shown: host, port and path."""
     parts = urlsplit(url)
     return parts.netloc.rpartition("@")[2] + parts.path
+
+
+def servers_of(url: str) -> frozenset[str]:
+    """Return of a database address the hosts, each with its port; none where only the driver knows them."""
+    parts = urlsplit(url)
+    given = parse_qs(parts.query)
+    hosts = parts.netloc.rpartition("@")[2] or ",".join(given.get("host", ()))
+    port = given.get("port", ["5432"])[-1]
+    named = [host.lower() for host in hosts.split(",") if host]
+    return frozenset(host if host.rpartition("]")[2].rpartition(":")[1] else f"{host}:{port}" for host in named)

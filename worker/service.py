@@ -7,24 +7,20 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from eventstore import EventStore
+from eventstore import StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
-from handlers.registry import load_domains
 from worker.amqp.codec import install_lenient_codec
-from worker.amqp.connection import broker_address
-from worker.amqp.consumer import Consumer
 from worker.amqp.sender import Sender
-from worker.amqp.shard_consumer import ShardConsumer
 from worker.capacity import check_capacity
 from worker.counters import Counters
 from worker.isolation.isolator import Isolator
-from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.replies import Replies
-from worker.rounds.scheduler import Scheduler
-from worker.rounds.settler import Settler
 from worker.rounds.watchdog import Watchdog
+from worker.served_domains import served_domains
 from worker.settings import Settings
+from worker.store_service import OpensStore, SharedParts, StoreService
+from worker.stores import StoreSettings, stores_of, unread
 from worker.supervision.control_socket import WorkerChannel, supervised
 from worker.supervision.health import Health
 from worker.supervision.health_server import health_served
@@ -32,7 +28,6 @@ from worker.supervision.signals import stop_signals
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.metrics import observed
 from worker.telemetry.providers import Telemetry
-from worker.topology import Topology
 
 __all__ = ["Service", "run"]
 
@@ -43,79 +38,90 @@ _YOUNG_OBJECTS = 20_000
 
 
 class Service:
-    """Serves domains from queues: a consumer, a settler and a scheduler for each, and what they share.
+    """Serves domains from queues: by a ``StoreService`` for each store that they have their events in.
 
     Args:
-        store: Where decisions are read from and recorded.
-        domains: Whose commands to serve.
+        stores: The domains of each store, and what opens it.
         settings: Everything else.
     """
 
-    def __init__(self, store: EventStore, domains: Sequence[Domain], settings: Settings) -> None:
+    def __init__(self, stores: Sequence[tuple[Sequence[Domain], OpensStore]], settings: Settings) -> None:
         self.counters = Counters()
         self._settings = settings
-        self._store = store
-        # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
-        self._breaker = CircuitBreaker(lambda: store.append(()))
         # What may be refused for good, or is large, keeps no reply waiting.
         self._sender = Sender(settings.amqp_url, name="worker retries, dead letters")
         self._answers = Sender(settings.amqp_url, name="worker replies")
         self._direct_answers = Sender(settings.amqp_url, name="worker direct replies")
-        self._replies = Replies(
-            self._answers, self._direct_answers, self.counters, timeout=settings.worker_reply_timeout
-        )
         self._watchdog = Watchdog()
-        self._isolator = Isolator(settings, self.counters, probe=lambda: store.append(()))
-        # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
-        long_reads = asyncio.Lock()
-        self._schedulers = [
-            Scheduler(
-                store, domain, settings, self.counters, self._watchdog, breaker=self._breaker, long_reads=long_reads
-            )
-            for domain in domains
-        ]
-        self._settlers = [
-            self._settler(scheduler, domain) for scheduler, domain in zip(self._schedulers, domains, strict=True)
-        ]
-        self._consumers = [
-            self._consumer(settler, domain) for settler, domain in zip(self._settlers, domains, strict=True)
-        ]
+        self._isolator = Isolator(settings, self.counters, probe=self._probe)
+        shared = SharedParts(
+            settings=settings,
+            counters=self.counters,
+            watchdog=self._watchdog,
+            sender=self._sender,
+            replies=Replies(self._answers, self._direct_answers, self.counters, timeout=settings.worker_reply_timeout),
+            isolator=self._isolator,
+        )
+        self._stores = [StoreService(domains, opens, shared, is_alone=len(stores) == 1) for domains, opens in stores]
         self._draining = False
 
     @property
     def is_consuming(self) -> bool:
         """Whether every domain's deliveries can come in."""
-        return all(consumer.is_consuming for consumer in self._consumers)
+        return all(store.is_consuming for store in self._stores)
+
+    @property
+    def queues(self) -> list[str]:
+        """What it consumes: the queues of the domains whose store has answered."""
+        return [consumer.queue for store in self._stores for consumer in store.consumers]
 
     @property
     def is_paused(self) -> bool:
-        """Whether work rests because the database does not answer."""
-        return self._breaker.is_open
+        """Whether the work of any domain rests because its database does not answer."""
+        return any(store.is_paused for store in self._stores)
+
+    @property
+    def paused(self) -> dict[str, bool]:
+        """Whether each domain's work rests because its database does not answer, by the domain's name."""
+        return {domain.name: store.is_paused for store in self._stores for domain in store.domains}
 
     @property
     def kept_states(self) -> int:
         """How many folded states are kept."""
-        return sum(scheduler.kept_states for scheduler in self._schedulers)
+        return sum(scheduler.kept_states for store in self._stores for scheduler in store.schedulers)
 
     def health(self) -> Health:
-        """Judge whether this worker does what it is there for."""
+        """Judge whether this worker does what it is there for: with every store."""
         if self._draining:
             return Health(live=True, ready=False, reason="draining")
-        if self.is_paused:
-            return Health(live=True, ready=False, reason="paused until the database answers")
-        interrupted = max(self._consumers, key=lambda consumer: consumer.interrupted_for)
-        if interrupted.is_consuming:
-            trouble = next((settler.trouble for settler in self._settlers if settler.trouble is not None), None)
-            return Health(live=True, ready=trouble is None, reason=trouble or "consuming")
-        seconds = interrupted.interrupted_for
+        found = [(store.name, store.health()) for store in self._stores]
+        if len(found) == 1:
+            return found[0][1]
+        troubles = [f"{name}: {health.reason}" for name, health in found if not health.ready]
         return Health(
-            live=seconds <= self._settings.worker_health_grace,
-            ready=False,
-            reason=f"{interrupted.queue} has not been consumed for {seconds:.0f} s",
+            live=all(health.live for _, health in found),
+            ready=not troubles,
+            reason="; ".join(troubles) or "consuming",
         )
 
+    async def open(self) -> None:
+        """Open the stores. One that does not answer is waited for by ``serve``, if another one does.
+
+        Raises:
+            StoreUnavailable: None answers.
+            StoreMisconfigured: One cannot be used as it is.
+        """
+        failures = await asyncio.gather(*(store.open() for store in self._stores), return_exceptions=True)
+        raised = [failure for failure in failures if failure is not None]
+        for failure in raised:
+            if len(raised) == len(self._stores) or not isinstance(failure, StoreUnavailable):
+                raise failure
+        for store, reason in zip(self._stores, failures, strict=True):
+            if reason is not None:
+                _log.warning("%s: paused: %s", store.name, reason)
+
     async def start(self) -> None:
-        """Connect, declare the topology, and begin to consume.
+        """Connect to the broker, declare the topology, and begin to consume for the stores that are open.
 
         Raises:
             BrokerUnavailable: The broker does not answer.
@@ -124,14 +130,14 @@ class Service:
         install_lenient_codec()
         await self._sender.open()
         await self._answers.open()
-        for consumer in self._consumers:
-            await consumer.start()
+        for store in self._stores:
+            await store.start()
 
     async def serve(self) -> None:
         """Keep consuming, through every interruption, until cancelled."""
         async with self._watchdog.watching(), asyncio.TaskGroup() as group:
-            for consumer in self._consumers:
-                group.create_task(consumer.keep_consuming())
+            for store in self._stores:
+                group.create_task(store.serve())
 
     async def drain(self) -> int:
         """Stop consuming, return what has not started or waits for the database, and let what has started finish.
@@ -140,47 +146,24 @@ class Service:
             How many commands had started and did not finish within the deadline. The broker delivers them again.
         """
         self._draining = True
-        await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
+        await asyncio.gather(*(store.stop_consuming() for store in self._stores))
         deadline = self._settings.worker_drain_deadline
         try:
-            return sum(await asyncio.gather(*(settler.drain(deadline) for settler in self._settlers)))
+            return sum(await asyncio.gather(*(store.drain(deadline) for store in self._stores)))
         finally:
-            await asyncio.gather(*(consumer.flush() for consumer in self._consumers))
+            await asyncio.gather(*(store.flush() for store in self._stores))
 
     async def close(self) -> None:
         """Close every connection. What is unsettled goes back to the broker."""
-        await asyncio.gather(*(settler.close() for settler in self._settlers))
+        await asyncio.gather(*(store.stop() for store in self._stores))
         await self._isolator.close()
-        await self._breaker.close()
-        await asyncio.gather(*(consumer.close() for consumer in self._consumers))
+        await asyncio.gather(*(store.close() for store in self._stores))
         await asyncio.gather(*(sender.close() for sender in (self._sender, self._answers, self._direct_answers)))
 
-    def _settler(self, scheduler: Scheduler, domain: Domain) -> Settler:
-        host, _, port = broker_address(self._settings.amqp_url).rpartition(":")
-        return Settler(
-            scheduler,
-            Topology.of(domain),
-            store=self._store,
-            sender=self._sender,
-            replies=self._replies,
-            isolator=self._isolator,
-            breaker=self._breaker,
-            counters=self.counters,
-            settings=self._settings,
-            server=(host, int(port)),
-        )
-
-    def _consumer(self, settler: Settler, domain: Domain) -> Consumer | ShardConsumer:
-        topology = Topology.of(domain)
-        kind = Consumer if topology.shards is None else ShardConsumer
-        return kind(
-            self._settings.amqp_url,
-            topology,
-            prefetch=self._settings.prefetch,
-            counters=self.counters,
-            deliver=settler.take,
-            may_begin=self._breaker.closed,
-        )
+    async def _probe(self, domain_name: str) -> None:
+        for store in self._stores:
+            if domain_name in {domain.name for domain in store.domains}:
+                await store.probe()
 
 
 async def run(settings: Settings, *, processes: int = 1, control_socket: int | None = None) -> int:
@@ -195,13 +178,13 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
         The exit status: 0 after a complete drain, 1 when commands were left to the broker.
 
     Raises:
-        SettingsError: A telemetry variable is wrong, or the port for health probes is taken.
+        SettingsError: A telemetry variable or a domain's address is wrong, or the port for health probes is taken.
         DomainNotFound: A domain cannot be imported.
         StoreUnavailable, StoreMisconfigured: The database cannot be used as it is.
         BrokerUnavailable, BrokerMisconfigured: The broker cannot be used as it is.
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
-    domains = load_domains(settings.worker_domains)
+    domains = served_domains(settings)
     telemetry = Telemetry.start()
     try:
         with stop_signals() as (stop, hurry):
@@ -248,20 +231,16 @@ async def _run(
     stop: asyncio.Event,
     hurry: asyncio.Event,
 ) -> int:
-    await check_capacity(settings, processes)
+    stores = stores_of(settings, [domain.name for domain in domains])
+    for name in unread(settings, [domain.name for domain in domains]):
+        _log.warning("%s is for no domain that is served here, and is not read", name)
+    await check_capacity(stores, settings.pool_size, processes)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(
-            PostgresEventStore.connect(
-                settings.database_url,
-                replica_urls=settings.database_replica_urls,
-                pool_size=settings.pool_size,
-                application_name="worker",
-            )
-        )
-        service = Service(store, domains, settings)
+        service = Service([_served(store, domains, settings) for store in stores], settings)
         stack.push_async_callback(service.close)
+        await service.open()
         stack.enter_context(
-            observed(service.counters, is_paused=lambda: service.is_paused, kept_states=lambda: service.kept_states)
+            observed(service.counters, paused=lambda: service.paused, kept_states=lambda: service.kept_states)
         )
         # While the counts can still be observed.
         stack.push_async_callback(asyncio.to_thread, telemetry.stop)
@@ -272,8 +251,18 @@ async def _run(
         # A supervisor takes the first report for the proof that we could start.
         await stack.enter_async_context(channel.reporting(health=service.health, figures=service.counters.report))
         _relax_garbage_collection()
-        _log.info("consuming %s", ", ".join(Topology(domain.name).queue for domain in domains))
+        _log.info("consuming %s", ", ".join(service.queues))
         return await _serve(service, stop, hurry)
+
+
+def _served(store: StoreSettings, domains: Sequence[Domain], settings: Settings) -> tuple[Sequence[Domain], OpensStore]:
+    """Return the domains of a store, and what opens it."""
+    return [domain for domain in domains if domain.name in store.domains], lambda: PostgresEventStore.connect(
+        store.database_url,
+        replica_urls=store.database_replica_urls,
+        pool_size=settings.pool_size,
+        application_name="worker",
+    )
 
 
 async def _serve(service: Service, stop: asyncio.Event, hurry: asyncio.Event) -> int:

@@ -3,10 +3,10 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import Field, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-__all__ = ["Setting", "described", "setting"]
+__all__ = ["Setting", "setting", "settings_of"]
 
 _KEY = "setting"
 _T = TypeVar("_T")
@@ -97,7 +97,6 @@ def setting(default: _T, meaning: str, *, kind: type | None = None, **rules: Any
     return found
 
 
-def described(its: "Field[Any]") -> Setting:
-    """Return what is known of a field that ``setting`` has made."""
-    found: Setting = its.metadata[_KEY]
-    return found
+def settings_of(kind: type) -> dict[str, Setting]:
+    """Return what is known of each field of a dataclass that ``setting`` has made, by the field's name."""
+    return {each.name: each.metadata[_KEY] for each in fields(kind) if _KEY in each.metadata}

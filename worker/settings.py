@@ -1,35 +1,34 @@
 """Settings: read from the environment, checked once at the start, and handed on as one value."""
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeAlias, get_args
-from urllib.parse import SplitResult, urlsplit
 
+from worker.address_form import ESCAPES, check_port
 from worker.credentials import Unreadable, file_variable, from_files, redacted
+from worker.database_addresses import ADDRESS_FIELDS, EXAMPLES, DatabaseAddresses
+from worker.domain_variables import own_variables, setting_of, suffixes
 from worker.errors import SettingsError
 from worker.misspelt import misspelt
-from worker.setting import Setting, described, setting
+from worker.setting import Setting, setting, settings_of
 
-__all__ = ["IN_FILES", "LogFormat", "LogLevel", "Settings"]
+__all__ = ["IN_FILES", "LogFormat", "LogLevel", "Settings", "not_set", "told"]
 
 LogFormat: TypeAlias = Literal["auto", "json", "human"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 TraceParent: TypeAlias = Literal["parent", "link"]
 
-IN_FILES = ("database_url", "database_replica_urls", "database_admin_url", "amqp_url", "rabbitmq_management_url")
+IN_FILES = (*ADDRESS_FIELDS, "amqp_url", "rabbitmq_management_url")
 """The settings that hold passwords: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
 
 # A cluster mounts one Secret for all workers: with an empty value, there are no replicas.
 _MAY_BE_EMPTY = frozenset({"database_replica_urls"})
 
-_POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
 _AMQP_SCHEMES = frozenset({"amqp", "amqps"})
 _HTTP_SCHEMES = frozenset({"http", "https"})
 _EXAMPLES = {
-    "database_url": "postgresql://user:password@host:5432/database",
-    "database_replica_urls": "postgresql://user:password@host:5432/database,…",
-    "database_admin_url": "postgresql://owner:password@host:5432/database",
+    **EXAMPLES,
     "amqp_url": "amqp://user:password@host:5672/vhost",
     "rabbitmq_management_url": "http://user:password@host:15672",
 }
@@ -39,33 +38,14 @@ _LONGEST_AGE = 365 * 24 * 3600.0
 _LARGEST_ROUND = 128
 
 
-_ESCAPES = (
-    "in user name and password, write / ? # @ [ ] and \\ as %2F, %3F, %23, %40, %5B, %5D and %5C, elsewhere @ as %40"
-)
-
-
-def _postgres(value: str) -> None:
-    _check_url(value, _POSTGRES_SCHEMES, _EXAMPLES["database_url"])
-
-
-def _postgres_each(value: tuple[str, ...]) -> None:
-    for url in value:
-        if not url.startswith(tuple(f"{scheme}://" for scheme in _POSTGRES_SCHEMES)):
-            raise ValueError(
-                f"each must have the form {_EXAMPLES['database_url']}, with one host; a comma separates them: "
-                "write it as %2C in a password"
-            )
-        _check_url(url, _POSTGRES_SCHEMES, _EXAMPLES["database_url"])
-
-
 def _amqp(value: str) -> None:
     if "\\" in value.partition("://")[2].partition("/")[0]:
-        raise ValueError(_ESCAPES)
-    _check_port(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
+        raise ValueError(ESCAPES)
+    check_port(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
 
 
 def _http(value: str) -> None:
-    _check_port(value, _HTTP_SCHEMES, _EXAMPLES["rabbitmq_management_url"])
+    check_port(value, _HTTP_SCHEMES, _EXAMPLES["rabbitmq_management_url"])
 
 
 def _page(value: str) -> None:
@@ -73,33 +53,23 @@ def _page(value: str) -> None:
         raise ValueError("it must have the form http://localhost:16686/trace/{trace_id}, with {trace_id} as it is")
 
 
-def _check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # its text would show what stands in the password's place
-        raise ValueError(f"its host cannot be read; {_ESCAPES}; give it the form {example}") from None
-    if url and parts.scheme not in schemes:
-        raise ValueError(f"it must have the form {example}")
-    # What is read here is read again by libraries, which differ: of two @ one takes the first, another the last.
-    if ("@" not in parts.netloc and "@" in url) or parts.netloc.count("@") > 1 or "#" in url:
-        raise ValueError(_ESCAPES)
-    return parts
+def not_set(name: str, *, field: str | None = None) -> str:
+    """Say that a setting is missing, and what it looks like.
+
+    Args:
+        name: The setting.
+        field: The field that it is a value of, if that is called otherwise.
+    """
+    return f"{name.upper()} is not set; give it the form {_EXAMPLES[field or name]}."
 
 
-def _check_port(url: str, schemes: frozenset[str], example: str) -> None:
-    parts = _check_url(url, schemes, example)
-    try:
-        parts.port  # noqa: B018  reading it checks it
-    except ValueError:
-        raise ValueError(f"its port is no number up to 65535; give it the form {example}") from None
-
-
-def _sentence(name: str, problem: ValueError) -> str:
+def told(name: str, problem: ValueError) -> str:
+    """Say what is wrong with a setting's value."""
     return f"{name.upper()}: {problem}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(DatabaseAddresses):
     """Everything that can be set from outside. The environment variable is the field's name in capitals.
 
     A variable that is empty counts as not set. What each means, and what it may be, ``described`` returns.
@@ -108,24 +78,6 @@ class Settings:
         SettingsError: A value is not allowed; one sentence for each.
     """
 
-    database_url: str = setting(
-        "",
-        "The primary database, as the role that may read and append.",
-        check=_postgres,
-        secret=True,
-    )
-    database_replica_urls: tuple[str, ...] = setting(
-        (),
-        "Replicas for first reads, separated by commas; without any, the primary.",
-        check=_postgres_each,
-        secret=True,
-    )
-    database_admin_url: str = setting(
-        "",
-        "The primary database, as the role that owns the schema; for migrations.",
-        check=_postgres,
-        secret=True,
-    )
     amqp_url: str = setting(
         "",
         "The RabbitMQ broker and virtual host.",
@@ -262,6 +214,8 @@ class Settings:
         "What it logs at least: `debug`, `info`, `warning` or `error`.",
         choices=get_args(LogLevel),
     )
+    # The variables that give a single domain its database, as they are set: no setting with a variable of its own.
+    domain_databases: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         problems = []
@@ -269,14 +223,14 @@ class Settings:
             try:
                 its.see(getattr(self, name))
             except ValueError as problem:
-                problems.append(_sentence(name, problem))
+                problems.append(told(name, problem))
         if problems:
             raise SettingsError("\n".join(problems))
 
     @classmethod
     def described(cls) -> dict[str, Setting]:
-        """Return what is known of each setting, by its field's name."""
-        return {each.name: described(each) for each in fields(cls)}
+        """Return what is known of each setting that has a variable of its own, by its field's name."""
+        return settings_of(cls)
 
     @classmethod
     def load(cls, *, needs: Collection[str] = ("database_url", "amqp_url")) -> Self:
@@ -288,9 +242,15 @@ class Settings:
         Raises:
             SettingsError: A value is missing or wrong; one sentence for each.
         """
+        named = own_variables(os.environ)
+        own = {name: value for name, value in named.items() if value}
+        known = cls.variables() | {
+            setting_of(name, suffix).upper() for name in ADDRESS_FIELDS for suffix in suffixes(own)
+        }
+        # What is set for one domain is compared with those that are served, as soon as they are known.
         if problems := [
             f"{name} is no setting (did you mean {near}?); correct it, or unset it."
-            for name, near in misspelt(os.environ, cls.variables())
+            for name, near in misspelt(os.environ.keys() - named.keys(), known)
         ]:
             raise SettingsError("\n".join(problems))
         try:
@@ -303,20 +263,19 @@ class Settings:
                 try:
                     given[name] = its.read(text)
                 except ValueError as problem:
-                    problems.append(_sentence(name, problem))
+                    problems.append(told(name, problem))
         if problems:
             raise SettingsError("\n".join(problems))
-        settings = cls(**given)
-        missing = [name for name in needs if not getattr(settings, name)]
+        settings = cls(**given, domain_databases=own)
+        # A database may be named for each domain alone; which of them need it, only their stores can tell.
+        missing = [name for name in needs if not getattr(settings, name) and not (own and name in ADDRESS_FIELDS)]
         if missing:
-            raise SettingsError(
-                "\n".join(f"{name.upper()} is not set; give it the form {_EXAMPLES[name]}." for name in missing)
-            )
+            raise SettingsError("\n".join(not_set(name) for name in missing))
         return settings
 
     @classmethod
     def variables(cls) -> frozenset[str]:
-        """Return the environment variables that are read."""
+        """Return the environment variables that are read, but those for a single domain."""
         return frozenset(name.upper() for name in cls.described()) | frozenset(map(file_variable, IN_FILES))
 
     @property

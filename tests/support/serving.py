@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from eventstore import EventStream, Filter
@@ -11,8 +11,11 @@ from handlers.domain import Domain
 from tests.support.domains.tally import domain
 from tests.support.fixtures.waiting import eventually
 from worker.amqp.consumer import Consumer
+from worker.amqp.shard_consumer import ShardConsumer
+from worker.rounds.settler import Settler
 from worker.service import Service
 from worker.settings import Settings
+from worker.store_service import OpensStore
 from worker.topology import Topology
 
 QUEUES = Topology(domain.name)
@@ -30,9 +33,19 @@ async def serving_domain(
     served: Domain, store: PostgresEventStore, amqp_url: str, **settings: Any
 ) -> AsyncIterator[Service]:
     """Serve a domain; at the end, drain and see that every delivery is accounted for."""
+    async with serving_stores([([served], lambda: nullcontext(store))], amqp_url, **settings) as service:
+        yield service
+
+
+@asynccontextmanager
+async def serving_stores(
+    stores: Sequence[tuple[Sequence[Domain], OpensStore]], amqp_url: str, **settings: Any
+) -> AsyncIterator[Service]:
+    """Serve the domains of several stores; at the end, drain and see that every delivery is accounted for."""
     chosen: dict[str, Any] = {"worker_concurrency": 4, "worker_retry_delay": 0.05, "worker_drain_deadline": 10.0}
-    service = Service(store, [served], Settings(amqp_url=amqp_url, **(chosen | settings)))
+    service = Service(stores, Settings(amqp_url=amqp_url, **(chosen | settings)))
     try:
+        await service.open()
         await service.start()
         serve = asyncio.create_task(service.serve())
         try:
@@ -47,6 +60,16 @@ async def serving_domain(
         await service.close()
 
 
+def consumers(service: Service) -> list[Consumer | ShardConsumer]:
+    """The consumers of a service, of all its stores."""
+    return [consumer for store in service._stores for consumer in store.consumers]
+
+
+def settlers(service: Service) -> list[Settler]:
+    """Its settlers."""
+    return [settler for store in service._stores for settler in store.settlers]
+
+
 async def consuming(service: Service) -> None:
     """Wait until the service consumes."""
 
@@ -59,7 +82,7 @@ async def consuming(service: Service) -> None:
 @asynccontextmanager
 async def interrupted(service: Service) -> AsyncIterator[None]:
     """Interrupt a service inside the ``async with``; at its end, wait until it has noticed and consumes again."""
-    (consumer,) = service._consumers
+    (consumer,) = consumers(service)
     assert isinstance(consumer, Consumer)
     before = consumer._wire
     assert before is not None

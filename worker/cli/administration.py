@@ -1,10 +1,11 @@
-"""Administration: how failures at the database of DATABASE_ADMIN_URL are told."""
+"""Administration: how failures at a database of DATABASE_ADMIN_URL are told."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from eventstore import StoreMisconfigured, StoreUnavailable
 from worker.cli.failures import Mistake, store_advice
+from worker.stores import StoreSettings
 
 __all__ = ["administering"]
 
@@ -13,19 +14,20 @@ _LACKS_RIGHT = "42501"
 
 
 @contextmanager
-def administering() -> Iterator[None]:
-    """Say what is wrong with DATABASE_ADMIN_URL, if it is that.
+def administering(store: StoreSettings) -> Iterator[None]:
+    """Say what is wrong with the variable that names a store's administrator, if it is that.
 
     Raises:
         Mistake: The server cannot be reached, or the role may not do this.
     """
+    variable = store.variable("database_admin_url")
     try:
         yield
     except StoreUnavailable as error:
-        raise Mistake(f"{error}; {store_advice(error.code, 'DATABASE_ADMIN_URL')}.") from error
+        raise Mistake(f"{error}; {store_advice(error.code, variable)}.") from error
     except StoreMisconfigured as error:
         if error.code != _LACKS_RIGHT:
             raise
         raise Mistake(
-            f"the role of DATABASE_ADMIN_URL may not do this: name the database's owner ({error.__cause__})."
+            f"the role of {variable} may not do this: name the database's owner ({error.__cause__})."
         ) from error

@@ -10,6 +10,7 @@ from eventstore.postgres import Adoption
 from eventstore.postgres import adopt as take_over
 from worker.cli.bulk_progress import bulk_progress, told_to_go_on
 from worker.cli.loop import run_async
+from worker.cli.stores import chosen_one
 from worker.cli.terminal import print_json, tell
 from worker.settings import Settings
 
@@ -32,6 +33,9 @@ def adopt(
     number_field: Annotated[
         str, typer.Option(metavar="FIELD", help="The field of the metadata that keeps an event's number in the table.")
     ] = NUMBER_FIELD,
+    domain: Annotated[
+        str | None, typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read the table, and check each event.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -41,11 +45,11 @@ def adopt(
     metadata. Events are numbered anew, without gaps, in the table's order, and compared with the table at the end. It
     can be ended at any time: called again, it goes on where it was, also with what the table has got since.
     """
-    settings = Settings.load(needs=("database_admin_url",))
-    with told_to_go_on(), bulk_progress("reading" if dry_run else "adopting") as progress:
+    store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
+    with told_to_go_on(store), bulk_progress("reading" if dry_run else "adopting") as progress:
         found = run_async(
             take_over(
-                settings.database_admin_url,
+                store.database_admin_url,
                 source,
                 table=table,
                 number_field=number_field,

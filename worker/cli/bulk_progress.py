@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from eventstore import EventStoreError, OutcomeUnknown, StoreUnavailable
 from worker.cli.administration import administering
 from worker.cli.failures import Mistake, sentence
+from worker.stores import StoreSettings
 
 __all__ = ["bulk_progress", "told_to_go_on"]
 
@@ -32,14 +33,14 @@ def bulk_progress(doing: str, *, is_bytes: bool = False) -> Iterator[Callable[[i
 
 
 @contextmanager
-def told_to_go_on() -> Iterator[None]:
+def told_to_go_on(store: StoreSettings) -> Iterator[None]:
     """Say of what may pass that what was recorded stays, and can be gone on with.
 
     Raises:
         Mistake: As ``administering`` says; or the connection was lost in between.
     """
     try:
-        with administering():
+        with administering(store):
             yield
     except OutcomeUnknown as error:
         raise Mistake(_gone_on_with(error)) from error

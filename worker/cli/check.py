@@ -1,28 +1,58 @@
 """``worker check`` and ``worker db check``."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from worker.cli.database_inspection import inspect_database
-from worker.cli.findings import report
+from worker.cli.findings import Finding, report
 from worker.cli.loop import run_async
+from worker.cli.stores import DomainOption, chosen, domain_names
+from worker.errors import SettingsError
 from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["check", "check_database"]
 
 
-def check(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def check(
+    *,
+    domain: Annotated[str | None, typer.Option(metavar="DOMAIN", help="Only this domain and its database.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it should."""
     from worker.cli.inspection import inspect  # noqa: PLC0415  domains and the broker are of this command alone
 
-    report(run_async(inspect(Settings.load(needs=()))), json=json)
+    settings = Settings.load(needs=())
+    if domain is not None:
+        domain_names(settings, domain)
+    report(run_async(inspect(settings, domain)), json=json)
 
 
-def check_database(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def check_database(
+    *, domain: DomainOption = None, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
     """Tell what is wrong with the database, or will be, and what to do. Exit status 2 when something is.
 
     Looks at the schema, the role's rights, settings, indexes, the guard of the events, connections, poolers, and how
-    far replicas lag. Changes nothing.
+    far replicas lag. Where domains have databases of their own, each is looked at. Changes nothing.
     """
-    report(run_async(inspect_database(Settings.load(needs=("database_url",)))), json=json)
+    settings = Settings.load(needs=("database_url",))
+    report(run_async(_inspect_each(settings, chosen(settings, domain))), json=json)
+
+
+async def _inspect_each(settings: Settings, stores: Sequence[StoreSettings]) -> list[Finding]:
+    try:
+        every = chosen(settings, None)
+    except SettingsError:  # of a domain that was not asked for
+        every = tuple(stores)
+    names = [f" of {', '.join(store.domains)}" if len(stores) > 1 else "" for store in stores]
+    found = await asyncio.gather(
+        *(
+            inspect_database(store, stores=every, pool_size=settings.pool_size, name=name)
+            for store, name in zip(stores, names, strict=True)
+        )
+    )
+    return [finding for findings in found for finding in findings]

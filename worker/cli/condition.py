@@ -5,17 +5,16 @@ from collections.abc import Iterator
 from eventstore.counted import counted
 from eventstore.postgres import MOST_LAG, SCHEMA_VERSION, Survey
 from worker.cli.findings import Finding
-from worker.settings import Settings
 
-__all__ = ["primary_condition", "replica_condition"]
+__all__ = ["connections", "primary_condition", "replica_condition"]
 
 
-def primary_condition(found: Survey, settings: Settings) -> Iterator[Finding]:
+def primary_condition(found: Survey, wanted: int) -> Iterator[Finding]:
     """Judge the primary by what was found there.
 
     Args:
         found: The survey, by the role of workers.
-        settings: What one worker process needs.
+        wanted: How many connections one worker process opens there.
     """
     yield _judged(
         "schema",
@@ -55,7 +54,7 @@ def primary_condition(found: Survey, settings: Settings) -> Iterator[Finding]:
         wrong=f"{complaint}.",
     )
     yield _retention(found)
-    yield connections(found, settings)
+    yield connections(found, wanted)
     yield _judged(
         "pooler",
         good=not found.pooled,
@@ -94,15 +93,15 @@ def replica_condition(found: Survey, head: int | None) -> Finding:
     )
 
 
-def connections(found: Survey, settings: Settings) -> Finding:
-    """See how many worker processes the server has connections for."""
-    processes = found.connections // settings.pool_size
+def connections(found: Survey, wanted: int) -> Finding:
+    """See how many worker processes the server has connections for, of which each opens so many."""
+    processes = found.connections // wanted
     return _judged(
         "connections",
         good=processes > 0,
         well=f"{found.connections:,}, enough for {counted(processes, 'worker process', 'worker processes')} of "
-        f"{settings.pool_size} each",
-        wrong=f"{found.connections:,}, and one worker process opens {settings.pool_size}: raise max_connections, or "
+        f"{wanted} each",
+        wrong=f"{found.connections:,}, and one worker process opens {wanted}: raise max_connections, or "
         "lower WORKER_CONCURRENCY.",
     )
 

@@ -1,15 +1,17 @@
 """The inspection of the database: what its servers are like, or will be, and what to do about it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from eventstore import EventStoreError, Filter
 from eventstore.counted import counted
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, Survey, survey
+from worker.capacity import connections_to
 from worker.cli.condition import connections, primary_condition, replica_condition
 from worker.cli.failures import sentence
 from worker.cli.findings import Finding
 from worker.credentials import address_of
-from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["inspect_database", "look_at_primary", "look_at_replica"]
 
@@ -17,25 +19,35 @@ __all__ = ["inspect_database", "look_at_primary", "look_at_replica"]
 _BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
 
 
-async def inspect_database(settings: Settings) -> list[Finding]:
-    """Look closely at every database server that the settings name. Nothing is changed anywhere.
+async def inspect_database(
+    store: StoreSettings, *, stores: Sequence[StoreSettings], pool_size: int, name: str = ""
+) -> list[Finding]:
+    """Look closely at every server of a store. Nothing is changed anywhere.
+
+    Args:
+        store: The store.
+        stores: All stores of a worker: what it opens on one server is added up.
+        pool_size: How many connections a worker process opens to each server of each store at most.
+        name: What is told of each part, where there are several stores.
 
     Returns:
         What there is to say of the primary, then of each replica.
     """
-    primary, head = await look_at_primary(settings.database_url)
+    primary, head = await look_at_primary(store.database_url)
     findings = [primary]
     try:
-        findings += primary_condition(await survey(settings.database_url, primary=True), settings)
+        wanted = connections_to(store.database_url, stores, pool_size)
+        findings += primary_condition(await survey(store.database_url, primary=True), wanted)
     except EventStoreError as error:
         if primary.good:
             findings.append(replace(primary, good=False, text=sentence(error)))
-    for url in settings.database_replica_urls:
+    for url in store.database_replica_urls:
         finding, found = await look_at_replica(url, head if primary.good else None)
         findings.append(finding)
         if found is not None:
-            findings.append(replace(connections(found, settings), part=f"connections {address_of(url)}"))
-    return findings
+            room = connections(found, connections_to(url, stores, pool_size))
+            findings.append(replace(room, part=f"connections {address_of(url)}"))
+    return [replace(finding, part=f"{finding.part}{name}") for finding in findings]
 
 
 async def look_at_primary(url: str) -> tuple[Finding, int]:

@@ -15,9 +15,11 @@ from worker.cli.event_filter import selected
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.reading_store import reading_store
+from worker.cli.stores import check_replicas, chosen_one
 from worker.cli.suggestion import hints
 from worker.printable import printable, printable_json
 from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["events", "fields"]
 
@@ -57,6 +59,10 @@ def events(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with new events until Ctrl-C (exit status 130).")
     ] = False,
+    domain: Annotated[
+        str | None,
+        typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own."),
+    ] = None,
     metadata: Annotated[bool, typer.Option("--metadata", help="Show the metadata, too.")] = False,
     replica: Annotated[bool, typer.Option("--replica", help="Read from a replica if one answers.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")] = False,
@@ -72,11 +78,13 @@ def events(
     if after is None and limit is not None and limit > _MOST_LATEST:
         raise Mistake(f"the last {_MOST_LATEST:,} events at most are shown; for more, read on from a number: --after.")
     boundary = selected(types or (), where or (), any_condition=any_condition, since=since, until=until)
-    settings = Settings.load(needs=("database_url", "database_replica_urls") if replica else ("database_url",))
+    settings = Settings.load(needs=("database_url",))
+    store = chosen_one(settings, domain)
+    check_replicas(store, wanted=replica)
     show = partial(_line, metadata=metadata) if not json else _json_line
     shown = 0
     try:
-        shown = run_async(_show(settings, boundary, after, limit or _LIMIT, show, follow=follow, replica=replica))
+        shown = run_async(_show(store, boundary, after, limit or _LIMIT, show, follow=follow, replica=replica))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has seen enough. Python would complain when it flushes the rest at its end.
@@ -91,14 +99,14 @@ def _hints(settings: Settings, types: Sequence[str]) -> list[str]:
     """Say which event types are of no domain: in a log there may be older ones, and those of other programs."""
     if not types or not settings.worker_domains:
         return []
-    from handlers.registry import load_domains  # noqa: PLC0415  most calls need no domain
+    from worker.served_domains import served_domains  # noqa: PLC0415  most calls need no domain
 
-    domains = load_domains(settings.worker_domains)
+    domains = served_domains(settings)
     return hints("event type", types, (name for domain in domains for name in domain.event_models))
 
 
 async def _show(
-    settings: Settings,
+    addresses: StoreSettings,
     boundary: Filter,
     after: int | None,
     limit: int,
@@ -110,13 +118,13 @@ async def _show(
     count = 0
     opened = (
         PostgresEventStore.connect(
-            settings.database_url,
-            replica_urls=settings.database_replica_urls,
+            addresses.database_url,
+            replica_urls=addresses.database_replica_urls,
             pool_size=1,
             application_name="worker events",
         )
         if replica
-        else reading_store(settings, application_name="worker events")
+        else reading_store(addresses, application_name="worker events")
     )
     async with opened as store:
         consistency = Consistency.EVENTUAL if replica else Consistency.STRONG

@@ -14,12 +14,14 @@ from eventstore.counted import counted
 from eventstore.postgres import PostgresEventStore
 from handlers.checks.readability import Readability, TypeReadability
 from handlers.domain import Domain
-from handlers.registry import load_domains
 from worker.cli.loop import run_async
 from worker.cli.reading_store import reading_store
+from worker.cli.stores import chosen_one
 from worker.cli.suggestion import hints
 from worker.cli.terminal import print_json, progress_bar, table, tell
+from worker.served_domains import served_domains
 from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["check"]
 
@@ -43,6 +45,10 @@ def check(
         list[str] | None,
         typer.Option(metavar="TYPE", help="A type that no domain needs to list: another program's; again for more."),
     ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own."),
+    ] = None,
     primary: Annotated[
         bool, typer.Option("--primary", help="Read from the primary, also where there are replicas.")
     ] = False,
@@ -56,10 +62,12 @@ def check(
     if one answers.
     """
     settings = Settings.load(needs=("database_url",))
-    domains = load_domains(settings.worker_domains)
+    store = chosen_one(settings, domain)
+    # Those that have their events in this log; without databases of their own, all of them.
+    domains = [each for each in served_domains(settings) if each.name in (store.domains or (each.name,))]
     found = Readability(domains, ignore or ())
     asked = Filter.matching().any_event_type_of(*types) if types else Filter.matching_any_event()
-    run_async(_read(_opened(settings, primary=primary), asked.narrowed_above(after), found, after))
+    run_async(_read(_opened(store, primary=primary), asked.narrowed_above(after), found, after))
     rows = list(found)
     for hint in hints("event type", types or (), {row.type or "" for row in rows} | _known(domains)):
         print(hint, file=sys.stderr)  # noqa: T201  beside what programs may read from standard output
@@ -77,10 +85,10 @@ def _known(domains: Iterable[Domain]) -> set[str]:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings, *, primary: bool) -> AsyncIterator[PostgresEventStore]:
+async def _opened(addresses: StoreSettings, *, primary: bool) -> AsyncIterator[PostgresEventStore]:
     """Open the first replica that answers, or else what ``reading_store`` opens."""
     async with AsyncExitStack() as stack:
-        for url in () if primary else settings.database_replica_urls:
+        for url in () if primary else addresses.database_replica_urls:
             opened = PostgresEventStore.connect(url, pool_size=1, application_name=_NAME, writable=False)
             try:
                 store = await stack.enter_async_context(opened)
@@ -88,7 +96,7 @@ async def _opened(settings: Settings, *, primary: bool) -> AsyncIterator[Postgre
                 continue
             yield store
             return
-        yield await stack.enter_async_context(reading_store(settings, application_name=_NAME))
+        yield await stack.enter_async_context(reading_store(addresses, application_name=_NAME))
 
 
 async def _read(

@@ -13,8 +13,10 @@ from eventstore.postgres import CheckedImport, Import, check_import, find_import
 from worker.cli.bulk_progress import bulk_progress, told_to_go_on
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
+from worker.cli.stores import chosen_one
 from worker.cli.terminal import print_json, tell
 from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["import_file"]
 
@@ -34,6 +36,9 @@ def import_file(
     number_field: Annotated[
         str, typer.Option(metavar="FIELD", help="The field of the metadata that keeps an event's sequence_number.")
     ] = NUMBER_FIELD,
+    domain: Annotated[
+        str | None, typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check the file, and say what would be done.")
     ] = False,
@@ -44,15 +49,15 @@ def import_file(
     All are checked first: if one is wrong, none is imported. It goes in chunks beside running workers, and can be ended
     at any time: called again, it goes on where it was, also with a file that has more lines by then.
     """
-    settings = Settings.load(needs=("database_admin_url",))
+    store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     chosen = file_format or FileFormat.of(file)
     if chosen is None:
         raise Mistake(f"the name of {file} does not say how it is written: pass --format ndjson or --format csv.")
     events = EventFile(path=file, format=chosen, number_field=number_field)
     called = name or file.name
-    with told_to_go_on():
-        checked = _check(settings, events, called)
-        done = checked.known if dry_run else _import(settings, events, called, checked)
+    with told_to_go_on(store):
+        checked = _check(store, events, called)
+        done = checked.known if dry_run else _import(store, events, called, checked)
     document = {
         "name": called,
         "records": checked.records,
@@ -68,8 +73,8 @@ def import_file(
         tell(_told(file, checked, done, dry_run=dry_run))
 
 
-def _check(settings: Settings, events: EventFile, name: str) -> CheckedImport:
-    known = run_async(find_imports(settings.database_admin_url))
+def _check(store: StoreSettings, events: EventFile, name: str) -> CheckedImport:
+    known = run_async(find_imports(store.database_admin_url))
     with bulk_progress("checking", is_bytes=True) as progress:
         return check_import(_watched(events, progress), known, name=name)
 
@@ -82,13 +87,13 @@ def _watched(events: EventFile, progress: Callable[[int, int], None]) -> Iterato
         yield event
 
 
-def _import(settings: Settings, events: EventFile, name: str, checked: CheckedImport) -> Import:
+def _import(store: StoreSettings, events: EventFile, name: str, checked: CheckedImport) -> Import:
     if checked.records == checked.known.records:
         return checked.known
     with bulk_progress("importing") as progress:
         return run_async(
             import_events(
-                settings.database_admin_url,
+                store.database_admin_url,
                 events.events(),
                 name=name,
                 progress=lambda done: progress(done, checked.records),

@@ -3,13 +3,13 @@
 import asyncio
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from eventstore import EventStoreError
 from eventstore.counted import counted
 from eventstore.postgres import migrate
 from handlers.domain import Domain
 from handlers.errors import HandlerError
-from handlers.registry import load_domains
 from worker.amqp.backlog import Backlog, backlog
 from worker.amqp.connection import broker_address
 from worker.amqp.policies import rules_of
@@ -19,37 +19,46 @@ from worker.cli.failures import sentence
 from worker.cli.findings import Finding
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.credentials import address_of
-from worker.errors import BrokerError
+from worker.errors import BrokerError, SettingsError
 from worker.misspelt import unknown
+from worker.served_domains import served_domains
 from worker.settings import Settings
+from worker.stores import StoreSettings, stores_of, unread
 from worker.topology import Topology
 
 __all__ = ["inspect"]
 
 
-async def inspect(settings: Settings) -> list[Finding]:
+async def inspect(settings: Settings, domain: str | None = None) -> list[Finding]:
     """Look at every part that the settings name. Nothing is changed anywhere.
+
+    Args:
+        settings: Everything.
+        domain: The one domain whose parts are looked at; None for those of all.
 
     Returns:
         One finding a part, in the order in which a person would mend them.
     """
-    found, domains = _domains(settings)
-    database, broker = await asyncio.gather(_database(settings), _broker(settings, domains))
-    views = [finding for domain in domains for finding in _views(domain)]
-    return [found, *_variables(), *views, *database, *broker]
+    found, served = _domains(settings)
+    domains = [each for each in served if domain in {None, each.name}]
+    database, broker = await asyncio.gather(_databases(settings, served, domain), _broker(settings, domains))
+    views = [finding for each in domains for finding in _views(each)]
+    return [found, *_variables(settings, served), *views, *database, *broker]
 
 
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
     try:
-        domains = load_domains(settings.worker_domains)
+        domains = served_domains(settings)
     except HandlerError as error:
         return Finding(part="domains", good=False, text=sentence(error)), ()
     texts = (f"{domain.name} ({counted(len(domain.deciders), 'command')})" for domain in domains)
     return Finding(part="domains", good=True, text=", ".join(texts)), domains
 
 
-def _variables() -> list[Finding]:
-    names = unknown(os.environ, Settings.variables())
+def _variables(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
+    names = list(unknown(os.environ, Settings.variables()))
+    # Without the domains, it cannot be told whose they are.
+    names += unread(settings, [domain.name for domain in domains]) if domains else []
     return [Finding(part="settings", good=True, text=f"{', '.join(names)}: not read by anything")] if names else []
 
 
@@ -62,23 +71,36 @@ def _views(domain: Domain) -> Iterator[Finding]:
         yield Finding(part=part, good=True, text=unseen)
 
 
-async def _database(settings: Settings) -> list[Finding]:
-    if not settings.database_url:
+async def _databases(settings: Settings, domains: Sequence[Domain], only: str | None) -> list[Finding]:
+    if not settings.database_url and not settings.domain_databases:
         return [Finding(part="database", good=False, text="DATABASE_URL is not set; name the primary database.")]
-    primary, head = await look_at_primary(settings.database_url)
-    replicas = [
-        (await look_at_replica(url, head if primary.good else None))[0] for url in settings.database_replica_urls
+    try:
+        stores = stores_of(settings, [domain.name for domain in domains], only=only)
+    except SettingsError as error:
+        return [Finding(part="database", good=False, text=line) for line in str(error).splitlines()]
+    names = [f" of {', '.join(store.domains)}" if len(stores) > 1 else "" for store in stores]
+    found = await asyncio.gather(*(_database(store) for store in stores))
+    return [
+        replace(finding, part=f"{finding.part}{name}")
+        for name, findings in zip(names, found, strict=True)
+        for finding in findings
     ]
-    admin = [await _admin(settings.database_admin_url)] if settings.database_admin_url else []
+
+
+async def _database(store: StoreSettings) -> list[Finding]:
+    primary, head = await look_at_primary(store.database_url)
+    replicas = [(await look_at_replica(url, head if primary.good else None))[0] for url in store.database_replica_urls]
+    admin = [await _admin(store)] if store.database_admin_url else []
     return [primary, *replicas, *admin]
 
 
-async def _admin(url: str) -> Finding:
-    part = f"admin database {address_of(url)}"
+async def _admin(store: StoreSettings) -> Finding:
+    part = f"admin database {address_of(store.database_admin_url)}"
     try:
-        report = await migrate(url, dry_run=True)
+        report = await migrate(store.database_admin_url, dry_run=True)
     except EventStoreError as error:
-        return Finding(part=part, good=False, text=sentence(error).replace("DATABASE_URL", "DATABASE_ADMIN_URL"))
+        text = sentence(error).replace("DATABASE_URL", store.variable("database_admin_url"))
+        return Finding(part=part, good=False, text=text)
     if report.applied:
         versions = f"schema version {report.before}, this program needs {report.after}"
         return Finding(part=part, good=False, text=f"{versions}: run `worker db migrate`.")

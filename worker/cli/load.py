@@ -7,13 +7,13 @@ import typer
 from pydantic import ValidationError
 
 from handlers.domain import Domain
-from handlers.registry import load_domains
 from handlers.scenario import Scenario
 from worker.cli.failures import Mistake
 from worker.cli.terminal import print_json, table, tell
 from worker.load.chart import brief
 from worker.load.comparison import comparison, differences
 from worker.load.summary import Summary
+from worker.served_domains import served_domains
 from worker.settings import Settings
 
 __all__ = ["compare", "list_scenarios"]
@@ -21,9 +21,7 @@ __all__ = ["compare", "list_scenarios"]
 
 def list_scenarios(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the scenarios of the domains of WORKER_DOMAINS: what each stresses, and its parameters."""
-    found = [
-        (domain, kind) for domain in load_domains(Settings.load(needs=()).worker_domains) for kind in domain.scenarios
-    ]
+    found = [(domain, kind) for domain in served_domains(Settings.load(needs=())) for kind in domain.scenarios]
     if json:
         print_json([_described(domain, kind) for domain, kind in found])
         return

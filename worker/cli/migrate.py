@@ -1,14 +1,15 @@
 """``worker db migrate``."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from eventstore.postgres import Migration
+from eventstore.postgres import Migration, MigrationReport
 from eventstore.postgres import migrate as apply
 from worker.cli.administration import administering
 from worker.cli.loop import run_async
+from worker.cli.stores import DomainOption, chosen, document, in_turn
 from worker.cli.terminal import print_json, tell
 from worker.settings import Settings
 
@@ -21,29 +22,42 @@ def migrate(
         bool,
         typer.Option("--finish", help="Also take away what only older builds need. Refused while one is connected."),
     ] = False,
+    domain: DomainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Bring the database of DATABASE_ADMIN_URL to this program's schema version. Running it again changes nothing.
 
-    Workers of an older build go on beside this one, until --finish takes away what they need.
+    Where domains have databases of their own, each is brought there, one after the other. Workers of an older build go
+    on beside this one, until --finish takes away what they need.
     """
     settings = Settings.load(needs=("database_admin_url",))
-    with administering():
-        report = run_async(apply(settings.database_admin_url, finish=finish, dry_run=dry_run))
+    stores = chosen(settings, domain, by="database_admin_url")
+    reports = []
+    for store in stores:
+        with in_turn(store, stores, silent=json), administering(store):
+            report = run_async(apply(store.database_admin_url, finish=finish, dry_run=dry_run))
+            reports.append(report)
+            if not json:
+                _show(report)
     if json:
-        print_json(
-            {
-                "before": report.before,
-                "after": report.after,
-                "applied": _names(report.applied),
-                "finished": _names(report.finished),
-                "unfinished": _names(report.unfinished),
-                "repaired": list(report.repaired),
-                "dry_run": report.dry_run,
-            }
-        )
-        return
+        print_json(document(stores, [_document(report) for report in reports]))
+
+
+def _document(report: MigrationReport) -> dict[str, Any]:
+    return {
+        "before": report.before,
+        "after": report.after,
+        "applied": _names(report.applied),
+        "finished": _names(report.finished),
+        "unfinished": _names(report.unfinished),
+        "repaired": list(report.repaired),
+        "dry_run": report.dry_run,
+    }
+
+
+def _show(report: MigrationReport) -> None:
+    dry_run = report.dry_run
     if report.applied:
         verb = "Would apply" if dry_run else "Applied"
         tell(f"{verb} {', '.join(_names(report.applied))}: schema version {report.before} → {report.after}.")

@@ -13,6 +13,7 @@ from worker.cli.age import age
 from worker.cli.consent import agreed
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
+from worker.cli.stores import DomainOption, chosen, document, in_turn
 from worker.cli.terminal import print_json, progress_bar, tell
 from worker.settings import Settings
 
@@ -22,6 +23,7 @@ __all__ = ["prune"]
 def prune(
     older_than: Annotated[str, typer.Option(metavar="AGE", help="How old a receipt must be: 36h, 90d, 12w.")],
     *,
+    domain: DomainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be deleted.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -30,25 +32,38 @@ def prune(
 
     A command that is repeated after its receipt is gone is decided anew, and `worker status` does not know it any more:
     choose an age beyond which no command is published or redelivered again. Dead letters from before it are not
-    replayed unasked. Exit status 1 when the answer was no.
+    replayed unasked. Where domains have databases of their own, each is gone through, and asked for. Exit status 1 when
+    the answer was no.
     """
     settings = Settings.load(needs=("database_admin_url",))
     least_age = _age(older_than, settings)
-    with administering():
-        found = run_async(count_prunable(settings.database_admin_url, least_age))
-        wanted = not dry_run and found.receipts > 0 and (yes or _agreed(found))
-        deleted = _delete(settings.database_admin_url, found) if wanted else 0
+    stores = chosen(settings, domain, by="database_admin_url")
+    documents = []
+    refused = False
+    for store in stores:
+        with in_turn(store, stores, silent=json), administering(store):
+            found = run_async(count_prunable(store.database_admin_url, least_age))
+            wanted = (
+                not dry_run and found.receipts > 0 and (yes or _agreed(found, "" if len(stores) == 1 else f"{store}: "))
+            )
+            deleted = _delete(store.database_admin_url, found) if wanted else 0
+            refused |= found.receipts > 0 and not dry_run and not wanted
+        counts = {"before": found.before, "receipts": found.receipts, "total": found.total, "deleted": deleted}
+        documents.append({**counts, "dry_run": dry_run})
+        if not json:
+            tell(_told(found, deleted, wanted=wanted, dry_run=dry_run))
     if json:
-        document = {"before": found.before, "receipts": found.receipts, "total": found.total, "deleted": deleted}
-        print_json({**document, "dry_run": dry_run})
-    elif not found.receipts:
-        tell(f"None of {counted(found.total, 'receipt')} was recorded before {_moment(found)}.")
-    elif dry_run:
-        tell(f"{_described(found)} would be deleted.")
-    else:
-        tell(f"Deleted {counted(deleted, 'receipt')}." if wanted else "Nothing was deleted.")
-    if found.receipts and not dry_run and not wanted:
+        print_json(document(stores, documents))
+    if refused:
         raise typer.Exit(1)
+
+
+def _told(found: Prunable, deleted: int, *, wanted: bool, dry_run: bool) -> str:
+    if not found.receipts:
+        return f"None of {counted(found.total, 'receipt')} was recorded before {_moment(found)}."
+    if dry_run:
+        return f"{_described(found)} would be deleted."
+    return f"Deleted {counted(deleted, 'receipt')}." if wanted else "Nothing was deleted."
 
 
 def _age(text: str, settings: Settings) -> timedelta:
@@ -62,9 +77,9 @@ def _age(text: str, settings: Settings) -> timedelta:
     return chosen
 
 
-def _agreed(found: Prunable) -> bool:
+def _agreed(found: Prunable, whose: str) -> bool:
     return agreed(
-        f"{_described(found)} will be deleted. A command that is repeated after that is decided anew.",
+        f"{whose}{_described(found)} will be deleted. A command that is repeated after that is decided anew.",
         "Delete them?",
         nobody="there is nobody to ask before receipts are deleted: pass --yes, or --dry-run to count them.",
     )

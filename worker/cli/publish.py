@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from eventstore.counted import counted
-from handlers.registry import load_domains
 from worker.cli.dispatch import Answer, NotAllPublished, dispatch
 from worker.cli.exporting import exporting
 from worker.cli.failures import Mistake, sentence
@@ -18,6 +17,7 @@ from worker.cli.submission import Submission, Submissions, identity
 from worker.cli.terminal import print_json, progress_bar, table, tell
 from worker.errors import BrokerUnavailable
 from worker.publisher import Publisher
+from worker.served_domains import served_domains
 from worker.settings import Settings
 
 __all__ = ["publish"]
@@ -46,7 +46,7 @@ def publish(
     With --wait, the exit status is 1 when a command failed or was not answered in time.
     """
     settings = Settings.load(needs=("amqp_url",))
-    checked = Submissions(load_domains(settings.worker_domains), settings, domain)
+    checked = Submissions(served_domains(settings), settings, domain)
     if file is not None:
         if command is not None or command_id is not None:
             raise Mistake("a file names its own commands and ids; leave out COMMAND and --id, or --file.")

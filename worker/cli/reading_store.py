@@ -8,31 +8,31 @@ from typing import TypeVar
 from eventstore import StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from worker.credentials import address_of
-from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["first_that_answers", "reading_store"]
 
 _T = TypeVar("_T")
 
 
-async def first_that_answers(settings: Settings, ask: Callable[[str, bool], Awaitable[_T]]) -> _T:
+async def first_that_answers(store: StoreSettings, ask: Callable[[str, bool], Awaitable[_T]]) -> _T:
     """Ask the primary; where it cannot be asked, whoever answers at its address, and then each replica.
 
     Where a server answers that is not the primary, that is told on standard error: it may lag.
 
     Args:
-        settings: The addresses.
+        store: The addresses.
         ask: Takes an address, and whether the server there must accept writes.
 
     Raises:
         StoreUnavailable: Nobody answers; what is told is what the primary's address failed with.
     """
-    primary = settings.database_url
+    primary = store.database_url
     try:
         return await ask(primary, True)
     except StoreUnavailable as error:
         failure = error
-    for url in (primary, *settings.database_replica_urls):
+    for url in (primary, *store.database_replica_urls):
         try:
             answer = await ask(url, False)
         except StoreUnavailable:
@@ -44,7 +44,7 @@ async def first_that_answers(settings: Settings, ask: Callable[[str, bool], Awai
 
 @asynccontextmanager
 async def reading_store(
-    settings: Settings, *, application_name: str, pool_size: int = 1
+    store: StoreSettings, *, application_name: str, pool_size: int = 1
 ) -> AsyncIterator[PostgresEventStore]:
     """Open the store for what only reads, as ``first_that_answers`` says, and close it at the end.
 
@@ -60,4 +60,4 @@ async def reading_store(
                 )
             )
 
-        yield await first_that_answers(settings, connect)
+        yield await first_that_answers(store, connect)

@@ -12,8 +12,10 @@ from worker.cli.administration import administering
 from worker.cli.consent import agreed
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
+from worker.cli.stores import chosen, in_turn
 from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["drop", "list_all"]
 
@@ -26,10 +28,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def list_all(*, domain: Domain = None, view: View = None, version: Version = None, json: Json = False) -> None:
-    """List the stored states in the database of DATABASE_ADMIN_URL, by domain, view and version. Changes nothing."""
-    settings = Settings.load(needs=("database_admin_url",))
-    with administering():
-        found = run_async(list_states(settings.database_admin_url, domain=domain, view=view, version=version))
+    """List the stored states in the database of DATABASE_ADMIN_URL, by domain, view and version. Changes nothing.
+
+    Where domains have databases of their own, those of all are listed.
+    """
+    found = [each for _, states in _found(domain, view, version) for each in states]
     if json:
         print_json(found)
     elif found:
@@ -57,13 +60,14 @@ def drop(
         raise Mistake("say which states to drop: --domain or --view, or --all and none of these.")
     if version is not None and view is None:
         raise Mistake("--version belongs to a view: name it with --view.")
-    settings = Settings.load(needs=("database_admin_url",))
-    with administering():
-        found = run_async(list_states(settings.database_admin_url, domain=domain, view=view, version=version))
-        wanted = not dry_run and bool(found) and (yes or _agreed(found))
-        dropped = 0
-        if wanted:
-            dropped = run_async(drop_states(settings.database_admin_url, domain=domain, view=view, version=version))
+    by_store = _found(domain, view, version)
+    found = [each for _, states in by_store for each in states]
+    wanted = not dry_run and bool(found) and (yes or _agreed(found))
+    dropped = 0
+    for store, states in by_store if wanted else ():
+        if states:
+            with administering(store):
+                dropped += run_async(drop_states(store.database_admin_url, domain=domain, view=view, version=version))
     if json:
         print_json({"found": found, "dropped": dropped, "dry_run": dry_run})
     elif not found:
@@ -76,6 +80,19 @@ def drop(
         tell(f"Dropped {counted(dropped, 'stored state')}." if wanted else "Nothing was dropped.")
     if found and not dry_run and not wanted:
         raise typer.Exit(1)
+
+
+def _found(
+    domain: str | None, view: str | None, version: int | None
+) -> list[tuple[StoreSettings, Sequence[ViewStates]]]:
+    """Look for states in each database: a domain may have left some where it had its events before."""
+    found: list[tuple[StoreSettings, Sequence[ViewStates]]] = []
+    stores = chosen(Settings.load(needs=("database_admin_url",)), None, by="database_admin_url")
+    for store in stores:
+        with in_turn(store, stores, silent=True), administering(store):
+            states = run_async(list_states(store.database_admin_url, domain=domain, view=view, version=version))
+        found.append((store, states))
+    return found
 
 
 def _named(*wanted: object) -> bool:

@@ -12,32 +12,43 @@ from eventstore.postgres import Measures, measure, survey
 from worker.cli.failures import sentence
 from worker.cli.loop import run_async
 from worker.cli.reading_store import first_that_answers
+from worker.cli.stores import DomainOption, chosen, document, in_turn
 from worker.cli.terminal import print_json, table, tell
 from worker.credentials import address_of
 from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["stats"]
 
 _Row = Mapping[str, Any]
 
 
-def stats(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def stats(
+    *, domain: DomainOption = None, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
     """Show the database's figures: sizes, rows, use of indexes, connections, lag, and slow statements.
 
-    Reads what DATABASE_URL's role may see, of the primary, and the head of each replica. Numbers of rows are estimates,
-    except that of the events. Slow statements need the extension pg_stat_statements. Changes nothing.
+    Reads what DATABASE_URL's role may see, of the primary, and the head of each replica. Where domains have databases
+    of their own, each is shown, one after the other. Numbers of rows are estimates, except that of the events. Slow
+    statements need the extension pg_stat_statements. Changes nothing.
     """
-    settings = Settings.load(needs=("database_url",))
-    found, replicas = run_async(_collect(settings))
+    stores = chosen(Settings.load(needs=("database_url",)), domain)
+    documents = []
+    for store in stores:
+        with in_turn(store, stores, silent=json):
+            found, replicas = run_async(_collect(store))
+        documents.append(_document(found, replicas))
+        if not json:
+            _show(found, replicas)
+            if store is not stores[-1]:
+                tell("")
     if json:
-        print_json(_document(found, replicas))
-    else:
-        _show(found, replicas)
+        print_json(document(stores, documents))
 
 
-async def _collect(settings: Settings) -> tuple[Measures, list[_Row]]:
-    found = await first_that_answers(settings, lambda url, writable: measure(url, writable=writable))
-    return found, [await _replica(url, found.database["head"]) for url in settings.database_replica_urls]
+async def _collect(store: StoreSettings) -> tuple[Measures, list[_Row]]:
+    found = await first_that_answers(store, lambda url, writable: measure(url, writable=writable))
+    return found, [await _replica(url, found.database["head"]) for url in store.database_replica_urls]
 
 
 async def _replica(url: str, head: int) -> _Row:

@@ -1,37 +1,46 @@
 """``worker status COMMAND_ID``."""
 
-from typing import Annotated, Any
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import typer
 
-from eventstore import Filter, Receipt, RecordedEvent
+from eventstore import EventStoreError, Filter, Receipt, RecordedEvent
 from eventstore.postgres import PostgresEventStore
 from worker.cli.events import fields
-from worker.cli.failures import Mistake
+from worker.cli.failures import Mistake, sentence
 from worker.cli.loop import run_async
 from worker.cli.reading_store import reading_store
+from worker.cli.stores import DomainOption, chosen
 from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["status"]
+
+_Found: TypeAlias = tuple[Receipt, list[RecordedEvent]]
 
 
 def status(
     command_id: Annotated[str, typer.Argument(metavar="COMMAND_ID", help="The command's id, a UUID.")],
     *,
+    domain: DomainOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell what became of a command: its outcome, its events, and its trace.
 
-    Exit status 1 when there is no answer on record.
+    Where domains have databases of their own, all are asked. Exit status 1 when there is no answer on record.
     """
     try:
         identity = UUID(command_id)
     except ValueError:
         raise Mistake(f"{command_id!r} is not a UUID; pass the id that `worker publish` printed.") from None
     settings = Settings.load(needs=("database_url",))
-    found = run_async(_look_up(settings, identity))
+    stores = chosen(settings, domain)
+    found = [each for each in run_async(_look_up(stores, identity)) if domain in {None, _domain_of(each[0])}]
     if not found:
         if json:
             print_json({"command_id": identity, "outcome": None})
@@ -50,8 +59,31 @@ def status(
             _show(document)
 
 
-async def _look_up(settings: Settings, key: UUID) -> list[tuple[Receipt, list[RecordedEvent]]]:
-    async with reading_store(settings, application_name="worker status") as store:
+async def _look_up(stores: Sequence[StoreSettings], key: UUID) -> list[_Found]:
+    """Ask every store.
+
+    Raises:
+        Mistake: There is no answer in any store that can be asked, and one cannot.
+    """
+    answers = await asyncio.gather(*(_look_up_in(store, key) for store in stores), return_exceptions=True)
+    found: list[_Found] = []
+    silent: list[str] = []
+    for store, answer in zip(stores, answers, strict=True):
+        if not isinstance(answer, BaseException):
+            found += answer
+        elif len(stores) == 1 or not isinstance(answer, EventStoreError):
+            raise answer
+        else:
+            silent.append(f"{store} cannot be asked: {sentence(answer)}")
+    if silent and not found:
+        raise Mistake("\n".join(silent))
+    for line in silent:
+        print(line, file=sys.stderr)  # noqa: T201  beside the answer
+    return found
+
+
+async def _look_up_in(addresses: StoreSettings, key: UUID) -> list[_Found]:
+    async with reading_store(addresses, application_name="worker status") as store:
         return [(receipt, await _events(store, receipt)) for receipt in await store.receipts_of(key)]
 
 
@@ -62,13 +94,18 @@ async def _events(store: PostgresEventStore, receipt: Receipt) -> list[RecordedE
     return [event async for event in store.read(own, up_to=receipt.last)]
 
 
+def _domain_of(receipt: Receipt) -> str | None:
+    domain = receipt.scope or receipt.outcome.details.get("domain")
+    return None if domain is None else str(domain)
+
+
 def _document(receipt: Receipt, events: list[RecordedEvent], trace_url: str) -> dict[str, Any]:
     details = receipt.outcome.details
     trace_id = details.get("trace_id")
     return {
         "command_id": receipt.key,
         "command_type": details.get("command_type"),
-        "domain": receipt.scope or details.get("domain"),
+        "domain": _domain_of(receipt),
         "outcome": receipt.outcome.kind.value,
         "reason": receipt.outcome.reason,
         "events": [

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from handlers.registry import load_domains
 from worker.amqp.connection import Link
 from worker.amqp.declaration import declare_missing, missing, outdated
 from worker.cli.loop import run_async
 from worker.cli.terminal import tell
+from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.topology import Topology
 
@@ -25,7 +25,7 @@ def declare(
     something is missing (--dry-run).
     """
     settings = Settings.load(needs=("amqp_url",))
-    domains = load_domains(settings.worker_domains)
+    domains = served_domains(settings)
     lacking = run_async(_declare(settings.amqp_url, [Topology.of(domain) for domain in domains], dry_run=dry_run))
     if lacking and dry_run:
         raise typer.Exit(1)

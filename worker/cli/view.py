@@ -19,14 +19,16 @@ from handlers.key import KeyParameter
 from handlers.part import Part
 from handlers.place import raised_at
 from handlers.reader import Answer, Reader
-from handlers.registry import load_domains
 from handlers.view import View
 from worker.cli.event_filter import scalar
 from worker.cli.failures import Mistake, is_known
 from worker.cli.loop import run_async
 from worker.cli.reading_store import reading_store
+from worker.cli.stores import check_replicas
 from worker.cli.terminal import print_json, table, tell
+from worker.served_domains import served_domains
 from worker.settings import Settings
+from worker.stores import StoreSettings, stores_of
 
 __all__ = ["view"]
 
@@ -53,14 +55,17 @@ def view(
     if name is None:
         _list(domain, json=json)
         return
-    settings = Settings.load(needs=("database_url", "database_replica_urls") if replica else ("database_url",))
-    owner, asked = _found(load_domains(settings.worker_domains), name, domain)
+    settings = Settings.load(needs=("database_url",))
+    domains = served_domains(settings)
+    owner, asked = _found(domains, name, domain)
+    (store,) = stores_of(settings, [each.name for each in domains], only=owner.name)
+    check_replicas(store, wanted=replica)
     least = _position(min_position)
     consistency = Consistency.EVENTUAL if replica else Consistency.STRONG
     try:
         with Contained():
             part = _part(owner, asked, key or ())
-        answer = run_async(_ask(settings, owner, part, least, consistency))
+        answer = run_async(_ask(store, owner, part, least, consistency))
     except HandlerCrashed as crash:
         raise _failed(name, crash) from crash
     except Exception as bug:  # whatever the view's own functions raise
@@ -76,7 +81,7 @@ def view(
 
 def _list(domain: str | None, *, json: bool) -> None:
     """List the views, and what their keys are made of."""
-    asked = _asked(load_domains(Settings.load(needs=()).worker_domains), domain)
+    asked = _asked(served_domains(Settings.load(needs=())), domain)
     if json:
         print_json(
             [
@@ -197,17 +202,17 @@ def _position(text: str | None) -> Position | None:
 
 
 async def _ask(
-    settings: Settings, domain: Domain, part: Any, least: Position | None, consistency: Consistency
+    addresses: StoreSettings, domain: Domain, part: Any, least: Position | None, consistency: Consistency
 ) -> Answer[Any]:
     opened = (
         PostgresEventStore.connect(
-            settings.database_url,
-            replica_urls=settings.database_replica_urls,
+            addresses.database_url,
+            replica_urls=addresses.database_replica_urls,
             pool_size=2,
             application_name="worker view",
         )
         if consistency is Consistency.EVENTUAL
-        else reading_store(settings, application_name="worker view", pool_size=2)
+        else reading_store(addresses, application_name="worker view", pool_size=2)
     )
     async with opened as store:
         reader = Reader(store, domain)

@@ -1,6 +1,7 @@
 """The selection: which dead letters are meant, and which of them a replay leaves where they are."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -62,13 +63,13 @@ class Rules:
 
     Attributes:
         since: When the replay began, by the clock that stamps replayed messages.
-        receipts_since: Receipts that were recorded before that moment may have been deleted; None if none was.
+        receipts_since: By domain, where receipts were deleted: those recorded before that moment may be gone.
         assign_ids: Whether letters without an id of their publisher's become commands under the id that we gave them.
         even_if_forgotten: Whether letters are sent although their receipts may have been deleted.
     """
 
     since: datetime
-    receipts_since: datetime | None = None
+    receipts_since: Mapping[str, datetime] = field(default_factory=dict)
     assign_ids: bool = False
     even_if_forgotten: bool = False
 
@@ -85,7 +86,8 @@ class Rules:
         return Judgement.REPLAY
 
     def _is_forgotten(self, letter: DeadLetter) -> bool:
-        if self.receipts_since is None:
+        since = self.receipts_since.get(letter.domain_name)
+        if since is None:
             return False
         # Whose age nobody knows may be of any age.
-        return letter.published_at is None or letter.published_at < self.receipts_since
+        return letter.published_at is None or letter.published_at < since

@@ -21,13 +21,14 @@ from opentelemetry import context, propagate
 from eventstore.postgres import PostgresEventStore
 from handlers.complaint import text_of
 from handlers.domain import Domain
-from handlers.registry import load_domains
 from worker.counters import Counters
 from worker.errors import HandlerTimedOut
 from worker.isolation.protocol import DecideRequest, DecideResponse, Ready, Setup, read_frame, write_frame
 from worker.rounds.scheduler import Scheduler
+from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.settlement import Failure, judge
+from worker.stores import stores_of
 from worker.telemetry.logs import configure_logs, whereabouts
 from worker.telemetry.providers import Telemetry
 
@@ -65,18 +66,19 @@ async def _serve(end: socket.socket) -> None:
         settings = (await read_frame(reader, Setup)).settings
         configure_logs(settings.worker_log_format, settings.worker_log_level)
         try:
-            domains = load_domains(settings.worker_domains)
+            domains = served_domains(settings)
         except BaseException as error:  # noqa: BLE001  a domain's code may raise anything
             await write_frame(writer, Ready(failure=_failure(error)))
             return
         await write_frame(writer, Ready())
         async with AsyncExitStack() as stack:
             counters = Counters()
-            schedulers: Mapping[str, Scheduler] = {}
+            schedulers: dict[str, Scheduler] = {}
             while True:
                 request = await read_frame(reader, DecideRequest)
                 try:
-                    schedulers = schedulers or await _schedulers(stack, settings, domains, counters)
+                    if request.domain_name not in schedulers:
+                        schedulers |= await _schedulers(stack, settings, domains, request.domain_name, counters)
                 except Exception as error:  # noqa: BLE001  the worker decides what to do about it
                     await write_frame(writer, Ready(failure=_failure(error)))
                     continue
@@ -88,14 +90,24 @@ async def _serve(end: socket.socket) -> None:
 
 
 async def _schedulers(
-    stack: AsyncExitStack, settings: Settings, domains: tuple[Domain, ...], counters: Counters
+    stack: AsyncExitStack, settings: Settings, domains: tuple[Domain, ...], domain_name: str, counters: Counters
 ) -> Mapping[str, Scheduler]:
-    """Connect to the database, which a process that waits as a spare does not: its connection would be idle."""
+    """Connect to the store of a domain, which a process that waits as a spare does not: its connection would be idle.
+
+    Returns:
+        The schedulers of all domains of that store.
+    """
+    stores = stores_of(settings, [domain.name for domain in domains])
+    own = next(each for each in stores if domain_name in each.domains)
     async with AsyncExitStack() as opening:
         store = await opening.enter_async_context(
-            PostgresEventStore.connect(settings.database_url, pool_size=1, application_name="worker isolation")
+            PostgresEventStore.connect(own.database_url, pool_size=1, application_name="worker isolation")
         )
-        schedulers = {domain.name: Scheduler(store, domain, settings, counters, patient=False) for domain in domains}
+        schedulers = {
+            domain.name: Scheduler(store, domain, settings, counters, patient=False)
+            for domain in domains
+            if domain.name in own.domains
+        }
         for scheduler in schedulers.values():
             opening.push_async_callback(scheduler.close)
         stack.push_async_callback(opening.pop_all().aclose)

@@ -44,8 +44,8 @@ class Isolator:
     Args:
         settings: What the processes work with, too.
         counters: Where their attempts and conflicts are counted.
-        probe: Asks the database, over the worker's own connections, to do what commands need of it; raises while it
-            cannot.
+        probe: Asks a domain's database, over the worker's own connections, to do what commands need of it; raises
+            while it cannot.
         limits: How long a process may take for what.
     """
 
@@ -54,7 +54,7 @@ class Isolator:
         settings: Settings,
         counters: Counters,
         *,
-        probe: Callable[[], Awaitable[object]],
+        probe: Callable[[str], Awaitable[object]],
         limits: ProcessLimits | None = None,
     ) -> None:
         self._settings = settings
@@ -87,7 +87,7 @@ class Isolator:
                 response = await self._decided(domain_name, replace(message, headers=injected()))
                 failure = response.failure
                 if failure is not None and failure.verdict.action is Action.PAUSE:
-                    await self._raise_if_the_database_serves(failure)
+                    await self._raise_if_the_database_serves(domain_name, failure)
             finally:
                 self._idle = asyncio.create_task(self._end_when_idle())
         self._counters.attempts += response.attempts
@@ -163,7 +163,7 @@ class Isolator:
             await process.let_go()
         return None
 
-    async def _raise_if_the_database_serves(self, failure: Failure) -> None:
+    async def _raise_if_the_database_serves(self, domain_name: str, failure: Failure) -> None:
         """Tell a database that does not serve from a process that cannot reach one that does.
 
         Raises:
@@ -171,7 +171,7 @@ class Isolator:
         """
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                await self._probe()
+                await self._probe(domain_name)
         except Exception:  # noqa: BLE001  whatever keeps it from serving
             return
         raise IsolationFailed(f"the process for poison messages cannot use the database: {failure.text}")

@@ -32,10 +32,14 @@ class CircuitBreaker:
     Args:
         probe: Asks the database to do what commands need of it; raises an ``EventStoreError`` while it cannot.
         backoff: How long it rests before each probe.
+        name: Whose database it is, for the log; empty where there is one only.
     """
 
-    def __init__(self, probe: Callable[[], Awaitable[object]], *, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self, probe: Callable[[], Awaitable[object]], *, backoff: Backoff | None = None, name: str = ""
+    ) -> None:
         self._probe = probe
+        self._told_as = f"{name}: " if name else ""
         # Kept between pauses: a database that answers the probe but no command must not be asked in a tight loop.
         self._backoff = backoff or Backoff(first=_FIRST_DELAY, longest=_LONGEST_DELAY, jitter=0.5)
         self._is_open = False
@@ -93,7 +97,7 @@ class CircuitBreaker:
         """
         if self._is_open or era != self._era:
             return
-        _log.warning("paused: %s", reason)
+        _log.warning("%spaused: %s", self._told_as, reason)
         self._is_open = True
         self._closed.clear()
         # In a context of its own: what it finds concerns the database, and no command or trace.
@@ -111,9 +115,9 @@ class CircuitBreaker:
             try:
                 await self._probe()
             except EventStoreError as error:
-                _log.debug("still paused: %s", error)
+                _log.debug("%sstill paused: %s", self._told_as, error)
                 continue
-            _log.warning("resumed")
+            _log.warning("%sresumed", self._told_as)
             self._is_open = False
             self._era += 1
             self._width = _FIRST_WIDTH

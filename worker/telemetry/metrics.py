@@ -5,7 +5,7 @@ buckets of the messaging metrics follow the semantic conventions. Source:
 https://opentelemetry.io/docs/specs/semconv/messaging/messaging-metrics/
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ attempts = _meter.create_histogram(
 @dataclass(frozen=True, slots=True, eq=False)
 class _Worker:
     counters: Counters
-    is_paused: Callable[[], bool]
+    paused: Callable[[], Mapping[str, bool]]
     kept_states: Callable[[], int]
 
 
@@ -46,15 +46,17 @@ _workers: set[_Worker] = set()
 
 
 @contextmanager
-def observed(counters: Counters, *, is_paused: Callable[[], bool], kept_states: Callable[[], int]) -> Iterator[None]:
+def observed(
+    counters: Counters, *, paused: Callable[[], Mapping[str, bool]], kept_states: Callable[[], int]
+) -> Iterator[None]:
     """Have a worker observed until the context is left. A process has one; that of a test may have several.
 
     Args:
         counters: What it counts.
-        is_paused: Whether it rests because the database does not answer.
+        paused: Whether each domain rests because its database does not answer, by the domain's name.
         kept_states: How many folded states it keeps.
     """
-    worker = _Worker(counters, is_paused, kept_states)
+    worker = _Worker(counters, paused, kept_states)
     _workers.add(worker)
     try:
         yield
@@ -102,7 +104,11 @@ def _misplaced(_: CallbackOptions) -> Iterable[Observation]:
 
 
 def _paused(_: CallbackOptions) -> Iterable[Observation]:
-    return [Observation(int(worker.is_paused())) for worker in _workers]
+    return [
+        Observation(int(is_paused), {"domain": domain})
+        for worker in _workers
+        for domain, is_paused in worker.paused().items()
+    ]
 
 
 def _kept_states(_: CallbackOptions) -> Iterable[Observation]:
@@ -156,8 +162,8 @@ _meter.create_observable_gauge(
     "worker.paused",
     [_paused],
     # Not "1": Prometheus would take the gauge for a ratio, and name it so.
-    unit="{worker}",
-    description="Workers that rest because the database does not answer: 1 or 0 in each process.",
+    unit="{domain}",
+    description="Domains that rest because their database does not answer: 1 or 0 for each, in each process.",
 )
 _meter.create_observable_up_down_counter(
     "worker.states.kept",

@@ -14,7 +14,7 @@ from eventstore import InvalidRequest
 from eventstore.postgres import PostgresEventStore
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.waiting import eventually
-from tests.support.serving import QUEUES, Hold, received, serving, settled
+from tests.support.serving import QUEUES, Hold, received, serving, settled, settlers
 from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.errors import BrokerUnavailable
@@ -64,7 +64,7 @@ async def test_what_is_put_aside_during_an_alarm_is_stored_once(
         return sum(f"not stored in {QUEUES.dead_queue} yet" in message for message in caplog.messages) >= 5
 
     async with serving(store, broker.url) as service:
-        (settler,) = service._settlers
+        (settler,) = settlers(service)
         settler._handover._patience = 0.2
         await received(service, 1)
         await alarm(broker, is_on=True)

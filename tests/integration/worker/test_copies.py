@@ -9,7 +9,7 @@ from tests.support.amqp_client import AmqpClient
 from tests.support.dead_letters import letters, make_queues, replayed
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
-from tests.support.serving import QUEUES, serving, settled
+from tests.support.serving import QUEUES, serving, settled, settlers
 from worker.counters import End
 
 A = b'{"Key": "a"}'
@@ -70,7 +70,7 @@ async def test_a_full_dead_queue_drops_no_letter(
     ids = [await client.put(A, exchange="", routing_key=QUEUES.queue, message_type="Unknown") for _ in range(3)]
     await client.holds(QUEUES.queue, 3)
     async with serving(store, vhost, worker_concurrency=8) as service:
-        for settler in service._settlers:
+        for settler in settlers(service):
             settler._handover._patience = 0.01
         await client.holds(QUEUES.dead_queue, 3)
         ids += [await client.put(A, message_type="Unknown") for _ in range(5)]

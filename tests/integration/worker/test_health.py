@@ -17,7 +17,7 @@ from tests.support.fixtures.databases import Database
 from tests.support.fixtures.ports import free_port
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
-from tests.support.serving import QUEUES, serving
+from tests.support.serving import QUEUES, consumers, serving
 from tests.support.slow_relay import Relay
 from tests.support.worker_process import WorkerProcess
 from worker.amqp.consumer import Consumer
@@ -66,7 +66,7 @@ async def test_the_time_without_a_consumer_is_counted_over_attempts_that_fail(
     store: PostgresEventStore, vhost: str, management: Management
 ) -> None:
     async with serving(store, vhost) as service:
-        (consumer,) = service._consumers
+        (consumer,) = consumers(service)
         assert isinstance(consumer, Consumer)
         before = consumer._wire
         # All but consuming is allowed: each attempt gets as far as being refused.

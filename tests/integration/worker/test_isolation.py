@@ -18,7 +18,7 @@ from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.ports import free_port
 from tests.support.fixtures.waiting import eventually
-from tests.support.serving import QUEUES, serving, settled
+from tests.support.serving import QUEUES, serving, settled, settlers
 from tests.support.worker_process import WorkerProcess
 from worker.amqp.declaration import declare
 from worker.counters import End
@@ -221,7 +221,7 @@ async def test_a_drain_that_cannot_wait_ends_the_process_too(
     await client.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
 
     async def has_begun() -> bool:
-        return service._settlers[0]._poison._running is not None
+        return settlers(service)[0]._poison._running is not None
 
     await eventually(has_begun, what="the message to be decided")
     assert await service.drain() == 1

@@ -14,6 +14,7 @@ import pytest
 
 from eventstore import StoreUnavailable
 from eventstore.postgres import PostgresEventStore
+from tests.integration.eventstore.staging import connected
 from tests.integration.worker.outage import full, without_connections
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
@@ -25,15 +26,15 @@ from worker.message import CommandMessage
 from worker.settings import Settings
 from worker.settlement import Action, Answer, FailedElsewhere
 
-DOMAIN = "tests.integration.worker.troubles:domain"
+DOMAIN, DOMAIN_NAME = "tests.integration.worker.troubles:domain", "tally"
 SEGFAULT = b'{"Key": "k", "Signal": %d}' % signal.SIGSEGV
 
 
-async def yes() -> None:
+async def yes(_: str) -> None:
     """Find that the database serves this process."""
 
 
-async def no() -> None:
+async def no(_: str) -> None:
     """Find that it does not."""
     raise StoreUnavailable("the test says so")
 
@@ -71,7 +72,7 @@ class Isolated:
 
 @asynccontextmanager
 async def isolating(
-    database: Database, *, probe: Callable[[], Awaitable[object]] = yes, limits: Any = None, **settings: Any
+    database: Database, *, probe: Callable[[str], Awaitable[object]] = yes, limits: Any = None, **settings: Any
 ) -> AsyncIterator[Isolated]:
     counters = Counters()
     made = Isolator(
@@ -119,6 +120,20 @@ async def test_the_process_that_stands_by_decides_after_one_that_ended(isolated:
     await gone(first, second)
     assert (await isolated.decide(b'{"Key": "b"}')).receipt.outcome.kind == "accepted"
     assert isolated.process not in {first, second}
+
+
+async def test_a_poison_message_is_decided_in_its_own_domain_s_store(
+    database: Database, other: Database, store: PostgresEventStore
+) -> None:
+    """And no connection is made to a store that no such message has come from."""
+    variable = "DATABASE_URL_" + DOMAIN_NAME.upper()
+    async with isolating(other, domain_databases={variable: database.url}) as isolated:
+        assert (await isolated.decide(b'{"Key": "a"}')).receipt.outcome.kind == "accepted"
+        assert [receipt.scope async for receipt in store.all_receipts()] == [DOMAIN_NAME]
+        async with connected(other.admin_url) as session:
+            sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE $2"
+            assert await session.fetchval(sessions, other.name, "worker isolation%") == 0
+            assert await session.fetchval(sessions, database.name, "worker isolation%") == 1
 
 
 async def test_an_innocent_command_whose_process_is_killed_is_decided_by_another(

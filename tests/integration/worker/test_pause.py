@@ -14,7 +14,7 @@ from tests.integration.worker.outage import Outage, full, read_only, without_con
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
-from tests.support.serving import QUEUES, serving, settled
+from tests.support.serving import QUEUES, serving, settled, settlers
 from worker.counters import End
 from worker.publisher import Publisher
 from worker.service import Service
@@ -25,7 +25,7 @@ COMMANDS = 20
 @pytest.fixture
 async def service(store: PostgresEventStore, vhost: str) -> AsyncIterator[Service]:
     async with serving(store, vhost, worker_retry_delay=60) as service:
-        service._breaker._backoff = Backoff(first=0.1, longest=0.2)
+        service._stores[0].breaker._backoff = Backoff(first=0.1, longest=0.2)
         yield service
 
 
@@ -77,7 +77,7 @@ async def test_commands_are_held_while_the_server_is_down(vhost: str, publisher:
             PostgresEventStore.connect(primary.url(primary.worker, DATABASE)) as store,
             serving(store, vhost) as service,
         ):
-            service._breaker._backoff = Backoff(first=0.1, longest=0.2)
+            service._stores[0].breaker._backoff = Backoff(first=0.1, longest=0.2)
             assert (await publisher.request("tally", "Count", {"Key": "before"})).outcome == "accepted"
             await asyncio.to_thread(primary.stop)
             async with held(service, publisher, client):
@@ -87,7 +87,7 @@ async def test_commands_are_held_while_the_server_is_down(vhost: str, publisher:
 async def test_what_is_held_for_too_long_is_sent_on_and_pays_nothing(
     database: Database, service: Service, publisher: Publisher, client: AmqpClient
 ) -> None:
-    (settler,) = service._settlers
+    (settler,) = settlers(service)
     settler._hold = 0.3
     async with read_only(database):
         sent = await client.put(b'{"Key": "a"}', headers={"worker-attempts": 2, "worker-first-failure": "2026-01-02"})

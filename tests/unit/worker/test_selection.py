@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.worker.letters import DIED, ID, letter
+from tests.unit.worker.letters import DIED, ID, TALLY, letter
 from worker.dead_letters.selection import NO_ID, Judgement, Rules, Selection
 
 SECOND = timedelta(seconds=1)
@@ -68,14 +68,16 @@ def test_a_letter_without_an_id_of_its_own_is_replayed_only_when_that_is_asked_f
     [(DIED - 2 * SECOND, Judgement.FORGOTTEN), (DIED - SECOND, Judgement.REPLAY), (None, Judgement.REPLAY)],
 )
 def test_a_letter_whose_receipt_may_be_deleted_is_left(published: datetime | None, judgement: Judgement) -> None:
-    rules = {"receipts_since": DIED - SECOND}
+    rules = {"receipts_since": {TALLY.domain_name: DIED - SECOND}}
     assert judged(timestamp=published, rules=rules) == judgement
     assert judged(timestamp=published, rules={**rules, "even_if_forgotten": True}) == Judgement.REPLAY
     assert judged(timestamp=published) == Judgement.REPLAY
+    # Another domain's receipts are another database's.
+    assert judged(timestamp=published, rules={"receipts_since": {"other": DIED}}) == Judgement.REPLAY
 
 
 def test_a_letter_of_an_unknown_age_may_be_of_any() -> None:
-    assert judged(NOTHING_TOLD, rules={"receipts_since": DIED}) == Judgement.FORGOTTEN
+    assert judged(NOTHING_TOLD, rules={"receipts_since": {TALLY.domain_name: DIED}}) == Judgement.FORGOTTEN
     assert judged(NOTHING_TOLD) == Judgement.REPLAY
 
 

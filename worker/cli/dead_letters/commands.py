@@ -1,6 +1,7 @@
 """``worker dead-letters list | show | replay | discard``."""
 
 from collections import Counter, deque
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from worker.cli.dead_letters.scan import Choice, counting, scan
 from worker.cli.dead_letters.tables import kinds, rows, show_whole
 from worker.cli.dead_letters.treatment import Treatment, chosen, explained, left_behind, tell_each
 from worker.cli.loop import run_async
+from worker.cli.stores import domain_names, in_turn
 from worker.cli.terminal import print_json, tell
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.replay import Bounds, Progress, Wanted
@@ -20,6 +22,7 @@ from worker.dead_letters.replay import replay as send
 from worker.dead_letters.selection import Judgement, Rules
 from worker.errors import MessageRefused
 from worker.settings import Settings
+from worker.stores import stores_of
 
 __all__ = ["discard", "list_letters", "replay", "show"]
 
@@ -136,15 +139,13 @@ def replay(
     it goes on with the rest. What dies again meanwhile is left. Exit status 1 when some of the letters that were meant
     are left for a reason, some could not be looked at, or the answer was no.
     """
-    from eventstore.postgres import receipts_since  # noqa: PLC0415  the other commands here ask no database
-
     settings = Settings.load(needs=("amqp_url",) if even_if_forgotten else ("amqp_url", "database_url"))
     choice = chosen(
         settings, ids or (), every, domain, reasons=reason, commands=command, older=older_than, younger=younger_than
     )
     rules = Rules(
         since=choice.asked_at,
-        receipts_since=None if even_if_forgotten else run_async(receipts_since(settings.database_url)),
+        receipts_since={} if even_if_forgotten else _receipts_since(settings, choice, domain),
         assign_ids=assign_id,
         even_if_forgotten=even_if_forgotten,
     )
@@ -184,6 +185,20 @@ def replay(
         left["unseen"] = plan.found.unseen
     if done is None or (not dry_run and (left or done < plan.kinds.total())):
         raise typer.Exit(1)
+
+
+def _receipts_since(settings: Settings, choice: Choice, domain: str | None) -> dict[str, datetime]:
+    """Ask the store of each domain that is meant from when on it has all receipts, where it has not had all along."""
+    from eventstore.postgres import receipts_since  # noqa: PLC0415  the other commands here ask no database
+
+    meant = [topology.domain_name for topology in choice.topologies]
+    found: dict[str, datetime] = {}
+    stores = stores_of(settings, domain_names(settings, domain) or meant, only=domain)
+    for store in stores:
+        with in_turn(store, stores, silent=True):
+            since = run_async(receipts_since(store.database_url))
+        found |= {} if since is None else dict.fromkeys(store.domains, since)
+    return found
 
 
 def discard(

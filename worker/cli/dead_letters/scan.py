@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
-from handlers.registry import load_domains
 from worker.amqp.dead_queue import DeadQueue
 from worker.cli.age import age
 from worker.cli.failures import Mistake
@@ -16,6 +15,7 @@ from worker.cli.terminal import progress_bar
 from worker.dead_letters.letter import DeadLetter, same_id
 from worker.dead_letters.replay import look
 from worker.dead_letters.selection import NO_ID, Selection
+from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.topology import Topology
 
@@ -60,7 +60,7 @@ class Choice:
             DomainNotFound: A domain cannot be imported.
         """
         now = datetime.now(UTC)
-        domains = load_domains(settings.worker_domains)
+        domains = served_domains(settings)
         names = [each.name for each in domains]
         if domain is not None and domain not in names:
             raise Mistake(f"there is no domain {domain!r} in WORKER_DOMAINS; it names {', '.join(names)}.")

@@ -203,12 +203,20 @@ def explained(judgement: Judgement, count: int, rules: Rules) -> str:
             return f"{letters_are} left: without any id. Publish them anew, then discard them."
         case Judgement.FORGOTTEN:
             return (
-                f"{letters_are} left: first published before {rules.receipts_since:%Y-%m-%d %H:%M} UTC, and receipts "
+                f"{letters_are} left: first published before {_forgotten(rules)}, and receipts "
                 "of that time were deleted, so that what was answered then would be decided once more. To replay them "
                 "all the same, pass --even-if-forgotten."
             )
         case _:
             return f"{letters_are} left: {judgement.value}."
+
+
+def _forgotten(rules: Rules) -> str:
+    """Say from when on there are all receipts: by domain, where they do not agree."""
+    moments = rules.receipts_since
+    if len(set(moments.values())) == 1:
+        return f"{min(moments.values()):%Y-%m-%d %H:%M} UTC"
+    return " or ".join(f"{moment:%Y-%m-%d %H:%M} UTC ({domain})" for domain, moment in moments.items())
 
 
 def tell_each(lines: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from eventstore.postgres.administration.wholeness import Wholeness
 from worker.cli.condition import primary_condition, replica_condition
 from worker.settings import Settings
 
-SETTINGS = Settings(worker_concurrency=64)
+POOL_SIZE = Settings(worker_concurrency=64).pool_size
 WELL = Survey(
     schema_version=SCHEMA_VERSION,
     unfinished=False,
@@ -35,7 +35,7 @@ REPLICA = replace(WELL, in_recovery=True)
 
 
 def wrong(found: Survey) -> dict[str, str]:
-    return {finding.part: finding.text for finding in primary_condition(found, SETTINGS) if not finding.good}
+    return {finding.part: finding.text for finding in primary_condition(found, POOL_SIZE) if not finding.good}
 
 
 def test_a_database_as_it_should_be_has_nothing_wrong() -> None:
@@ -44,13 +44,13 @@ def test_a_database_as_it_should_be_has_nothing_wrong() -> None:
 
 
 def test_a_migration_whose_second_step_is_left_is_well_and_told() -> None:
-    (schema, *_) = primary_condition(replace(WELL, unfinished=True), SETTINGS)
+    (schema, *_) = primary_condition(replace(WELL, unfinished=True), POOL_SIZE)
     assert schema.good
     assert schema.text.endswith("when none is left, run `worker db migrate --finish`")
 
 
 def test_connections_are_counted_in_worker_processes() -> None:
-    (text,) = [each.text for each in primary_condition(WELL, SETTINGS) if each.part == "connections"]
+    (text,) = [each.text for each in primary_condition(WELL, POOL_SIZE) if each.part == "connections"]
     assert text == "97, enough for 9 worker processes of 10 each"
     assert wrong(replace(WELL, connections=10)) == {}
     assert "raise max_connections, or lower WORKER_CONCURRENCY" in wrong(replace(WELL, connections=9))["connections"]

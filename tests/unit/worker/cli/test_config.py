@@ -54,3 +54,18 @@ def test_people_get_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert table.split("\n", 1)[0].split() == ["setting", "value", "unit", "origin", "meaning"]
     for name in Settings.described():
         assert name.upper() in table
+
+
+def test_an_address_that_stands_where_a_path_belongs_is_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``printed`` looks for the secret. A domain that cannot be imported keeps nobody from seeing what is set."""
+    monkeypatch.setenv("WORKER_DOMAINS", "handlers.library:domain")
+    monkeypatch.setenv("DATABASE_URL_OTHER_FILE", "postgresql://app:secret@db:5432/events")
+    rows = {row["name"]: row for row in json.loads(printed(capsys, monkeypatch, "--json"))}
+    assert rows["DATABASE_URL_OTHER"]["origin"] == "file postgresql://app:***@db:5432/events"
+    monkeypatch.delenv("DATABASE_URL_OTHER_FILE")
+    monkeypatch.setenv("WORKER_DOMAINS", "nowhere.at.all:domain")
+    monkeypatch.setenv("DATABASE_URL_OTHER", "postgresql://app:secret@db:5432/events")
+    rows = {row["name"]: row for row in json.loads(printed(capsys, monkeypatch, "--json"))}
+    assert rows["DATABASE_URL_OTHER"]["value"] == "postgresql://app:***@db:5432/events"

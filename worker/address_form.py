@@ -1,0 +1,37 @@
+"""The form of addresses: what is wrong with one can be said before anything is connected, and without its password."""
+
+from urllib.parse import SplitResult, urlsplit
+
+__all__ = ["ESCAPES", "check_port", "check_url"]
+
+ESCAPES = (
+    "in user name and password, write / ? # @ [ ] and \\ as %2F, %3F, %23, %40, %5B, %5D and %5C, elsewhere @ as %40"
+)
+"""What to do about characters that mean something in an address."""
+
+
+def check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
+    """Take an address apart; an empty one is none, and passes.
+
+    Raises:
+        ValueError: It cannot be read, or not in one way only; the message does not quote it.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text would show what stands in the password's place
+        raise ValueError(f"its host cannot be read; {ESCAPES}; give it the form {example}") from None
+    if url and parts.scheme not in schemes:
+        raise ValueError(f"it must have the form {example}")
+    # What is read here is read again by libraries, which differ: of two @ one takes the first, another the last.
+    if ("@" not in parts.netloc and "@" in url) or parts.netloc.count("@") > 1 or "#" in url:
+        raise ValueError(ESCAPES)
+    return parts
+
+
+def check_port(url: str, schemes: frozenset[str], example: str) -> None:
+    """Check an address of one host, with its port. Raises as ``check_url``."""
+    parts = check_url(url, schemes, example)
+    try:
+        parts.port  # noqa: B018  reading it checks it
+    except ValueError:
+        raise ValueError(f"its port is no number up to 65535; give it the form {example}") from None

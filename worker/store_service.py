@@ -1,0 +1,246 @@
+"""The store service: serves the domains of one store, and waits for that store alone.
+
+A process has one for each store. While one of them does not serve, its domains rest; the others notice nothing of it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+
+from eventstore import EventStore, EventStoreError, StoreUnavailable
+from eventstore.backoff import Backoff
+from handlers.domain import Domain
+from worker.amqp.connection import broker_address
+from worker.amqp.consumer import Consumer
+from worker.amqp.sender import Sender
+from worker.amqp.shard_consumer import ShardConsumer
+from worker.counters import Counters
+from worker.errors import BrokerError
+from worker.isolation.isolator import Isolator
+from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.replies import Replies
+from worker.rounds.scheduler import Scheduler
+from worker.rounds.settler import Settler
+from worker.rounds.watchdog import Watchdog
+from worker.settings import Settings
+from worker.supervision.health import Health
+from worker.topology import Topology
+
+__all__ = ["OpensStore", "SharedParts", "StoreService"]
+
+_log = logging.getLogger(__name__)
+
+OpensStore = Callable[[], AbstractAsyncContextManager[EventStore]]
+"""Opens a store, each time it is called, and closes it at the end of the ``async with``."""
+
+_FIRST_REST, _LONGEST_REST = 0.5, 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedParts:
+    """What the stores of a process share: nothing that waits for a database.
+
+    Attributes:
+        settings: Everything that is set.
+        counters: Where everything is counted.
+        watchdog: Told whenever a domain's code runs.
+        sender: Sends retries and dead letters.
+        replies: Sends replies.
+        isolator: Decides poison messages.
+    """
+
+    settings: Settings
+    counters: Counters
+    watchdog: Watchdog
+    sender: Sender
+    replies: Replies
+    isolator: Isolator
+
+
+class StoreService:
+    """A consumer, a settler and a scheduler for each domain of one store, and its circuit breaker.
+
+    Args:
+        domains: The domains that have their events in it.
+        opens: Opens the store.
+        shared: What it shares with the process's other stores.
+        is_alone: Whether the process has no other store, so that what is told need not say which.
+
+    Attributes:
+        domains: The same.
+        name: The domains' names.
+        breaker: Open while the store does not answer.
+        schedulers: One for each domain, as soon as the store is open.
+        settlers: The same.
+        consumers: The same.
+    """
+
+    def __init__(
+        self, domains: Sequence[Domain], opens: OpensStore, shared: SharedParts, *, is_alone: bool = True
+    ) -> None:
+        self.domains = tuple(domains)
+        self.name = ", ".join(domain.name for domain in domains)
+        self.breaker = CircuitBreaker(self.probe, name="" if is_alone else self.name)
+        self.schedulers: list[Scheduler] = []
+        self.settlers: list[Settler] = []
+        self.consumers: list[Consumer | ShardConsumer] = []
+        self._opens = opens
+        self._shared = shared
+        self._store: EventStore | None = None
+        self._closing = AsyncExitStack()
+        # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
+        # Not one for all stores: one that hangs must not keep the others from theirs.
+        self._long_reads = asyncio.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store has answered since this process began."""
+        return self._store is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether work rests because the database does not answer."""
+        return self._store is None or self.breaker.is_open
+
+    @property
+    def is_consuming(self) -> bool:
+        """Whether every domain's deliveries can come in."""
+        return self.is_open and all(consumer.is_consuming for consumer in self.consumers)
+
+    async def probe(self) -> None:
+        """Ask the store to do what commands need of it.
+
+        An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
+
+        Raises:
+            EventStoreError: It cannot.
+        """
+        if self._store is None:
+            raise StoreUnavailable("the database has not answered since this process began")
+        await self._store.append(())
+
+    def health(self) -> Health:
+        """Judge whether the domains of this store are served."""
+        if self.is_paused:
+            return Health(live=True, ready=False, reason="paused until the database answers")
+        interrupted = max(self.consumers, key=lambda consumer: consumer.interrupted_for)
+        if interrupted.is_consuming:
+            trouble = next((settler.trouble for settler in self.settlers if settler.trouble is not None), None)
+            return Health(live=True, ready=trouble is None, reason=trouble or "consuming")
+        seconds = interrupted.interrupted_for
+        return Health(
+            live=seconds <= self._shared.settings.worker_health_grace,
+            ready=False,
+            reason=f"{interrupted.queue} has not been consumed for {seconds:.0f} s",
+        )
+
+    async def open(self) -> None:
+        """Open the store; one that is open stays so.
+
+        Raises:
+            StoreUnavailable, StoreMisconfigured: It cannot be used now, or as it is.
+        """
+        if self._store is None:
+            self._store = store = await self._closing.enter_async_context(self._opens())
+            for domain in self.domains:
+                self._add(store, domain)
+
+    async def start(self) -> None:
+        """Begin to consume, if the store is open. Raises as ``Service.start``."""
+        for consumer in self.consumers:
+            await consumer.start()
+
+    async def serve(self) -> None:
+        """Keep consuming, through every interruption, until cancelled; wait for the store first, if it is not open."""
+        if not self.is_open:
+            await self._open_late()
+        async with asyncio.TaskGroup() as group:
+            for consumer in self.consumers:
+                group.create_task(consumer.keep_consuming())
+
+    async def stop_consuming(self) -> None:
+        """Take no more deliveries."""
+        await asyncio.gather(*(consumer.stop() for consumer in self.consumers))
+
+    async def drain(self, deadline: float) -> int:
+        """Return what has not started or waits for the database, and let what has started finish.
+
+        Returns:
+            How many commands had started and did not finish within so many seconds.
+        """
+        return sum(await asyncio.gather(*(settler.drain(deadline) for settler in self.settlers)))
+
+    async def flush(self) -> None:
+        """Wait until every acknowledgement was handed to its connection."""
+        await asyncio.gather(*(consumer.flush() for consumer in self.consumers))
+
+    async def stop(self) -> None:
+        """Stop deciding and probing at once. What is unsettled is left to the broker."""
+        await asyncio.gather(*(settler.close() for settler in self.settlers))
+        await self.breaker.close()
+
+    async def close(self) -> None:
+        """Close the connections, those to the broker first. What is unsettled goes back to it."""
+        await asyncio.gather(*(consumer.close() for consumer in self.consumers))
+        await self._closing.aclose()
+
+    async def _open_late(self) -> None:
+        """Open a store that did not answer when the process began, and begin to consume."""
+        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        told: str | None = None  # each reason is told once
+        while not self.is_open:
+            await backoff.rest()
+            try:
+                await self.open()
+            except EventStoreError as error:
+                if told != (told := str(error)):
+                    _log.warning("%s: still paused: %s", self.name, error)
+        _log.warning("%s: the database answers", self.name)
+        backoff.reset()
+        for consumer in self.consumers:
+            while not consumer.is_consuming:
+                try:
+                    await consumer.start()
+                except BrokerError as error:
+                    _log.error("cannot consume %s: %s", consumer.queue, error)
+                    await backoff.rest()
+
+    def _add(self, store: EventStore, domain: Domain) -> None:
+        shared, settings = self._shared, self._shared.settings
+        topology = Topology.of(domain)
+        host, _, port = broker_address(settings.amqp_url).rpartition(":")
+        scheduler = Scheduler(
+            store,
+            domain,
+            settings,
+            shared.counters,
+            shared.watchdog,
+            breaker=self.breaker,
+            long_reads=self._long_reads,
+        )
+        settler = Settler(
+            scheduler,
+            topology,
+            store=store,
+            sender=shared.sender,
+            replies=shared.replies,
+            isolator=shared.isolator,
+            breaker=self.breaker,
+            counters=shared.counters,
+            settings=settings,
+            server=(host, int(port)),
+        )
+        kind = Consumer if topology.shards is None else ShardConsumer
+        consumer = kind(
+            settings.amqp_url,
+            topology,
+            prefetch=settings.prefetch,
+            counters=shared.counters,
+            deliver=settler.take,
+            may_begin=self.breaker.closed,
+        )
+        self.schedulers.append(scheduler)
+        self.settlers.append(settler)
+        self.consumers.append(consumer)

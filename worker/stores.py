@@ -1,0 +1,172 @@
+"""Stores: which database each domain has its events in, by the settings for all domains and those for one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from worker.credentials import Unreadable, address_of, from_files, servers_of
+from worker.database_addresses import ADDRESS_FIELDS, DatabaseAddresses
+from worker.domain_variables import nearly_one, setting_of, suffix_of, suffixes
+from worker.errors import SettingsError
+from worker.setting import settings_of
+from worker.settings import Settings, not_set, told
+
+__all__ = ["AddressField", "StoreSettings", "stores_of", "unread"]
+
+AddressField: TypeAlias = Literal["database_url", "database_admin_url"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """One event store, with its own connections, and the domains that have their events in it.
+
+    Attributes:
+        domains: The domains' names; none where the program was not told which there are.
+        database_url: The primary.
+        database_replica_urls: Its replicas.
+        database_admin_url: The primary, as the role that owns the schema; empty if it is not set.
+        suffix: What the domain is called in the variables that name it; empty where those for all domains do.
+    """
+
+    domains: tuple[str, ...] = ()
+    database_url: str = ""
+    database_replica_urls: tuple[str, ...] = ()
+    database_admin_url: str = ""
+    suffix: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, without a password."""
+        return address_of(self.database_url or self.database_admin_url)
+
+    def variable(self, field: str) -> str:
+        """Return the variable that an address is given by."""
+        return setting_of(field, self.suffix).upper()
+
+    def __str__(self) -> str:
+        """Name it for a person: whose it is, and where."""
+        return f"{', '.join(self.domains)} ({self.place})" if self.domains else self.place
+
+
+def stores_of(
+    settings: Settings, domains: Sequence[str] = (), *, by: AddressField = "database_url", only: str | None = None
+) -> tuple[StoreSettings, ...]:
+    """Return the stores of some domains, in the domains' order. Domains with one address share one store.
+
+    Args:
+        settings: The addresses.
+        domains: The domains' names. Without any, those that have an address of their own, beside that for all.
+        by: Which address is asked for, and has to be there.
+        only: The one of the domains whose store is wanted; None for those of all.
+
+    Raises:
+        SettingsError: Two domains fall together in the names of variables, a variable is for no domain and nearly for
+            one, or an address is missing, wrong or goes without the one that it belongs to.
+    """
+    own = settings.domain_databases
+    if domains:
+        _check_names(domains, own)
+        named = [(suffix_of(domain), domain) for domain in domains if only in {None, domain}]
+    else:
+        named = [(suffix, suffix.lower().replace("_", "-")) for suffix in suffixes(own)]
+        if getattr(settings, by) or not named:
+            named.insert(0, ("", ""))
+    found: dict[object, StoreSettings] = {}
+    missing: list[str] = []
+    for suffix, domain in named:
+        addresses, is_own = _addresses(settings, suffix)
+        if not (address := getattr(addresses, by)):
+            missing.append(not_set(setting_of(by, suffix if is_own else ""), field=by))
+            continue
+        key = _identity(address)
+        names = (domain,) if domain else ()
+        found[key] = _joined(found.get(key), addresses, names, suffix if is_own else "")
+    if missing:
+        raise SettingsError("\n".join(dict.fromkeys(missing)))
+    return tuple(found.values())
+
+
+def unread(settings: Settings, domains: Sequence[str]) -> list[str]:
+    """Return the variables that are set for a domain that is not served. They may be meant for another program."""
+    return [name for name, _ in nearly_one(settings.domain_databases, map(suffix_of, domains))]
+
+
+def _check_names(domains: Sequence[str], own: Mapping[str, str]) -> None:
+    """See that each variable is for one domain at most, and that none is nearly for one."""
+    by_suffix: dict[str, str] = {}
+    problems = []
+    for domain in domains:
+        other = by_suffix.setdefault(suffix_of(domain), domain)
+        if other != domain:
+            variable = setting_of("database_url", suffix_of(domain)).upper()
+            problems.append(
+                f"the domains {other} and {domain} fall together in the names of settings: {variable} would be both's; "
+                "rename one, or serve them by workers of their own."
+            )
+    problems += [
+        f"{name} is for no domain that is served (did you mean {near}?); correct it, or unset it."
+        for name, near in nearly_one(own, by_suffix)
+        if near is not None
+    ]
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def _addresses(settings: Settings, suffix: str) -> tuple[DatabaseAddresses, bool]:
+    """Return the addresses that hold for a domain, and whether they are its own."""
+    names = {setting_of(field, suffix): field for field in ADDRESS_FIELDS}
+    own = settings.domain_databases
+    try:
+        in_files = from_files(own, names if suffix else (), optional={setting_of("database_replica_urls", suffix)})
+    except Unreadable as error:
+        raise SettingsError(str(error)) from None
+    its, given, problems = settings_of(DatabaseAddresses), {}, []
+    for name, field in names.items():
+        if text := own.get(name.upper(), in_files.get(name, "")):
+            try:
+                given[field] = its[field].read(text)
+            except ValueError as problem:
+                problems.append(told(name, problem))
+    if problems:
+        raise SettingsError("\n".join(problems))
+    addresses = DatabaseAddresses(**given)
+    if not given:
+        return settings, False
+    url = setting_of("database_url", suffix).upper()
+    if addresses.database_replica_urls and not addresses.database_url:
+        replicas = setting_of("database_replica_urls", suffix).upper()
+        raise SettingsError(f"{replicas} is set, and {url} is not: replicas follow one primary; set both.")
+    if settings.database_url and not addresses.database_url:
+        admin = setting_of("database_admin_url", suffix).upper()
+        raise SettingsError(
+            f"{admin} is set, and {url} is not, so that commands would go to the database of DATABASE_URL; set both."
+        )
+    return addresses, True
+
+
+def _joined(
+    known: StoreSettings | None, addresses: DatabaseAddresses, domains: tuple[str, ...], suffix: str
+) -> StoreSettings:
+    """Return a store that also has these domains."""
+    known = known or StoreSettings(suffix=suffix)
+    return StoreSettings(
+        suffix=known.suffix,
+        domains=known.domains + domains,
+        database_url=known.database_url or addresses.database_url,
+        database_replica_urls=_distinct((*known.database_replica_urls, *addresses.database_replica_urls)),
+        database_admin_url=known.database_admin_url or addresses.database_admin_url,
+    )
+
+
+def _distinct(urls: Iterable[str]) -> tuple[str, ...]:
+    found: dict[object, str] = {}
+    for url in urls:
+        found.setdefault(_identity(url), url)
+    return tuple(found.values())
+
+
+def _identity(url: str) -> object:
+    """Return what is equal for two ways to write one address: the role, the hosts with their ports, and the rest."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[0], servers_of(url), parts.path, parts.query
