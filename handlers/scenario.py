@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from handlers.errors import InvalidScenario
 from handlers.model import Command
 
-__all__ = ["Parameter", "Scenario", "Workload", "parameter"]
+__all__ = ["Outage", "Parameter", "Scenario", "Workload", "parameter"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,49}")
 
@@ -36,6 +36,21 @@ class Workload:
     copied_at_once: float = 0.0
     copied_later: float = 0.0
     answered: Callable[[int, datetime], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """A domain whose store is to be down now and then during the load.
+
+    Attributes:
+        domain: The domain. It needs a store of its own, and workers that the run has started.
+        up: How long its store serves between two outages, in seconds.
+        down: How long each of them lasts.
+    """
+
+    domain: str
+    up: float
+    down: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +135,10 @@ class Scenario(BaseModel):
             extra = field.json_schema_extra
             unit = extra.get("unit") if isinstance(extra, dict) else None
             yield Parameter(name=name, value=getattr(self, name), unit=str(unit or ""), meaning=field.description or "")
+
+    def outage(self) -> Outage | None:
+        """Return whose store is to be down now and then; None, as here, if no store is."""
+        return None
 
     @abstractmethod
     def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:

@@ -25,10 +25,11 @@ from eventstore.postgres import PostgresEventStore, migrate
 from handlers.library import domain as library
 from handlers.library.scenarios.mixed import Mixed
 from worker.cli.failures import telling
+from worker.domain_variables import own_variables
 from worker.load import session
 from worker.load.report import report
 from worker.load.runner import Pace
-from worker.load.session import Crew, Plan
+from worker.load.session import Crew, LoadStore, Plan
 from worker.load.summary import Summary
 from worker.load.traces.receiver import SpanReceiver
 from worker.load.traces.spans import Spans
@@ -128,23 +129,29 @@ async def _demo(demo: Demo) -> bool:
             amqp_url=addresses["AMQP_URL"],
             crew=Crew(
                 workers=demo.processes,
-                environment={**os.environ, **addresses, **traced, "WORKER_DOMAINS": "handlers.library:domain"},
+                environment={**_environment(), **addresses, **traced, "WORKER_DOMAINS": "handlers.library:domain"},
                 folder=demo.folder,
             ),
         )
+        stores = [LoadStore(store=store, domains=plan.domains)]
         telemetry = _telemetry({**traced, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=publisher"})
         try:
-            ran = await session.perform(plan, store, console)
+            ran = await session.perform(plan, stores, console)
         finally:
             await asyncio.to_thread(telemetry.stop)
         spans = Spans.read(demo.receiver.requests)
         with console.status("Replaying the log"):
-            verdict = await session.judged(plan, ran, store)
+            verdict = await session.judged(ran, stores)
     for part in report(Summary.of(plan, ran, verdict), spans):
         console.print()
         console.print(part)
     _tell_traces(console, demo.receiver, spans)
     return verdict.clean
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment; the demo has one database, whatever is set for single domains."""
+    return {name: value for name, value in os.environ.items() if name not in own_variables(os.environ)}
 
 
 async def _refuse_used(store: PostgresEventStore) -> None:

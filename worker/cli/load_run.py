@@ -4,6 +4,7 @@ import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from shutil import rmtree
 from typing import Annotated
@@ -15,20 +16,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
-from handlers.registry import load_domains
 from handlers.scenario import Scenario
 from worker.amqp.backlog import backlog
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.target import check_writable, save
 from worker.cli.terminal import print_json
+from worker.domain_variables import setting_of, suffix_of
 from worker.load import session
+from worker.load.outage import PlannedOutage
 from worker.load.page import page
 from worker.load.report import report as drawn
 from worker.load.runner import Pace
-from worker.load.session import Crew, Plan
+from worker.load.session import Crew, LoadStore, Plan
 from worker.load.summary import Summary
+from worker.served_domains import served_domains
 from worker.settings import Settings
+from worker.stores import StoreSettings, stores_of
 from worker.telemetry.providers import Telemetry
 from worker.topology import Topology
 
@@ -88,7 +92,7 @@ def run(
     is one violation or more.
     """
     settings = Settings.load()
-    served = load_domains(settings.worker_domains)
+    served = served_domains(settings)
     owner, kind = _found(served, scenario, domain)
     beside = _beside(served, kind)
     made = kind.configured(_values(parameters or []))
@@ -99,10 +103,14 @@ def run(
     figures = None if json in {None, _STDOUT} else Path(json)
     for target in filter(None, [figures, report]):
         check_writable(target)
+    stores = stores_of(settings, [each.name for each in served])
+    outage = _outage(made, stores, start_workers=start_workers)
     consumers = run_async(_consumers(settings, (owner, *beside), start_workers=start_workers))
     telemetry = Telemetry.start()
     folder = Path(tempfile.mkdtemp(prefix="worker-load-"))
-    crew = Crew(workers=start_workers, environment=dict(os.environ), folder=folder, kill_every=kill_every)
+    crew = Crew(
+        workers=start_workers, environment=dict(os.environ), folder=folder, kill_every=kill_every, outage=outage
+    )
     plan = Plan(
         domain=owner,
         beside=beside,
@@ -115,7 +123,7 @@ def run(
         crew=crew if start_workers else None,
     )
     try:
-        summary = run_async(_performed(plan, settings, _console(stderr=True)))
+        summary = run_async(_performed(plan, stores, _console(stderr=True)))
     except BaseException as error:
         # An interruption is nobody's fault; about any other end, the workers may have something to say.
         _put_away(folder, wanted=isinstance(error, Exception))
@@ -192,13 +200,43 @@ async def _consumers(settings: Settings, domains: Sequence[Domain], *, start_wor
     return consumers
 
 
-async def _performed(plan: Plan, settings: Settings, console: Console) -> Summary:
-    async with PostgresEventStore.connect(settings.database_url, application_name="worker load") as store:
-        ran = await session.perform(plan, store, console)
+def _outage(made: Scenario, stores: Sequence[StoreSettings], *, start_workers: int) -> PlannedOutage | None:
+    """Return which store the workers are to lose now and then; say so where the scenario wants one, and it cannot be.
+
+    Raises:
+        SettingsError: It could be, but not with this address.
+    """
+    if (wanted := made.outage()) is None:
+        return None
+    (store,) = [each for each in stores if wanted.domain in each.domains]
+    if store.domains == (wanted.domain,) and start_workers:
+        return PlannedOutage(
+            domain=wanted.domain,
+            url=store.database_url,
+            replica_urls=store.database_replica_urls,
+            up=wanted.up,
+            down=wanted.down,
+        )
+    variable = setting_of("database_url", suffix_of(wanted.domain)).upper()
+    missing = (
+        "with --start-workers" if not start_workers else f"when {wanted.domain} has a store of its own: {variable}"
+    )
+    typer.echo(f"No store is down now and then: that can be had {missing}.", err=True)
+    return None
+
+
+async def _performed(plan: Plan, addresses: Sequence[StoreSettings], console: Console) -> Summary:
+    async with AsyncExitStack() as stack:
+        stores = []
+        for each in addresses:
+            if domains := tuple(domain for domain in plan.domains if domain.name in each.domains):
+                opening = PostgresEventStore.connect(each.database_url, application_name="worker load")
+                stores.append(LoadStore(store=await stack.enter_async_context(opening), domains=domains))
+        ran = await session.perform(plan, stores, console)
         columns = (TextColumn("replaying the log"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("", total=await session.head_of(store))
-            verdict = await session.judged(plan, ran, store, lambda number: bar.update(task, completed=number))
+            task = bar.add_task("", total=max([await session.head_of(each.store) for each in stores]))
+            verdict = await session.judged(ran, stores, lambda number: bar.update(task, completed=number))
     return Summary.of(plan, ran, verdict)
 
 

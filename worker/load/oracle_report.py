@@ -88,6 +88,19 @@ class OracleReport:
         """How many decisions on commands of the load were out of date when they were to be recorded."""
         return sum((number - 1) * count for number, count in self.attempts.items())
 
+    def add(self, other: "OracleReport") -> None:
+        """Add what was found in another store of the same run."""
+        self.events += other.events
+        self.receipts += other.receipts
+        self.decided_again += other.decided_again
+        self.compared += other.compared
+        self.attempts += other.attempts
+        self.tried_again |= other.tried_again
+        self.invariants += other.invariants
+        self.violations += other.violations[: _MOST_VIOLATIONS - len(self.violations)]
+        self.violation_count += other.violation_count
+        self.seconds += other.seconds
+
     def violated(
         self, text: str, *, events: Iterable[RecordedEvent] = (), commands: Mapping[UUID, Command] | None = None
     ) -> None:

@@ -62,6 +62,12 @@ def _figures(summary: Summary, spans: Spans | None) -> Table:
             f"p99 is {summary.p99_over_p50:.1f} times p50; longest waited {unluckiest.command_type} "
             f"{unluckiest.command_id} ({waited})",
         )
+    for each in summary.by_domain:
+        if each.latency_ms is not None:
+            p50, p99, most = (
+                milliseconds(ms / 1000) for ms in (each.latency_ms.p50, each.latency_ms.p99, each.latency_ms.max)
+            )
+            table.add_row(f"{each.domain}", f"{each.answered:,} answered, p50 {p50}, p99 {p99}, max {most}")
     table.add_row("conflicts and retries", _conflicts(summary))
     table.add_row(
         "duplicates",
@@ -75,6 +81,8 @@ def _figures(summary: Summary, spans: Spans | None) -> Table:
         table.add_row("traces recorded", f"{reaching}, {counted(spans.count, 'span')}")
     elif summary.replica_read_share is not None:
         table.add_row("reads", f"{summary.replica_read_share:.1%} served by the replica")
+    if summary.outages:
+        table.add_row("outages", f"a store was down {summary.outages:,} times")
     if summary.workers_killed:
         table.add_row("workers killed", f"{summary.workers_killed:,}, each replaced")
     return table

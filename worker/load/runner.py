@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ class Pace:
 
     Attributes:
         in_flight: Closed load: so many commands are under way at the same time, and a new one is sent when one is
-            answered. The set-up is always sent so.
+            answered. The set-up is always sent so. Several domains share them evenly.
         rate: Open load: so many commands a second are sent, whatever becomes of them; None for closed load. A command
             that could not be sent when it was due counts its latency from then, so that a stall is not left out of the
             figures by the commands that it kept from being sent.
@@ -106,17 +107,31 @@ class Runner:
 
     async def _closed(self, commands: Iterable[Command], send: _Send, ends: float | None = None) -> None:
         remaining = iter(commands)
+        # Each domain has slots of its own: where one's store is down, the commands of another go on being sent.
+        ahead: dict[str, deque[Command]] = {domain.name: deque() for domain in self._domains.values()}
+        every, left = divmod(self._pace.in_flight, len(ahead))
 
-        async def send_some() -> None:
+        def next_of(domain_name: str) -> Command | None:
+            if ahead[domain_name]:
+                return ahead[domain_name].popleft()
+            for command in remaining:
+                owner = self._domains[type(command)].name
+                if owner == domain_name:
+                    return command
+                ahead[owner].append(command)
+            return None
+
+        async def send_some(domain_name: str) -> None:
             while ends is None or perf_counter() < ends:
-                command = next(remaining, None)
+                command = next_of(domain_name)
                 if command is None:
                     return
                 await send(command)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._pace.in_flight):
-                group.create_task(send_some())
+            for number, domain_name in enumerate(ahead):
+                for _ in range(max(every + (number < left), 1)):
+                    group.create_task(send_some(domain_name))
 
     async def _open(self, commands: Iterable[Command], rate: float, began: float, ends: float | None) -> None:
         async with asyncio.TaskGroup() as group:

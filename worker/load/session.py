@@ -4,8 +4,8 @@ import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +22,13 @@ from worker.load.generation import generated
 from worker.load.live import watching
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
+from worker.load.outage import PlannedOutage, Way, interrupted
 from worker.load.runner import Pace, Runner
 from worker.load.tally import Tally
 from worker.printable import printable
 from worker.publisher import Publisher
 
-__all__ = ["Crew", "Plan", "Ran", "head_of", "judged", "perform"]
+__all__ = ["Crew", "LoadStore", "Plan", "Ran", "head_of", "judged", "perform"]
 
 # Nothing lies above it: such a read finds the head and no event.
 _BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
@@ -43,12 +44,27 @@ class Crew:
         environment: Their whole environment. They answer no probes, whatever it says.
         folder: Where their logs go.
         kill_every: Every so many seconds one is killed with SIGKILL and another one started; None kills none.
+        outage: The store that they lose now and then during the load; None if none.
     """
 
     workers: int
     environment: Mapping[str, str]
     folder: Path
     kill_every: float | None = None
+    outage: PlannedOutage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadStore:
+    """A store that events of a run go to.
+
+    Attributes:
+        store: The store.
+        domains: The domains of the run that have their events in it.
+    """
+
+    store: EventStore
+    domains: tuple[Domain, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +93,11 @@ class Plan:
     amqp_url: str
     crew: Crew | None = None
 
+    @property
+    def domains(self) -> tuple[Domain, ...]:
+        """All domains that it has commands of."""
+        return (self.domain, *self.beside)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
@@ -84,7 +105,8 @@ class Ran:
 
     Attributes:
         tally: What was sent and answered.
-        since: The number of the last event that was there before.
+        since: The number of the last event that was there before, in each store.
+        outages: How often the workers lost a store.
         drains: How the started worker processes ended, those left out that were killed.
         killed: How many were killed.
         departed: The exit status of those that had ended by themselves before they could be killed.
@@ -93,7 +115,8 @@ class Ran:
     """
 
     tally: Tally
-    since: int = 0
+    since: Sequence[int] = ()
+    outages: int = 0
     drains: Sequence[Drain] = ()
     killed: int = 0
     departed: Mapping[str, int] = field(default_factory=dict)
@@ -138,12 +161,12 @@ async def head_of(store: EventStore) -> int:
     return (await store.query(_BEYOND)).position.number
 
 
-async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
+async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> Ran:
     """Have the workers there, settle the set-up, send the load, and have the started workers drain.
 
     Args:
         plan: What to do.
-        store: Where the events go.
+        stores: Where the events go.
         console: Where it is shown while it happens.
 
     Raises:
@@ -153,23 +176,27 @@ async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
 
     On cancellation nothing more is sent, and started workers are ended.
     """
-    since = await head_of(store)
+    since = [await head_of(each.store) for each in stores]
     # Names of another run on the same log would be known already, and nothing would be as the scenario says.
-    prefix = f"{secrets.token_hex(3)}-" if since else ""
-    domains = (plan.domain, *plan.beside)
-    workload = generated(plan.scenario, domains, _random(plan.seed), plan.commands, prefix=prefix)
+    prefix = f"{secrets.token_hex(3)}-" if any(since) else ""
+    workload = generated(plan.scenario, plan.domains, _random(plan.seed), plan.commands, prefix=prefix)
     async with AsyncExitStack() as stack:
-        fleet = None
-        if plan.crew is not None:
-            crew = plan.crew
-            fleet = await stack.enter_async_context(Fleet.running(crew.workers, crew.environment, crew.folder))
+        fleet = way = None
+        if (crew := plan.crew) is not None:
+            environment = crew.environment
+            if crew.outage is not None:
+                way = Way(crew.outage.url)
+                await way.open()
+                stack.push_async_callback(way.close)
+                environment = crew.outage.environment(environment, way.url)
+            fleet = await stack.enter_async_context(Fleet.running(crew.workers, environment, crew.folder))
         publisher = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load"))
         copier = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load copies"))
         # Another source of randomness than the workload's, which is generated while the copies are chosen.
         runner = Runner(
             publisher,
             copier,
-            domains,
+            plan.domains,
             pace=plan.pace,
             timeout=plan.timeout,
             rng=_random(plan.seed),
@@ -178,11 +205,13 @@ async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
             await runner.set_up(workload.setup)
             _tell_refusals(runner.tally, console)
             began_at, before = datetime.now(UTC), _cpu(fleet)
-            await _load(plan, runner, workload, fleet)
+            async with _outages(plan, way):
+                await _load(plan, runner, workload, fleet)
             after = _cpu(fleet)
         return Ran(
             tally=runner.tally,
             since=since,
+            outages=0 if way is None else way.closures,
             drains=() if fleet is None else await fleet.drain(),
             killed=0 if fleet is None else fleet.killed,
             departed={} if fleet is None else fleet.departed,
@@ -191,24 +220,40 @@ async def perform(plan: Plan, store: EventStore, console: Console) -> Ran:
         )
 
 
-async def judged(
-    plan: Plan, ran: Ran, store: EventStore, progress: Callable[[int], None] | None = None
-) -> OracleReport:
-    """Have the oracle judge what a run left behind, and add what is wrong beyond the log. Raises as ``judge`` does."""
+async def judged(ran: Ran, stores: Sequence[LoadStore], progress: Callable[[int], None] | None = None) -> OracleReport:
+    """Have the oracle judge what a run left behind, and add what is wrong beyond the log. Raises as ``judge`` does.
+
+    Each store is judged by itself: its log and its receipts must hold all commands of its domains, and no others.
+    """
     tally = ran.tally
-    report = await judge(
-        store,
-        plan.domain,
-        tally.commands,
-        tally.replies,
-        beside=plan.beside,
-        setup=tally.setup,
-        since=ran.since,
-        progress=progress,
-    )
+    report = OracleReport()
+    for each, since in zip(stores, ran.since, strict=True):
+        kinds = {decider.command for domain in each.domains for decider in domain.deciders}
+        domain, *beside = each.domains
+        report.add(
+            await judge(
+                each.store,
+                domain,
+                {key: command for key, command in tally.commands.items() if type(command) in kinds},
+                tally.replies,
+                beside=beside,
+                setup=tally.setup,
+                since=since,
+                progress=progress,
+            )
+        )
     for complaint in ran.complaints():
         report.violated(complaint)
     return report
+
+
+@asynccontextmanager
+async def _outages(plan: Plan, way: Way | None) -> AsyncIterator[None]:
+    if plan.crew is None or plan.crew.outage is None or way is None:
+        yield
+        return
+    async with interrupted(way, plan.crew.outage):
+        yield
 
 
 async def _load(plan: Plan, runner: Runner, workload: Workload, fleet: Fleet | None) -> None:

@@ -14,7 +14,7 @@ from worker.load.oracle_report import OracleReport
 from worker.load.series import Bin, Series, bins
 from worker.load.session import Plan, Ran
 
-__all__ = ["Attempts", "Evidence", "Latency", "Reason", "Summary", "Unluckiest"]
+__all__ = ["Attempts", "DomainFigures", "Evidence", "Latency", "Reason", "Summary", "Unluckiest"]
 
 _MILLI, _MICRO = 1e3, 1e6
 Count = Annotated[int, Field(ge=0)]
@@ -40,6 +40,14 @@ class Latency(_Part):
     p95: float
     p99: float
     max: float
+
+
+class DomainFigures(_Part):
+    """How one domain's commands fared, where a run has several domains."""
+
+    domain: str
+    answered: Count
+    latency_ms: Latency | None
 
 
 class Unluckiest(_Part):
@@ -90,6 +98,7 @@ class Summary(_Part):
         rate_per_s: How many commands were to be sent each second, with open load.
         workers: How many worker processes were started; null when others served the domain.
         workers_killed: How many of them were killed.
+        outages: How often the started workers lost a store during the load.
         commands: How many commands the load had, without set-up and copies.
         messages: How many messages were sent, with set-up and copies.
         copies: How many of them repeated a command.
@@ -99,6 +108,7 @@ class Summary(_Part):
         outcomes: How many commands ended in which way.
         reasons: The same, by reason.
         latency_ms: Latency; null when nothing was answered.
+        by_domain: The same for each domain, where there are several.
         p99_over_p50: Fairness: how much longer the unlucky wait than the usual.
         unluckiest: The command that waited longest.
         conflicts: How many decisions were out of date when they were to be recorded, as the receipts tell.
@@ -129,6 +139,7 @@ class Summary(_Part):
     rate_per_s: float | None
     workers: Count | None
     workers_killed: Count
+    outages: Count = 0
     commands: Count
     messages: Count
     copies: Count
@@ -138,6 +149,7 @@ class Summary(_Part):
     outcomes: dict[str, Count]
     reasons: list[Reason]
     latency_ms: Latency | None
+    by_domain: list[DomainFigures] = []
     p99_over_p50: float | None
     unluckiest: Unluckiest | None
     conflicts: Count
@@ -181,6 +193,7 @@ class Summary(_Part):
             rate_per_s=plan.pace.rate,
             workers=None if plan.crew is None else plan.crew.workers,
             workers_killed=ran.killed,
+            outages=ran.outages,
             commands=tally.total,
             messages=tally.messages,
             copies=tally.copies,
@@ -193,6 +206,7 @@ class Summary(_Part):
                 for (outcome, reason), count in tally.outcomes.most_common()
             ],
             latency_ms=latency,
+            by_domain=_by_domain(plan, ran) if plan.beside else [],
             p99_over_p50=None if latency is None else latency.p99 / latency.p50,
             unluckiest=_unluckiest(ran, report),
             conflicts=report.conflicts,
@@ -227,6 +241,18 @@ def _latency(ordered: Sequence[float]) -> Latency | None:
         return None
     p50, p95, p99 = (percentile(ordered, percent) * _MILLI for percent in (50, 95, 99))
     return Latency(p50=p50, p95=p95, p99=p99, max=ordered[-1] * _MILLI)
+
+
+def _by_domain(plan: Plan, ran: Ran) -> list[DomainFigures]:
+    tally = ran.tally
+    owners = {decider.command: domain.name for domain in plan.domains for decider in domain.deciders}
+    found: dict[str, list[float]] = {domain.name: [] for domain in plan.domains}
+    for command_id, seconds in zip(tally.answers, tally.latencies, strict=True):
+        found[owners[type(tally.commands[command_id])]].append(seconds)
+    return [
+        DomainFigures(domain=name, answered=len(each), latency_ms=_latency(sorted(each)))
+        for name, each in found.items()
+    ]
 
 
 def _unluckiest(ran: Ran, report: OracleReport) -> Unluckiest | None:

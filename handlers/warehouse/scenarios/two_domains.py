@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from handlers.library.scenarios.loans import lent_and_returned, opening
 from handlers.model import Command
-from handlers.scenario import Scenario, Workload, parameter
+from handlers.scenario import Outage, Scenario, Workload, parameter
 from handlers.warehouse.reserve_pieces import ReservePieces
 from handlers.warehouse.scenarios.stock import called, delivered
 
@@ -15,10 +15,16 @@ __all__ = ["TwoDomains"]
 
 
 class TwoDomains(Scenario):
-    """Orders of a warehouse and loans of a library, in turn; neither is to notice the other."""
+    """Orders of a warehouse and loans of a library, in turn; neither is to notice the other.
+
+    Where the warehouse has a store of its own, that store is down now and then.
+    """
 
     name: ClassVar[str] = "two-domains"
-    stresses: ClassVar[str] = "two domains in one worker: the warehouse's orders and the library's loans"
+    stresses: ClassVar[str] = (
+        "two domains in one worker: the warehouse's orders, on a store that is down now and then, and the library's "
+        "loans"
+    )
     beside: ClassVar[tuple[str, ...]] = ("library",)
 
     products: int = parameter(20, "products", "How many products the warehouse has.", ge=1, le=100_000)
@@ -27,6 +33,23 @@ class TwoDomains(Scenario):
     kept: int = parameter(
         20, "loans", "After so many further loans and returns, a book that was asked for is returned.", ge=0
     )
+
+    up_seconds: float = parameter(
+        6.0, "s", "How long the warehouse's store serves between two outages.", ge=0.1, le=3600
+    )
+    down_seconds: float = parameter(
+        2.0,
+        "s",
+        "How long each outage lasts; 0 for none. Only with a store of its own, and --start-workers.",
+        ge=0,
+        le=60,
+    )
+
+    def outage(self) -> Outage | None:
+        """See ``Scenario.outage``."""
+        if not self.down_seconds:
+            return None
+        return Outage(domain="warehouse", up=self.up_seconds, down=self.down_seconds)
 
     def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
         """See ``Scenario.workload``."""

@@ -2,11 +2,13 @@
 
 from uuid import uuid4
 
-from eventstore import Event, Outcome, OutcomeKind
+from eventstore import Event, MemoryEventStore, Outcome, OutcomeKind
 from handlers import Accepted, Unchanged
 from tests.unit.load.bells import Ring, Rung, bells
 from tests.unit.load.counting import Count, domain
 from tests.unit.load.ledger import Ledger, texts
+from worker.load.session import LoadStore, Ran, judged
+from worker.load.tally import Tally
 
 
 async def both() -> Ledger:
@@ -57,3 +59,46 @@ async def test_a_command_that_the_wrong_domain_settled_is_found() -> None:
     await ledger.append([event], key=key, outcome=outcome)
     (found,) = texts(await ledger.judge(domain, beside=[bells]))
     assert found.startswith(f"Ring {key} cannot be decided again at 5: the domain counting has no command 'Ring'")
+
+
+async def apart() -> tuple[Ledger, Ledger, Ran]:
+    """Each domain in a store of its own, and what the run has sent to both."""
+    counting, ringing = Ledger(), Ledger(bells)
+    for key in "aba":
+        await counting.decide(Count(key=key))
+        await ringing.decide(Ring(key=key))
+    tally = Tally(commands=counting.commands | ringing.commands, replies=counting.replies | ringing.replies)
+    return counting, ringing, Ran(tally=tally, since=(0, 0))
+
+
+def stores(counting: MemoryEventStore, ringing: MemoryEventStore) -> list[LoadStore]:
+    return [LoadStore(store=counting, domains=(domain,)), LoadStore(store=ringing, domains=(bells,))]
+
+
+async def test_domains_in_stores_of_their_own_are_judged_each_by_its_log() -> None:
+    counting, ringing, ran = await apart()
+    report = await judged(ran, stores(counting, ringing))
+    assert texts(report) == []
+    assert (report.receipts, report.decided_again, report.events) == (6, 6, 5)
+    assert report.invariants == ("never twice",)
+
+
+async def test_what_is_wrong_in_either_store_is_found() -> None:
+    counting, ringing, ran = await apart()
+    key = await ringing.record(Ring(key="a"), Accepted(events=(Rung(key="a"),)))
+    lost = uuid4()
+    ran.tally.commands[key] = Ring(key="a")
+    ran.tally.commands[lost] = Count(key="q")
+    found = texts(await judged(ran, stores(counting, ringing)))
+    assert found == [
+        f"Count {lost} was published, but never settled",
+        f"Ring {key} was accepted with Rung, but the log up to 2 makes it unchanged with no event",
+        "never twice: event 3 rings a again",
+    ]
+
+
+async def test_a_command_that_is_recorded_in_the_other_s_store_is_found() -> None:
+    """As where workers and the run are told of different databases."""
+    counting, ringing, ran = await apart()
+    found = texts(await judged(ran, stores(ringing, counting)))
+    assert sum("was published, but never settled" in text for text in found) == 6

@@ -11,6 +11,7 @@ import pytest
 
 from eventstore import Position
 from handlers import Command, Workload
+from tests.support.fixtures.waiting import eventually
 from tests.unit.load.bells import Ring, bells
 from tests.unit.load.counting import Count, domain
 from worker.errors import NoReply
@@ -85,6 +86,39 @@ async def test_closed_load_has_so_many_commands_under_way() -> None:
     assert (made.tally.answered, made.tally.messages, made.tally.copies) == (50, 50, 0)
     assert made.tally.outcomes == {("accepted", ""): 50}
     assert set(made.tally.answers) == set(made.tally.commands) == set(publisher.taken)
+
+
+class Stuck(Silent):
+    """Answers the counting domain, and never the other."""
+
+    async def request(self, domain: str, name: str, *_: Any, command_id: UUID, **__: Any) -> Reply:
+        if domain == bells.name:
+            self.addressed[domain, name] += 1
+            await asyncio.Future()
+        return await super().request(domain, name, command_id=command_id)
+
+
+async def test_commands_of_a_domain_that_is_stuck_keep_no_other_s_from_being_sent() -> None:
+    publisher = Stuck()
+    publisher.open.set()
+    made = Runner(
+        cast("Publisher", publisher),
+        cast("Publisher", Silent()),
+        (domain, bells),
+        pace=Pace(in_flight=5),
+        rng=random.Random(1),  # noqa: S311  a workload, not a secret
+    )
+    both = [command for number in range(40) for command in (Ring(key=str(number)), Count(key=str(number)))]
+    run = asyncio.create_task(made.load(Workload(setup=(), load=both), total=80))
+
+    async def are_answered() -> bool:
+        return made.tally.answered == 40
+
+    await eventually(are_answered, what="the answers of the domain that is not stuck")
+    assert publisher.most == 3
+    assert publisher.addressed == {("counting", "Count"): 40, ("bells", "Ring"): 2}
+    run.cancel()
+    await asyncio.wait({run})
 
 
 async def test_open_load_sends_whatever_becomes_of_it() -> None:

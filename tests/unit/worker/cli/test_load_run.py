@@ -15,6 +15,7 @@ from eventstore import StoreUnavailable
 from tests.unit.load.runs import summary
 from worker.cli import load_run
 from worker.cli.main import main
+from worker.load.outage import PlannedOutage
 from worker.load.session import Plan
 from worker.load.summary import Summary
 from worker.settings import Settings
@@ -183,3 +184,38 @@ def test_a_scenario_of_two_domains_needs_both(command: Command, monkeypatch: pyt
         2,
         "worker: two-domains also has commands of library; add where that is to WORKER_DOMAINS, as module:attribute.\n",
     )
+
+
+BOTH = "handlers.library:domain,handlers.warehouse:domain"
+OWN = "postgresql://db/warehouse"
+
+
+def test_the_warehouse_s_own_store_is_taken_down_now_and_then(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKER_DOMAINS", BOTH)
+    monkeypatch.setenv("DATABASE_URL_WAREHOUSE", OWN)
+    end = command(summary, "--set", "up_seconds=3", scenario="two-domains")
+    assert (end.status, end.err) == (0, "")
+    assert command.plan is not None
+    assert command.plan.crew is not None
+    assert command.plan.crew.outage == PlannedOutage(domain="warehouse", url=OWN, replica_urls=(), up=3, down=2)
+    assert command(summary, "--set", "down_seconds=0", scenario="two-domains").err == ""
+    assert command.plan.crew.outage is None
+
+
+@pytest.mark.parametrize(
+    ("own", "workers", "missing"),
+    [
+        ("", 2, "when warehouse has a store of its own: DATABASE_URL_WAREHOUSE"),
+        ("postgresql://db/events", 2, "when warehouse has a store of its own: DATABASE_URL_WAREHOUSE"),
+        (OWN, 0, "with --start-workers"),
+    ],
+)
+def test_that_no_store_can_be_taken_down_is_told(
+    command: Command, monkeypatch: pytest.MonkeyPatch, own: str, workers: int, missing: str
+) -> None:
+    monkeypatch.setenv("WORKER_DOMAINS", BOTH)
+    monkeypatch.setenv("DATABASE_URL_WAREHOUSE", own)
+    end = command(summary, scenario="two-domains", workers=workers)
+    assert (end.status, end.err) == (0, f"No store is down now and then: that can be had {missing}.\n")

@@ -1,0 +1,124 @@
+"""A way to a server that is closed now and then, and the environment in which workers take it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.fixtures.waiting import eventually
+from worker.errors import SettingsError
+from worker.load.outage import PlannedOutage, Way, interrupted
+
+URL = "postgresql://app:secret@{}/events?sslmode=disable"
+
+
+def planned(url: str = URL.format("db:5432"), *, up: float = 0.001, down: float = 0.001) -> PlannedOutage:
+    return PlannedOutage(domain="new-orders", url=url, replica_urls=("postgresql://r/x",), up=up, down=down)
+
+
+@asynccontextmanager
+async def echoing() -> AsyncIterator[Way]:
+    """A way to a server that answers what it is told."""
+    handling: list[asyncio.Task[object] | None] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handling.append(asyncio.current_task())
+        try:
+            while said := await reader.read(100):
+                writer.write(said)
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+        way = Way(URL.format(f"127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        await way.open()
+        try:
+            yield way
+        finally:
+            await way.close()
+            await asyncio.gather(*filter(None, handling), return_exceptions=True)
+
+
+async def connect(way: Way) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(way.url)
+    assert parts.hostname is not None
+    return await asyncio.open_connection(parts.hostname, parts.port)
+
+
+async def exchange(ends: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bytes:
+    ends[1].write(b"hello")
+    return await ends[0].read(100)
+
+
+async def leave(ends: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    ends[1].close()
+    with suppress(OSError):
+        await ends[1].wait_closed()
+
+
+async def test_a_closed_way_breaks_what_is_connected_and_refuses_what_comes() -> None:
+    async with echoing() as way:
+        before = way.url
+        assert before.startswith("postgresql://app:secret@127.0.0.1:")
+        assert before.endswith("/events?sslmode=disable")
+        ends = await connect(way)
+        assert await exchange(ends) == b"hello"
+        await way.close()
+        with suppress(ConnectionResetError):  # or it ends, whichever comes first
+            assert await ends[0].read(100) == b""
+        with pytest.raises(ConnectionRefusedError):
+            await connect(way)
+        await way.open()
+        assert way.url == before
+        again = await connect(way)
+        assert await exchange(again) == b"hello"
+        await leave(again)
+        await leave(ends)
+        assert way.closures == 1
+
+
+async def test_after_the_outages_the_way_is_open() -> None:
+    async with echoing() as way:
+        async with interrupted(way, planned()):
+
+            async def were_some() -> bool:
+                return way.closures >= 3
+
+            await eventually(were_some, what="three outages")
+        ends = await connect(way)
+        assert await exchange(ends) == b"hello"
+        await leave(ends)
+
+
+async def test_a_load_that_ends_in_an_outage_does_not_wait_for_its_end() -> None:
+    async with echoing() as way:
+        async with asyncio.timeout(60), interrupted(way, planned(down=3600)):
+
+            async def is_closed() -> bool:
+                return way.closures == 1
+
+            await eventually(is_closed, what="the outage")
+        await leave(await connect(way))
+
+
+def test_workers_find_the_one_domain_s_database_by_the_way() -> None:
+    given = {"DATABASE_URL": "a", "DATABASE_URL_NEW_ORDERS_FILE": "/f", "DATABASE_REPLICA_URLS_NEW_ORDERS_FILE": "/g"}
+    found = planned().environment(given, "postgresql://way")
+    assert {name: value for name, value in found.items() if value} == {
+        "DATABASE_URL": "a",
+        "DATABASE_URL_NEW_ORDERS": "postgresql://way",
+        "DATABASE_REPLICA_URLS_NEW_ORDERS": "postgresql://r/x",
+    }
+
+
+@pytest.mark.parametrize(
+    "url", [URL.format("a,b"), "postgresql:///events", "postgresql://app:secret@db/events?sslmode=verify-full"]
+)
+def test_an_address_that_no_way_can_lead_to_is_told(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL_NEW_ORDERS: ") as raised:
+        planned(url)
+    assert "secret" not in str(raised.value)

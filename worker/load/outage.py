@@ -1,0 +1,167 @@
+"""The outage: a way to a database server that is closed now and then, as if the server had been stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from worker.credentials import file_variable
+from worker.domain_variables import setting_of, suffix_of
+from worker.errors import SettingsError
+
+__all__ = ["PlannedOutage", "Way", "interrupted"]
+
+_CHUNK = 64 * 1024
+# Also a short load loses its store once.
+_FIRST_UP = 0.5
+_DEFAULT_PORT = 5432
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedOutage:
+    """A store that the workers of a load run are to lose now and then.
+
+    Attributes:
+        domain: Whose store.
+        url: Its primary.
+        replica_urls: Its replicas, which stay.
+        up: How long it serves between two outages, in seconds; half a second at most before the first.
+        down: How long each outage lasts.
+    """
+
+    domain: str
+    url: str
+    replica_urls: tuple[str, ...]
+    up: float
+    down: float
+
+    def __post_init__(self) -> None:
+        """Check the address.
+
+        Raises:
+            SettingsError: No way of our own can lead to it.
+        """
+        variable = setting_of("database_url", suffix_of(self.domain)).upper()
+        parts = urlsplit(self.url)
+        if "," in parts.netloc or not parts.hostname:
+            raise SettingsError(
+                f"{variable}: the run takes the way to this database down now and then, for which its address must "
+                "name one host."
+            )
+        if parse_qs(parts.query).get("sslmode", [""])[-1] == "verify-full":
+            raise SettingsError(
+                f"{variable}: the run takes the way to this database down now and then, and that way has another name "
+                "than its certificate: set sslmode=verify-ca for it."
+            )
+
+    def environment(self, environment: Mapping[str, str], url: str) -> dict[str, str]:
+        """Return an environment in which the domain's database is found at another address."""
+        suffix = suffix_of(self.domain)
+        fields = {"database_url": url, "database_replica_urls": ",".join(self.replica_urls), "database_admin_url": ""}
+        own = {setting_of(field, suffix): value for field, value in fields.items()}
+        files = {file_variable(name): "" for name in own}
+        return {**environment, **{name.upper(): value for name, value in own.items()}, **files}
+
+
+class Way:
+    """Passes bytes between a port of its own and a server, until it is closed; it can be opened again.
+
+    Args:
+        url: The server.
+
+    Attributes:
+        closures: How often it was closed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._target = urlsplit(url)
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.closures = 0
+
+    @property
+    def url(self) -> str:
+        """The server's address by this way."""
+        login, at, _ = self._target.netloc.rpartition("@")
+        return self._target._replace(netloc=f"{login}{at}127.0.0.1:{self._port}").geturl()
+
+    async def open(self) -> None:
+        """Take connections, on the same port as before."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Break every connection, and refuse new ones. What the server has been told it still does."""
+        if self._server is None:
+            return
+        self.closures += 1
+        self._server.close()
+        self._server = None
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        ends = [writer]
+        self._writers.add(writer)
+        with suppress(OSError):
+            there, back = await asyncio.open_connection(self._target.hostname, self._target.port or _DEFAULT_PORT)
+            ends.append(back)
+            self._writers.add(back)
+            if self._server is not None:  # else it was closed meanwhile
+                await asyncio.gather(self._pass(reader, back, ends), self._pass(there, writer, ends))
+        await self._end(ends)
+
+    async def _pass(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, ends: Sequence[asyncio.StreamWriter]
+    ) -> None:
+        with suppress(OSError):
+            while chunk := await source.read(_CHUNK):
+                sink.write(chunk)
+                await sink.drain()
+        # With one end, the other one goes: a client that is gone must not keep its session.
+        for writer in ends:
+            writer.close()
+
+    async def _end(self, ends: Sequence[asyncio.StreamWriter]) -> None:
+        for writer in ends:
+            writer.close()
+        for writer in ends:
+            with suppress(OSError):
+                await writer.wait_closed()
+        self._writers.difference_update(ends)
+
+
+@asynccontextmanager
+async def interrupted(way: Way, planned: PlannedOutage) -> AsyncIterator[None]:
+    """Close a way now and then for as long as the ``async with`` lasts; it is open at its end."""
+    over = asyncio.Event()
+    task = asyncio.create_task(_interrupt(way, planned, over))
+    try:
+        yield
+    finally:
+        over.set()
+        await task
+
+
+async def _interrupt(way: Way, planned: PlannedOutage, over: asyncio.Event) -> None:
+    rest = min(planned.up, _FIRST_UP)
+    while not await _is_set(over, rest):
+        await way.close()
+        await _is_set(over, planned.down)
+        await way.open()
+        rest = planned.up
+
+
+async def _is_set(over: asyncio.Event, seconds: float) -> bool:
+    """Wait until it is over, for so many seconds at most, and say whether it is."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await over.wait()
+    return over.is_set()
