@@ -16,7 +16,7 @@ from handlers.checks.readability import Readability, TypeReadability
 from handlers.domain import Domain
 from worker.cli.loop import run_async
 from worker.cli.reading_store import reading_store
-from worker.cli.stores import chosen_one
+from worker.cli.stores import chosen, chosen_one
 from worker.cli.suggestion import hints
 from worker.cli.terminal import print_json, progress_bar, table, tell
 from worker.served_domains import served_domains
@@ -63,8 +63,10 @@ def check(
     """
     settings = Settings.load(needs=("database_url",))
     store = chosen_one(settings, domain)
-    # Those that have their events in this log; without databases of their own, all of them.
-    domains = [each for each in served_domains(settings) if each.name in (store.domains or (each.name,))]
+    # All domains that have their events in this log; without databases of their own, that is each of them.
+    sharing = next((each.domains for each in chosen(settings, None) if domain in each.domains), store.domains)
+    shared = sharing if settings.domain_databases else ()
+    domains = [each for each in served_domains(settings) if not shared or each.name in shared]
     found = Readability(domains, ignore or ())
     asked = Filter.matching().any_event_type_of(*types) if types else Filter.matching_any_event()
     run_async(_read(_opened(store, primary=primary), asked.narrowed_above(after), found, after))
