@@ -8,6 +8,7 @@ import pytest
 from eventstore import OutcomeUnknown, StoreUnavailable
 from worker.cli.bulk_progress import bulk_progress, told_to_go_on
 from worker.cli.failures import Mistake
+from worker.stores import StoreSettings
 
 
 class Terminal(io.StringIO):
@@ -39,6 +40,6 @@ def test_elsewhere_it_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_may_pass_can_be_gone_on_with(error: Exception) -> None:
     with (
         pytest.raises(Mistake, match=r"What was recorded stays: the same command goes on behind it\.$"),
-        told_to_go_on(),
+        told_to_go_on(StoreSettings()),
     ):
         raise error
