@@ -17,7 +17,7 @@ from tests.support.domains.sharded import domain
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
-from tests.support.serving import Hold, consuming, received, serving_domain, settled
+from tests.support.serving import Hold, consumers, consuming, received, serving_domain, settled
 from tests.support.worker_process import WorkerProcess
 from worker.amqp.shard_channel import ShardChannel
 from worker.amqp.shard_consumer import ShardConsumer
@@ -200,6 +200,6 @@ async def at_work(store: PostgresEventStore, count: int) -> None:
 
 def shards_of(service: Service) -> dict[int, ShardChannel]:
     """The channels that a service has, by shard."""
-    (consumer,) = service._consumers
+    (consumer,) = consumers(service)
     assert isinstance(consumer, ShardConsumer)
     return consumer._channels
