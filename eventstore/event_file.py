@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from eventstore.counted import counted
 from eventstore.errors import InvalidEvent, InvalidRequest
 from eventstore.events import Event
 from eventstore.jsontext import decode_object
@@ -218,7 +219,9 @@ def _csv_records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[s
             if header is None:
                 header = _header(row)
             elif len(row) != len(header):
-                raise InvalidEvent(f"line {start}: it has {len(row)} fields, and the first line {len(header)}")
+                raise InvalidEvent(
+                    f"line {start}: it has {counted(len(row), 'field')}, and the first line {len(header)}"
+                )
             else:
                 yield start, _csv_record(dict(zip(header, row, strict=True)), start)
     except csv.Error as error:

@@ -82,7 +82,7 @@ def _figures(summary: Summary, spans: Spans | None) -> Table:
     elif summary.replica_read_share is not None:
         table.add_row("reads", f"{summary.replica_read_share:.1%} served by the replica")
     if summary.outages:
-        table.add_row("outages", f"a store was down {summary.outages:,} times")
+        table.add_row("outages", f"a store was down {counted(summary.outages, 'time')}")
     if summary.workers_killed:
         table.add_row("workers killed", f"{summary.workers_killed:,}, each replaced")
     return table

@@ -174,7 +174,7 @@ async def test_a_check_knows_what_was_imported(database: Database) -> None:
     checked = check_import(history(50), known, name="history")
     assert (checked.records, checked.known.records) == (50, 20)
     for source in (history(19), history(50, first=1), iter(())):
-        with pytest.raises(InvalidRequest, match="does not begin with the 20 records that were imported as history"):
+        with pytest.raises(InvalidRequest, match="does not begin with what was imported as history \\(20 records\\)"):
             check_import(source, known, name="history")
     with pytest.raises(InvalidRequest, match="were imported already, as history: to go on, pass --name history"):
         check_import(history(50), known, name="renamed")

@@ -86,8 +86,9 @@ async def test_commands_outlast_a_connection_that_flaps_while_the_database_hangs
     monkeypatch.setattr(interruption, "_FIRST_REST", 0.01)
     monkeypatch.setattr(interruption, "_LONGEST_REST", 0.01)
     async with served(store, database, way.url) as service:
-        (consumer,) = service._consumers
-        (scheduler,) = service._schedulers
+        (served_store,) = service._stores
+        (consumer,) = served_store.consumers
+        (scheduler,) = served_store.schedulers
         begins = asyncio.Event()
         may_begin = consumer._may_begin
 

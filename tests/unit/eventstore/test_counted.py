@@ -14,6 +14,7 @@ _NUMBERED = re.compile(r"(?:%d|\{[^{}]*(?::,|len\([^{}]*\))\}) (?:more )?(?!ms\b
 # Where the number is a bound of ours or of many, and never 1.
 _NEVER_ONE = {
     "MAX_DIGITS",
+    "LARGEST_APPEND",
     "_MOST_LATEST",
     "len(distinct)",
     "len(appends)",

@@ -10,6 +10,7 @@ from typing import Any
 
 from asyncpg.connect_utils import SessionAttribute
 
+from eventstore.counted import counted
 from eventstore.errors import InvalidEvent, InvalidRequest
 from eventstore.event_file import NUMBER_FIELD, event_of_record
 from eventstore.events import Event
@@ -175,11 +176,11 @@ async def _compared(target: DialledConnection, source: AdoptionSource, own: Impo
         return there
     if here["events"] != there.events:
         raise InvalidRequest(
-            f"the table has {there.events:,} events up to its number {own.source_number}, and {here['events']:,} of "
+            f"the table has {counted(there.events, 'event')} up to its number {own.source_number}, and {here['events']:,} of "
             "them were adopted: one with a lower number was added or removed since. Stop what appends to it, and adopt "
             "into an empty store"
         )
     raise InvalidRequest(
-        f"the {here['events']:,} events that were adopted are not those of the table up to its number "
+        f"what was adopted ({counted(here['events'], 'event')}) is not what the table has up to its number "
         f"{own.source_number}: name the table, and the --number-field, that the adoption began with"
     )

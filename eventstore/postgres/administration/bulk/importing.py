@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from asyncpg.connect_utils import SessionAttribute
 
+from eventstore.counted import counted
 from eventstore.errors import InvalidRequest
 from eventstore.events import Event
 from eventstore.postgres.administration.administrator import administrator
@@ -73,7 +74,7 @@ def check_import(events: Iterable[Event], known: Iterable[Import], *, name: str)
             same_as = others.get((count, digest.value()), same_as)
     if own.records and (count < own.records or (count == own.records and digest.value() != own.digest)):
         raise InvalidRequest(
-            f"it does not begin with the {own.records:,} records that were imported as {name}: give the file as it "
+            f"it does not begin with what was imported as {name} ({counted(own.records, 'record')}): give the file as it "
             "was then, whatever follows them, or another --name"
         )
     if same_as is not None and not own.records:
