@@ -74,8 +74,8 @@ def check_import(events: Iterable[Event], known: Iterable[Import], *, name: str)
             same_as = others.get((count, digest.value()), same_as)
     if own.records and (count < own.records or (count == own.records and digest.value() != own.digest)):
         raise InvalidRequest(
-            f"it does not begin with what was imported as {name} ({counted(own.records, 'record')}): give the file as it "
-            "was then, whatever follows them, or another --name"
+            f"it does not begin with what was imported as {name} ({counted(own.records, 'record')}): give the file as "
+            "it was then, whatever follows them, or another --name"
         )
     if same_as is not None and not own.records:
         raise InvalidRequest(f"its first records were imported already, as {same_as}: to go on, pass --name {same_as}")
