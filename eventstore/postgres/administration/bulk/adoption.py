@@ -177,8 +177,8 @@ async def _compared(target: DialledConnection, source: AdoptionSource, own: Impo
     if here["events"] != there.events:
         raise InvalidRequest(
             f"the table has {counted(there.events, 'event')} up to its number {own.source_number}, and "
-            f"{here['events']:,} of them were adopted: one with a lower number was added or removed since. Stop what appends to it, and adopt "
-            "into an empty store"
+            f"{here['events']:,} of them were adopted: one with a lower number was added or removed since. Stop what "
+            "appends to it, and adopt into an empty store"
         )
     raise InvalidRequest(
         f"what was adopted ({counted(here['events'], 'event')}) is not what the table has up to its number "
