@@ -211,13 +211,13 @@ _CHANGES = {
         r"has 13 events up to its number 36, and 12 of them were adopted",
     ),
     "one less": ("DELETE FROM events WHERE sequence_number = 10", r"has 11 events up to its number 36, and 12 of"),
-    "another payload": ("UPDATE events SET payload = '{}' WHERE sequence_number = 10", "are not those of the table"),
+    "another payload": ("UPDATE events SET payload = '{}' WHERE sequence_number = 10", "is not what the table has"),
     "another time": (
         "UPDATE events SET occurred_at = occurred_at + interval '1 us' WHERE sequence_number = 10",
-        "are not those of the table",
+        "is not what the table has",
     ),
-    "another type": ("UPDATE events SET event_type = 'C' WHERE sequence_number = 10", "are not those of the table"),
-    "other metadata": ("UPDATE events SET metadata = '{}' WHERE sequence_number = 9 + 1", "are not those of the table"),
+    "another type": ("UPDATE events SET event_type = 'C' WHERE sequence_number = 10", "is not what the table has"),
+    "other metadata": ("UPDATE events SET metadata = '{}' WHERE sequence_number = 9 + 1", "is not what the table has"),
 }
 
 
