@@ -15,8 +15,8 @@ from eventstore.backoff import Backoff
 from eventstore.counted import counted
 from eventstore.jsontext import encode_object
 from eventstore.opening import Opening
-from worker.amqp.connection import broker_address
 from worker.amqp.properties import Properties
+from worker.amqp.refusals import broker_address
 from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
 from worker.amqp.sender import Sender
 from worker.errors import BrokerUnavailable, MessageRefused, NoReply, WorkerError

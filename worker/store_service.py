@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from eventstore import EventStore, EventStoreError, StoreUnavailable
 from eventstore.backoff import Backoff
 from handlers.domain import Domain
-from worker.amqp.connection import broker_address
 from worker.amqp.consumer import Consumer
+from worker.amqp.refusals import broker_address
 from worker.amqp.sender import Sender
 from worker.amqp.shard_consumer import ShardConsumer
 from worker.counters import Counters

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Protocol
 
-from worker.amqp.connection import LOST, WireChannel
+from worker.amqp.connection import WireChannel
+from worker.amqp.refusals import LOST
 from worker.counters import End
 
 __all__ = ["Acknowledgements"]

@@ -1,40 +1,27 @@
 """The broker: one connection with one channel, opened when it is needed and again after it was lost."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, ConnectionParameter
-from aio_pika.exceptions import (
-    CONNECTION_EXCEPTIONS,
-    AuthenticationError,
-    ChannelPreconditionFailed,
-    InvalidFrameError,
-    ProbableAuthenticationError,
-)
 from aiormq import Channel as WireChannel
-from aiormq import spec
 from aiormq.connection import TransportFactory
-from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 from yarl import URL
 
 from eventstore.backoff import Backoff
 from worker.amqp.delivery_reader import DeliveryReader, Received
 from worker.amqp.frame_reader import FrameReader, FrameTransport
 from worker.amqp.library_logs import unlogged
-from worker.amqp.tls import SERVER_NAME, tls_context, tls_trouble
+from worker.amqp.refusals import LOST, broker_address, translated
+from worker.amqp.tls import SERVER_NAME, tls_context
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
 
-__all__ = ["LOST", "Link", "WireChannel", "broker_address"]
-
-LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
-"""What aio-pika raises when a connection or channel is gone, or does not answer."""
+__all__ = ["Link", "WireChannel"]
 
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
@@ -102,7 +89,8 @@ class Link:
         prepare_seconds: float = _PREPARE_SECONDS,
         on_trouble: Callable[[BrokerUnavailable], None] = lambda _: None,
     ) -> None:
-        broker_address(url)  # before anything is tried: no attempt makes a wrong one right
+        # Before anything is tried: no attempt makes a wrong one right.
+        self._address = broker_address(url)
         self._url = url
         self._name = name
         self._prepare = prepare
@@ -226,31 +214,9 @@ class Link:
         """
         return _Translating(self)
 
-    async def translation(  # noqa: PLR0911  one for each error
-        self, error: BaseException
-    ) -> BrokerMisconfigured | BrokerUnavailable | None:
+    async def translation(self, error: BaseException) -> BrokerMisconfigured | BrokerUnavailable | None:
         """Return the worker's own error for one of the library's; None for any other."""
-        address = broker_address(self._url)
-        if isinstance(error, AuthenticationError | ProbableAuthenticationError):
-            return BrokerMisconfigured(f"RabbitMQ at {address} refuses the user name or password; correct AMQP_URL")
-        if isinstance(error, ChannelAccessRefused | ChannelPreconditionFailed):
-            return BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}")
-        if isinstance(error, TimeoutError):
-            return await self._diagnosis()
-        if isinstance(error, LOST):
-            if (refusal := tls_trouble(error)) is not None:
-                return BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}")
-            # While connecting, the library reports the broker's refusal of the virtual host as an unexpected frame.
-            if isinstance(error, InvalidFrameError) and (close := _close_in(error)) is not None:
-                return _refused_at_opening(address, close.reply_text)
-            if isinstance(error, ConnectionNotAllowed):
-                return BrokerBusy(f"RabbitMQ at {address} refuses for now: {_text(error)}")
-            return BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}")
-        if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is not None and not task.cancelling():
-                return BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost")
-        return None
+        return await self._diagnosis() if isinstance(error, TimeoutError) else translated(error, self._address)
 
     async def diagnose(self) -> str:
         """Say why the broker does not answer."""
@@ -259,15 +225,14 @@ class Link:
     async def _diagnosis(self) -> BrokerUnavailable:
         if self._trouble is not None:
             return type(self._trouble)(str(self._trouble))
-        address = broker_address(self._url)
         transport = None if self._connection is None else self._connection.transport
         if transport is not None:
             try:
                 async with asyncio.timeout(0):
                     await transport.connection.ready()
             except TimeoutError:
-                return BrokerBusy(f"RabbitMQ at {address} takes no messages now: it is short of memory or disk")
-        return BrokerUnavailable(f"RabbitMQ at {address} did not answer in time")
+                return BrokerBusy(f"RabbitMQ at {self._address} takes no messages now: it is short of memory or disk")
+        return BrokerUnavailable(f"RabbitMQ at {self._address} did not answer in time")
 
     async def _open(self) -> None:
         await self._discard()
@@ -354,51 +319,3 @@ async def _release_writers(wire: WireChannel) -> None:
         while not wire.write_queue.empty():
             wire.write_queue.get_nowait()
         await asyncio.sleep(0)  # those let go put their frames now
-
-
-def broker_address(url: str) -> str:
-    """Return ``host:port`` of an AMQP address, without any secret.
-
-    Raises:
-        BrokerMisconfigured: It has no such thing, or the library does not read it.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
-        # What the library reads it with minds more.
-        _ = URL(url).host
-    except ValueError:  # its text may quote the password
-        raise BrokerMisconfigured(
-            "the broker's address has no readable host and port; correct AMQP_URL, and in its password write "
-            "/ ? # @ [ ] and \\ as %2F, %3F, %23, %40, %5B, %5D and %5C"
-        ) from None
-    return f"{parts.hostname or 'localhost'}:{port}"
-
-
-# All of a virtual host's refusals have one code, and only the text tells which it is.
-_NO_VHOST = re.compile(r"vhost .* not found|access to vhost '.*' refused for user '[^']*'$")
-
-
-def _refused_at_opening(address: str, words: str) -> BrokerMisconfigured | BrokerUnavailable:
-    """Say why the broker does not let us into the virtual host. A limit, or a host that is starting, passes."""
-    if _NO_VHOST.search(words):
-        return BrokerMisconfigured(
-            f"RabbitMQ at {address} refuses the virtual host ({words}); create it, give the user rights there, or "
-            "correct AMQP_URL"
-        )
-    return BrokerBusy(f"RabbitMQ at {address} refuses connections for now: {words}")
-
-
-def _close_in(error: BaseException) -> spec.Connection.Close | None:
-    """Return the frame by which the broker refused a connection: the library drops it, and with it the reason."""
-    traceback = error.__traceback__
-    while traceback is not None:
-        for value in traceback.tb_frame.f_locals.values():
-            if isinstance(value, spec.Connection.Close):
-                return value
-        traceback = traceback.tb_next
-    return None
-
-
-def _text(error: Any) -> str:
-    return str(error) or type(error).__name__

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from aio_pika.abc import AbstractChannel
 
 from worker.amqp.acknowledgements import Acknowledgements
-from worker.amqp.connection import LOST, Link, WireChannel
+from worker.amqp.connection import Link, WireChannel
 from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import DeliveryReader, Received, passed_by
 from worker.amqp.interruption import Interruption
+from worker.amqp.refusals import LOST
 from worker.counters import Counters
 from worker.errors import BrokerError
 from worker.topology import Topology

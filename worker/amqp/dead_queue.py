@@ -7,8 +7,9 @@ from typing import Self
 
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from worker.amqp.connection import LOST, Link
+from worker.amqp.connection import Link
 from worker.amqp.queue_browser import QueueBrowser, ready
+from worker.amqp.refusals import LOST
 from worker.topology import Topology
 
 __all__ = ["DeadQueue"]

@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 from worker.amqp.acknowledgements import Acknowledgements
-from worker.amqp.connection import LOST
 from worker.amqp.delivery_reader import Received
 from worker.amqp.intake import Intake
+from worker.amqp.refusals import LOST
 from worker.amqp.sender import Properties
 from worker.counters import UNKNOWN_COMMAND, Counters, End
 from worker.topology import AFFINITY_HEADER

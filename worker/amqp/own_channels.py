@@ -10,7 +10,8 @@ from aio_pika.abc import AbstractChannel
 from aiormq import spec
 from aiormq.exceptions import PublishError
 
-from worker.amqp.connection import LOST, Link, WireChannel
+from worker.amqp.connection import Link, WireChannel
+from worker.amqp.refusals import LOST
 
 __all__ = ["OwnChannels"]
 

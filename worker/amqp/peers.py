@@ -12,8 +12,9 @@ from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import PublishError
 
 from eventstore.backoff import Backoff
-from worker.amqp.connection import LOST, Link, WireChannel
+from worker.amqp.connection import Link, WireChannel
 from worker.amqp.declaration import declare_missing
+from worker.amqp.refusals import LOST
 from worker.errors import BrokerError
 from worker.topology import Topology
 

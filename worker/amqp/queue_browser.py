@@ -11,7 +11,8 @@ from typing import Self
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
 
-from worker.amqp.connection import LOST, WireChannel
+from worker.amqp.connection import WireChannel
+from worker.amqp.refusals import LOST
 from worker.amqp.sender import Properties
 from worker.errors import BrokerUnavailable
 

@@ -8,10 +8,11 @@ from contextlib import suppress
 from aio_pika.abc import AbstractChannel
 
 from worker.amqp.acknowledgements import Acknowledgements
-from worker.amqp.connection import LOST, Link, WireChannel
+from worker.amqp.connection import Link, WireChannel
 from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import Received, passed_by
 from worker.amqp.intake import Intake
+from worker.amqp.refusals import LOST
 from worker.counters import Counters
 
 __all__ = ["ShardChannel"]

@@ -11,8 +11,8 @@ from eventstore.postgres import migrate
 from handlers.domain import Domain
 from handlers.errors import HandlerError
 from worker.amqp.backlog import Backlog, backlog
-from worker.amqp.connection import broker_address
 from worker.amqp.policies import rules_of
+from worker.amqp.refusals import broker_address
 from worker.amqp.shard_bindings import wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replica
 from worker.cli.failures import sentence
