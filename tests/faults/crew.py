@@ -1,6 +1,8 @@
 """The crew: real worker processes that a test may kill, and that are replaced."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from worker.load.fleet import Fleet
@@ -8,6 +10,7 @@ from worker.load.fleet import Fleet
 __all__ = ["Crew"]
 
 _MEMORY = "VmRSS:"
+_BEGIN_SECONDS = 30.0
 # A worker that starts while its servers do not answer in time says so and ends with this status.
 _SURROUNDINGS = 2
 # A person never sees where in the code a fault of the servers was noticed; warnings are errors here.
@@ -31,6 +34,13 @@ class Crew(Fleet):
     def use_environment(self, environment: Mapping[str, str]) -> None:
         """Have those who are hired from now on start with another environment."""
         self._environment = environment
+
+    async def begun(self) -> None:
+        """Wait until each consumes or has ended: a signal that comes too early ends a process undrained."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BEGIN_SECONDS):
+                for worker in tuple(self._workers.values()):
+                    await worker.consuming()
 
     def dismiss(self) -> None:
         """Forget those that have drained."""

@@ -222,6 +222,7 @@ class Trial:
         return await self._drained()
 
     async def _drained(self) -> list[str]:
+        await self.crew.begun()
         drains = await self.crew.drain()
         for drain in drains:
             self.report.update(drain.figures)

@@ -19,6 +19,8 @@ _LAST_PORT = 65535
 _FILES = ("sslrootcert", "sslcrl", "sslcert", "sslkey")
 # What stands for something else in an address, as far as it can be told from what was meant.
 _ESCAPES = "write / ? # @ [ and ] in a password as %2F, %3F, %23, %40, %5B and %5D"
+# Of several hosts, one of which is in brackets, the later releases of Python 3.11 and above read nothing.
+_IN_BRACKETS = "where [::1] is one of several hosts, name all of them as ?host=[::1],b&port=5432,5432"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class Address:
         try:
             parts = urlsplit(url)
         except ValueError:  # its text may quote the password
-            raise _unusable(f"its host cannot be read; {_ESCAPES}") from None
+            raise _unusable(f"its host cannot be read; {_ESCAPES}; {_IN_BRACKETS}") from None
         if parts.scheme not in _SCHEMES:
             raise _unusable("it does not begin with postgresql://")
         # Of two @ the driver takes the first; what follows a # it leaves out.

@@ -1,5 +1,7 @@
 """A database address that is none is refused without being quoted."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from eventstore import StoreMisconfigured
@@ -50,7 +52,9 @@ def test_a_usable_address_is_left_to_the_driver(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "servers"),
     [
-        ("postgresql://app@a,b:2,[::1]:3,[::2]/events", ["a:5432", "b:2", "[::1]:3", "[::2]:5432"]),
+        ("postgresql://app@a,b:2/events", ["a:5432", "b:2"]),
+        ("postgresql://app@[::1]:3/events", ["[::1]:3"]),
+        ("postgresql://app@/events?host=a,[::1],[::2]&port=1,3,4", ["a:1", "[::1]:3", "[::2]:4"]),
         ("postgresql://app@%2Frun%2Fpg:7/events", ["/run/pg:7"]),
         ("postgresql:///events?host=a,b&port=1,2", ["a:1", "b:2"]),
         ("postgresql:///events?host=a,b&port=9", ["a:9", "b:9"]),
@@ -61,6 +65,18 @@ def test_a_usable_address_is_left_to_the_driver(url: str) -> None:
 )
 def test_hosts_are_found_where_the_driver_finds_them(url: str, servers: list[str]) -> None:
     assert [str(server) for server in Address.of(url).servers] == servers
+
+
+def test_hosts_in_brackets_beside_others_are_read_or_a_way_is_told() -> None:
+    """What Python makes of them depends on its release."""
+    url = "postgresql://app@a,b:2,[::1]:3,[::2]/events"
+    try:
+        urlsplit(url)
+    except ValueError:
+        with pytest.raises(StoreMisconfigured, match=r"name all of them as \?host="):
+            Address.of(url)
+    else:
+        assert [str(server) for server in Address.of(url).servers] == ["a:5432", "b:2", "[::1]:3", "[::2]:5432"]
 
 
 def test_hosts_and_ports_may_lie_in_variables(monkeypatch: pytest.MonkeyPatch) -> None:
