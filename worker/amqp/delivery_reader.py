@@ -91,34 +91,28 @@ class DeliveryReader(FrameReader):
         """
         tap = self._taps.get(channel)
         payload = start + FRAME.size
-        if tap is None or not (
-            self._begun(tap, payload)
-            if kind == METHOD_FRAME
-            else tap.tag and (self._described(tap, payload, end) if kind == HEADER_FRAME else kind == BODY_FRAME)
-        ):
+        if tap is None:
             return self._buffer[start:end]
-        if kind == BODY_FRAME:
+        if kind == METHOD_FRAME and self._buffer.startswith(_DELIVER, payload):
+            self._begin(tap, payload + len(_DELIVER))
+            return b""
+        # What follows another method is that one's content.
+        if not tap.tag or kind not in {HEADER_FRAME, BODY_FRAME}:
+            return self._buffer[start:end]
+        if kind == HEADER_FRAME:
+            (tap.left,) = _BODY_SIZE.unpack_from(self._buffer, payload)
+            tap.properties = read_properties(self._buffer[payload + _BODY_SIZE.size : end - 1])
+        else:
             part = self._buffer[payload : end - 1]
             tap.left -= len(part)
             tap.parts.append(part)
-        if kind == METHOD_FRAME or tap.left > 0:
-            return b""
-        return self._taken(tap)
+        return b"" if tap.left > 0 else self._taken(tap)
 
-    def _begun(self, tap: _Tap, payload: int) -> bool:
-        """Note the beginning of a delivery, unless it is another method."""
-        buffer = self._buffer
-        if not buffer.startswith(_DELIVER, payload):
-            return False
-        name = payload + len(_DELIVER)
-        tap.tag, bits = _TAG.unpack_from(buffer, name + 1 + buffer[name])
+    def _begin(self, tap: _Tap, name: int) -> None:
+        """Note the beginning of a delivery, and of nothing that came before it."""
+        tap.tag, bits = _TAG.unpack_from(self._buffer, name + 1 + self._buffer[name])
         tap.is_redelivered = bool(bits & 1)
-        return True
-
-    def _described(self, tap: _Tap, payload: int, end: int) -> bool:
-        (tap.left,) = _BODY_SIZE.unpack_from(self._buffer, payload)
-        tap.properties = read_properties(self._buffer[payload + _BODY_SIZE.size : end - 1])
-        return True
+        tap.properties, tap.parts = None, []
 
     def _taken(self, tap: _Tap) -> bytes:
         """Hand a delivery over that is complete. Whatever becomes of it there, the connection goes on."""

@@ -159,3 +159,10 @@ async def test_a_content_header_of_no_delivery_is_left() -> None:
     made, taken = reader(content(0), frame.marshal(body.ContentBody(b"x"), OURS))
     assert await left(made) == content(0) + frame.marshal(body.ContentBody(b"x"), OURS)
     assert taken == []
+
+
+async def test_what_was_left_of_one_delivery_is_no_part_of_the_next() -> None:
+    broken = delivered(1, b"half", b"missing")
+    made, taken = reader(broken[: broken.index(b"missing") - 7], delivered(2, b"whole"))
+    assert await left(made) == b""
+    assert [(each.tag, each.body) for each in taken] == [(2, b"whole")]
