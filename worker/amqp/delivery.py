@@ -78,6 +78,11 @@ class Delivery:
         return None if self._intake is None else self._intake.shard
 
     @property
+    def begins_shard(self) -> bool:
+        """Whether it is the first that its channel has of a shard, which another process may have had until then."""
+        return self._intake is not None and self.tag == 1
+
+    @property
     def affinity_key(self) -> str | None:
         """The key that chose its shard; None if the message has none that is a text."""
         key = (self.properties.headers or {}).get(AFFINITY_HEADER)

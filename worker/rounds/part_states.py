@@ -1,5 +1,6 @@
 """Part states: what is known of the parts that commands read, as far as it is on record."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -103,6 +104,7 @@ class PartStates:
         self._entries: OrderedDict[Part[Any], PartEntry] = OrderedDict()
         self._bytes = 0
         self._head = 0
+        self._doubted_at = 0.0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -136,7 +138,7 @@ class PartStates:
 
     def is_known(self, entry: PartEntry) -> bool:
         """Whether a part can be decided on without a read: nobody else's event is known to lie above it."""
-        if entry.kept is None or entry.must_read:
+        if entry.kept is None or entry.must_read or entry.kept.read_at < self._doubted_at:
             return False
         return entry.seen >= self._own.gone and self._head - entry.number <= _LARGEST_LAG
 
@@ -147,7 +149,13 @@ class PartStates:
     def must_read_strong(self, entry: PartEntry) -> bool:
         """Whether a replica may lack what is known to have come in."""
         # One that lacks forgotten events of ours gets them from no replica that is behind them.
+        if entry.kept is not None and entry.kept.read_at < self._doubted_at:
+            return True
         return entry.must_read or entry.seen < self._own.gone
+
+    def doubt(self) -> None:
+        """Have every part that is known by now read before it is decided on again. Who is under way stays so."""
+        self._doubted_at = time.monotonic()
 
     def distrust(self, entries: Iterable[PartEntry], number: int = 0) -> None:
         """Have parts read before they are decided on again.

@@ -1,5 +1,6 @@
 """The round: commands that are decided one on top of another, and recorded by one append."""
 
+import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -113,6 +114,7 @@ class Round:
         self._overlaid: dict[PartEntry, _Overlaid] = {}
         self._last = own.last
         self._events = 0
+        self._sent_at = 0.0
 
     def states_for(self, job: Job) -> dict[Part[Any], Any]:
         """Return the states of what a command reads, on top of everything decided before it.
@@ -191,7 +193,8 @@ class Round:
         return left
 
     def appends(self) -> list[Append]:
-        """Return what is to be recorded, as one chain."""
+        """Return what is to be recorded, as one chain, to be sent at once."""
+        self._sent_at = time.monotonic()
         for entry, overlaid in self._overlaid.items():
             overlaid.kept = entry.kept
         boundaries: dict[PartEntry, BoundaryPart] = {}
@@ -258,7 +261,13 @@ class Round:
                 # Nobody else's event lies above its position, up to its own ranges.
                 entry.must_read = False
             return
-        kept = replace(entry.kept, state=overlaid.state, position=validator.position, events=entry.events + len(own))
+        kept = replace(
+            entry.kept,
+            state=overlaid.state,
+            position=validator.position,
+            events=entry.events + len(own),
+            read_at=self._sent_at,
+        )
         newest = own[-1].recorded if own else None
         self._known.validated(entry, reader.validated(entry.part, kept, newest), self._last, overlaid.mark)
 

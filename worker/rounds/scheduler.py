@@ -197,6 +197,10 @@ class Scheduler:
         self._limits.watch()
         self._begin(job)
 
+    def doubt_states(self) -> None:
+        """Have each part read before it is decided on again: others have recorded what they were asked to meanwhile."""
+        self._states.doubt()
+
     def hold_back_others(self, job: Job) -> None:
         """Have later commands of its key wait for one that is decided elsewhere, until they may pass."""
         self._active.number(job)

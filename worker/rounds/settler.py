@@ -137,6 +137,8 @@ class Settler:
         )
 
         may_be_poison = delivery.may_be_poison
+        if delivery.begins_shard:
+            self._scheduler.doubt_states()
         shard = delivery.shard
         key = None if shard is None else delivery.affinity_key
         if shard is not None and key is not None:

@@ -7,6 +7,7 @@ import pytest
 
 from eventstore import (
     Append,
+    Consistency,
     Event,
     EventStoreError,
     InvalidRequest,
@@ -76,6 +77,22 @@ async def test_a_part_whose_last_append_was_ours_needs_no_read(store: GatedStore
     for _ in range(3):
         await tallier.process(command("Count", Key="a", Limit=9))
     assert len(store.consistencies) == 1
+
+
+async def test_a_state_that_is_doubted_is_read_once_before_it_is_decided_on(
+    store: GatedStore, tallier: Scheduler, counters: Counters
+) -> None:
+    await tallier.process(command("Count", Key="a", Limit=9))
+    other = Scheduler(store, tallying, Settings())
+    await other.process(command("Count", Key="a", Limit=9))
+    await other.close()
+    reads = len(store.consistencies)
+    tallier.doubt_states()
+    for _ in range(3):
+        await tallier.process(command("Count", Key="a", Limit=9))
+    assert (counters.conflicts, counters.attempts) == (0, 4)
+    # No replica need have what the other has recorded.
+    assert store.consistencies[reads:] == [Consistency.STRONG]
 
 
 async def test_an_event_of_ours_that_a_failover_replaced_is_no_part_of_any_state(
