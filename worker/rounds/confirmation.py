@@ -1,6 +1,7 @@
 """The confirmation: whether a command whose code has failed fails on what is on record, too."""
 
 import asyncio
+import logging
 from contextvars import Context
 
 from eventstore import Consistency
@@ -12,15 +13,23 @@ from worker.rounds.outcomes import Outcomes
 from worker.rounds.round import NO_NUMBER
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
+from worker.telemetry.logs import whereabouts
 
 __all__ = ["Confirmation"]
+
+_log = logging.getLogger(__name__)
+
+# So often a command is decided again that fails in a round and not on a snapshot: in rounds, then alone.
+_MOST_UNCONFIRMED = 3
 
 
 class Confirmation:
     """Decides commands once more, on one snapshot of the primary, and records nothing.
 
     No append validates a failure. It may be that of a state that never comes about, that lacks what others have
-    recorded, or that puts together parts of two times; kept, it would fail the command each time.
+    recorded, or that puts together parts of two times; kept, it would fail the command each time. A command that fails
+    again and again on what is not on record is decided with nothing under way; what it raises there again and again is
+    believed, whatever it does on a snapshot: its code is not pure.
 
     Args:
         domain: Whose commands.
@@ -49,10 +58,15 @@ class Confirmation:
         self._outcomes = outcomes
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, job: Job) -> None:
-        """Find out whether a command fails. It is told so, or decided again."""
+    def begin(self, job: Job, raised: Exception) -> None:
+        """Find out whether a command fails. It is told so, or decided again.
+
+        Args:
+            job: The command.
+            raised: What its code raised in a round.
+        """
         job.is_waiting = True
-        task = asyncio.create_task(self._confirm(job), context=Context())
+        task = asyncio.create_task(self._confirm(job, raised), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -62,7 +76,7 @@ class Confirmation:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _confirm(self, job: Job) -> None:
+    async def _confirm(self, job: Job, raised: Exception) -> None:
         era = await self._breaker.closed()
         failure: Exception | None
         is_told = True
@@ -83,10 +97,21 @@ class Confirmation:
             return
         if not is_told:
             self._outcomes.read_first(job)
-        elif failure is None:
-            self._outcomes.again(job)
-        else:
+        elif failure is not None:
             self._outcomes.judged(job, failure)
+        elif job.unconfirmed + 1 == 2 * _MOST_UNCONFIRMED:
+            self._outcomes.failed(job, raised)
+        else:
+            job.unconfirmed += 1
+            if job.unconfirmed == _MOST_UNCONFIRMED:
+                job.is_decided_alone = True
+                _log.warning(
+                    "%s has failed %d times on what was not on record (%s): it is decided alone",
+                    job.message.command_type,
+                    _MOST_UNCONFIRMED,
+                    whereabouts(raised),
+                )
+            self._outcomes.again(job)
 
     def _failure(self, job: Job, seen: Glance) -> Exception | None:
         """Return what a command fails of in one snapshot; None if it does not."""

@@ -52,7 +52,9 @@ class Job:
         is_sent: Whether it is being recorded, so that nothing but the store can end it.
         read_from_replica: Whether a replica answered a read of this attempt.
         missing: The parts that it waits for.
-        is_alone: Whether it waits to be decided with nothing under way.
+        unconfirmed: How often it failed in a round, and not on a snapshot of what is on record.
+        is_decided_alone: Whether it is to be decided with nothing under way.
+        is_alone: Whether it waits for that.
         is_waiting: Whether it waits for parts or for its receipt.
         holds_key: Whether later ones of its key wait until it is decided.
         is_held_back: Whether it has all that it needs, and waits for an earlier one of its key.
@@ -78,6 +80,7 @@ class Job:
         "holds_key",
         "is_abandoned",
         "is_alone",
+        "is_decided_alone",
         "is_held_back",
         "is_looked_up",
         "is_recorded",
@@ -93,6 +96,7 @@ class Job:
         "span",
         "started_at",
         "ticket",
+        "unconfirmed",
         "waited",
         "was_sent",
     )
@@ -127,6 +131,8 @@ class Job:
         self.has_ended = False
         self.is_sent = False
         self.missing: set[Part[Any]] = set()
+        self.unconfirmed = 0
+        self.is_decided_alone = False
         self.is_alone = False
         self.is_waiting = False
         self.holds_key = False

@@ -116,6 +116,8 @@ class Rounds:
         """
         if locked:
             self._escalation.add(job)
+        elif job.is_decided_alone:
+            self._set_aside(job)
         else:
             heapq.heappush(self._ready, (job.ticket, job))
         self._news.set()

@@ -343,7 +343,7 @@ class Scheduler:
     def raised(self, job: Job, failure: Exception) -> None:
         """Take what a command's own code raised; it is believed only if it is raised on what is on record, too."""
         if job.parts:
-            self._confirmation.begin(job)
+            self._confirmation.begin(job, failure)
         else:
             self.failed(job, failure)
 

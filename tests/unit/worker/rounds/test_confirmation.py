@@ -1,0 +1,88 @@
+"""A command that fails in a round is believed when it fails on what is on record; it is decided again a few times only."""
+
+import asyncio
+import logging
+from itertools import count
+
+import pytest
+
+from eventstore import OutcomeKind
+from handlers import Accepted, Command, Decider, Decision, Domain, Unchanged, View
+from tests.support.domains.tally import Count, Counted, Tally, decide_count, events_of, evolve, tally
+from tests.support.domains.tally import domain as tallying
+from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
+from tests.unit.worker.staged import command
+from worker.counters import Counters
+from worker.rounds.scheduler import Scheduler
+from worker.settings import Settings
+
+strict: View[[str], Tally] = View(name="strict", events=events_of, initial=lambda _: Tally(), evolve=evolve)
+
+
+class CountFirst(Command):
+    key: str
+
+
+def decide_count_first(command: CountFirst, state: Tally) -> Decision:
+    if state.counted:
+        raise LookupError("it was counted")
+    return Accepted(events=(Counted(key=command.key),))
+
+
+def counting_first() -> Domain:
+    return Domain(
+        name="counting-first",
+        views=(strict, tally),
+        deciders=(
+            Decider(command=CountFirst, parts=lambda command: strict.at(command.key), decide=decide_count_first),
+            Decider(command=Count, parts=lambda command: tally.at(command.key), decide=decide_count),
+        ),
+        events=tallying.events,
+    )
+
+
+async def test_a_command_that_fails_on_what_is_in_flight_waits_after_a_few_times_until_nothing_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, counters = GatedStore(), Counters()
+    scheduler = Scheduler(store, counting_first(), Settings(), counters)
+    store.may_record.clear()
+    in_flight = sent(scheduler, command("Count", Key="a"))
+    await all_wait()
+    with caplog.at_level(logging.WARNING):
+        first = sent(scheduler, command("CountFirst", key="a"))
+        for _ in range(10):
+            await all_wait()
+    # Neither is told, and nothing goes round and round.
+    assert counters.attempts == 1 + 3
+    assert "CountFirst has failed 3 times on what was not on record (LookupError in decide_count_first" in caplog.text
+    store.bug = RuntimeError("it is not recorded after all")
+    store.may_record.set()
+    answer = await asyncio.wait_for(first, 5)
+    assert (answer.receipt.outcome.kind, answer.attempts) == (OutcomeKind.ACCEPTED, 1)
+    with pytest.raises(RuntimeError):
+        await in_flight
+    await scheduler.close()
+
+
+async def test_a_command_that_fails_only_when_it_is_to_be_recorded_fails_of_what_it_raised() -> None:
+    calls = count()
+
+    def decide(_: CountFirst, __: Tally) -> Decision:
+        if next(calls) % 2 == 0:
+            raise LookupError("every other time")
+        return Unchanged()
+
+    fickle = Domain(
+        name="fickle",
+        views=(strict,),
+        deciders=(Decider(command=CountFirst, parts=lambda command: strict.at(command.key), decide=decide),),
+        events=tallying.events,
+    )
+    store, counters = GatedStore(), Counters()
+    scheduler = Scheduler(store, fickle, Settings(), counters)
+    with pytest.raises(LookupError, match="every other time"):
+        await asyncio.wait_for(scheduler.process(command("CountFirst", key="a")), 5)
+    assert counters.attempts == 6
+    assert store.chains == []
+    await scheduler.close()
