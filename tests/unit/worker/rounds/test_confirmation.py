@@ -1,4 +1,4 @@
-"""A command that fails in a round is believed when it fails on what is on record; it is decided again a few times only."""
+"""A command that fails in a round is believed when it fails on what is on record; it is decided again a few times."""
 
 import asyncio
 import logging
