@@ -137,7 +137,9 @@ class EventStore(Protocol):
         The events of those that are recorded are numbered without a gap, in order: from the first one's ``first`` to
         the last one's ``last`` nobody else wrote. A member without events has as its position the number of the last
         event before its place in the chain, which the chain wrote or which was the head before, with that event's
-        token. A chain of which the database refuses a value is recorded in parts, each without a gap.
+        token. A chain of which the database refuses a value is recorded in parts, each without a gap; a member of a
+        later part that has its receipt already, and relied on one of an earlier part that was not recorded as new, is
+        then told ``ChainBroken``, and its receipt when it is sent again.
 
         Args:
             appends: In the order in which they were decided; at most ``LONGEST_CHAIN``, with ``LARGEST_APPEND``
