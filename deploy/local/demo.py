@@ -34,11 +34,10 @@ from worker.load.summary import Summary
 from worker.load.traces.receiver import SpanReceiver
 from worker.load.traces.spans import Spans
 from worker.load.traces.tree import trace_tree
+from worker.settings import Settings
 from worker.telemetry.library_loggers import quieten_libraries
 from worker.telemetry.providers import Telemetry
 
-# As many as a process takes from its queue at a time, so that no worker waits for us.
-_OUTSTANDING_PER_PROCESS = 64
 # Lines in a file need not be as short as on a narrow terminal.
 _FILE_WIDTH = 120
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -59,6 +58,7 @@ class Demo:
         folder: Where the workers' logs go.
         commands: How many commands the load has.
         processes: How many worker processes there are.
+        in_flight: How many commands are under way at a time.
         seed: What the commands are generated from.
     """
 
@@ -68,6 +68,7 @@ class Demo:
     folder: Path
     commands: int
     processes: int
+    in_flight: int
     seed: int
 
 
@@ -87,6 +88,7 @@ def demo(
         console = Console(width=_FILE_WIDTH)
     try:
         with telling("demo"), ExitStack() as stack:
+            settings = Settings.load(needs=())
             with console.status("Starting PostgreSQL, a replica, and RabbitMQ"):
                 provided = stack.enter_context(servers())
             console.print(f"Servers: {provided.origin}. Workers: {processes}. Domain: {library.name}.", highlight=False)
@@ -97,6 +99,8 @@ def demo(
                 folder=Path(stack.enter_context(TemporaryDirectory(prefix="demo-"))),
                 commands=commands,
                 processes=processes,
+                # As many as they take from their queue, so that none of them waits for us.
+                in_flight=settings.prefetch * processes,
                 seed=seed,
             )
             runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
@@ -125,7 +129,7 @@ async def _demo(demo: Demo) -> bool:
             scenario=Mixed(),
             seed=demo.seed,
             commands=demo.commands,
-            pace=Pace(in_flight=_OUTSTANDING_PER_PROCESS * demo.processes),
+            pace=Pace(in_flight=demo.in_flight),
             amqp_url=addresses["AMQP_URL"],
             crew=Crew(
                 workers=demo.processes,
