@@ -106,9 +106,8 @@ class Confirmation:
             if job.unconfirmed == _MOST_UNCONFIRMED:
                 job.is_decided_alone = True
                 _log.warning(
-                    "%s has failed %d times on what was not on record (%s): it is decided alone",
+                    "%s has failed again and again on what was not on record (%s): it is decided alone",
                     job.message.command_type,
-                    _MOST_UNCONFIRMED,
                     whereabouts(raised),
                 )
             self._outcomes.again(job)
