@@ -10,7 +10,7 @@ PROCESSES ?= 2
 SCENARIO ?= hot-book
 SIZE ?= 1000000
 
-.PHONY: help demo load test faults bench lint format up down lock dashboards clean
+.PHONY: help demo load test unit faults bench lint format up down lock dashboards clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -34,6 +34,9 @@ load: $(VENV)/.ready ## run a load scenario on servers and workers of its own, a
 
 test: $(VENV)/.ready ## run the tests on real servers
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+
+unit: $(VENV)/.ready ## run the tests that need no server
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit $(ARGS)
 
 faults: $(VENV)/.ready ## break every part under load, 20,000 commands a fault, and audit what is left
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -28,7 +28,8 @@ from worker.settings import IN_FILES, Settings
 from worker.topology import Topology
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 SHOP = (ROOT / "examples" / "shop" / "shop" / "orders.py").read_text()
 
 
@@ -118,6 +119,13 @@ def anchors(path: Path) -> set[str]:
 def test_links_lead_to_headings_that_exist(path: Path) -> None:
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", path.read_text()):
         assert anchor in anchors(path.parent / target if target else path), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_are_named_exist(name: str) -> None:
+    tree = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
+    for named in re.findall(r"`(?:MODEL[^ ]* )?([\w/.]+\.py)`", page(name)):
+        assert any(path == named or path.endswith(f"/{named}") for path in tree), named
 
 
 def test_every_setting_is_described_with_its_default() -> None:
