@@ -24,6 +24,7 @@ from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.job import Job
 from worker.rounds.job_spans import query_span
 from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.recording import Recording
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
 
@@ -41,15 +42,17 @@ class _Lane:
     Attributes:
         consistency: Whether a replica may answer.
         view: Whose parts alone are read; None for those of all views that are not read apart.
+        since: How many rounds had been sent when the first of those who wait came.
         waiting: Who waits for which part.
         task: Reads them.
     """
 
-    __slots__ = ("consistency", "task", "view", "waiting")
+    __slots__ = ("consistency", "since", "task", "view", "waiting")
 
     def __init__(self, consistency: Consistency, view: str | None) -> None:
         self.consistency = consistency
         self.view = view
+        self.since = 0
         self.waiting: dict[Part[Any], list[Job]] = {}
         self.task: asyncio.Task[None] | None = None
 
@@ -68,6 +71,7 @@ class PartReads:
         breaker: Asked before the store is, and told if it does not answer.
         watchdog: Told whenever a domain's code runs.
         counters: Where reads are counted.
+        recording: What reads keep step with.
         most: How many parts one statement asks for at most.
         patient: Whether commands wait for a store that does not answer; if not, they fail.
         ready: Called with each command that has all it waits for.
@@ -84,6 +88,7 @@ class PartReads:
         breaker: CircuitBreaker,
         watchdog: Watchdog,
         counters: Counters,
+        recording: Recording,
         most: int,
         patient: bool,
         ready: Callable[[Job], None],
@@ -96,6 +101,7 @@ class PartReads:
         self._breaker = breaker
         self._watchdog = watchdog
         self._counters = counters
+        self._recording = recording
         self._most = most
         self._patient = patient
         self._ready = ready
@@ -104,6 +110,7 @@ class PartReads:
         self._eventual = _Lane(Consistency.EVENTUAL, None)
         self._apart: dict[tuple[Consistency, str], _Lane] = {}
         self._looking_up: list[Job] = []
+        self._looking_up_since = 0
         self._looker: asyncio.Task[None] | None = None
         self._long: set[asyncio.Task[None]] = set()
         self._slow_views: set[str] = set()
@@ -120,7 +127,10 @@ class PartReads:
         job.is_waiting = True
         if look_up:
             job.is_looked_up = False
+            if not self._looking_up:
+                self._looking_up_since = self._recording.begun
             self._looking_up.append(job)
+            self._recording.more(self._looking_up)
             if self._looker is None or self._looker.done():
                 self._looker = asyncio.create_task(self._look_up_all(), context=Context())
         for entry in entries:
@@ -130,9 +140,12 @@ class PartReads:
             lane = self._strong if strong else self._eventual
             if part.view.name in self._slow_views:
                 lane = self._lane_apart(lane.consistency, part.view.name)
+            if not lane.waiting:
+                lane.since = self._recording.begun
             waiting = lane.waiting.get(part)
             if waiting is None:
                 lane.waiting[part] = [job]
+                self._recording.more(lane.waiting)
             else:
                 waiting.append(job)
             if lane.task is None or lane.task.done():
@@ -158,6 +171,7 @@ class PartReads:
         # Others that come in this turn of the loop share the statement.
         await asyncio.sleep(0)
         while waiting:
+            await self._recording.step(waiting, lane.since)
             era = await self._breaker.closed()
             batch = {part: waiting.pop(part) for part in list(waiting)[: self._most]}
             await self._read(lane, batch, era)
@@ -287,6 +301,7 @@ class PartReads:
     async def _look_up_all(self) -> None:
         await asyncio.sleep(0)
         while self._looking_up:
+            await self._recording.step(self._looking_up, self._looking_up_since)
             era = await self._breaker.closed()
             jobs, self._looking_up = self._looking_up[: self._most], self._looking_up[self._most :]
             try:

@@ -22,6 +22,7 @@ from worker.rounds.key_order import KeyOrder
 from worker.rounds.outcomes import Outcomes
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_states import PartStates
+from worker.rounds.recording import Recording
 from worker.rounds.round import Alone, NotKnown, Round, Verdict
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
@@ -53,6 +54,7 @@ class Rounds:
         watchdog: Told whenever a domain's code runs.
         counters: Where attempts are counted.
         order: Holds back commands that would overtake another of their key.
+        recording: Told when a round is sent, and when it has its answer.
         most: How many commands a round has at most.
         patient: Whether commands wait for a store that does not answer.
         outcomes: Told what became of each command.
@@ -70,6 +72,7 @@ class Rounds:
         watchdog: Watchdog,
         counters: Counters,
         order: KeyOrder,
+        recording: Recording,
         most: int,
         patient: bool,
         outcomes: Outcomes,
@@ -83,6 +86,7 @@ class Rounds:
         self._watchdog = watchdog
         self._counters = counters
         self._order = order
+        self._under_way = recording
         self._most = most
         self._patient = patient
         self._outcomes = outcomes
@@ -263,6 +267,7 @@ class Rounds:
         for member in round_.members:
             member.job.is_sent = True
         self._recording = round_
+        self._under_way.begin(len(round_.members))
         self._sent_at, self._sent_in = time.monotonic(), era
         self._recorder = asyncio.create_task(self._record(round_, appends, era), context=Context())
 
@@ -277,6 +282,7 @@ class Rounds:
             verdicts = [bug for _ in appends]
         self._settle(round_, verdicts)
         self._recording = None
+        self._under_way.end()
         self._news.set()
         down = next((verdict for verdict in verdicts if isinstance(verdict, DOWN)), None)
         if down is None:

@@ -34,6 +34,7 @@ from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_reads import PartReads
 from worker.rounds.part_states import PartEntry, PartStates
 from worker.rounds.prepared_command import PreparedCommand
+from worker.rounds.recording import Recording
 from worker.rounds.retries import ConflictRetries
 from worker.rounds.rounds import Rounds
 from worker.rounds.time_limits import TimeLimits
@@ -93,6 +94,7 @@ class Scheduler:
         own = OwnEvents()
         self._states = PartStates(domain, own, settings.worker_cached_states, settings.worker_cached_state_bytes)
         self._reader = PartReader(store, domain, self._states, long_reads=long_reads)
+        recording = Recording()
         self._reads = PartReads(
             store,
             domain_name=domain.name,
@@ -101,6 +103,7 @@ class Scheduler:
             breaker=self._breaker,
             watchdog=self._watchdog,
             counters=self._counters,
+            recording=recording,
             most=2 * settings.worker_concurrency,
             patient=patient,
             ready=self._put,
@@ -117,6 +120,7 @@ class Scheduler:
             watchdog=self._watchdog,
             counters=self._counters,
             order=self._order,
+            recording=recording,
             most=settings.worker_concurrency,
             patient=patient,
             outcomes=self,
