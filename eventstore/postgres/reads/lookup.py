@@ -2,7 +2,7 @@
 
 import asyncio
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Self
 
@@ -77,9 +77,11 @@ class Shared:
         most: How many events of one branch any of them wants at most; None: all.
         position: The head, once it is learnt.
         tokens: The tokens of the events at the milestones, by number.
+        is_one_filter: Whether all branches are those of one filter, so that any may be named as the one that found an
+            event.
     """
 
-    def __init__(self, lookups: Iterable[Lookup]) -> None:
+    def __init__(self, lookups: Sequence[Lookup]) -> None:
         self._numbers: dict[Branch, int] = {}
         milestones: set[int] = set()
         self.most: int | None = 0
@@ -91,6 +93,7 @@ class Shared:
                     self._numbers.setdefault(branch, len(self._numbers) + 1)
         self.branches: Sequence[Branch] = tuple(self._numbers)
         self.milestones: Sequence[int] = tuple(milestones)
+        self.is_one_filter = len(lookups) == 1 and len(lookups[0].filters) == 1
         # By branch; there is none with number 0.
         self._rows: list[list[asyncpg.Record]] = [[] for _ in range(len(self.branches) + 1)]
         self._events: dict[int, RecordedEvent] = {}
