@@ -40,14 +40,22 @@ class FilterShape(StrEnum):
     @classmethod
     def of(cls, filters: "Iterable[Filter]") -> "FilterShape":
         """Tell what kind of question several filters ask together; the broadest item decides."""
-        shapes = {(not item.event_types, not item.predicates) for each in filters for item in each.items}
+        found = [item for each in filters for item in each.items]
+        if len(found) == 1:
+            return _SHAPES[not found[0].event_types, not found[0].predicates]
+        shapes = {(not item.event_types, not item.predicates) for item in found}
         if (True, True) in shapes:
             return cls.ANY
-        if shapes == {(False, True)}:
-            return cls.TYPES
-        if shapes == {(True, False)}:
-            return cls.PREDICATES
-        return cls.TYPES_AND_PREDICATES
+        return _SHAPES[shapes.pop()] if len(shapes) == 1 else cls.TYPES_AND_PREDICATES
+
+
+# By whether an item names no types, and no predicates.
+_SHAPES = {
+    (True, True): FilterShape.ANY,
+    (False, True): FilterShape.TYPES,
+    (True, False): FilterShape.PREDICATES,
+    (False, False): FilterShape.TYPES_AND_PREDICATES,
+}
 
 
 class FilterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
