@@ -11,7 +11,7 @@ from eventstore.position import START, Position
 __all__ = ["Boundary", "BoundaryPart", "OwnRange"]
 
 
-class OwnRange(msgspec.Struct, frozen=True, kw_only=True):
+class OwnRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Numbers that one transaction of the reader's own wrote, and that its state was folded with.
 
     Attributes:
@@ -33,7 +33,7 @@ class OwnRange(msgspec.Struct, frozen=True, kw_only=True):
         return self.first <= number <= self.last.number
 
 
-class BoundaryPart(msgspec.Struct, frozen=True, kw_only=True):
+class BoundaryPart(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One part of a boundary. Parts are checked each from its own position, and never merged into one filter.
 
     Attributes:

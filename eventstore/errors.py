@@ -7,8 +7,11 @@
 An ``EventStoreError`` outside these families is a failure that the store does not know; treat it as a bug.
 """
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from eventstore.stream import EventStream
 
 __all__ = [
     "ChainBroken",
@@ -64,14 +67,26 @@ class ConcurrencyConflict(ConflictError):
         event_type: Its type.
         metadata: Its metadata: who wrote it, in which trace.
         part: Which part of the boundary it lies in, from 0; the first of them if there are several.
+        unseen: The events that the boundary, a single filter, has above the position, and how far the log was then:
+            whoever puts them behind those that were read can decide again and append after that position without
+            another query. None where the store has not come across all of them: query again.
     """
 
-    def __init__(self, *, sequence_number: int, event_type: str, metadata: dict[str, object], part: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        sequence_number: int,
+        event_type: str,
+        metadata: dict[str, object],
+        part: int = 0,
+        unseen: "EventStream | None" = None,
+    ) -> None:
         super().__init__(f"event {sequence_number} ({event_type}) entered the boundary after it was read")
         self.sequence_number = sequence_number
         self.event_type = event_type
         self.metadata = metadata
         self.part = part
+        self.unseen = unseen
 
 
 class ChainBroken(ConflictError):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -12,7 +12,7 @@ from eventstore.errors import InvalidEvent
 from eventstore.jsontext import Unstorable, decode_object, encode_object
 from eventstore.position import Position
 
-__all__ = ["Event", "RecordedEvent"]
+__all__ = ["Event", "RecordedEvent", "UnreadEvent"]
 
 _MAX_TYPE_LENGTH = 200
 # asyncpg writes and reads them as infinities, which lie beyond every bound.
@@ -100,6 +100,61 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     def position(self) -> Position:
         """The position of a reader that has seen this event and all before it."""
         return Position(number=self.sequence_number, token=self.token)
+
+
+_payload_slot: Any = RecordedEvent.payload
+_metadata_slot: Any = RecordedEvent.metadata
+_written_payload, _written_metadata = _payload_slot.__get__, _metadata_slot.__get__
+
+
+class UnreadEvent(RecordedEvent, frozen=True, kw_only=True, eq=False, gc=False):
+    """A fact on record whose JSON is read when it is looked at, once: of most events nobody looks at the metadata.
+
+    Made as ``RecordedEvent`` is, but of JSON text, as ``msgspec.Raw``. It is equal to the event that it is read as.
+    What msgspec itself writes of it has fractions as numbers until they are looked at.
+    """
+
+    @property  # type: ignore[misc]  # it reads the field, which nobody sets
+    def payload(self) -> dict[str, Any]:
+        """The JSON object; fractions are ``Decimal``."""
+        value = _written_payload(self)
+        if type(value) is msgspec.Raw:
+            value = decode_object(value)
+            _payload_slot.__set__(self, value)
+        return cast("dict[str, Any]", value)
+
+    @property  # type: ignore[misc]  # the same
+    def metadata(self) -> dict[str, Any]:
+        """The JSON object about the recording."""
+        value = _written_metadata(self)
+        if type(value) is msgspec.Raw:
+            value = decode_object(value)
+            _metadata_slot.__set__(self, value)
+        return cast("dict[str, Any]", value)
+
+    def read(self) -> RecordedEvent:
+        """Return it as an event that is read."""
+        return RecordedEvent(
+            sequence_number=self.sequence_number,
+            token=self.token,
+            type=self.type,
+            payload=self.payload,
+            metadata=self.metadata,
+            occurred_at=self.occurred_at,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, UnreadEvent):
+            other = other.read()
+        return self.read() == other if isinstance(other, RecordedEvent) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as of any event, which holds objects that can be changed
+
+    def __repr__(self) -> str:
+        return repr(self.read())
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return self.read().__reduce__()
 
 
 def _check_type(name: object) -> None:

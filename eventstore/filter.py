@@ -40,17 +40,25 @@ class FilterShape(StrEnum):
     @classmethod
     def of(cls, filters: "Iterable[Filter]") -> "FilterShape":
         """Tell what kind of question several filters ask together; the broadest item decides."""
-        shapes = {(not item.event_types, not item.predicates) for each in filters for item in each.items}
+        found = [item for each in filters for item in each.items]
+        if len(found) == 1:
+            return _SHAPES[not found[0].event_types, not found[0].predicates]
+        shapes = {(not item.event_types, not item.predicates) for item in found}
         if (True, True) in shapes:
             return cls.ANY
-        if shapes == {(False, True)}:
-            return cls.TYPES
-        if shapes == {(True, False)}:
-            return cls.PREDICATES
-        return cls.TYPES_AND_PREDICATES
+        return _SHAPES[shapes.pop()] if len(shapes) == 1 else cls.TYPES_AND_PREDICATES
 
 
-class FilterItem(msgspec.Struct, frozen=True, kw_only=True):
+# By whether an item names no types, and no predicates.
+_SHAPES = {
+    (True, True): FilterShape.ANY,
+    (False, True): FilterShape.TYPES,
+    (True, False): FilterShape.PREDICATES,
+    (False, False): FilterShape.TYPES_AND_PREDICATES,
+}
+
+
+class FilterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One alternative: any of these types AND any (or all) of these predicates.
 
     Attributes:
@@ -88,7 +96,7 @@ class FilterItem(msgspec.Struct, frozen=True, kw_only=True):
         return self.all_predicates
 
 
-class Filter(msgspec.Struct, frozen=True, eq=False):
+class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One or more items, OR-ed, optionally bounded by time or by sequence number.
 
     Equal questions are equal filters and have one digest, in whatever order their parts were named.
@@ -188,7 +196,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False):
         return frozenset(self.items), self.since, self.until, self.above
 
 
-class UnboundedFilter(Filter, frozen=True):
+class UnboundedFilter(Filter, frozen=True, gc=False):
     """A complete filter that may still be bounded."""
 
     def occurred_from(self, since: datetime) -> "SinceFilter":
@@ -206,7 +214,7 @@ class UnboundedFilter(Filter, frozen=True):
         return Filter(self.items, above=number)
 
 
-class OpenFilter(UnboundedFilter, frozen=True):
+class OpenFilter(UnboundedFilter, frozen=True, gc=False):
     """A complete filter that may still get further alternatives."""
 
     def or_matching(self) -> "ItemBuilder":
@@ -214,7 +222,7 @@ class OpenFilter(UnboundedFilter, frozen=True):
         return ItemBuilder(self.items)
 
 
-class TypesFilter(OpenFilter, frozen=True):
+class TypesFilter(OpenFilter, frozen=True, gc=False):
     """A filter whose last alternative names event types only, so far."""
 
     def and_any_predicate_of(self, first: Predicate, *others: Predicate) -> OpenFilter:
@@ -230,7 +238,7 @@ class TypesFilter(OpenFilter, frozen=True):
         return OpenFilter((*before, _item_of(last.event_types, _distinct(predicates), needs_all=needs_all)))
 
 
-class PredicatesFilter(OpenFilter, frozen=True):
+class PredicatesFilter(OpenFilter, frozen=True, gc=False):
     """A filter whose last alternative names predicates only, so far."""
 
     def and_any_event_type_of(self, first: str, *others: str) -> OpenFilter:
@@ -240,7 +248,7 @@ class PredicatesFilter(OpenFilter, frozen=True):
         return OpenFilter((*before, item))
 
 
-class SinceFilter(Filter, frozen=True):
+class SinceFilter(Filter, frozen=True, gc=False):
     """A filter with an earliest time, which may still get a latest one."""
 
     def and_occurred_until(self, until: datetime) -> Filter:

@@ -98,7 +98,7 @@ def _unwritten(value: dict[Any, Any], error: Exception) -> Unstorable:
     return Unstorable(f"cannot be written: {error}")
 
 
-def decode_object(text: str | bytes) -> dict[str, Any]:
+def decode_object(text: str | bytes | msgspec.Raw) -> dict[str, Any]:
     """Read the text of a JSON object; fractions become ``Decimal``, integers stay exact.
 
     Raises:

@@ -299,8 +299,16 @@ class MemoryEventStore:
             number, place = min(unseen)
             event = _copy(self._events[number - 1])
             raise ConcurrencyConflict(
-                sequence_number=number, event_type=event.type, metadata=event.metadata, part=place
+                sequence_number=number,
+                event_type=event.type,
+                metadata=event.metadata,
+                part=place,
+                unseen=self._unseen([found for found, _ in unseen]) if len(parts) == 1 and up_to is None else None,
             )
+
+    def _unseen(self, numbers: Sequence[int]) -> EventStream:
+        events = tuple([_copy(self._events[number - 1]) for number in numbers])
+        return EventStream(events=events, position=self._head())
 
     def _judged(self, append: Append, before: int, missing: Sequence[Event], *, repeats: bool) -> Receipt:
         """Judge a member of a chain.

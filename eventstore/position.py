@@ -8,7 +8,7 @@ __all__ = ["LAST_NUMBER", "START", "Position"]
 LAST_NUMBER = 2**63 - 1
 
 
-class Position(msgspec.Struct, frozen=True, kw_only=True):
+class Position(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A point in one store's history.
 
     A number alone cannot tell a history from one that was rewritten by a failover; the token of the event at that

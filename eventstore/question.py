@@ -1,8 +1,9 @@
 """Questions: what one call of ``query_many`` asks, checked and with every position that it depends on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from eventstore.errors import InvalidRequest
 from eventstore.filter import Filter
@@ -11,8 +12,7 @@ from eventstore.position import START, Position
 __all__ = ["Question"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Filters that are answered from one snapshot.
 
     Attributes:
@@ -65,9 +65,9 @@ class Question:
     @property
     def least(self) -> int:
         """How far the answering server must be."""
-        return max((position.number for position in self.positions), default=0)
+        return max([position.number for position in self.positions], default=0)
 
     @property
     def bound(self) -> int:
         """How far a server must be that may lag: what a filter's bound leaves out, its author has seen."""
-        return max((each.above for each in self.filters), default=0)
+        return max([each.above for each in self.filters], default=0)

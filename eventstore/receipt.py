@@ -71,7 +71,7 @@ class Outcome:
 ACCEPTED = Outcome(kind=OutcomeKind.ACCEPTED)
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer to an append.
 
     Attributes:

@@ -38,7 +38,7 @@ class ServerAddress(msgspec.Struct, frozen=True, kw_only=True):
         return host if self.port is None else f"{host}:{self.port}"
 
 
-class EventStream(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class EventStream(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """What a query found.
 
     Attributes:

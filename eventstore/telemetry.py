@@ -29,6 +29,10 @@ from eventstore.stream import Consistency, EventStream
 __all__ = ["AppendOperation", "QueryOperation", "Telemetry", "child_span", "mark_failed", "shared_by"]
 
 _NO_FILTER = "none"
+_FILTER_TYPES = {shape: {"filter_type": shape.value} for shape in FilterShape}
+# From so many events on, all counts have one label.
+_MORE = 11
+_EVENT_COUNTS = [{"event_count": event_count(count)} for count in range(_MORE + 1)]
 # A caller's own deadline arrives as a cancellation; the store's own, on a server's answer, is a timeout.
 _CANCELLED, _TIMEOUT = "cancelled", "timeout"
 _BROKEN_OFF = (_CANCELLED, _TIMEOUT)
@@ -136,7 +140,7 @@ class AppendOperation:
         seconds = perf_counter() - self._started
         answers: Sequence[object] = self.answers or [error] * len(self._appends)
         for append, span, answer in zip(self._appends, self.spans, answers, strict=True):
-            labels = {"event_count": event_count(len(append.events))}
+            labels = _EVENT_COUNTS[min(len(append.events), _MORE)]
             if isinstance(answer, Receipt):
                 if span.is_recording():
                     span.set_attribute("eventstore.position", answer.position.number)
@@ -152,7 +156,9 @@ class AppendOperation:
 
 def _end(span: Span, answer: object, labels: dict[str, str]) -> dict[str, str]:
     """End an operation's span by its answer, or by what kept it from having one; return the labels of its duration."""
-    if isinstance(answer, ConflictError):
+    if answer is None:
+        pass
+    elif isinstance(answer, ConflictError):
         # An answer, not an error.
         span.set_attribute("eventstore.conflict", type(answer).__name__)
     elif isinstance(answer, EventStoreError | CancelledError):
@@ -191,25 +197,23 @@ class Telemetry:
 
     def query(self, filters: Sequence[Filter], consistency: Consistency) -> QueryOperation:
         """Begin a query of one filter or more. The broadest decides what type it counts as."""
-        filter_type = FilterShape.of(filters).value
-        span = self._query_span(
-            {
-                **self.database,
-                "db.operation.name": "query",
-                "db.collection.name": "events",
-                "eventstore.filter_type": filter_type,
-                "eventstore.filters": len(filters),
-                "eventstore.consistency": consistency.value,
-            }
-        )
-        return QueryOperation(span, {"filter_type": filter_type})
+        shape = FilterShape.of(filters)
+        return QueryOperation(self._query_span(shape, len(filters), consistency), _FILTER_TYPES[shape])
 
-    def _query_span(self, attributes: dict[str, AttributeValue]) -> Span:
+    def _query_span(self, shape: FilterShape, filters: int, consistency: Consistency) -> Span:
         sharers = _sharers.get()
-        if sharers is None:
-            return child_span(self.tracer, "query events", attributes, kind=SpanKind.CLIENT)
-        if not sharers:
+        if not sharers if sharers is not None else _is_left_out(None):
             return trace.INVALID_SPAN
+        attributes: dict[str, AttributeValue] = {
+            **self.database,
+            "db.operation.name": "query",
+            "db.collection.name": "events",
+            "eventstore.filter_type": shape.value,
+            "eventstore.filters": filters,
+            "eventstore.consistency": consistency.value,
+        }
+        if sharers is None:
+            return self.tracer.start_span("query events", kind=SpanKind.CLIENT, attributes=attributes)
         span = self.tracer.start_span(
             "query batch",
             context=trace.set_span_in_context(sharers[0], Context()),

@@ -74,7 +74,8 @@ class Batcher(ABC, Generic[Q, A]):
         Raises:
             EventStoreError: It has no answer.
         """
-        async with self._room:
+        await self._room.acquire()
+        try:
             waiting: Waiting[Q, A] = Waiting(question, is_bound=is_bound)
             self._queue.append(waiting)
             if self._sender is None:
@@ -87,6 +88,8 @@ class Batcher(ABC, Generic[Q, A]):
                 if not waiting.is_bound and waiting in self._queue:
                     self._queue.remove(waiting)
                 raise
+        finally:
+            self._room.release()
 
     async def close(self) -> None:
         """Wait until everything has its answer, also what outlived its caller."""

@@ -1,10 +1,11 @@
 import asyncio
 from decimal import Decimal
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import ConcurrencyConflict, EventStore, Filter, P, Receipt
+from eventstore import BoundaryPart, ConcurrencyConflict, EventStore, Filter, P, Receipt
 from tests.support.facts import ANY, about, collected, fact, log, matching, numbers, positions
 
 
@@ -127,6 +128,83 @@ async def test_of_those_who_read_the_same_one_wins(store: EventStore) -> None:
     assert {conflict.sequence_number for conflict in conflicts} == {2}
     assert (winner.first, winner.last) == (2, 3)
     assert await matching(store, ANY) == [1, 2, 3]
+
+
+async def test_who_lost_to_another_caller_goes_on_without_a_query(store: EventStore) -> None:
+    await store.append([fact(Book="b")])
+    boundary = about(Book="b")
+    read = await store.query(boundary)
+    told: list[ConcurrencyConflict] = []
+
+    async def decide(n: int) -> None:
+        seen, position = [event.sequence_number for event in read.events], read.position
+        while True:
+            try:
+                # What the decision was made of is on record with it, beside what is none of its boundary.
+                await store.append(
+                    [fact("Noted", n=n), fact("Returned", Book="b", seen=seen)], boundary=boundary, after=position
+                )
+            except ConcurrencyConflict as conflict:
+                told.append(conflict)
+                if conflict.unseen is None:
+                    return
+                seen += [event.sequence_number for event in conflict.unseen.events]
+                position = conflict.unseen.position
+            else:
+                return
+
+    await asyncio.gather(*map(decide, range(6)))
+    assert len(told) >= 5
+    found = (await store.query(boundary)).events
+    assert [event.payload.get("seen") for event in found] == [
+        None,
+        *([event.sequence_number for event in found[:place]] for place in range(1, 7)),
+    ]
+    for conflict in told:
+        assert conflict.unseen is not None
+        first = conflict.unseen.events[0]
+        assert (conflict.sequence_number, conflict.event_type) == (first.sequence_number, "Returned")
+        last = conflict.unseen.position.number
+        whole = [event for event in found if event.sequence_number <= last]
+        assert whole[-len(conflict.unseen.events) :] == list(conflict.unseen.events)
+        assert (await store.query(boundary, min_position=conflict.unseen.position)).position.number >= last
+
+
+async def test_what_lost_in_one_of_several_parts_reads_them_again(store: EventStore) -> None:
+    position = (await store.append([fact(Book="b"), fact(Book="c")])).position
+    parts = [BoundaryPart(filter=about(Book=book), after=position) for book in ("b", "c")]
+    won, lost = await asyncio.gather(
+        store.append([fact("Returned", Book="c")], boundary=parts),
+        store.append([fact()], boundary=parts),
+        return_exceptions=True,
+    )
+    assert isinstance(won, Receipt)
+    assert isinstance(lost, ConcurrencyConflict)
+    assert (lost.sequence_number, lost.event_type, lost.part, lost.unseen) == (3, "Returned", 1, None)
+
+
+async def test_a_bound_beyond_the_log_leaves_out_what_others_record_at_once(store: EventStore) -> None:
+    beyond = about(Book="b").narrowed_above(100)
+    found = await asyncio.gather(*[store.append([fact(Book="b", n=n)], boundary=beyond) for n in range(3)])
+    assert [receipt.first for receipt in found] == [1, 2, 3]
+
+
+async def test_a_key_that_lost_wins_the_next_time(store: EventStore) -> None:
+    position = (await store.append([fact(Book="b")])).position
+    key = uuid4()
+
+    async def append(key: UUID | None) -> Receipt:
+        return await store.append([fact("Returned", Book="b")], boundary=about(Book="b"), after=position, key=key)
+
+    won, lost, repeated = await asyncio.gather(append(None), append(key), append(key), return_exceptions=True)
+    assert isinstance(won, Receipt)
+    assert isinstance(lost, ConcurrencyConflict)
+    assert isinstance(repeated, ConcurrencyConflict)
+    assert lost.unseen is not None
+    again = await store.append(
+        [fact("Returned", Book="b")], boundary=about(Book="b"), after=lost.unseen.position, key=key
+    )
+    assert (again.first, again.duplicate) == (3, False)
 
 
 async def test_those_who_decide_on_different_things_all_win(store: EventStore) -> None:

@@ -15,6 +15,7 @@ from eventstore.append import LONGEST_CHAIN, Append
 from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
 from eventstore.postgres.appends.batch import AppendAnswer, Resend, Verdict, chain_answer, columns, verdict_of
 from eventstore.postgres.appends.chain import having_seen, is_new, own_ranges, unbroken
+from eventstore.postgres.appends.neighbours import judged_by_neighbours
 from eventstore.postgres.batcher import Batcher, Waiting
 from eventstore.postgres.connections.confirmation import confirmed
 from eventstore.postgres.connections.pools import Pools
@@ -156,12 +157,12 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
         if batch[0].question.chained:
             return [await self._settled(batch[0].question, batch[0].since)]
         units = [waiting.question for waiting in batch]
+        appends = [unit.appends[0] for unit in units]
         verdicts = await self._send_traced(
-            [unit.appends[0] for unit in units],
-            [unit.spans[0] for unit in units],
-            min(waiting.since for waiting in batch),
+            appends, [unit.spans[0] for unit in units], min([waiting.since for waiting in batch])
         )
-        return [None if isinstance(verdict, Resend) else (verdict,) for verdict in verdicts]
+        judged = judged_by_neighbours(appends, verdicts)
+        return [None if isinstance(verdict, Resend) else (verdict,) for verdict in judged]
 
     def _refuse(self, batch: Sequence[Waiting[_Unit, Sequence[Verdict]]], error: Exception) -> None:
         if not isinstance(error, OutcomeUnknown):

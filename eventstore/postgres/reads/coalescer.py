@@ -6,14 +6,12 @@ import asyncpg
 
 from eventstore.postgres.batcher import Batcher, Waiting
 from eventstore.postgres.connections.pools import Pool
-from eventstore.postgres.reads.branches import Branch
 from eventstore.postgres.reads.lookup import Answer, Lookup, Shared
 
 __all__ = ["Coalescer", "Statement"]
 
-Statement = Callable[[Sequence[Branch], int | None, Sequence[int]], tuple[str, tuple[object, ...]]]
-"""Returns a statement's text and parameters for branches, how many events of each are worth sending (None: all), and
-milestones. It answers as ``query.sql`` does."""
+Statement = Callable[[Shared], tuple[str, tuple[object, ...]]]
+"""Returns the text and parameters of a statement that asks what lookups share, and answers as ``query.sql`` does."""
 
 Learn = Callable[[Sequence[asyncpg.Record]], None]
 
@@ -43,7 +41,7 @@ class Coalescer(Batcher[Lookup, Answer]):
     async def _answer(self, batch: Sequence[Waiting[Lookup, Answer]]) -> Sequence[Answer]:
         self._note_sending(len(batch), batch[0].since)
         shared = Shared([waiting.question for waiting in batch])
-        text, parameters = self._statement(shared.branches, shared.most, shared.milestones)
+        text, parameters = self._statement(shared)
         rows = await self._sticky.fetch(text, parameters, seconds=self._seconds)
         shared.learn(rows)
         if self._learn is not None:

@@ -2,11 +2,12 @@
 
 import asyncio
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import chain
 from typing import Self
 
 import asyncpg
+import msgspec
 
 from eventstore.events import RecordedEvent
 from eventstore.position import START, Position
@@ -16,11 +17,10 @@ from eventstore.postgres.reads.rows import HEAD, TOKEN, event_of
 __all__ = ["Answer", "Lookup", "Numbers", "Shared"]
 
 # So many events are read from rows before others have their turn on the loop.
-_MOST_AT_ONCE = 1000
+_MOST_AT_ONCE = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """What is asked together, and answered from one snapshot.
 
     Attributes:
@@ -34,8 +34,7 @@ class Lookup:
     most: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What was found.
 
     Attributes:
@@ -49,8 +48,7 @@ class Answer:
     tokens: dict[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers(Answer):
+class Numbers(Answer, frozen=True, gc=False):
     """What was found, by number alone.
 
     Attributes:
@@ -79,9 +77,11 @@ class Shared:
         most: How many events of one branch any of them wants at most; None: all.
         position: The head, once it is learnt.
         tokens: The tokens of the events at the milestones, by number.
+        is_one_filter: Whether all branches are those of one filter, so that any may be named as the one that found an
+            event.
     """
 
-    def __init__(self, lookups: Iterable[Lookup]) -> None:
+    def __init__(self, lookups: Sequence[Lookup]) -> None:
         self._numbers: dict[Branch, int] = {}
         milestones: set[int] = set()
         self.most: int | None = 0
@@ -93,7 +93,9 @@ class Shared:
                     self._numbers.setdefault(branch, len(self._numbers) + 1)
         self.branches: Sequence[Branch] = tuple(self._numbers)
         self.milestones: Sequence[int] = tuple(milestones)
-        self._rows: dict[int, list[asyncpg.Record]] = {}
+        self.is_one_filter = len(lookups) == 1 and len(lookups[0].filters) == 1
+        # By branch; there is none with number 0.
+        self._rows: list[list[asyncpg.Record]] = [[] for _ in range(len(self.branches) + 1)]
         self._events: dict[int, RecordedEvent] = {}
         self._count = 0
         self.position = START
@@ -107,10 +109,11 @@ class Shared:
     def learn(self, rows: Sequence[asyncpg.Record]) -> None:
         """Take the statement's rows."""
         self._count = len(rows)
+        kept = self._rows
         for row in rows:
             branch = row[0]
             if branch > 0:
-                self._rows.setdefault(branch, []).append(row)
+                kept[branch].append(row)
             elif branch == HEAD:
                 self.position = Position(number=row[1], token=row[2])
             elif branch == TOKEN:
@@ -118,32 +121,29 @@ class Shared:
 
     async def read_ahead(self) -> None:
         """Read the events of many rows, in turn with others on the loop."""
-        rows = [row for rows in self._rows.values() for row in rows]
+        rows, events = list(chain.from_iterable(self._rows)), self._events
         for start in range(0, len(rows), _MOST_AT_ONCE):
-            self._read({row[1]: row for row in rows[start : start + _MOST_AT_ONCE]})
+            for row in rows[start : start + _MOST_AT_ONCE]:
+                if row[1] not in events:
+                    events[row[1]] = event_of(row)
             await asyncio.sleep(0)
 
     def answer(self, lookup: Lookup) -> Answer:
         """Answer one of the lookups from the rows."""
-        found: list[tuple[RecordedEvent, ...] | None] = []
-        for branches in lookup.filters:
-            # An event may be found by several branches of a filter.
-            rows: dict[int, asyncpg.Record] = {}
-            for branch in branches:
-                for row in self._rows.get(self._numbers[branch], ()):
-                    rows[row[1]] = row
-            if lookup.most is not None and len(rows) > lookup.most:
-                found.append(None)
-            else:
-                found.append(tuple(self._read(rows)) if rows else ())
-        return Answer(tuple(found), self.position, self.tokens)
+        return Answer(
+            tuple([self._found(branches, lookup.most) for branches in lookup.filters]), self.position, self.tokens
+        )
 
-    def _read(self, rows: Mapping[int, asyncpg.Record]) -> list[RecordedEvent]:
-        """Read events, in order; one that several filters find is read once."""
-        found, events = [], self._events
+    def _found(self, branches: Sequence[Branch], most: int | None) -> tuple[RecordedEvent, ...] | None:
+        """Read the events of a filter, in order; one that several filters find is read once."""
+        # An event may be found by several branches of a filter.
+        rows = {row[1]: row for branch in branches for row in self._rows[self._numbers[branch]]}
+        if most is not None and len(rows) > most:
+            return None
+        events, found = self._events, []
         for number in sorted(rows):
             event = events.get(number)
             if event is None:
                 event = events[number] = event_of(rows[number])
             found.append(event)
-        return found
+        return tuple(found)

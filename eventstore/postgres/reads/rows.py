@@ -1,11 +1,12 @@
 """Rows of the reading statements as values."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import asyncpg
+from msgspec import Raw
 
-from eventstore.events import RecordedEvent
-from eventstore.jsontext import decode_object
+from eventstore.events import RecordedEvent, UnreadEvent
 from eventstore.position import START, Position
 from eventstore.stored_state import StateKey, StoredState
 
@@ -18,17 +19,19 @@ TOKEN = -1
 """The branch of rows that hold the tokens that were asked for."""
 
 _WALK = -2
+# What an ``UnreadEvent`` takes for an object.
+_unread: Callable[[str], Any] = Raw
 
 
 def event_of(row: asyncpg.Record) -> RecordedEvent:
     """Read a row that is an event: its branch, then the event's columns."""
     _, number, token, event_type, occurred_at, payload, metadata = row
-    return RecordedEvent(
+    return UnreadEvent(
         sequence_number=number,
         token=token,
         type=event_type,
-        payload=decode_object(payload),
-        metadata=decode_object(metadata),
+        payload=_unread(payload),
+        metadata=_unread(metadata),
         occurred_at=occurred_at,
     )
 

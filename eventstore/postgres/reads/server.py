@@ -1,12 +1,13 @@
 """One server's reads: each by the statement that is fast for it, in company where it can be shared."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import repeat
+
+from msgspec.structs import replace
 
 from eventstore.filter import Filter
 from eventstore.position import LAST_NUMBER, Position
-from eventstore.postgres.arrays import number_array
+from eventstore.postgres.arrays import json_array, number_array
 from eventstore.postgres.connections.pools import Pool
 from eventstore.postgres.reads.branches import Branch, branches_of, columns, is_period, matches_any, types_of
 from eventstore.postgres.reads.coalescer import Coalescer
@@ -20,6 +21,8 @@ __all__ = ["LONGEST_SHARED", "ServerReads", "mixed_statement"]
 LONGEST_SHARED = 1000
 """A history that is longer is read by itself, so that its rows do not keep others waiting for theirs."""
 
+# Of so many objects each is looked up once, and each event found is compared with all.
+_FEW = 12
 # What a statement answers that finds each event once, by whichever branch: those of its branch 1.
 _NOT_LOOKED_FOR = -3
 _LISTED = (Branch(None, None, 0, 0, None, None),)
@@ -34,7 +37,7 @@ class ServerReads:
         self._seconds = seconds
         self.histories = Coalescer(pool, "query", _history_statement, seconds=seconds)
         self.tails = Coalescer(pool, "tail", _tail_statement, seconds=seconds, learn=self._limit.learn)
-        self.mixed = Coalescer(pool, "mixed", mixed_statement, seconds=seconds, learn=self._limit.learn)
+        self.mixed = Coalescer(pool, "mixed", _mixed_statement, seconds=seconds, learn=self._limit.learn)
 
     async def query(
         self, filters: Sequence[Filter], milestones: frozenset[int], most: int | None, known: Sequence[int] = ()
@@ -73,7 +76,7 @@ class ServerReads:
                 return replace(await self.listed((), milestones), found=(None,))
             lookup = Lookup((branches_of(boundary),), milestones, LONGEST_SHARED)
             whole = Shared([lookup])
-            return await self._alone(lookup, *_history_statement(whole.branches, whole.most, whole.milestones))
+            return await self._alone(lookup, *_history_statement(whole))
         return await self.histories.ask(Lookup((branches_of(boundary),), milestones, LONGEST_SHARED))
 
     async def range(self, boundary: Filter, up_to: int, milestones: frozenset[int]) -> Answer:
@@ -134,8 +137,8 @@ class ServerReads:
         milestones: frozenset[int],
         most: int | None,
     ) -> Answer:
-        suffice = all(branch.is_indexed for alternatives in branches for branch in alternatives)
-        coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, mixed_statement)
+        suffice = all([branch.is_indexed for alternatives in branches for branch in alternatives])  # noqa: C419  faster
+        coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, _mixed_statement)
         # What looks at many events for few would keep others waiting for theirs.
         shares = not any(map(is_period, filters))
         if shares and (suffice or most is not None or not any(map(matches_any, filters))):
@@ -148,7 +151,7 @@ class ServerReads:
                     self._limit.remember_long(each)
         lookup = Lookup(branches, milestones, most)
         whole = Shared([lookup])
-        return await self._alone(lookup, *make(whole.branches, most, whole.milestones))
+        return await self._alone(lookup, *make(whole))
 
     async def _alone(self, lookup: Lookup, sql: str, parameters: Sequence[object]) -> Answer:
         shared = Shared([lookup])
@@ -162,16 +165,28 @@ def _limit(most: int | None) -> int | None:
     return None if most is None else min(most, LAST_NUMBER - 1) + 1
 
 
-def _history_statement(
-    branches: Sequence[Branch], most: int | None, milestones: Sequence[int]
-) -> tuple[str, tuple[object, ...]]:
-    return statement("query"), (*columns(branches), _limit(most), milestones)
+def _history_statement(shared: Shared) -> tuple[str, tuple[object, ...]]:
+    branches = shared.branches
+    if shared.is_one_filter and not shared.milestones and (objects := _objects_of(branches)):
+        first = branches[0]
+        return statement("query_one"), (json_array(objects), first.types, first.above, _limit(shared.most))
+    return statement("query"), (*columns(branches), _limit(shared.most), shared.milestones)
 
 
-def _tail_statement(
-    branches: Sequence[Branch], _most: int | None, milestones: Sequence[int]
-) -> tuple[str, tuple[object, ...]]:
-    return statement("tail"), (*columns(branches), LONGEST_TAIL, milestones)
+def _objects_of(branches: Sequence[Branch]) -> list[str] | None:
+    """Return the objects of one filter's branches, if they are a few that differ in these alone and have no times."""
+    if not 0 < len(branches) <= _FEW or (first := branches[0]).since is not None or first.until is not None:
+        return None
+    found = [branch.contained for branch in branches if branch.contained is not None and branch.types == first.types]
+    return found if len(found) == len(branches) else None
+
+
+def _tail_statement(shared: Shared) -> tuple[str, tuple[object, ...]]:
+    return statement("tail"), (*columns(shared.branches), LONGEST_TAIL, shared.milestones)
+
+
+def _mixed_statement(shared: Shared) -> tuple[str, tuple[object, ...]]:
+    return mixed_statement(shared.branches, shared.most, shared.milestones)
 
 
 def mixed_statement(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from eventstore import Filter, P
 from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.arrays import json_array
 from eventstore.postgres.reads.branches import branches_of, columns
 from eventstore.postgres.statements import statement
 from tests.integration.eventstore.library import EVENTS, RECEIPTS, Libraries, Statistics
@@ -74,6 +75,30 @@ async def test_several_keys_and_types_cost_what_they_find(session: Connection) -
     together = MATCHING.all_predicates_of(P("BookID", "b50"), P("Branch", "hot"))
     for plan in await first_and_eighth(session, "query", whole(together)):
         assert plan.touched("events") == HEAD + 10
+
+
+async def test_a_lone_query_costs_what_it_finds(session: Connection) -> None:
+    for boundary, found in [
+        (BOOK, 10),
+        (MATCHING.any_predicate_of(P("BookID", "nobody")), 0),
+        (MATCHING.any_event_type_of("Lent", "Returned").and_any_predicate_of(P("BookID", "b3"), P("BookID", "b2")), 20),
+        (MATCHING.all_predicates_of(P("BookID", "b50"), P("Branch", "hot")), 10),
+        (BOOK.sequence_number_higher_than(EVENTS - 10), 10),
+    ]:
+        objects = json_array([str(branch.contained) for branch in branches_of(boundary)])
+        types = branches_of(boundary)[0].types
+        for plan in await first_and_eighth(session, "query_one", (objects, types, boundary.above, 1001)):
+            assert plan.indexes() <= {"events_payload", "events_pkey"}
+            assert plan.touched("events") == HEAD + found
+
+
+async def test_a_lone_query_of_a_frequent_value_ends_at_its_limit(session: Connection) -> None:
+    hot = MATCHING.any_predicate_of(P("Branch", "hot"))
+    objects = json_array([str(branch.contained) for branch in branches_of(hot)])
+    for plan in await first_and_eighth(session, "query_one", (objects, None, 0, 1001)):
+        assert plan.indexes() <= {"events_payload", "events_pkey"}
+        assert plan.returned == HEAD + 1001
+        assert plan.touched("events") == HEAD + 1001
 
 
 async def test_types_are_looked_up_in_the_index_on_the_type(session: Connection) -> None:

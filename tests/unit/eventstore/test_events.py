@@ -1,10 +1,16 @@
+import copy
+import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import pytest
 
 from eventstore import Event, InvalidEvent, InvalidRequest, Position, RecordedEvent
+from eventstore.events import UnreadEvent
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -106,3 +112,54 @@ def test_an_event_cannot_be_changed() -> None:
 def test_a_recorded_event_is_a_position() -> None:
     event = RecordedEvent(sequence_number=3, token=7, type="Lent", payload={}, metadata={}, occurred_at=NOON)
     assert event.position == Position(number=3, token=7)
+
+
+def unread(payload: str = '{"Price":1.50}', metadata: str = '{"by":"me"}') -> UnreadEvent:
+    written: Any = msgspec.Raw
+    return UnreadEvent(
+        sequence_number=3, token=7, type="Lent", payload=written(payload), metadata=written(metadata), occurred_at=NOON
+    )
+
+
+def read() -> RecordedEvent:
+    return RecordedEvent(
+        sequence_number=3,
+        token=7,
+        type="Lent",
+        payload={"Price": Decimal("1.50")},
+        metadata={"by": "me"},
+        occurred_at=NOON,
+    )
+
+
+def test_an_unread_event_is_the_one_that_it_is_read_as() -> None:
+    assert unread() == read()
+    assert read() == unread()
+    assert unread() == unread()
+    assert unread(payload='{"Price":2}') != read()
+    assert unread(metadata="{}") != unread()
+    assert unread() != "Lent"
+    assert repr(unread()) == repr(read())
+
+
+def test_an_unread_event_is_read_once() -> None:
+    event = unread()
+    event.payload["Price"] = 2
+    assert event.payload is event.payload
+    assert event.payload == {"Price": 2}
+    assert event.metadata is event.metadata
+
+
+def test_an_unread_event_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        unread().payload = {}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda event: pickle.loads(pickle.dumps(event))])  # noqa: S301  its own
+def test_an_unread_event_is_copied_as_one_that_is_read(copied: Callable[[RecordedEvent], RecordedEvent]) -> None:
+    assert copied(unread()) == read()
+    assert msgspec.structs.replace(copied(unread()), token=8).payload == {"Price": Decimal("1.50")}
+
+
+def test_an_unread_event_is_written_as_the_objects_that_it_has() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(unread()))["metadata"] == {"by": "me"}
