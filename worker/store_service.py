@@ -164,13 +164,16 @@ class StoreService:
         """Take no more deliveries."""
         await asyncio.gather(*(consumer.stop() for consumer in self.consumers))
 
-    async def drain(self, deadline: float) -> int:
+    async def drain(self, until: float) -> int:
         """Return what has not started or waits for the database, and let what has started finish.
 
+        Args:
+            until: The moment by which all of it is over, on the event loop's clock.
+
         Returns:
-            How many commands had started and did not finish within so many seconds.
+            How many commands had started and did not finish by then.
         """
-        return sum(await asyncio.gather(*(settler.drain(deadline) for settler in self.settlers)))
+        return sum(await asyncio.gather(*(settler.drain(until) for settler in self.settlers)))
 
     async def flush(self) -> None:
         """Wait until every acknowledgement was handed to its connection."""
@@ -182,9 +185,8 @@ class StoreService:
         await self.breaker.close()
 
     async def close(self) -> None:
-        """Close the connections, those to the broker first. What is unsettled goes back to it."""
-        await asyncio.gather(*(consumer.close() for consumer in self.consumers))
-        await self._closing.aclose()
+        """Close the connections. What is unsettled goes back to the broker."""
+        await asyncio.gather(*(consumer.close() for consumer in self.consumers), self._closing.aclose())
 
     async def _open_late(self) -> None:
         """Open a store that did not answer when the process began, and begin to consume."""
