@@ -14,7 +14,6 @@ from worker.amqp.codec import install_lenient_codec
 from worker.amqp.sender import Sender
 from worker.capacity import check_capacity
 from worker.counters import Counters
-from worker.isolation.isolator import Isolator
 from worker.rounds.replies import Replies
 from worker.rounds.watchdog import Watchdog
 from worker.served_domains import served_domains
@@ -60,14 +59,12 @@ class Service:
         self._answers = Sender(settings.amqp_url, name="worker replies")
         self._direct_answers = Sender(settings.amqp_url, name="worker direct replies")
         self._watchdog = Watchdog()
-        self._isolator = Isolator(settings, self.counters, probe=self._probe)
         shared = SharedParts(
             settings=settings,
             counters=self.counters,
             watchdog=self._watchdog,
             sender=self._sender,
             replies=Replies(self._answers, self._direct_answers, self.counters, timeout=settings.worker_reply_timeout),
-            isolator=self._isolator,
         )
         self._stores = [StoreService(domains, opens, shared, is_alone=len(stores) == 1) for domains, opens in stores]
         self._draining = False
@@ -176,15 +173,9 @@ class Service:
                 await asyncio.gather(*(store.stop() for store in self._stores))
                 async with asyncio.timeout(self.stop_times.left(_CLOSE_SECONDS)):
                     await asyncio.gather(
-                        self._isolator.close(),
                         *(store.close() for store in self._stores),
                         *(sender.close() for sender in senders),
                     )
-
-    async def _probe(self, domain_name: str) -> None:
-        for store in self._stores:
-            if domain_name in {domain.name for domain in store.domains}:
-                await store.probe()
 
 
 async def run(settings: Settings, *, processes: int = 1, control_socket: int | None = None) -> int:

@@ -39,7 +39,7 @@ async def service(store: PostgresEventStore, database: Database, vhost: str) -> 
 
 def process_of(service: Service) -> int:
     """The process that decides poison messages now."""
-    process = service._isolator._process
+    process = service._stores[0]._isolator._process
     assert process is not None
     return process.pid
 
