@@ -25,7 +25,7 @@ _MOST_DUE = 1000
 _MOST_REFUSED = 10
 # What a state may hold in memory. To write and read one stops the whole process for moments, the longer the larger.
 _LARGEST_BYTES = 128 * 1024**2
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 
 
 class StateStorage:

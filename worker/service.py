@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from eventstore import StoreUnavailable
@@ -14,7 +14,6 @@ from worker.amqp.codec import install_lenient_codec
 from worker.amqp.sender import Sender
 from worker.capacity import check_capacity
 from worker.counters import Counters
-from worker.isolation.isolator import Isolator
 from worker.rounds.replies import Replies
 from worker.rounds.watchdog import Watchdog
 from worker.served_domains import served_domains
@@ -25,6 +24,7 @@ from worker.supervision.control_socket import WorkerChannel, supervised
 from worker.supervision.health import Health
 from worker.supervision.health_server import health_served
 from worker.supervision.signals import stop_signals
+from worker.supervision.stop_times import StopTimes
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.metrics import observed
 from worker.telemetry.providers import Telemetry
@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 # So many more objects made than freed begin a collection; by default, a few commands at a time would.
 _YOUNG_OBJECTS = 20_000
+# Of the time after the drain.
+_FLUSH_SECONDS, _TELEMETRY_SECONDS, _CLOSE_SECONDS = 2.0, 5.0, 5.0
 
 
 class Service:
@@ -43,24 +45,26 @@ class Service:
     Args:
         stores: The domains of each store, and what opens it.
         settings: Everything else.
+
+    Attributes:
+        counters: Where everything is counted.
+        stop_times: By when it has drained, and by when it is closed.
     """
 
     def __init__(self, stores: Sequence[tuple[Sequence[Domain], OpensStore]], settings: Settings) -> None:
         self.counters = Counters()
-        self._settings = settings
+        self.stop_times = StopTimes(drain=settings.worker_drain_deadline)
         # What may be refused for good, or is large, keeps no reply waiting.
         self._sender = Sender(settings.amqp_url, name="worker retries, dead letters")
         self._answers = Sender(settings.amqp_url, name="worker replies")
         self._direct_answers = Sender(settings.amqp_url, name="worker direct replies")
         self._watchdog = Watchdog()
-        self._isolator = Isolator(settings, self.counters, probe=self._probe)
         shared = SharedParts(
             settings=settings,
             counters=self.counters,
             watchdog=self._watchdog,
             sender=self._sender,
             replies=Replies(self._answers, self._direct_answers, self.counters, timeout=settings.worker_reply_timeout),
-            isolator=self._isolator,
         )
         self._stores = [StoreService(domains, opens, shared, is_alone=len(stores) == 1) for domains, opens in stores]
         self._draining = False
@@ -146,24 +150,32 @@ class Service:
             How many commands had started and did not finish within the deadline. The broker delivers them again.
         """
         self._draining = True
-        await asyncio.gather(*(store.stop_consuming() for store in self._stores))
-        deadline = self._settings.worker_drain_deadline
+        until = self.stop_times.begin()
         try:
-            return sum(await asyncio.gather(*(store.drain(deadline) for store in self._stores)))
+            # A broker that does not answer leaves time for those that have started.
+            with suppress(TimeoutError):
+                async with asyncio.timeout((until - asyncio.get_running_loop().time()) / 2):
+                    await asyncio.gather(*(store.stop_consuming() for store in self._stores))
+            return sum(await asyncio.gather(*(store.drain(until) for store in self._stores)))
         finally:
-            await asyncio.gather(*(store.flush() for store in self._stores))
+            # Also in a hurry: every delivery is accounted for by then.
+            await asyncio.gather(*(store.stop() for store in self._stores))
+            # A broker that reads nothing takes no acknowledgement.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.stop_times.left(_FLUSH_SECONDS)):
+                    await asyncio.gather(*(store.flush() for store in self._stores))
 
     async def close(self) -> None:
         """Close every connection. What is unsettled goes back to the broker."""
-        await asyncio.gather(*(store.stop() for store in self._stores))
-        await self._isolator.close()
-        await asyncio.gather(*(store.close() for store in self._stores))
-        await asyncio.gather(*(sender.close() for sender in (self._sender, self._answers, self._direct_answers)))
-
-    async def _probe(self, domain_name: str) -> None:
-        for store in self._stores:
-            if domain_name in {domain.name for domain in store.domains}:
-                await store.probe()
+        senders = (self._sender, self._answers, self._direct_answers)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.stop_times.left()):
+                await asyncio.gather(*(store.stop() for store in self._stores))
+                async with asyncio.timeout(self.stop_times.left(_CLOSE_SECONDS)):
+                    await asyncio.gather(
+                        *(store.close() for store in self._stores),
+                        *(sender.close() for sender in senders),
+                    )
 
 
 async def run(settings: Settings, *, processes: int = 1, control_socket: int | None = None) -> int:
@@ -243,7 +255,7 @@ async def _run(
             observed(service.counters, paused=lambda: service.paused, kept_states=lambda: service.kept_states)
         )
         # While the counts can still be observed.
-        stack.push_async_callback(asyncio.to_thread, telemetry.stop)
+        stack.push_async_callback(_stop_telemetry, telemetry, service.stop_times)
         port = None if channel.is_open else settings.worker_health_port
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
@@ -266,21 +278,29 @@ def _served(store: StoreSettings, domains: Sequence[Domain], settings: Settings)
 
 
 async def _serve(service: Service, stop: asyncio.Event, hurry: asyncio.Event) -> int:
+    times = service.stop_times
     serving = asyncio.create_task(service.serve())
     try:
         await _until(serving, stop)
+        times.begin()
     finally:
         serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+        await asyncio.wait([asyncio.gather(serving, return_exceptions=True)], timeout=times.left(_CLOSE_SECONDS))
     _log.info("draining")
     draining = asyncio.create_task(service.drain())
     await _until(draining, hurry)
+    times.hurry()
     draining.cancel()
-    (abandoned,) = await asyncio.gather(draining, return_exceptions=True)
-    complete = abandoned == 0
+    ended = asyncio.gather(draining, return_exceptions=True)
+    await asyncio.wait([ended], timeout=times.left())
+    complete = ended.done() and list(ended.result()) == [0]
     figures = ", ".join(f"{name} {count}" for name, count in service.counters.report().items())
     _log.info("%s: %s", "drained" if complete else "stopped before everything had finished", figures)
     return 0 if complete else 1
+
+
+async def _stop_telemetry(telemetry: Telemetry, times: StopTimes) -> None:
+    await asyncio.to_thread(telemetry.stop, times.left(_TELEMETRY_SECONDS))
 
 
 def _relax_garbage_collection() -> None:

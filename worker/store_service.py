@@ -48,7 +48,6 @@ class SharedParts:
         watchdog: Told whenever a domain's code runs.
         sender: Sends retries and dead letters.
         replies: Sends replies.
-        isolator: Decides poison messages.
     """
 
     settings: Settings
@@ -56,7 +55,6 @@ class SharedParts:
     watchdog: Watchdog
     sender: Sender
     replies: Replies
-    isolator: Isolator
 
 
 class StoreService:
@@ -93,6 +91,7 @@ class StoreService:
         # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
         # Not one for all stores: one that hangs must not keep the others from theirs.
         self._long_reads = asyncio.Lock()
+        self._isolator = Isolator(shared.settings, shared.counters, probe=self.probe)
 
     @property
     def is_open(self) -> bool:
@@ -164,13 +163,16 @@ class StoreService:
         """Take no more deliveries."""
         await asyncio.gather(*(consumer.stop() for consumer in self.consumers))
 
-    async def drain(self, deadline: float) -> int:
+    async def drain(self, until: float) -> int:
         """Return what has not started or waits for the database, and let what has started finish.
 
+        Args:
+            until: The moment by which all of it is over, on the event loop's clock.
+
         Returns:
-            How many commands had started and did not finish within so many seconds.
+            How many commands had started and did not finish by then.
         """
-        return sum(await asyncio.gather(*(settler.drain(deadline) for settler in self.settlers)))
+        return sum(await asyncio.gather(*(settler.drain(until) for settler in self.settlers)))
 
     async def flush(self) -> None:
         """Wait until every acknowledgement was handed to its connection."""
@@ -182,9 +184,10 @@ class StoreService:
         await self.breaker.close()
 
     async def close(self) -> None:
-        """Close the connections, those to the broker first. What is unsettled goes back to it."""
-        await asyncio.gather(*(consumer.close() for consumer in self.consumers))
-        await self._closing.aclose()
+        """Close the connections. What is unsettled goes back to the broker."""
+        await asyncio.gather(
+            self._isolator.close(), *(consumer.close() for consumer in self.consumers), self._closing.aclose()
+        )
 
     async def _open_late(self) -> None:
         """Open a store that did not answer when the process began, and begin to consume."""
@@ -226,7 +229,7 @@ class StoreService:
             store=store,
             sender=shared.sender,
             replies=shared.replies,
-            isolator=shared.isolator,
+            isolator=self._isolator,
             breaker=self.breaker,
             counters=shared.counters,
             settings=settings,

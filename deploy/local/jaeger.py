@@ -142,7 +142,13 @@ def _is_first(program: Path) -> bool:
     """Tell version 1, which takes variables, from version 2, which takes a file."""
     try:
         told = subprocess.run(
-            [program, "version"], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=False
+            [program, "version"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_VERSION_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return "all-in-one" in program.name

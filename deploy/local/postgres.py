@@ -100,6 +100,7 @@ class PostgresServer(Server):
             },
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=False,
         )
         if done.returncode:

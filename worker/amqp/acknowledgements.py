@@ -79,7 +79,7 @@ class Acknowledgements:
             last = tag
         for tag in done:
             self._unsettled.pop(tag, None)
-        lost = False
+        lost = True
         try:
             if last:
                 await self.wire.basic_ack(last, multiple=True, wait=False)
@@ -87,7 +87,10 @@ class Acknowledgements:
             for tag in done:
                 if tag > last:
                     await self.wire.basic_ack(tag, wait=False)
+            lost = False
         except LOST:
-            lost = True
-        for delivery, end in done.values():
-            delivery.end(End.LOST_CHANNEL if lost else end)
+            pass
+        finally:
+            # Also when nobody waits any more for a broker that does not read.
+            for delivery, end in done.values():
+                delivery.end(End.LOST_CHANNEL if lost else end)

@@ -95,7 +95,7 @@ class Link:
         self._name = name
         self._prepare = prepare
         self._prepare_seconds = prepare_seconds
-        self._transport = None if reader is None else FrameTransport(reader)
+        self._transport = FrameTransport(reader)
         self._on_trouble = on_trouble
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
@@ -186,7 +186,7 @@ class Link:
         Raises:
             TypeError: The link has no ``DeliveryReader``.
         """
-        reader = None if self._transport is None else self._transport.reader
+        reader = self._transport.reader
         if not isinstance(reader, DeliveryReader):
             raise TypeError("this link has nothing that takes deliveries")
         # What comes after the close is put back by the broker.
@@ -198,10 +198,19 @@ class Link:
             await self._discard()
 
     async def close(self) -> None:
-        """Close the connection, if there is one. Safe to repeat."""
+        """Close the connection, if there is one: within five seconds, whatever the broker does. Safe to repeat."""
         self._closed = True
         with unlogged():
             await self._discard()
+
+    def cut(self) -> None:
+        """Break the connection, if there is one.
+
+        The library would wait to write what it has for a broker that does not read, for as long as TCP tries, and keep
+        the process from ending.
+        """
+        if self._transport.stream is not None:
+            self._transport.stream.transport.abort()
 
     def translating(self) -> "_Translating":
         """Raise the worker's own errors in place of the library's, inside an ``async with``.
@@ -279,16 +288,21 @@ class Link:
     async def _discard(self) -> None:
         connection, channel = self._connection, self._channel
         self._connection = self._channel = self._wire = None
-        if channel is not None and not channel.is_closed:
-            # Closing the channel first has the broker confirm that it took every acknowledgement sent before;
-            # closing the connection would drop those that wait to be written.
-            with suppress(*LOST):
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await channel.close()
-        if connection is not None:
+        if connection is None:
+            return
+        closed_by = asyncio.get_running_loop().time() + _CLOSE_SECONDS
+        try:
+            if channel is not None and not channel.is_closed:
+                # Closing the channel first has the broker confirm that it took every acknowledgement sent before;
+                # closing the connection would drop those that wait to be written.
+                with suppress(*LOST):
+                    async with asyncio.timeout_at(closed_by):
+                        await channel.close()
             with suppress(*LOST):  # a connection that broke needs no farewell
-                async with asyncio.timeout(_CLOSE_SECONDS):
+                async with asyncio.timeout_at(closed_by):
                     await connection.close()
+        finally:
+            self.cut()
 
 
 class _Translating:

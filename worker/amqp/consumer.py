@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aio_pika.abc import AbstractChannel
 
@@ -21,6 +22,8 @@ from worker.topology import Topology
 __all__ = ["Consumer"]
 
 _log = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 1.0
 
 
 class Consumer:
@@ -124,9 +127,17 @@ class Consumer:
             await self._acks.flush()
 
     async def close(self) -> None:
-        """Close the connection. The broker puts every unsettled delivery back."""
-        await self.flush()
-        await self._link.close()
+        """Close the connection. The broker puts every unsettled delivery back.
+
+        On cancellation the connection is cut.
+        """
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_SECONDS):
+                    await self.flush()
+            await self._link.close()
+        finally:
+            self._link.cut()
 
     async def _consume(self, channel: AbstractChannel) -> None:
         await declare_missing(self._link, self._topology)

@@ -117,20 +117,27 @@ R = TypeVar("R", bound=FrameReader)
 
 
 class FrameTransport(TransportFactory, Generic[R]):
-    """Connects as the library does, and reads through a frame reader.
+    """Connects as the library does, and reads through a frame reader, if there is to be one.
+
+    Args:
+        reader: What reads; None for the library's own way.
 
     Attributes:
         reader: That of the last connection; None before there is one.
+        stream: What the last connection is written to; None before there is one.
     """
 
-    def __init__(self, reader: type[R]) -> None:
+    def __init__(self, reader: type[R] | None) -> None:
         self._reader_class = reader
         self.reader: R | None = None
+        self.stream: asyncio.StreamWriter | None = None
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection. Raises what the library's own factories raise."""
         factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        stream, writer = await factory.create(url, **kwargs)
+        stream, self.stream = await factory.create(url, **kwargs)
+        if self._reader_class is None:
+            return stream, self.stream
         self.reader = self._reader_class(stream)
         # The library uses no more of it than there is.
-        return cast("asyncio.StreamReader", self.reader), writer
+        return cast("asyncio.StreamReader", self.reader), self.stream

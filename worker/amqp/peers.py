@@ -98,11 +98,14 @@ class Peers:
 
     async def leave(self) -> None:
         """Tell the others that this process takes no more shards, and close the connection. Safe to repeat."""
-        with suppress(*LOST, BrokerError):
-            async with asyncio.timeout(_WORD_SECONDS):
-                if self._link.is_open:
-                    await self._send(await self._link.wire(), _LEFT, exchange=self._topology.peer_exchange)
-        await self._link.close()
+        try:
+            with suppress(*LOST, BrokerError):
+                async with asyncio.timeout(_WORD_SECONDS):
+                    if self._link.is_open:
+                        await self._send(await self._link.wire(), _LEFT, exchange=self._topology.peer_exchange)
+            await self._link.close()
+        finally:
+            self._link.cut()
 
     async def _join(self, channel: AbstractChannel) -> None:
         # The broker may not have noticed yet that the connection before is lost, and would refuse its queue's name.

@@ -134,14 +134,20 @@ class ShardConsumer:
         await asyncio.gather(*(channel.flush() for channel in self._channels.values()))
 
     async def close(self) -> None:
-        """Close the connections. The broker puts every unsettled delivery back."""
+        """Close the connections. The broker puts every unsettled delivery back.
+
+        On cancellation they are cut.
+        """
         self._stopped = True
         for channel in tuple(self._channels.values()):
             self._release(channel)
             channel.give_up()
         # A connection that is closed drops the acknowledgements that wait to be written; a channel does not.
-        await asyncio.gather(*self._releases)
-        await asyncio.gather(self._link.close(), self._peers.leave())
+        try:
+            await asyncio.gather(*self._releases)
+            await asyncio.gather(self._link.close(), self._peers.leave())
+        finally:
+            self._link.cut()
 
     async def _keep_share(self) -> None:
         while True:

@@ -7,6 +7,8 @@ one at a time by a process that does nothing else. If it ends, it is known by wh
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -32,7 +34,9 @@ _PROBE_SECONDS = 5.0
 
 
 class Isolator:
-    """Decides poison messages, one at a time, by a process of their own; another one stands by.
+    """Decides the poison messages of one store, one at a time, by a process of their own; another one stands by.
+
+    Each store of a worker has an isolator of its own: one that hangs holds up no other's messages.
 
     Both are started when the first such message comes: the process that stands by has loaded the domains, so that the
     message after one that ended its process does not wait for a start. It has no connection to the database. Both end
@@ -44,7 +48,7 @@ class Isolator:
     Args:
         settings: What the processes work with, too.
         counters: Where their attempts and conflicts are counted.
-        probe: Asks a domain's database, over the worker's own connections, to do what commands need of it; raises
+        probe: Asks the store's database, over the worker's own connections, to do what commands need of it; raises
             while it cannot.
         limits: How long a process may take for what.
     """
@@ -54,7 +58,7 @@ class Isolator:
         settings: Settings,
         counters: Counters,
         *,
-        probe: Callable[[str], Awaitable[object]],
+        probe: Callable[[], Awaitable[object]],
         limits: ProcessLimits | None = None,
     ) -> None:
         self._settings = settings
@@ -66,30 +70,42 @@ class Isolator:
         self._idle: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
 
-    async def decide(self, domain_name: str, message: CommandMessage) -> Answer:
+    async def decide(self, domain_name: str, message: CommandMessage, *, begin_by: float = math.inf) -> Answer:
         """Find the answer to a command and put it on record.
+
+        Args:
+            domain_name: Whose command.
+            message: The command.
+            begin_by: For how long it waits for others, until then on the monotonic clock.
 
         A command whose process ends is decided once more, by another one. All of it keeps the handler timeout, waits
         for other commands and for a process to start excepted.
 
         Raises:
             KilledItsProcess: Two processes ended while they had the command, or one was stuck with it.
-            IsolationFailed: No process could be given the command, or it could not use a database that serves this
-                one. The command is not to blame; try it again later.
+            IsolationFailed: No process could be given the command, others were decided until ``begin_by``, or the
+                process could not use a database that serves this one. The command is not to blame; try it again later.
             FailedElsewhere: Whatever was raised in the process. If that is a reason to pause, the database does not
                 serve this process either.
 
         On cancellation the process is killed; the answer may already be on record.
         """
-        async with self._turn:
+        try:
+            async with asyncio.timeout(None if begin_by == math.inf else max(begin_by - time.monotonic(), 0.0)):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise IsolationFailed("other messages that may be poison were decided while this could be held") from None
+        try:
             self._stop_idling()
             try:
                 response = await self._decided(domain_name, replace(message, headers=injected()))
                 failure = response.failure
                 if failure is not None and failure.verdict.action is Action.PAUSE:
-                    await self._raise_if_the_database_serves(domain_name, failure)
+                    await self._raise_if_the_database_serves(failure)
             finally:
                 self._idle = asyncio.create_task(self._end_when_idle())
+        finally:
+            self._turn.release()
         self._counters.attempts += response.attempts
         self._counters.conflicts += response.conflicts
         self._counters.stale_conflicts += response.stale_conflicts
@@ -163,7 +179,7 @@ class Isolator:
             await process.let_go()
         return None
 
-    async def _raise_if_the_database_serves(self, domain_name: str, failure: Failure) -> None:
+    async def _raise_if_the_database_serves(self, failure: Failure) -> None:
         """Tell a database that does not serve from a process that cannot reach one that does.
 
         Raises:
@@ -171,7 +187,7 @@ class Isolator:
         """
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                await self._probe(domain_name)
+                await self._probe()
         except Exception:  # noqa: BLE001  whatever keeps it from serving
             return
         raise IsolationFailed(f"the process for poison messages cannot use the database: {failure.text}")

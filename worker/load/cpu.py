@@ -40,7 +40,7 @@ def cpu_spent(root: int) -> dict[int, Spent]:
     found: dict[int, Spent] = {}
     for entry in _PROC.glob("[0-9]*/stat"):
         try:
-            name, _, rest = entry.read_text().rpartition(")")
+            name, _, rest = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")
         except OSError:
             continue  # it ended in the meantime
         process, fields = int(entry.parent.name), rest.split()

@@ -153,7 +153,8 @@ class Fleet:
     async def _consuming(self, worker: LoadWorker) -> None:
         if not await worker.consuming():
             await worker.ended()
-            raise FleetError(f"{worker.name} ended at once: {worker.log.read_text().strip()[-2000:]}")
+            said = worker.log.read_text(encoding="utf-8", errors="replace").strip()
+            raise FleetError(f"{worker.name} ended at once: {said[-2000:]}")
 
     async def _end(self) -> None:
         """End whatever still runs, because the run failed or was interrupted."""

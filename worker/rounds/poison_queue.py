@@ -1,12 +1,15 @@
 """The poison queue: commands that may have killed a process, decided one at a time in a process of their own."""
 
 import asyncio
+import math
+import time
 from collections import deque
 from contextvars import Context
 
 from opentelemetry import context as contexts
 
 from eventstore import StoreUnavailable
+from worker.errors import IsolationFailed
 from worker.isolation.isolator import Isolator
 from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.job import Job
@@ -19,6 +22,8 @@ _FULL = 32
 
 class PoisonQueue:
     """Has commands decided in isolation, first come, first decided. They wait for each other, and others for none.
+
+    None waits for longer than it may be held: it fails, and comes again later.
 
     Args:
         isolator: Has them decided.
@@ -35,12 +40,14 @@ class PoisonQueue:
         self._task: asyncio.Task[None] | None = None
         # With so many, those are looked for that were lost with their channels and delivered again.
         self._full = _FULL
+        self._timer: asyncio.TimerHandle | None = None
 
     def submit(self, job: Job) -> None:
         """Take a command; it is told of its end."""
         if len(self._waiting) >= self._full:
             self._let_lost_go()
         self._waiting.append(job)
+        self._watch()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), context=Context())
 
@@ -63,6 +70,25 @@ class PoisonQueue:
             await asyncio.gather(self._task, return_exceptions=True)
         while self._waiting:
             self._waiting.popleft().end(None)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _watch(self) -> None:
+        """Have those end in time that have waited for as long as they may: the first to come is the first to go."""
+        if self._timer is None and self._waiting and (until := self._waiting[0].held_until) < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(until - time.monotonic(), self._let_late_go)
+
+    def _let_late_go(self) -> None:
+        self._timer = None
+        while self._waiting and self._waiting[0].held_until <= time.monotonic():
+            self._waiting.popleft().end(self._late())
+        self._watch()
+
+    def _late(self) -> Exception:
+        """Return what a command fails of that nothing was done about for as long as it may be held."""
+        if self._breaker.is_open:
+            return StoreUnavailable("the database did not serve for as long as this was held")
+        return IsolationFailed("other messages that may be poison were decided for as long as this was held")
 
     def _let_lost_go(self) -> None:
         lost = [job for job in self._waiting if job.is_abandoned()]
@@ -85,9 +111,15 @@ class PoisonQueue:
 
     async def _decide(self, job: Job) -> None:
         while not job.is_abandoned():
-            era = await self._breaker.closed()
+            seconds = None if job.held_until == math.inf else max(job.held_until - time.monotonic(), 0.0)
             try:
-                job.end(await self._isolator.decide(self._domain_name, job.message))
+                async with asyncio.timeout(seconds):
+                    era = await self._breaker.closed()
+            except TimeoutError:
+                job.end(self._late())
+                return
+            try:
+                job.end(await self._isolator.decide(self._domain_name, job.message, begin_by=job.held_until))
             except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
                 if judge(failure).action is not Action.PAUSE:
                     job.end(failure)

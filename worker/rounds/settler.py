@@ -165,11 +165,11 @@ class Settler:
         else:
             self._scheduler.submit(job)
 
-    async def drain(self, deadline: float) -> int:
+    async def drain(self, until: float) -> int:
         """Give back what has not been tried, and let what has finish.
 
         Args:
-            deadline: How long it may take, in seconds.
+            until: The moment by which all of it is over, on the event loop's clock.
 
         Returns:
             How many commands had been tried and did not finish in time.
@@ -177,9 +177,12 @@ class Settler:
         self._draining = True
         left = 0
         try:
-            left = sum(await asyncio.gather(self._scheduler.drain(deadline), self._poison.drain(deadline)))
+            clock = asyncio.get_running_loop().time
+            # Rounded, since it is told.
+            seconds = round(max(until - clock(), 0.0), 1)
+            left = sum(await asyncio.gather(self._scheduler.drain(seconds), self._poison.drain(seconds)))
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=deadline)
+                await asyncio.wait(self._tasks, timeout=max(until - clock(), 0.0))
             left += len(self._tasks)
         finally:
             # Also when we are told to hurry: every delivery is accounted for by then.

@@ -26,7 +26,7 @@ HURRY = b"h"
 """Tells a process to stop at once."""
 
 _REPORT_SECONDS = 0.5
-_FAREWELL_SECONDS = 5.0
+_FAREWELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

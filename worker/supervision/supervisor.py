@@ -18,6 +18,7 @@ from worker.supervision.exit_status import how_it_ended
 from worker.supervision.health import Health
 from worker.supervision.health_server import health_served
 from worker.supervision.signals import stop_signals
+from worker.supervision.stop_times import END_SECONDS
 from worker.supervision.worker_process import WorkerProcess
 from worker.telemetry.logs import configure_logs
 
@@ -50,7 +51,7 @@ class RestartLimits:
     useful: float = 10.0
     most_restarts: int = 7
     most_silence: float = 60.0
-    end: float = 20.0
+    end: float = END_SECONDS + 5.0
 
 
 class Supervisor:

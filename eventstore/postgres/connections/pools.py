@@ -254,14 +254,17 @@ class Pools:
         for pool in (self.primary, *self.replicas):
             pool.connections.terminate()
 
-    async def close(self, seconds: float = 5.0) -> None:
-        """Close every connection; those still busy after ``seconds`` are cut."""
-        for pool in (self.primary, *self.replicas):
+    async def close(self, seconds: float = 2.0) -> None:
+        """Close every connection; those still busy after ``seconds``, or whose server says nothing, are cut."""
+
+        async def close(pool: Pool) -> None:
             try:
                 async with asyncio.timeout(seconds):
                     await pool.connections.close()
             except (*DRIVER_ERRORS, StoreUnavailable):
                 pool.connections.terminate()
+
+        await asyncio.gather(*(close(pool) for pool in (self.primary, *self.replicas)))
 
 
 # What each session sets.

@@ -5,7 +5,6 @@ import errno
 import os
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.publisher import Publisher
 from worker.service import Service
+from worker.supervision.stop_times import StopTimes
 
 DOMAIN = "tests.integration.worker.troubles:domain"
 POISON = {"worker-suspect": True}
@@ -39,7 +39,7 @@ async def service(store: PostgresEventStore, database: Database, vhost: str) -> 
 
 def process_of(service: Service) -> int:
     """The process that decides poison messages now."""
-    process = service._isolator._process
+    process = service._stores[0]._isolator._process
     assert process is not None
     return process.pid
 
@@ -212,12 +212,10 @@ async def test_no_other_message_waits_for_poison(
     assert len(await client.answers(6)) == 6
 
 
-async def test_a_drain_that_cannot_wait_ends_the_process_too(
-    service: Service, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_drain_that_cannot_wait_ends_the_process_too(service: Service, client: AmqpClient) -> None:
     assert (await asked(client, b'{"Key": "a"}'))["outcome"] == "accepted"
     process = process_of(service)
-    monkeypatch.setattr(service, "_settings", replace(service._settings, worker_drain_deadline=0.1))
+    service.stop_times = StopTimes(drain=0.1)
     await client.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
 
     async def has_begun() -> bool:

@@ -1,8 +1,10 @@
 """The isolator alone: which process decides a message, and what becomes of one whose process ends."""
 
 import asyncio
+import math
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -30,11 +32,11 @@ DOMAIN, DOMAIN_NAME = "tests.integration.worker.troubles:domain", "tally"
 SEGFAULT = b'{"Key": "k", "Signal": %d}' % signal.SIGSEGV
 
 
-async def yes(_: str) -> None:
+async def yes() -> None:
     """Find that the database serves this process."""
 
 
-async def no(_: str) -> None:
+async def no() -> None:
     """Find that it does not."""
     raise StoreUnavailable("the test says so")
 
@@ -46,7 +48,9 @@ class Isolated:
     isolator: Isolator
     counters: Counters
 
-    async def decide(self, body: bytes, kind: str = "Count", command_id: UUID | None = None) -> Answer:
+    async def decide(
+        self, body: bytes, kind: str = "Count", command_id: UUID | None = None, *, begin_by: float = math.inf
+    ) -> Answer:
         identity = command_id or uuid4()
         message = CommandMessage(
             command_id=identity,
@@ -56,7 +60,7 @@ class Isolated:
             causation_id=str(identity),
             headers={},
         )
-        return await self.isolator.decide("tally", message)
+        return await self.isolator.decide("tally", message, begin_by=begin_by)
 
     @property
     def process(self) -> int:
@@ -72,7 +76,7 @@ class Isolated:
 
 @asynccontextmanager
 async def isolating(
-    database: Database, *, probe: Callable[[str], Awaitable[object]] = yes, limits: Any = None, **settings: Any
+    database: Database, *, probe: Callable[[], Awaitable[object]] = yes, limits: Any = None, **settings: Any
 ) -> AsyncIterator[Isolated]:
     counters = Counters()
     made = Isolator(
@@ -217,6 +221,18 @@ async def test_a_command_that_never_comes_back_is_given_up(database: Database) -
             await isolated.decide(b'{"Key": "b", "Until": "/never"}', "Compute")
         await gone(process)
         await isolated.decide(b'{"Key": "c"}')
+
+
+async def test_a_message_waits_for_another_no_longer_than_it_may_be_held(isolated: Isolated, tmp_path: Path) -> None:
+    until = tmp_path / "until"
+    deciding = asyncio.create_task(isolated.decide(b'{"Key": "a", "Until": "%s"}' % str(until).encode(), "Compute"))
+    await asyncio.sleep(0)
+    with pytest.raises(IsolationFailed, match="other messages that may be poison were decided"):
+        await isolated.decide(b'{"Key": "b"}', begin_by=time.monotonic() + 0.05)
+    until.touch()
+    await deciding
+    # What need not wait begins, however late it is.
+    assert (await isolated.decide(b'{"Key": "b"}', begin_by=time.monotonic())).receipt.outcome.kind == "accepted"
 
 
 async def test_what_no_exception_is_fails_the_command_and_not_its_process(isolated: Isolated) -> None:

@@ -12,6 +12,7 @@ from deploy.local.stack import LocalStack
 from eventstore import StoreMisconfigured, StoreUnavailable
 from eventstore.backoff import Backoff
 from eventstore.postgres import PostgresEventStore, migrate
+from tests.integration.eventstore.staging import connected, head_locked, waiting
 from tests.integration.worker.outage import without_connections
 from tests.integration.worker.probes import answers
 from tests.integration.worker.receiver import receiving
@@ -30,6 +31,7 @@ from worker.settings import Settings
 from worker.store_service import OpensStore
 
 BOTH = "tests.support.domains.tally:domain,tests.support.domains.jars:domain"
+POISON = {"worker-suspect": True}
 PAUSED = "tally: paused until the database answers"
 
 
@@ -221,3 +223,28 @@ async def test_domains_with_one_address_share_one_store(database: Database, vhos
         )
         await connection.close()
         assert 1 <= sessions <= 4
+
+
+async def test_a_store_that_hangs_holds_up_no_poison_message_of_another(
+    database: Database, other: Database, vhost: str, client: AmqpClient
+) -> None:
+    stores = [([tally], opening(database.url)), ([jars], opening(other.url))]
+    own = {"DATABASE_URL_JARS": other.url}
+    async with serving_stores(
+        stores, vhost, database_url=database.url, domain_databases=own, worker_domains=BOTH
+    ) as service:
+        async with connected(database.admin_url) as admin, head_locked(database.admin_url):
+            held = await client.put(b'{"Key": "a"}', headers=POISON, reply_to=client.replies)
+            await waiting(admin, 1)
+            asked = await client.put(
+                b'{"jar": "a", "coin": 1}',
+                message_type="Drop",
+                routing_key="jars",
+                headers=POISON,
+                reply_to=client.replies,
+            )
+            first = await client.answer()
+            assert (first["command_id"], first["outcome"]) == (asked, "accepted")
+        second = await client.answer()
+        assert (second["command_id"], second["outcome"]) == (held, "accepted")
+        await settled(service, 2)

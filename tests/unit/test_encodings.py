@@ -1,0 +1,84 @@
+"""Text is read and written in the encoding that is named, never in the locale's."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = ("eventstore", "handlers", "worker", "deploy", "examples")
+# What takes an encoding, and what it does without one: that of whoever runs it.
+TEXTS = {"read_text", "write_text", "TextIOWrapper", "NamedTemporaryFile", "TemporaryFile"}
+
+
+def nameless(text: str) -> Iterator[int]:
+    """Yield the lines in which a text is read or written without an encoding."""
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Call):
+            continue
+        named = {keyword.arg: keyword.value for keyword in node.keywords}
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        mode = named.get("mode")
+        # A file's own ``open`` has the mode first; another one opens no file, and is given none.
+        modes = [
+            each for each in (*node.args[:2], mode) if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        ]
+        is_binary = any("b" in each.value for each in modes if set(each.value) <= set("rwxab+"))
+        opens = called == "open" and (
+            isinstance(node.func, ast.Name) or any(set(each.value) <= set("rwxat+") for each in modes)
+        )
+        texts = called in TEXTS and not (called.endswith("TemporaryFile") and (is_binary or not modes))
+        lines = any(
+            isinstance(named.get(name), ast.Constant) and named[name].value is True
+            for name in ("text", "universal_newlines")
+        )
+        if (texts or lines or (opens and not is_binary)) and "encoding" not in named:
+            yield node.lineno
+
+
+def test_all_text_names_its_encoding() -> None:
+    sources = [path for package in OURS for path in (ROOT / package).rglob("*.py")]
+    assert len(sources) > 200
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in (*sources, ROOT / "dynamic_streams_worker.py")
+        for line in nameless(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path.read_text()",
+        'files("package").joinpath("a.sql").read_text()',
+        'path.write_text("a")',
+        "open(path)",
+        'open(path, "w")',
+        'path.open("w")',
+        'path.open(mode="r")',
+        "TextIOWrapper(stream)",
+        'TemporaryFile("w+")',
+        "run(command, text=True)",
+    ],
+)
+def test_a_text_without_an_encoding_is_found(text: str) -> None:
+    assert list(nameless(text)) == [1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'path.read_text(encoding="utf-8")',
+        'open(path, "rb")',
+        'path.open("ab")',
+        "store.open()",
+        'open(path, "w", encoding="ascii")',
+        "TemporaryFile()",
+        "path.read_bytes()",
+        'run(command, text=True, encoding="utf-8")',
+    ],
+)
+def test_what_needs_none_is_left_alone(text: str) -> None:
+    assert list(nameless(text)) == []

@@ -1,0 +1,122 @@
+"""Poison messages that wait: behind each other, and for a database. None is held for longer than it may be."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from opentelemetry.context import Context
+
+from eventstore import StoreUnavailable
+from eventstore.backoff import Backoff
+from worker.errors import IsolationFailed
+from worker.message import CommandMessage
+from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.job import Job
+from worker.rounds.poison_queue import PoisonQueue
+from worker.settlement import Answer
+
+ANSWER: Any = object()
+SHORT = 0.05
+
+
+class GatedIsolator:
+    """Decides when it is let to."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.begin_by: list[float] = []
+
+    async def decide(self, *_: object, begin_by: float) -> Any:
+        self.begin_by.append(begin_by)
+        await self.gate.wait()
+        return ANSWER
+
+
+async def down() -> None:
+    raise StoreUnavailable("the test says so")
+
+
+@pytest.fixture
+async def breaker() -> AsyncIterator[CircuitBreaker]:
+    made = CircuitBreaker(down, backoff=Backoff(first=60, longest=60))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def isolator() -> GatedIsolator:
+    return GatedIsolator()
+
+
+@pytest.fixture
+async def queue(isolator: GatedIsolator, breaker: CircuitBreaker) -> AsyncIterator[PoisonQueue]:
+    made = PoisonQueue(isolator, "tally", breaker)  # type: ignore[arg-type]  as much of one as is asked for
+    yield made
+    await made.close()
+
+
+def job(held_for: float) -> tuple[Job, "asyncio.Future[Answer | Exception | None]"]:
+    """A command, and what becomes of it."""
+    end: asyncio.Future[Answer | Exception | None] = asyncio.get_running_loop().create_future()
+    identity = uuid4()
+    message = CommandMessage(
+        command_id=identity,
+        command_type="Count",
+        body=b"{}",
+        correlation_id=str(identity),
+        causation_id=str(identity),
+        headers={},
+    )
+    made = Job(
+        message,
+        lambda _, happened: end.set_result(happened),
+        context=Context(),
+        held_until=time.monotonic() + held_for,
+    )
+    return made, end
+
+
+async def test_one_that_waits_behind_another_for_as_long_as_it_may_be_held_comes_again_later(
+    queue: PoisonQueue, isolator: GatedIsolator
+) -> None:
+    (first, first_end), (second, second_end), (third, third_end) = job(SHORT), job(SHORT), job(600)
+    for each in (first, second, third):
+        queue.submit(each)
+    assert isinstance(await second_end, IsolationFailed)
+    # What is being decided is, and what may wait does.
+    assert not first_end.done()
+    assert not third_end.done()
+    isolator.gate.set()
+    assert await first_end is ANSWER
+    assert await third_end is ANSWER
+    # Waits for others, of another domain, count as well.
+    assert isolator.begin_by == [first.held_until, third.held_until]
+
+
+async def test_those_that_wait_for_a_database_fail_of_it_when_they_cannot_be_held_longer(
+    queue: PoisonQueue, breaker: CircuitBreaker, isolator: GatedIsolator
+) -> None:
+    breaker.open(StoreUnavailable("down"), breaker.era)
+    ends = []
+    for held_for in (SHORT, 2 * SHORT):
+        each, end = job(held_for)
+        queue.submit(each)
+        ends.append(end)
+    for end in ends:
+        failure = await end
+        assert isinstance(failure, StoreUnavailable)
+        assert "for as long as this was held" in str(failure)
+    assert isolator.begin_by == []
+
+
+async def test_those_that_come_later_are_watched_as_well(queue: PoisonQueue, isolator: GatedIsolator) -> None:
+    first, _ = job(SHORT)
+    queue.submit(first)
+    for _ in range(2):
+        late, end = job(SHORT)
+        queue.submit(late)
+        assert isinstance(await end, IsolationFailed)
+    assert len(isolator.begin_by) == 1
