@@ -246,10 +246,9 @@ DECLARE
     function record;
 BEGIN
     FOR function IN
-        SELECT p.proname AS name, replace(replace(replace(replace(replace(
+        SELECT p.proname AS name, replace(replace(replace(replace(
             pg_get_functiondef(p.oid),
             'FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1', 'FROM eventstore.head_v1() e'),
-            'WHERE e.sequence_number = d.number)', 'WHERE e.sequence_number = d.number AND e.sequence_number >= lowest)'),
             'WHERE e.sequence_number = ANY (ARRAY(',
             'WHERE e.sequence_number > lowest AND e.sequence_number <= head AND e.sequence_number = ANY (ARRAY('),
             'WHERE e.sequence_number = v.conflict',
