@@ -81,7 +81,7 @@ async def extend(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Make further partitions, if it is time; and have the log's end looked for where it is now."""
     if await _knows_partitions(connection):
         await connection.execute("SELECT eventstore.define_head()")
-        await connection.fetch(statement("extend"))
+        await connection.fetch(statement("extend"), 1)
 
 
 async def _knows_partitions(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:

@@ -134,8 +134,11 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
             # The connection had been ended while it rested: a new one is certain to be whole.
             await self._pools.primary.renew()
             rows = await self._sent(arguments)
-        except _NoRoom:
-            await self._log_room.make()
+        except _NoRoom as error:
+            try:
+                await self._log_room.make(sum([len(append.events) for append in appends]))
+            except EventStoreError as reason:
+                raise error from reason
             rows = await self._sent(arguments)
         self._log_room.note(max([row["position"] or 0 for row in rows]))
         return [verdict_of(append, row) for append, row in zip(appends, rows, strict=True)]

@@ -43,13 +43,17 @@ class Room:
         if number >= self._due and self._making is None:
             self._making = asyncio.create_task(self._make_ahead(number))
 
-    async def make(self) -> None:
+    async def make(self, needed: int = 0) -> None:
         """Make room, if it is time.
+
+        Args:
+            needed: For how many events that are about to be recorded; 0 for those that may come some day, for which
+                nobody waits.
 
         Raises:
             EventStoreError: As ``translate`` says; there may be no room.
         """
-        rows = await self._primary.fetch(statement("extend"), seconds=_SECONDS)
+        rows = await self._primary.fetch(statement("extend"), [needed], seconds=_SECONDS)
         if rows:
             self._due, self._last, self._size = rows[0]
         else:

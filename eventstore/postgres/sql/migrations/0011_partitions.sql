@@ -123,16 +123,18 @@ END
 $$;
 
 -- Purpose: make further partitions ahead of the log's end, if it is time: there are always one and a half left.
+-- Parameters: needed, how many events are about to be recorded; 0 for those that may come some day, for which nobody waits.
 -- Result: one row: from which number on to call it again, the last number that there is a partition for, and how many numbers
 -- each takes; none if the log is one table.
--- Errors: 55P03 a maintenance of the table stands in the way: call it again.
-CREATE FUNCTION eventstore.extend_v1() RETURNS TABLE (due bigint, last_number bigint, size bigint)
+-- Errors: 55P03 a maintenance of the table, or another call, stands in the way: call it again.
+CREATE FUNCTION eventstore.extend_v1(needed bigint) RETURNS TABLE (due bigint, last_number bigint, size bigint)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = eventstore, pg_temp
     SET lock_timeout = '2s'
 AS $$
 #variable_conflict use_variable
 DECLARE
+    wanted   bigint;
     head     bigint;
     furthest bigint;
 BEGIN
@@ -142,10 +144,15 @@ BEGIN
     END IF;
     head := coalesce((SELECT h.sequence_number FROM eventstore.head_v1() h), 0);
     SELECT max(p.last_number) INTO furthest FROM eventstore.partitions p;
+    -- Whoever may append may call this: it makes no more than an append can need.
+    wanted := greatest(size + size / 2, least(needed, 100000));
+    IF furthest - head < wanted AND needed > 0 THEN
+        PERFORM pg_advisory_xact_lock(4715018260310003);
+    END IF;
     -- Whoever has the lock is making them.
-    IF furthest - head < size + size / 2 AND pg_try_advisory_xact_lock(4715018260310003) THEN
+    IF furthest - head < wanted AND pg_try_advisory_xact_lock(4715018260310003) THEN
         SELECT max(p.last_number) INTO furthest FROM eventstore.partitions p;
-        WHILE furthest - head < size + size / 2 LOOP
+        WHILE furthest - head < wanted LOOP
             PERFORM eventstore.add_partition(furthest + 1, size);
             furthest := furthest + size;
         END LOOP;
@@ -230,7 +237,7 @@ BEGIN
     ALTER TABLE eventstore.events_from_1 DROP CONSTRAINT events_first_partition;
     INSERT INTO eventstore.partitioning (size) VALUES (partition_events.size);
     PERFORM eventstore.define_head();
-    PERFORM eventstore.extend_v1();
+    PERFORM eventstore.extend_v1(0);
 END
 $$;
 
@@ -254,7 +261,7 @@ BEGIN
             'WHERE e.sequence_number = v.conflict',
             'WHERE e.sequence_number = v.conflict AND e.sequence_number > lowest AND e.sequence_number <= head'),
             E'\n    many   CONSTANT bigint := cardinality(event_types);',
-            E'\n    room   CONSTANT bigint := (SELECT x.last_number FROM eventstore.extend_v1() x);'
+            E'\n    room   CONSTANT bigint := (SELECT x.last_number FROM eventstore.extend_v1(cardinality(event_types)) x);'
             '\n    many   CONSTANT bigint := cardinality(event_types);'
         ) AS definition
         FROM pg_proc p
