@@ -27,6 +27,10 @@ class Plan:
         """How many rows of a table were fetched, also those that were thrown away again."""
         return sum(_rows(node) for node in _nodes(self.root) if _table(node.get("Relation Name", "")) == table)
 
+    def opened(self) -> set[str]:
+        """The tables that were made ready to be looked into, whether or not something was looked for."""
+        return {node["Relation Name"] for node in _nodes(self.root) if "_from_" in node.get("Relation Name", "")}
+
     def expanded(self, function: str) -> float:
         """How many rows a function returned, over all its calls."""
         return sum(_rows(node) for node in _nodes(self.root) if node.get("Function Name") == function)
