@@ -23,6 +23,7 @@ from eventstore.postgres.appends.appender import Appender
 from eventstore.postgres.appends.batch import receipt_of
 from eventstore.postgres.appends.exclusive import Exclusive
 from eventstore.postgres.appends.group_commit import GroupCommit
+from eventstore.postgres.appends.room import Room
 from eventstore.postgres.connections.pools import Pools
 from eventstore.postgres.metrics import observed
 from eventstore.postgres.reads.history import History
@@ -112,14 +113,16 @@ class PostgresEventStore:
             replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
             reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
             telemetry = Telemetry.for_database(primary_url)
-            batches = GroupCommit(pools, telemetry)
+            room = Room(pools.primary)
+            batches = GroupCommit(pools, room, telemetry)
             appender = Appender(batches, reader)
             exclusive = Exclusive(pools, appender, telemetry)
             async with AsyncExitStack() as stack:
                 stack.push_async_callback(_close, pools, exclusive, batches, reader)
+                stack.push_async_callback(room.close)
                 await reader.check()
                 await stack.enter_async_context(replicas.watched())
-                stack.enter_context(observed(pools, replicas, reader.counts))
+                stack.enter_context(observed(pools, replicas, reader.counts, room))
                 return cls(
                     pools,
                     reader,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from eventstore.metrics import meter
+from eventstore.postgres.appends.room import Room
 from eventstore.postgres.connections.pools import Pools
 from eventstore.postgres.reads.replicas import ReadCounts, Replicas
 
@@ -19,15 +20,16 @@ class _Store:
     pools: Pools
     replicas: Replicas
     counts: ReadCounts
+    room: Room
 
 
 _stores: set[_Store] = set()
 
 
 @contextmanager
-def observed(pools: Pools, replicas: Replicas, counts: ReadCounts) -> Iterator[None]:
+def observed(pools: Pools, replicas: Replicas, counts: ReadCounts, room: Room) -> Iterator[None]:
     """Have a store observed until the context is left."""
-    store = _Store(pools, replicas, counts)
+    store = _Store(pools, replicas, counts, room)
     _stores.add(store)
     try:
         yield
@@ -62,6 +64,15 @@ def _replicas_up(_: CallbackOptions) -> Iterable[Observation]:
     return [Observation(int(up), {"server": server}) for server, up in found.items()]
 
 
+def _room(_: CallbackOptions) -> Iterable[Observation]:
+    found: dict[str, float] = {}
+    for store in _stores:
+        if (partitions := store.room.partitions) is not None:
+            server = store.pools.primary.address
+            found[server] = min(partitions, found.get(server, partitions))
+    return [Observation(partitions, {"server": server}) for server, partitions in found.items()]
+
+
 def _reads(_: CallbackOptions) -> Iterable[Observation]:
     found: Counter[tuple[str, str]] = Counter()
     for store in _stores:
@@ -92,6 +103,12 @@ meter.create_observable_gauge(
     # Not "1": Prometheus would take the gauge for a ratio, and name it so.
     unit="{replica}",
     description="Replicas that answer reads: 1 or 0 for each server.",
+)
+meter.create_observable_gauge(
+    "eventstore.partition.room",
+    [_room],
+    unit="{partition}",
+    description="How many partitions a log that is kept in partitions has left; workers make further ones below 1.5.",
 )
 meter.create_observable_counter(
     "eventstore.reads",

@@ -13,12 +13,12 @@ REACH_SECONDS = 0.05
 FOLLOW_SECONDS = 0.01
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", "partitioned"])
 def own_database(request: pytest.FixtureRequest) -> Database | None:
     """The database of the store under test, None for the one without."""
     if request.param == "memory":
         return None
-    database = request.getfixturevalue("database")
+    database = request.getfixturevalue("database" if request.param == "postgres" else "partitioned_database")
     assert isinstance(database, Database)
     return database
 

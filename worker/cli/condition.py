@@ -53,6 +53,7 @@ def primary_condition(found: Survey, wanted: int) -> Iterator[Finding]:
         well=f"{counted(found.head, 'event')}, and {counted(found.wholeness.looked_at, 'receipt')} of theirs",
         wrong=f"{complaint}.",
     )
+    yield _partitions(found)
     yield _retention(found)
     yield connections(found, wanted)
     yield _judged(
@@ -121,6 +122,20 @@ def _retention(found: Survey) -> Finding:
         well="no abandoned slot or prepared transaction",
         wrong=f"prepared for more than an hour, and not ended: {', '.join(found.prepared)}; COMMIT PREPARED or "
         "ROLLBACK PREPARED, since old rows are kept until then.",
+    )
+
+
+def _partitions(found: Survey) -> Finding:
+    """See whether the log has somewhere to go on."""
+    if found.partition_size is None or found.last_number is None:
+        return _well("partitions", "none: the log is one table")
+    room = found.last_number - found.head
+    return _judged(
+        "partitions",
+        good=room >= found.partition_size,
+        well=f"{found.partitions}, with room for {counted(room, 'further event')}",
+        wrong=f"room for only {counted(room, 'further event')}, since no worker has made the next one: see what their "
+        "logs say of it, and run `worker db migrate`, which makes it.",
     )
 
 

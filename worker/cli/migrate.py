@@ -22,6 +22,13 @@ def migrate(
         bool,
         typer.Option("--finish", help="Also take away what only older builds need. Refused while one is connected."),
     ] = False,
+    partition_size: Annotated[
+        int | None,
+        typer.Option(
+            "--partition-size",
+            help="Keep the log in partitions, and have each further one take so many events. Without, it stays as is.",
+        ),
+    ] = None,
     domain: DomainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -29,14 +36,17 @@ def migrate(
     """Bring the database of DATABASE_ADMIN_URL to this program's schema version. Running it again changes nothing.
 
     Where domains have databases of their own, each is brought there, one after the other. Workers of an older build go
-    on beside this one, until --finish takes away what they need.
+    on beside this one, until --finish takes away what they need. With --partition-size the table of events becomes the
+    first of many, while workers go on; what is broken off is gone on with when it is run again.
     """
     settings = Settings.load(needs=("database_admin_url",))
     stores = chosen(settings, domain, by="database_admin_url")
     reports = []
     for store in stores:
         with in_turn(store, stores, silent=json), administering(store):
-            report = run_async(apply(store.database_admin_url, finish=finish, dry_run=dry_run))
+            report = run_async(
+                apply(store.database_admin_url, finish=finish, partition_size=partition_size, dry_run=dry_run)
+            )
             reports.append(report)
             if not json:
                 _show(report)
@@ -52,6 +62,7 @@ def _document(report: MigrationReport) -> dict[str, Any]:
         "finished": _names(report.finished),
         "unfinished": _names(report.unfinished),
         "repaired": list(report.repaired),
+        "partitioned": report.partitioned,
         "dry_run": report.dry_run,
     }
 
@@ -67,7 +78,9 @@ def _show(report: MigrationReport) -> None:
     if report.repaired:
         verb = "Would set" if dry_run else "Set"
         tell(f"{verb} again, as after a restore: {'; '.join(report.repaired)}.")
-    if not report.applied and not report.finished and not report.repaired:
+    if report.partitioned:
+        tell(f"{'Would keep' if dry_run else 'Keeps'} the log in partitions, further ones of the size asked for.")
+    if not any((report.applied, report.finished, report.repaired, report.partitioned)):
         tell(f"The schema has version {report.after}; there is nothing to apply.")
     if report.unfinished:
         tell("Older builds can still work beside this one. When none is left, run `worker db migrate --finish`.")

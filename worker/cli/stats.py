@@ -8,6 +8,7 @@ import typer
 from rich.filesize import decimal
 
 from eventstore import EventStoreError
+from eventstore.counted import counted
 from eventstore.postgres import Measures, measure, survey
 from worker.cli.failures import sentence
 from worker.cli.loop import run_async
@@ -90,7 +91,8 @@ def _show(found: Measures, replicas: list[_Row]) -> None:
     for row in found.tables:
         sizes = (decimal(row["bytes"]), decimal(row["index_bytes"]), f"{row['dead_rows']:,}")
         times = (_moment(row["vacuumed_at"]) or "never", _moment(row["analyzed_at"]) or "never")
-        tables.add_row(row["name"], f"{row['estimated_rows']:,}", *sizes, *times)
+        name = row["name"] + (f" ({counted(row['partitions'], 'partition')})" if row["partitions"] else "")
+        tables.add_row(name, f"{row['estimated_rows']:,}", *sizes, *times)
     tell("", tables)
 
     indexes = table("index", "table", "size", "scans", "entries read")

@@ -9,7 +9,7 @@ An empty database has no builds from before, and is finished at once.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -18,6 +18,7 @@ from asyncpg.connect_utils import SessionAttribute
 from eventstore.errors import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.administration.database_settings import check_surroundings
+from eventstore.postgres.administration.partitioning import check_size, extend, partition
 from eventstore.postgres.connections.session_name import MARK
 from eventstore.postgres.statements import Migration, migrations, statement
 
@@ -30,6 +31,7 @@ _POLL_SECONDS = 0.2
 _LOCK_TIMEOUT = "2s"
 # From this version on, the schema's version has a table of its own.
 _OWN_TABLE = 3
+_EVENTS = "eventstore.events"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class MigrationReport:
         finished: Those whose second step was taken.
         unfinished: Those whose second step is left: builds from before them are served.
         repaired: What a restore had left switched off or behind, and was set again.
+        partitioned: Whether the log was put into partitions, or further ones got another size.
         dry_run: Whether they were only listed.
     """
 
@@ -52,11 +55,17 @@ class MigrationReport:
     finished: tuple[Migration, ...] = ()
     unfinished: tuple[Migration, ...] = ()
     repaired: tuple[str, ...] = ()
+    partitioned: bool = False
     dry_run: bool
 
 
 async def migrate(
-    admin_url: str, *, finish: bool = False, dry_run: bool = False, wait_seconds: float = 60.0
+    admin_url: str,
+    *,
+    finish: bool = False,
+    partition_size: int | None = None,
+    dry_run: bool = False,
+    wait_seconds: float = 60.0,
 ) -> MigrationReport:
     """Bring a database's event store to this program's schema version. Running it again changes nothing.
 
@@ -67,6 +76,8 @@ async def migrate(
     Args:
         admin_url: The address of the primary, with a role that may create schemas and roles.
         finish: Also take away what only older builds need. An empty database is finished anyway.
+        partition_size: Keep the log in partitions, and have each further one take so many events. None leaves the
+            layout as it is.
         dry_run: Only say what would be applied.
         wait_seconds: How long another migration may keep this one waiting.
 
@@ -74,13 +85,17 @@ async def migrate(
         What was done. A database that is newer than this program is left as it is.
 
     Raises:
+        InvalidRequest: Partitions may not be so large.
         StoreUnavailable: The server cannot be reached, or another migration held the lock all the time.
         StoreMisconfigured: The address, the credentials or the rights do not suffice; or an older build, or a
-            transaction older than the migration, stands in the way of its finishing. The message names it. Or the
-            database's encoding or collations are no use; nothing was changed then.
+            transaction older than the migration, stands in the way of its finishing, or something in the way of
+            partitions. The message names it. Or the database's encoding or collations are no use; nothing was changed
+            then.
 
     On cancellation, the migration under way is rolled back; those before it stay.
     """
+    if partition_size is not None:
+        check_size(partition_size)
     wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
     async with administrator(admin_url, purpose="worker db migrate", wanted=wanted) as connection:
         await check_surroundings(connection)
@@ -95,6 +110,13 @@ async def migrate(
             if taken:
                 await _finish(connection, taken, empty=before == 0)
         repaired = await _repair(connection, dry_run=dry_run) if before else ()
+        partitioned = False
+        if partition_size is not None:
+            partitioned = await partition(
+                connection, partition_size, finished=set(unfinished) == set(taken), begin=_partitioning, dry_run=dry_run
+            )
+        if not dry_run:
+            await extend(connection)
     return MigrationReport(
         before=before,
         after=before + len(pending),
@@ -102,6 +124,7 @@ async def migrate(
         finished=taken,
         unfinished=tuple(each for each in unfinished if each not in taken),
         repaired=repaired,
+        partitioned=partitioned,
         dry_run=dry_run,
     )
 
@@ -164,16 +187,22 @@ async def _finish(
 async def _repair(connection: "asyncpg.Connection[asyncpg.Record]", *, dry_run: bool) -> tuple[str, ...]:
     """Set again what a restore that leaves out triggers has left, and say what that was."""
     (found,) = await connection.fetch(statement("disrepair"))
-    repaired = [f"the trigger {name}, which did not always fire" for name in found["triggers"]]
+    silent = list(zip(found["tables"], found["triggers"], strict=True))
+    repaired = [
+        f"the trigger {name}{'' if table == _EVENTS else f' of {table}'}, which did not always fire"
+        for table, name in silent
+    ]
     if found["behind"]:
         repaired.append("the head that older builds read, which was not the log's")
     if repaired and not dry_run:
         async with _short_transaction(connection, "worker db migrate"):
-            for name in found["triggers"]:
-                # A trigger of this schema's own; its name is quoted by the server.
+            for table, name in silent:
+                # A trigger of this schema's own; both names are quoted by the server.
                 await connection.execute(
                     await connection.fetchval(
-                        "SELECT format('ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER %I', $1::text)", name
+                        "SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', $1::text::regclass, $2::text)",
+                        table,
+                        name,
                     )
                 )
             if found["behind"]:
@@ -192,6 +221,10 @@ async def _short_transaction(connection: "asyncpg.Connection[asyncpg.Record]", c
             f"a transaction keeps the event store's tables for longer than {_LOCK_TIMEOUT}: wait for its end "
             f"(pg_stat_activity shows it), then run `{command}` again"
         ) from error
+
+
+def _partitioning(connection: "asyncpg.Connection[asyncpg.Record]") -> AbstractAsyncContextManager[None]:
+    return _short_transaction(connection, "worker db migrate --partition-size")
 
 
 def _named(row: "asyncpg.Record") -> str:

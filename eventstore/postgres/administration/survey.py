@@ -35,6 +35,9 @@ class Survey:
         missing_indexes: Indexes that are not there, or not valid.
         without_pending_list: Whether the index on the payload has ``fastupdate = off``.
         guarded: Whether the database refuses to change events.
+        partition_size: How many events each further partition of the log takes; None if the log is one table.
+        partitions: How many partitions there are.
+        last_number: The last number that there is a partition for; None if the log is one table.
         pooled: Whether a pooler stands between.
         wholeness: Whether the tables belong together.
         idle_slots: The replication slots that nobody reads from, and how many bytes of log each keeps.
@@ -56,6 +59,9 @@ class Survey:
     missing_indexes: tuple[str, ...]
     without_pending_list: bool
     guarded: bool
+    partition_size: int | None
+    partitions: int
+    last_number: int | None
     pooled: bool
     wholeness: Wholeness
     collation: str | None

@@ -16,11 +16,18 @@ from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, S
 from eventstore.postgres.appends.batch import AppendAnswer, Resend, Verdict, chain_answer, columns, verdict_of
 from eventstore.postgres.appends.chain import having_seen, is_new, own_ranges, unbroken
 from eventstore.postgres.appends.neighbours import judged_by_neighbours
+from eventstore.postgres.appends.room import Room
 from eventstore.postgres.batcher import Batcher, Waiting
 from eventstore.postgres.connections.confirmation import confirmed
 from eventstore.postgres.connections.pools import Pools
 from eventstore.postgres.connections.statement_watchdog import watched
-from eventstore.postgres.connections.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
+from eventstore.postgres.connections.translation import (
+    DRIVER_ERRORS,
+    READ_ONLY,
+    is_connection_loss,
+    lacks_partition,
+    translate,
+)
 from eventstore.postgres.connections.turn import Turn
 from eventstore.postgres.statements import statement
 from eventstore.telemetry import Telemetry
@@ -48,17 +55,23 @@ class _NotSent(StoreUnavailable):
     """The connection was of no use, and an append was not sent on it."""
 
 
+class _NoRoom(StoreUnavailable):
+    """No partition takes the events; nothing is recorded."""
+
+
 class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
     """Gathers appends into batches.
 
     Args:
         pools: Where batches are sent: to the primary.
+        room: Is told how far the log has come.
         telemetry: Traces them.
     """
 
-    def __init__(self, pools: Pools, telemetry: Telemetry) -> None:
+    def __init__(self, pools: Pools, room: Room, telemetry: Telemetry) -> None:
         super().__init__(pools.primary, "append")
         self._pools = pools
+        self._log_room = room
         self._telemetry = telemetry
 
     async def settle(self, append: Append, span: Span = trace.INVALID_SPAN) -> Verdict:
@@ -122,6 +135,13 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
             # The connection had been ended while it rested: a new one is certain to be whole.
             await self._pools.primary.renew()
             rows = await self._sent(arguments)
+        except _NoRoom as error:
+            try:
+                await self._log_room.make(sum([len(append.events) for append in appends]))
+            except EventStoreError as reason:
+                raise error from reason
+            rows = await self._sent(arguments)
+        self._log_room.note(max([row["position"] or 0 for row in rows]))
         return [verdict_of(append, row) for append, row in zip(appends, rows, strict=True)]
 
     async def _sent(self, arguments: Sequence[object]) -> "list[asyncpg.Record]":
@@ -139,7 +159,10 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
                 raise OutcomeUnknown("the connection broke while an append was under way") from error
             if getattr(error, "sqlstate", None) == READ_ONLY:
                 await self._pools.forget_primary()
-            raise translate(error) from error
+            translated = translate(error)
+            if lacks_partition(error):
+                raise _NoRoom(str(translated), code=translated.code) from error
+            raise translated from error
         except BaseException:
             await self._sticky.drop()
             raise

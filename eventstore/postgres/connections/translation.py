@@ -12,7 +12,7 @@ from eventstore.errors import (
     TransientStoreError,
 )
 
-__all__ = ["DRIVER_ERRORS", "FULL", "READ_ONLY", "is_connection_loss", "translate"]
+__all__ = ["DRIVER_ERRORS", "FULL", "READ_ONLY", "is_connection_loss", "lacks_partition", "translate"]
 
 # What asyncpg and the sockets below it raise.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -43,6 +43,8 @@ _PARAMETER = "startup parameter"
 # Constraints are about what is in the tables, such as a number that is given twice: appends take numbers under the
 # store's lock, where nobody else can. Only a check with a name looks at a row alone, and so at the request.
 _CONSTRAINTS, _CHECK = "23", "23514"
+# A check of all the log while its table becomes the first partition, and was left before the last step.
+_BOUND = "events_first_partition"
 # The request as such: data exceptions and program limits.
 _INVALID_CLASSES = ("22", "54")
 
@@ -54,6 +56,11 @@ def is_connection_loss(error: BaseException) -> bool:
     return isinstance(error, OSError | asyncpg.InternalClientError) or (
         isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
     )
+
+
+def lacks_partition(error: BaseException) -> bool:
+    """Tell whether an error says that there is no partition for a row."""
+    return _code(error) == _CHECK and not getattr(error, "constraint_name", None)
 
 
 def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one return an answer
@@ -71,7 +78,12 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
         return StoreMisconfigured(f"the database address is not usable: {error}", code=code)
     if code in _TRANSIENT:
         return TransientStoreError(f"PostgreSQL gave up on this request: {error}", code=code)
-    if code[:2] == _CONSTRAINTS and not (code == _CHECK and getattr(error, "constraint_name", None)):
+    if lacks_partition(error):
+        return StoreUnavailable(
+            f"there is no partition for the next events: run `worker db migrate`, which makes further ones ({error})",
+            code=code,
+        )
+    if code[:2] == _CONSTRAINTS and (code != _CHECK or getattr(error, "constraint_name", None) == _BOUND):
         return StoreUnavailable(
             "the event store's tables do not take what is appended: something else writes to them, or they were "
             f"restored in part; stop it, and see what `worker db check` says ({error})",

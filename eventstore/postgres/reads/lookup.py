@@ -73,7 +73,7 @@ class Shared:
 
     Attributes:
         branches: What is asked; the rows of the first are those of branch 1.
-        milestones: The numbers of the events whose tokens are asked for.
+        milestones: The numbers of the events whose tokens are asked for, in ascending order.
         most: How many events of one branch any of them wants at most; None: all.
         position: The head, once it is learnt.
         tokens: The tokens of the events at the milestones, by number.
@@ -92,7 +92,7 @@ class Shared:
                 for branch in branches:
                     self._numbers.setdefault(branch, len(self._numbers) + 1)
         self.branches: Sequence[Branch] = tuple(self._numbers)
-        self.milestones: Sequence[int] = tuple(milestones)
+        self.milestones: Sequence[int] = tuple(sorted(milestones))
         self.is_one_filter = len(lookups) == 1 and len(lookups[0].filters) == 1
         # By branch; there is none with number 0.
         self._rows: list[list[asyncpg.Record]] = [[] for _ in range(len(self.branches) + 1)]

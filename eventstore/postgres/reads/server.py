@@ -81,23 +81,23 @@ class ServerReads:
 
     async def range(self, boundary: Filter, up_to: int, milestones: frozenset[int]) -> Answer:
         """Walk a range of the log."""
-        parameters = (*columns(branches_of(boundary)), boundary.above, up_to, list(milestones))
+        parameters = (*columns(branches_of(boundary)), boundary.above, up_to, sorted(milestones))
         return await self._alone(Lookup((_LISTED,), milestones), statement("range"), parameters)
 
     async def numbers(self, boundary: Filter, up_to: int, most: int, milestones: frozenset[int]) -> Numbers:
         """Find the numbers of what matches, by the indexes."""
-        parameters = (*columns(branches_of(boundary)), up_to, most, list(milestones))
+        parameters = (*columns(branches_of(boundary)), up_to, most, sorted(milestones))
         return Numbers.of(await self.pool.fetch(statement("numbers"), parameters, seconds=self._seconds))
 
     async def span(self, boundary: Filter, milestones: frozenset[int]) -> Numbers:
         """Find the lowest and the highest number of a filter's period, if that is a small part of the log."""
-        parameters = (boundary.since, boundary.until, list(milestones))
+        parameters = (boundary.since, boundary.until, sorted(milestones))
         return Numbers.of(await self.pool.fetch(statement("span"), parameters, seconds=self._seconds))
 
     async def listed(self, numbers: Sequence[int], milestones: frozenset[int]) -> Answer:
         """Read events by their numbers."""
         lookup = Lookup((_LISTED,), milestones)
-        return await self._alone(lookup, statement("listed"), (list(numbers), list(milestones)))
+        return await self._alone(lookup, statement("listed"), (sorted(numbers), sorted(milestones)))
 
     async def head(self) -> Position:
         """Look up how far the log is."""
@@ -121,7 +121,7 @@ class ServerReads:
         """
         lookup = Lookup((_LISTED,), milestones, most)
         bounds = (boundary.above, boundary.since, boundary.until)
-        parameters = (types_of(boundary), *bounds, _limit(most), list(milestones))
+        parameters = (types_of(boundary), *bounds, _limit(most), sorted(milestones))
         rows = await self.pool.fetch(statement("period"), parameters, seconds=self._seconds)
         if any(row[0] == _NOT_LOOKED_FOR for row in rows):
             return None
@@ -182,7 +182,7 @@ def _objects_of(branches: Sequence[Branch]) -> list[str] | None:
 
 
 def _tail_statement(shared: Shared) -> tuple[str, tuple[object, ...]]:
-    return statement("tail"), (*columns(shared.branches), LONGEST_TAIL, shared.milestones)
+    return statement("tail"), (*columns(shared.branches), LONGEST_TAIL, shared.milestones, _least(shared.branches))
 
 
 def _mixed_statement(shared: Shared) -> tuple[str, tuple[object, ...]]:
@@ -194,4 +194,9 @@ def mixed_statement(
 ) -> tuple[str, tuple[object, ...]]:
     """Return the statement that walks where a branch says so, and its parameters."""
     walked = number_array([branch.walked for branch in branches])
-    return statement("mixed"), (*columns(branches), _limit(most), milestones, walked, LONGEST_TAIL)
+    least = _least([branch for branch in branches if branch.walked])
+    return statement("mixed"), (*columns(branches), _limit(most), milestones, walked, LONGEST_TAIL, least)
+
+
+def _least(branches: Sequence[Branch]) -> int:
+    return min([branch.above for branch in branches], default=0)

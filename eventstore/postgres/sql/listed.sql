@@ -1,19 +1,19 @@
 -- Purpose: read events by their numbers, and the head, from one snapshot.
--- Parameters: $1 bigint[], the numbers; $2 bigint[], numbers of events whose tokens are asked for.
+-- Parameters: $1 bigint[], the numbers; $2 bigint[], numbers of events whose tokens are asked for; both in ascending order.
 -- Result: as of query.sql, each event of branch 1.
 -- Plan: the primary key.
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::jsonb AS payload, NULL::jsonb AS metadata
-    FROM eventstore.events e
-    ORDER BY e.sequence_number DESC
-    LIMIT 1
+    FROM eventstore.head_v1() e
 )
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($2::bigint[])
+    AND e.sequence_number BETWEEN ($2::bigint[])[1] AND ($2::bigint[])[cardinality($2::bigint[])]
 UNION ALL
 SELECT 1, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($1::bigint[])
+    AND e.sequence_number BETWEEN ($1::bigint[])[1] AND ($1::bigint[])[cardinality($1::bigint[])]

@@ -2,10 +2,11 @@
 -- Parameters: $1 to $8 as in query.sql; both types and object may be null: any event
 --   $9 boolean[] per branch: whether it asks for a tail, which is walked if it is short enough
 --   $10 bigint   how far the number of a branch whose tail is walked may lie behind the head
+--   $11 bigint   the least number of the branches that ask for a tail
 -- Result: as of query.sql, and one row of branch -2 as of tail.sql. The limit holds for what is not walked.
 -- Plan: as of tail.sql for what is walked, as of query.sql for the rest, and the primary key for branches of any event.
 WITH head AS MATERIALIZED (
-    SELECT e.sequence_number AS number, e.token FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1
+    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v1() e
 ), asked AS MATERIALIZED (
     SELECT b.*, b.tail AND h.number - b.above <= $10::bigint AS walked
     FROM unnest(
@@ -22,7 +23,7 @@ WITH head AS MATERIALIZED (
 ), event AS MATERIALIZED (
     SELECT e.sequence_number AS number, e.event_type, e.payload
     FROM eventstore.events e
-    WHERE e.sequence_number = ANY (ARRAY(SELECT generate_series(w.lowest + 1, w.highest) FROM walk w)) AND (
+    WHERE e.sequence_number > $11::bigint AND e.sequence_number = ANY (ARRAY(SELECT generate_series(w.lowest + 1, w.highest) FROM walk w)) AND (
         (SELECT bool_or(b.types IS NULL) FROM branch b)
         OR e.event_type = ANY (ARRAY(SELECT jsonb_array_elements_text(b.types) FROM branch b))
     )
@@ -48,13 +49,14 @@ UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($8::bigint[])
+    AND e.sequence_number BETWEEN ($8::bigint[])[1] AND ($8::bigint[])[cardinality($8::bigint[])]
 UNION ALL
 SELECT m.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
 FROM matching m
 JOIN branch b ON b.branch = m.branch AND b.fields = m.fulfilled
 JOIN eventstore.events e ON e.sequence_number = m.number
 WHERE (b.types IS NULL OR b.types ? e.event_type)
-    AND e.sequence_number > b.above
+    AND e.sequence_number > b.above AND e.sequence_number > $11::bigint
     AND (b.since IS NULL OR e.occurred_at >= b.since)
     AND (b.until IS NULL OR e.occurred_at <= b.until)
 UNION ALL

@@ -2,7 +2,7 @@
 -- Parameters: $1 to $6 as in query.sql, of one query; types and object not both null
 --   $7 bigint    only events up to this number
 --   $8 bigint    the most numbers to find for one branch, or for one type of a branch without an object
---   $9 bigint[]  numbers of events whose tokens are asked for
+--   $9 bigint[]  numbers of events whose tokens are asked for, in ascending order
 -- Result: the head and tokens as of query.sql, and one row of branch 1: the numbers, in order, each once. Where the limit
 -- was reached some are missing, and sequence_number says about how far they go; otherwise it is null.
 -- Plan: the index on the payload, or the one on the type, once a branch. The number is added to 0, or compared together
@@ -44,14 +44,13 @@ WITH branch AS MATERIALIZED (
 )
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL::bigint[] AS numbers
-    FROM eventstore.events e
-    ORDER BY e.sequence_number DESC
-    LIMIT 1
+    FROM eventstore.head_v1() e
 )
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($9::bigint[])
+    AND e.sequence_number BETWEEN ($9::bigint[])[1] AND ($9::bigint[])[cardinality($9::bigint[])]
 UNION ALL
 SELECT 1, (SELECT min(f.numbers[$8::bigint]) FROM found f), NULL,
     ARRAY(SELECT DISTINCT n.number FROM found f, unnest(f.numbers) AS n (number) ORDER BY n.number)

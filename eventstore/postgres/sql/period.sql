@@ -4,13 +4,13 @@
 --   $2 bigint           only events above this number
 --   $3 timestamptz, $4 timestamptz   when they occurred, from and until, or null
 --   $5 bigint           the most events to return, or null for all
---   $6 bigint[]         numbers of events whose tokens are asked for
+--   $6 bigint[]         numbers of events whose tokens are asked for, in ascending order
 -- Result: as of query.sql, each event of branch 1; and a row of branch -3 if nothing was looked for: another way is faster.
 -- Plan: some events along the log tell how large a part of it the period is, and a look into the index on the type whether
 -- there are few of it. Then the index on the time, whose ranges are as wide as the log is long. The type is written so that
 -- no plan takes its index instead.
 WITH head AS MATERIALIZED (
-    SELECT e.sequence_number AS number, e.token FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1
+    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v1() e
 ), probe AS MATERIALIZED (
     SELECT count(*) FILTER (
         WHERE ($3::timestamptz IS NULL OR e.occurred_at >= $3::timestamptz)
@@ -38,6 +38,7 @@ UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($6::bigint[])
+    AND e.sequence_number BETWEEN ($6::bigint[])[1] AND ($6::bigint[])[cardinality($6::bigint[])]
 UNION ALL
 SELECT 1, e.*
 FROM way w

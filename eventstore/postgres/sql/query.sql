@@ -7,11 +7,12 @@
 --   $4 bigint[]  per branch: only events above this number
 --   $5 timestamptz[], $6 timestamptz[]   per branch: only events that occurred from and until, or null
 --   $7 bigint    the most events to return of one branch, or null for all
---   $8 bigint[]  numbers of events whose tokens are asked for
+--   $8 bigint[]  numbers of events whose tokens are asked for, in ascending order
 -- Result: events, each with its branch, in no order; one row of branch 0 holds the number and token of the head, unless the
 -- log is empty, and rows of branch -1 those of the events of $8.
 -- Plan: the log's last entry by the primary key; then the index on the payload, or the one on the type, once a branch. The
--- number is added to 0 so that no plan walks the primary key instead.
+-- number is added to 0 so that no plan walks the primary key instead. What is bounded by parameters themselves opens the
+-- partitions that lie between, and no others.
 WITH branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest(
@@ -23,14 +24,13 @@ WITH branch AS MATERIALIZED (
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::jsonb AS payload, NULL::jsonb AS metadata
-    FROM eventstore.events e
-    ORDER BY e.sequence_number DESC
-    LIMIT 1
+    FROM eventstore.head_v1() e
 )
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($8::bigint[])
+    AND e.sequence_number BETWEEN ($8::bigint[])[1] AND ($8::bigint[])[cardinality($8::bigint[])]
 UNION ALL
 SELECT b.branch, e.*
 FROM branch b

@@ -11,9 +11,7 @@
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::jsonb AS payload, NULL::jsonb AS metadata
-    FROM eventstore.events e
-    ORDER BY e.sequence_number DESC
-    LIMIT 1
+    FROM eventstore.head_v1() e
 )
 UNION ALL
 (

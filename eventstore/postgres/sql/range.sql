@@ -1,20 +1,19 @@
 -- Purpose: read a range of the log, as far as any of several alternatives matches, and the head, from one snapshot.
 -- Parameters: $1 to $6 as in query.sql, of one query; both types and object may be null
 --   $7 bigint, $8 bigint   only events above the one number, and up to the other
---   $9 bigint[]  numbers of events whose tokens are asked for
+--   $9 bigint[]  numbers of events whose tokens are asked for, in ascending order
 -- Result: as of query.sql, each event once and in order, of branch 1.
 -- Plan: the range by primary key, each event checked; the cost is the range's.
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::jsonb AS payload, NULL::jsonb AS metadata
-    FROM eventstore.events e
-    ORDER BY e.sequence_number DESC
-    LIMIT 1
+    FROM eventstore.head_v1() e
 )
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($9::bigint[])
+    AND e.sequence_number BETWEEN ($9::bigint[])[1] AND ($9::bigint[])[cardinality($9::bigint[])]
 UNION ALL
 SELECT 1, e.*
 FROM (

@@ -1,11 +1,11 @@
 -- Purpose: find between which numbers the events of a period of time lie, if that is a small part of the log.
 -- Parameters: $1 timestamptz, $2 timestamptz   when they occurred, from and until, or null
---   $3 bigint[]  numbers of events whose tokens are asked for
+--   $3 bigint[]  numbers of events whose tokens are asked for, in ascending order
 -- Result: the head and tokens as of numbers.sql, and one row of branch 1: the lowest and the highest number, or none if there
 -- is no such event; its sequence_number is not null if nothing was looked for.
 -- Plan: as of period.sql. Adding 0 keeps the least and the greatest number from being looked for along the primary key.
 WITH head AS MATERIALIZED (
-    SELECT e.sequence_number AS number, e.token FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1
+    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v1() e
 ), probe AS MATERIALIZED (
     SELECT count(*) FILTER (
         WHERE ($1::timestamptz IS NULL OR e.occurred_at >= $1::timestamptz)
@@ -23,6 +23,7 @@ UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($3::bigint[])
+    AND e.sequence_number BETWEEN ($3::bigint[])[1] AND ($3::bigint[])[cardinality($3::bigint[])]
 UNION ALL
 SELECT 1, CASE WHEN p.narrow THEN NULL ELSE 0 END, NULL, coalesce(s.numbers, '{}')
 FROM probe p

@@ -2,7 +2,7 @@
 -- Parameters: none.
 -- Result: one row. The cache's counts are since the statistics were reset, or null; extension is the schema in which
 -- pg_stat_statements lies, or null.
-SELECT coalesce((SELECT e.sequence_number FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1), 0) AS head,
+SELECT coalesce((SELECT e.sequence_number FROM eventstore.head_v1() e), 0) AS head,
     v.version AS schema_version,
     current_user::text AS role,
     pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all,

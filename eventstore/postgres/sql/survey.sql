@@ -2,7 +2,7 @@
 -- Parameters: none.
 -- Result: one row. Rights are those of the role that asks, settings those of a session that sets nothing itself.
 SELECT v.version AS schema_version, v.finished,
-    coalesce((SELECT e.sequence_number FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1), 0) AS head,
+    coalesce((SELECT e.sequence_number FROM eventstore.head_v1() e), 0) AS head,
     pg_is_in_recovery() AS in_recovery,
     pg_backend_pid() AS process,
     current_user::text AS role,
@@ -17,9 +17,9 @@ SELECT v.version AS schema_version, v.finished,
             'eventstore.store', 'eventstore.events', 'eventstore.receipts', 'eventstore.states', 'eventstore.schema_version'
         ]) AS t (name)
     ) AND (
-        SELECT count(*) = 3
+        SELECT count(*) = 5
         FROM pg_proc p
-        WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname IN ('append_v3', 'hold_v1', 'put_state_v1')
+        WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname IN ('append_v3', 'hold_v1', 'put_state_v1', 'head_v1', 'extend_v1')
             AND has_function_privilege(p.oid, 'EXECUTE')
     ) AS may_work,
     (
@@ -34,19 +34,27 @@ SELECT v.version AS schema_version, v.finished,
         WHERE NOT EXISTS (
             SELECT FROM pg_index i
             WHERE i.indexrelid = to_regclass('eventstore.' || n.name)
+                -- Of a log in partitions it is valid if each of them has its own.
                 AND i.indrelid = 'eventstore.events'::regclass AND i.indisvalid
         )
     ) AS missing_indexes,
-    EXISTS (
-        SELECT FROM pg_class c
-        WHERE c.oid = to_regclass('eventstore.events_payload')
-            AND c.reloptions && ARRAY['fastupdate=off', 'fastupdate=false', 'fastupdate=no', 'fastupdate=0']
+    (
+        SELECT coalesce(bool_and(
+            c.reloptions && ARRAY['fastupdate=off', 'fastupdate=false', 'fastupdate=no', 'fastupdate=0'] IS TRUE
+        ), false)
+        FROM pg_class c
+        WHERE c.oid = to_regclass('eventstore.events_payload') OR c.oid IN (
+            SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = to_regclass('eventstore.events_payload')
+        )
     ) AS without_pending_list,
     (
-        SELECT count(*) = 2 FROM pg_trigger t
-        WHERE t.tgrelid = 'eventstore.events'::regclass AND t.tgname IN ('events_are_facts', 'event_is_a_fact')
-            AND t.tgenabled = 'A'
-    ) AS guarded
+        SELECT count(*) = 2 * (1 + (SELECT count(*) FROM eventstore.partitions)) FROM pg_trigger t
+        WHERE (t.tgrelid = 'eventstore.events'::regclass OR t.tgrelid IN (SELECT p.oid FROM eventstore.partitions p))
+            AND t.tgname IN ('events_are_facts', 'event_is_a_fact') AND t.tgenabled = 'A'
+    ) AS guarded,
+    (SELECT p.size FROM eventstore.partitioning p) AS partition_size,
+    (SELECT count(*) FROM eventstore.partitions) AS partitions,
+    (SELECT max(p.last_number) FROM eventstore.partitions p) AS last_number
 FROM eventstore.store s
 CROSS JOIN eventstore.schema_version v
 WHERE s.singleton

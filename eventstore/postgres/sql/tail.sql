@@ -1,14 +1,14 @@
 -- Purpose: read the tails that several queries ask for, and the head, from one snapshot: what lies above a number near
 -- the head.
 -- Parameters: $1 to $6 as in query.sql; $7 bigint, how far a branch's number may lie behind the head; $8 bigint[], numbers
--- of events whose tokens are asked for.
+-- of events whose tokens are asked for, in ascending order; $9 bigint, the least number of $4.
 -- Result: as of query.sql, without a limit, and one row of branch -2 with the number of events that were walked, and of how
 -- many of them have a type that is asked for. Nothing for a branch that is further behind than $7: whoever asked for it
 -- must compare its number with the head. The others are answered all the same.
 -- Plan: the tail by primary key; the fields of what has a type that any branch asks for expanded once, and joined with the
 -- branches' fields by equality. An index on the payload would fetch a key's whole history for it.
 WITH head AS MATERIALIZED (
-    SELECT e.sequence_number AS number, e.token FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1
+    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v1() e
 ), branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest(
@@ -25,7 +25,7 @@ WITH head AS MATERIALIZED (
 ), event AS MATERIALIZED (
     SELECT e.sequence_number AS number, e.event_type, e.payload
     FROM eventstore.events e
-    WHERE e.sequence_number = ANY (ARRAY(SELECT generate_series(w.lowest + 1, w.highest) FROM walk w)) AND (
+    WHERE e.sequence_number > $9::bigint AND e.sequence_number = ANY (ARRAY(SELECT generate_series(w.lowest + 1, w.highest) FROM walk w)) AND (
         (SELECT bool_or(b.types IS NULL) FROM branch b)
         OR e.event_type = ANY (ARRAY(SELECT jsonb_array_elements_text(b.types) FROM branch b))
     )
@@ -51,12 +51,13 @@ UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($8::bigint[])
+    AND e.sequence_number BETWEEN ($8::bigint[])[1] AND ($8::bigint[])[cardinality($8::bigint[])]
 UNION ALL
 SELECT m.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
 FROM matching m
 JOIN branch b ON b.branch = m.branch AND b.fields = m.fulfilled
 JOIN eventstore.events e ON e.sequence_number = m.number
 WHERE (b.types IS NULL OR b.types ? e.event_type)
-    AND e.sequence_number > b.above
+    AND e.sequence_number > b.above AND e.sequence_number > $9::bigint
     AND (b.since IS NULL OR e.occurred_at >= b.since)
     AND (b.until IS NULL OR e.occurred_at <= b.until)

@@ -5,7 +5,7 @@
 -- Plan: the log's ends by the primary key, some pages of the receipts, and for each receipt the primary key.
 SELECT
     coalesce((SELECT e.sequence_number FROM eventstore.events e ORDER BY e.sequence_number LIMIT 1), 0) AS first,
-    coalesce((SELECT e.sequence_number FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1), 0) AS last,
+    coalesce((SELECT e.sequence_number FROM eventstore.head_v1() e), 0) AS last,
     (SELECT (to_jsonb(s) ->> 'head')::bigint FROM eventstore.store s WHERE s.singleton) AS kept_head,
     r.looked_at, r.strays
 FROM (

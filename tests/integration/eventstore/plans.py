@@ -16,7 +16,7 @@ class Plan:
 
     def indexes(self) -> set[str]:
         """The indexes in which something was found."""
-        return {node["Index Name"] for node in _nodes(self.root) if "Index Name" in node and _rows(node) > 0}
+        return {_index(node["Index Name"]) for node in _nodes(self.root) if "Index Name" in node and _rows(node) > 0}
 
     @property
     def returned(self) -> float:
@@ -25,7 +25,11 @@ class Plan:
 
     def touched(self, table: str) -> float:
         """How many rows of a table were fetched, also those that were thrown away again."""
-        return sum(_rows(node) for node in _nodes(self.root) if node.get("Relation Name") == table)
+        return sum(_rows(node) for node in _nodes(self.root) if _table(node.get("Relation Name", "")) == table)
+
+    def opened(self) -> set[str]:
+        """The tables that were made ready to be looked into, whether or not something was looked for."""
+        return {node["Relation Name"] for node in _nodes(self.root) if "_from_" in node.get("Relation Name", "")}
 
     def expanded(self, function: str) -> float:
         """How many rows a function returned, over all its calls."""
@@ -53,6 +57,20 @@ async def plans(connection: Connection, text: str, parameters: Sequence[object],
         explained = await connection.fetchval(f"EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) {call}")
         found.append(Plan(json.loads(explained)[0]["Plan"]))
     return found
+
+
+# What the indexes of a partition are called by themselves.
+_OWN_NAMES = {"payload_idx": "payload", "event_type_sequence_number_idx": "type", "occurred_at_idx": "occurred_at"}
+
+
+def _index(name: str) -> str:
+    table, _, rest = name.partition("_from_")
+    own = rest.partition("_")[2]
+    return f"{table}_{_OWN_NAMES.get(own, own)}" if rest else name
+
+
+def _table(name: str) -> str:
+    return name.partition("_from_")[0]
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -139,7 +139,9 @@ async def test_a_tail_costs_its_length_whatever_lies_before_it(session: Connecti
         )
         for branch in branches_of(boundary)
     ]
-    for plan in await first_and_eighth(session, "tail", (*columns(branches), 4096, [])):
+    for plan in await first_and_eighth(
+        session, "tail", (*columns(branches), 4096, [], min(branch.above for branch in branches))
+    ):
         assert plan.indexes() <= {"events_pkey"}
         # Each event of the tail once, and each that is found once more.
         assert plan.touched("events") <= HEAD + max(0, EVENTS - above) + plan.returned - 1
@@ -152,7 +154,7 @@ async def test_events_of_a_tail_that_have_other_types_are_passed_over(
     boundary = MATCHING.any_event_type_of(*types).and_any_predicate_of(P("BookID", "b1"), P("BookID", "b2"))
     above = EVENTS - 3001  # the last event is one of the rare ones
     branches = [replace(branch, above=above) for branch in branches_of(boundary)]
-    parameters = (*columns(branches), 4096, [])
+    parameters = (*columns(branches), 4096, [], above)
     for plan in await first_and_eighth(session, "tail", parameters):
         # The fields of those that are read, and of the two branches.
         assert read <= plan.expanded("jsonb_each") <= 4 * (read + 1) + 2
@@ -162,7 +164,7 @@ async def test_events_of_a_tail_that_have_other_types_are_passed_over(
 
 async def test_a_tail_that_is_too_long_is_not_begun(session: Connection) -> None:
     branches = branches_of(BOOK.narrowed_above(10))
-    for plan in await first_and_eighth(session, "tail", (*columns(branches), 4096, [10])):
+    for plan in await first_and_eighth(session, "tail", (*columns(branches), 4096, [10], 10)):
         assert plan.touched("events") == HEAD + 1
 
 
@@ -172,7 +174,8 @@ def some_walked(
     """The parameters of ``mixed.sql``."""
     tails = [branch for boundary in walked for branch in branches_of(boundary, walked=True)]
     branches = [*tails, *(branch for boundary in others for branch in branches_of(boundary))]
-    return (*columns(branches), limit, [], [branch.walked for branch in branches], longest)
+    least = min([branch.above for branch in branches if branch.walked], default=0)
+    return (*columns(branches), limit, [], [branch.walked for branch in branches], longest, least)
 
 
 @pytest.mark.parametrize("tail", [0, 50, 4000])

@@ -27,7 +27,8 @@ def migrate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
     def run(*arguments: str, told: MigrationReport | Exception) -> tuple[int, str, str]:
-        async def apply(_url: str, *, finish: bool, dry_run: bool) -> MigrationReport:
+        async def apply(_url: str, *, finish: bool, partition_size: int | None, dry_run: bool) -> MigrationReport:
+            assert partition_size == (1_000_000 if "--partition-size" in arguments else None)
             assert finish == ("--finish" in arguments)
             assert dry_run == ("--dry-run" in arguments)
             if isinstance(told, Exception):
@@ -72,8 +73,17 @@ def test_the_second_step_is_said(migrate: Migrate) -> None:
         "finished": ["0003 append_v2"],
         "unfinished": [],
         "repaired": [],
+        "partitioned": False,
         "dry_run": True,
     }
+
+
+def test_partitions_are_said(migrate: Migrate) -> None:
+    told = MigrationReport(before=3, after=3, applied=(), partitioned=True, dry_run=False)
+    (line,) = migrate("--partition-size", "1000000", told=told)[1].splitlines()
+    assert line == "Keeps the log in partitions, further ones of the size asked for."
+    told = MigrationReport(before=3, after=3, applied=(), partitioned=True, dry_run=True)
+    assert migrate("--partition-size", "1000000", "--dry-run", told=told)[1].startswith("Would keep the log in part")
 
 
 def test_what_was_set_again_is_said(migrate: Migrate) -> None:
