@@ -15,6 +15,7 @@ from worker.amqp.sender import Sender
 from worker.capacity import check_capacity
 from worker.counters import Counters
 from worker.isolation.isolator import Isolator
+from worker.master_keys import check_master_keys
 from worker.rounds.replies import Replies
 from worker.rounds.watchdog import Watchdog
 from worker.served_domains import served_domains
@@ -185,6 +186,7 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
     domains = served_domains(settings)
+    check_master_keys(settings, domains)
     telemetry = Telemetry.start()
     try:
         with stop_signals() as (stop, hurry):

@@ -36,7 +36,8 @@ class ReplayedDecision:
         folds: The parts that it is decided from; None if it cannot be decided.
         decided: The decision that was made again.
         before: The latest event of its parts before it.
-        events: Its own events, as far as they have come by.
+        events: Its own events, as far as they have come by, with what of their sealed values can be opened.
+        shows_forgotten: Whether it read or recorded a value whose subject was forgotten since.
     """
 
     key: UUID | None
@@ -51,6 +52,7 @@ class ReplayedDecision:
     decided: RecordedDecision | None = None
     before: RecordedEvent | None = None
     events: list[RecordedEvent] = field(default_factory=list)
+    shows_forgotten: bool = False
 
     @classmethod
     def of(cls, receipt: Receipt, domain: Domain | None, command: Command | None) -> "ReplayedDecision":

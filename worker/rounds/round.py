@@ -124,8 +124,16 @@ class Round:
         """
         return {entry.part: self._state(entry).state for entry in job.entries}
 
-    def add(self, job: Job, events: Sequence[Event], outcome: Outcome) -> None:
+    def add(
+        self, job: Job, events: Sequence[Event], outcome: Outcome, *, recorded_as: Sequence[Event] | None = None
+    ) -> None:
         """Add a decision. Its events are read back and folded first: what cannot be is never recorded.
+
+        Args:
+            job: The command.
+            events: What was decided.
+            outcome: What its receipt will say.
+            recorded_as: The same events as the store gets them, where that differs: with sealed values.
 
         Raises:
             Alone: With the events before it they would be too many for one round.
@@ -161,7 +169,7 @@ class Round:
                 overlaid.mark = object()
             for entry in job.entries:
                 self._overlaid[entry].seen = self._last
-        self.members.append(Member(job, events, outcome, own))
+        self.members.append(Member(job, events if recorded_as is None else recorded_as, outcome, own))
         self._events += len(events)
 
     def prepare(self, late: Collection[Job] = ()) -> list[Job]:
@@ -311,7 +319,9 @@ class Round:
                 if entry.kept is None:
                     raise RuntimeError(f"{entry.part} is decided on, and not known")
                 boundaries[entry] = BoundaryPart(
-                    filter=entry.part.filter, after=entry.kept.position, besides=entry.ranges
+                    filter=self._domain.sensitive.watched(entry.part),
+                    after=entry.kept.position,
+                    besides=entry.ranges,
                 )
         prepared = member.job.prepared
         return Append(
