@@ -89,17 +89,17 @@ def _told(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_ru
     if found.made_at is None:
         if found.before is None:
             return f"{whom} has no key: nothing was ever sealed for it."
-        return f"{whom} has no key: event {found.before:,} records that it was forgotten, and nothing was sealed since."
+        return f"{whom} has no key: it was forgotten, as event {found.before} records, and nothing was sealed since."
     if dry_run:
         text = _described(whom, found)
         return f"{text[0].upper()}{text[1:]} would be deleted."
     if done is None:
         return "Nothing was deleted."
     if done.number is None:
-        return f"{whom} was forgotten meanwhile, as event {done.before or 0:,} records."
+        return f"{whom} was forgotten meanwhile, as event {done.before} records."
     return (
-        f"Forgot {whom}: its key and {counted(done.states, 'stored state')} are deleted, and event {done.number:,} "
-        "records it. Dead letters, backups and copies elsewhere are not reached; docs/erasure.md says what to do."
+        f"Forgot {whom}: its key and {counted(done.states, 'stored state')} are deleted, as event {done.number} "
+        "records. Dead letters, backups and copies elsewhere are not reached; docs/erasure.md says what to do."
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from eventstore import (
+    SUBJECT_FORGOTTEN,
     Append,
     BoundaryPart,
     ConcurrencyConflict,
@@ -236,7 +237,10 @@ class Round:
         for member, verdict in zip(self.members, verdicts, strict=True):
             if isinstance(verdict, ConcurrencyConflict):
                 # Before the next round is sent: who read the same part there would lose as well.
-                self._known.distrust([member.job.entries[verdict.part]], verdict.sequence_number)
+                entries = member.job.entries
+                # What forgets a subject concerns all that was read of it, and what seals for it.
+                lacking = entries if verdict.event_type == SUBJECT_FORGOTTEN else [entries[verdict.part]]
+                self._known.distrust(lacking, verdict.sequence_number)
         # Not before: the states of this round are made of them.
         self._own.trim()
 
