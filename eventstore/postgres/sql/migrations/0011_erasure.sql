@@ -60,6 +60,7 @@ CREATE FUNCTION eventstore.put_state_v2(
     LANGUAGE sql
     SECURITY DEFINER
     SET search_path = eventstore, pg_temp
+    SET enable_seqscan = off
 AS $$
     -- First, and in statements of their own: what is looked up below is then as new as any state that is there, and no
     -- subject is forgotten until this state is there to be deleted.
@@ -91,6 +92,8 @@ CREATE FUNCTION eventstore.forget_v1(field text, subject text)
     RETURNS TABLE (number bigint, states bigint, before bigint)
     LANGUAGE plpgsql VOLATILE
     SET search_path = eventstore, pg_temp
+    SET enable_seqscan = off
+    SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
