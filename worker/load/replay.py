@@ -234,7 +234,8 @@ class Replay:
             if event.metadata.get("command_id") != str(decision.key):
                 text = f"event {number} stands in the receipt of another command, {decision.key}"
                 self.violated(text, events=(event,), command_ids=(decision.key,))
-            decision.events.append(opened.event)
+            decision.events.append(event)
+            decision.opened.append(opened.event)
             decision.shows_forgotten |= opened.lacks_values
             if number == decision.last:
                 self._compare(decision)
