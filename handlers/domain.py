@@ -177,8 +177,14 @@ class Domain:
 
     def _known_events(self) -> tuple[type[DomainEvent], ...]:
         # What its views are read together with, it must be able to read.
-        further = (SubjectForgotten,) if self._sensitive and SubjectForgotten not in self.events else ()
-        return (*self.events, *further)
+        if not self._sensitive or SubjectForgotten in self.events:
+            return self.events
+        if any(event.__name__ == SubjectForgotten.__name__ for event in self.events):
+            raise InvalidDomain(
+                f"the domain {self.name} has an event {SubjectForgotten.__name__} of its own, which is what records that "
+                "a person was forgotten: use handlers.SubjectForgotten, or give yours another name"
+            )
+        return (*self.events, SubjectForgotten)
 
     def _hidden(self) -> Iterator[str]:
         return filter(None, map(self._sensitive.problem, self._examination.samples()))

@@ -279,3 +279,12 @@ def test_a_replacement_is_recorded_as_the_field_would_be() -> None:
 def test_the_guests_of_other_tests_are_a_domain() -> None:
     assert list(guests.domain.problems()) == []
     assert replace(guests.domain, name="others").sensitive.subject_fields == {"Guest"}
+
+
+def test_an_event_of_that_name_must_be_that_event() -> None:
+    class SubjectForgotten(DomainEvent):
+        who: str
+
+    with pytest.raises(InvalidDomain, match="has an event SubjectForgotten of its own"):
+        made(events=(Came, SubjectForgotten))
+    made(Left, events=(Left, SubjectForgotten))
