@@ -37,6 +37,7 @@ from eventstore.receipt import ACCEPTED, Outcome, OutcomeKind, Receipt
 from eventstore.store import EventStore
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream, ServerAddress
+from eventstore.subject_key import SUBJECT_FORGOTTEN, Forgetting, Subject, SubjectKey, forgetting_of, subject_forgotten
 
 if TYPE_CHECKING:
     from eventstore.memory import MemoryEventStore
@@ -47,6 +48,7 @@ __all__ = [
     "LONGEST_CHAIN",
     "LONGEST_HELD_READ",
     "START",
+    "SUBJECT_FORGOTTEN",
     "Append",
     "Boundary",
     "BoundaryPart",
@@ -61,6 +63,7 @@ __all__ = [
     "Filter",
     "FilterItem",
     "FilterShape",
+    "Forgetting",
     "Held",
     "HistoryDiverged",
     "HoldExpired",
@@ -88,8 +91,12 @@ __all__ = [
     "StoreMisconfigured",
     "StoreUnavailable",
     "StoredState",
+    "Subject",
+    "SubjectKey",
     "TooFarBehind",
     "TransientStoreError",
+    "forgetting_of",
+    "subject_forgotten",
 ]
 
 # Hidden from type checkers, for whom every name would exist.

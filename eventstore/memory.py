@@ -31,6 +31,7 @@ from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt, answers_scope, check_scope
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream
+from eventstore.subject_key import SUBJECT_FORGOTTEN, Forgetting, Subject, SubjectKey, forgetting_of, subject_forgotten
 
 __all__ = ["MemoryEventStore"]
 
@@ -46,6 +47,7 @@ class MemoryEventStore:
         self._events: list[RecordedEvent] = []
         self._receipts: dict[tuple[UUID, str], tuple[bytes, Receipt]] = {}
         self._states: dict[StateKey, StoredState] = {}
+        self._keys: dict[Subject, SubjectKey] = {}
         self._grown = asyncio.Condition()
         self._lock = asyncio.Lock()
 
@@ -227,6 +229,9 @@ class MemoryEventStore:
         """See ``EventStore.store_state``."""
         if not self._is_in_history(state.position):
             return
+        unseen = self._events[state.position.number :]
+        if state.sensitive and any(event.type == SUBJECT_FORGOTTEN for event in unseen):
+            return
         present = self._states.get(state.key)
         if (
             present is None
@@ -234,6 +239,32 @@ class MemoryEventStore:
             or not self._is_in_history(present.position)
         ):
             self._states[state.key] = replace(state, written_at=datetime.now(UTC))
+
+    async def make_subject_keys(self, proposed: Sequence[SubjectKey]) -> list[SubjectKey]:
+        """See ``EventStore.make_subject_keys``."""
+        return [self._keys.setdefault(key.subject, key) for key in proposed]
+
+    async def subject_keys(self, ids: Sequence[UUID]) -> dict[UUID, SubjectKey]:
+        """See ``EventStore.subject_keys``."""
+        return {key.id: key for key in self._keys.values() if key.id in ids}
+
+    async def forget(self, subject: Subject) -> Forgetting:
+        """Forget a subject: delete its key and what states may show of it, and record that as an event.
+
+        On PostgreSQL an administrator does so, by ``eventstore.postgres.forget``.
+        """
+        async with self._lock:
+            earlier = self._matching(Filter((forgetting_of(subject),)), above=0)
+            before = earlier[-1].sequence_number if earlier else None
+            if self._keys.pop(subject, None) is None:
+                return Forgetting(number=None, before=before)
+            dropped = [key for key, state in self._states.items() if state.sensitive]
+            for key in dropped:
+                del self._states[key]
+            self._record(Append(events=[subject_forgotten(subject)]))
+            done = Forgetting(number=len(self._events), states=len(dropped), before=before)
+        await self._tell()
+        return done
 
     async def all_receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
         """See ``EventStore.all_receipts``."""

@@ -15,6 +15,7 @@ from eventstore.position import Position
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream
+from eventstore.subject_key import SubjectKey
 
 __all__ = ["EventStore"]
 
@@ -304,5 +305,26 @@ class EventStore(Protocol):
         """Store a state in place of an earlier one of its key, unless that one is further on in the same history.
 
         A state whose own position is not in this store's history is of no use to anybody, and is not stored.
+        """
+        ...
+
+    async def make_subject_keys(self, proposed: Sequence[SubjectKey]) -> list[SubjectKey]:
+        """Have a key for each of several subjects, on the primary.
+
+        Whoever seals by it appends with a boundary that holds what forgets its subject (``forgetting_of``), read before
+        this was called: what is sealed is then never recorded after its key was deleted.
+
+        Args:
+            proposed: For each subject, once, a new key, which is kept if the subject has none.
+
+        Returns:
+            The key that each subject has now, in no order. One that was forgotten at this moment is missing.
+        """
+        ...
+
+    async def subject_keys(self, ids: Sequence[UUID]) -> dict[UUID, SubjectKey]:
+        """Look up keys by their ids, on the primary. One that is missing was deleted: what it sealed is forgotten.
+
+        A key is recorded before what it seals. So that is certain of what was read before this was called.
         """
         ...

@@ -5,7 +5,7 @@ longer read and nothing else.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from eventstore.jsontext import canonical
@@ -49,6 +49,8 @@ class StoredState:
         state: The state, in whatever form its writer gave it.
         events: How many events it was folded from.
         written_at: When it was stored, by the database's clock; None until then.
+        sensitive: Whether it may show what stands sealed in events. It is deleted when a subject is forgotten, and not
+            stored when one was above its position. It is not read back.
     """
 
     key: StateKey
@@ -56,3 +58,4 @@ class StoredState:
     state: bytes
     events: int
     written_at: datetime | None = None
+    sensitive: bool = field(default=False, compare=False)

@@ -6,6 +6,9 @@ Knows no broker and no database; only the reader waits.
 from handlers.decider import Decider
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
 from handlers.domain import Check, Domain, Invariant
+from handlers.erasure.forgetting import SubjectForgotten
+from handlers.erasure.master_key import InvalidMasterKey, MasterKeys
+from handlers.erasure.sensitive import Sensitive
 from handlers.errors import (
     DamagedState,
     DomainNotFound,
@@ -54,11 +57,13 @@ __all__ = [
     "InvalidDecision",
     "InvalidDomain",
     "InvalidKey",
+    "InvalidMasterKey",
     "InvalidParts",
     "InvalidScenario",
     "InvalidUpcaster",
     "InvalidView",
     "Invariant",
+    "MasterKeys",
     "NewerEvent",
     "Part",
     "PartIdentity",
@@ -69,6 +74,8 @@ __all__ = [
     "Reads",
     "Rejected",
     "Scenario",
+    "Sensitive",
+    "SubjectForgotten",
     "Unchanged",
     "UnknownCommand",
     "UnknownEventType",

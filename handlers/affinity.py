@@ -1,18 +1,21 @@
 """The affinity: the key by which a domain's commands are kept together, as the text that is hashed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from pydantic import BaseModel
+
 from eventstore import InvalidFilter, Scalar
+from handlers.contained import Contained
 from handlers.errors import InvalidDomain, InvalidKey
 from handlers.key import KeyParameter
 from handlers.plain_function import refusal
 
-__all__ = ["DEFAULT_SHARDS", "MOST_SHARDS", "Affinity", "AffinityKey", "checked_shards", "key_text"]
+__all__ = ["DEFAULT_SHARDS", "MOST_SHARDS", "Affinity", "AffinityKey", "checked_shards", "key_text", "looked_at"]
 
 AffinityKey: TypeAlias = Scalar | UUID | date | Enum
 """What a key may be: the same as a value of a view's key."""
@@ -24,6 +27,8 @@ DEFAULT_SHARDS = 8
 MOST_SHARDS = 128
 
 _KEY = KeyParameter("key", Any)
+# Stands for a field's value, and is found again in whatever is made of it.
+_SAMPLE = "\ue000sample {}\ue001"
 
 
 def checked_shards(domain: str, affinity: Affinity | None, shards: int | None) -> int | None:
@@ -43,6 +48,24 @@ def checked_shards(domain: str, affinity: Affinity | None, shards: int | None) -
     if type(shards) is not int or not 1 <= shards <= MOST_SHARDS:
         raise InvalidDomain(f"the domain {domain} can have 1 to {MOST_SHARDS} shards, not {shards!r}")
     return shards
+
+
+def looked_at(affinity: Affinity, command: type[BaseModel], fields: Collection[str]) -> str | None:
+    """Return which of some fields of a command stands in its key, as far as it shows; None if none does.
+
+    Args:
+        affinity: The function.
+        command: The command.
+        fields: The fields, by their JSON names.
+    """
+    samples: dict[str, Any] = {name: _SAMPLE.format(place) for place, name in enumerate(command.model_fields)}
+    names = {field.serialization_alias or name: samples[name] for name, field in command.model_fields.items()}
+    try:
+        with Contained():
+            key = affinity(command.model_construct(None, **samples))
+    except Exception:  # noqa: BLE001  a function of somebody's that did not expect such a command
+        return None
+    return next((name for name in fields if isinstance(key, str) and names[name] in key), None)
 
 
 def key_text(domain: str, affinity: Affinity, command: Any) -> str:

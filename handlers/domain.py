@@ -4,19 +4,23 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import chain
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from eventstore import Event, RecordedEvent
 from eventstore.counted import counted
-from handlers.affinity import Affinity, checked_shards, key_text
+from handlers.affinity import Affinity, checked_shards, key_text, looked_at
 from handlers.checks.examination import Examination
 from handlers.checks.models import model_problems
 from handlers.checks.older_events import OlderEvents
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
 from handlers.decision import Decision
+from handlers.erasure.forgetting import SubjectForgotten
+from handlers.erasure.sensitive import marked, sensitive_problems
+from handlers.erasure.sensitive_events import SensitiveEvents
 from handlers.errors import (
     InvalidCommand,
     InvalidDecision,
@@ -100,6 +104,7 @@ class Domain:
     _codec: EventCodec = field(init=False, repr=False, compare=False)
     _examination: Examination = field(init=False, repr=False, compare=False)
     _state_codecs: dict[str, StateCodec[Any]] = field(init=False, repr=False, compare=False)
+    _sensitive: SensitiveEvents = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -135,13 +140,15 @@ class Domain:
                 raise InvalidDomain(f"the domain {self.name} has two {what} with one name: {twice}")
         object.__setattr__(self, "_views", {view.name: view for view in self.views})
         object.__setattr__(self, "_deciders", {decider.name: decider for decider in self.deciders})
+        self._refuse_marks()
         versions = EventVersions(self.name, self.events, self.upcasters)
-        codec = EventCodec(self.name, self.events, versions)
+        object.__setattr__(self, "_sensitive", SensitiveEvents(self.events, versions.lineages))
+        codec = EventCodec(self.name, self._known_events(), versions)
         older = OlderEvents(versions.lineages)
         object.__setattr__(self, "_versions", versions)
         object.__setattr__(self, "_codec", codec)
         object.__setattr__(self, "_examination", Examination(self.views, codec.models, older))
-        for problem in self._examination.missed():
+        for problem in chain(self._examination.missed(), self._hidden()):
             raise InvalidDomain(f"the domain {self.name}: {problem}")
         object.__setattr__(self, "_state_codecs", self._made_codecs())
 
@@ -167,6 +174,32 @@ class Domain:
                 raise InvalidDomain(f"the domain {self.name} lists {name} as {what}, which is no {base.__name__} alone")
             for problem in model_problems(model):
                 raise InvalidDomain(f"the domain {self.name} has the {what} {model.__name__}, but {problem}")
+
+    def _known_events(self) -> tuple[type[DomainEvent], ...]:
+        # What its views are read together with, it must be able to read.
+        if not self._sensitive or SubjectForgotten in self.events:
+            return self.events
+        if any(event.__name__ == SubjectForgotten.__name__ for event in self.events):
+            raise InvalidDomain(
+                f"the domain {self.name} has an event {SubjectForgotten.__name__} of its own, which is what records that "
+                "a person was forgotten: use handlers.SubjectForgotten, or give yours another name"
+            )
+        return (*self.events, SubjectForgotten)
+
+    def _hidden(self) -> Iterator[str]:
+        return filter(None, map(self._sensitive.problem, self._examination.samples()))
+
+    def _refuse_marks(self) -> None:
+        for event in self.events:
+            for problem in sensitive_problems(event):
+                raise InvalidDomain(f"the domain {self.name} has the event {event.__name__}, but {problem}")
+        for decider in self.deciders:
+            hidden = {name for name, _, _ in marked(decider.command)}
+            if hidden and self.affinity and (seen := looked_at(self.affinity, decider.command, hidden)):
+                raise InvalidDomain(
+                    f"the affinity of the domain {self.name} looks at {seen} of {decider.name}, which is Sensitive: a "
+                    "key stands in the messages' headers, for all who see them; use another field"
+                )
 
     def _made_codecs(self) -> dict[str, StateCodec[Any]]:
         try:
@@ -239,6 +272,11 @@ class Domain:
         except KeyError:
             raise UnknownView(f"the domain {self.name} stores no states of a view {view.name}") from None
 
+    @property
+    def sensitive(self) -> SensitiveEvents:
+        """Its events that have Sensitive fields, and what is done about them."""
+        return self._sensitive
+
     def problems_of(self, part: Part[Any]) -> Iterator[str]:
         """Iterate over what is wrong with a part's filter, a sentence each.
 
@@ -283,12 +321,12 @@ class Domain:
                     f"parts of {decider.name} ({decider.place}) names the view {part.view.name}, "
                     f"which the domain {self.name} does not list; add it to its views"
                 )
-            if self.upcasters:
+            if self.upcasters or self._sensitive:
                 self.refuse_if_missing(part)
         return reads
 
     def refuse_if_missing(self, part: Part[Any]) -> None:
-        """Refuse a part whose filter would miss events of older versions.
+        """Refuse a part whose filter would miss events of older versions, or looks at what is recorded sealed.
 
         Most are refused when the domain is made. Where no sample of a view's key can be made, or its filter is another
         one at another key, it shows here.
@@ -298,10 +336,14 @@ class Domain:
         """
         for problem in self._examination.missed_by(part):
             raise InvalidView(problem)
+        self._sensitive.watched(part)
 
     def state_digest(self, part: Part[Any]) -> bytes:
         """Return what tells stored states of a part from those of other filters and other upcasters: 16 bytes."""
-        return self._versions.digest(part.filter) if self.upcasters else part.identity.filter_digest
+        watched = self._sensitive.watched(part)
+        if self.upcasters:
+            return self._versions.digest(watched)
+        return part.identity.filter_digest if watched is part.filter else watched.digest
 
     def fold(self, part: Part[S], state: S, events: Iterable[RecordedEvent]) -> S:
         """Return a part's state after further events, in their order.

@@ -6,24 +6,33 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, Protocol
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from eventstore import (
     START,
+    SUBJECT_FORGOTTEN,
     Consistency,
     EventStore,
     EventStoreError,
+    EventStream,
     Held,
     HistoryDiverged,
     Position,
     PositionNotReached,
     RecordedEvent,
     StoreUnavailable,
+    Subject,
 )
 from handlers.contained import Contained
 from handlers.domain import Domain
+from handlers.erasure.forgetting import Sealer, subject_of
+from handlers.erasure.master_key import DataKey, MasterKeys
+from handlers.erasure.sealing import SEALED, opened
+from handlers.erasure.subject_keys import SubjectKeys
 from handlers.kept_states import KeptState
 from handlers.part import Part
 from handlers.state_storage import StateStorage
@@ -35,6 +44,7 @@ LONGEST_AT_ONCE = 1000
 
 # How many events are folded without a pause: others on the loop wait for so long.
 _BREATH = 50
+_NO_KEYS: Mapping[UUID, DataKey] = MappingProxyType({})
 
 Running = Callable[[], AbstractContextManager[None]]
 """Entered whenever a domain's own code runs."""
@@ -51,6 +61,10 @@ class StateCache(Protocol):
 
     def forget(self) -> None:
         """Forget everything."""
+
+
+class _ShowsForgotten(Exception):
+    """Raised by ``PartReader._read_on``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +116,22 @@ class PartReader:
         domain: Whose parts they are.
         kept: What is known already, and what is learned.
         long_reads: Held during a long read; several readers of a process share one.
+        master: What the keys of subjects are wrapped by, if the domain has Sensitive fields.
+
+    Raises:
+        InvalidMasterKey: The domain has Sensitive fields, and there is none.
     """
 
     def __init__(
-        self, store: EventStore, domain: Domain, kept: StateCache, *, long_reads: asyncio.Lock | None = None
+        self,
+        store: EventStore,
+        domain: Domain,
+        kept: StateCache,
+        *,
+        long_reads: asyncio.Lock | None = None,
+        master: MasterKeys | None = None,
     ) -> None:
+        self._keys = SubjectKeys.of(store, domain, master)
         self._store = store
         self._domain = domain
         self._kept = kept
@@ -217,7 +242,7 @@ class PartReader:
     ) -> Glance:
         asked = monotonic()
         parts = list(before)
-        filters = [part.filter for part in parts]
+        filters = [self._domain.sensitive.watched(part) for part in parts]
         after = [before[part].position for part in parts]
         known = [before[part].events for part in parts]
         if held is not None:
@@ -231,6 +256,15 @@ class PartReader:
                 consistency=consistency,
                 min_position=min_position,
             )
+        if anew := [
+            part for part, stream in zip(parts, streams, strict=True) if self._shows_forgotten(part, before, stream)
+        ]:
+            # Folded anew, from what can still be opened; and all from one snapshot.
+            begun = {**before, **{part: self._initial(part, running) for part in anew}}
+            return await self._glance(begun, failures, consistency, min_position, running, held=held)
+        # After the read: whoever is forgotten in it has no key any more.
+        keys = await self._keys_of([event for stream in streams for event in stream.events])
+        sealers = await self._sealers(before, streams)
         states: dict[Part[Any], KeptState] = {}
         long: dict[Part[Any], KeptState] = {}
         events: dict[Part[Any], int] = {}
@@ -241,7 +275,7 @@ class PartReader:
             events[part] = len(stream.events)
             kept = replace(before[part], position=stream.position, read_at=asked, replica=stream.replica)
             try:
-                states[part] = self._advanced(part, kept, stream.events, running)
+                states[part] = self._advanced(part, kept, stream.events, running, keys=keys, sealer=sealers.get(part))
             except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
                 failures[part] = bug
         first = streams[0] if streams else None
@@ -306,16 +340,48 @@ class PartReader:
             return KeptState(state=part.initial())
 
     def _advanced(
-        self, part: Part[Any], kept: KeptState, events: Sequence[RecordedEvent], running: Running
+        self,
+        part: Part[Any],
+        kept: KeptState,
+        events: Sequence[RecordedEvent],
+        running: Running,
+        *,
+        keys: Mapping[UUID, DataKey],
+        sealer: Sealer | None,
     ) -> KeptState:
         """Fold the events up to a state's new position, and keep it."""
         if events:
-            with running():
-                state = self._domain.fold(part, kept.state, events)
-            kept = replace(kept, state=state, events=kept.events + len(events))
-            kept = self._storage.stored_if_due(part, kept, events[-1])
+            kept, last = self._folded(part, kept, events, running, keys)
+            kept = self._storage.stored_if_due(part, kept, last)
+        if sealer is not None:
+            kept = replace(kept, state=sealer)
         self._kept.keep(part, kept)
         return kept
+
+    def _shows_forgotten(self, part: Part[Any], before: Mapping[Part[Any], KeptState], stream: EventStream) -> bool:
+        """Whether a state was folded from values whose subject is forgotten in what is new of it."""
+        if before[part].position == START or not self._domain.sensitive.are_read_by(part):
+            return False
+        return any(event.type == SUBJECT_FORGOTTEN for event in stream.events)
+
+    async def _keys_of(
+        self, events: Iterable[RecordedEvent], known: Mapping[UUID, DataKey] = _NO_KEYS
+    ) -> Mapping[UUID, DataKey]:
+        return known if self._keys is None else await self._keys.for_opening(events, known)
+
+    async def _sealers(
+        self, before: Mapping[Part[Any], KeptState], streams: Sequence[EventStream]
+    ) -> dict[Part[Any], Sealer]:
+        """Ask for the keys that are to seal and are not known, or were until their subject was forgotten."""
+        if self._keys is None:
+            return {}
+        wanted: dict[Subject, Part[Any]] = {}
+        for (part, kept), stream in zip(before.items(), streams, strict=True):
+            subject = subject_of(part)
+            if subject is not None and (stream.events or kept.state.key is None):
+                wanted[subject] = part
+        found = await self._keys.for_sealing(wanted) if wanted else {}
+        return {wanted[subject]: Sealer(key=key) for subject, key in found.items()}
 
     async def stream(
         self,
@@ -370,33 +436,68 @@ class PartReader:
             found = self._kept.find(part)
             if found is not None and found.position.number >= up_to.number:
                 return found
-            kept = known
-            batch: list[RecordedEvent] = []
-            last: RecordedEvent | None = None
-            # Whoever answers must be as far as the snapshot was that told of it, in the same history.
-            events = self._store.read(
-                part.filter,
-                after=known.position,
-                up_to=up_to.number,
-                min_position=up_to,
-                consistency=consistency,
-            )
-            async for event in events:
-                batch.append(event)
-                if len(batch) == _BREATH:
-                    kept, last = self._folded(part, kept, batch, running), batch[-1]
-                    batch.clear()
-                    await asyncio.sleep(0)
-            if batch:
-                kept, last = self._folded(part, kept, batch, running), batch[-1]
+            try:
+                kept, last = await self._read_on(part, known, up_to, consistency, running)
+            except _ShowsForgotten:
+                begun = replace(self._initial(part, running), read_at=known.read_at, replica=known.replica)
+                kept, last = await self._read_on(part, begun, up_to, consistency, running)
             kept = self._storage.stored_if_due(part, replace(kept, position=up_to), last)
             self._kept.keep(part, kept)
             return kept
 
-    def _folded(self, part: Part[Any], kept: KeptState, events: Sequence[RecordedEvent], running: Running) -> KeptState:
+    async def _read_on(
+        self, part: Part[Any], known: KeptState, up_to: Position, consistency: Consistency, running: Running
+    ) -> tuple[KeptState, RecordedEvent | None]:
+        """Fold what is new of a part; return its state, and its last event.
+
+        Raises:
+            _ShowsForgotten: What is known was folded from values whose subject is forgotten in what is new.
+        """
+        kept = known
+        may_show = known.position != START and self._domain.sensitive.are_read_by(part)
+        keys: Mapping[UUID, DataKey] = _NO_KEYS
+        batch: list[RecordedEvent] = []
+        last: RecordedEvent | None = None
+        # Whoever answers must be as far as the snapshot was that told of it, in the same history.
+        events = self._store.read(
+            self._domain.sensitive.watched(part),
+            after=known.position,
+            up_to=up_to.number,
+            min_position=up_to,
+            consistency=consistency,
+        )
+        async for event in events:
+            if may_show and event.type == SUBJECT_FORGOTTEN:
+                raise _ShowsForgotten
+            batch.append(event)
+            if len(batch) == _BREATH:
+                # The keys were looked up after the log was as far as is read here.
+                keys = await self._keys_of(batch, keys)
+                kept, last = self._folded(part, kept, batch, running, keys)
+                batch.clear()
+                await asyncio.sleep(0)
+        if batch:
+            keys = await self._keys_of(batch, keys)
+            kept, last = self._folded(part, kept, batch, running, keys)
+        return kept, last
+
+    def _folded(
+        self,
+        part: Part[Any],
+        kept: KeptState,
+        events: Sequence[RecordedEvent],
+        running: Running,
+        keys: Mapping[UUID, DataKey],
+    ) -> tuple[KeptState, RecordedEvent | None]:
+        if self._keys is not None:
+            # What was read together with the part's own events has told what it had to.
+            own = (event for event in events if event.type != SUBJECT_FORGOTTEN or part.filter.holds(event))
+            events = [opened(event, keys)[0] if SEALED in event.metadata else event for event in own]
+        if not events:
+            return kept, None
         with running():
             state = self._domain.fold(part, kept.state, events)
-        return replace(kept, state=state, events=kept.events + len(events))
+        return replace(kept, state=state, events=kept.events + len(events)), events[-1]
 
 
 def _is_furthest(asked: Position | None, known: Iterable[KeptState]) -> bool:

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from eventstore import Consistency, EventStore, Position
 from handlers.domain import Domain
+from handlers.erasure.master_key import MasterKeys
 from handlers.errors import InvalidParts
 from handlers.kept_states import KeptState, KeptStates
 from handlers.part import Part
@@ -16,6 +17,8 @@ __all__ = ["Answer", "Reader"]
 S = TypeVar("S")
 
 _MOST_STATES = 10_000
+# Of a view that shows personal values: who is forgotten is so everywhere after so many seconds.
+_LONGEST_UNSEEN = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +46,18 @@ class Reader:
         store: Where the events are.
         domain: Whose views are asked.
         most_states: The most states to keep between questions.
+        master: What the keys of subjects are wrapped by, if the domain has Sensitive fields.
+
+    Raises:
+        InvalidMasterKey: The domain has Sensitive fields, and there is none.
     """
 
-    def __init__(self, store: EventStore, domain: Domain, *, most_states: int = _MOST_STATES) -> None:
+    def __init__(
+        self, store: EventStore, domain: Domain, *, most_states: int = _MOST_STATES, master: MasterKeys | None = None
+    ) -> None:
         self._domain = domain
         self._kept = KeptStates(most_states)
-        self._parts = PartReader(store, domain, self._kept)
+        self._parts = PartReader(store, domain, self._kept, master=master)
 
     async def state(
         self,
@@ -76,7 +85,8 @@ class Reader:
             part: A view at a key.
             min_position: The answer must be at least this far; a reply's position, for instance, so that what was
                 answered is seen.
-            max_age: An answer that is at most so many seconds old is given without asking the database.
+            max_age: An answer that is at most so many seconds old is given without asking the database; of a view of
+                events with Sensitive fields, at most 5.
             consistency: Whether a replica may answer, now or within ``max_age``.
 
         Raises:
@@ -93,6 +103,8 @@ class Reader:
         if self._domain.view(part.view.name) is not part.view:
             raise InvalidParts(f"the domain {self._domain.name} lists another view {part.view.name} than was asked")
         self._domain.refuse_if_missing(part)
+        if self._domain.sensitive.are_read_by(part):
+            max_age = min(max_age, _LONGEST_UNSEEN)
         kept = self._kept.find(part)
         if kept is None or not _serves(kept, min_position, max_age, consistency):
             found = await self._parts.read([part], consistency=consistency, min_position=min_position)

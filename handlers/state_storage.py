@@ -101,7 +101,15 @@ class StateStorage:
         key = self._key(part)
         data = with_checksum(key, kept.position, kept.events, data)
         try:
-            await self._store.store_state(StoredState(key=key, position=kept.position, state=data, events=kept.events))
+            await self._store.store_state(
+                StoredState(
+                    key=key,
+                    position=kept.position,
+                    state=data,
+                    events=kept.events,
+                    sensitive=self._domain.sensitive.are_read_by(part),
+                )
+            )
         except EventStoreError as error:
             _log.warning("the state of %s was not stored: %s", part, error)
 

@@ -7,6 +7,7 @@
     given(ReaderRegistered(...)).when(LendBookCopyToReader(...)).then(rejected("book is not in circulation"))
     given(BookCopyLentToReader(...)).sees(lent_out.at(), {"book": "reader"})
     given(recorded(ReaderRegistered, {"ReaderID": "ada"}, version=1)).sees(reader.at("ada"), ...)
+    given(forgotten(ReaderRegistered(...))).when(...)
 
 Everything passes through the same doors as in a worker: each event is written as JSON and read back, and each view sees
 those that its filter holds, and no other. The kit also fails, with a sentence, on what a worker would trip over:
@@ -33,12 +34,25 @@ from handlers.comparison import same, seems_same
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
 from handlers.deep_copy import deep_copy
 from handlers.domain import Domain
+from handlers.erasure.sensitive import sensitive_fields
 from handlers.event_versions import EVENT_VERSION
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
 
-__all__ = ["Given", "NotAsserted", "NotCopied", "Then", "When", "accepted", "kit", "recorded", "rejected", "unchanged"]
+__all__ = [
+    "Given",
+    "NotAsserted",
+    "NotCopied",
+    "Then",
+    "When",
+    "accepted",
+    "forgotten",
+    "kit",
+    "recorded",
+    "rejected",
+    "unchanged",
+]
 
 
 class NotAsserted(UserWarning):
@@ -84,6 +98,19 @@ def recorded(event: type[DomainEvent] | str, payload: Mapping[str, Any], *, vers
     """
     name = event if isinstance(event, str) else event.__name__
     return Event(type=name, payload=payload, metadata={EVENT_VERSION: version})
+
+
+def forgotten(event: DomainEvent) -> Event:
+    """Return an event for ``given`` as it reads once those are forgotten whom its Sensitive fields belong to.
+
+    Raises:
+        TypeError: It has none.
+    """
+    fields = sensitive_fields(type(event))
+    if not fields:
+        raise TypeError(f"forgotten takes an event with Sensitive fields; {type(event).__name__} has none")
+    payload = event.model_dump(by_alias=True)
+    return Event(type=type(event).__name__, payload=payload | {field.name: field.replacement for field in fields})
 
 
 def accepted(*events: DomainEvent) -> Accepted:

@@ -14,6 +14,7 @@ from worker.amqp.codec import install_lenient_codec
 from worker.amqp.sender import Sender
 from worker.capacity import check_capacity
 from worker.counters import Counters
+from worker.master_keys import check_master_keys
 from worker.rounds.replies import Replies
 from worker.rounds.watchdog import Watchdog
 from worker.served_domains import served_domains
@@ -197,6 +198,7 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
     domains = served_domains(settings)
+    check_master_keys(settings, domains)
     telemetry = Telemetry.start()
     try:
         with stop_signals() as (stop, hurry):

@@ -1,5 +1,6 @@
 """Settings: read from the environment, checked once at the start, and handed on as one value."""
 
+import base64
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -19,8 +20,8 @@ LogFormat: TypeAlias = Literal["auto", "json", "human"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 TraceParent: TypeAlias = Literal["parent", "link"]
 
-IN_FILES = (*ADDRESS_FIELDS, "amqp_url", "rabbitmq_management_url")
-"""The settings that hold passwords: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
+IN_FILES = (*ADDRESS_FIELDS, "amqp_url", "rabbitmq_management_url", "worker_master_keys")
+"""The settings that hold passwords or keys: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
 
 # A cluster mounts one Secret for all workers: with an empty value, there are no replicas.
 _MAY_BE_EMPTY = frozenset({"database_replica_urls"})
@@ -36,6 +37,7 @@ _EXAMPLES = {
 _LONGEST_AGE = 365 * 24 * 3600.0
 # As many as a chain of the store may have.
 _LARGEST_ROUND = 128
+_MASTER_KEY_BYTES = 32
 
 
 def _amqp(value: str) -> None:
@@ -51,6 +53,16 @@ def _http(value: str) -> None:
 def _page(value: str) -> None:
     if value and not (value.startswith(("http://", "https://")) and value.count("{trace_id}") == 1):
         raise ValueError("it must have the form http://localhost:16686/trace/{trace_id}, with {trace_id} as it is")
+
+
+def _master_keys(value: tuple[str, ...]) -> None:
+    for text in value:
+        try:
+            key = base64.b64decode(text, validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != _MASTER_KEY_BYTES:
+            raise ValueError("it must be 32 bytes in base64, as `openssl rand -base64 32` makes them")
 
 
 def not_set(name: str, *, field: str | None = None) -> str:
@@ -94,6 +106,13 @@ class Settings(DatabaseAddresses):
     worker_domains: str = setting(
         "",
         "The domains to serve, as module:attribute, separated by commas; `handlers.library:domain` is the example.",
+    )
+    worker_master_keys: tuple[str, ...] = setting(
+        (),
+        "What the keys of subjects are wrapped by, if a domain has Sensitive fields: 32 bytes in base64. Of several, "
+        "separated by commas, the first wraps new ones.",
+        check=_master_keys,
+        secret=True,
     )
     worker_concurrency: int = setting(
         64,
@@ -303,5 +322,7 @@ class Settings(DatabaseAddresses):
                 value = redacted(value)
             elif name.endswith("_urls"):
                 value = ",".join(redacted(url) for url in value)
+            elif name == "worker_master_keys":
+                value = ",".join("***" for _ in value)
             shown[name.upper()] = value
         return shown

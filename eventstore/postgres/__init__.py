@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         import_events,
     )
     from eventstore.postgres.administration.bulk.recorder import Import
+    from eventstore.postgres.administration.erasure import KnownSubject, find_subject, forget
     from eventstore.postgres.administration.migrations import MigrationReport, migrate
     from eventstore.postgres.administration.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
     from eventstore.postgres.administration.statistics import Measures, measure
@@ -32,6 +33,7 @@ __all__ = [
     "Adoption",
     "CheckedImport",
     "Import",
+    "KnownSubject",
     "Measures",
     "Migration",
     "MigrationReport",
@@ -44,6 +46,8 @@ __all__ = [
     "count_prunable",
     "drop_states",
     "find_imports",
+    "find_subject",
+    "forget",
     "import_events",
     "list_states",
     "measure",
@@ -57,6 +61,7 @@ _LATER = {
     "administration.bulk.adoption": ("Adoption", "adopt"),
     "administration.bulk.importing": ("CheckedImport", "check_import", "find_imports", "import_events"),
     "administration.bulk.recorder": ("Import",),
+    "administration.erasure": ("KnownSubject", "find_subject", "forget"),
     "administration.migrations": ("MigrationReport", "migrate"),
     "administration.pruning": ("LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"),
     "administration.statistics": ("Measures", "measure"),

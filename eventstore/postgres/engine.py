@@ -29,6 +29,7 @@ from eventstore.postgres.metrics import observed
 from eventstore.postgres.reads.history import History
 from eventstore.postgres.reads.reader import Reader
 from eventstore.postgres.reads.replicas import MOST_LAG, ReadCounts, Replicas
+from eventstore.postgres.reads.rows import key_of
 from eventstore.postgres.reads.subscription import Subscription
 from eventstore.postgres.reads.windows import walk_back
 from eventstore.postgres.statements import statement
@@ -36,6 +37,7 @@ from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt, check_scope
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream
+from eventstore.subject_key import SubjectKey
 from eventstore.telemetry import Telemetry
 
 __all__ = ["PostgresEventStore"]
@@ -220,8 +222,29 @@ class PostgresEventStore:
         key, position = state.key, state.position
         names = (key.digest, key.domain, key.view, key.version, key.key, key.filter_digest)
         await self._reader.rows(
-            statement("put_state"), *names, position.number, position.token, state.state, state.events
+            statement("put_state"),
+            *names,
+            position.number,
+            position.token,
+            state.state,
+            state.events,
+            state.sensitive,
         )
+
+    async def make_subject_keys(self, proposed: Sequence[SubjectKey]) -> list[SubjectKey]:
+        """See ``EventStore.make_subject_keys``."""
+        if not proposed:
+            return []
+        fields, values = ([key.subject[place] for key in proposed] for place in range(2))
+        ids, wrapped = [key.id for key in proposed], [key.wrapped for key in proposed]
+        rows = await self._reader.rows(statement("make_subject_keys"), ids, fields, values, wrapped)
+        return [key_of(row) for row in rows]
+
+    async def subject_keys(self, ids: Sequence[UUID]) -> dict[UUID, SubjectKey]:
+        """See ``EventStore.subject_keys``."""
+        if not ids:
+            return {}
+        return {row["id"]: key_of(row) for row in await self._reader.rows(statement("subject_keys"), list(ids))}
 
     async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:
         """See ``EventStore.receipt``."""

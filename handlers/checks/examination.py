@@ -57,18 +57,18 @@ class Examination:
 
     def missed(self) -> Iterator[str]:
         """Iterate over what the filter of each view at a sample key would miss, a sentence each."""
-        for part in self._samples():
+        for part in self.samples():
             yield from self.missed_by(part)
 
     def asked(self) -> Iterator[tuple[str, str, str]]:
         """Iterate over the fields that the views look at, at a sample key each: event type, field and view."""
-        for part in self._samples():
+        for part in self.samples():
             for item in part.filter.items:
                 for name in item.event_types or tuple(self._events):
                     for predicate in item.predicates:
                         yield name, predicate.key, part.view.name
 
-    def _samples(self) -> Iterator[Part[Any]]:
+    def samples(self) -> Iterator[Part[Any]]:
         """Iterate over a part of each view at a sample key, as far as there is one that the view takes."""
         for view in self._views:
             try:

@@ -59,6 +59,7 @@ INPUT_OUTPUT = {
     "xmlrpc",
 }
 PURE = (set(sys.stdlib_module_names) - INPUT_OUTPUT) | {
+    "cryptography",
     "eventstore",
     "handlers",
     "msgspec",

@@ -126,6 +126,12 @@ COMMANDS = {
             "never deleted.",
         ),
         Entry(
+            name="forget",
+            target="worker.cli.forget:forget",
+            help="Forget a person in the database of DATABASE_ADMIN_URL, after asking: nobody can read their Sensitive "
+            "fields then.",
+        ),
+        Entry(
             name="import",
             target="worker.cli.importing:import_file",
             help="Import a file of events into the database of DATABASE_ADMIN_URL, behind those that are there.",

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
+from handlers.erasure.master_key import MasterKeys
 from handlers.scenario import Scenario
 from worker.amqp.backlog import backlog
 from worker.cli.failures import Mistake
@@ -30,6 +31,7 @@ from worker.load.report import report as drawn
 from worker.load.runner import Pace
 from worker.load.session import Crew, LoadStore, Plan
 from worker.load.summary import Summary
+from worker.master_keys import check_master_keys, master_keys
 from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.stores import StoreSettings, stores_of
@@ -93,6 +95,7 @@ def run(
     """
     settings = Settings.load()
     served = served_domains(settings)
+    check_master_keys(settings, served)
     owner, kind = _found(served, scenario, domain)
     beside = _beside(served, kind)
     made = kind.configured(_values(parameters or []))
@@ -123,7 +126,7 @@ def run(
         crew=crew if start_workers else None,
     )
     try:
-        summary = run_async(_performed(plan, stores, _console(stderr=True)))
+        summary = run_async(_performed(plan, stores, _console(stderr=True), master_keys(settings)))
     except BaseException as error:
         # An interruption is nobody's fault; about any other end, the workers may have something to say.
         _put_away(folder, wanted=isinstance(error, Exception))
@@ -225,7 +228,9 @@ def _outage(made: Scenario, stores: Sequence[StoreSettings], *, start_workers: i
     return None
 
 
-async def _performed(plan: Plan, addresses: Sequence[StoreSettings], console: Console) -> Summary:
+async def _performed(
+    plan: Plan, addresses: Sequence[StoreSettings], console: Console, master: MasterKeys | None
+) -> Summary:
     async with AsyncExitStack() as stack:
         stores = []
         for each in addresses:
@@ -236,7 +241,9 @@ async def _performed(plan: Plan, addresses: Sequence[StoreSettings], console: Co
         columns = (TextColumn("replaying the log"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("", total=max([await session.head_of(each.store) for each in stores]))
-            verdict = await session.judged(ran, stores, lambda number: bar.update(task, completed=number))
+            verdict = await session.judged(
+                ran, stores, lambda number: bar.update(task, completed=number), master=master
+            )
     return Summary.of(plan, ran, verdict)
 
 

@@ -14,6 +14,7 @@ from eventstore.counted import counted
 from eventstore.postgres import PostgresEventStore
 from handlers.contained import Contained
 from handlers.domain import Domain
+from handlers.erasure.master_key import MasterKeys
 from handlers.errors import HandlerCrashed, InvalidKey
 from handlers.key import KeyParameter
 from handlers.part import Part
@@ -26,6 +27,7 @@ from worker.cli.loop import run_async
 from worker.cli.reading_store import reading_store
 from worker.cli.stores import check_replicas
 from worker.cli.terminal import print_json, table, tell
+from worker.master_keys import check_master_keys, master_keys
 from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.stores import StoreSettings, stores_of
@@ -58,6 +60,7 @@ def view(
     settings = Settings.load(needs=("database_url",))
     domains = served_domains(settings)
     owner, asked = _found(domains, name, domain)
+    check_master_keys(settings, [owner])
     (store,) = stores_of(settings, [each.name for each in domains], only=owner.name)
     check_replicas(store, wanted=replica)
     least = _position(min_position)
@@ -65,7 +68,7 @@ def view(
     try:
         with Contained():
             part = _part(owner, asked, key or ())
-        answer = run_async(_ask(store, owner, part, least, consistency))
+        answer = run_async(_ask(store, owner, part, least, consistency, master=master_keys(settings)))
     except HandlerCrashed as crash:
         raise _failed(name, crash) from crash
     except Exception as bug:  # whatever the view's own functions raise
@@ -202,7 +205,13 @@ def _position(text: str | None) -> Position | None:
 
 
 async def _ask(
-    addresses: StoreSettings, domain: Domain, part: Any, least: Position | None, consistency: Consistency
+    addresses: StoreSettings,
+    domain: Domain,
+    part: Any,
+    least: Position | None,
+    consistency: Consistency,
+    *,
+    master: MasterKeys | None,
 ) -> Answer[Any]:
     opened = (
         PostgresEventStore.connect(
@@ -215,7 +224,7 @@ async def _ask(
         else reading_store(addresses, application_name="worker view", pool_size=2)
     )
     async with opened as store:
-        reader = Reader(store, domain)
+        reader = Reader(store, domain, master=master)
         try:
             return await reader.answer(part, min_position=least, consistency=consistency)
         finally:

@@ -14,7 +14,10 @@ from uuid import UUID
 
 from eventstore import EventStore, Filter
 from handlers.domain import Domain
+from handlers.erasure.master_key import MasterKeys
+from handlers.errors import UnreadableEvent
 from handlers.model import Command
+from worker.load.opened_events import OpenedEvents
 from worker.load.oracle_report import OracleReport
 from worker.load.replay import Replay
 from worker.load.second_fold import SecondFold
@@ -35,6 +38,7 @@ async def judge(
     beside: Sequence[Domain] = (),
     setup: Collection[UUID] = frozenset(),
     since: int = 0,
+    master: MasterKeys | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> OracleReport:
     """Replay the log of a store that, since some point, only these commands were sent to.
@@ -52,6 +56,8 @@ async def judge(
         replies: All answers that came back, by command id; None checks no replies.
         setup: The ids of commands that are judged like all others, but whose attempts do not count.
         since: The number of the last event that was there before. What lies up to it needs no receipt.
+        master: What the keys of subjects are wrapped by, if a domain has Sensitive fields. What was decided on values
+            that are forgotten by now is counted apart.
         progress: Called now and then with the number of the event that was read last.
 
     Returns:
@@ -59,17 +65,24 @@ async def judge(
 
     Raises:
         EventStoreError: The store could not be read.
+        InvalidMasterKey: A domain has Sensitive fields, and there is no master key.
     """
     began = perf_counter()
     domains = (domain, *beside)
     report = OracleReport(invariants=tuple(invariant.name for each in domains for invariant in each.invariants))
-    second_fold = SecondFold(store, report.violated)
+    opening = OpenedEvents(store, domains, master)
+    second_fold = SecondFold(store, report.violated, opening)
     replay = Replay(domains, commands, report, since, second_fold)
     async for receipt in store.all_receipts():
         replay.take_receipt(receipt, setup, replies)
     replay.open(replies)
     async for event in store.read(Filter.matching_any_event(), batch_size=_BATCH):
-        if not replay.take_event(event):
+        try:
+            opened = await opening.open(event)
+        except UnreadableEvent as error:
+            report.violated(str(error), events=(event,))
+            opened = None
+        if not replay.take_event(event, opened):
             break
         await second_fold.compare()
         if event.sequence_number % _BREATH == 0:

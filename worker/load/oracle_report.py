@@ -57,6 +57,8 @@ class OracleReport:
         events: How many events the log holds.
         receipts: How many receipts of this run there are.
         decided_again: How many of them were decided again from their prefix.
+        forgotten: How many of these read or recorded a value whose subject was forgotten since. Where such a one is
+            decided differently today, that is no violation.
         compared: How often a long part was folded once more, from a read of its own, and came to the same state.
         attempts: How many commands of the load, the set-up left out, were decided how often until they had their
             receipt.
@@ -70,6 +72,7 @@ class OracleReport:
     events: int = 0
     receipts: int = 0
     decided_again: int = 0
+    forgotten: int = 0
     compared: int = 0
     attempts: Counter[int] = field(default_factory=Counter)
     tried_again: dict[UUID, int] = field(default_factory=dict)
@@ -93,6 +96,7 @@ class OracleReport:
         self.events += other.events
         self.receipts += other.receipts
         self.decided_again += other.decided_again
+        self.forgotten += other.forgotten
         self.compared += other.compared
         self.attempts += other.attempts
         self.tried_again |= other.tried_again

@@ -50,7 +50,8 @@ def _verdict(summary: Summary) -> str:
     told = (
         f"{counted(oracle.events, 'event')} numbered without a gap; "
         f"{counted(oracle.receipts, 'command')}, one receipt each; "
-        f"{summary.oracle_checked:,} decided again from their prefix with the same answer; invariants unbroken: "
+        f"{summary.oracle_checked:,} decided again from their prefix with the same answer{oracle.apart}; "
+        f"invariants unbroken: "
         f"{'; '.join(oracle.invariants) or 'none declared'}."
     )
     return f'<p><span class="verdict clean">Clean.</span> {_text(told)}</p>'

@@ -30,6 +30,7 @@ class PartFold:
         compared: How many events it had when it was last folded from a read of its own.
         last: The latest event.
         failure: Why it cannot be folded any further.
+        shows_forgotten: Whether a value of an event of it cannot be read any more, since its subject was forgotten.
         places: Where it is entered in the index.
     """
 
@@ -42,6 +43,7 @@ class PartFold:
     compared: int = 0
     last: RecordedEvent | None = None
     failure: str | None = None
+    shows_forgotten: bool = False
     places: frozenset[tuple[str | None, str | None]] = frozenset()
 
 

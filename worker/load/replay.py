@@ -5,12 +5,13 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from eventstore import Receipt, RecordedEvent
+from eventstore import SUBJECT_FORGOTTEN, Receipt, RecordedEvent
 from handlers.contained import Contained
 from handlers.domain import Check, Domain, Invariant
 from handlers.errors import HandlerError
 from handlers.model import Command, DomainEvent
 from handlers.place import place_of
+from worker.load.opened_events import Opened
 from worker.load.oracle_report import OracleReport
 from worker.load.part_fold import CannotFold, raised
 from worker.load.part_folds import PartFolds
@@ -117,8 +118,14 @@ class Replay:
             if decision.command is not None and decision.domain is not None:
                 self._expect(decision, decision.domain, decision.command)
 
-    def take_event(self, event: RecordedEvent) -> bool:
-        """Take the next event; say whether the replay can go on."""
+    def take_event(self, event: RecordedEvent, opened: Opened | None = None) -> bool:
+        """Take the next event; say whether the replay can go on.
+
+        Args:
+            event: As it is recorded.
+            opened: The same with its sealed values, as far as they can be read; None if it has none.
+        """
+        whole = Opened(event) if opened is None else opened
         self._report.events += 1
         self._second_fold.earn()
         number = event.sequence_number
@@ -127,9 +134,9 @@ class Replay:
             return False  # numbers mean nothing any more
         self._decide_up_to(self._head)
         self._head = number
-        self._attribute(event)
+        self._attribute(event, whole)
         holding = self._folds.holding(event)
-        facts = self._facts(event, {fold.domain.name for fold in holding})
+        facts = self._facts(whole.event, {fold.domain.name for fold in holding})
         for domain_name, name, check in self._checks:
             if (fact := facts.get(domain_name)) is None:
                 continue
@@ -143,6 +150,7 @@ class Replay:
             if violation is not None:
                 self.violated(f"{name}: {violation}", events=(event,))
         for fold in holding:
+            fold.shows_forgotten |= whole.lacks_values
             if (fact := facts.get(fold.domain.name)) is not None:
                 self._folds.take(fold, event, fact)
         return True
@@ -196,6 +204,7 @@ class Replay:
     def _decide(self, decision: ReplayedDecision, domain: Domain, command: Command) -> None:
         self._report.decided_again += 1
         folds = decision.folds or ()
+        decision.shows_forgotten = any(fold.shows_forgotten for fold in folds)
         latest = [fold.last for fold in folds if fold.last is not None]
         decision.before = max(latest, key=lambda event: event.sequence_number, default=None)
         try:
@@ -212,11 +221,11 @@ class Replay:
         except Exception as bug:  # noqa: BLE001  as above
             self._cannot_decide(decision, bug)
 
-    def _attribute(self, event: RecordedEvent) -> None:
+    def _attribute(self, event: RecordedEvent, opened: Opened) -> None:
         """Give an event to the receipt that it stands in, which must be one, and its own command's."""
         number = event.sequence_number
         owners = self._owners.pop(number, [])
-        if not owners and number > self._since:
+        if not owners and number > self._since and event.type != SUBJECT_FORGOTTEN:
             self.violated(f"event {number} ({event.type}) stands in no receipt", events=(event,))
         for other in owners[1:]:
             text = f"event {number} stands in the receipts of {owners[0].key} and of {other.key}"
@@ -226,11 +235,16 @@ class Replay:
                 text = f"event {number} stands in the receipt of another command, {decision.key}"
                 self.violated(text, events=(event,), command_ids=(decision.key,))
             decision.events.append(event)
+            decision.opened.append(opened.event)
+            decision.shows_forgotten |= opened.lacks_values
             if number == decision.last:
                 self._compare(decision)
 
     def _compare(self, decision: ReplayedDecision) -> None:
-        if (difference := decision.difference()) is not None:
+        difference = decision.difference()
+        if decision.shows_forgotten:
+            self._report.forgotten += 1
+        elif difference is not None:
             self.violated(difference, events=decision.evidence(), command_ids=(decision.key,))
         decision.shut()
 

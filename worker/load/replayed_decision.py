@@ -37,6 +37,8 @@ class ReplayedDecision:
         decided: The decision that was made again.
         before: The latest event of its parts before it.
         events: Its own events, as far as they have come by.
+        opened: The same, with what of their sealed values can be read.
+        shows_forgotten: Whether it read or recorded a value whose subject was forgotten since.
     """
 
     key: UUID | None
@@ -51,6 +53,8 @@ class ReplayedDecision:
     decided: RecordedDecision | None = None
     before: RecordedEvent | None = None
     events: list[RecordedEvent] = field(default_factory=list)
+    opened: list[RecordedEvent] = field(default_factory=list)
+    shows_forgotten: bool = False
 
     @classmethod
     def of(cls, receipt: Receipt, domain: Domain | None, command: Command | None) -> "ReplayedDecision":
@@ -75,7 +79,7 @@ class ReplayedDecision:
         """Say how the decision differs from what is on record; None when it does not."""
         if self.decided is None:
             return None
-        recorded = self.kind, self.reason, [self._as_of_today(event) for event in self.events]
+        recorded = self.kind, self.reason, [self._as_of_today(event) for event in self.opened]
         if self.decided == recorded:
             return None
         return f"{self.name} was {_text(recorded)}, but the log up to {self.prefix} makes it {_text(self.decided)}"
@@ -95,6 +99,7 @@ class ReplayedDecision:
         """Let go of everything that was only needed to compare."""
         self.decided, self.before, self.folds, self.command = None, None, None, None
         self.events.clear()
+        self.opened.clear()
 
 
 def as_recorded(domain: Domain, decision: Decision) -> RecordedDecision:

@@ -109,7 +109,8 @@ def _verdict(summary: Summary) -> RenderableType:
             ("verdict: clean", "bold green"),
             f" - {counted(oracle.events, 'event')} numbered without a gap; "
             f"{counted(oracle.receipts, 'command')}, one receipt each; "
-            f"{summary.oracle_checked:,} decided again from their prefix with the same answer; invariants unbroken: "
+            f"{summary.oracle_checked:,} decided again from their prefix with the same answer{oracle.apart}; "
+            f"invariants unbroken: "
             f"{', '.join(oracle.invariants) or 'none declared'} ({oracle.seconds:.1f} s)",
         )
     lines = [Text(f"verdict: {counted(summary.violations, 'violation')}", style="bold red")]

@@ -12,6 +12,7 @@ from eventstore.counted import counted
 from handlers.domain import Domain
 from handlers.errors import HandlerError
 from handlers.part import Part
+from worker.load.opened_events import OpenedEvents
 from worker.load.part_fold import CannotFold, PartFold, begun, evolved
 from worker.load.part_folds import Violated, impure
 from worker.load.snapshot import alike
@@ -40,12 +41,14 @@ class SecondFold:
     Args:
         store: Where the log is.
         violated: Called with each difference.
+        opening: Opens sealed values.
 
     Attributes:
         compared: How many parts were folded once more, each time counted.
     """
 
-    def __init__(self, store: EventStore, violated: Violated) -> None:
+    def __init__(self, store: EventStore, violated: Violated, opening: OpenedEvents) -> None:
+        self._opening = opening
         self.compared = 0
         self._store = store
         self._violated = violated
@@ -80,7 +83,8 @@ class SecondFold:
         try:
             state = begun(part)
             async for event in self._store.read(part.filter, up_to=expected.number, batch_size=_BATCH):
-                state = evolved(part, state, expected.domain.recorded(event))
+                whole = (await self._opening.open(event)).event
+                state = evolved(part, state, expected.domain.recorded(whole))
                 count += 1
         except (CannotFold, HandlerError) as error:
             self._violated(f"{part} cannot be folded once more up to {expected.number}: {error}")

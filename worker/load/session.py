@@ -15,6 +15,7 @@ from rich.console import Console
 from eventstore import EventStore, Filter
 from eventstore.counted import counted
 from handlers.domain import Domain
+from handlers.erasure.master_key import MasterKeys
 from handlers.scenario import Scenario, Workload
 from worker.load.cpu import cpu_by_party
 from worker.load.fleet import Drain, Fleet
@@ -220,7 +221,13 @@ async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> 
         )
 
 
-async def judged(ran: Ran, stores: Sequence[LoadStore], progress: Callable[[int], None] | None = None) -> OracleReport:
+async def judged(
+    ran: Ran,
+    stores: Sequence[LoadStore],
+    progress: Callable[[int], None] | None = None,
+    *,
+    master: MasterKeys | None = None,
+) -> OracleReport:
     """Have the oracle judge what a run left behind, and add what is wrong beyond the log. Raises as ``judge`` does.
 
     Each store is judged by itself: its log and its receipts must hold all commands of its domains, and no others.
@@ -239,6 +246,7 @@ async def judged(ran: Ran, stores: Sequence[LoadStore], progress: Callable[[int]
                 beside=beside,
                 setup=tally.setup,
                 since=since,
+                master=master,
                 progress=progress,
             )
         )

@@ -75,12 +75,18 @@ class Evidence(_Part):
 
 
 class Checked(_Part):
-    """What the oracle looked at."""
+    """What the oracle looked at; forgotten are decisions on values whose subject was forgotten since."""
 
     events: Count
     receipts: Count
+    forgotten: Count = 0
     invariants: list[str]
     seconds: float
+
+    @property
+    def apart(self) -> str:
+        """What to add to how many decisions came out alike: those of which that is not asked."""
+        return f" ({self.forgotten:,} read what was forgotten since, and are not compared)" if self.forgotten else ""
 
 
 class Summary(_Part):
@@ -230,6 +236,7 @@ class Summary(_Part):
             oracle=Checked(
                 events=report.events,
                 receipts=report.receipts,
+                forgotten=report.forgotten,
                 invariants=list(report.invariants),
                 seconds=report.seconds,
             ),

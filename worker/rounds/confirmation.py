@@ -124,6 +124,7 @@ class Confirmation:
             with UserCode(self._watchdog, job.message.command_type, job.context):
                 decision = self._domain.decide(prepared.command, prepared.reads, states)
                 events, _ = prepared.to_record(decision, self._domain, job.attempts)
+                self._domain.sensitive.subjects(events)  # a value that belongs to nobody cannot be recorded
                 recorded = [event.recorded(NO_NUMBER, 0) for event in events]
                 facts = [self._domain.recorded(event) for event in recorded]
                 for part in job.parts:

@@ -81,10 +81,10 @@ class Escalation:
         jobs = [job for job in self._waiting if not self._outcomes.let_go(job)]
         self._waiting = jobs[most:]
         jobs = jobs[:most]
-        parts = {part for job in jobs for part in job.parts}
+        parts = {entry.part for job in jobs for entry in job.entries}
         staying: list[Job] = []
         for job in ready:
-            if len(jobs) < most and not parts.isdisjoint(job.parts):
+            if len(jobs) < most and not parts.isdisjoint(entry.part for entry in job.entries):
                 jobs.append(job)
             else:
                 staying.append(job)
@@ -119,7 +119,7 @@ class Escalation:
 
     async def _hold(self, round_: Round, jobs: Sequence[Job]) -> Sequence[Verdict]:
         command = jobs[0].message.command_type
-        parts = list(dict.fromkeys(part for job in jobs for part in job.parts))
+        parts = list(dict.fromkeys(entry.part for job in jobs for entry in job.entries))
         async with self._store.exclusive() as held:
             self._counters.holds += 1
             # They were brought up to date before: while the lock is held, everybody waits.

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from eventstore import (
+    SUBJECT_FORGOTTEN,
     Append,
     BoundaryPart,
     ConcurrencyConflict,
@@ -126,8 +127,16 @@ class Round:
         """
         return {entry.part: self._state(entry).state for entry in job.entries}
 
-    def add(self, job: Job, events: Sequence[Event], outcome: Outcome) -> None:
+    def add(
+        self, job: Job, events: Sequence[Event], outcome: Outcome, *, recorded_as: Sequence[Event] | None = None
+    ) -> None:
         """Add a decision. Its events are read back and folded first: what cannot be is never recorded.
+
+        Args:
+            job: The command.
+            events: What was decided.
+            outcome: What its receipt will say.
+            recorded_as: The same events as the store gets them, where that differs: with sealed values.
 
         Raises:
             Alone: With the events before it they would be too many for one round.
@@ -163,7 +172,7 @@ class Round:
                 overlaid.mark = object()
             for entry in job.entries:
                 self._overlaid[entry].seen = self._last
-        self.members.append(Member(job, events, outcome, own))
+        self.members.append(Member(job, events if recorded_as is None else recorded_as, outcome, own))
         self._events += len(events)
 
     def prepare(self, late: Collection[Job] = ()) -> list[Job]:
@@ -231,7 +240,10 @@ class Round:
         for member, verdict in zip(self.members, verdicts, strict=True):
             if isinstance(verdict, ConcurrencyConflict):
                 # Before the next round is sent: who read the same part there would lose as well.
-                self._known.distrust([member.job.entries[verdict.part]], verdict.sequence_number)
+                entries = member.job.entries
+                # What forgets a subject concerns all that was read of it, and what seals for it.
+                lacking = entries if verdict.event_type == SUBJECT_FORGOTTEN else [entries[verdict.part]]
+                self._known.distrust(lacking, verdict.sequence_number)
         # Not before: the states of this round are made of them.
         self._own.trim()
 
@@ -320,7 +332,9 @@ class Round:
                 if entry.kept is None:
                     raise RuntimeError(f"{entry.part} is decided on, and not known")
                 boundaries[entry] = BoundaryPart(
-                    filter=entry.part.filter, after=entry.kept.position, besides=entry.ranges
+                    filter=self._domain.sensitive.watched(entry.part),
+                    after=entry.kept.position,
+                    besides=entry.ranges,
                 )
         prepared = member.job.prepared
         return Append(

@@ -24,6 +24,7 @@ from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_states import PartStates
 from worker.rounds.recording import Recording
 from worker.rounds.round import Alone, NotKnown, Round, Verdict
+from worker.rounds.sealing import sealed_events
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
 from worker.telemetry.spans import mark_failed
@@ -234,7 +235,8 @@ class Rounds:
             with UserCode(self._watchdog, job.message.command_type, context):
                 decision = self._domain.decide(prepared.command, prepared.reads, round_.states_for(job))
                 events, outcome = prepared.to_record(decision, self._domain, job.attempts)
-                round_.add(job, events, outcome)
+                sealed = sealed_events(self._domain, self._states, round_, job, events)
+                round_.add(job, events, outcome, recorded_as=sealed)
         except Alone:
             self._set_aside(job)
         except NotKnown:

@@ -22,6 +22,7 @@ from eventstore.counted import counted
 from handlers.domain import Domain
 from handlers.part_reader import PartReader
 from worker.counters import Counters
+from worker.master_keys import master_keys
 from worker.message import CommandMessage
 from worker.placement import Placement
 from worker.rounds.active_jobs import ActiveJobs
@@ -93,7 +94,7 @@ class Scheduler:
         self._patient = patient
         own = OwnEvents()
         self._states = PartStates(domain, own, settings.worker_cached_states, settings.worker_cached_state_bytes)
-        self._reader = PartReader(store, domain, self._states, long_reads=long_reads)
+        self._reader = PartReader(store, domain, self._states, long_reads=long_reads, master=master_keys(settings))
         recording = Recording()
         self._reads = PartReads(
             store,

@@ -9,8 +9,9 @@ from msgspec import Raw
 from eventstore.events import RecordedEvent, UnreadEvent
 from eventstore.position import START, Position
 from eventstore.stored_state import StateKey, StoredState
+from eventstore.subject_key import Subject, SubjectKey
 
-__all__ = ["HEAD", "TOKEN", "event_of", "head_of", "state_of", "walk_of"]
+__all__ = ["HEAD", "TOKEN", "event_of", "head_of", "key_of", "state_of", "walk_of"]
 
 HEAD = 0
 """The branch of the row that is the head."""
@@ -49,6 +50,11 @@ def state_of(key: StateKey, row: asyncpg.Record) -> StoredState | None:
         events=row["events"],
         written_at=row["written_at"],
     )
+
+
+def key_of(row: asyncpg.Record) -> SubjectKey:
+    """Read a row that is a subject's key."""
+    return SubjectKey(id=row["id"], subject=Subject(row["field"], row["subject"]), wrapped=row["wrapped_key"])
 
 
 def head_of(rows: Iterable[asyncpg.Record]) -> Position:

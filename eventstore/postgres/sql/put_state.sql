@@ -1,4 +1,4 @@
--- Purpose: store a state, as the function in migrations/0004_states.sql does.
--- Parameters: $1 to $10 as that function's.
+-- Purpose: store a state, as the function in migrations/0013_erasure.sql does.
+-- Parameters: $1 to $11 as that function's.
 -- Result: one row; nothing is in it.
-SELECT eventstore.put_state_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+SELECT eventstore.put_state_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

@@ -68,7 +68,7 @@ async def test_an_earlier_state_that_waited_for_a_later_one_does_not_replace_it(
         await eventually(partial(_waits, runtime), what="the earlier state to wait")
         late = await append(store, 1)
         await admin.execute(
-            "SELECT eventstore.put_state_v1($1, 'shop', 'shelf', 1, '[]', '', $2, $3, '', 2)",
+            "SELECT eventstore.put_state_v2($1, 'shop', 'shelf', 1, '[]', '', $2, $3, '', 2, false)",
             KEY.digest,
             late.number,
             late.token,
@@ -80,7 +80,7 @@ async def test_an_earlier_state_that_waited_for_a_later_one_does_not_replace_it(
 async def _waits(looker: Connection) -> bool:
     return bool(
         await looker.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%put_state_v1%')"
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%put_state_v2%')"
         )
     )
 

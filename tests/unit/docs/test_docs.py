@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +18,10 @@ import pytest
 import worker
 from examples.shop import shop
 from examples.shop.shop import orders
+from handlers.erasure.sealing import SEALED
+from handlers.erasure.sensitive import sensitive_problems
 from handlers.library import domain as library
+from handlers.testing import forgotten
 from worker.credentials import file_variable
 from worker.dead_letters.letter import BROKER_REASONS
 from worker.domain_variables import own_variables
@@ -74,6 +78,18 @@ def test_the_readme_tells_when_its_worker_takes_commands() -> None:
     steps = ["make up", "worker run &", logged, "worker publish", "kill %1 && wait", "make down"]
     places = [text.index(step, text.index("Then serve it")) for step in steps]
     assert places == sorted(places)
+
+
+def test_the_field_that_erasure_shows_is_sealed() -> None:
+    (shown,) = code("docs/erasure.md")
+    names: dict[str, Any] = {}
+    exec(shown, names)  # noqa: S102  the documentation's own code
+    event = names["ReaderRegistered"]
+    assert list(sensitive_problems(event)) == []
+    ada = forgotten(event(reader_id="ada", name="Ada"))
+    payload, metadata = re.findall(r"^(\{.*\})$", page("docs/erasure.md"), re.MULTILINE)
+    assert json.loads(payload) == ada.payload
+    assert json.loads(metadata)[SEALED].keys() == {"Name"}
 
 
 async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,8 +55,8 @@ def test_an_empty_file_of_replicas_names_none(folder: Path, monkeypatch: pytest.
     with pytest.raises(SettingsError) as raised:
         Settings.load()
     assert str(raised.value).splitlines() == [
-        f"DATABASE_URL_FILE: {folder}/database is empty; write the address into it.",
-        f"AMQP_URL_FILE: {folder}/broker is empty; write the address into it.",
+        f"DATABASE_URL_FILE: {folder}/database is empty; write its value into it.",
+        f"AMQP_URL_FILE: {folder}/broker is empty; write its value into it.",
     ]
 
 
@@ -83,8 +83,8 @@ def test_files_that_are_no_use_are_named_all_at_once(tmp_path: Path) -> None:
         from_files(environment, IN_FILES)
     assert str(raised.value).splitlines() == [
         f"DATABASE_URL_FILE: {tmp_path}/missing cannot be read: No such file or directory.",
-        f"DATABASE_REPLICA_URLS_FILE: {tmp_path}/empty is empty; write the address into it.",
-        f"DATABASE_ADMIN_URL_FILE: {tmp_path}/bytes is no UTF-8 text; write the address into it, and nothing else.",
+        f"DATABASE_REPLICA_URLS_FILE: {tmp_path}/empty is empty; write its value into it.",
+        f"DATABASE_ADMIN_URL_FILE: {tmp_path}/bytes is no UTF-8 text; write its value into it, and nothing else.",
         f"AMQP_URL_FILE: {tmp_path} cannot be read: Is a directory.",
     ]
 

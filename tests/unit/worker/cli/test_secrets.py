@@ -8,7 +8,8 @@ from worker.cli.main import main
 from worker.settings import IN_FILES
 
 # Each part of it is recognised, whatever the rest was taken for.
-PARTS = ("Hunter", "Tr0ub4dor", "Correct")
+PARTS = ("Hunter", "Tr0ub4dor", "Correct", "TWFzdGVy")
+MASTER_KEY = "TWFzdGVyIGtleSBvZiAzMiBieXRlcywgYSBzZWNyZXQ="
 FORMS = {
     "unreachable": "Hunter%2FTr0ub4dor%40Correct@127.0.0.1:9/work",
     "port": "Hunter%2FTr0ub4dor%40Correct@127.0.0.1:70000/work",
@@ -47,7 +48,8 @@ def ran(
     arguments: tuple[str, ...], form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[object, str]:
     """The exit status and all that is printed; anything but a sentence would be raised."""
-    for name in IN_FILES:
+    monkeypatch.setenv("WORKER_MASTER_KEYS", MASTER_KEY)
+    for name in set(IN_FILES) - {"worker_master_keys"}:
         scheme = {"amqp": "amqp", "rabbitmq": "http"}.get(name.partition("_")[0], "postgresql")
         monkeypatch.setenv(name.upper(), f"{scheme}://worker:{FORMS[form]}")
     monkeypatch.setattr(sys, "path", sys.path.copy())

@@ -1,0 +1,1 @@
+"""Erasure: personal fields of events are recorded sealed, and a person is forgotten by deleting one key."""

@@ -1,0 +1,98 @@
+"""The oracle and what was forgotten: it decides again from what can be read, and counts apart what cannot be."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from eventstore import Event, MemoryEventStore, Subject
+from handlers import Command, InvalidMasterKey
+from tests.support.domains.guests import FORGOTTEN, SETTINGS, Count, Greet, Register, domain, master
+from tests.unit.load.ledger import texts
+from tests.unit.worker.staged import command as message
+from worker.load.oracle import judge
+from worker.load.oracle_report import OracleReport
+from worker.rounds.scheduler import Scheduler
+
+ADA = Subject("Guest", "ada")
+
+
+@dataclass
+class Run:
+    store: MemoryEventStore
+    scheduler: Scheduler
+    commands: dict[UUID, Command] = field(default_factory=dict)
+
+    async def decide(self, *commands: Command) -> None:
+        for command in commands:
+            sent = message(type(command).__name__, **command.model_dump(by_alias=True))
+            self.commands[sent.command_id] = command
+            await self.scheduler.process(sent)
+
+    async def judge(self, **options: Any) -> OracleReport:
+        return await judge(self.store, domain, self.commands, **({"master": master()} | options))
+
+
+@pytest.fixture
+async def run() -> AsyncIterator[Run]:
+    store = MemoryEventStore()
+    made = Run(store, Scheduler(store, domain, SETTINGS))
+    await made.decide(
+        Register(guest="ada", name="Ada"),
+        Register(guest="bob", name="Bob"),
+        Greet(guest="ada"),
+        Greet(guest="bob"),
+        Register(guest="ada", name="Ada"),
+        Count(at_least=2),
+    )
+    yield made
+    await made.scheduler.close()
+
+
+async def test_sealed_values_are_opened_to_decide_again(run: Run) -> None:
+    report = await run.judge()
+    assert report.violations == []
+    assert (report.decided_again, report.forgotten) == (6, 0)
+
+
+async def test_decisions_on_what_was_forgotten_since_are_counted_apart(run: Run) -> None:
+    await run.store.forget(ADA)
+    await run.decide(Greet(guest="ada"), Greet(guest="bob"), Register(guest="ada", name="Ada again"))
+    report = await run.judge()
+    assert texts(report) == []
+    # All of hers but what was decided before she was known, and what was decided from everybody's names.
+    assert (report.decided_again, report.forgotten) == (9, 6)
+
+
+async def test_what_nobody_forgot_is_judged_as_ever(run: Run) -> None:
+    await run.store.forget(ADA)
+    greeting = next(at for at, event in enumerate(run.store._events) if event.payload.get("Words") == "Hello Bob")
+    run.store._events[greeting] = replace(
+        run.store._events[greeting], payload={"Guest": "bob", "Words": f"Hello {FORGOTTEN}"}
+    )
+    report = await run.judge()
+    (violation,) = report.violations
+    assert violation.text.startswith("Greet ")
+    # What shows it is what is recorded.
+    assert "Bob" not in str(violation.events)
+
+
+async def test_a_value_that_is_not_what_was_sealed_is_a_violation(run: Run) -> None:
+    first = run.store._events[0]
+    value = {**first.metadata["sealed"]["Name"], "value": "AAAA"}
+    run.store._events[0] = replace(first, metadata={**first.metadata, "sealed": {"Name": value}})
+    found = texts(await run.judge())
+    assert "event 1 (GuestRegistered) cannot be read: the sealed value of Name is not what was sealed" in found
+
+
+async def test_without_a_master_key_nothing_is_judged(run: Run) -> None:
+    with pytest.raises(InvalidMasterKey, match="the domain guests has events with Sensitive fields, and no master key"):
+        await run.judge(master=None)
+
+
+async def test_what_somebody_else_records_still_stands_in_no_receipt(run: Run) -> None:
+    await run.store.append([Event(type="GuestGreeted", payload={"Guest": "ada", "Words": ""})])
+    assert "event 6 (GuestGreeted) stands in no receipt" in texts(await run.judge())

@@ -1,0 +1,115 @@
+"""``worker db forget``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from eventstore import Forgetting, Subject
+from eventstore.counted import counted
+from eventstore.postgres import KnownSubject, find_subject
+from eventstore.postgres import forget as delete_key
+from worker.cli.administration import administering
+from worker.cli.consent import agreed
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.stores import DomainOption, chosen, document, in_turn
+from worker.cli.suggestion import meant
+from worker.cli.terminal import print_json, tell
+from worker.settings import Settings
+
+__all__ = ["forget"]
+
+
+def forget(
+    subject: Annotated[str, typer.Argument(metavar="FIELD=VALUE", help="Whom, as events name them: ReaderID=ada.")],
+    *,
+    domain: DomainOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Forget a person in the database of DATABASE_ADMIN_URL, after asking: nobody can read their Sensitive fields then.
+
+    The key of these fields is deleted, with the stored states that may show them, and a SubjectForgotten event records
+    it. No other event changes. Workers show the fields' replacements from their next look on. Where domains have
+    databases of their own, each is gone through, and asked for. docs/erasure.md says what this does not reach. Exit
+    status 1 when the answer was no, or nobody is known by that name.
+    """
+    settings = Settings.load(needs=("database_admin_url",))
+    whom = _subject(subject, settings)
+    stores = chosen(settings, domain, by="database_admin_url")
+    documents = []
+    refused = False
+    is_known = False
+    for store in stores:
+        with in_turn(store, stores, silent=json), administering(store):
+            found = run_async(find_subject(store.database_admin_url, whom))
+            whose = "" if len(stores) == 1 else f"{store}: "
+            wanted = found.made_at is not None and not dry_run and (yes or _agreed(whom, found, whose))
+            done = run_async(delete_key(store.database_admin_url, whom)) if wanted else None
+        refused |= found.made_at is not None and not dry_run and not wanted
+        is_known |= found.made_at is not None or found.before is not None
+        documents.append(_document(whom, found, done, dry_run=dry_run))
+        if not json:
+            tell(_told(whom, found, done, dry_run=dry_run))
+    if json:
+        print_json(document(stores, documents))
+    if refused or not is_known:
+        raise typer.Exit(1)
+
+
+def _subject(text: str, settings: Settings) -> Subject:
+    field, mark, value = text.partition("=")
+    if not (field and mark and value):
+        raise Mistake(f"{text!r} names nobody: say by which field of events and which value, such as ReaderID=ada.")
+    if settings.worker_domains:
+        from worker.served_domains import served_domains  # noqa: PLC0415  not every call names domains
+
+        known = sorted({name for each in served_domains(settings) for name in each.sensitive.subject_fields})
+        if field not in known:
+            hint = meant(field, known)
+            named = f"{hint} Known: {', '.join(known)}." if known else "None has any."
+            raise Mistake(f"no Sensitive field of the domains belongs to whom {field!r} names; {named}")
+    return Subject(field, value)
+
+
+def _agreed(whom: Subject, found: KnownSubject, whose: str) -> bool:
+    return agreed(
+        f"{whose}{_described(whom, found)} will be deleted. What was sealed by it can never be read again.",
+        "Forget it?",
+        nobody="there is nobody to ask before a key is deleted: pass --yes, or --dry-run to see what would be done.",
+    )
+
+
+def _described(whom: Subject, found: KnownSubject) -> str:
+    return f"the key of {whom}, made on {found.made_at:%Y-%m-%d}, and {counted(found.states, 'stored state')}"
+
+
+def _told(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_run: bool) -> str:
+    if found.made_at is None:
+        if found.before is None:
+            return f"{whom} has no key: nothing was ever sealed for it."
+        return f"{whom} has no key: it was forgotten, as event {found.before} records, and nothing was sealed since."
+    if dry_run:
+        text = _described(whom, found)
+        return f"{text[0].upper()}{text[1:]} would be deleted."
+    if done is None:
+        return "Nothing was deleted."
+    if done.number is None:
+        return f"{whom} was forgotten meanwhile, as event {done.before} records."
+    return (
+        f"Forgot {whom}: its key and {counted(done.states, 'stored state')} are deleted, as event {done.number} "
+        "records. Dead letters, backups and copies elsewhere are not reached; docs/erasure.md says what to do."
+    )
+
+
+def _document(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "field": whom.field,
+        "subject": whom.value,
+        "known_since": None if found.made_at is None else found.made_at.isoformat(),
+        "forgotten_before": found.before,
+        "event": None if done is None else done.number,
+        "states": found.states if done is None else done.states,
+        "dry_run": dry_run,
+    }

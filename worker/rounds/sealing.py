@@ -1,0 +1,50 @@
+"""Sealing: the personal values of what is decided are sealed before it is recorded."""
+
+from collections.abc import Sequence
+
+from eventstore import Event, Subject
+from handlers.domain import Domain
+from handlers.erasure.forgetting import sealer
+from handlers.erasure.master_key import DataKey
+from worker.rounds.job import Job
+from worker.rounds.part_states import PartStates
+from worker.rounds.round import NotKnown, Round
+
+__all__ = ["sealed_events"]
+
+
+def sealed_events(
+    domain: Domain, states: PartStates, round_: Round, job: Job, events: Sequence[Event]
+) -> Sequence[Event]:
+    """Return a command's events as they are recorded.
+
+    What each value is sealed by becomes a part of the command, and of the boundary of its append: should its subject be
+    forgotten before that, the append is refused, and nothing is ever recorded that is sealed by a key that is gone.
+
+    Args:
+        domain: Whose events.
+        states: What is known of parts.
+        round_: The round that the command is decided in.
+        job: The command.
+        events: What it is to record.
+
+    Raises:
+        NotKnown: A key has to be asked for before.
+        InvalidEvent: A value belongs to nobody.
+    """
+    subjects = domain.sensitive.subjects(events) if domain.sensitive else ()
+    if not subjects:
+        return events
+    parts = {subject: sealer.at(*subject) for subject in subjects}
+    known = {entry.part for entry in job.entries}
+    if missing := [part for part in parts.values() if part not in known]:
+        job.entries = [*job.entries, *states.use(missing)]
+    found = round_.states_for(job)
+    keys: dict[Subject, DataKey] = {}
+    for subject, part in parts.items():
+        key = found[part].key
+        if key is None:
+            states.distrust(entry for entry in job.entries if entry.part == part)
+            raise NotKnown
+        keys[subject] = key
+    return domain.sensitive.sealed(events, keys)
