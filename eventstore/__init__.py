@@ -36,7 +36,7 @@ from eventstore.predicate import P, Predicate, Scalar
 from eventstore.receipt import ACCEPTED, Outcome, OutcomeKind, Receipt
 from eventstore.store import EventStore
 from eventstore.stored_state import StateKey, StoredState
-from eventstore.stream import Consistency, EventStream, ServerAddress
+from eventstore.stream import Consistency, EventStream, ServerAddress, Window
 
 if TYPE_CHECKING:
     from eventstore.memory import MemoryEventStore
@@ -90,6 +90,7 @@ __all__ = [
     "StoredState",
     "TooFarBehind",
     "TransientStoreError",
+    "Window",
 ]
 
 # Hidden from type checkers, for whom every name would exist.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         import_events,
     )
     from eventstore.postgres.administration.bulk.recorder import Import
-    from eventstore.postgres.administration.migrations import MigrationReport, migrate
+    from eventstore.postgres.administration.migrations import MigrationReport, migrate, migrate_reading
     from eventstore.postgres.administration.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
     from eventstore.postgres.administration.statistics import Measures, measure
     from eventstore.postgres.administration.stored_states import ViewStates, drop_states, list_states
@@ -48,6 +48,7 @@ __all__ = [
     "list_states",
     "measure",
     "migrate",
+    "migrate_reading",
     "prune",
     "receipts_since",
     "survey",
@@ -57,7 +58,7 @@ _LATER = {
     "administration.bulk.adoption": ("Adoption", "adopt"),
     "administration.bulk.importing": ("CheckedImport", "check_import", "find_imports", "import_events"),
     "administration.bulk.recorder": ("Import",),
-    "administration.migrations": ("MigrationReport", "migrate"),
+    "administration.migrations": ("MigrationReport", "migrate", "migrate_reading"),
     "administration.pruning": ("LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"),
     "administration.statistics": ("Measures", "measure"),
     "administration.stored_states": ("ViewStates", "drop_states", "list_states"),
