@@ -39,6 +39,11 @@ COMMANDS = {
             help="Show events, oldest first: the last that match, or the first that match above a number.",
         ),
         Entry(
+            name="project",
+            target="worker.cli.project:project",
+            help="Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
             name="check",
             target="worker.cli.check:check",
             help="Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it "

@@ -9,7 +9,7 @@ An empty database has no builds from before, and is finished at once.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import asyncpg
@@ -64,8 +64,8 @@ async def migrate(
 
     What guards the events, and a restore may have left switched off, is switched on again.
 
-    Creates the group roles ``eventstore_runtime`` and ``eventstore_projections`` if they are missing; a worker's login role
-    must be a member of the first, and of the second where it runs projections.
+    Creates the group roles ``eventstore_runtime`` and ``eventstore_projections`` if they are missing; a worker's login
+    role must be a member of the first, and of the second where it runs projections.
 
     Args:
         admin_url: The address of the primary, with a role that may create schemas and roles.
@@ -226,8 +226,10 @@ def _named(row: "asyncpg.Record") -> str:
 async def _prepare_reading(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     await _create_role(connection, "eventstore_projections")
     # Schemas are made in its name, by a function that has the rights of this session's role.
+    # Who may not have that can still migrate: it is missed, and told, where a projection's first schema is made.
     if not await connection.fetchval("SELECT pg_has_role('eventstore_projections', 'MEMBER')"):
-        await connection.execute("GRANT eventstore_projections TO CURRENT_USER")
+        with suppress(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("GRANT eventstore_projections TO CURRENT_USER")
 
 
 async def _create_role(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:

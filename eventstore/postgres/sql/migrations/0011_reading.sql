@@ -70,6 +70,16 @@ AS $$
     SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(E'\x1f', 'reading', kind, domain, name), 0))
 $$;
 
+-- Purpose: keep the followers of a name from moving, to the end of the transaction. Result: their rows.
+CREATE FUNCTION reading.held_v1(kind text, domain text, name text) RETURNS SETOF reading.followers
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path = reading, pg_temp
+AS $$
+    SELECT f.* FROM reading.followers f WHERE f.kind = $1 AND f.domain = $2 AND f.name = $3
+    ORDER BY f.is_current DESC
+    FOR NO KEY UPDATE
+$$;
+
 -- Purpose: add a follower, which begins at the log's start.
 -- Parameters: as the columns. Result: its id.
 CREATE FUNCTION reading.add_v1(kind text, domain text, name text, version integer, layout bytea, is_current boolean)
@@ -117,7 +127,12 @@ CREATE FUNCTION reading.take_v1(follower_id bigint, owner text, seconds double p
 AS $$
     UPDATE reading.followers f
     SET owner = $2, fence = f.fence + 1, leased_until = clock_timestamp() + make_interval(secs => $3)
-    WHERE f.follower_id = $1 AND f.leased_until <= clock_timestamp()
+    WHERE f.follower_id = (
+        -- One that is locked is in a batch, or was frozen in one, which the server ends.
+        SELECT g.follower_id FROM reading.followers g
+        WHERE g.follower_id = $1 AND g.leased_until <= clock_timestamp()
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
     RETURNING f.fence
 $$;
 
@@ -165,6 +180,7 @@ CREATE FUNCTION reading.advance_v1(
 AS $$
     UPDATE reading.followers f
     SET number = $4, token = $5, head = $6, moved_at = clock_timestamp(),
+        failed_number = NULL, failed_type = NULL, error = NULL, trace = NULL, failed_at = NULL,
         leased_until = clock_timestamp() + make_interval(secs => $7)
     WHERE f.follower_id = $1 AND f.fence = $2 AND f.number = $3 AND f.paused_at IS NULL
     RETURNING true
