@@ -94,7 +94,7 @@ class Settings(DatabaseAddresses):
     )
     projections_url: str = setting(
         "",
-        "The database that `worker project` fills tables in, as a member of the role eventstore_projections; without it, "
+        "The database that `worker project` fills tables in, as a member of eventstore_projections; without it, "
         "the database of the events.",
         check=check_postgres,
         secret=True,
