@@ -1,13 +1,14 @@
 """``worker db migrate``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from eventstore.postgres import Migration, MigrationReport
-from eventstore.postgres import migrate as apply
+from eventstore.postgres import Migration, MigrationReport, migrate_reading
+from eventstore.postgres import migrate as migrate_store
 from worker.cli.administration import administering
+from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.stores import DomainOption, chosen, document, in_turn
 from worker.cli.terminal import print_json, tell
@@ -22,6 +23,10 @@ def migrate(
         bool,
         typer.Option("--finish", help="Also take away what only older builds need. Refused while one is connected."),
     ] = False,
+    projections: Annotated[
+        bool,
+        typer.Option("--projections", help="Only what projections need, where their tables are in another database."),
+    ] = False,
     domain: DomainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -30,13 +35,20 @@ def migrate(
 
     Where domains have databases of their own, each is brought there, one after the other. Workers of an older build go
     on beside this one, until --finish takes away what they need.
+
+    With --projections, DATABASE_ADMIN_URL names another database, which gets what projections need to have their tables
+    there, and no event store.
     """
     settings = Settings.load(needs=("database_admin_url",))
+    apply: Callable[..., Coroutine[Any, Any, MigrationReport]] = migrate_reading if projections else migrate_store
+    options = {} if projections else {"finish": finish}
+    if projections and finish:
+        raise Mistake("--finish is for the event store: there are no older builds of projections.")
     stores = chosen(settings, domain, by="database_admin_url")
     reports = []
     for store in stores:
         with in_turn(store, stores, silent=json), administering(store):
-            report = run_async(apply(store.database_admin_url, finish=finish, dry_run=dry_run))
+            report = run_async(apply(store.database_admin_url, dry_run=dry_run, **options))
             reports.append(report)
             if not json:
                 _show(report)
