@@ -45,25 +45,32 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """A statement of a domain's own, for what rows by key cannot say. It is slower: each costs a round trip.
+    """A statement of a domain's own, for what rows by key cannot say, such as a sum.
 
     It names the projection's tables without a schema, and depends on nothing but their rows and its values: it is run
-    again where the projection is built anew.
+    again where the projection is built anew. Say which tables it touches: changes of others then need not be written
+    before it, one event after the other.
 
     Attributes:
         sql: The statement, with ``$1``, ``$2`` … for the values.
         values: The values. They are bound, never written into the statement.
+        touches: The tables that it reads or writes; empty: perhaps all of the projection's.
 
     Raises:
-        InvalidRow: It is no text, or the values are no tuple.
+        InvalidRow: It is no text, or the values or tables are no tuple.
     """
 
     sql: str
     values: tuple[Any, ...] = ()
+    touches: tuple["Table", ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sql, str) or not self.sql.strip() or not isinstance(self.values, tuple):
-            raise InvalidRow(f"a Statement is a text of SQL and a tuple of values, not {self!r}")
+        if not isinstance(self.sql, str) or not self.sql.strip():
+            raise InvalidRow(f"a Statement is a text of SQL, not {self.sql!r}")
+        if not isinstance(self.values, tuple) or not isinstance(self.touches, tuple):
+            raise InvalidRow(
+                f"a Statement takes its values, and what it touches, as tuples; is a comma missing? {self!r}"
+            )
 
 
 Change: TypeAlias = Insert | Upsert | Update | Delete | Statement

@@ -1,7 +1,7 @@
 """The worker: decides commands from RabbitMQ against an event store on PostgreSQL.
 
-Programs that send commands need ``Publisher``, those that read what projections fill ``ReadModels``. Each is imported when
-it is used: ``import worker`` loads nothing.
+Programs that send commands need ``Publisher``, those that read what projections fill ``ReadModels``. Each is imported
+when it is used: ``import worker`` loads nothing.
 """
 
 from typing import TYPE_CHECKING

@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import typer

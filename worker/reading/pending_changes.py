@@ -82,8 +82,34 @@ class TableChanges:
         return True
 
 
-Step = dict[Table, TableChanges] | list[Statement]
-"""What is written before the next step begins: rows of tables, or statements of a domain's own."""
+@dataclass(slots=True)
+class Step:
+    """What is written together: rows of tables first, then statements of a domain's own, in their order.
+
+    Attributes:
+        tables: The rows' changes.
+        statements: The statements.
+    """
+
+    tables: dict[Table, TableChanges] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+    _touched: set[str] = field(default_factory=set)
+    _touches_all: bool = False
+
+    def add(self, change: Change) -> bool:
+        """Take a change on top of those before it; return whether it can be written together with them.
+
+        Raises:
+            InvalidRow: It inserts a row that is there.
+        """
+        if isinstance(change, Statement):
+            self.statements.append(change)
+            self._touched.update(table.name for table in change.touches)
+            self._touches_all = self._touches_all or not change.touches
+            return True
+        if self._touches_all or change.table.name in self._touched:
+            return False  # a statement before it sees the table without it
+        return self.tables.setdefault(change.table, TableChanges()).add(change)
 
 
 class PendingChanges:
@@ -103,18 +129,6 @@ class PendingChanges:
             InvalidRow: One of them inserts a row that is there. What came before stays.
         """
         for change in changes:
-            if isinstance(change, Statement):
-                if not self.steps or not isinstance(self.steps[-1], list):
-                    self.steps.append([])
-                last = self.steps[-1]
-                assert isinstance(last, list)  # noqa: S101  for the type checker
-                last.append(change)
-            elif not self._tables(again=False).setdefault(change.table, TableChanges()).add(change):
-                self._tables(again=True).setdefault(change.table, TableChanges()).add(change)
-
-    def _tables(self, *, again: bool) -> dict[Table, TableChanges]:
-        if again or not self.steps or not isinstance(self.steps[-1], dict):
-            self.steps.append({})
-        last = self.steps[-1]
-        assert isinstance(last, dict)  # noqa: S101  for the type checker
-        return last
+            if not self.steps or not self.steps[-1].add(change):
+                self.steps.append(Step())
+                self.steps[-1].add(change)

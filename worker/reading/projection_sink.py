@@ -107,12 +107,10 @@ class ProjectionSink:
         ) as transaction:
             await checkpoint.move(transaction, to, head=head)
             for step in pending.steps:
-                if isinstance(step, list):
-                    await _run(transaction, step)
-                    continue
-                for table, changes in step.items():
+                for table, changes in step.tables.items():
                     for sql, values in writes(table, changes):
                         await transaction.fetch(sql, *values)
+                await _run(transaction, step.statements)
         checkpoint.moved(to)
 
 
