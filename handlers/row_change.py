@@ -68,9 +68,7 @@ class Statement(msgspec.Struct, frozen=True):
         if not isinstance(self.sql, str) or not self.sql.strip():
             raise InvalidRow(f"a Statement is a text of SQL, not {self.sql!r}")
         if not isinstance(self.values, tuple) or not isinstance(self.touches, tuple):
-            raise InvalidRow(
-                f"a Statement takes its values, and what it touches, as tuples; is a comma missing? {self!r}"
-            )
+            raise InvalidRow("a Statement takes its values, and what it touches, as tuples; is a comma missing?")
 
 
 Change: TypeAlias = Insert | Upsert | Update | Delete | Statement

@@ -6,7 +6,7 @@ What administrators use is imported when it is asked for for the first time: wor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from eventstore.postgres.connections.session import Session, Transaction
+from eventstore.postgres.connections.session import Prepared, Session, Transaction
 from eventstore.postgres.engine import PostgresEventStore
 from eventstore.postgres.reads.replicas import MOST_LAG
 from eventstore.postgres.statements import SCHEMA_VERSION, Migration
@@ -37,6 +37,7 @@ __all__ = [
     "Migration",
     "MigrationReport",
     "PostgresEventStore",
+    "Prepared",
     "Prunable",
     "Session",
     "Survey",

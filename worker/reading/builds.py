@@ -173,4 +173,9 @@ async def _add(transaction: Transaction, declared: Declared, *, is_current: bool
 
 
 def _limits() -> dict[str, str]:
-    return {"idle_in_transaction_session_timeout": f"{5 * IDLE_SECONDS}s", "lock_timeout": _LOCK_TIMEOUT}
+    return {
+        "idle_in_transaction_session_timeout": f"{5 * IDLE_SECONDS}s",
+        # From PostgreSQL 17 on: it also ends what is frozen between two exchanges, see ``Transaction.prepare``.
+        "transaction_timeout": f"{5 * IDLE_SECONDS}s",
+        "lock_timeout": _LOCK_TIMEOUT,
+    }

@@ -111,8 +111,9 @@ class Coordinator:
         held = {follower_id: running.fence for follower_id, running in self.running.items()}
         async with self._session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
             followers = Followers(transaction)
-            kept = await followers.renew(held, LEASE_SECONDS)
             rows = [row for row in await followers.all(KIND) if row.name in self._declared]
+            # Last, and in one exchange with the server: a process that is frozen here must not keep rows locked.
+            kept = await followers.renew(held, LEASE_SECONDS)
         there = {row.follower_id: row for row in rows}
         for follower_id in held:
             row = there.get(follower_id)

@@ -8,7 +8,7 @@ from typing import Any, Self
 from eventstore import Position
 from eventstore.postgres import Transaction
 
-__all__ = ["Failure", "FollowerName", "FollowerRow", "Followers", "Skipped"]
+__all__ = ["ADVANCE", "Failure", "FollowerName", "FollowerRow", "Followers", "Skipped"]
 
 _COLUMNS = (
     "follower_id, kind, domain, name, version, layout, is_current, number, token, head, moved_at, owner, fence, "
@@ -16,6 +16,11 @@ _COLUMNS = (
     "diverged_at, clock_timestamp() AS now"
 )
 _OF_NAME = "WHERE kind = $1 AND domain = $2 AND name = $3"
+
+
+ADVANCE = "SELECT reading.advance_v1($1, $2, $3, $4, $5, $6, $7)"
+"""Moves a checkpoint: see the function. Its values are the follower, the fence, the number to leave, the number and
+token to come to, the head, and the seconds of the lease."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -213,13 +218,6 @@ class Followers:
     async def release(self, follower_id: int, fence: int) -> None:
         """Give a lease back."""
         await self._value("SELECT reading.release_v1($1, $2)", follower_id, fence)
-
-    async def advance(
-        self, follower_id: int, fence: int, *, before: int, to: Position, head: int, seconds: float
-    ) -> bool:
-        """Move a checkpoint, and keep the lease; return whether it is still the caller's, and was where it said."""
-        values = (follower_id, fence, before, to.number, to.token, head, seconds)
-        return bool(await self._value("SELECT reading.advance_v1($1, $2, $3, $4, $5, $6, $7)", *values))
 
     async def fail(self, follower_id: int, fence: int, failure: Failure) -> bool:
         """Note the event that stops one; return whether the fence is the newest."""

@@ -1,8 +1,8 @@
 """Leases: which process may write for a follower, and the checkpoint that it moves as long as it may."""
 
 from eventstore import Position
-from eventstore.postgres import Transaction
-from worker.reading.followers import FollowerRow, Followers
+from eventstore.postgres import Prepared, Transaction
+from worker.reading.followers import ADVANCE, FollowerRow
 
 __all__ = ["IDLE_SECONDS", "LEASE_SECONDS", "TICK_SECONDS", "Checkpoint", "LeaseLost"]
 
@@ -38,11 +38,16 @@ class Checkpoint:
         self.fence = fence
         self.position = row.position
 
-    async def move(self, transaction: Transaction, to: Position, *, head: int) -> None:
+    async def prepared(self, transaction: Transaction) -> Prepared:
+        """Prepare to move it in a transaction."""
+        return await transaction.prepare(ADVANCE)
+
+    async def move(self, prepared: Prepared, to: Position, *, head: int) -> None:
         """Move it in a transaction, as the first statement: nobody takes the lease until its end.
 
         Args:
-            transaction: That of what is derived from the events up to there. Call ``moved`` after its commit.
+            prepared: What ``prepared`` returned, in the transaction of what is derived from the events up to there.
+                Call ``moved`` after its commit.
             to: Where to.
             head: How far the log is.
 
@@ -50,9 +55,8 @@ class Checkpoint:
             LeaseLost: Nothing may be written.
             EventStoreError: As ``Session.transaction``.
         """
-        moved = await Followers(transaction).advance(
-            *(self.follower_id, self.fence), before=self.position.number, to=to, head=head, seconds=LEASE_SECONDS
-        )
+        values = (self.follower_id, self.fence, self.position.number, to.number, to.token, head, LEASE_SECONDS)
+        ((moved,),) = [row.values() for row in await prepared.run(*values)]
         if not moved:
             raise LeaseLost
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from eventstore import EventStoreError, Position, RecordedEvent, Window
-from eventstore.postgres import Session, Transaction
-from handlers import Domain, Projection, Statement
+from eventstore.postgres import Prepared, Session
+from handlers import Domain, Projection
 from worker.reading.followers import Failure
 from worker.reading.lease import IDLE_SECONDS, Checkpoint
 from worker.reading.names import table_schema
@@ -105,23 +105,26 @@ class ProjectionSink:
             enable_mergejoin="off",
             jit="off",
         ) as transaction:
-            await checkpoint.move(transaction, to, head=head)
-            for step in pending.steps:
-                for table, changes in step.tables.items():
-                    for sql, values in writes(table, changes):
-                        await transaction.fetch(sql, *values)
-                await _run(transaction, step.statements)
+            # The server reads all of it before a row is locked: see ``prepare``.
+            prepared: dict[str, Prepared] = {}
+            batch = list(_written(pending))
+            move = await checkpoint.prepared(transaction)
+            for sql, _ in batch:
+                if sql not in prepared:
+                    prepared[sql] = await transaction.prepare(sql)
+            await checkpoint.move(move, to, head=head)
+            for sql, values in batch:
+                await prepared[sql].run(*values)
         checkpoint.moved(to)
 
 
-async def _run(transaction: Transaction, statements: Sequence[Statement]) -> None:
-    """Run a domain's own statements in order, those that follow each other with one text together."""
-    together: list[tuple[Any, ...]] = []
-    for place, statement in enumerate(statements):
-        together.append(statement.values)
-        if place + 1 == len(statements) or statements[place + 1].sql != statement.sql:
-            await transaction.execute_many(statement.sql, together)
-            together = []
+def _written(pending: PendingChanges) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Iterate over statements and their values, in order."""
+    for step in pending.steps:
+        for table, changes in step.tables.items():
+            yield from writes(table, changes)
+        for statement in step.statements:
+            yield statement.sql, statement.values
 
 
 def _is_of_events(error: EventStoreError) -> bool:

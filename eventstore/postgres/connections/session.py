@@ -3,9 +3,10 @@
 Nothing is kept in the session between two transactions, so that a pooler in transaction mode may stand in between.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncpg.connect_utils import SessionAttribute
 
@@ -14,24 +15,56 @@ from eventstore.postgres.connections.address import Address
 from eventstore.postgres.connections.dialing import Dialer, DialledConnection
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
 
-__all__ = ["Session", "Transaction"]
+if TYPE_CHECKING:
+    from asyncpg import Record
+    from asyncpg.prepared_stmt import PreparedStatement
+
+__all__ = ["Prepared", "Session", "Transaction"]
 
 _CLOSE_SECONDS = 2.0
 
 
+def _ending(how: str, transaction: "Transaction") -> str:
+    return "; ".join([*(f"DEALLOCATE {name}" for name in transaction.names), how]).rstrip("; ")
+
+
+class Prepared:
+    """A statement of a transaction that the server has read already."""
+
+    def __init__(self, statement: "PreparedStatement[Record]") -> None:
+        self._statement = statement
+
+    async def run(self, *values: object) -> Sequence[Mapping[str, Any]]:
+        """Run it with bound values, and return its rows."""
+        return [dict(row) for row in await self._statement.fetch(*values)]
+
+
 class Transaction:
-    """A transaction that is open. What it raises is said in ``Session.transaction``."""
+    """A transaction that is open. What it raises is said in ``Session.transaction``.
+
+    Attributes:
+        names: Those of its prepared statements, which end with it.
+    """
 
     def __init__(self, connection: DialledConnection) -> None:
+        self.names: list[str] = []
         self._connection = connection
 
     async def fetch(self, sql: str, *values: object) -> Sequence[Mapping[str, Any]]:
         """Run a statement with bound values, and return its rows."""
         return [dict(row) for row in await self._connection.fetch(sql, *values)]
 
-    async def execute_many(self, sql: str, values: Iterable[Sequence[object]]) -> None:
-        """Run a statement once for each of several lists of values."""
-        await self._connection.executemany(sql, list(values))
+    async def prepare(self, sql: str) -> Prepared:
+        """Have the server read a statement, which is run later.
+
+        The driver sends a statement in two exchanges, and between them the server counts as active: of a process that
+        is frozen there, no ``idle_in_transaction_session_timeout`` ends the transaction, and its locks stay. What holds
+        locks that others wait for is therefore prepared before it takes them, and then run in one exchange each.
+        """
+        # Through a pooler, another client may have used the same server before: a name is given once.
+        name = f"s{secrets.token_hex(8)}"
+        self.names.append(name)
+        return Prepared(await self._connection.prepare(sql, name=name))
 
     async def script(self, sql: str) -> None:
         """Run statements without values, such as those that make tables."""
@@ -66,6 +99,7 @@ class Session:
         On cancellation the connection is cut: the server rolls back what it had not been told to commit.
         """
         connection = await self._connected()
+        transaction: Transaction | None = None
         is_done = False
         try:
             local = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
@@ -78,7 +112,7 @@ class Session:
             raise translate(error) from error
         finally:
             if not is_done:
-                await self._roll_back(connection)
+                await self._roll_back(connection, transaction)
 
     async def close(self) -> None:
         """Close the connection. Safe to repeat."""
@@ -92,10 +126,12 @@ class Session:
             self._connection = await self._dialer.dial()
         return self._connection
 
-    async def _roll_back(self, connection: DialledConnection) -> None:
+    async def _roll_back(self, connection: DialledConnection, transaction: Transaction | None) -> None:
         try:
             if not connection.is_closed():
                 await connection.execute("ROLLBACK", timeout=_CLOSE_SECONDS)
+                if transaction is not None and transaction.names:
+                    await connection.execute(_ending("", transaction), timeout=_CLOSE_SECONDS)
                 return
         except (*DRIVER_ERRORS, EventStoreError):
             pass

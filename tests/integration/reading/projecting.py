@@ -181,12 +181,12 @@ async def waits_for_lock(url: str) -> None:
 
 @asynccontextmanager
 async def totals_locked(admin_url: str) -> AsyncIterator[None]:
-    """Keep a batch from writing its last table, after it has written all others."""
+    """Keep a batch from writing the account ``a`` in its last table, after it has written all others."""
     ((schema,),) = await rows(admin_url, "SELECT 'projection_' || max(follower_id) FROM reading.followers")
     connection = await asyncpg.connect(admin_url)
     try:
         async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {schema}.totals IN SHARE MODE")
+            await connection.execute(f"SELECT FROM {schema}.totals WHERE account = 'a' FOR UPDATE")
             yield
     finally:
         await connection.close()
