@@ -89,6 +89,10 @@ class Coordinator:
             except Superseded as error:
                 self._problem(declared.name, str(error))
 
+    async def close(self) -> None:
+        """Close its connection. Safe to repeat."""
+        await self._session.close()
+
     async def serve(self) -> None:
         """Run projections until cancelled; what is under way is rolled back then, and the leases are given back."""
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)

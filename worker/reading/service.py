@@ -152,6 +152,7 @@ async def opened(settings: Settings, names: Sequence[str]) -> AsyncIterator[Proj
                 )
             )
             coordinator = Coordinator(target.declared, store, _sessions(target.url))
+            stack.push_async_callback(coordinator.close)
             try:
                 await coordinator.open()
             except EventStoreError as error:

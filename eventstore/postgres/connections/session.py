@@ -102,11 +102,14 @@ class Session:
         transaction: Transaction | None = None
         is_done = False
         try:
-            local = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
-            begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
-            await connection.execute(f"{begin}; SELECT {local}" if local else begin)
-            yield Transaction(connection)
-            await connection.execute("COMMIT")
+            local = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
+            # A parameter that an older server does not have is passed over.
+            known = "SELECT set_config(s.name, w.value, true) FROM pg_catalog.pg_settings s"
+            chosen = f"; {known} JOIN (VALUES {local}) AS w (name, value) ON s.name = w.name" if local else ""
+            await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED{chosen}")
+            transaction = Transaction(connection)
+            yield transaction
+            await connection.execute(_ending("COMMIT", transaction))
             is_done = True
         except DRIVER_ERRORS as error:
             raise translate(error) from error

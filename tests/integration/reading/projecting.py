@@ -44,13 +44,18 @@ async def coordinating(url: str, domain: Domain, *, target: str | None = None) -
     declared = [Declared(domain=domain, projection=projection) for projection in domain.projections]
     async with PostgresEventStore.connect(url, follow_seconds=FOLLOW_SECONDS, application_name="projecting") as store:
         coordinator = Coordinator(declared, store, lambda purpose: Session(target or url, purpose=purpose))
-        await coordinator.open()
+        try:
+            await coordinator.open()
+        except BaseException:
+            await coordinator.close()
+            raise
         serving = asyncio.create_task(coordinator.serve())
         try:
             yield coordinator
         finally:
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
+            await coordinator.close()  # one that was cancelled before it began
             if not serving.cancelled() and (failure := serving.exception()) is not None:
                 raise failure
 
