@@ -36,7 +36,7 @@ from eventstore.predicate import P, Predicate, Scalar
 from eventstore.receipt import ACCEPTED, Outcome, OutcomeKind, Receipt
 from eventstore.store import EventStore
 from eventstore.stored_state import StateKey, StoredState
-from eventstore.stream import Consistency, EventStream, ServerAddress
+from eventstore.stream import Consistency, EventStream, ServerAddress, Window
 from eventstore.subject_key import SUBJECT_FORGOTTEN, Forgetting, Subject, SubjectKey, forgetting_of, subject_forgotten
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ __all__ = [
     "SubjectKey",
     "TooFarBehind",
     "TransientStoreError",
+    "Window",
     "forgetting_of",
     "subject_forgotten",
 ]

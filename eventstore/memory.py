@@ -30,7 +30,7 @@ from eventstore.position import START, Position
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt, answers_scope, check_scope
 from eventstore.stored_state import StateKey, StoredState
-from eventstore.stream import Consistency, EventStream
+from eventstore.stream import Consistency, EventStream, Window
 from eventstore.subject_key import SUBJECT_FORGOTTEN, Forgetting, Subject, SubjectKey, forgetting_of, subject_forgotten
 
 __all__ = ["MemoryEventStore"]
@@ -207,14 +207,28 @@ class MemoryEventStore:
         consistency: Consistency = Consistency.EVENTUAL,
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.subscribe``."""
+        async for window in self.follow(boundary, after=after, batch_size=batch_size, consistency=consistency):
+            for event in window.events:
+                yield event
+
+    async def follow(
+        self,
+        boundary: Filter,
+        *,
+        after: Position | None = None,
+        batch_size: int = 1000,
+        consistency: Consistency = Consistency.EVENTUAL,
+    ) -> AsyncIterator[Window]:
+        """See ``EventStore.follow``."""
         check_batch_size(batch_size)
         seen = after or START
         while True:
             if (head := self._head()).number >= seen.number:
                 self._check_history(seen)
-                for event in tuple(self._matching(boundary, above=seen.number)):
-                    yield _copy(event)
-                seen = head
+                if head != seen:
+                    found = self._matching(boundary, above=max(seen.number, boundary.above))
+                    seen = head
+                    yield Window(events=tuple(map(_copy, found)), position=head, head=head)
             async with self._grown:
                 while (head := self._head()) == seen or head.number < seen.number:
                     await self._grown.wait()

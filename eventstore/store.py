@@ -14,7 +14,7 @@ from eventstore.held import Held
 from eventstore.position import Position
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.stored_state import StateKey, StoredState
-from eventstore.stream import Consistency, EventStream
+from eventstore.stream import Consistency, EventStream, Window
 from eventstore.subject_key import SubjectKey
 
 __all__ = ["EventStore"]
@@ -279,6 +279,25 @@ class EventStore(Protocol):
             InvalidRequest: A batch of no events was asked for.
             HistoryDiverged: ``after``, or what was brought already, is not in this store's history any more. Found out
                 as soon as the log is that far again. Drop what was derived from it, and begin anew.
+        """
+        ...
+
+    def follow(
+        self,
+        boundary: Filter,
+        *,
+        after: Position | None = None,
+        batch_size: int = 1000,
+        consistency: Consistency = Consistency.EVENTUAL,
+    ) -> AsyncIterator[Window]:
+        """Like ``subscribe``, but by pieces of the log: for who keeps how far it has come beside what it makes of it.
+
+        Yields:
+            Pieces in order, without a gap. One that holds no match comes, too: the log was looked at as far.
+
+        Raises:
+            InvalidRequest: A batch of no events was asked for.
+            HistoryDiverged: As ``subscribe``.
         """
         ...
 

@@ -7,7 +7,7 @@ import msgspec
 from eventstore.events import RecordedEvent
 from eventstore.position import Position
 
-__all__ = ["Consistency", "EventStream", "ServerAddress"]
+__all__ = ["Consistency", "EventStream", "ServerAddress", "Window"]
 
 
 class Consistency(StrEnum):
@@ -67,3 +67,17 @@ class EventStream(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False)
     @property
     def _found(self) -> tuple[object, ...]:
         return self.events, self.position, self.replica, self.complete
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of the log that was looked at, by one that follows it.
+
+    Attributes:
+        events: Those of it that match, in order.
+        position: Up to where it goes: who takes it and comes back with this position goes on without a gap.
+        head: How far the log was, in the same snapshot.
+    """
+
+    events: tuple[RecordedEvent, ...]
+    position: Position
+    head: Position

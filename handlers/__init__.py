@@ -20,38 +20,47 @@ from handlers.errors import (
     InvalidDomain,
     InvalidKey,
     InvalidParts,
+    InvalidProjection,
+    InvalidRow,
     InvalidScenario,
     InvalidUpcaster,
     InvalidView,
     NewerEvent,
     UnknownCommand,
     UnknownEventType,
+    UnknownProjection,
     UnknownView,
     UnreadableEvent,
 )
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, PartIdentity, Parts
 from handlers.persistent import PersistentMap, PersistentSet
+from handlers.projection import Projected, Projection
 from handlers.reader import Answer, Reader
 from handlers.reads import Reads
 from handlers.registry import load_domains
+from handlers.row_change import Change, Delete, Insert, Row, Statement, Update, Upsert
 from handlers.scenario import Scenario, Workload, parameter
+from handlers.table import Table
 from handlers.upcaster import Upcaster
 from handlers.view import View
 
 __all__ = [
     "Accepted",
     "Answer",
+    "Change",
     "Check",
     "Command",
     "DamagedState",
     "Decider",
     "Decision",
+    "Delete",
     "Domain",
     "DomainEvent",
     "DomainNotFound",
     "HandlerCrashed",
     "HandlerError",
+    "Insert",
     "InvalidCommand",
     "InvalidDecider",
     "InvalidDecision",
@@ -59,6 +68,8 @@ __all__ = [
     "InvalidKey",
     "InvalidMasterKey",
     "InvalidParts",
+    "InvalidProjection",
+    "InvalidRow",
     "InvalidScenario",
     "InvalidUpcaster",
     "InvalidView",
@@ -70,18 +81,26 @@ __all__ = [
     "Parts",
     "PersistentMap",
     "PersistentSet",
+    "Projected",
+    "Projection",
     "Reader",
     "Reads",
     "Rejected",
+    "Row",
     "Scenario",
     "Sensitive",
+    "Statement",
     "SubjectForgotten",
+    "Table",
     "Unchanged",
     "UnknownCommand",
     "UnknownEventType",
+    "UnknownProjection",
     "UnknownView",
     "UnreadableEvent",
     "Upcaster",
+    "Update",
+    "Upsert",
     "View",
     "Workload",
     "load_domains",

@@ -15,6 +15,7 @@ from handlers.affinity import Affinity, checked_shards, key_text, looked_at
 from handlers.checks.examination import Examination
 from handlers.checks.models import model_problems
 from handlers.checks.older_events import OlderEvents
+from handlers.checks.projections import projection_problems
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
 from handlers.decision import Decision
@@ -28,6 +29,7 @@ from handlers.errors import (
     InvalidParts,
     InvalidView,
     UnknownCommand,
+    UnknownProjection,
     UnknownView,
 )
 from handlers.event_codec import EventCodec
@@ -35,6 +37,7 @@ from handlers.event_versions import EventVersions, Lineage
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
+from handlers.projection import Projected, Projection
 from handlers.reads import Reads
 from handlers.scenario import Scenario
 from handlers.state_codec import StateCodec
@@ -74,6 +77,7 @@ class Domain:
         deciders: One a kind of command.
         events: Every kind of event that the views are made of or the decisions record.
         upcasters: One for each older version of an event, in any order. They read what was recorded in that version.
+        projections: Its read models. Each table belongs to one of them.
         invariants: What the oracle checks over a whole log.
         scenarios: What can be run as a load, each under a name of its own.
         affinity: Returns a command's key, such as its book. Commands of one key are decided by one worker process at a
@@ -98,6 +102,7 @@ class Domain:
     affinity: Affinity | None = None
     shards: int | None = None
     upcasters: tuple[Upcaster, ...] = ()
+    projections: tuple[Projection, ...] = ()
     _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
     _deciders: dict[str, AnyDecider] = field(init=False, repr=False, compare=False)
     _versions: EventVersions = field(init=False, repr=False, compare=False)
@@ -113,11 +118,12 @@ class Domain:
                 f"{self.name!r} is not"
             )
         object.__setattr__(self, "shards", checked_shards(self.name, self.affinity, self.shards))
-        for what in ("views", "deciders", "events", "upcasters", "invariants", "scenarios"):
+        for what in ("views", "deciders", "events", "upcasters", "projections", "invariants", "scenarios"):
             object.__setattr__(self, what, self._listed(what))
         self._refuse_others("views", View)
         self._refuse_others("deciders", AnyDecider)
         self._refuse_others("upcasters", Upcaster)
+        self._refuse_others("projections", Projection)
         self._refuse_others("invariants", Invariant)
         for what, given in (("command", self.deciders), ("event", self.events)):
             if not given:
@@ -133,6 +139,8 @@ class Domain:
             ("views", [view.name for view in self.views]),
             ("kinds of command", [decider.name for decider in self.deciders]),
             ("kinds of event", [event.__name__ for event in self.events]),
+            ("projections", [projection.name for projection in self.projections]),
+            ("tables", [table.name for projection in self.projections for table in projection.tables]),
             ("scenarios", [scenario.name for scenario in self.scenarios]),
         ):
             if len(set(names)) < len(names):
@@ -148,7 +156,11 @@ class Domain:
         object.__setattr__(self, "_versions", versions)
         object.__setattr__(self, "_codec", codec)
         object.__setattr__(self, "_examination", Examination(self.views, codec.models, older))
-        for problem in chain(self._examination.missed(), self._hidden()):
+        for problem in chain(
+            self._examination.missed(),
+            self._hidden(),
+            projection_problems(self.projections, codec.models, older),
+        ):
             raise InvalidDomain(f"the domain {self.name}: {problem}")
         object.__setattr__(self, "_state_codecs", self._made_codecs())
 
@@ -260,6 +272,29 @@ class Domain:
             close = get_close_matches(name, self._views, n=1)
             known = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(self._views)) or 'none'}"
             raise UnknownView(f"the domain {self.name} has no view {name[:100]!r}; {known}") from None
+
+    def projection(self, name: str) -> Projection:
+        """Return the projection of this name.
+
+        Raises:
+            UnknownProjection: There is none; the message names one that is spelt alike.
+        """
+        known = {projection.name: projection for projection in self.projections}
+        try:
+            return known[name]
+        except KeyError:
+            close = get_close_matches(name, known, n=1)
+            told = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known)) or 'none'}"
+            raise UnknownProjection(f"the domain {self.name} has no projection {name[:100]!r}; {told}") from None
+
+    def projected(self, event: RecordedEvent) -> Projected[Any]:
+        """Read a recorded event as projections see it. Raises as ``recorded``."""
+        return Projected(
+            event=self._codec.recorded(event),
+            number=event.sequence_number,
+            occurred_at=event.occurred_at,
+            metadata=event.metadata,
+        )
 
     def codec(self, view: View[..., S]) -> StateCodec[S]:
         """Return what writes and reads the states of a view that has them stored.

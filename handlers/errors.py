@@ -13,12 +13,15 @@ __all__ = [
     "InvalidDomain",
     "InvalidKey",
     "InvalidParts",
+    "InvalidProjection",
+    "InvalidRow",
     "InvalidScenario",
     "InvalidUpcaster",
     "InvalidView",
     "NewerEvent",
     "UnknownCommand",
     "UnknownEventType",
+    "UnknownProjection",
     "UnknownView",
     "UnreadableEvent",
 ]
@@ -76,6 +79,14 @@ class InvalidParts(HandlerError):
     """
 
 
+class InvalidProjection(HandlerError, ValueError):
+    """Raised by ``Projection`` and ``Table``: a name, a version, a column or a function cannot be."""
+
+
+class InvalidRow(HandlerError, ValueError):
+    """Raised where a projection changes a row: a table cannot hold it, or is none of the projection's."""
+
+
 class InvalidScenario(HandlerError, ValueError):
     """Raised by ``Scenario``: its name has another form, or a parameter does not exist or is out of bounds.
 
@@ -89,6 +100,10 @@ class UnknownCommand(HandlerError):
 
 class UnknownView(HandlerError):
     """Raised by ``Domain.view``: the domain lists no view of this name."""
+
+
+class UnknownProjection(HandlerError):
+    """Raised by ``Domain.projection``: the domain lists no projection of this name."""
 
 
 class InvalidCommand(HandlerError):

@@ -8,6 +8,7 @@
     given(BookCopyLentToReader(...)).sees(lent_out.at(), {"book": "reader"})
     given(recorded(ReaderRegistered, {"ReaderID": "ada"}, version=1)).sees(reader.at("ada"), ...)
     given(forgotten(ReaderRegistered(...))).when(...)
+    given(BookCopyLentToReader(...)).fills(lent_out, {books_lent_out: [{"book_id": "book", ...}]})
 
 Everything passes through the same doors as in a worker: each event is written as JSON and read back, and each view sees
 those that its filter holds, and no other. The kit also fails, with a sentence, on what a worker would trip over:
@@ -39,6 +40,9 @@ from handlers.event_versions import EVENT_VERSION
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
+from handlers.projection import Projection
+from handlers.row_tables import RowTables
+from handlers.table import Table
 
 __all__ = [
     "Given",
@@ -180,6 +184,50 @@ class Given:
         shown = self._state(part, log)
         if shown != state:
             raise AssertionError(f"{part!r} shows {shown!r}\nexpected {state!r}\n{_told(log, (part,))}")
+
+    def fills(self, projection: Projection, rows: Mapping[Table, Iterable[Mapping[str, Any]]]) -> None:
+        """Hold the rows that a projection makes of this history to what is expected.
+
+        Args:
+            projection: One of the domain's.
+            rows: For each of its tables the rows, in any order. A column that may be missing may be left out.
+
+        Raises:
+            HandlerError: The domain lacks the projection or an event, or a row cannot be held by its table.
+            AssertionError: The rows are others, or a process would trip over the projection; the text says how. So it
+                does of a ``Statement``, which needs a server.
+            TypeError: It is no projection.
+        """
+        __tracebackhide__ = True
+        _refuse_other("fills takes a projection", projection, Projection)
+        if self.domain.projection(projection.name) is not projection:
+            raise AssertionError(f"the domain {self.domain.name} has another projection named {projection.name}")
+        if strangers := [table.name for table in rows if table not in projection.tables]:
+            raise AssertionError(f"the projection {projection.name} has no table {', '.join(strangers)}")
+        tables = RowTables(projection.tables)
+        seen = [event for event in self._log() if projection.events.holds(event)]
+        for event in seen:
+            facts = [self.domain.projected(event) for _ in range(2)]
+            changes, again = (projection.changed_by(fact) for fact in facts)
+            if changes != again:
+                raise AssertionError(
+                    f"changes of {projection.name} ({projection.place}) is not pure: asked twice about event "
+                    f"{event.sequence_number}, it returns {changes!r} and {again!r}"
+                )
+            for change in changes:
+                try:
+                    tables.apply(change)
+                except NotImplementedError:
+                    raise AssertionError(
+                        f"changes of {projection.name} returns a Statement at event {event.sequence_number}, which "
+                        "only a server can run: test it with one"
+                    ) from None
+        for table in projection.tables:
+            found = tables.rows(table)
+            expected = [table.insert(**row).row for row in rows.get(table, ())]
+            missing = [row for row in expected if row not in found]
+            if missing or len(found) != len(expected):
+                raise AssertionError(f"{table.name} holds {found!r}\nexpected {expected!r}\nmade of {_list(seen)}")
 
     def _log(self) -> list[RecordedEvent]:
         __tracebackhide__ = True

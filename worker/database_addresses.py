@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from worker.address_form import check_url
 from worker.setting import setting
 
-__all__ = ["ADDRESS_FIELDS", "EXAMPLES", "DatabaseAddresses"]
+__all__ = ["ADDRESS_FIELDS", "EXAMPLES", "DatabaseAddresses", "check_postgres"]
 
 ADDRESS_FIELDS = ("database_url", "database_replica_urls", "database_admin_url")
 """The fields, each of which is a setting for all domains, and can be one for a single domain."""
@@ -20,7 +20,12 @@ EXAMPLES = {
 _SCHEMES = frozenset({"postgres", "postgresql"})
 
 
-def _postgres(value: str) -> None:
+def check_postgres(value: str) -> None:
+    """See that an address is one of PostgreSQL's.
+
+    Raises:
+        ValueError: It is not. The error does not quote it.
+    """
     check_url(value, _SCHEMES, EXAMPLES["database_url"])
 
 
@@ -41,7 +46,7 @@ class DatabaseAddresses:
     database_url: str = setting(
         "",
         "The primary database, as the role that may read and append.",
-        check=_postgres,
+        check=check_postgres,
         secret=True,
     )
     database_replica_urls: tuple[str, ...] = setting(
@@ -53,6 +58,6 @@ class DatabaseAddresses:
     database_admin_url: str = setting(
         "",
         "The primary database, as the role that owns the schema; for migrations.",
-        check=_postgres,
+        check=check_postgres,
         secret=True,
     )

@@ -15,6 +15,8 @@ __all__ = [
     "KilledItsProcess",
     "MessageRefused",
     "NoReply",
+    "PositionNotProjected",
+    "ProjectionError",
     "SettingsError",
     "Unroutable",
     "WorkerError",
@@ -63,6 +65,14 @@ class MessageRefused(BrokerError):
 
     Sending it again will not help. Others are not concerned.
     """
+
+
+class ProjectionError(WorkerError):
+    """Raised when a projection cannot be run as it is declared, or as its database is. The message says what to do."""
+
+
+class PositionNotProjected(WorkerError):
+    """Raised by ``ReadModels.wait_for``: a projection had not come as far in time. It may be there a moment later."""
 
 
 class NoReply(WorkerError):

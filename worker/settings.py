@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 
 from worker.address_form import ESCAPES, check_port
 from worker.credentials import Unreadable, file_variable, from_files, redacted
-from worker.database_addresses import ADDRESS_FIELDS, EXAMPLES, DatabaseAddresses
+from worker.database_addresses import ADDRESS_FIELDS, EXAMPLES, DatabaseAddresses, check_postgres
 from worker.domain_variables import own_variables, setting_of, suffixes
 from worker.errors import SettingsError
 from worker.misspelt import misspelt
@@ -20,7 +20,7 @@ LogFormat: TypeAlias = Literal["auto", "json", "human"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 TraceParent: TypeAlias = Literal["parent", "link"]
 
-IN_FILES = (*ADDRESS_FIELDS, "amqp_url", "rabbitmq_management_url", "worker_master_keys")
+IN_FILES = (*ADDRESS_FIELDS, "projections_url", "amqp_url", "rabbitmq_management_url", "worker_master_keys")
 """The settings that hold passwords or keys: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
 
 # A cluster mounts one Secret for all workers: with an empty value, there are no replicas.
@@ -30,6 +30,7 @@ _AMQP_SCHEMES = frozenset({"amqp", "amqps"})
 _HTTP_SCHEMES = frozenset({"http", "https"})
 _EXAMPLES = {
     **EXAMPLES,
+    "projections_url": EXAMPLES["database_url"],
     "amqp_url": "amqp://user:password@host:5672/vhost",
     "rabbitmq_management_url": "http://user:password@host:15672",
 }
@@ -101,6 +102,13 @@ class Settings(DatabaseAddresses):
         "RabbitMQ's management interface, by which `worker check` sees policies and, with affinity, bindings; nothing "
         "else uses it.",
         check=_http,
+        secret=True,
+    )
+    projections_url: str = setting(
+        "",
+        "The database that `worker project` fills tables in, as a member of eventstore_projections; without it, "
+        "the database of the events.",
+        check=check_postgres,
         secret=True,
     )
     worker_domains: str = setting(

@@ -37,7 +37,8 @@ host replication all {LOOPBACK}/32 scram-sha-256
 _CONTENT = """
 CREATE ROLE :"worker" LOGIN PASSWORD :'password';
 CREATE ROLE eventstore_runtime NOLOGIN;
-GRANT eventstore_runtime TO :"worker";
+CREATE ROLE eventstore_projections NOLOGIN;
+GRANT eventstore_runtime, eventstore_projections TO :"worker";
 CREATE DATABASE :"name";
 """
 

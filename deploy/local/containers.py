@@ -56,7 +56,7 @@ def started() -> Iterator[dict[str, str]]:
     with postgres, broker:
         roles = (
             f"CREATE ROLE worker LOGIN PASSWORD '{worker}'; CREATE ROLE eventstore_runtime NOLOGIN;"
-            "GRANT eventstore_runtime TO worker;"
+            "CREATE ROLE eventstore_projections NOLOGIN; GRANT eventstore_runtime, eventstore_projections TO worker;"
         )
         done = postgres.exec(["psql", "--username=admin", f"--dbname={_DATABASE}", f"--command={roles}"])
         if done.exit_code:

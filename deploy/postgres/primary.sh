@@ -11,14 +11,15 @@ set -euo pipefail
 : "${POSTGRES_MONITOR_PASSWORD:?must hold the password of the role monitor}"
 
 # psql takes the passwords from the environment: as arguments, every process of the machine could read them.
-# The migration gives rights to eventstore_runtime only; worker has them as its member.
+# The migration gives rights to these two groups only; worker has them as their member.
 psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --single-transaction \
     --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
 \getenv worker_password POSTGRES_WORKER_PASSWORD
 \getenv replication_password POSTGRES_REPLICATION_PASSWORD
 \getenv monitor_password POSTGRES_MONITOR_PASSWORD
 CREATE ROLE eventstore_runtime NOLOGIN;
-CREATE ROLE worker LOGIN PASSWORD :'worker_password' IN ROLE eventstore_runtime;
+CREATE ROLE eventstore_projections NOLOGIN;
+CREATE ROLE worker LOGIN PASSWORD :'worker_password' IN ROLE eventstore_runtime, eventstore_projections;
 CREATE ROLE replicator LOGIN REPLICATION PASSWORD :'replication_password';
 CREATE ROLE monitor LOGIN PASSWORD :'monitor_password' IN ROLE pg_monitor;
 SQL

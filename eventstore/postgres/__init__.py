@@ -6,6 +6,7 @@ What administrators use is imported when it is asked for for the first time: wor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from eventstore.postgres.connections.session import Prepared, Session, Transaction
 from eventstore.postgres.engine import PostgresEventStore
 from eventstore.postgres.reads.replicas import MOST_LAG
 from eventstore.postgres.statements import SCHEMA_VERSION, Migration
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     )
     from eventstore.postgres.administration.bulk.recorder import Import
     from eventstore.postgres.administration.erasure import KnownSubject, find_subject, forget
-    from eventstore.postgres.administration.migrations import MigrationReport, migrate
+    from eventstore.postgres.administration.migrations import MigrationReport, migrate, migrate_reading
     from eventstore.postgres.administration.pruning import LEAST_AGE, Prunable, count_prunable, prune, receipts_since
     from eventstore.postgres.administration.statistics import Measures, measure
     from eventstore.postgres.administration.stored_states import ViewStates, drop_states, list_states
@@ -38,8 +39,11 @@ __all__ = [
     "Migration",
     "MigrationReport",
     "PostgresEventStore",
+    "Prepared",
     "Prunable",
+    "Session",
     "Survey",
+    "Transaction",
     "ViewStates",
     "adopt",
     "check_import",
@@ -52,6 +56,7 @@ __all__ = [
     "list_states",
     "measure",
     "migrate",
+    "migrate_reading",
     "prune",
     "receipts_since",
     "survey",
@@ -62,7 +67,7 @@ _LATER = {
     "administration.bulk.importing": ("CheckedImport", "check_import", "find_imports", "import_events"),
     "administration.bulk.recorder": ("Import",),
     "administration.erasure": ("KnownSubject", "find_subject", "forget"),
-    "administration.migrations": ("MigrationReport", "migrate"),
+    "administration.migrations": ("MigrationReport", "migrate", "migrate_reading"),
     "administration.pruning": ("LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"),
     "administration.statistics": ("Measures", "measure"),
     "administration.stored_states": ("ViewStates", "drop_states", "list_states"),

@@ -36,7 +36,7 @@ from eventstore.postgres.statements import statement
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt, check_scope
 from eventstore.stored_state import StateKey, StoredState
-from eventstore.stream import Consistency, EventStream
+from eventstore.stream import Consistency, EventStream, Window
 from eventstore.subject_key import SubjectKey
 from eventstore.telemetry import Telemetry
 
@@ -342,18 +342,34 @@ class PostgresEventStore:
     ) -> AsyncIterator[RecordedEvent]:
         """See ``EventStore.subscribe``."""
         check_batch_size(batch_size)
-        seen = after or START
-        subscription = Subscription(
+        async for event in self._subscription(boundary, after, batch_size, consistency).events():
+            yield event
+
+    async def follow(
+        self,
+        boundary: Filter,
+        *,
+        after: Position | None = None,
+        batch_size: int = 1000,
+        consistency: Consistency = Consistency.EVENTUAL,
+    ) -> AsyncIterator[Window]:
+        """See ``EventStore.follow``."""
+        check_batch_size(batch_size)
+        async for window in self._subscription(boundary, after, batch_size, consistency).windows():
+            yield window
+
+    def _subscription(
+        self, boundary: Filter, after: Position | None, batch_size: int, consistency: Consistency
+    ) -> Subscription:
+        return Subscription(
             reader=self._reader,
             boundary=boundary,
             batch_size=batch_size,
             consistency=consistency,
             follow_seconds=self._follow_seconds,
-            seen=max(seen.number, boundary.above),
-            head=seen,
+            above=boundary.above,
+            seen=after or START,
         )
-        async for event in subscription.events():
-            yield event
 
 
 async def _close(pools: Pools, exclusive: Exclusive, batches: GroupCommit, reader: Reader) -> None:

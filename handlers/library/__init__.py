@@ -8,6 +8,7 @@ from handlers.library import (
     events,
     lend_book_copy,
     lendings,
+    projections,
     readers,
     register_reader,
     remove_book_copy,
@@ -55,6 +56,7 @@ domain = Domain(
         events.LendingBookToReaderFailed,
         events.ReturningBookFromReaderFailed,
     ),
+    projections=(projections.lent_out, projections.readers_lendings),
     invariants=invariants,
     scenarios=scenarios,
 )

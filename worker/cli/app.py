@@ -39,6 +39,11 @@ COMMANDS = {
             help="Show events, oldest first: the last that match, or the first that match above a number.",
         ),
         Entry(
+            name="project",
+            target="worker.cli.project:project",
+            help="Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
             name="check",
             target="worker.cli.check:check",
             help="Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it "
@@ -84,6 +89,40 @@ COMMANDS = {
             name="discard",
             target="worker.cli.dead_letters.commands:discard",
             help="Remove dead letters for good, after asking.",
+        ),
+    ),
+    "projections": (
+        Entry(
+            name="list",
+            target="worker.cli.projections:list_all",
+            help="List the projections: how far each is, and what stops it. Exit status 1 when one is stopped.",
+        ),
+        Entry(
+            name="status",
+            target="worker.cli.projections:status",
+            help="Tell everything of a projection: how far it is, what stops it and where, and what was left out.",
+        ),
+        Entry(
+            name="rebuild",
+            target="worker.cli.projections:rebuild",
+            help="Build a projection's tables anew from the log, beside those that readers read, and put them in their "
+            "place.",
+        ),
+        Entry(
+            name="skip",
+            target="worker.cli.projections:skip_event",
+            help="Leave out the event that stops a projection, and have it go on behind it. Who did so, and why, is "
+            "noted.",
+        ),
+        Entry(
+            name="pause",
+            target="worker.cli.projections:pause_one",
+            help="Have a projection rest, whichever process runs it, until it is resumed.",
+        ),
+        Entry(
+            name="resume",
+            target="worker.cli.projections:resume_one",
+            help="Have a projection go on that was paused, or try the event again that stopped it.",
         ),
     ),
     "load": (
@@ -184,6 +223,7 @@ app = group(
     below={"events": COMMANDS["events"]},
 )
 _added(app, "dead-letters", help="Dead letters: messages that were put aside for a person.")
+_added(app, "projections", help="Read models in tables: how they stand, and what a person does about them.")
 _added(app, "load", help="Run contention scenarios through RabbitMQ and real workers.")
 _added(app, "topology", help="The broker's exchanges and queues.")
 _added(

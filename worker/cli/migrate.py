@@ -1,13 +1,14 @@
 """``worker db migrate``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from eventstore.postgres import Migration, MigrationReport
-from eventstore.postgres import migrate as apply
+from eventstore.postgres import Migration, MigrationReport, migrate_reading
+from eventstore.postgres import migrate as migrate_store
 from worker.cli.administration import administering
+from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.stores import DomainOption, chosen, document, in_turn
 from worker.cli.terminal import print_json, tell
@@ -29,6 +30,10 @@ def migrate(
             help="Keep the log in partitions, and have each further one take so many events. Without, it stays as is.",
         ),
     ] = None,
+    projections: Annotated[
+        bool,
+        typer.Option("--projections", help="Only what projections need, where their tables are in another database."),
+    ] = False,
     domain: DomainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -38,15 +43,20 @@ def migrate(
     Where domains have databases of their own, each is brought there, one after the other. Workers of an older build go
     on beside this one, until --finish takes away what they need. With --partition-size the table of events becomes the
     first of many, while workers go on; what is broken off is gone on with when it is run again.
+
+    With --projections, DATABASE_ADMIN_URL names another database, which gets what projections need to have their tables
+    there, and no event store.
     """
     settings = Settings.load(needs=("database_admin_url",))
+    apply: Callable[..., Coroutine[Any, Any, MigrationReport]] = migrate_reading if projections else migrate_store
+    options = {} if projections else {"finish": finish, "partition_size": partition_size}
+    if projections and (finish or partition_size is not None):
+        raise Mistake("--finish and --partition-size are for the event store, and not for projections.")
     stores = chosen(settings, domain, by="database_admin_url")
     reports = []
     for store in stores:
         with in_turn(store, stores, silent=json), administering(store):
-            report = run_async(
-                apply(store.database_admin_url, finish=finish, partition_size=partition_size, dry_run=dry_run)
-            )
+            report = run_async(apply(store.database_admin_url, dry_run=dry_run, **options))
             reports.append(report)
             if not json:
                 _show(report)

@@ -9,7 +9,7 @@ An empty database has no builds from before, and is finished at once.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import asyncpg
@@ -22,13 +22,15 @@ from eventstore.postgres.administration.partitioning import check_size, extend, 
 from eventstore.postgres.connections.session_name import MARK
 from eventstore.postgres.statements import Migration, migrations, statement
 
-__all__ = ["MigrationReport", "migrate"]
+__all__ = ["MigrationReport", "migrate", "migrate_reading"]
 
 # Any number that nobody else uses for an advisory lock in this database.
 _LOCK = 4_715_018_260_310_001
 _POLL_SECONDS = 0.2
 # Everybody waits behind whoever waits for the tables.
 _LOCK_TIMEOUT = "2s"
+# The migration that another database than the store's may have, too.
+_READING = "reading"
 # From this version on, the schema's version has a table of its own.
 _OWN_TABLE = 3
 _EVENTS = "eventstore.events"
@@ -71,7 +73,8 @@ async def migrate(
 
     What guards the events, and a restore may have left switched off, is switched on again.
 
-    Creates the group role ``eventstore_runtime`` if it is missing; a worker's login role must be a member of it.
+    Creates the group roles ``eventstore_runtime`` and ``eventstore_projections`` if they are missing; a worker's login
+    role must be a member of the first, and of the second where it runs projections.
 
     Args:
         admin_url: The address of the primary, with a role that may create schemas and roles.
@@ -129,6 +132,25 @@ async def migrate(
     )
 
 
+async def migrate_reading(admin_url: str, *, dry_run: bool = False, wait_seconds: float = 60.0) -> MigrationReport:
+    """Bring to a database what projections need of it, where it is another one than the event store's.
+
+    Arguments and errors are those of ``migrate``. Running it again changes nothing. The versions that are reported are
+    1 once it is there, and 0 before.
+    """
+    wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
+    async with administrator(admin_url, purpose="worker db migrate", wanted=wanted) as connection:
+        await _lock(connection, wait_seconds)
+        is_there = await connection.fetchval("SELECT to_regclass('reading.followers') IS NOT NULL")
+        pending = () if is_there else tuple(each for each in migrations() if each.name == _READING)
+        if pending and not dry_run:
+            await _prepare_reading(connection)
+            async with _short_transaction(connection, "worker db migrate --projections"):
+                for migration in pending:
+                    await connection.execute(migration.sql)
+    return MigrationReport(before=int(is_there), after=1, applied=pending, dry_run=dry_run)
+
+
 async def _lock(connection: "asyncpg.Connection[asyncpg.Record]", wait_seconds: float) -> None:
     # Polled: whoever waits inside the server holds a snapshot, which would block CREATE INDEX CONCURRENTLY for good.
     try:
@@ -151,7 +173,9 @@ async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[in
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
     if migration.version == 1:
-        await _create_runtime_role(connection)
+        await _create_role(connection, "eventstore_runtime")
+    if migration.name == _READING:
+        await _prepare_reading(connection)
     for sql in migration.preparing:
         await connection.execute(sql)
     async with _short_transaction(connection, "worker db migrate"):
@@ -232,10 +256,19 @@ def _named(row: "asyncpg.Record") -> str:
     return f"{row['name']} (role {row['role']}, {kind})"
 
 
-async def _create_runtime_role(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'eventstore_runtime')"):
+async def _prepare_reading(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await _create_role(connection, "eventstore_projections")
+    # Schemas are made in its name, by a function that has the rights of this session's role.
+    # Who may not have that can still migrate: it is missed, and told, where a projection's first schema is made.
+    if not await connection.fetchval("SELECT pg_has_role('eventstore_projections', 'MEMBER')"):
+        with suppress(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("GRANT eventstore_projections TO CURRENT_USER")
+
+
+async def _create_role(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
+    if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name):
         return
     try:
-        await connection.execute("CREATE ROLE eventstore_runtime NOLOGIN")
+        await connection.execute(f"CREATE ROLE {name} NOLOGIN")
     except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
         return  # roles belong to the whole server: a migration of another database was faster

@@ -21,7 +21,7 @@ from eventstore.postgres.reads.server import ServerReads
 from eventstore.postgres.statements import SCHEMA_VERSION, statement
 from eventstore.question import Question
 from eventstore.stored_state import StateKey, StoredState
-from eventstore.stream import Consistency, EventStream
+from eventstore.stream import Consistency, EventStream, Window
 
 __all__ = ["Reader"]
 
@@ -143,6 +143,25 @@ class Reader:
 
         (stream,) = self._streams(await self._asked(ask, consistency, _least_of(boundary, min_position, reach)))
         return stream
+
+    async def window(
+        self, boundary: Filter, *, consistency: Consistency, min_position: Position, up_to: int, reach: int
+    ) -> Window:
+        """Walk the log up to a number, or to its head if that comes first. Arguments are those of ``query``.
+
+        Raises:
+            PositionNotReached: As there.
+            HistoryDiverged: As there.
+        """
+
+        async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
+            return await server.range(boundary, up_to, milestones | {up_to})
+
+        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position, reach))
+        (events,), head = answer.found, answer.position
+        ends_there = head.number <= up_to
+        position = head if ends_there else Position(number=up_to, token=answer.tokens[up_to])
+        return Window(events=events or (), position=position, head=head)
 
     async def short(
         self, boundary: Filter, *, consistency: Consistency, min_position: Position = START

@@ -11,7 +11,7 @@ from eventstore.filter import Filter
 from eventstore.position import LAST_NUMBER, Position
 from eventstore.postgres.reads.reader import Reader
 from eventstore.postgres.reads.windows import next_width
-from eventstore.stream import Consistency, EventStream
+from eventstore.stream import Consistency, Window
 
 __all__ = ["Subscription"]
 
@@ -32,8 +32,9 @@ class Subscription:
         batch_size: About how many events are fetched at a time.
         consistency: Where they may be read.
         follow_seconds: How often it looks for new events.
-        seen: Up to which number it has looked.
-        head: How far the log was when it did. As long as this position holds, everything up to it is as it was.
+        above: Where it begins: above this number, which may lie in the future.
+        seen: How far it has looked. As long as this position holds, everything up to it is as it was.
+        end: How far the log was when it did.
     """
 
     reader: Reader
@@ -41,42 +42,51 @@ class Subscription:
     batch_size: int
     consistency: Consistency
     follow_seconds: float
-    seen: int
-    head: Position
+    above: int
+    seen: Position
+    end: int = 0
 
     async def events(self) -> AsyncIterator[RecordedEvent]:
         """Answer ``EventStore.subscribe``."""
+        async for window in self.windows():
+            for event in window.events:
+                yield event
+
+    async def windows(self) -> AsyncIterator[Window]:
+        """Answer ``EventStore.follow``."""
         width, backoff = self.batch_size, Backoff(first=_FIRST_WAIT_SECONDS, longest=_LONGEST_WAIT_SECONDS)
         while True:
             try:
-                stream = await self._next(min(self.seen + width, LAST_NUMBER))
+                window = await self._next(width)
             except RetryableError:
                 await backoff.rest()
                 continue
             backoff.reset()
-            if stream is None:
+            if window is None:
                 await asyncio.sleep(self.follow_seconds)
                 continue
-            for event in stream.events:
-                yield event
-            width = next_width(width, len(stream.events), self.batch_size)
+            yield window
+            width = next_width(width, len(window.events), self.batch_size)
 
-    async def _next(self, up_to: int) -> EventStream | None:
+    async def _next(self, width: int) -> Window | None:
         """Look at what lies above what was looked at; return None when nothing does."""
-        head = self.head
-        if self.seen >= head.number:
+        seen = self.seen
+        if seen.number >= self.end:
             head = await self.reader.head(consistency=self.consistency)
             # One that ends earlier lags, or was cut back: the number cannot tell, and what comes will.
-            if head.number < self.head.number or head == self.head:
+            if head.number < seen.number or head == seen:
                 return None
-        stream = await self.reader.query(
-            self.boundary.narrowed_above(self.seen),
+            self.end = head.number
+        begin = max(seen.number, self.above)
+        window = await self.reader.window(
+            self.boundary.narrowed_above(begin),
             consistency=self.consistency,
-            min_position=self.head,
-            up_to=up_to,
-            reach=head.number,  # whoever answers: another replica might show less
+            min_position=seen,
+            up_to=min(begin + width, LAST_NUMBER),
+            reach=self.end,  # whoever answers: another replica might show less
         )
-        if self.seen == stream.position.number:
+        self.end = window.head.number
+        if seen.number == window.position.number:
             return None  # the head that was seen was another history's
-        self.seen, self.head = min(up_to, stream.position.number), stream.position
-        return stream
+        self.seen = window.position
+        return window

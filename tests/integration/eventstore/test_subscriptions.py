@@ -12,7 +12,7 @@ from eventstore import START, Consistency, HistoryDiverged, Position, RecordedEv
 from eventstore.postgres import PostgresEventStore, migrate
 from eventstore.postgres.reads.reader import Reader
 from eventstore.postgres.reads.subscription import Subscription
-from eventstore.stream import EventStream
+from eventstore.stream import Window
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.support.fixtures.failover import PrimaryAndStandby
@@ -199,10 +199,10 @@ class Reading:
             raise answer
         return answer
 
-    async def query(self, *_boundary: Any, **options: Any) -> EventStream:
+    async def window(self, *_boundary: Any, **options: Any) -> Window:
         number = options["reach"]
         event = counted("a").recorded(number, number)
-        return EventStream(events=(event,), position=event.position)
+        return Window(events=(event,), position=event.position, head=event.position)
 
 
 async def test_waits_after_failures_grow_up_to_a_bound_and_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,8 +227,8 @@ async def test_waits_after_failures_grow_up_to_a_bound_and_begin_anew(monkeypatc
         batch_size=10,
         consistency=Consistency.STRONG,
         follow_seconds=0.0,
-        seen=0,
-        head=START,
+        above=0,
+        seen=START,
     ).events()
     assert [(await anext(events)).sequence_number for _ in range(2)] == [1, 2]
     assert longest == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.1]

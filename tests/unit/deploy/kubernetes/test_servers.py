@@ -111,9 +111,12 @@ def test_a_commit_is_on_two_instances_and_a_failover_keeps_it(database: Manifest
 
 def test_the_group_role_is_there_before_its_member_and_before_the_migration(database: Manifest) -> None:
     initdb = database["bootstrap"]["initdb"]
-    assert initdb["postInitSQL"] == ["CREATE ROLE eventstore_runtime NOLOGIN"]
+    assert initdb["postInitSQL"] == [
+        "CREATE ROLE eventstore_runtime NOLOGIN",
+        "CREATE ROLE eventstore_projections NOLOGIN ROLE admin",
+    ]
     (role,) = database["managed"]["roles"]
-    assert role["inRoles"] == ["eventstore_runtime"]
+    assert role["inRoles"] == ["eventstore_runtime", "eventstore_projections"]
     assert role["name"] != initdb["owner"]
     assert not {"superuser", "createdb", "createrole", "replication", "bypassrls"} & set(role)
 

@@ -1,0 +1,149 @@
+"""Sessions: a connection of the caller's own, on which it runs transactions with statements of its own.
+
+Nothing is kept in the session between two transactions, so that a pooler in transaction mode may stand in between.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from asyncpg.connect_utils import SessionAttribute
+
+from eventstore.errors import EventStoreError
+from eventstore.postgres.connections.address import Address
+from eventstore.postgres.connections.dialing import Dialer, DialledConnection
+from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+    from asyncpg.prepared_stmt import PreparedStatement
+
+__all__ = ["Prepared", "Session", "Transaction"]
+
+_CLOSE_SECONDS = 2.0
+
+
+def _ending(how: str, transaction: "Transaction") -> str:
+    return "; ".join([*(f"DEALLOCATE {name}" for name in transaction.names), how]).rstrip("; ")
+
+
+class Prepared:
+    """A statement of a transaction that the server has read already."""
+
+    def __init__(self, statement: "PreparedStatement[Record]") -> None:
+        self._statement = statement
+
+    async def run(self, *values: object) -> Sequence[Mapping[str, Any]]:
+        """Run it with bound values, and return its rows."""
+        return [dict(row) for row in await self._statement.fetch(*values)]
+
+
+class Transaction:
+    """A transaction that is open. What it raises is said in ``Session.transaction``.
+
+    Attributes:
+        names: Those of its prepared statements, which end with it.
+    """
+
+    def __init__(self, connection: DialledConnection) -> None:
+        self.names: list[str] = []
+        self._connection = connection
+
+    async def fetch(self, sql: str, *values: object) -> Sequence[Mapping[str, Any]]:
+        """Run a statement with bound values, and return its rows."""
+        return [dict(row) for row in await self._connection.fetch(sql, *values)]
+
+    async def prepare(self, sql: str) -> Prepared:
+        """Have the server read a statement, which is run later.
+
+        The driver sends a statement in two exchanges, and between them the server counts as active: of a process that
+        is frozen there, no ``idle_in_transaction_session_timeout`` ends the transaction, and its locks stay. What holds
+        locks that others wait for is therefore prepared before it takes them, and then run in one exchange each.
+        """
+        # Through a pooler, another client may have used the same server before: a name is given once.
+        name = f"s{secrets.token_hex(8)}"
+        self.names.append(name)
+        return Prepared(await self._connection.prepare(sql, name=name))
+
+    async def script(self, sql: str) -> None:
+        """Run statements without values, such as those that make tables."""
+        await self._connection.execute(sql)
+
+
+class Session:
+    """One connection to a database, which is made when it is needed, and again when it has broken.
+
+    Args:
+        url: The database. Of several hosts in it, the one that accepts writes is used, unless ``reads`` says otherwise.
+        purpose: How the connection appears in ``pg_stat_activity``.
+        reads: Whether any host will do.
+    """
+
+    def __init__(self, url: str, *, purpose: str, reads: bool = False) -> None:
+        wanted = SessionAttribute.any if reads else SessionAttribute.read_write
+        self._dialer = Dialer(Address.of(url), purpose=purpose, wanted=wanted, cached=False)
+        self._connection: DialledConnection | None = None
+
+    @asynccontextmanager
+    async def transaction(self, **settings: str) -> AsyncIterator[Transaction]:
+        """Run a transaction: committed at the end of the ``async with``, or rolled back where that raises.
+
+        Args:
+            settings: What holds in it alone, by the names of PostgreSQL's parameters.
+
+        Raises:
+            EventStoreError: As ``translate`` says. Where it is a ``RetryableError`` out of the commit, whether that
+                happened is not known.
+
+        On cancellation the connection is cut: the server rolls back what it had not been told to commit.
+        """
+        connection = await self._connected()
+        transaction: Transaction | None = None
+        is_done = False
+        try:
+            local = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
+            # A parameter that an older server does not have is passed over.
+            known = "SELECT set_config(s.name, w.value, true) FROM pg_catalog.pg_settings s"
+            chosen = f"; {known} JOIN (VALUES {local}) AS w (name, value) ON s.name = w.name" if local else ""
+            await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED{chosen}")
+            transaction = Transaction(connection)
+            yield transaction
+            await connection.execute(_ending("COMMIT", transaction))
+            is_done = True
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+        finally:
+            if not is_done:
+                await self._roll_back(connection, transaction)
+
+    async def close(self) -> None:
+        """Close the connection. Safe to repeat."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*DRIVER_ERRORS):
+                await connection.close(timeout=_CLOSE_SECONDS)
+
+    async def _connected(self) -> DialledConnection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._dialer.dial()
+        return self._connection
+
+    async def _roll_back(self, connection: DialledConnection, transaction: Transaction | None) -> None:
+        try:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK", timeout=_CLOSE_SECONDS)
+                if transaction is not None and transaction.names:
+                    await connection.execute(_ending("", transaction), timeout=_CLOSE_SECONDS)
+                return
+        except (*DRIVER_ERRORS, EventStoreError):
+            pass
+        except BaseException:
+            self._drop(connection)
+            raise
+        self._drop(connection)
+
+    def _drop(self, connection: DialledConnection) -> None:
+        connection.terminate()
+        if self._connection is connection:
+            self._connection = None

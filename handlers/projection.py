@@ -1,0 +1,134 @@
+"""Projections: read models in tables, made of events by a pure function."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar, final
+
+import msgspec
+
+from eventstore import Filter
+from eventstore.jsontext import canonical
+from handlers.contained import Contained
+from handlers.errors import InvalidProjection, InvalidRow
+from handlers.model import DomainEvent
+from handlers.place import place_of
+from handlers.plain_function import refusal
+from handlers.row_change import Change, Delete, Insert, Statement, Update, Upsert
+from handlers.table import Table
+
+__all__ = ["Projected", "Projection"]
+
+E = TypeVar("E", bound=DomainEvent)
+
+# It becomes a word on the command line.
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
+# The largest integer of PostgreSQL's type of that name.
+_MOST = 2**31 - 1
+_CHANGES = (Upsert, Update, Insert, Delete, Statement)
+
+
+class Projected(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
+    """An event on record, as a projection sees it.
+
+    Attributes:
+        event: What happened, in the version of today.
+        number: Its sequence number.
+        occurred_at: When it happened, in UTC.
+        metadata: The JSON object about the recording, such as the command's id.
+    """
+
+    event: E
+    number: int
+    occurred_at: datetime
+    metadata: dict[str, Any]
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Projection:
+    """A read model: which events it is made of, the tables that it fills, and how.
+
+    Attributes:
+        name: Up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter.
+        events: Which events it is made of; without bounds on time or number.
+        tables: The tables that it fills, and nobody else does.
+        changes: Returns what an event changes: one change, several in their order, or None. It is pure: it sees the
+            event and nothing else, no clock, no database.
+        version: Raise it whenever ``changes`` changes its meaning, or a table its look: the tables are then made anew
+            from the log, beside those that readers read, and take their place.
+
+    Raises:
+        InvalidProjection: One of these cannot be; the message says which.
+    """
+
+    name: str
+    events: Filter
+    tables: tuple[Table, ...]
+    changes: Callable[[Projected[Any]], Change | Iterable[Change] | None]
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise InvalidProjection(
+                f"a projection's name is up to 50 small letters, digits, _ and -, and begins with a letter; "
+                f"{self.name!r} is not"
+            )
+        if type(self.version) is not int or not 1 <= self.version <= _MOST:
+            raise InvalidProjection(
+                f"the projection {self.name} has the version {self.version!r}; it is an integer from 1 to {_MOST}"
+            )
+        if not isinstance(self.events, Filter):
+            raise InvalidProjection(
+                f"the projection {self.name} takes a Filter as its events, not a {type(self.events).__name__}"
+            )
+        if self.events.since is not None or self.events.until is not None or self.events.above:
+            raise InvalidProjection(f"the events of the projection {self.name} have a bound on time or number")
+        if isinstance(self.tables, str | Table) or not isinstance(self.tables, Iterable):
+            raise InvalidProjection(f"the projection {self.name} takes a tuple of tables; is a comma missing?")
+        object.__setattr__(self, "tables", tuple(self.tables))
+        for table in self.tables:
+            if not isinstance(table, Table):
+                raise InvalidProjection(
+                    f"the projection {self.name} lists {table!r} among its tables, which is no Table"
+                )
+        names = [table.name for table in self.tables]
+        if not names or len(set(names)) < len(names):
+            raise InvalidProjection(f"the projection {self.name} has no table, or two of one name")
+        if (problem := refusal(self.changes)) is not None:
+            raise InvalidProjection(f"the projection {self.name} needs a function as its changes, {problem}")
+
+    @property
+    def layout(self) -> bytes:
+        """What tells tables that look like its own from others: 16 bytes."""
+        text = canonical([table.description for table in sorted(self.tables, key=lambda table: table.name)])
+        return hashlib.blake2b(text, digest_size=16).digest()
+
+    @property
+    def place(self) -> str:
+        """The file and line of its function."""
+        return place_of(self.changes)
+
+    def changed_by(self, seen: Projected[Any]) -> list[Change]:
+        """Return what an event changes, in order.
+
+        Raises:
+            InvalidRow: It returns something else than changes of its own tables.
+            HandlerCrashed, Exception: Whatever ``changes`` raises.
+        """
+        with Contained():
+            returned: Any = self.changes(seen)
+            if returned is None:
+                return []
+            changes = [returned] if isinstance(returned, _CHANGES) else list(returned)
+        for change in changes:
+            if not isinstance(change, _CHANGES):
+                raise InvalidRow(f"changes of the projection {self.name} ({self.place}) returns {change!r}")
+            if not isinstance(change, Statement) and change.table not in self.tables:
+                raise InvalidRow(
+                    f"the projection {self.name} ({self.place}) changes the table {change.table.name}, which is none "
+                    "of its own; add it to its tables"
+                )
+        return changes

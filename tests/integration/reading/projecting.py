@@ -1,0 +1,197 @@
+"""Projections that run beside a test, in its process or in one of their own, and what they should have come to."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from eventstore import Event, EventStore, Position
+from eventstore.postgres import PostgresEventStore, Session
+from handlers import Domain
+from tests.support.domains.ledger import Booked, Closed, balances, ledger
+from tests.support.fixtures.waiting import eventually
+from worker.reading.builds import Declared
+from worker.reading.coordinator import Coordinator
+from worker.reading.read_models import ReadModels
+
+ROOT = Path(__file__).resolve().parents[3]
+BALANCES = "ledger.balances"
+FOLLOW_SECONDS = 0.02
+
+
+def booked(account: str, amount: int = 1) -> Event:
+    return ledger(balances).to_record(Booked(account=account, amount=amount), {})
+
+
+def closed(account: str) -> Event:
+    return ledger(balances).to_record(Closed(account=account), {})
+
+
+async def book(store: EventStore, *accounts: str) -> Position:
+    return (await store.append([booked(account) for account in accounts])).position
+
+
+@asynccontextmanager
+async def coordinating(url: str, domain: Domain, *, target: str | None = None) -> AsyncIterator[Coordinator]:
+    """Run a domain's projections in this process."""
+    declared = [Declared(domain=domain, projection=projection) for projection in domain.projections]
+    async with PostgresEventStore.connect(url, follow_seconds=FOLLOW_SECONDS, application_name="projecting") as store:
+        coordinator = Coordinator(declared, store, lambda purpose: Session(target or url, purpose=purpose))
+        try:
+            await coordinator.open()
+        except BaseException:
+            await coordinator.close()
+            raise
+        serving = asyncio.create_task(coordinator.serve())
+        try:
+            yield coordinator
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            await coordinator.close()  # one that was cancelled before it began
+            if not serving.cancelled() and (failure := serving.exception()) is not None:
+                raise failure
+
+
+async def reached(url: str, position: Position, *, projection: str = BALANCES) -> None:
+    """Wait until a projection is as far as a position."""
+    async with ReadModels(url) as models:
+        await models.wait_for(projection, position, seconds=40)
+
+
+async def rows(url: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(sql, *values)]
+    finally:
+        await connection.close()
+
+
+async def check_balances(url: str, log: str | None = None) -> None:
+    """Compare what readers read with a fold of the log."""
+    folded = await rows(
+        log or url,
+        "SELECT sequence_number, event_type, payload->>'Account', (payload->>'Amount')::bigint FROM eventstore.events"
+        " ORDER BY 1",
+    )
+    entries: list[tuple[int, str]] = []
+    last: dict[str, int] = {}
+    totals: dict[str, int] = {}
+    for number, event_type, account, amount in folded:
+        if event_type == "Closed":
+            last.pop(account, None)
+            continue
+        entries.append((number, account))
+        last[account] = number
+        totals[account] = totals.get(account, 0) + amount
+    assert await rows(url, "SELECT number, account FROM read_ledger.entries ORDER BY 1") == entries
+    assert dict(await rows(url, "SELECT account, last FROM read_ledger.accounts")) == last
+    assert dict(await rows(url, "SELECT account, total FROM read_ledger.totals")) == totals
+
+
+async def owner_of(url: str, projection: str = "balances") -> str | None:
+    """The process that has the lease of what readers read, or had it last."""
+    found = await rows(url, "SELECT owner FROM reading.followers WHERE name = $1 AND is_current", projection)
+    return found[0][0] if found else None
+
+
+class Projecting:
+    """``python -m worker project`` for the ledger."""
+
+    def __init__(self, process: Process) -> None:
+        self.lines: list[str] = []
+        self.process = process
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, url: str, *names: str, **variables: str) -> AsyncIterator["Projecting"]:
+        """Start one; killed if it is left running."""
+        process = await start("project", *(names or ("balances",)), url=url, **variables)
+        found = cls(process)
+        try:
+            await found.says("projecting")
+            yield found
+        finally:
+            await found.kill()
+
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        await self._reading
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    async def says(self, text: str) -> None:
+        async def said() -> bool:
+            return self.process.returncode is not None or any(text in line for line in self.lines)
+
+        await eventually(said, what=f"the process to say {text!r}", seconds=60)
+        assert any(text in line for line in self.lines), self.lines
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.lines.append(line.decode().rstrip())
+
+
+async def start(*arguments: str, url: str, **variables: str) -> Process:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": url,
+        "WORKER_DOMAINS": "tests.support.domains.ledger:domain",
+        **variables,
+    }
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-m", "worker", *arguments),
+        cwd=ROOT,
+        env=environment,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+
+
+async def told(*arguments: str, url: str, **variables: str) -> tuple[int, str, str]:
+    """Run ``python -m worker`` to its end: exit status, output, and errors."""
+    process = await start(*arguments, url=url, **variables)
+    output, errors = await process.communicate()
+    return process.returncode or 0, output.decode(), errors.decode()
+
+
+async def waits_for_lock(url: str) -> None:
+    """Wait until a batch waits for a lock that somebody else has."""
+
+    async def waits() -> bool:
+        found = await rows(
+            url,
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            " AND application_name LIKE 'worker project%'",
+        )
+        return bool(found[0][0])
+
+    await eventually(waits, what="a batch to wait for a lock")
+
+
+@asynccontextmanager
+async def totals_locked(admin_url: str) -> AsyncIterator[None]:
+    """Keep a batch from writing the account ``a`` in its last table, after it has written all others."""
+    ((schema,),) = await rows(admin_url, "SELECT 'projection_' || max(follower_id) FROM reading.followers")
+    connection = await asyncpg.connect(admin_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SELECT FROM {schema}.totals WHERE account = 'a' FOR UPDATE")
+            yield
+    finally:
+        await connection.close()

@@ -1,0 +1,48 @@
+"""The bars of `worker project`: how far each projection has come, at which rate, and for how long yet."""
+
+import asyncio
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from worker.reading.service import ProjectionService
+
+__all__ = ["show"]
+
+_SECONDS = 0.5
+_tasks: set["asyncio.Task[None]"] = set()
+
+
+def show(service: ProjectionService, stop: asyncio.Event) -> None:
+    """Show a bar on standard error for each projection that has not caught up, until told to stop."""
+    task = asyncio.create_task(_show(service, stop))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _show(service: ProjectionService, stop: asyncio.Event) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    bars: dict[tuple[str, int], TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        while not stop.is_set():
+            behind = {(str(each.name), each.version): each for each in service.catching_up()}
+            for key in bars.keys() - behind.keys():
+                progress.remove_task(bars.pop(key))
+            for key, each in behind.items():
+                if key not in bars:
+                    bars[key] = progress.add_task(f"{each.name}", total=each.head, completed=each.number, rate="")
+                    progress.reset(bars[key], total=each.head, completed=each.number, rate="")
+                speed = next(task for task in progress.tasks if task.id == bars[key]).speed
+                rate = "" if speed is None else f"{speed:,.0f} a second"
+                progress.update(bars[key], completed=each.number, total=each.head, rate=rate)
+            try:
+                async with asyncio.timeout(_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                continue

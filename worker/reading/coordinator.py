@@ -1,0 +1,279 @@
+"""The coordinator: which projections this process runs now, by the leases that it has, and what becomes of them."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from eventstore import EventStore, EventStoreError, HistoryDiverged
+from eventstore.backoff import Backoff
+from eventstore.postgres import Session
+from worker.errors import ProjectionError
+from worker.reading.builds import KIND, Declared, Superseded, drop_retired, needs_build, promote, register
+from worker.reading.complaints import complaint
+from worker.reading.follower import Follower, Progress
+from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
+from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Checkpoint, LeaseLost
+from worker.reading.projection_sink import EventFailed, ProjectionSink
+
+__all__ = ["Coordinator", "Running"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST_REST, _LONGEST_REST = 0.5, 5.0
+# Every so many ticks the tables of replaced builds are looked for again: readers may have held them.
+_TICKS_BETWEEN_DROPS = 60
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A follower that this process has the lease of.
+
+    Attributes:
+        declared: What it is of.
+        row: As it is on record.
+        fence: The lease's number.
+        progress: How far it has come.
+        failure: The event that stopped it.
+        trouble: Why it rests, where no event is to blame.
+    """
+
+    declared: Declared
+    row: FollowerRow
+    fence: int
+    progress: Progress = field(default_factory=Progress)
+    failure: Failure | None = None
+    trouble: str | None = None
+    task: "asyncio.Task[None] | None" = None
+
+
+class Coordinator:
+    """Runs the projections of one log whose tables are in one database, as far as no other process does.
+
+    Args:
+        declared: The projections.
+        store: The log.
+        target: Makes a session with the database of the tables.
+
+    Attributes:
+        running: Those that this process has the lease of, by follower.
+        problems: What keeps projections from being run at all, by name.
+        trouble: Why the database of the tables cannot be asked now; None while it can.
+    """
+
+    def __init__(self, declared: Sequence[Declared], store: EventStore, target: Callable[[str], Session]) -> None:
+        self.running: dict[int, Running] = {}
+        self.problems: dict[FollowerName, str] = {}
+        self.trouble: str | None = None
+        self._declared = {each.name: each for each in declared}
+        self._store = store
+        self._target = target
+        self._session = target("worker project: leases")
+        self._owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+        self._ticks = 0
+
+    async def open(self) -> None:
+        """See that each projection has its tables.
+
+        Raises:
+            ProjectionError: One cannot be run as it is declared, or as the database is.
+            EventStoreError: The database cannot be used now, or as it is.
+        """
+        for declared in self._declared.values():
+            try:
+                await register(self._session, declared)
+            except Superseded as error:
+                self._problem(declared.name, str(error))
+
+    async def close(self) -> None:
+        """Close its connection. Safe to repeat."""
+        await self._session.close()
+
+    async def serve(self) -> None:
+        """Run projections until cancelled; what is under way is rolled back then, and the leases are given back."""
+        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        try:
+            while True:
+                try:
+                    await self._tick()
+                except EventStoreError as error:
+                    self._troubled(str(complaint(error)))
+                    await backoff.rest()
+                    continue
+                self._troubled(None)
+                backoff.reset()
+                await asyncio.sleep(TICK_SECONDS)
+        finally:
+            await self._stop_all()
+
+    async def _tick(self) -> None:
+        """Keep the leases that there are, take those that are free, and see to what has changed."""
+        held = {follower_id: running.fence for follower_id, running in self.running.items()}
+        async with self._session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
+            followers = Followers(transaction)
+            rows = [row for row in await followers.all(KIND) if row.name in self._declared]
+            # Last, and in one exchange with the server: a process that is frozen here must not keep rows locked.
+            kept = await followers.renew(held, LEASE_SECONDS)
+        there = {row.follower_id: row for row in rows}
+        for follower_id in held:
+            row = there.get(follower_id)
+            if follower_id not in kept or row is None or row.paused_at is not None or row.diverged_at is not None:
+                await self._stop(follower_id)
+        for name, declared in self._declared.items():
+            await self._see_to(declared, [row for row in rows if row.name == name])
+        if self._ticks % _TICKS_BETWEEN_DROPS == 0:
+            try:
+                await drop_retired(self._session)
+            except EventStoreError as error:
+                _log.warning("the tables of a replaced build cannot be dropped yet: %s", error)
+        self._ticks += 1
+
+    async def _see_to(self, declared: Declared, rows: list[FollowerRow]) -> None:
+        try:
+            if needs_build(declared, rows):
+                await register(self._session, declared)
+                return  # the next tick sees it
+        except ProjectionError as error:
+            self._problem(declared.name, str(error))
+            for row in rows:
+                await self._stop(row.follower_id)
+            return
+        self.problems.pop(declared.name, None)
+        for row in rows:
+            if not declared.fits(row) or row.paused_at is not None:
+                continue
+            running = self.running.get(row.follower_id)
+            if running is None:
+                if not row.is_leased and (running := await self._take(declared, row)) is not None:
+                    self._start(running)
+                continue
+            running.row = row
+            if running.task is None and (running.failure is None or row.failure is None):
+                # Resumed by hand, or past an event that is left out from now on; or what ended it is settled.
+                running.failure = None
+                self._start(running)
+            if not row.is_current and running.progress.has_caught_up and running.task is not None:
+                await self._promote(running)
+
+    async def _take(self, declared: Declared, row: FollowerRow) -> Running | None:
+        async with self._session.transaction() as transaction:
+            fence = await Followers(transaction).take(row.follower_id, self._owner, LEASE_SECONDS)
+        if fence is None:
+            return None
+        running = self.running[row.follower_id] = Running(declared, row, fence)
+        _log.info("%s, version %d: projecting from event %d", row.name, row.version, row.position.number)
+        return running
+
+    async def _promote(self, running: Running) -> None:
+        row = running.row
+        try:
+            if await promote(self._session, running.declared, row.follower_id, running.fence):
+                _log.info("%s: readers read what was built anew, version %d", row.name, row.version)
+                self._ticks = 0  # the old tables are to go
+            running.trouble = None
+        except ProjectionError as error:
+            running.trouble = str(error)
+        except EventStoreError as error:
+            _log.warning("%s: what was built anew cannot take its place yet: %s", row.name, error)
+
+    def _start(self, running: Running) -> None:
+        running.task = asyncio.create_task(self._run(running), name=f"projection {running.row.name}")
+
+    async def _run(self, running: Running) -> None:
+        """Project, through every interruption, until an event stops it, the lease is lost, or it is cancelled."""
+        session = self._target(f"worker project: {running.row.name}")
+        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        try:
+            while True:
+                before = running.progress.events
+                try:
+                    await self._follow(running, session)
+                except EventFailed as failed:
+                    running.failure = failed.failure
+                    _log.error("%s: stopped: %s", running.row.name, failed)
+                    return
+                except LeaseLost:
+                    return  # the next tick sees why
+                except HistoryDiverged as error:
+                    await self._diverged(running, session, error)
+                    return
+                except EventStoreError as error:
+                    if running.progress.events > before:
+                        backoff.reset()
+                    running.trouble = str(complaint(error))
+                    _log.warning("%s: rests: %s", running.row.name, running.trouble)
+                    await backoff.rest()
+                except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes
+                    running.trouble = "it failed in a way that this program does not know; its log has the trace"
+                    _log.exception("%s: failed", running.row.name)
+                    await backoff.rest()
+        finally:
+            running.task = None
+            await session.close()
+
+    async def _follow(self, running: Running, session: Session) -> None:
+        declared, row = running.declared, running.row
+        async with session.transaction() as transaction:
+            followers = Followers(transaction)
+            # What was committed last may not be known: the row tells.
+            now = next((each for each in await followers.of(row.name) if each.follower_id == row.follower_id), None)
+            skipped = await followers.skipped(row.name, row.version)
+        if now is None or now.fence != running.fence:
+            raise LeaseLost
+        running.trouble = None
+        checkpoint = Checkpoint(now, running.fence)
+        sink = ProjectionSink(declared.domain, declared.projection, session, [each.number for each in skipped])
+        follower = Follower(self._store, declared.projection.events, sink, checkpoint, running.progress)
+        try:
+            await follower.run()
+        except EventFailed as failed:
+            async with session.transaction() as transaction:
+                if not await Followers(transaction).fail(row.follower_id, running.fence, failed.failure):
+                    raise LeaseLost from failed
+            raise
+
+    async def _diverged(self, running: Running, session: Session, error: HistoryDiverged) -> None:
+        _log.error("%s: the log was rewritten behind it; it is built anew: %s", running.row.name, error)
+        running.trouble = "the log was rewritten behind it"
+        with suppress(EventStoreError):  # where the database does not take it now, the next start finds it again
+            async with session.transaction() as transaction:
+                await Followers(transaction).diverge(running.row.follower_id, running.fence)
+
+    async def _stop(self, follower_id: int) -> None:
+        """Stop what runs for a follower, and give its lease back."""
+        if (running := self.running.pop(follower_id, None)) is None:
+            return
+        await _cancelled([running])
+        with suppress(EventStoreError):  # it runs out by itself
+            async with self._session.transaction() as transaction:
+                await Followers(transaction).release(follower_id, running.fence)
+
+    async def _stop_all(self) -> None:
+        await _cancelled(self.running.values())
+        with suppress(EventStoreError):
+            async with self._session.transaction() as transaction:
+                for follower_id, running in self.running.items():
+                    await Followers(transaction).release(follower_id, running.fence)
+        self.running.clear()
+        await self._session.close()
+
+    def _problem(self, name: FollowerName, problem: str) -> None:
+        if self.problems.get(name) != problem:
+            self.problems[name] = problem
+            _log.error("%s", problem)
+
+    def _troubled(self, trouble: str | None) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            _log.warning("%s", f"leases cannot be kept: {trouble}" if trouble else "leases can be kept again")
+
+
+async def _cancelled(each: Iterable[Running]) -> None:
+    tasks = [running.task for running in each if running.task is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

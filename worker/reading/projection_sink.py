@@ -1,0 +1,148 @@
+"""The sink of a projection: changes and checkpoint in one transaction, so that each event takes effect once."""
+
+import asyncio
+import traceback
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from eventstore import EventStoreError, Position, RecordedEvent, Window
+from eventstore.postgres import Prepared, Session
+from handlers import Domain, Projection
+from worker.reading.followers import Failure
+from worker.reading.lease import IDLE_SECONDS, Checkpoint
+from worker.reading.names import table_schema
+from worker.reading.pending_changes import PendingChanges
+from worker.reading.table_sql import writes
+
+__all__ = ["EventFailed", "ProjectionSink"]
+
+# So many events are looked at before others have their turn on the loop, which keeps the leases.
+_AT_ONCE = 250
+# SQLSTATE classes, and one code, of what a value or a statement is to blame for; of what else there is, the server is.
+_OF_EVENTS = ("21", "22", "23", "2B", "42", "44", "54", "P0", "0A")
+_LACKS_RIGHT = "42501"
+_LONGEST = 4000
+
+
+class EventFailed(Exception):
+    """Raised when an event cannot be projected. What came before it has taken effect.
+
+    Attributes:
+        failure: The event, and what went wrong.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"event {failure.number} ({failure.event_type}): {failure.error}")
+        self.failure = failure
+
+
+class ProjectionSink:
+    """Writes what a projection makes of events into the tables of a follower.
+
+    Args:
+        domain: Whose events.
+        projection: The projection.
+        session: The database of its tables; nobody else uses it meanwhile.
+        skipped: The numbers of events that are left out.
+    """
+
+    def __init__(self, domain: Domain, projection: Projection, session: Session, skipped: Collection[int] = ()) -> None:
+        self._domain = domain
+        self._projection = projection
+        self._session = session
+        self._skipped = frozenset(skipped)
+
+    async def take(self, window: Window, checkpoint: Checkpoint) -> None:
+        """See ``Sink.take``.
+
+        Raises:
+            EventFailed: An event cannot be projected.
+            LeaseLost: Another process has the lease.
+            EventStoreError: The database does not take it now, whichever event it is.
+        """
+        await self._take(window.events, window.position, window.head.number, checkpoint)
+
+    async def _take(self, events: Sequence[RecordedEvent], to: Position, head: int, checkpoint: Checkpoint) -> None:
+        pending, failed = await self._made(events)
+        if failed is not None:
+            at, failure = failed
+            if at:
+                await self._take(events[:at], events[at - 1].position, head, checkpoint)
+            raise EventFailed(failure)
+        try:
+            await self._write(pending, to, head, checkpoint)
+        except EventStoreError as error:
+            if not _is_of_events(error) or not events:
+                raise
+            if len(events) == 1:
+                raise EventFailed(_failure(events[0], error)) from error
+            middle = len(events) // 2
+            await self._take(events[:middle], events[middle - 1].position, head, checkpoint)
+            await self._take(events[middle:], to, head, checkpoint)
+
+    async def _made(self, events: Sequence[RecordedEvent]) -> tuple[PendingChanges, tuple[int, Failure] | None]:
+        """Return what events change; or up to where they can be taken, and why no further."""
+        pending, domain, projection, skipped = PendingChanges(), self._domain, self._projection, self._skipped
+        for place, event in enumerate(events):
+            if place % _AT_ONCE == _AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if event.sequence_number in skipped:
+                continue
+            try:
+                pending.add(projection.changed_by(domain.projected(event)))
+            except Exception as bug:  # noqa: BLE001  whatever a function of somebody's raises
+                return pending, (place, _failure(event, bug))
+        return pending, None
+
+    async def _write(self, pending: PendingChanges, to: Position, head: int, checkpoint: Checkpoint) -> None:
+        async with self._session.transaction(
+            # One whose process is frozen is ended by the server, so that another one can go on.
+            idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s",
+            search_path=f"{table_schema(checkpoint.follower_id)}, pg_temp",
+            # A batch names its rows by their keys: what is made for small tables must not scan large ones.
+            enable_seqscan="off",
+            enable_hashjoin="off",
+            enable_mergejoin="off",
+            jit="off",
+        ) as transaction:
+            # The server reads all of it before a row is locked: see ``prepare``.
+            prepared: dict[str, Prepared] = {}
+            batch = list(_written(pending))
+            move = await checkpoint.prepared(transaction)
+            for sql, _ in batch:
+                if sql not in prepared:
+                    prepared[sql] = await transaction.prepare(sql)
+            await checkpoint.move(move, to, head=head)
+            for sql, values in batch:
+                await prepared[sql].run(*values)
+        checkpoint.moved(to)
+
+
+def _written(pending: PendingChanges) -> Iterator[tuple[str, Sequence[Any]]]:
+    """Iterate over statements and their values, in order."""
+    for step in pending.steps:
+        for table, changes in step.tables.items():
+            yield from writes(table, changes)
+        for statement in step.statements:
+            yield statement.sql, statement.values
+
+
+def _is_of_events(error: EventStoreError) -> bool:
+    code = error.code or ""
+    # A value that cannot be sent at all has no code of the server's.
+    if isinstance(error, ValueError):
+        return True
+    return code.startswith(_OF_EVENTS) and code != _LACKS_RIGHT
+
+
+def _failure(event: RecordedEvent, error: BaseException) -> Failure:
+    cause = error.__cause__ if isinstance(error, EventStoreError) and error.__cause__ is not None else error
+    told = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+    lines = "".join(traceback.format_exception(error))
+    return Failure(number=event.sequence_number, event_type=event.type, error=_fit(told), trace=_fit(lines[-_LONGEST:]))
+
+
+def _fit(text: str) -> str:
+    """Return what a column of text can hold."""
+    plain = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:_LONGEST]
+    return plain.encode("utf-8", "replace").decode()

@@ -1,0 +1,96 @@
+"""Read models, for programs that read them: how far they are, and waiting until they are as far as a reply."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+from eventstore import Position
+from eventstore.postgres import Session
+from worker.errors import PositionNotProjected, ProjectionError
+from worker.reading.builds import KIND
+
+__all__ = ["ReadModels"]
+
+_POSITION = "SELECT number, token FROM reading.position_v1($1, $2, $3)"
+_FIRST_POLL, _LONGEST_POLL = 0.01, 0.1
+
+
+class ReadModels:
+    """How far projections are, in the database that their tables are in.
+
+    ::
+
+        async with ReadModels(url) as models:
+            reply = await publisher.request("library", "LendBookCopyToReader", command)
+            await models.wait_for("library.books-lent-out", reply.position)
+            ...  # what is read from now on holds what the reply told of
+
+    Safe to share between the tasks of one event loop: they ask one after the other.
+
+    Args:
+        url: That database, or a replica of it, as whoever reads the tables: no right but to connect is needed. Ask the
+            server that is read from: another one may be further.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._session = Session(url, purpose="read models", reads=True)
+        self._turn = asyncio.Lock()
+
+    async def position(self, projection: str) -> Position:
+        """Return how far a projection is.
+
+        Args:
+            projection: Its name, as ``domain.projection``.
+
+        Raises:
+            ProjectionError: There is none of this name, or it was never run.
+            EventStoreError: The database cannot be asked.
+        """
+        domain, _, name = projection.partition(".")
+        async with self._turn, self._session.transaction() as transaction:
+            rows = await transaction.fetch(_POSITION, KIND, domain, name)
+        if not rows:
+            raise ProjectionError(f"there is no projection {projection!r} here; names have the form domain.projection")
+        return Position(number=rows[0]["number"], token=rows[0]["token"])
+
+    async def wait_for(self, projection: str, position: Position, *, seconds: float = 5.0) -> Position:
+        """Wait until a projection holds everything up to a position.
+
+        Args:
+            projection: Its name, as ``domain.projection``.
+            position: A reply's, a receipt's, or one of the store's.
+            seconds: How long to wait at most.
+
+        Returns:
+            How far it is.
+
+        Raises:
+            PositionNotProjected: It is not there in time: it lags, is stopped, or nothing runs it.
+            ProjectionError, EventStoreError: As ``position``.
+
+        Safe to cancel.
+        """
+        deadline, poll = time.monotonic() + seconds, _FIRST_POLL
+        while True:
+            at = await self.position(projection)
+            if at.number >= position.number:
+                return at
+            if time.monotonic() + poll > deadline:
+                raise PositionNotProjected(
+                    f"{projection} is at event {at.number}, and did not come to {position.number} within {seconds:g} s"
+                )
+            await asyncio.sleep(poll)
+            poll = min(2 * poll, _LONGEST_POLL)
+
+    async def close(self) -> None:
+        """Close the connection. Safe to repeat."""
+        await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

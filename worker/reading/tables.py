@@ -1,0 +1,146 @@
+"""Tables of followers: made from their declaration, shown to readers under names that never change, and dropped."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from eventstore.postgres import Transaction
+from handlers import Projection, Table
+from worker.errors import ProjectionError
+from worker.reading.followers import Followers
+from worker.reading.names import ROLE, read_schema, table_schema
+from worker.reading.table_sql import create_table
+
+__all__ = ["drop_tables", "make_tables", "show_tables"]
+
+_COLUMNS = """
+SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS kind
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = to_regnamespace($1) AND c.relname = ANY ($2)
+ORDER BY c.relname, a.attnum
+"""
+_RELATIONS = """
+SELECT c.relname, c.relkind::text AS kind, pg_catalog.pg_get_userbyid(c.relowner) AS owner
+FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relname = ANY ($2)
+"""
+_GRANTS = """
+SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) AS grantee, g.grantee = 0 AS is_public,
+    g.privilege_type
+FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) g
+WHERE c.relnamespace = to_regnamespace($1) AND c.relname = $2 AND g.grantee <> c.relowner
+"""
+_DEPENDENTS = """
+SELECT DISTINCT v.oid::regclass::text AS name
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
+JOIN pg_catalog.pg_class v ON v.oid = r.ev_class
+WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = format('%I.%I', $1::text, $2::text)::regclass
+    AND v.oid <> d.refobjid
+"""
+
+
+async def make_tables(transaction: Transaction, follower_id: int, projection: Projection) -> None:
+    """Make the empty tables of a follower, in a schema of their own."""
+    schema = table_schema(follower_id)
+    await _own_schema(transaction, schema)
+    made = "; ".join(map(create_table, projection.tables))
+    # In the name of the role, so that whichever of its members runs the projection next may write and drop them.
+    await transaction.script(f"SET LOCAL ROLE {ROLE}; SET LOCAL search_path = {schema}, pg_temp; {made}; RESET ROLE")
+
+
+async def show_tables(
+    transaction: Transaction, domain: str, follower_id: int, tables: Iterable[Table], *, gone: Iterable[str] = ()
+) -> None:
+    """Have readers read the tables of a follower from now on, under the names that they are declared by.
+
+    Who may read them stays who may. Waits for readers' transactions that read them now, as long as ``lock_timeout``.
+
+    Args:
+        transaction: It happens at its end.
+        domain: The domain's name.
+        follower_id: Whose tables.
+        tables: Those.
+        gone: The names of tables that readers read until now, and there are no more.
+
+    Raises:
+        ProjectionError: Something of another owner has such a name, or somebody's view keeps a table from changing.
+    """
+    schema = read_schema(domain)
+    await _own_schema(transaction, schema)
+    wanted = tuple(tables)
+    names = [table.name for table in wanted]
+    leaving = [name for name in gone if name not in names]
+    for row in await transaction.fetch(_RELATIONS, schema, [*names, *leaving]):
+        if row["owner"] != ROLE or row["kind"] != "v":
+            raise ProjectionError(
+                f"{schema}.{row['relname']} is somebody else's: it belongs to {row['owner']}, and the table of a "
+                "projection needs its name; rename one of them"
+            )
+    there: dict[str, list[tuple[str, str]]] = {}
+    for row in await transaction.fetch(_COLUMNS, schema, [*names, *leaving]):
+        there.setdefault(row["relname"], []).append((row["attname"], row["kind"]))
+    script = [f"SET LOCAL ROLE {ROLE}"]
+    for table in wanted:
+        before, after = there.get(table.name), _columns(table)
+        if before is not None and after[: len(before)] != before:
+            script += await _dropped(transaction, schema, table.name)
+            script += [_view(schema, follower_id, table), *await _granted(transaction, schema, table.name)]
+        else:
+            script.append(_view(schema, follower_id, table))
+    for name in leaving:
+        if name in there:
+            script += await _dropped(transaction, schema, name)
+    await transaction.script("; ".join([*script, "RESET ROLE"]))
+
+
+async def drop_tables(transaction: Transaction, follower_id: int) -> None:
+    """Drop the tables of a follower that is retired, and their schema."""
+    schema = table_schema(follower_id)
+    rows = await transaction.fetch(
+        "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'",
+        schema,
+    )
+    script = [f"SET LOCAL ROLE {ROLE}", *(f'DROP TABLE {schema}."{row["relname"]}"' for row in rows)]
+    await transaction.script("; ".join([*script, f"DROP SCHEMA IF EXISTS {schema}", "RESET ROLE"]))
+    await Followers(transaction).forget(follower_id)
+
+
+async def _own_schema(transaction: Transaction, schema: str) -> None:
+    owner = await Followers(transaction).make_schema(schema)
+    if owner != ROLE:
+        raise ProjectionError(
+            f"the schema {schema} is somebody else's: it belongs to {owner}, and what projections fill needs its name; "
+            "rename it, or the domain"
+        )
+
+
+def _view(schema: str, follower_id: int, table: Table) -> str:
+    columns = ", ".join(f'"{name}"' for name in table.columns)
+    of = f'{table_schema(follower_id)}."{table.name}"'
+    return f'CREATE OR REPLACE VIEW {schema}."{table.name}" AS SELECT {columns} FROM {of}'  # noqa: S608  checked names
+
+
+def _columns(table: Table) -> list[tuple[str, str]]:
+    spelt = {"timestamptz": "timestamp with time zone"}
+    return [(column.name, spelt.get(column.kind, column.kind)) for column in table.layout]
+
+
+async def _dropped(transaction: Transaction, schema: str, name: str) -> list[str]:
+    """Return what drops a view, if no other one is made of it."""
+    rows = await transaction.fetch(_DEPENDENTS, schema, name)
+    if rows:
+        others = ", ".join(row["name"] for row in rows)
+        raise ProjectionError(
+            f"{schema}.{name} is to get other columns, and {others} is made of it: drop that, and make it again "
+            "afterwards"
+        )
+    return [f'DROP VIEW {schema}."{name}"']
+
+
+async def _granted(transaction: Transaction, schema: str, name: str) -> list[str]:
+    """Return what gives the rights on a view again that there are now."""
+    rows: Any = await transaction.fetch(_GRANTS, schema, name)
+    return [
+        f'GRANT {row["privilege_type"]} ON {schema}."{name}" TO {"PUBLIC" if row["is_public"] else row["grantee"]}'
+        for row in rows
+    ]
