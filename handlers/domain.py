@@ -150,7 +150,7 @@ class Domain:
         object.__setattr__(self, "_deciders", {decider.name: decider for decider in self.deciders})
         self._refuse_marks()
         versions = EventVersions(self.name, self.events, self.upcasters)
-        object.__setattr__(self, "_sensitive", SensitiveEvents(self.events, versions.lineages))
+        object.__setattr__(self, "_sensitive", SensitiveEvents(self.events))
         codec = EventCodec(self.name, self._known_events(), versions)
         older = OlderEvents(versions.lineages)
         object.__setattr__(self, "_versions", versions)
@@ -193,8 +193,8 @@ class Domain:
             return self.events
         if any(event.__name__ == SubjectForgotten.__name__ for event in self.events):
             raise InvalidDomain(
-                f"the domain {self.name} has an event {SubjectForgotten.__name__} of its own, which is what records that "
-                "a person was forgotten: use handlers.SubjectForgotten, or give yours another name"
+                f"the domain {self.name} has an event {SubjectForgotten.__name__} of its own, and that is what "
+                "records that a person was forgotten: use handlers.SubjectForgotten, or give yours another name"
             )
         return (*self.events, SubjectForgotten)
 

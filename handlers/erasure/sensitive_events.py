@@ -10,7 +10,6 @@ from handlers.erasure.master_key import DataKey
 from handlers.erasure.sealing import sealed
 from handlers.erasure.sensitive import SensitiveField, sensitive_fields
 from handlers.errors import InvalidView
-from handlers.event_versions import Lineage
 from handlers.model import DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
@@ -25,24 +24,20 @@ class SensitiveEvents:
 
     Args:
         events: The domain's events.
-        lineages: The versions of those that have changed, by every name that they had or have.
     """
 
-    def __init__(self, events: Iterable[type[DomainEvent]], lineages: Mapping[str, Lineage]) -> None:
-        own = {event.__name__: fields for event in events if (fields := sensitive_fields(event))}
-        # Older versions may hold sealed values as well.
-        older = {name: own[lineage.name] for name, lineage in lineages.items() if lineage.name in own}
-        self._own = own
-        self._fields: Mapping[str, tuple[SensitiveField, ...]] = own | older
+    def __init__(self, events: Iterable[type[DomainEvent]]) -> None:
+        # Older names of an event need none: a filter names them together with the newest.
+        self._fields = {event.__name__: fields for event in events if (fields := sensitive_fields(event))}
         self._watched = lru_cache(maxsize=_RECENT_PARTS)(self._widened)
 
     def __bool__(self) -> bool:
-        return bool(self._own)
+        return bool(self._fields)
 
     @property
     def subject_fields(self) -> frozenset[str]:
         """The fields, by their JSON names, that name whom values belong to."""
-        return frozenset(field.subject for fields in self._own.values() for field in fields)
+        return frozenset(field.subject for fields in self._fields.values() for field in fields)
 
     def are_read_by(self, part: Part[Any]) -> bool:
         """Whether a part's state may show what is sealed."""
@@ -57,7 +52,7 @@ class SensitiveEvents:
             InvalidView: The part's filter looks at a marked field, or is bounded by a time, beyond which it would not
                 be seen that a subject was forgotten.
         """
-        return self._watched(part) if self._own else part.filter
+        return self._watched(part) if self._fields else part.filter
 
     def subjects(self, events: Iterable[Event]) -> list[Subject]:
         """Return to whom the values of events belong that are to be sealed, each once.
@@ -67,7 +62,7 @@ class SensitiveEvents:
         """
         found: dict[Subject, None] = {}
         for event in events:
-            if fields := self._own.get(event.type):
+            if fields := self._fields.get(event.type):
                 payload = decode_object(event.payload_text)
                 found.update(dict.fromkeys(each.subject_of(payload) for each in fields if each.name in payload))
         return list(found)
@@ -79,11 +74,11 @@ class SensitiveEvents:
             events: The events.
             keys: The key of each of their ``subjects``.
         """
-        return [sealed(event, fields, keys) if (fields := self._own.get(event.type)) else event for event in events]
+        return [sealed(event, fields, keys) if (fields := self._fields.get(event.type)) else event for event in events]
 
     def replaced(self, event_type: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a payload as it reads when whom it belongs to is forgotten."""
-        fields = self._own.get(event_type, ())
+        fields = self._fields.get(event_type, ())
         return {**payload, **{field.name: field.replacement for field in fields if field.name in payload}}
 
     def problem(self, part: Part[Any]) -> str | None:

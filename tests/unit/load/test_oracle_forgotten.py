@@ -58,6 +58,14 @@ async def test_sealed_values_are_opened_to_decide_again(run: Run) -> None:
     assert (report.decided_again, report.forgotten) == (6, 0)
 
 
+async def test_a_long_part_is_folded_once_more_from_opened_values(run: Run) -> None:
+    await run.decide(*(Register(guest=f"g{number}", name=f"Guest {number}") for number in range(40)))
+    await run.decide(Count(at_least=42))
+    report = await run.judge()
+    assert report.violations == []
+    assert report.compared
+
+
 async def test_decisions_on_what_was_forgotten_since_are_counted_apart(run: Run) -> None:
     await run.store.forget(ADA)
     await run.decide(Greet(guest="ada"), Greet(guest="bob"), Register(guest="ada", name="Ada again"))

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from eventstore import SUBJECT_FORGOTTEN, Consistency, MemoryEventStore, RecordedEvent, StateKey, Subject
+from eventstore import SUBJECT_FORGOTTEN, Consistency, Held, MemoryEventStore, RecordedEvent, StateKey, Subject
 from handlers.erasure.sealing import SEALED
 from handlers.erasure.subject_keys import SubjectKeys
 from handlers.kept_states import KeptStates
@@ -202,6 +203,32 @@ async def test_what_is_decided_under_the_lock_is_sealed_as_well(store: GatedStor
     assert (await waiting).attempts == 2
     assert await readable(store) == [False, True]
     assert "Ada" not in str(await log(store))
+    await scheduler.close()
+
+
+async def test_under_the_lock_it_is_seen_who_was_forgotten_until_then(
+    store: GatedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(worker_master_keys=SETTINGS.worker_master_keys, worker_conflict_attempts=1)
+    scheduler = Scheduler(store, domain, settings)
+    taken = store.exclusive
+
+    @asynccontextmanager
+    async def forgets_first(**limits: float) -> AsyncIterator[Held]:
+        await store.forget(ADA)
+        async with taken(**limits) as held:
+            yield held
+
+    monkeypatch.setattr(store, "exclusive", forgets_first)
+    await scheduler.process(register("Ada"))
+    store.may_record.clear()
+    waiting = sent(scheduler, register("Ada L."))
+    await all_wait()
+    await store.forget(ADA)
+    store.may_record.set()
+    assert (await waiting).attempts == 2
+    assert [event.type for event in await log(store)].count(SUBJECT_FORGOTTEN) == 2
+    assert await readable(store) == [False, True]
     await scheduler.close()
 
 
