@@ -25,7 +25,7 @@ def check_size(size: int) -> None:
         InvalidRequest: They may not.
     """
     if not LEAST_SIZE <= size <= _MOST_SIZE:
-        raise InvalidRequest(f"a partition takes from {LEAST_SIZE:,} to {_MOST_SIZE:,} events, not {size:,}")
+        raise InvalidRequest(f"a partition's size lies between {LEAST_SIZE:,} and {_MOST_SIZE:,}, not at {size:,}")
 
 
 async def partition(

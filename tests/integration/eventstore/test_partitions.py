@@ -206,7 +206,7 @@ async def test_another_size_holds_for_further_partitions(partitioned: Database, 
 async def test_a_size_that_is_none_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     for size in (0, -1, 9_999, 2**62):
-        with pytest.raises(InvalidRequest, match="a partition takes from 10,000 to"):
+        with pytest.raises(InvalidRequest, match="a partition's size lies between 10,000 and"):
             await migrate(database.admin_url, partition_size=size)
 
 

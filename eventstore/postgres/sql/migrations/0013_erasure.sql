@@ -112,6 +112,7 @@ BEGIN
             current_setting('synchronous_commit') USING ERRCODE = 'ES002';
     END IF;
 
+    PERFORM eventstore.extend_v1(1);
     -- States that are being stored come first, and are deleted below; later ones see the event.
     PERFORM pg_advisory_xact_lock(1163284301, 13);
     PERFORM FROM eventstore.store s WHERE s.singleton FOR UPDATE;
@@ -131,7 +132,7 @@ BEGIN
     END IF;
     DELETE FROM eventstore.states s WHERE s.sensitive;
     GET DIAGNOSTICS dropped = ROW_COUNT;
-    SELECT e.sequence_number INTO head FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1;
+    SELECT h.sequence_number INTO head FROM eventstore.head_v1() h;
     head := coalesce(head, 0) + 1;
     INSERT INTO eventstore.events (sequence_number, token, event_type, occurred_at, payload, metadata)
     VALUES (head, batch, 'SubjectForgotten', clock_timestamp(), fact, '{"recorded_by": "worker db forget"}');
