@@ -1,12 +1,12 @@
 """``worker db migrate``."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from eventstore.postgres import Migration, MigrationReport, migrate_reading
-from eventstore.postgres import migrate as migrate_store
+from eventstore.postgres import migrate as apply
 from worker.cli.administration import administering
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
@@ -40,15 +40,15 @@ def migrate(
     there, and no event store.
     """
     settings = Settings.load(needs=("database_admin_url",))
-    apply: Callable[..., Coroutine[Any, Any, MigrationReport]] = migrate_reading if projections else migrate_store
-    options = {} if projections else {"finish": finish}
     if projections and finish:
         raise Mistake("--finish is for the event store: there are no older builds of projections.")
     stores = chosen(settings, domain, by="database_admin_url")
     reports = []
     for store in stores:
         with in_turn(store, stores, silent=json), administering(store):
-            report = run_async(apply(store.database_admin_url, dry_run=dry_run, **options))
+            url = store.database_admin_url
+            doing = migrate_reading(url, dry_run=dry_run) if projections else apply(url, finish=finish, dry_run=dry_run)
+            report = run_async(doing)
             reports.append(report)
             if not json:
                 _show(report)
