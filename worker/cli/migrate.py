@@ -1,12 +1,12 @@
 """``worker db migrate``."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from eventstore.postgres import Migration, MigrationReport, migrate_reading
-from eventstore.postgres import migrate as migrate_store
+from eventstore.postgres import migrate as apply
 from worker.cli.administration import administering
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
@@ -48,15 +48,18 @@ def migrate(
     there, and no event store.
     """
     settings = Settings.load(needs=("database_admin_url",))
-    apply: Callable[..., Coroutine[Any, Any, MigrationReport]] = migrate_reading if projections else migrate_store
-    options = {} if projections else {"finish": finish, "partition_size": partition_size}
     if projections and (finish or partition_size is not None):
         raise Mistake("--finish and --partition-size are for the event store, and not for projections.")
     stores = chosen(settings, domain, by="database_admin_url")
     reports = []
     for store in stores:
         with in_turn(store, stores, silent=json), administering(store):
-            report = run_async(apply(store.database_admin_url, dry_run=dry_run, **options))
+            url = store.database_admin_url
+            if projections:
+                doing = migrate_reading(url, dry_run=dry_run)
+            else:
+                doing = apply(url, finish=finish, partition_size=partition_size, dry_run=dry_run)
+            report = run_async(doing)
             reports.append(report)
             if not json:
                 _show(report)

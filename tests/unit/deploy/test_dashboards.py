@@ -99,7 +99,7 @@ def test_a_panel_asks_for_what_there_is(panel: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("panel", _ALL)
 def test_what_is_in_seconds_is_shown_in_seconds(panel: dict[str, Any]) -> None:
-    is_time = [bool(re.search(r"_seconds_(bucket|sum)\b|:seconds\b", target["expr"])) for target in panel["targets"]]
+    is_time = [bool(re.search(r"_seconds(_(bucket|sum))?\b|:seconds\b", target["expr"])) for target in panel["targets"]]
     assert is_time == [panel["fieldConfig"]["defaults"]["unit"] == "s"] * len(is_time)
 
 

@@ -16,18 +16,22 @@ from uuid import uuid4
 import pytest
 
 import worker
+from eventstore import Position
 from examples.shop import shop
 from examples.shop.shop import orders
 from handlers.erasure.sealing import SEALED
 from handlers.erasure.sensitive import sensitive_problems
 from handlers.library import domain as library
-from handlers.testing import forgotten
+from handlers.library import events as library_events
+from handlers.library import projections
+from handlers.testing import forgotten, kit
 from worker.credentials import file_variable
 from worker.dead_letters.letter import BROKER_REASONS
 from worker.domain_variables import own_variables
 from worker.load.summary import Summary
 from worker.message import Reply, ReplyOutcome
 from worker.publisher import Publisher
+from worker.reading.read_models import ReadModels
 from worker.settings import IN_FILES, Settings
 from worker.topology import Topology
 
@@ -191,7 +195,12 @@ def test_every_outcome_of_a_reply_is_described() -> None:
 def test_every_metric_is_described_with_its_unit() -> None:
     source = "".join(
         (ROOT / name).read_text()
-        for name in ("eventstore/metrics.py", "eventstore/postgres/metrics.py", "worker/telemetry/metrics.py")
+        for name in (
+            "eventstore/metrics.py",
+            "eventstore/postgres/metrics.py",
+            "worker/telemetry/metrics.py",
+            "worker/reading/metrics.py",
+        )
     )
     made = set(re.findall(r'create_\w+\(\s*"([\w.]+)",.*?unit="(.*?)"', source, re.DOTALL))
     assert len(made) == source.count("meter.create_")
@@ -224,6 +233,31 @@ def test_the_upcasters_in_the_documentation_are_those_that_are_run() -> None:
     tested = page("tests/support/domains/members.py")
     for part in shown.strip().split("\n\n\n"):
         assert part in tested
+
+
+def test_the_projection_in_the_documentation_is_the_one_that_is_run() -> None:
+    declared, test, _ = code("docs/reading.md")
+    source = page("handlers/library/projections.py")
+    for part in declared.strip().split("\n\n\n"):
+        assert part in source
+    names: dict[str, object] = {**vars(projections), **vars(library_events), "kit": kit, "domain": library}
+    exec(test, names)  # noqa: S102  the documentation's own code
+    run = names["test_a_book_is_lent_out_until_it_is_returned"]
+    assert callable(run)
+    run()
+
+
+async def test_a_program_waits_for_a_projection_as_the_documentation_shows() -> None:
+    *_, shown = code("docs/reading.md")
+    models = create_autospec(ReadModels, instance=True, spec_set=True)
+    models.__aenter__.return_value = models
+    publisher = create_autospec(Publisher, instance=True, spec_set=True)
+    publisher.request.return_value = SimpleNamespace(position=Position(number=7, token=3))
+    names: dict[str, Any] = {"ReadModels": lambda _: models, "publisher": publisher, "command": {}, "url": ""}
+    exec(f"async def shown():\n    {shown.replace(chr(10), chr(10) + '    ')}", names)  # noqa: S102  the same
+    await names["shown"]()
+    models.wait_for.assert_awaited_once_with("library.books-lent-out", Position(number=7, token=3), seconds=5)
+    assert library.projection("books-lent-out") is projections.lent_out
 
 
 def test_a_role_behind_pgbouncer_is_given_what_connections_bring() -> None:

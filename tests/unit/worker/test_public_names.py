@@ -9,6 +9,7 @@ import pytest
 
 import worker
 from worker.publisher import Publisher
+from worker.reading.read_models import ReadModels
 
 _LIBRARIES = {"aio_pika", "aiormq", "pamqp", "pydantic", "opentelemetry", "asyncpg", "asyncio"}
 # What an import does to the library that reads and writes frames, for all that use it in this process.
@@ -31,9 +32,10 @@ def run(program: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_publisher_is_there_for_who_asks() -> None:
+def test_the_publisher_and_the_read_models_are_there_for_who_asks() -> None:
     assert worker.Publisher is Publisher
-    assert set(worker.__all__) == {"Publisher", "__version__"} <= set(dir(worker))
+    assert worker.ReadModels is ReadModels
+    assert set(worker.__all__) == {"Publisher", "ReadModels", "__version__"} <= set(dir(worker))
 
 
 def test_another_name_is_not_there() -> None:
