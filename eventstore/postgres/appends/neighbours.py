@@ -1,10 +1,12 @@
 """Neighbours: what the members of one batch are to each other once the batch is on record.
 
 An append whose boundary an earlier member's events entered is refused by what its own process has just recorded: the
-number and the content of those events are known here, and nobody has to ask for them.
+number and the content of those events are known here, and need not be asked for.
 """
 
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from eventstore.append import Append
 from eventstore.errors import ConcurrencyConflict
@@ -16,12 +18,14 @@ from eventstore.stream import EventStream
 
 __all__ = ["judged_by_neighbours"]
 
+_TOLD = (Resend, ConcurrencyConflict)
+
 
 def judged_by_neighbours(appends: Sequence[Append], verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Refuse those members of a batch that are to come again only to be told of a conflict.
+    """Bring the verdicts of a batch up to what the batch itself has recorded.
 
     What is to be sent again has, by the order of the function's verdicts, nothing against it in the log before the
-    batch.
+    batch: only what the batch recorded is. Of a conflict with the log before, the batch's events are unseen as well.
 
     Args:
         appends: The batch, which is on record.
@@ -31,13 +35,20 @@ def judged_by_neighbours(appends: Sequence[Append], verdicts: Sequence[Verdict])
         The verdicts. ``Resend`` remains where nothing that was recorded lies in the boundary: for a member that repeats
         the key of one that was refused, and for one whose bound on the number leaves out what the batch recorded.
     """
-    if not any(isinstance(verdict, Resend) for verdict in verdicts):
+    if not any([isinstance(verdict, _TOLD) for verdict in verdicts]):  # noqa: C419  of many, a list is faster
         return list(verdicts)
     recorded = _recorded(appends, verdicts)
-    return [
-        (_conflict(append, recorded) or verdict) if isinstance(verdict, Resend) else verdict
-        for append, verdict in zip(appends, verdicts, strict=True)
-    ]
+    return [_judged(append, verdict, recorded) for append, verdict in zip(appends, verdicts, strict=True)]
+
+
+def _judged(append: Append, verdict: Verdict, recorded: Sequence[RecordedEvent]) -> Verdict:
+    if isinstance(verdict, Resend):
+        return _conflict(append, recorded) or verdict
+    if isinstance(verdict, ConcurrencyConflict) and verdict.unseen is not None and recorded:
+        further = _unseen(append, recorded)
+        if further is not None:
+            verdict.unseen = replace(further, events=verdict.unseen.events + further.events)
+    return verdict
 
 
 def _recorded(appends: Sequence[Append], verdicts: Sequence[Verdict]) -> list[RecordedEvent]:
