@@ -9,16 +9,67 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from eventstore.append import Append
-from eventstore.errors import ConcurrencyConflict
+from eventstore.errors import ConcurrencyConflict, EventStoreError
 from eventstore.events import RecordedEvent
+from eventstore.filter import Filter
 from eventstore.position import Position
 from eventstore.postgres.appends.batch import Resend, Verdict
 from eventstore.receipt import Receipt
 from eventstore.stream import EventStream
 
-__all__ = ["judged_by_neighbours"]
+__all__ = ["followed", "judged_by_neighbours", "leaders_of"]
 
 _TOLD = (Resend, ConcurrencyConflict)
+
+
+def leaders_of(appends: Sequence[Append]) -> Sequence[int]:
+    """Tell whose verdict settles each member of a batch, so that only that one is sent.
+
+    Of those who decided on the same filter from the same position, one at most is recorded, if that changes what the
+    filter finds: the first, unless something is against it, which is then against all of them. What has a key is judged
+    by itself, for it may be a duplicate.
+
+    Returns:
+        For each the place of the first of those, mostly its own.
+    """
+    named = [_first_name(append) for append in appends]
+    leaders = list(range(len(appends)))
+    if len(set(named)) == len(named):
+        return leaders  # nearly always
+    first: dict[tuple[object, ...], int] = {}
+    for place, (append, name) in enumerate(zip(appends, named, strict=True)):
+        if type(name) is not str:
+            continue
+        part = append.parts[0]
+        identity = (part.filter, part.after, part.besides)
+        if identity in first:
+            leaders[place] = first[identity]
+        elif part.filter.above <= part.after.number and _enters(append, part.filter):
+            first[identity] = place
+    return leaders
+
+
+def _enters(append: Append, boundary: Filter) -> bool:
+    """Whether an append changes what a filter finds."""
+    try:
+        return any(boundary.holds_pending(event) for event in append.events)
+    except (ValueError, RecursionError):
+        return False  # its payload cannot be read, and it will be refused
+
+
+def _first_name(append: Append) -> object:
+    """Return something that is equal for equal boundaries, and seldom for others; of what is always sent, itself."""
+    if append.key is not None or len(append.parts) != 1:
+        return id(append)
+    item = append.parts[0].filter.items[0]
+    return item.predicates[0].fragment if item.predicates else "".join(item.event_types)
+
+
+def followed(verdict: Verdict) -> Verdict:
+    """Return the verdict of a member whose leader has this one."""
+    if isinstance(verdict, Receipt):
+        return Resend()  # for an event that the leader recorded
+    return verdict.copy_for_caller() if isinstance(verdict, EventStoreError) else verdict
 
 
 def judged_by_neighbours(appends: Sequence[Append], verdicts: Sequence[Verdict]) -> list[Verdict]:
