@@ -128,6 +128,10 @@ BEGIN
         aside      boolean;
         strayed    boolean := false;
         unseen     int8multirange;
+        -- Whether the batch asks for one part alone, without ranges: what is looked up for it needs no sets.
+        single     CONSTANT boolean := parts = 1 AND cardinality(ranges) = 0;
+        met_token  bigint;
+        found      bigint[];
         -- The values that an event must hold one of, if they are few; null if they are many, or an event of some type
         -- matches whatever it holds.
         sought     jsonb[];
@@ -175,7 +179,17 @@ BEGIN
         END IF;
 
         -- 2. Diverged, and 3. behind. Only what is not the head needs a look, once each.
-        IF parts > 0 THEN
+        IF single THEN
+            lowest := numbers[1];
+            SELECT e.token INTO met_token FROM eventstore.events e WHERE e.sequence_number = numbers[1];
+            IF numbers[1] = 0 THEN
+                met_token := 0;
+            END IF;
+            IF tokens[1] IS DISTINCT FROM met_token THEN
+                faults[1] := lost;
+                strayed := true;
+            END IF;
+        ELSIF parts > 0 THEN
             SELECT min(p.number), bool_or(p.number <> head OR p.token <> head_token) INTO lowest, aside
             FROM unnest(numbers, tokens) AS p (number, token);
         END IF;
@@ -237,73 +251,91 @@ BEGIN
                 sought := predicates::jsonb[];
             END IF;
             -- Set-based: the fields of every such event are expanded once, and joined with the predicates by equality.
-            FOR line IN
-                WITH event AS MATERIALIZED (
-                    SELECT e.sequence_number AS number, e.event_type, e.occurred_at, e.payload
-                    FROM eventstore.events e
-                    WHERE e.sequence_number = ANY (ARRAY(
-                        SELECT generate_series(lower(s.span), upper(s.span) - 1) FROM unnest(unseen) AS s (span)
-                    )) AND (sought IS NULL OR e.payload @> ANY (sought))
-                ), type_set AS MATERIALIZED (
-                    SELECT t.place::integer AS place, t.types
-                    FROM jsonb_array_elements(terms::jsonb -> 'types') WITH ORDINALITY AS t (types, place)
-                ), bound AS MATERIALIZED (
-                    SELECT (b.told ->> 0)::integer AS part, (b.told ->> 1)::timestamptz AS since,
-                        (b.told ->> 2)::timestamptz AS until, (b.told ->> 3)::bigint AS above
-                    FROM jsonb_array_elements(terms::jsonb -> 'bounds') AS b (told)
-                ), own AS MATERIALIZED (
-                    SELECT ranges[4 * r.place - 3] AS part,
-                        range_agg(int8range(ranges[4 * r.place - 2], ranges[4 * r.place - 1], '[]')) AS seen
-                    FROM generate_series(1, cardinality(ranges) / 4) AS r (place)
-                    WHERE ranges[4 * r.place - 1] <= head
-                    GROUP BY 1
-                ), condition AS MATERIALIZED (
-                    SELECT conditions[4 * c.place - 3] AS item, conditions[4 * c.place - 2] AS part,
-                        conditions[4 * c.place - 1] AS type_set, conditions[4 * c.place] AS needed, c.predicate
-                    FROM unnest(predicates) WITH ORDINALITY AS c (predicate, place)
-                    WHERE faults[conditions[4 * c.place - 2]] IS NULL
-                ), matching AS (
-                    SELECT p.part, p.type_set, f.number
-                    FROM (
-                        SELECT c.item, c.part, c.type_set, c.needed, field.key, field.value
-                        FROM condition c, jsonb_each(c.predicate::jsonb) AS field
-                    ) p
-                    JOIN (
-                        SELECT e.number, field.key, field.value FROM event e, jsonb_each(e.payload) AS field
-                    ) f ON f.key = p.key AND f.value = p.value
-                    GROUP BY p.item, p.part, p.type_set, p.needed, f.number
-                    HAVING count(*) >= p.needed
-                    UNION ALL
-                    SELECT c.part, 0, e.number
-                    FROM condition c
-                    JOIN type_set t ON t.place = c.type_set
-                    CROSS JOIN LATERAL jsonb_array_elements_text(t.types) AS n (event_type)
-                    JOIN event e ON e.event_type = n.event_type
-                    WHERE c.predicate IS NULL
-                    UNION ALL
-                    SELECT c.part, 0, e.number FROM condition c, event e WHERE c.predicate IS NULL AND c.type_set = 0
-                )
-                SELECT m.part, min(m.number) AS conflict,
-                    array_agg(DISTINCT m.number) FILTER (WHERE NOT chained) AS numbers
-                FROM matching m
-                JOIN event e ON e.number = m.number
-                LEFT JOIN type_set t ON t.place = m.type_set
-                LEFT JOIN bound b ON b.part = m.part
-                LEFT JOIN own o ON o.part = m.part
-                WHERE m.number > numbers[m.part]
-                    AND (m.type_set = 0 OR t.types ? e.event_type)
-                    AND (o.seen IS NULL OR NOT m.number <@ o.seen)
-                    AND (b.above IS NULL OR m.number > b.above)
-                    AND (b.since IS NULL OR e.occurred_at >= b.since)
-                    AND (b.until IS NULL OR e.occurred_at <= b.until)
-                GROUP BY m.part
-            LOOP
-                faults[line.part] := line.conflict;
-                IF cardinality(line.numbers) <= most_told THEN
-                    tails[line.part] := line.numbers::text;
+            IF single AND sought IS NOT NULL AND conditions[cardinality(conditions) - 3] = 1 AND conditions[4] = 1
+                AND terms::jsonb -> 'bounds' = '[]'
+            THEN
+                -- One item of a few values, one of which suffices, and no bounds: each event of the tail is asked itself.
+                SELECT min(e.sequence_number), array_agg(e.sequence_number) INTO fault, found
+                FROM eventstore.events e
+                WHERE e.sequence_number = ANY (ARRAY(SELECT generate_series(lowest + 1, head)))
+                    AND e.payload @> ANY (sought)
+                    AND (conditions[3] = 0 OR terms::jsonb -> 'types' -> conditions[3] - 1 ? e.event_type);
+                IF fault IS NOT NULL THEN
+                    faults[1] := fault;
+                    strayed := true;
+                    IF NOT chained AND cardinality(found) <= most_told THEN
+                        tails[1] := found::text;
+                    END IF;
                 END IF;
-                strayed := true;
-            END LOOP;
+            ELSE
+                FOR line IN
+                    WITH event AS MATERIALIZED (
+                        SELECT e.sequence_number AS number, e.event_type, e.occurred_at, e.payload
+                        FROM eventstore.events e
+                        WHERE e.sequence_number = ANY (ARRAY(
+                            SELECT generate_series(lower(s.span), upper(s.span) - 1) FROM unnest(unseen) AS s (span)
+                        )) AND (sought IS NULL OR e.payload @> ANY (sought))
+                    ), type_set AS MATERIALIZED (
+                        SELECT t.place::integer AS place, t.types
+                        FROM jsonb_array_elements(terms::jsonb -> 'types') WITH ORDINALITY AS t (types, place)
+                    ), bound AS MATERIALIZED (
+                        SELECT (b.told ->> 0)::integer AS part, (b.told ->> 1)::timestamptz AS since,
+                            (b.told ->> 2)::timestamptz AS until, (b.told ->> 3)::bigint AS above
+                        FROM jsonb_array_elements(terms::jsonb -> 'bounds') AS b (told)
+                    ), own AS MATERIALIZED (
+                        SELECT ranges[4 * r.place - 3] AS part,
+                            range_agg(int8range(ranges[4 * r.place - 2], ranges[4 * r.place - 1], '[]')) AS seen
+                        FROM generate_series(1, cardinality(ranges) / 4) AS r (place)
+                        WHERE ranges[4 * r.place - 1] <= head
+                        GROUP BY 1
+                    ), condition AS MATERIALIZED (
+                        SELECT conditions[4 * c.place - 3] AS item, conditions[4 * c.place - 2] AS part,
+                            conditions[4 * c.place - 1] AS type_set, conditions[4 * c.place] AS needed, c.predicate
+                        FROM unnest(predicates) WITH ORDINALITY AS c (predicate, place)
+                        WHERE faults[conditions[4 * c.place - 2]] IS NULL
+                    ), matching AS (
+                        SELECT p.part, p.type_set, f.number
+                        FROM (
+                            SELECT c.item, c.part, c.type_set, c.needed, field.key, field.value
+                            FROM condition c, jsonb_each(c.predicate::jsonb) AS field
+                        ) p
+                        JOIN (
+                            SELECT e.number, field.key, field.value FROM event e, jsonb_each(e.payload) AS field
+                        ) f ON f.key = p.key AND f.value = p.value
+                        GROUP BY p.item, p.part, p.type_set, p.needed, f.number
+                        HAVING count(*) >= p.needed
+                        UNION ALL
+                        SELECT c.part, 0, e.number
+                        FROM condition c
+                        JOIN type_set t ON t.place = c.type_set
+                        CROSS JOIN LATERAL jsonb_array_elements_text(t.types) AS n (event_type)
+                        JOIN event e ON e.event_type = n.event_type
+                        WHERE c.predicate IS NULL
+                        UNION ALL
+                        SELECT c.part, 0, e.number FROM condition c, event e WHERE c.predicate IS NULL AND c.type_set = 0
+                    )
+                    SELECT m.part, min(m.number) AS conflict,
+                        array_agg(DISTINCT m.number) FILTER (WHERE NOT chained) AS numbers
+                    FROM matching m
+                    JOIN event e ON e.number = m.number
+                    LEFT JOIN type_set t ON t.place = m.type_set
+                    LEFT JOIN bound b ON b.part = m.part
+                    LEFT JOIN own o ON o.part = m.part
+                    WHERE m.number > numbers[m.part]
+                        AND (m.type_set = 0 OR t.types ? e.event_type)
+                        AND (o.seen IS NULL OR NOT m.number <@ o.seen)
+                        AND (b.above IS NULL OR m.number > b.above)
+                        AND (b.since IS NULL OR e.occurred_at >= b.since)
+                        AND (b.until IS NULL OR e.occurred_at <= b.until)
+                    GROUP BY m.part
+                LOOP
+                    faults[line.part] := line.conflict;
+                    IF cardinality(line.numbers) <= most_told THEN
+                        tails[line.part] := line.numbers::text;
+                    END IF;
+                    strayed := true;
+                END LOOP;
+            END IF;
         END IF;
 
         -- 5. In order of members: what its parts say, and whether it relied on one that is not recorded (broken), or meets
