@@ -181,9 +181,9 @@ BEGIN
         -- 2. Diverged, and 3. behind. Only what is not the head needs a look, once each.
         IF single THEN
             lowest := numbers[1];
-            SELECT e.token INTO met_token FROM eventstore.events e WHERE e.sequence_number = numbers[1];
-            IF numbers[1] = 0 THEN
-                met_token := 0;
+            met_token := CASE numbers[1] WHEN head THEN head_token WHEN 0 THEN 0 END;
+            IF met_token IS NULL THEN
+                SELECT e.token INTO met_token FROM eventstore.events e WHERE e.sequence_number = lowest;
             END IF;
             IF tokens[1] IS DISTINCT FROM met_token THEN
                 faults[1] := lost;
