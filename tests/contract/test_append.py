@@ -198,6 +198,22 @@ async def test_a_conflict_tells_all_that_was_not_read(store: EventStore) -> None
     assert stale.unseen.events[0].occurred_at.tzinfo is UTC
 
 
+async def test_who_read_less_than_the_one_who_won_is_told_of_both(store: EventStore) -> None:
+    boundary = about(Book="b")
+    before = (await store.append([fact(Book="b")])).position
+    since = (await store.append([fact("Returned", Book="b")])).position
+    won, lost = await asyncio.gather(
+        store.append([fact("Returned", Book="b")], boundary=boundary, after=since),
+        store.append([fact("Returned", Book="b")], boundary=boundary, after=before),
+        return_exceptions=True,
+    )
+    assert isinstance(won, Receipt)
+    assert isinstance(lost, ConcurrencyConflict)
+    assert lost.sequence_number == 2
+    assert lost.unseen is not None
+    assert [event.sequence_number for event in lost.unseen.events] == [2, 3]
+
+
 async def test_what_lost_in_one_of_several_parts_reads_them_again(store: EventStore) -> None:
     position = (await store.append([fact(Book="b"), fact(Book="c")])).position
     parts = [BoundaryPart(filter=about(Book=book), after=position) for book in ("b", "c")]
