@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.bench.library import Library
 from tests.bench.memory import growth, resident
-from tests.bench.subject import Conflict, Subject
+from tests.bench.subject import Conflict, Loan, Subject
 
 __all__ = ["MEASUREMENTS", "Measurement"]
 
@@ -77,6 +77,30 @@ async def typical_together(subject: Subject, library: Library, seconds: float) -
         count.append(1)
 
     return await _throughput(subject, operation, _CALLERS, seconds)
+
+
+async def typical_cpu(subject: Subject, library: Library, seconds: float) -> float:
+    """The CPU time that the client spends on one of these, in microseconds; what its server spends is not counted."""
+    count: list[int] = []
+
+    async def operation(_count: list[int]) -> None:
+        await _decide(subject, library)
+        count.append(1)
+
+    start = time.process_time()
+    await _throughput(subject, operation, _CALLERS, seconds)
+    return (time.process_time() - start) / len(count) * 1_000_000
+
+
+async def hot_together(subject: Subject, library: Library, seconds: float) -> float:
+    """Decisions by some callers who all want one boundary, each again until it is recorded."""
+    loan = library.untouched()
+
+    async def operation(count: list[int]) -> None:
+        await _decide_on(subject, library, loan)
+        count.append(1)
+
+    return await _throughput(subject, operation, _RACERS, seconds)
 
 
 async def appends_together(subject: Subject, library: Library, seconds: float) -> float:
@@ -151,17 +175,23 @@ async def reading_memory(subject: Subject, _library: Library, _seconds: float) -
 
 
 async def _decide(subject: Subject, library: Library) -> None:
-    loan = library.loan()
+    await _decide_on(subject, library, library.loan())
+
+
+async def _decide_on(subject: Subject, library: Library, loan: Loan) -> None:
     attempt = 0
+    after = await subject.query(loan)
     while True:
-        after = await subject.query(loan)
         try:
             await subject.append([loan], loan, after)
-        except Conflict:
-            attempt += 1
-            await subject.pause(library.backoff(attempt))
+        except Conflict as conflict:
+            after = conflict.after
         else:
             return
+        if after is None:
+            attempt += 1
+            await subject.pause(library.backoff(attempt))
+            after = await subject.query(loan)
 
 
 async def _timed(operation: Awaitable[object]) -> float:
@@ -204,6 +234,8 @@ MEASUREMENTS: dict[str, Measurement] = {
     "append_5": append_several,
     "typical_1": typical,
     "typical_128": typical_together,
+    "typical_128.cpu": typical_cpu,
+    "hot_16": hot_together,
     "memory_128": memory,
     "append_conditional_peak": appends_together,
     "append_100_4": appends_of_many,

@@ -42,6 +42,24 @@ async def history(subject: Ours, _library: Library, seconds: float, *, length: i
     return median(samples) * 1000
 
 
+async def commit(subject: Ours, library: Library, seconds: float) -> float:
+    """A bare commit of one row, in a table of its own."""
+    connection = await asyncpg.connect(subject.address.admin_url)
+    try:
+        await connection.execute("CREATE TABLE IF NOT EXISTS public.commits (n bigserial PRIMARY KEY, payload jsonb)")
+        insert = await connection.prepare("INSERT INTO public.commits (payload) VALUES ($1)")
+        samples: list[float] = []
+        deadline = time.perf_counter() + seconds
+        while time.perf_counter() < deadline or len(samples) < _WARMING:
+            event = event_of(library.loan())
+            start = time.perf_counter()
+            await insert.fetch(event.payload_text)
+            samples.append(time.perf_counter() - start)
+    finally:
+        await connection.close()
+    return median(samples) * 1000
+
+
 async def bare(subject: Ours, library: Library, seconds: float) -> float:
     """Multi-row inserts of full batches without any condition, the next batch made while one is under way."""
     connection = await asyncpg.connect(subject.address.admin_url)
@@ -96,4 +114,5 @@ OWN_MEASUREMENTS: dict[str, Measurement] = {
     "typical_history_10": partial(history, length=10),
     "typical_history_100000": partial(history, length=100_000),
     "append_bare_peak": bare,
+    "commit_1": commit,
 }

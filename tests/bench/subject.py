@@ -15,7 +15,15 @@ _MOST_THREADS = 256
 
 
 class Conflict(Exception):
-    """Raised by ``Subject.append``: an event entered the boundary after it was queried."""
+    """Raised by ``Subject.append``: an event entered the boundary after it was queried.
+
+    Attributes:
+        after: The position that the next attempt is judged from, if the store has told what was not read; None: query.
+    """
+
+    def __init__(self, after: Any = None) -> None:
+        super().__init__()
+        self.after = after
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 import asyncio
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore import BoundaryPart, ConcurrencyConflict, EventStore, Filter, P, Receipt
+from eventstore import BoundaryPart, ConcurrencyConflict, Event, EventStore, Filter, P, Receipt
 from tests.support.facts import ANY, about, collected, fact, log, matching, numbers, positions
 
 
@@ -168,6 +169,49 @@ async def test_who_lost_to_another_caller_goes_on_without_a_query(store: EventSt
         whole = [event for event in found if event.sequence_number <= last]
         assert whole[-len(conflict.unseen.events) :] == list(conflict.unseen.events)
         assert (await store.query(boundary, min_position=conflict.unseen.position)).position.number >= last
+
+
+async def test_a_conflict_tells_all_that_was_not_read(store: EventStore) -> None:
+    noon = datetime(2026, 1, 5, 12, 30, 15, 123456, tzinfo=timezone(timedelta(hours=5)))
+    read = (await store.append([fact(Book="b")])).position
+    further = [
+        Event(type="Returned", payload={"Book": "b", "Price": Decimal("1.50"), "Many": 10**30}, occurred_at=noon),
+        fact(Book="c"),
+        Event(type="Returned", payload={"Book": "b", "Text": "\u2028'\"\\"}, metadata={"by": ["me", None]}),
+    ]
+    await store.append(further)
+    stale, beside = await asyncio.gather(
+        store.append([], boundary=about(Book="b"), after=read),
+        store.append([fact("Returned", Book="b")]),
+        return_exceptions=True,
+    )
+    assert isinstance(stale, ConcurrencyConflict)
+    assert isinstance(beside, Receipt)
+    assert stale.unseen is not None
+    whole = await store.query(about(Book="b"))
+    told = len(stale.unseen.events)
+    assert [event.sequence_number for event in stale.unseen.events] == [2, 4, 5][:told]
+    assert told >= 2
+    assert stale.unseen.events == whole.events[1 : 1 + told]
+    assert stale.unseen.position == whole.events[told].position
+    assert stale.unseen.events[0].occurred_at == noon
+    assert stale.unseen.events[0].occurred_at.tzinfo is UTC
+
+
+async def test_who_read_less_than_the_one_who_won_is_told_of_both(store: EventStore) -> None:
+    boundary = about(Book="b")
+    before = (await store.append([fact(Book="b")])).position
+    since = (await store.append([fact("Returned", Book="b")])).position
+    won, lost = await asyncio.gather(
+        store.append([fact("Returned", Book="b")], boundary=boundary, after=since),
+        store.append([fact("Returned", Book="b")], boundary=boundary, after=before),
+        return_exceptions=True,
+    )
+    assert isinstance(won, Receipt)
+    assert isinstance(lost, ConcurrencyConflict)
+    assert lost.sequence_number == 2
+    assert lost.unseen is not None
+    assert [event.sequence_number for event in lost.unseen.events] == [2, 3]
 
 
 async def test_what_lost_in_one_of_several_parts_reads_them_again(store: EventStore) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,11 +20,12 @@ from eventstore.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
 )
-from eventstore.events import Event
+from eventstore.events import Event, RecordedEvent
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import Position
 from eventstore.postgres.arrays import json_array, moment_array, name_array, number_array
 from eventstore.receipt import Outcome, OutcomeKind, Receipt
+from eventstore.stream import EventStream
 
 __all__ = [
     "BROKEN",
@@ -134,7 +136,8 @@ def verdict_of(append: Append, row: "asyncpg.Record") -> Verdict:
         case "resend":
             return Resend()
         case _:
-            return _refusal(append, verdict, part, detail)
+            head = None if number is None else Position(number=number, token=token)
+            return _refusal(append, verdict, part, detail, head)
 
 
 def chain_answer(append: Append, verdict: Verdict) -> AppendAnswer:
@@ -161,12 +164,16 @@ def receipt_of(row: "asyncpg.Record") -> Receipt:
     )
 
 
-def _refusal(append: Append, verdict: str, part: int, detail: str) -> EventStoreError:
+def _refusal(append: Append, verdict: str, part: int, detail: str, head: Position | None) -> EventStoreError:
     match verdict:
         case "conflict":
             event = decode_object(detail)
             return ConcurrencyConflict(
-                sequence_number=event["number"], event_type=event["type"], metadata=event["metadata"], part=part
+                sequence_number=event["number"],
+                event_type=event["type"],
+                metadata=event["metadata"],
+                part=part,
+                unseen=None if head is None else _stream(event["unseen"], head),
             )
         case "diverged":
             return HistoryDiverged(f"{_named(append, part)} is not in this store's history")
@@ -176,6 +183,22 @@ def _refusal(append: Append, verdict: str, part: int, detail: str) -> EventStore
             return ChainBroken(BROKEN)
         case other:
             return EventStoreError(f"append_v3 answered {other!r}, which this program does not know")
+
+
+def _stream(rows: Iterable[Sequence[Any]], head: Position) -> EventStream:
+    """Read what a refused append has not seen, up to the head."""
+    events = [
+        RecordedEvent(
+            sequence_number=number,
+            token=token,
+            type=event_type,
+            occurred_at=datetime.fromisoformat(occurred_at).astimezone(UTC),
+            payload=payload,
+            metadata=metadata,
+        )
+        for number, token, event_type, occurred_at, payload, metadata in rows
+    ]
+    return EventStream(events=tuple(events), position=head)
 
 
 def _outcome(kept: dict[str, Any]) -> Outcome:

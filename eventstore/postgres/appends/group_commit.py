@@ -15,7 +15,7 @@ from eventstore.append import LONGEST_CHAIN, Append
 from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
 from eventstore.postgres.appends.batch import AppendAnswer, Resend, Verdict, chain_answer, columns, verdict_of
 from eventstore.postgres.appends.chain import having_seen, is_new, own_ranges, unbroken
-from eventstore.postgres.appends.neighbours import judged_by_neighbours
+from eventstore.postgres.appends.neighbours import followed, judged_by_neighbours, leaders_of
 from eventstore.postgres.appends.room import Room
 from eventstore.postgres.batcher import Batcher, Waiting
 from eventstore.postgres.connections.confirmation import confirmed
@@ -181,9 +181,17 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
             return [await self._settled(batch[0].question, batch[0].since)]
         units = [waiting.question for waiting in batch]
         appends = [unit.appends[0] for unit in units]
-        verdicts = await self._send_traced(
-            appends, [unit.spans[0] for unit in units], min([waiting.since for waiting in batch])
+        leaders = leaders_of(appends)
+        sent = sorted(set(leaders))
+        found = await self._send_traced(
+            [appends[place] for place in sent],
+            [units[place].spans[0] for place in sent],
+            min([waiting.since for waiting in batch]),
         )
+        answered = dict(zip(sent, found, strict=True))
+        verdicts = [
+            answered[leader] if leader == place else followed(answered[leader]) for place, leader in enumerate(leaders)
+        ]
         judged = judged_by_neighbours(appends, verdicts)
         return [None if isinstance(verdict, Resend) else (verdict,) for verdict in judged]
 

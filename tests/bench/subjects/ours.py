@@ -8,7 +8,7 @@ from itertools import chain
 
 import asyncpg
 
-from eventstore import ConcurrencyConflict, Event, Filter, P, Position
+from eventstore import ConcurrencyConflict, Event, EventStream, Filter, P, Position
 from eventstore.postgres import PostgresEventStore, migrate
 from handlers.library import domain
 from tests.bench.library import HISTORIES, LENT, TYPES, loans
@@ -72,7 +72,9 @@ class Ours(InLoop):
 
     async def query(self, boundary: Loan) -> Position:
         """See ``Subject.query``."""
-        return (await self.store.query(boundary_of(boundary))).position
+        stream = await self.store.query(boundary_of(boundary))
+        _look_at(stream)
+        return stream.position
 
     async def append(self, loans: Sequence[Loan], boundary: Loan, after: Position) -> Position:
         """See ``Subject.append``."""
@@ -81,7 +83,10 @@ class Ours(InLoop):
                 [event_of(loan) for loan in loans], boundary=boundary_of(boundary), after=after
             )
         except ConcurrencyConflict as error:
-            raise Conflict from error
+            if error.unseen is None:
+                raise Conflict from error
+            _look_at(error.unseen)
+            raise Conflict(error.unseen.position) from error
         return receipt.position
 
     async def scan(self) -> int:
@@ -94,6 +99,12 @@ class Ours(InLoop):
     async def close(self) -> None:
         """See ``Subject.close``."""
         await self._closing.aclose()
+
+
+def _look_at(stream: EventStream) -> None:
+    """Have every payload read, as a decision does."""
+    for event in stream.events:
+        _ = event.payload
 
 
 async def load(address: Address, size: int, *, histories: bool = True) -> None:
@@ -132,11 +143,14 @@ contender = Contender(
     figures=frozenset(
         {
             "select_1",
+            "commit_1",
             "query_1",
             "append_1",
             "append_5",
             "typical_1",
             "typical_128",
+            "typical_128.cpu",
+            "hot_16",
             "typical_history_10",
             "typical_history_100000",
             "append_bare_peak",

@@ -53,7 +53,8 @@ class Single(InLoop):
         branches = branch_columns(branches_of(boundary_of(boundary)))
         rows = await self._pool.fetch(statement("query"), *branches, None, [])
         events = {row[1]: recorded(row) for row in rows if row[0] > 0}
-        _ = tuple(events[number] for number in sorted(events))
+        for number in sorted(events):
+            _ = events[number].payload
         return head_of(rows)
 
     async def append(self, loans: Sequence[Loan], boundary: Loan, after: Position) -> Position:
@@ -92,6 +93,7 @@ contender = Contender(
             "append_5",
             "typical_1",
             "typical_128",
+            "hot_16",
             "append_conditional_peak",
             "append_100_4",
             "violations_16",

@@ -131,6 +131,7 @@ contender = Contender(
             "append_5",
             "typical_1",
             "typical_128",
+            "hot_16",
             "append_conditional_peak",
             "append_100_4",
             "violations_16",

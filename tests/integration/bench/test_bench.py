@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[3]
 SINGLE_CALLER = {"query_1", "append_1", "append_5", "typical_1"}
 OURS = SINGLE_CALLER | {
     "select_1",
+    "commit_1",
     "typical_128",
+    "typical_128.cpu",
+    "hot_16",
     "typical_history_10",
     "typical_history_100000",
     "append_bare_peak",
@@ -40,7 +43,7 @@ WORKER = {
 OF_BASELINES = SINGLE_CALLER | {"typical_128", "violations_16", "memory_128"}
 EXPECTED = (
     OURS
-    | {f"single.{name}" for name in OF_BASELINES | {"append_conditional_peak", "append_100_4"}}
+    | {f"single.{name}" for name in OF_BASELINES | {"hot_16", "append_conditional_peak", "append_100_4"}}
     | {f"cte.{name}" for name in OF_BASELINES}
     | WORKER
     | {f"{name}.cpu" for name in WORKER}
@@ -83,6 +86,8 @@ def figures_of_run(folder: Path, variables: dict[str, str], *, shows: str) -> Fi
     )
     assert done.returncode == 0, done.stderr
     assert shows in done.stdout
+    if "ours," in variables.get("SUBJECTS", ""):
+        assert done.stderr.index("one caller of ours") < done.stderr.index("single: starting its server")
     written = json.loads((folder / ".bench" / "latest.json").read_text(encoding="utf-8"))
     return {figure["name"]: figure for figure in written}
 
@@ -94,8 +99,11 @@ def test_every_figure_is_there_once(figures: Figures) -> None:
 
 def test_every_figure_has_its_unit(figures: Figures) -> None:
     units = {name: figure["unit"] for name, figure in figures.items()}
-    assert {units[name] for name in SINGLE_CALLER | {"select_1", "typical_history_10", "cte.query_1"}} == {"ms"}
-    assert {units[name] for name in ("typical_128", "append_bare_peak", "single.typical_128")} == {"1/s"}
+    assert {units[name] for name in SINGLE_CALLER | {"select_1", "commit_1", "typical_history_10", "cte.query_1"}} == {
+        "ms"
+    }
+    assert {units[name] for name in ("typical_128", "append_bare_peak", "hot_16", "single.typical_128")} == {"1/s"}
+    assert units["typical_128.cpu"] == "µs"
     assert {units[name] for name in ("consume_ack", "worker_e2e_2", "single.hot_book")} == {"1/s"}
     assert {units[f"{name}.cpu"] for name in WORKER} == {"µs"}
     assert {units[name] for name in ("memory_128", "read_1000000_memory")} == {"MB"}
@@ -103,6 +111,7 @@ def test_every_figure_has_its_unit(figures: Figures) -> None:
 
 def test_ratios_are_to_figures_that_are_there(figures: Figures) -> None:
     assert figures["query_1"]["ratio_to"] == "select_1"
+    assert figures["append_1"]["ratio_to"] == "commit_1"
     assert figures["append_conditional_peak"]["ratio_to"] == "append_bare_peak"
     assert figures["single.typical_128"]["ratio_to"] == "typical_128"
     assert figures["worker_e2e_untraced"]["ratio_to"] == "consume_ack"

@@ -1,9 +1,12 @@
--- Purpose: have append_v3 begin less for a lone append that nothing can be against, and number the events of a batch that is
--- recorded as a whole without sorting them.
+-- Purpose: have append_v3 begin less for a lone append that nothing can be against, number the events of a batch that is
+-- recorded as a whole without sorting them, and say with a conflict what was not read.
 -- Run by: the migration, as the owner of the schema, inside its transaction.
 
 -- Parameters, result and errors are those of 0007_append_v3.sql, the verdicts too, and so the name stays. Of a lone append
 -- the server's time was 2.2 times that of a bare one-row commit, two thirds of it for what judges others.
+-- A conflict's row says more, unless the batch is a chain, the member reads several parts, or more than 64 events of its part
+-- were not seen: position is the head's, as the batch found it, and detail has "unseen", these events up to there: [number,
+-- token, type, time, payload, metadata] each. Builds from before read neither.
 CREATE OR REPLACE FUNCTION eventstore.append_v3(
     keys uuid[], scopes text[], digests bytea[], receipts jsonb[], members integer[],
     numbers bigint[], tokens bigint[], ranges bigint[],
@@ -105,6 +108,7 @@ BEGIN
         -- Of a part's fault, the least counts: the first conflicting event's number, or one of these two.
         lost       CONSTANT bigint := -2;
         far        CONSTANT bigint := -1;
+        most_told  CONSTANT integer := 64;
         verdicts   text[] := array_fill(NULL::text, ARRAY[many]);
         culprits   integer[] := array_fill(NULL::integer, ARRAY[many]);
         conflicts  bigint[] := array_fill(NULL::bigint, ARRAY[many]);
@@ -115,12 +119,19 @@ BEGIN
         times      timestamptz[] := array_fill(NULL::timestamptz, ARRAY[many]);
         details    jsonb[] := array_fill(NULL::jsonb, ARRAY[many]);
         faults     bigint[] := array_fill(NULL::bigint, ARRAY[parts]);
+        -- Per part, and per member, the numbers of the events that it has not seen, as text.
+        tails      text[] := array_fill(NULL::text, ARRAY[parts]);
+        unseen_by  text[] := array_fill(NULL::text, ARRAY[many]);
         stirred    boolean[] := array_fill(false, ARRAY[parts]);
         recorded   boolean[];
         lowest     bigint;
         aside      boolean;
         strayed    boolean := false;
         unseen     int8multirange;
+        -- Whether the batch asks for one part alone, without ranges: what is looked up for it needs no sets.
+        single     CONSTANT boolean := parts = 1 AND cardinality(ranges) = 0;
+        met_token  bigint;
+        found      bigint[];
         -- The values that an event must hold one of, if they are few; null if they are many, or an event of some type
         -- matches whatever it holds.
         sought     jsonb[];
@@ -168,7 +179,17 @@ BEGIN
         END IF;
 
         -- 2. Diverged, and 3. behind. Only what is not the head needs a look, once each.
-        IF parts > 0 THEN
+        IF single THEN
+            lowest := numbers[1];
+            met_token := CASE numbers[1] WHEN head THEN head_token WHEN 0 THEN 0 END;
+            IF met_token IS NULL THEN
+                SELECT e.token INTO met_token FROM eventstore.events e WHERE e.sequence_number = lowest;
+            END IF;
+            IF tokens[1] IS DISTINCT FROM met_token THEN
+                faults[1] := lost;
+                strayed := true;
+            END IF;
+        ELSIF parts > 0 THEN
             SELECT min(p.number), bool_or(p.number <> head OR p.token <> head_token) INTO lowest, aside
             FROM unnest(numbers, tokens) AS p (number, token);
         END IF;
@@ -230,69 +251,91 @@ BEGIN
                 sought := predicates::jsonb[];
             END IF;
             -- Set-based: the fields of every such event are expanded once, and joined with the predicates by equality.
-            FOR line IN
-                WITH event AS MATERIALIZED (
-                    SELECT e.sequence_number AS number, e.event_type, e.occurred_at, e.payload
-                    FROM eventstore.events e
-                    WHERE e.sequence_number = ANY (ARRAY(
-                        SELECT generate_series(lower(s.span), upper(s.span) - 1) FROM unnest(unseen) AS s (span)
-                    )) AND (sought IS NULL OR e.payload @> ANY (sought))
-                ), type_set AS MATERIALIZED (
-                    SELECT t.place::integer AS place, t.types
-                    FROM jsonb_array_elements(terms::jsonb -> 'types') WITH ORDINALITY AS t (types, place)
-                ), bound AS MATERIALIZED (
-                    SELECT (b.told ->> 0)::integer AS part, (b.told ->> 1)::timestamptz AS since,
-                        (b.told ->> 2)::timestamptz AS until, (b.told ->> 3)::bigint AS above
-                    FROM jsonb_array_elements(terms::jsonb -> 'bounds') AS b (told)
-                ), own AS MATERIALIZED (
-                    SELECT ranges[4 * r.place - 3] AS part,
-                        range_agg(int8range(ranges[4 * r.place - 2], ranges[4 * r.place - 1], '[]')) AS seen
-                    FROM generate_series(1, cardinality(ranges) / 4) AS r (place)
-                    WHERE ranges[4 * r.place - 1] <= head
-                    GROUP BY 1
-                ), condition AS MATERIALIZED (
-                    SELECT conditions[4 * c.place - 3] AS item, conditions[4 * c.place - 2] AS part,
-                        conditions[4 * c.place - 1] AS type_set, conditions[4 * c.place] AS needed, c.predicate
-                    FROM unnest(predicates) WITH ORDINALITY AS c (predicate, place)
-                    WHERE faults[conditions[4 * c.place - 2]] IS NULL
-                ), matching AS (
-                    SELECT p.part, p.type_set, f.number
-                    FROM (
-                        SELECT c.item, c.part, c.type_set, c.needed, field.key, field.value
-                        FROM condition c, jsonb_each(c.predicate::jsonb) AS field
-                    ) p
-                    JOIN (
-                        SELECT e.number, field.key, field.value FROM event e, jsonb_each(e.payload) AS field
-                    ) f ON f.key = p.key AND f.value = p.value
-                    GROUP BY p.item, p.part, p.type_set, p.needed, f.number
-                    HAVING count(*) >= p.needed
-                    UNION ALL
-                    SELECT c.part, 0, e.number
-                    FROM condition c
-                    JOIN type_set t ON t.place = c.type_set
-                    CROSS JOIN LATERAL jsonb_array_elements_text(t.types) AS n (event_type)
-                    JOIN event e ON e.event_type = n.event_type
-                    WHERE c.predicate IS NULL
-                    UNION ALL
-                    SELECT c.part, 0, e.number FROM condition c, event e WHERE c.predicate IS NULL AND c.type_set = 0
-                )
-                SELECT m.part, min(m.number) AS conflict
-                FROM matching m
-                JOIN event e ON e.number = m.number
-                LEFT JOIN type_set t ON t.place = m.type_set
-                LEFT JOIN bound b ON b.part = m.part
-                LEFT JOIN own o ON o.part = m.part
-                WHERE m.number > numbers[m.part]
-                    AND (m.type_set = 0 OR t.types ? e.event_type)
-                    AND (o.seen IS NULL OR NOT m.number <@ o.seen)
-                    AND (b.above IS NULL OR m.number > b.above)
-                    AND (b.since IS NULL OR e.occurred_at >= b.since)
-                    AND (b.until IS NULL OR e.occurred_at <= b.until)
-                GROUP BY m.part
-            LOOP
-                faults[line.part] := line.conflict;
-                strayed := true;
-            END LOOP;
+            IF single AND sought IS NOT NULL AND conditions[cardinality(conditions) - 3] = 1 AND conditions[4] = 1
+                AND terms::jsonb -> 'bounds' = '[]'
+            THEN
+                -- One item of a few values, one of which suffices, and no bounds: each event of the tail is asked itself.
+                SELECT min(e.sequence_number), array_agg(e.sequence_number) INTO fault, found
+                FROM eventstore.events e
+                WHERE e.sequence_number = ANY (ARRAY(SELECT generate_series(lowest + 1, head)))
+                    AND e.payload @> ANY (sought)
+                    AND (conditions[3] = 0 OR terms::jsonb -> 'types' -> conditions[3] - 1 ? e.event_type);
+                IF fault IS NOT NULL THEN
+                    faults[1] := fault;
+                    strayed := true;
+                    IF NOT chained AND cardinality(found) <= most_told THEN
+                        tails[1] := found::text;
+                    END IF;
+                END IF;
+            ELSE
+                FOR line IN
+                    WITH event AS MATERIALIZED (
+                        SELECT e.sequence_number AS number, e.event_type, e.occurred_at, e.payload
+                        FROM eventstore.events e
+                        WHERE e.sequence_number = ANY (ARRAY(
+                            SELECT generate_series(lower(s.span), upper(s.span) - 1) FROM unnest(unseen) AS s (span)
+                        )) AND (sought IS NULL OR e.payload @> ANY (sought))
+                    ), type_set AS MATERIALIZED (
+                        SELECT t.place::integer AS place, t.types
+                        FROM jsonb_array_elements(terms::jsonb -> 'types') WITH ORDINALITY AS t (types, place)
+                    ), bound AS MATERIALIZED (
+                        SELECT (b.told ->> 0)::integer AS part, (b.told ->> 1)::timestamptz AS since,
+                            (b.told ->> 2)::timestamptz AS until, (b.told ->> 3)::bigint AS above
+                        FROM jsonb_array_elements(terms::jsonb -> 'bounds') AS b (told)
+                    ), own AS MATERIALIZED (
+                        SELECT ranges[4 * r.place - 3] AS part,
+                            range_agg(int8range(ranges[4 * r.place - 2], ranges[4 * r.place - 1], '[]')) AS seen
+                        FROM generate_series(1, cardinality(ranges) / 4) AS r (place)
+                        WHERE ranges[4 * r.place - 1] <= head
+                        GROUP BY 1
+                    ), condition AS MATERIALIZED (
+                        SELECT conditions[4 * c.place - 3] AS item, conditions[4 * c.place - 2] AS part,
+                            conditions[4 * c.place - 1] AS type_set, conditions[4 * c.place] AS needed, c.predicate
+                        FROM unnest(predicates) WITH ORDINALITY AS c (predicate, place)
+                        WHERE faults[conditions[4 * c.place - 2]] IS NULL
+                    ), matching AS (
+                        SELECT p.part, p.type_set, f.number
+                        FROM (
+                            SELECT c.item, c.part, c.type_set, c.needed, field.key, field.value
+                            FROM condition c, jsonb_each(c.predicate::jsonb) AS field
+                        ) p
+                        JOIN (
+                            SELECT e.number, field.key, field.value FROM event e, jsonb_each(e.payload) AS field
+                        ) f ON f.key = p.key AND f.value = p.value
+                        GROUP BY p.item, p.part, p.type_set, p.needed, f.number
+                        HAVING count(*) >= p.needed
+                        UNION ALL
+                        SELECT c.part, 0, e.number
+                        FROM condition c
+                        JOIN type_set t ON t.place = c.type_set
+                        CROSS JOIN LATERAL jsonb_array_elements_text(t.types) AS n (event_type)
+                        JOIN event e ON e.event_type = n.event_type
+                        WHERE c.predicate IS NULL
+                        UNION ALL
+                        SELECT c.part, 0, e.number FROM condition c, event e WHERE c.predicate IS NULL AND c.type_set = 0
+                    )
+                    SELECT m.part, min(m.number) AS conflict,
+                        array_agg(DISTINCT m.number) FILTER (WHERE NOT chained) AS numbers
+                    FROM matching m
+                    JOIN event e ON e.number = m.number
+                    LEFT JOIN type_set t ON t.place = m.type_set
+                    LEFT JOIN bound b ON b.part = m.part
+                    LEFT JOIN own o ON o.part = m.part
+                    WHERE m.number > numbers[m.part]
+                        AND (m.type_set = 0 OR t.types ? e.event_type)
+                        AND (o.seen IS NULL OR NOT m.number <@ o.seen)
+                        AND (b.above IS NULL OR m.number > b.above)
+                        AND (b.since IS NULL OR e.occurred_at >= b.since)
+                        AND (b.until IS NULL OR e.occurred_at <= b.until)
+                    GROUP BY m.part
+                LOOP
+                    faults[line.part] := line.conflict;
+                    IF cardinality(line.numbers) <= most_told THEN
+                        tails[line.part] := line.numbers::text;
+                    END IF;
+                    strayed := true;
+                END LOOP;
+            END IF;
         END IF;
 
         -- 5. In order of members: what its parts say, and whether it relied on one that is not recorded (broken), or meets
@@ -333,6 +376,11 @@ BEGIN
                 IF worst IS NOT NULL THEN
                     judged := CASE worst WHEN lost THEN 'diverged' WHEN far THEN 'behind' ELSE 'conflict' END;
                     conflicts[member] := nullif(greatest(worst, 0), 0);
+                    IF reads = 1 AND conflicts[member] IS NOT NULL AND tails[members[told + 3]] IS NOT NULL THEN
+                        unseen_by[member] := tails[members[told + 3]];
+                        positions[member] := head;
+                        places[member] := head_token;
+                    END IF;
                 ELSIF met THEN
                     judged := CASE WHEN chained THEN 'broken' ELSE 'resend' END;
                 END IF;
@@ -402,11 +450,24 @@ BEGIN
             CASE WHEN v.verdict = 'appended' THEN moment ELSE v.recorded_at END,
             CASE WHEN v.conflict IS NULL THEN v.detail ELSE (
                 SELECT jsonb_build_object('number', e.sequence_number, 'type', e.event_type, 'metadata', e.metadata)
+                    || CASE WHEN v.unseen_by IS NULL THEN '{}' ELSE jsonb_build_object('unseen', (
+                        SELECT jsonb_agg(
+                            jsonb_build_array(
+                                u.sequence_number, u.token, u.event_type, u.occurred_at, u.payload, u.metadata
+                            )
+                            ORDER BY u.sequence_number
+                        )
+                        FROM eventstore.events u
+                        WHERE u.sequence_number = ANY (v.unseen_by::bigint[])
+                    )) END
                 FROM eventstore.events e
                 WHERE e.sequence_number = v.conflict
             ) END
-        FROM unnest(verdicts, culprits, firsts, lasts, positions, places, times, conflicts, details) WITH ORDINALITY
-            AS v (verdict, part, first_number, last_number, position, position_token, recorded_at, conflict, detail, member)
+        FROM unnest(verdicts, culprits, firsts, lasts, positions, places, times, conflicts, details, unseen_by)
+            WITH ORDINALITY AS v (
+                verdict, part, first_number, last_number, position, position_token, recorded_at, conflict, detail, unseen_by,
+                member
+            )
         ORDER BY v.member;
     END;
 END
