@@ -68,10 +68,10 @@ class AmqpClient:
         )
         return str(chosen["message_id"])
 
-    async def take(self, queue: str) -> AbstractIncomingMessage:
-        """Wait for a queue's next message and take it out."""
+    async def take(self, queue: str, *, seconds: float = 20.0) -> AbstractIncomingMessage:
+        """Wait for a queue's next message, for so long at most, and take it out."""
         taken: list[AbstractIncomingMessage] = []
-        await eventually(partial(self._take, queue, taken), what=f"a message in {queue}")
+        await eventually(partial(self._take, queue, taken), what=f"a message in {queue}", seconds=seconds)
         return taken[0]
 
     async def lose(self, queue: str) -> None:

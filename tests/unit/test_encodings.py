@@ -19,21 +19,21 @@ def nameless(text: str) -> Iterator[int]:
             continue
         named = {keyword.arg: keyword.value for keyword in node.keywords}
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        mode = named.get("mode")
-        # A file's own ``open`` has the mode first; another one opens no file, and is given none.
-        modes = [
-            each for each in (*node.args[:2], mode) if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        # What may be a mode: a file's own ``open`` has it first, the built-in one second.
+        given = [
+            each.value
+            for each in (*node.args[:2], named.get("mode"))
+            if isinstance(each, ast.Constant) and isinstance(each.value, str) and set(each.value) <= set("rwxab+t")
         ]
-        is_binary = any("b" in each.value for each in modes if set(each.value) <= set("rwxab+"))
-        opens = called == "open" and (
-            isinstance(node.func, ast.Name) or any(set(each.value) <= set("rwxat+") for each in modes)
-        )
-        texts = called in TEXTS and not (called.endswith("TemporaryFile") and (is_binary or not modes))
-        lines = any(
-            isinstance(named.get(name), ast.Constant) and named[name].value is True
+        is_binary = any("b" in each for each in given)
+        # Another object's ``open`` opens no file, and is given no mode.
+        opens = called == "open" and (isinstance(node.func, ast.Name) or bool(given))
+        texts = called in TEXTS and (not called.endswith("TemporaryFile") or bool(given))
+        pipes = any(
+            isinstance(flag := named.get(name), ast.Constant) and flag.value is True
             for name in ("text", "universal_newlines")
         )
-        if (texts or lines or (opens and not is_binary)) and "encoding" not in named:
+        if (texts or pipes or opens) and not is_binary and "encoding" not in named:
             yield node.lineno
 
 

@@ -1,12 +1,12 @@
 """The event loop that commands run on."""
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import uvloop
 
-from worker.amqp.codec import install_lenient_codec
 from worker.telemetry.library_loggers import quieten_libraries
 
 __all__ = ["run_async"]
@@ -20,6 +20,10 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     The libraries below are made quiet and lenient first, for the whole process, which is the command line's own.
     """
     quieten_libraries()
-    install_lenient_codec()
+    # What speaks to a broker has loaded its library by now; to the others, that costs as much as asyncio does.
+    if "aio_pika" in sys.modules:
+        from worker.amqp.codec import install_lenient_codec  # noqa: PLC0415  as said
+
+        install_lenient_codec()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(coroutine)

@@ -82,7 +82,8 @@ async def test_a_poison_ends_in_the_dead_letters_and_its_neighbours_are_answered
     async with WorkerProcess.running(
         database.url, vhost, "--processes", "2", WORKER_DOMAINS=DOMAIN, WORKER_HEALTH_PORT=str(port)
     ) as worker:
-        dead = await client.take(QUEUES.dead_queue)
+        # Five processes start for it, one after another; on a busy machine, each takes ten seconds and more.
+        dead = await client.take(QUEUES.dead_queue, seconds=100)
         assert (dead.message_id, dead.headers["worker-reason"]) == (poison, "killed_its_process")
         assert dead.headers["worker-error"] == (
             "the process that decided it was ended by SIGSEGV, and the next one that did was ended by SIGSEGV"
@@ -215,7 +216,8 @@ async def test_no_other_message_waits_for_poison(
 async def test_a_drain_that_cannot_wait_ends_the_process_too(service: Service, client: AmqpClient) -> None:
     assert (await asked(client, b'{"Key": "a"}'))["outcome"] == "accepted"
     process = process_of(service)
-    service.stop_times = StopTimes(drain=0.1)
+    # A broker on a busy machine takes a moment to answer that it delivers no more.
+    service.stop_times = StopTimes(drain=5.0)
     await client.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
 
     async def has_begun() -> bool:

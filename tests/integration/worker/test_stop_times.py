@@ -20,6 +20,8 @@ from worker.supervision.stop_times import END_SECONDS
 
 DRAIN_SECONDS = 2.0
 COMMANDS = 6
+# More than the kernel takes up on the way.
+LETTERS = 20
 RETRIES = b"worker retries, dead letters"
 
 
@@ -86,12 +88,12 @@ async def test_a_broker_that_reads_nothing_does_not_keep_a_worker_that_has_much_
 ) -> None:
     async with WorkerProcess.running(database.url, broker.url, WORKER_DRAIN_DEADLINE=f"{DRAIN_SECONDS}") as worker:
         broker.hold(RETRIES)
-        for _ in range(COMMANDS):
+        for _ in range(LETTERS):
             await client.put(b'{"Key": 3, "padding": "%b"}' % (b"x" * 900_000))
-        await worker.says("not stored in tally.commands.dead yet", times=COMMANDS)
+        await worker.says("not stored in tally.commands.dead yet", times=LETTERS)
         broker.hold()
         worker.signal()
         assert await stopped(worker, drain=DRAIN_SECONDS) == 1
         assert worker.report()["in_flight"] == 0
         broker.cut()
-        await client.holds(QUEUES.queue, COMMANDS)
+        await client.holds(QUEUES.queue, LETTERS)

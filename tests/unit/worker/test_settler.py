@@ -1,5 +1,6 @@
 """The settler: every delivery is settled, whatever happens to it."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 from uuid import uuid4
@@ -49,3 +50,39 @@ async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptu
     await task
     assert (wire.returned, counters.ends) == ([1], {End.RETURNED: 1})
     assert "taking delivery 1 failed" in caplog.text
+
+
+async def test_a_drain_has_one_time_for_those_that_are_decided_and_those_that_are_answered() -> None:
+    """What deciding has used up is not waited for once more."""
+    seconds = 2.0
+
+    class Slow(Broken):
+        async def drain(self, deadline: float) -> int:
+            await asyncio.sleep(deadline)
+            return 0
+
+        async def close(self) -> None:
+            pass
+
+    nobody = cast("Any", None)
+    wire, counters = Wire(), Counters()
+    settler = Settler(
+        cast("Any", Slow()),
+        Topology("tally"),
+        store=nobody,
+        sender=nobody,
+        replies=nobody,
+        isolator=nobody,
+        breaker=nobody,
+        counters=counters,
+        settings=Settings(),
+        server=("localhost", 5672),
+    )
+    properties = SimpleNamespace(headers={})
+    delivery = Delivery(wire.acks, Received(1, cast("Any", properties), b"{}", is_redelivered=False), counters)
+    never: Any = asyncio.Event().wait
+    settler._spawn(delivery, never)
+    began = asyncio.get_running_loop().time()
+    assert await settler.drain(began + seconds) == 1
+    assert seconds <= asyncio.get_running_loop().time() - began < 2 * seconds
+    assert counters.in_flight == 0

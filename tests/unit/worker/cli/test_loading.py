@@ -1,5 +1,6 @@
 """What each call of ``worker`` loads: imports are most of what a short command costs."""
 
+import ast
 import json
 import os
 import subprocess
@@ -9,12 +10,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from inspect import getdoc
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests.support.fixtures.ports import free_port
-from worker import __version__
+from worker import __version__, cli
 from worker.cli.app import COMMANDS
 from worker.cli.group import Entry
 
@@ -34,7 +36,8 @@ _COSTLY = {"pydantic", "importlib.metadata", "email", "zoneinfo"}
 _ADMINISTRATION = {
     f"eventstore.postgres.administration.{name}" for name in ("migrations", "pruning", "statistics", "survey")
 }
-_ASKED = _SDK | _COSTLY | {"handlers", "aio_pika", "aiormq", "grpc", "rich.console", "eventstore.memory"}
+_BROKER = {"aio_pika", "aiormq", "pamqp", "yarl"}
+_ASKED = _SDK | _COSTLY | _BROKER | {"handlers", "grpc", "rich.console", "eventstore.memory"}
 # Nobody listens there: what a command needs to ask is loaded, and the mistake is one of the surroundings.
 _NOWHERE = {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x", "DATABASE_ADMIN_URL": "postgresql://a:b@127.0.0.1:1/x"}
 
@@ -90,12 +93,13 @@ def test_a_probe_loads_hardly_anything() -> None:
         (("status", str(uuid4())), _NOWHERE, 2, _ASKED | _ADMINISTRATION),
         (("events", "--limit", "3", "--type", "A"), _NOWHERE, 2, _ASKED | _ADMINISTRATION),
         (("db", "stats"), _NOWHERE, 2, _ASKED),
-        (("db", "check"), _NOWHERE, 2, _SDK | _COSTLY | {"aio_pika", "aiormq", "grpc"}),
+        (("db", "check"), _NOWHERE, 2, _SDK | _COSTLY | _BROKER | {"grpc"}),
         (("db", "migrate"), _NOWHERE, 2, _ASKED),
         (("db", "states", "list"), _NOWHERE, 2, _ASKED),
         (("db", "prune", "--older-than", "90d", "--yes"), _NOWHERE, 2, _ASKED),
         # Domains are made of pydantic's models; progress and tables are drawn only where somebody looks.
         (("dead-letters", "list"), {}, 2, _SDK | {"asyncpg", "eventstore.postgres", "grpc", "rich"}),
+        (("view",), {"WORKER_DOMAINS": "handlers.library:domain"}, 0, _SDK | _BROKER | {"grpc"}),
         (("publish", "A", "{}"), {}, 2, _SDK | {"asyncpg", "eventstore.postgres", "grpc", "worker.rounds", "rich"}),
         (
             (),
@@ -112,6 +116,21 @@ def test_a_command_loads_what_it_uses(
     assert done.status == status, done
     assert done.modules & without == set()
     assert "Traceback" not in done.complaint
+
+
+def test_what_speaks_to_the_broker_loads_its_library_before_the_loop_runs() -> None:
+    """So that the loop knows to have it read every message."""
+    late = [
+        f"{path.name}:{node.lineno}"
+        for path in Path(cli.__file__).parent.rglob("*.py")
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith(("worker.amqp", "worker.publisher", "worker.service", "worker.dead_letters"))
+        and path.name != "loop.py"
+    ]
+    assert late == []
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -1,0 +1,51 @@
+"""By when a worker that is told to stop has drained, and has ended."""
+
+import asyncio
+
+import pytest
+
+from worker.supervision.stop_times import END_SECONDS, StopTimes
+from worker.supervision.supervisor import RestartLimits
+
+SLACK = 1.0
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def test_a_stop_has_one_moment_however_often_it_is_asked_for() -> None:
+    times = StopTimes(drain=30)
+    until = times.begin()
+    await asyncio.sleep(0.01)
+    assert times.begin() == until
+
+
+async def test_the_end_follows_the_drain() -> None:
+    times = StopTimes(drain=30)
+    times.begin()
+    assert times.left(600) == pytest.approx(30 + END_SECONDS, abs=SLACK)
+    assert times.left(5) == 5
+
+
+async def test_a_hurry_ends_the_drain_and_leaves_time_for_the_end() -> None:
+    times = StopTimes(drain=600)
+    times.begin()
+    times.hurry()
+    assert times.begin() <= now()
+    assert times.left(600) == pytest.approx(END_SECONDS, abs=SLACK)
+
+
+async def test_a_hurry_after_the_drain_gives_no_time_back() -> None:
+    times = StopTimes(drain=-END_SECONDS)
+    times.begin()
+    times.hurry()
+    assert times.left() == 0
+
+
+async def test_who_was_not_told_to_stop_has_the_time_for_its_end() -> None:
+    assert StopTimes(drain=30).left(600) == pytest.approx(END_SECONDS, abs=SLACK)
+
+
+def test_a_supervisor_waits_for_longer_than_its_processes_take() -> None:
+    assert RestartLimits().end > END_SECONDS
