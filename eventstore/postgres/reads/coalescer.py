@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-import asyncpg
-
 from eventstore.postgres.batcher import Batcher, Waiting
 from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.branches import Branch
 from eventstore.postgres.reads.lookup import Answer, Lookup, Shared
 
@@ -15,7 +14,7 @@ Statement = Callable[[Sequence[Branch], int | None, Sequence[int]], tuple[str, t
 """Returns a statement's text and parameters for branches, how many events of each are worth sending (None: all), and
 milestones. It answers as ``query.sql`` does."""
 
-Learn = Callable[[Sequence[asyncpg.Record]], None]
+Learn = Callable[[Sequence[Row]], None]
 
 
 class Coalescer(Batcher[Lookup, Answer]):

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import asyncpg
-
 from eventstore.events import RecordedEvent
 from eventstore.position import START, Position
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.branches import Branch
 from eventstore.postgres.reads.rows import HEAD, TOKEN, event_of
 
@@ -62,7 +61,7 @@ class Numbers(Answer):
     reached: int | None
 
     @classmethod
-    def of(cls, rows: Sequence[asyncpg.Record]) -> Self:
+    def of(cls, rows: Sequence[Row]) -> Self:
         """Read the rows of ``numbers.sql``."""
         shared = Shared([])
         shared.learn([row for row in rows if row[0] <= 0])
@@ -93,7 +92,7 @@ class Shared:
                     self._numbers.setdefault(branch, len(self._numbers) + 1)
         self.branches: Sequence[Branch] = tuple(self._numbers)
         self.milestones: Sequence[int] = tuple(milestones)
-        self._rows: dict[int, list[asyncpg.Record]] = {}
+        self._rows: dict[int, list[Row]] = {}
         self._events: dict[int, RecordedEvent] = {}
         self._count = 0
         self.position = START
@@ -104,7 +103,7 @@ class Shared:
         """Whether so many rows came that others should have their turn while they are read."""
         return self._count > _MOST_AT_ONCE
 
-    def learn(self, rows: Sequence[asyncpg.Record]) -> None:
+    def learn(self, rows: Sequence[Row]) -> None:
         """Take the statement's rows."""
         self._count = len(rows)
         for row in rows:
@@ -128,7 +127,7 @@ class Shared:
         found: list[tuple[RecordedEvent, ...] | None] = []
         for branches in lookup.filters:
             # An event may be found by several branches of a filter.
-            rows: dict[int, asyncpg.Record] = {}
+            rows: dict[int, Row] = {}
             for branch in branches:
                 for row in self._rows.get(self._numbers[branch], ()):
                     rows[row[1]] = row
@@ -138,7 +137,7 @@ class Shared:
                 found.append(tuple(self._read(rows)) if rows else ())
         return Answer(tuple(found), self.position, self.tokens)
 
-    def _read(self, rows: Mapping[int, asyncpg.Record]) -> list[RecordedEvent]:
+    def _read(self, rows: Mapping[int, Row]) -> list[RecordedEvent]:
         """Read events, in order; one that several filters find is read once."""
         found, events = [], self._events
         for number in sorted(rows):

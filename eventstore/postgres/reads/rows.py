@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 
-import asyncpg
-
 from eventstore.events import RecordedEvent
 from eventstore.jsontext import decode_object
 from eventstore.position import START, Position
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.stored_state import StateKey, StoredState
 
 __all__ = ["HEAD", "TOKEN", "event_of", "head_of", "state_of", "walk_of"]
@@ -20,7 +19,7 @@ TOKEN = -1
 _WALK = -2
 
 
-def event_of(row: asyncpg.Record) -> RecordedEvent:
+def event_of(row: Row) -> RecordedEvent:
     """Read a row that is an event: its branch, then the event's columns."""
     _, number, token, event_type, occurred_at, payload, metadata = row
     return RecordedEvent(
@@ -33,7 +32,7 @@ def event_of(row: asyncpg.Record) -> RecordedEvent:
     )
 
 
-def state_of(key: StateKey, row: asyncpg.Record) -> StoredState | None:
+def state_of(key: StateKey, row: Row) -> StoredState | None:
     """Read a row of ``states.sql``; None if its position is none: it is only a cache, and was damaged."""
     try:
         position = Position(number=row["position"], token=row["token"])
@@ -48,11 +47,11 @@ def state_of(key: StateKey, row: asyncpg.Record) -> StoredState | None:
     )
 
 
-def head_of(rows: Iterable[asyncpg.Record]) -> Position:
+def head_of(rows: Iterable[Row]) -> Position:
     """Find the head; an empty log has none."""
     return next((Position(number=row[1], token=row[2]) for row in rows if row[0] == HEAD), START)
 
 
-def walk_of(rows: Iterable[asyncpg.Record]) -> tuple[int, int]:
+def walk_of(rows: Iterable[Row]) -> tuple[int, int]:
     """Find how many events a walk passed, and how many of them had a type that was asked for."""
     return next(((row[1], row[2]) for row in rows if row[0] == _WALK), (0, 0))
