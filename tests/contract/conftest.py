@@ -5,18 +5,24 @@ from collections.abc import AsyncIterator
 import pytest
 
 from eventstore import EventStore, MemoryEventStore
-from eventstore.postgres import PostgresEventStore
 from tests.support.fixtures.databases import Database
+from tests.support.ways import KINDS, opened
 
 # Long enough for a query's answer, short enough to wait for in vain.
 REACH_SECONDS = 0.05
 FOLLOW_SECONDS = 0.01
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def own_database(request: pytest.FixtureRequest) -> Database | None:
+@pytest.fixture(params=["memory", *KINDS])
+def kind(request: pytest.FixtureRequest) -> str:
+    """What the store under test is: one in memory, or one on PostgreSQL by one of the ways to speak to it."""
+    return str(request.param)
+
+
+@pytest.fixture
+def own_database(request: pytest.FixtureRequest, kind: str) -> Database | None:
     """The database of the store under test, None for the one without."""
-    if request.param == "memory":
+    if kind == "memory":
         return None
     database = request.getfixturevalue("database")
     assert isinstance(database, Database)
@@ -24,12 +30,12 @@ def own_database(request: pytest.FixtureRequest) -> Database | None:
 
 
 @pytest.fixture
-async def store(own_database: Database | None) -> AsyncIterator[EventStore]:
+async def store(own_database: Database | None, kind: str) -> AsyncIterator[EventStore]:
     """An empty store, of each kind in turn."""
     if own_database is None:
         yield MemoryEventStore()
         return
-    async with PostgresEventStore.connect(
-        own_database.url, reach_seconds=REACH_SECONDS, follow_seconds=FOLLOW_SECONDS
-    ) as opened:
-        yield opened
+    async with opened(
+        kind, own_database.url, reach_seconds=REACH_SECONDS, follow_seconds=FOLLOW_SECONDS
+    ) as on_postgres:
+        yield on_postgres
