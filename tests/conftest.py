@@ -24,6 +24,7 @@ pytest_plugins = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let all stores, and all workers, of the tests be on another driver."""
     parser.addoption("--driver", choices=get_args(DriverName), default="asyncpg", help="what speaks to PostgreSQL")
+    parser.addoption("--pools", action="store_true", help="the contract also over pools and engines that are handed in")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,4 +32,4 @@ def pytest_configure(config: pytest.Config) -> None:
     driver = config.getoption("--driver")
     if driver != "asyncpg":
         os.environ["DATABASE_DRIVER"] = driver
-        PostgresEventStore.connect.__kwdefaults__["driver"] = driver
+        (PostgresEventStore.connect.__kwdefaults__ or {})["driver"] = driver

@@ -81,8 +81,8 @@ class Settings(DatabaseAddresses):
 
     database_driver: DatabaseDriver = setting(
         "asyncpg",
-        "What speaks to the databases, for all domains. psycopg and sqlalchemy are installed by the extras of these "
-        "names; migrations and other commands for administrators use asyncpg.",
+        "What speaks to the databases: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed by "
+        "the extra of its name. Migrations and what else changes a database as its owner use asyncpg.",
     )
     amqp_url: str = setting(
         "",

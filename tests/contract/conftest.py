@@ -6,17 +6,18 @@ import pytest
 
 from eventstore import EventStore, MemoryEventStore
 from tests.support.fixtures.databases import Database
-from tests.support.ways import KINDS, opened
+from tests.support.ways import DRIVERS, POOLS, opened
 
 # Long enough for a query's answer, short enough to wait for in vain.
 REACH_SECONDS = 0.05
 FOLLOW_SECONDS = 0.01
 
 
-@pytest.fixture(params=["memory", *KINDS])
-def kind(request: pytest.FixtureRequest) -> str:
-    """What the store under test is: one in memory, or one on PostgreSQL by one of the ways to speak to it."""
-    return str(request.param)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Put each store to the test: in memory, by each driver and, if that is asked for, over each kind of pool."""
+    if "kind" in metafunc.fixturenames:
+        pools = POOLS if metafunc.config.getoption("--pools") else ()
+        metafunc.parametrize("kind", ["memory", *DRIVERS, *pools])
 
 
 @pytest.fixture

@@ -54,7 +54,11 @@ def test_every_transport_module_deals_with_the_broker() -> None:
         ("eventstore.memory", "from tests.support import facts", "tests.support.facts: imports run"),
         ("eventstore.memory", "import asyncpg", "asyncpg: only eventstore.postgres.drivers"),
         ("worker.service", "import asyncpg.exceptions as e", "asyncpg.exceptions: only eventstore.postgres.drivers"),
-        ("worker.service", "def late():\n    from asyncpg import Pool", "asyncpg.Pool: only eventstore.postgres.drivers"),
+        (
+            "worker.service",
+            "def late():\n    from asyncpg import Pool",
+            "asyncpg.Pool: only eventstore.postgres.drivers",
+        ),
         ("eventstore.postgres.engine", "import asyncpg", "asyncpg: only eventstore.postgres.drivers"),
         ("eventstore.postgres.connections.pools", "import psycopg", "psycopg: only eventstore.postgres.drivers"),
         ("worker.service", "if TYPE_CHECKING:\n    import aio_pika", "aio_pika: only worker.amqp"),

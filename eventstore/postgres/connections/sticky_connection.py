@@ -72,13 +72,15 @@ class StickyConnection:
     async def _give_back(self) -> None:
         """Give the connection back once it has rested for long enough."""
         try:
-            while (rested := monotonic() - self._rests_since) < _REST_SECONDS or not self._resting:
-                if self._kept is None:
-                    return
-                await asyncio.sleep(_REST_SECONDS - rested if self._resting else _REST_SECONDS)
+            while self._kept is not None:
+                rested = monotonic() - self._rests_since if self._resting else 0.0
+                if rested < _REST_SECONDS:
+                    await asyncio.sleep(_REST_SECONDS - rested)
+                else:
+                    await self.drop()
         finally:
+            # Not before the connection is in its pool: ``close`` waits for that.
             self._watching = None
-        await self.drop()
 
     async def drop(self) -> None:
         """Give the connection back, whatever state it is in."""
