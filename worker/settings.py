@@ -81,8 +81,8 @@ class Settings(DatabaseAddresses):
 
     database_driver: DatabaseDriver = setting(
         "asyncpg",
-        "What speaks to the databases: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed by "
-        "the extra of its name. Migrations and what else changes a database as its owner use asyncpg.",
+        "What speaks to the databases: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed "
+        "by the extra of its name. Migrations and what else changes a database as its owner use asyncpg.",
     )
     amqp_url: str = setting(
         "",

@@ -104,6 +104,8 @@ BLOAT_KINDS = {
 CPU = ".cpu"
 AGAIN = ".again"
 TARGETS = {
+    "psycopg.typical_128": "at least 0.9",
+    "sqlalchemy.typical_128": "at least 0.9",
     "eventsourcing.typical_128": "at most 1/30",
     "umadb.typical_128": "at most 1/5",
     "single.hot_book": "at most 1/3",

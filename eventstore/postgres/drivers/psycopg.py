@@ -158,6 +158,7 @@ class PsycopgConnection(Connection):
 
     async def execute(self, query: str, /) -> None:
         """See ``Connection.execute``."""
+        self._rows.query = None
         await self._run(query.encode(), None, binary=False)
 
     async def prepare(self, query: str, /) -> None:

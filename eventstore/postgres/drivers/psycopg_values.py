@@ -121,20 +121,21 @@ class RowMaker:
     """Makes the rows of a cursor.
 
     Attributes:
-        query: The statement that the cursor has run.
+        query: The statement whose rows the cursor will have; None where it returns none that are looked at.
     """
 
     def __init__(self) -> None:
-        self.query = ""
+        self.query: str | None = None
         self._kinds: dict[str, type[_Row]] = {}
 
     def __call__(self, cursor: "psycopg.AsyncCursor[Any]") -> Callable[[Sequence[Any]], _Row]:
         """Return what makes a row of its values."""
-        kind = self._kinds.get(self.query)
+        query = self.query
+        kind = None if query is None else self._kinds.get(query)
         if kind is None:
             kind = _kind(tuple(column.name for column in cursor.description or ()))
-            if self.query:
-                self._kinds[self.query] = kind
+            if query is not None:
+                self._kinds[query] = kind
         return kind
 
 

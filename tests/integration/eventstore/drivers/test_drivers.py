@@ -91,7 +91,8 @@ async def test_values_come_as_they_were_sent(session: Connection) -> None:
     key = uuid4()
     (row,) = await session.fetch(
         "SELECT $1::text AS words, $2::bigint AS number, $3::boolean AS truth, $4::bytea AS bytes, "
-        "$5::timestamptz AS at, $6::uuid AS id, $7::text[] AS texts, $8::bigint[] AS numbers, $9::bytea[] AS all_bytes, $10::uuid[] AS ids, "
+        "$5::timestamptz AS at, $6::uuid AS id, $7::text[] AS texts, $8::bigint[] AS numbers, "
+        "$9::bytea[] AS all_bytes, $10::uuid[] AS ids, "
         "$11::text::jsonb AS json, $12::text AS nothing, '{1,NULL}'::bigint[] AS some",
         'a"\\é\n{}',
         2**62,
@@ -133,8 +134,18 @@ async def test_the_server_says_by_a_code_what_is_wrong(session: Connection, sql:
     assert one == 1
 
 
+async def test_a_statement_that_failed_has_rows_the_next_time(session: Connection) -> None:
+    await session.execute("BEGIN; SET LOCAL statement_timeout = 1")
+    with pytest.raises(DRIVER_ERRORS):
+        await session.fetch("SELECT pg_sleep(current_setting('test.seconds')::float) AS slept", timeout=30)
+    await session.execute("ROLLBACK")
+    await session.execute("SET test.seconds = 0")
+    (row,) = await session.fetch("SELECT pg_sleep(current_setting('test.seconds')::float) AS slept")
+    assert list(row.keys()) == ["slept"]
+
+
 async def test_a_warning_beside_a_commit_is_seen(session: Connection) -> None:
-    with pytest.raises(OutcomeUnknown, match="its standby: .*committed locally"), confirmed(session):
+    with pytest.raises(OutcomeUnknown, match=r"its standby: .*committed locally"), confirmed(session):
         await session.execute("DO $$ BEGIN RAISE WARNING 'committed locally'; END $$")
     with confirmed(session):
         await session.execute("DO $$ BEGIN RAISE NOTICE 'of no account'; END $$")
