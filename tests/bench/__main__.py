@@ -3,10 +3,9 @@
 Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat`` or several of them, separated by
 commas (``store,worker`` by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and
 ``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by
-commas: ours, ours by other drivers, the baselines, and the peers, which are left out where they are not installed. Of the worker:
-``REPEAT``
-rounds (7) of ``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES``
-(1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000).
+commas: ours, ours by other drivers, the baselines, and the peers, which are left out where they are not installed. Of
+the worker: ``REPEAT`` rounds (7) of ``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of
+``SIZES`` (1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000).
 """
 
 import json
