@@ -69,9 +69,9 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 
 # All others are parts of the first, at its versions: what the benchmarks add, what the image runs, what builds it.
 lock: ## pin the dependencies anew (needs uv)
-	$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev --all-extras pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group pyproject.toml:bench -o requirements-bench.lock
-	$(COMPILE) --constraint requirements.lock --extra erasure pyproject.toml -o requirements-runtime.lock
+	$(COMPILE) --constraint requirements.lock --extra worker --extra erasure pyproject.toml -o requirements-runtime.lock
 	echo hatchling | $(COMPILE) --constraint requirements.lock - -o requirements-build.lock
 
 # Of the vendors of RabbitMQ and of PostgreSQL's exporter, at the versions in compose.yaml. They are not copied here.

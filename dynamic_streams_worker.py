@@ -23,6 +23,10 @@ def main() -> None:
             )
             print(told, file=sys.stderr)  # noqa: T201  it speaks to a person at a terminal
             sys.exit(2)
+    if find_spec("typer") is None:
+        told = "worker: what the worker needs is not installed: pip install 'dynamic-streams-worker[worker]'"
+        print(told, file=sys.stderr)  # noqa: T201  the same
+        sys.exit(2)
     from worker.cli import main as run  # noqa: PLC0415  only now it is known to be ours
 
     run()

@@ -24,7 +24,7 @@ from eventstore.errors import ConflictError, EventStoreError
 from eventstore.filter import Filter, FilterShape
 from eventstore.metrics import append_duration, conflicts, event_count, query_duration
 from eventstore.receipt import Receipt
-from eventstore.stream import Consistency, EventStream
+from eventstore.stream import Consistency, EventStream, ServerAddress
 
 __all__ = ["AppendOperation", "QueryOperation", "Telemetry", "child_span", "mark_failed", "shared_by"]
 
@@ -185,14 +185,19 @@ class Telemetry:
     def for_database(cls, url: str) -> "Telemetry":
         """Describe the database behind an address, without its credentials."""
         parts = urlsplit(url)
-        database: dict[str, AttributeValue] = {
-            "db.system.name": "postgresql",
-            "db.namespace": f"{parts.path.lstrip('/')}|eventstore",
-        }
+        server = None
         if "," not in parts.netloc and parts.hostname:
-            database["server.address"] = parts.hostname
-            if parts.port:
-                database["server.port"] = parts.port
+            server = ServerAddress(host=parts.hostname, port=parts.port)
+        return cls.for_server(parts.path.lstrip("/"), server)
+
+    @classmethod
+    def for_server(cls, name: str, server: ServerAddress | None) -> "Telemetry":
+        """Describe a database by its name, and where it is if that is known."""
+        database: dict[str, AttributeValue] = {"db.system.name": "postgresql", "db.namespace": f"{name}|eventstore"}
+        if server is not None:
+            database["server.address"] = server.host
+            if server.port:
+                database["server.port"] = server.port
         return cls(tracer=trace.get_tracer("eventstore"), database=database)
 
     def query(self, filters: Sequence[Filter], consistency: Consistency) -> QueryOperation:

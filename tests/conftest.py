@@ -1,5 +1,13 @@
 """Fixtures for all tests; see the modules named here."""
 
+import os
+from typing import get_args
+
+import pytest
+
+from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.drivers.choice import DriverName
+
 pytest_plugins = (
     "tests.support.fixtures.interrupts",
     "tests.support.fixtures.unhurried",
@@ -11,3 +19,17 @@ pytest_plugins = (
     "tests.support.fixtures.failover",
     "tests.support.fixtures.secured",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let all stores, and all workers, of the tests be on another driver."""
+    parser.addoption("--driver", choices=get_args(DriverName), default="asyncpg", help="what speaks to PostgreSQL")
+    parser.addoption("--pools", action="store_true", help="the contract also over pools and engines that are handed in")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have what asks for no driver use that one; processes are told by their environment."""
+    driver = config.getoption("--driver")
+    if driver != "asyncpg":
+        os.environ["DATABASE_DRIVER"] = driver
+        (PostgresEventStore.connect.__kwdefaults__ or {})["driver"] = driver

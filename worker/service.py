@@ -273,6 +273,7 @@ def _served(store: StoreSettings, domains: Sequence[Domain], settings: Settings)
     """Return the domains of a store, and what opens it."""
     return [domain for domain in domains if domain.name in store.domains], lambda: PostgresEventStore.connect(
         store.database_url,
+        driver=store.database_driver,
         replica_urls=store.database_replica_urls,
         pool_size=settings.pool_size,
         application_name="worker",

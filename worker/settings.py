@@ -14,8 +14,9 @@ from worker.errors import SettingsError
 from worker.misspelt import misspelt
 from worker.setting import Setting, setting, settings_of
 
-__all__ = ["IN_FILES", "LogFormat", "LogLevel", "Settings", "not_set", "told"]
+__all__ = ["IN_FILES", "DatabaseDriver", "LogFormat", "LogLevel", "Settings", "not_set", "told"]
 
+DatabaseDriver: TypeAlias = Literal["asyncpg", "psycopg", "sqlalchemy"]
 LogFormat: TypeAlias = Literal["auto", "json", "human"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 TraceParent: TypeAlias = Literal["parent", "link"]
@@ -91,6 +92,11 @@ class Settings(DatabaseAddresses):
         SettingsError: A value is not allowed; one sentence for each.
     """
 
+    database_driver: DatabaseDriver = setting(
+        "asyncpg",
+        "What speaks to the databases: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed "
+        "by the extra of its name. Migrations and what else changes a database as its owner use asyncpg.",
+    )
     amqp_url: str = setting(
         "",
         "The RabbitMQ broker and virtual host.",

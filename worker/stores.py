@@ -1,7 +1,7 @@
 """Stores: which database each domain has its events in, by the settings for all domains and those for one."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ from worker.database_addresses import ADDRESS_FIELDS, DatabaseAddresses
 from worker.domain_variables import nearly_one, setting_of, suffix_of, suffixes
 from worker.errors import SettingsError
 from worker.setting import settings_of
-from worker.settings import Settings, not_set, told
+from worker.settings import DatabaseDriver, Settings, not_set, told
 
 __all__ = ["AddressField", "StoreSettings", "stores_of", "unread"]
 
@@ -26,6 +26,7 @@ class StoreSettings:
         database_url: The primary.
         database_replica_urls: Its replicas.
         database_admin_url: The primary, as the role that owns the schema; empty if it is not set.
+        database_driver: What speaks to them.
         suffix: What the domain is called in the variables that name it; empty where those for all domains do.
     """
 
@@ -34,6 +35,7 @@ class StoreSettings:
     database_replica_urls: tuple[str, ...] = ()
     database_admin_url: str = ""
     suffix: str = ""
+    database_driver: DatabaseDriver = "asyncpg"
 
     @property
     def place(self) -> str:
@@ -81,7 +83,10 @@ def stores_of(
             continue
         key = _identity(address)
         names = (domain,) if domain else ()
-        found[key] = _joined(found.get(key), addresses, names, suffix if is_own else "")
+        known = found.get(key) or StoreSettings(
+            suffix=suffix if is_own else "", database_driver=settings.database_driver
+        )
+        found[key] = _joined(known, addresses, names)
     if missing:
         raise SettingsError("\n".join(dict.fromkeys(missing)))
     return tuple(found.values())
@@ -145,13 +150,10 @@ def _addresses(settings: Settings, suffix: str) -> tuple[DatabaseAddresses, bool
     return addresses, True
 
 
-def _joined(
-    known: StoreSettings | None, addresses: DatabaseAddresses, domains: tuple[str, ...], suffix: str
-) -> StoreSettings:
+def _joined(known: StoreSettings, addresses: DatabaseAddresses, domains: tuple[str, ...]) -> StoreSettings:
     """Return a store that also has these domains."""
-    known = known or StoreSettings(suffix=suffix)
-    return StoreSettings(
-        suffix=known.suffix,
+    return replace(
+        known,
         domains=known.domains + domains,
         database_url=known.database_url or addresses.database_url,
         database_replica_urls=_distinct((*known.database_replica_urls, *addresses.database_replica_urls)),

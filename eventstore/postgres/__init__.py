@@ -1,4 +1,4 @@
-"""The event store on PostgreSQL: the only package that knows asyncpg.
+"""The event store on PostgreSQL: the only package that knows its drivers.
 
 What administrators use is imported when it is asked for for the first time: workers and readers do without.
 """

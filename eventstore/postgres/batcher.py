@@ -95,7 +95,7 @@ class Batcher(ABC, Generic[Q, A]):
         """Wait until everything has its answer, also what outlived its caller."""
         while self._sender is not None:
             await asyncio.wait([self._sender])
-        await self._sticky.drop()
+        await self._sticky.close()
 
     @abstractmethod
     def _weigh(self, question: Q) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from eventstore.postgres.appends.exclusive import Exclusive
 from eventstore.postgres.appends.group_commit import GroupCommit
 from eventstore.postgres.appends.room import Room
 from eventstore.postgres.connections.pools import Pools
+from eventstore.postgres.drivers.choice import DriverName
 from eventstore.postgres.metrics import observed
 from eventstore.postgres.reads.history import History
 from eventstore.postgres.reads.reader import Reader
@@ -51,7 +52,8 @@ _WINDOW = 1000
 class PostgresEventStore:
     """An ``EventStore`` on a PostgreSQL primary and any number of streaming replicas.
 
-    Opened with ``connect``. Safe to share between the tasks of one event loop.
+    Opened with ``connect``; or with ``over``, on what a program has already. Safe to share between the tasks of one
+    event loop.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class PostgresEventStore:
         cls,
         primary_url: str,
         *,
+        driver: DriverName = "asyncpg",
         replica_urls: Sequence[str] = (),
         most_lag: int = MOST_LAG,
         pool_size: int = 10,
@@ -91,6 +94,7 @@ class PostgresEventStore:
 
         Args:
             primary_url: The primary's address; several hosts in it are tried in turn for the one that accepts writes.
+            driver: What speaks to the servers: ``asyncpg``; ``psycopg``; or ``sqlalchemy``, an engine over asyncpg.
             replica_urls: The replicas' addresses. One that is down is passed over until it is back.
             most_lag: A replica that is more events behind the primary is passed over until it has caught up.
             pool_size: The most connections to each server.
@@ -104,38 +108,112 @@ class PostgresEventStore:
 
         Raises:
             StoreUnavailable: The primary cannot be reached.
-            StoreMisconfigured: Wrong address or credentials, a schema older than this program, or a synchronous_commit
-                weaker than "on".
+            StoreMisconfigured: Wrong address or credentials, a schema older than this program, a synchronous_commit
+                weaker than "on", or the driver is not installed.
         """
 
         async def opened() -> Self:
             pools = await Pools.open(
-                primary_url, replica_urls, pool_size=pool_size, application_name=application_name, writable=writable
+                primary_url,
+                replica_urls,
+                driver=driver,
+                pool_size=pool_size,
+                application_name=application_name,
+                writable=writable,
             )
-            replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
-            reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
-            telemetry = Telemetry.for_database(primary_url)
-            room = Room(pools.primary)
-            batches = GroupCommit(pools, room, telemetry)
-            appender = Appender(batches, reader)
-            exclusive = Exclusive(pools, appender, telemetry)
-            async with AsyncExitStack() as stack:
-                stack.push_async_callback(_close, pools, exclusive, batches, reader)
-                stack.push_async_callback(room.close)
-                await reader.check()
-                await stack.enter_async_context(replicas.watched())
-                stack.enter_context(observed(pools, replicas, reader.counts, room))
-                return cls(
-                    pools,
-                    reader,
-                    appender,
-                    exclusive,
-                    telemetry,
-                    follow_seconds=follow_seconds,
-                    closing=stack.pop_all(),
-                )
+            return await cls._opened(
+                pools,
+                Telemetry.for_database(primary_url),
+                most_lag=most_lag,
+                reach_seconds=reach_seconds,
+                read_seconds=read_seconds,
+                follow_seconds=follow_seconds,
+            )
 
         return Opening(opened())
+
+    @classmethod
+    def over(
+        cls,
+        pool_or_engine: object,
+        *,
+        replicas: Sequence[object] = (),
+        most_lag: int = MOST_LAG,
+        reach_seconds: float = 5.0,
+        read_seconds: float = 30.0,
+        follow_seconds: float = 0.2,
+        application_name: str = "eventstore",
+        writable: bool = True,
+    ) -> Opening[Self]:
+        """Open the store over connections that the program has: with ``async with``, or with ``await`` until ``close``.
+
+        Each is an ``asyncpg.Pool``, a ``psycopg_pool.AsyncConnectionPool``, or an SQLAlchemy ``AsyncEngine`` over
+        asyncpg or psycopg. The store takes a connection for some statements and gives it back as it was: with the
+        settings that its session had, in the same mode. It never closes the pool.
+
+        Args:
+            pool_or_engine: Leads to the primary.
+            replicas: Those that lead to the replicas, one each. One that is down is passed over until it is back.
+            most_lag: As of ``connect``.
+            reach_seconds: As of ``connect``.
+            read_seconds: As of ``connect``.
+            follow_seconds: As of ``connect``.
+            application_name: How a connection appears in ``pg_stat_activity`` while the store has it.
+            writable: As of ``connect``.
+
+        Raises:
+            StoreUnavailable: The primary cannot be reached, or accepts no writes.
+            StoreMisconfigured: As of ``connect``; or something else was handed in.
+        """
+
+        async def opened() -> Self:
+            pools, name = await Pools.over(
+                pool_or_engine, replicas, application_name=application_name, writable=writable
+            )
+            server = pools.primary.server
+            return await cls._opened(
+                pools,
+                Telemetry.for_server(name, server),
+                most_lag=most_lag,
+                reach_seconds=reach_seconds,
+                read_seconds=read_seconds,
+                follow_seconds=follow_seconds,
+            )
+
+        return Opening(opened())
+
+    @classmethod
+    async def _opened(
+        cls,
+        pools: Pools,
+        telemetry: Telemetry,
+        *,
+        most_lag: int,
+        reach_seconds: float,
+        read_seconds: float,
+        follow_seconds: float,
+    ) -> Self:
+        replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
+        reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
+        room = Room(pools.primary)
+        batches = GroupCommit(pools, room, telemetry)
+        appender = Appender(batches, reader)
+        exclusive = Exclusive(pools, appender, telemetry)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(_close, pools, exclusive, batches, reader)
+            stack.push_async_callback(room.close)
+            await reader.check()
+            await stack.enter_async_context(replicas.watched())
+            stack.enter_context(observed(pools, replicas, reader.counts, room))
+            return cls(
+                pools,
+                reader,
+                appender,
+                exclusive,
+                telemetry,
+                follow_seconds=follow_seconds,
+                closing=stack.pop_all(),
+            )
 
     async def close(self) -> None:
         """Close the store: what is under way is waited for, for two seconds at most. Safe to repeat."""

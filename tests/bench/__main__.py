@@ -3,9 +3,9 @@
 Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat`` or several of them, separated by
 commas (``store,worker`` by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and
 ``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by
-commas: ours, the baselines, and the peers, which are left out where they are not installed. Of the worker: ``REPEAT``
-rounds (7) of ``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES``
-(1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000).
+commas: ours, ours by other drivers, the baselines, and the peers, which are left out where they are not installed. Of
+the worker: ``REPEAT`` rounds (7) of ``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of
+``SIZES`` (1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000).
 """
 
 import json
@@ -21,7 +21,7 @@ from tests.bench.figure import Figure
 from tests.bench.histories.run import run as run_histories
 from tests.bench.oracle import run as run_oracle
 from tests.bench.process import BenchError
-from tests.bench.run import BASELINES, OURS, PEERS, present, run, size_for
+from tests.bench.run import BASELINES, DRIVERS, OURS, PEERS, present, run, size_for
 from tests.bench.table import show
 from tests.bench.worker.run import run as run_worker
 
@@ -53,7 +53,7 @@ def _store() -> tuple[list[Figure], list[str]]:
     size = int(os.environ.get("SIZE", "1000000"))
     repeat = int(os.environ.get("REPEAT", "5"))
     seconds = float(os.environ.get("SLICE", "0.3"))
-    chosen = os.environ.get("SUBJECTS", ",".join([OURS, *BASELINES, *PEERS])).split(",")
+    chosen = os.environ.get("SUBJECTS", ",".join([OURS, *DRIVERS, *BASELINES, *PEERS])).split(",")
     subjects = [name for name in chosen if name not in PEERS or name in present()]
     figures = run(subjects, size=size, repeat=repeat, seconds=seconds, progress=_progress)
     notes = [f"store: {size:,} events; {repeat} rounds, medians"]

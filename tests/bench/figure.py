@@ -107,6 +107,8 @@ BLOAT_KINDS = {
 CPU = ".cpu"
 AGAIN = ".again"
 TARGETS = {
+    "psycopg.typical_128": "at least 0.9",
+    "sqlalchemy.typical_128": "at least 0.9",
     "eventsourcing.typical_128": "at most 1/15",
     "umadb.typical_128": "at most 1/4",
     "eventsourcing.hot_16": "at most 1/5",

@@ -15,9 +15,10 @@ from tests.bench.figure import KINDS, Figure, figures_of
 from tests.bench.process import SubjectProcess, contender
 from tests.bench.subject import Address, Contender
 
-__all__ = ["BASELINES", "OURS", "PEERS", "present", "run", "size_for"]
+__all__ = ["BASELINES", "DRIVERS", "OURS", "PEERS", "present", "run", "size_for"]
 
 OURS = "ours"
+DRIVERS = ("psycopg", "sqlalchemy")
 BASELINES = ("single", "cte")
 PEERS = ("eventsourcing", "umadb")
 # Once a run: neither depends on how busy the machine is.

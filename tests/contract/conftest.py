@@ -5,31 +5,40 @@ from collections.abc import AsyncIterator
 import pytest
 
 from eventstore import EventStore, MemoryEventStore
-from eventstore.postgres import PostgresEventStore
 from tests.support.fixtures.databases import Database
+from tests.support.ways import DRIVERS, POOLS, opened
 
+PARTITIONED = "partitioned"
 # Long enough for a query's answer, short enough to wait for in vain.
 REACH_SECONDS = 0.05
 FOLLOW_SECONDS = 0.01
 
 
-@pytest.fixture(params=["memory", "postgres", "partitioned"])
-def own_database(request: pytest.FixtureRequest) -> Database | None:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Put each store to the test: in memory, by each driver and, if that is asked for, over each kind of pool."""
+    if "kind" in metafunc.fixturenames:
+        pools = POOLS if metafunc.config.getoption("--pools") else ()
+        metafunc.parametrize("kind", ["memory", *DRIVERS, PARTITIONED, *pools])
+
+
+@pytest.fixture
+def own_database(request: pytest.FixtureRequest, kind: str) -> Database | None:
     """The database of the store under test, None for the one without."""
-    if request.param == "memory":
+    if kind == "memory":
         return None
-    database = request.getfixturevalue("database" if request.param == "postgres" else "partitioned_database")
+    database = request.getfixturevalue("partitioned_database" if kind == PARTITIONED else "database")
     assert isinstance(database, Database)
     return database
 
 
 @pytest.fixture
-async def store(own_database: Database | None) -> AsyncIterator[EventStore]:
+async def store(own_database: Database | None, kind: str) -> AsyncIterator[EventStore]:
     """An empty store, of each kind in turn."""
     if own_database is None:
         yield MemoryEventStore()
         return
-    async with PostgresEventStore.connect(
-        own_database.url, reach_seconds=REACH_SECONDS, follow_seconds=FOLLOW_SECONDS
-    ) as opened:
-        yield opened
+    driver = DRIVERS[0] if kind == PARTITIONED else kind
+    async with opened(
+        driver, own_database.url, reach_seconds=REACH_SECONDS, follow_seconds=FOLLOW_SECONDS
+    ) as on_postgres:
+        yield on_postgres

@@ -1,6 +1,8 @@
 """``python -m tests.faults``: the long form of the fault tests, with a table, also in ``.bench/faults.json``.
 
-Environment: ``FAULTS_COMMANDS`` a fault (20,000), ``FAULTS_SEED`` (1). Arguments go to pytest: ``-k failover``.
+Environment: ``FAULTS_COMMANDS`` a fault (20,000), ``FAULTS_SEED`` (1). Arguments go to pytest: ``-k failover``;
+``--driver psycopg`` for workers and stores that speak to PostgreSQL by another driver. All races of the store on that
+driver come along then, and the store's contract over pools and engines that are handed in.
 """
 
 import os
@@ -13,13 +15,26 @@ from tests.faults.table import Lines, show
 
 _LATEST = Path(".bench") / "faults.json"
 _SECONDS_A_FAULT = 1800
+# What `make test` runs on asyncpg alone: races, and faults of connections and servers.
+_BY_DRIVER = (
+    "tests/contract",
+    "tests/integration/eventstore/drivers",
+    *(
+        f"tests/integration/eventstore/test_{name}.py"
+        for name in (
+            *("races", "part_races", "batches", "connections", "ended_connections", "holds", "hold_servers"),
+            *("neighbours", "replicas", "restart", "silence", "subscriptions", "synchronous", "failover"),
+        )
+    ),
+)
 
 
 def main() -> int:
     """Run the tests; return the exit status."""
     os.environ.setdefault("FAULTS_COMMANDS", "20000")
     lines = Lines(_LATEST)
-    options = ["tests/faults", "-q", "-p", "no:randomly", f"--timeout={_SECONDS_A_FAULT}"]
+    paths = ["tests/faults", *(_BY_DRIVER if any(each.startswith("--driver") for each in sys.argv) else ())]
+    options = [*paths, "--pools", "-q", "-p", "no:randomly", f"--timeout={_SECONDS_A_FAULT}"]
     status = pytest.main([*options, *sys.argv[1:]], plugins=[lines])
     show(lines.figures)
     return int(status)

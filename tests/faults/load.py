@@ -8,10 +8,9 @@ from functools import partial
 from typing import Self
 from uuid import UUID, uuid4
 
-from asyncpg.connect_utils import SessionAttribute
-
 from eventstore import EventStoreError
 from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.connections.dialing import SessionAttribute
 from handlers.decider import Command
 from tests.support.fixtures.waiting import eventually
 from worker.amqp.reply_queue import ReplyQueue

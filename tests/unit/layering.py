@@ -10,7 +10,9 @@ PACKAGES = ("eventstore", "handlers", "worker")
 BELOW = {package: PACKAGES[: place + 1] for place, package in enumerate(PACKAGES)}
 OURS = {*PACKAGES, "deploy", "tests"}
 
-DATABASE = {"asyncpg"}
+DATABASE = {"asyncpg", "psycopg", "psycopg_pool", "sqlalchemy"}
+# All that knows them.
+DRIVERS = {"eventstore.postgres.drivers"}
 BROKER = {"aio_pika", "aiormq", "pamqp"}
 # All that knows the broker's library.
 TRANSPORT = {"worker.amqp"}
@@ -115,8 +117,8 @@ def _fault(module: str, name: str) -> str | None:
     package = module.partition(".")[0]
     if within(name, OURS) and not within(name, BELOW[package]):
         return "imports run worker, handlers, eventstore"
-    if within(name, DATABASE) and not within(module, {"eventstore.postgres"}):
-        return "only eventstore.postgres knows the database's driver"
+    if within(name, DATABASE) and not within(module, DRIVERS):
+        return "only eventstore.postgres.drivers knows the database's drivers"
     if within(name, BROKER) and not within(module, TRANSPORT):
         return "only worker.amqp knows the broker's library"
     if within(name, {"eventstore.postgres"}) and not within(module, {"eventstore.postgres", "worker"}):

@@ -52,9 +52,15 @@ def test_every_transport_module_deals_with_the_broker() -> None:
         ("handlers.library.events", "from worker import history", "worker.history: imports run"),
         ("worker.cli.check", "import deploy.local", "deploy.local: imports run"),
         ("eventstore.memory", "from tests.support import facts", "tests.support.facts: imports run"),
-        ("eventstore.memory", "import asyncpg", "asyncpg: only eventstore.postgres"),
-        ("worker.service", "import asyncpg.exceptions as e", "asyncpg.exceptions: only eventstore.postgres"),
-        ("worker.service", "def late():\n    from asyncpg import Pool", "asyncpg.Pool: only eventstore.postgres"),
+        ("eventstore.memory", "import asyncpg", "asyncpg: only eventstore.postgres.drivers"),
+        ("worker.service", "import asyncpg.exceptions as e", "asyncpg.exceptions: only eventstore.postgres.drivers"),
+        (
+            "worker.service",
+            "def late():\n    from asyncpg import Pool",
+            "asyncpg.Pool: only eventstore.postgres.drivers",
+        ),
+        ("eventstore.postgres.engine", "import asyncpg", "asyncpg: only eventstore.postgres.drivers"),
+        ("eventstore.postgres.connections.pools", "import psycopg", "psycopg: only eventstore.postgres.drivers"),
         ("worker.service", "if TYPE_CHECKING:\n    import aio_pika", "aio_pika: only worker.amqp"),
         ("worker.brokerage", "from aiormq.abc import Basic", "aiormq.abc.Basic: only worker.amqp"),
         ("eventstore.postgres.engine", "import aio_pika", "aio_pika: only worker.amqp"),
@@ -79,7 +85,8 @@ def test_an_import_against_the_direction_is_named(module: str, text: str, fault:
     ("module", "text"),
     [
         ("eventstore.memory", "import asyncio\nimport msgspec\nfrom .filter import Filter"),
-        ("eventstore.postgres.engine", "import asyncpg\nfrom ..filter import Filter\nfrom . import pools"),
+        ("eventstore.postgres.engine", "import asyncio\nfrom ..filter import Filter\nfrom . import pools"),
+        ("eventstore.postgres.drivers.sqlalchemy", "import asyncpg\nimport sqlalchemy.pool"),
         ("handlers.part_reader", "import asyncio"),
         ("handlers.library.events", "import re\nimport pydantic\nfrom eventstore import Filter\nfrom . import library"),
         (

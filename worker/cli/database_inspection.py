@@ -11,6 +11,7 @@ from worker.cli.condition import connections, primary_condition, replica_conditi
 from worker.cli.failures import sentence
 from worker.cli.findings import Finding
 from worker.credentials import address_of
+from worker.settings import DatabaseDriver
 from worker.stores import StoreSettings
 
 __all__ = ["inspect_database", "look_at_primary", "look_at_replica"]
@@ -33,7 +34,7 @@ async def inspect_database(
     Returns:
         What there is to say of the primary, then of each replica.
     """
-    primary, head = await look_at_primary(store.database_url)
+    primary, head = await look_at_primary(store.database_url, store.database_driver)
     findings = [primary]
     try:
         wanted = connections_to(store.database_url, stores, pool_size)
@@ -50,11 +51,13 @@ async def inspect_database(
     return [replace(finding, part=f"{finding.part}{name}") for finding in findings]
 
 
-async def look_at_primary(url: str) -> tuple[Finding, int]:
+async def look_at_primary(url: str, driver: DatabaseDriver = "asyncpg") -> tuple[Finding, int]:
     """Say whether the primary accepts appends, and how far its log is. Nothing is changed."""
     part = f"database {address_of(url)}"
     try:
-        async with PostgresEventStore.connect(url, pool_size=1, application_name="worker check") as store:
+        async with PostgresEventStore.connect(
+            url, driver=driver, pool_size=1, application_name="worker check"
+        ) as store:
             head = (await store.query(_BEYOND)).position.number
             # An append of nothing needs every right that a worker needs, and leaves nothing.
             await store.append(())

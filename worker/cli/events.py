@@ -119,6 +119,7 @@ async def _show(
     opened = (
         PostgresEventStore.connect(
             addresses.database_url,
+            driver=addresses.database_driver,
             replica_urls=addresses.database_replica_urls,
             pool_size=1,
             application_name="worker events",

@@ -91,7 +91,9 @@ async def _opened(addresses: StoreSettings, *, primary: bool) -> AsyncIterator[P
     """Open the first replica that answers, or else what ``reading_store`` opens."""
     async with AsyncExitStack() as stack:
         for url in () if primary else addresses.database_replica_urls:
-            opened = PostgresEventStore.connect(url, pool_size=1, application_name=_NAME, writable=False)
+            opened = PostgresEventStore.connect(
+                url, driver=addresses.database_driver, pool_size=1, application_name=_NAME, writable=False
+            )
             try:
                 store = await stack.enter_async_context(opened)
             except StoreUnavailable:

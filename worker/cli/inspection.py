@@ -88,7 +88,7 @@ async def _databases(settings: Settings, domains: Sequence[Domain], only: str | 
 
 
 async def _database(store: StoreSettings) -> list[Finding]:
-    primary, head = await look_at_primary(store.database_url)
+    primary, head = await look_at_primary(store.database_url, store.database_driver)
     replicas = [(await look_at_replica(url, head if primary.good else None))[0] for url in store.database_replica_urls]
     admin = [await _admin(store)] if store.database_admin_url else []
     return [primary, *replicas, *admin]

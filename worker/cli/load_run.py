@@ -235,7 +235,9 @@ async def _performed(
         stores = []
         for each in addresses:
             if domains := tuple(domain for domain in plan.domains if domain.name in each.domains):
-                opening = PostgresEventStore.connect(each.database_url, application_name="worker load")
+                opening = PostgresEventStore.connect(
+                    each.database_url, driver=each.database_driver, application_name="worker load"
+                )
                 stores.append(LoadStore(store=await stack.enter_async_context(opening), domains=domains))
         ran = await session.perform(plan, stores, console)
         columns = (TextColumn("replaying the log"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))

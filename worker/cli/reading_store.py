@@ -56,7 +56,11 @@ async def reading_store(
         async def connect(url: str, writable: bool) -> PostgresEventStore:  # noqa: FBT001  as it is asked
             return await stack.enter_async_context(
                 PostgresEventStore.connect(
-                    url, pool_size=pool_size, application_name=application_name, writable=writable
+                    url,
+                    driver=store.database_driver,
+                    pool_size=pool_size,
+                    application_name=application_name,
+                    writable=writable,
                 )
             )
 

@@ -216,6 +216,7 @@ async def _ask(
     opened = (
         PostgresEventStore.connect(
             addresses.database_url,
+            driver=addresses.database_driver,
             replica_urls=addresses.database_replica_urls,
             pool_size=2,
             application_name="worker view",

@@ -101,7 +101,9 @@ async def _schedulers(
     own = next(each for each in stores if domain_name in each.domains)
     async with AsyncExitStack() as opening:
         store = await opening.enter_async_context(
-            PostgresEventStore.connect(own.database_url, pool_size=1, application_name="worker isolation")
+            PostgresEventStore.connect(
+                own.database_url, driver=own.database_driver, pool_size=1, application_name="worker isolation"
+            )
         )
         schedulers = {
             domain.name: Scheduler(store, domain, settings, counters, patient=False)

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-
-from asyncpg.connect_utils import SessionAttribute
+from typing import cast
 
 from eventstore.postgres.connections.address import Address
-from eventstore.postgres.connections.dialing import Dialer, DialledConnection
+from eventstore.postgres.connections.dialing import Dialer, SessionAttribute
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
 
 __all__ = ["administrator"]
 
@@ -24,8 +24,8 @@ async def administrator(
     lifted: bool = True,
     cached: bool = True,
     statement_seconds: float | None = None,
-) -> AsyncIterator[DialledConnection]:
-    """Connect, and close the connection at the end.
+) -> AsyncIterator[AsyncpgConnection]:
+    """Connect by asyncpg, and close the connection at the end.
 
     Args:
         url: The server's address.
@@ -47,7 +47,7 @@ async def administrator(
         seconds=_SECONDS,
         statement_seconds=statement_seconds,
     )
-    connection = await dialer.dial()
+    connection = cast("AsyncpgConnection", await dialer.dial())
     try:
         yield connection
     except DRIVER_ERRORS as error:

@@ -1,8 +1,7 @@
 """Surroundings: what a database is set to, looked at before the first statement of a migration."""
 
-import asyncpg
-
 from eventstore.errors import StoreMisconfigured
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
 from eventstore.postgres.statements import statement
 
 __all__ = ["check_surroundings", "collation_complaint"]
@@ -11,7 +10,7 @@ _ENCODING = "UTF8"
 _KEEPS_COLLATION_FROM = 150_000
 
 
-async def check_surroundings(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def check_surroundings(connection: AsyncpgConnection) -> None:
     """See whether a database can have an event store.
 
     Raises:
@@ -27,7 +26,7 @@ async def check_surroundings(connection: "asyncpg.Connection[asyncpg.Record]") -
         raise StoreMisconfigured(complaint)
 
 
-async def collation_complaint(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:
+async def collation_complaint(connection: AsyncpgConnection) -> str | None:
     """Say what is wrong if the server sorts text in another way than when the database's indexes were made."""
     (found,) = await connection.fetch(statement("surroundings"))
     if found["server"] < _KEEPS_COLLATION_FROM or (made := found["collation_version"]) is None:

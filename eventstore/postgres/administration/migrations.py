@@ -9,17 +9,18 @@ An empty database has no builds from before, and is finished at once.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-
-import asyncpg
-from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.errors import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.administration.database_settings import check_surroundings
 from eventstore.postgres.administration.partitioning import check_size, extend, partition
+from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.connections.session_name import MARK
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.errors import DRIVER_ERRORS, sqlstate_of
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.statements import Migration, migrations, statement
 
 __all__ = ["MigrationReport", "migrate", "migrate_reading"]
@@ -34,6 +35,10 @@ _READING = "reading"
 # From this version on, the schema's version has a table of its own.
 _OWN_TABLE = 3
 _EVENTS = "eventstore.events"
+_LOCK_NOT_AVAILABLE = "55P03"
+_NO_RIGHT = "42501"
+# A duplicate object, or what its catalog's index says of one that was made meanwhile.
+_EXISTS = {"42710", "23505"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +156,7 @@ async def migrate_reading(admin_url: str, *, dry_run: bool = False, wait_seconds
     return MigrationReport(before=int(is_there), after=1, applied=pending, dry_run=dry_run)
 
 
-async def _lock(connection: "asyncpg.Connection[asyncpg.Record]", wait_seconds: float) -> None:
+async def _lock(connection: AsyncpgConnection, wait_seconds: float) -> None:
     # Polled: whoever waits inside the server holds a snapshot, which would block CREATE INDEX CONCURRENTLY for good.
     try:
         async with asyncio.timeout(wait_seconds):
@@ -161,7 +166,7 @@ async def _lock(connection: "asyncpg.Connection[asyncpg.Record]", wait_seconds: 
         raise StoreUnavailable("another migration is under way: wait for it, then try again") from None
 
 
-async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[int, int]:
+async def _version(connection: AsyncpgConnection) -> tuple[int, int]:
     """Return the schema's version, and the one up to which it is finished; 0 without a schema."""
     if await connection.fetchval("SELECT to_regclass('eventstore.schema_version') IS NOT NULL"):
         row = await connection.fetchrow("SELECT version, finished FROM eventstore.schema_version")
@@ -171,7 +176,7 @@ async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[in
     return int(await connection.fetchval("SELECT schema_version FROM eventstore.store")), 0
 
 
-async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+async def _apply(connection: AsyncpgConnection, migration: Migration) -> None:
     if migration.version == 1:
         await _create_role(connection, "eventstore_runtime")
     if migration.name == _READING:
@@ -190,9 +195,7 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Mi
             )
 
 
-async def _finish(
-    connection: "asyncpg.Connection[asyncpg.Record]", wanted: tuple[Migration, ...], *, empty: bool
-) -> None:
+async def _finish(connection: AsyncpgConnection, wanted: tuple[Migration, ...], *, empty: bool) -> None:
     async with _short_transaction(connection, "worker db migrate --finish"):
         # In the order in which an append takes them. From here on no older build can begin anything.
         await connection.execute("LOCK TABLE eventstore.store IN ACCESS EXCLUSIVE MODE")
@@ -208,7 +211,7 @@ async def _finish(
         await connection.execute("UPDATE eventstore.schema_version SET finished = $1", wanted[-1].version)
 
 
-async def _repair(connection: "asyncpg.Connection[asyncpg.Record]", *, dry_run: bool) -> tuple[str, ...]:
+async def _repair(connection: AsyncpgConnection, *, dry_run: bool) -> tuple[str, ...]:
     """Set again what a restore that leaves out triggers has left, and say what that was."""
     (found,) = await connection.fetch(statement("disrepair"))
     silent = list(zip(found["tables"], found["triggers"], strict=True))
@@ -235,40 +238,47 @@ async def _repair(connection: "asyncpg.Connection[asyncpg.Record]", *, dry_run: 
 
 
 @asynccontextmanager
-async def _short_transaction(connection: "asyncpg.Connection[asyncpg.Record]", command: str) -> AsyncIterator[None]:
+async def _short_transaction(connection: AsyncpgConnection, command: str) -> AsyncIterator[None]:
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             yield
-    except asyncpg.LockNotAvailableError as error:
+    except DRIVER_ERRORS as error:
+        if sqlstate_of(error) != _LOCK_NOT_AVAILABLE:
+            raise
         raise StoreMisconfigured(
             f"a transaction keeps the event store's tables for longer than {_LOCK_TIMEOUT}: wait for its end "
             f"(pg_stat_activity shows it), then run `{command}` again"
         ) from error
 
 
-def _partitioning(connection: "asyncpg.Connection[asyncpg.Record]") -> AbstractAsyncContextManager[None]:
+def _partitioning(connection: AsyncpgConnection) -> AbstractAsyncContextManager[None]:
     return _short_transaction(connection, "worker db migrate --partition-size")
 
 
-def _named(row: "asyncpg.Record") -> str:
+def _named(row: Row) -> str:
     kind = "in a transaction older than the migration" if row["is_transaction"] else f"{row['sessions']} connected"
     return f"{row['name']} (role {row['role']}, {kind})"
 
 
-async def _prepare_reading(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _prepare_reading(connection: AsyncpgConnection) -> None:
     await _create_role(connection, "eventstore_projections")
     # Schemas are made in its name, by a function that has the rights of this session's role.
     # Who may not have that can still migrate: it is missed, and told, where a projection's first schema is made.
     if not await connection.fetchval("SELECT pg_has_role('eventstore_projections', 'MEMBER')"):
-        with suppress(asyncpg.InsufficientPrivilegeError):
+        try:
             await connection.execute("GRANT eventstore_projections TO CURRENT_USER")
+        except DRIVER_ERRORS as error:
+            if sqlstate_of(error) != _NO_RIGHT:
+                raise
 
 
-async def _create_role(connection: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
+async def _create_role(connection: AsyncpgConnection, name: str) -> None:
     if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name):
         return
     try:
         await connection.execute(f"CREATE ROLE {name} NOLOGIN")
-    except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+    except DRIVER_ERRORS as error:
+        if sqlstate_of(error) not in _EXISTS:
+            raise
         return  # roles belong to the whole server: a migration of another database was faster

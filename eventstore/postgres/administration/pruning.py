@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from asyncpg.connect_utils import SessionAttribute
-
 from eventstore.errors import InvalidRequest
 from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.statements import statement
 
 __all__ = ["LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"]

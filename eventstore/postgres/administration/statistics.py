@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
-from asyncpg.connect_utils import SessionAttribute
-
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.connections.dialing import SessionAttribute
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.errors import DRIVER_ERRORS, sqlstate_of
 from eventstore.postgres.statements import statement
 
 __all__ = ["Measures", "measure"]
@@ -17,11 +17,7 @@ _STATEMENTS = 10
 _SECONDS = 30
 
 # The extension's library is not loaded at the server's start; or the role may not use its schema or its view.
-_NOT_FOR_US = (
-    asyncpg.ObjectNotInPrerequisiteStateError,
-    asyncpg.UndefinedTableError,
-    asyncpg.InsufficientPrivilegeError,
-)
+_NOT_FOR_US = {"55000", "42P01", "42501"}
 
 _Rows = tuple[Mapping[str, Any], ...]
 
@@ -80,15 +76,17 @@ async def measure(url: str, *, writable: bool = True) -> Measures:
         )
 
 
-async def _statements(connection: "asyncpg.Connection[asyncpg.Record]", schema: str | None) -> _Rows | None:
+async def _statements(connection: AsyncpgConnection, schema: str | None) -> _Rows | None:
     if schema is None:
         return None
     await connection.execute("SELECT set_config('search_path', quote_ident($1), false)", schema)
     try:
         return await _rows(connection, "stats_statements", _STATEMENTS)
-    except _NOT_FOR_US:
+    except DRIVER_ERRORS as error:
+        if sqlstate_of(error) not in _NOT_FOR_US:
+            raise
         return None
 
 
-async def _rows(connection: "asyncpg.Connection[asyncpg.Record]", name: str, *parameters: object) -> _Rows:
+async def _rows(connection: AsyncpgConnection, name: str, *parameters: object) -> _Rows:
     return tuple(dict(row) for row in await connection.fetch(statement(name), *parameters))

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from asyncpg.connect_utils import SessionAttribute
-
 from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.statements import statement
 
 __all__ = ["ViewStates", "drop_states", "list_states"]

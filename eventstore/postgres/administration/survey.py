@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from asyncpg.connect_utils import SessionAttribute
-
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.administration.database_settings import collation_complaint
 from eventstore.postgres.administration.wholeness import MANY_PAGES, Wholeness
+from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.statements import migrations, statement
 
 __all__ = ["Survey", "survey"]

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
-import asyncpg
-
 from eventstore.counted import counted
+from eventstore.postgres.drivers.protocol import Row
 
 __all__ = ["FEW_PAGES", "MANY_PAGES", "Wholeness"]
 
@@ -37,7 +36,7 @@ class Wholeness:
     strays: int
 
     @classmethod
-    def of(cls, row: asyncpg.Record) -> Self:
+    def of(cls, row: Row) -> Self:
         """Read the row of ``sql/whole.sql``."""
         return cls(**dict(row))
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from eventstore.append import Append
@@ -24,6 +23,7 @@ from eventstore.events import Event, RecordedEvent
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import Position
 from eventstore.postgres.arrays import json_array, moment_array, name_array, number_array
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.receipt import Outcome, OutcomeKind, Receipt
 from eventstore.stream import EventStream
 
@@ -114,7 +114,7 @@ def met(index: BoundaryIndex, events: Sequence[Event]) -> Iterable[int]:
         raise InvalidRequest(f"an event's payload cannot be read: {error}") from error
 
 
-def verdict_of(append: Append, row: "asyncpg.Record") -> Verdict:
+def verdict_of(append: Append, row: Row) -> Verdict:
     """Read one row of the answer."""
     verdict, part, first, last, number, token, recorded_at, detail = row
     match verdict:
@@ -151,7 +151,7 @@ def chain_answer(append: Append, verdict: Verdict) -> AppendAnswer:
             return answer
 
 
-def receipt_of(row: "asyncpg.Record") -> Receipt:
+def receipt_of(row: Row) -> Receipt:
     """Read a row of the receipts."""
     return Receipt(
         key=row["key"],

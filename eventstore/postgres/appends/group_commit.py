@@ -7,7 +7,6 @@ one commit each; together they share it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
@@ -29,6 +28,8 @@ from eventstore.postgres.connections.translation import (
     translate,
 )
 from eventstore.postgres.connections.turn import Turn
+from eventstore.postgres.drivers.errors import sqlstate_of
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.statements import statement
 from eventstore.telemetry import Telemetry
 
@@ -144,7 +145,7 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
         self._log_room.note(max([row["position"] or 0 for row in rows]))
         return [verdict_of(append, row) for append, row in zip(appends, rows, strict=True)]
 
-    async def _sent(self, arguments: Sequence[object]) -> "list[asyncpg.Record]":
+    async def _sent(self, arguments: Sequence[object]) -> Sequence[Row]:
         connection = await self._sticky.take()
         turn = Turn()
         try:
@@ -157,7 +158,7 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
                 if not turn.over:
                     raise _NotSent(f"PostgreSQL cannot be reached: {error}") from error
                 raise OutcomeUnknown("the connection broke while an append was under way") from error
-            if getattr(error, "sqlstate", None) == READ_ONLY:
+            if sqlstate_of(error) == READ_ONLY:
                 await self._pools.forget_primary()
             translated = translate(error)
             if lacks_partition(error):

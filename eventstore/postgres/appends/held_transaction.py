@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-import asyncpg
-
 from eventstore.append import Append
 from eventstore.errors import (
     EventStoreError,
@@ -17,9 +15,11 @@ from eventstore.errors import (
 from eventstore.position import START, Position
 from eventstore.postgres.appends.batch import AppendAnswer, chain_answer, columns, verdict_of
 from eventstore.postgres.connections.confirmation import confirmed
-from eventstore.postgres.connections.pools import Connection, Pools
+from eventstore.postgres.connections.pools import Pools
 from eventstore.postgres.connections.statement_watchdog import watched
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, READ_ONLY, is_connection_loss, translate
+from eventstore.postgres.drivers.errors import ended_by, sqlstate_of
+from eventstore.postgres.drivers.protocol import Connection, Row
 from eventstore.postgres.reads.branches import branches_of, matches_any
 from eventstore.postgres.reads.lookup import Answer, Lookup, Shared
 from eventstore.postgres.reads.server import mixed_statement
@@ -172,13 +172,13 @@ class HeldTransaction:
             known.clear()
         known.add(process)
 
-    async def _fetch(self, sql: str, parameters: Sequence[object]) -> "list[asyncpg.Record]":
+    async def _fetch(self, sql: str, parameters: Sequence[object]) -> Sequence[Row]:
         try:
             return await self._in_use.fetch(sql, *parameters)
         except DRIVER_ERRORS as error:
             raise await self._failure(error) from error
 
-    async def _fetch_held(self, sql: str, parameters: Sequence[object]) -> "list[asyncpg.Record]":
+    async def _fetch_held(self, sql: str, parameters: Sequence[object]) -> Sequence[Row]:
         """Run a statement that the server ends by itself, and give up the connection of one that does not."""
         try:
             async with asyncio.timeout(self._limit + _GRACE_SECONDS):
@@ -205,7 +205,7 @@ class HeldTransaction:
 
     async def _failure(self, error: BaseException) -> EventStoreError:
         """Say what it means that a statement before the commit failed."""
-        code = getattr(error, "sqlstate", None)
+        code = sqlstate_of(error)
         if code == READ_ONLY:
             await self._pools.forget_primary()
         if _took_too_long(error) or isinstance(error, TimeoutError) or is_connection_loss(error):
@@ -218,11 +218,11 @@ class HeldTransaction:
 
 def _took_too_long(error: BaseException) -> bool:
     """Tell whether the server ended the transaction; the driver may name that as what ended the connection."""
-    return any(getattr(each, "sqlstate", None) in _TOO_LONG for each in (error, error.__cause__))
+    return any(code in _TOO_LONG for code in (sqlstate_of(error), ended_by(error)))
 
 
 def _terminate(connection: Connection) -> None:
     try:
         connection.terminate()
-    except asyncpg.InterfaceError:
+    except DRIVER_ERRORS:
         return  # the pool has taken it back, as it does with a connection that the server closes

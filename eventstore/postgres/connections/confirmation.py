@@ -6,15 +6,10 @@ promoted.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
-
-import asyncpg
 
 from eventstore.errors import OutcomeUnknown
-
-if TYPE_CHECKING:
-    from eventstore.postgres.connections.dialing import DialledConnection
-    from eventstore.postgres.connections.pools import Connection
+from eventstore.postgres.drivers.errors import DRIVER_ERRORS
+from eventstore.postgres.drivers.protocol import Connection, Message
 
 __all__ = ["confirmed"]
 
@@ -22,7 +17,7 @@ _WARNING = "01000"
 
 
 @contextmanager
-def confirmed(connection: "Connection | DialledConnection") -> Iterator[None]:
+def confirmed(connection: Connection) -> Iterator[None]:
     """Take the outcome of a commit for unknown if the server warns beside it.
 
     Args:
@@ -33,7 +28,7 @@ def confirmed(connection: "Connection | DialledConnection") -> Iterator[None]:
     """
     warnings: list[str] = []
 
-    def listen(_connection: object, message: asyncpg.PostgresLogMessage) -> None:
+    def listen(_connection: object, message: Message) -> None:
         # The server has no code of its own for it; another warning beside a commit costs one more round trip.
         if message.sqlstate == _WARNING:
             warnings.append(str(message))
@@ -42,7 +37,7 @@ def confirmed(connection: "Connection | DialledConnection") -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(asyncpg.InterfaceError):  # the pool has taken back a connection that the server closed
+        with suppress(*DRIVER_ERRORS):  # the pool has taken back a connection that the server closed
             connection.remove_log_listener(listen)
     if warnings:
         raise OutcomeUnknown(f"an append was committed, perhaps without its standby: {warnings[0]}", code=_WARNING)

@@ -2,39 +2,29 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
-
-import asyncpg
-from asyncpg.connect_utils import SessionAttribute
+from enum import StrEnum
 
 from eventstore.errors import EventStoreError, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres.connections.address import Address
 from eventstore.postgres.connections.session_name import session_name
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, READ_ONLY, translate
+from eventstore.postgres.drivers.asyncpg import AsyncpgDriver
+from eventstore.postgres.drivers.protocol import Connection, Dialling, Driver
 from eventstore.postgres.statements import statement
 from eventstore.stream import ServerAddress
 
-if TYPE_CHECKING:
-    _Driver: TypeAlias = asyncpg.Connection[asyncpg.Record]
-else:
-    _Driver = asyncpg.Connection
-
-__all__ = ["Dialer", "DialledConnection", "server_of"]
+__all__ = ["Dialer", "SessionAttribute", "check_writable", "server_of"]
 
 _SECONDS = 5.0
 # As many prepared statements the driver keeps for a connection.
 _CACHED = 100
 
 
-class DialledConnection(_Driver):
-    """A connection that knows which server it was made to.
+class SessionAttribute(StrEnum):
+    """What a server must be for a connection to be made to it."""
 
-    Attributes:
-        server: Where that is reached; None where only the driver knows.
-    """
-
-    __slots__ = ("server",)
-    server: ServerAddress | None
+    any = "any"
+    read_write = "read-write"
 
 
 class Dialer:
@@ -45,6 +35,7 @@ class Dialer:
 
     Args:
         address: Those.
+        driver: Makes them; None for asyncpg.
         purpose: How the connections appear in ``pg_stat_activity``.
         wanted: ``read_write`` for the one that accepts writes, which is asked; ``any`` for the first that answers. What
             a server tells by itself when it is dialled, a pooler in between may remember from before a promotion.
@@ -60,6 +51,7 @@ class Dialer:
         address: Address,
         *,
         purpose: str,
+        driver: Driver | None = None,
         wanted: SessionAttribute = SessionAttribute.any,
         settings: Mapping[str, str] | None = None,
         lifted: bool = False,
@@ -68,6 +60,7 @@ class Dialer:
         statement_seconds: float | None = None,
     ) -> None:
         self._address = address
+        self._driver = driver or AsyncpgDriver()
         self._wanted = wanted
         self._seconds = address.seconds or seconds
         self._settings = {**(settings or {}), "application_name": session_name(purpose)}
@@ -77,7 +70,7 @@ class Dialer:
         # In the order in which they are tried. One whose place only the driver knows is None.
         self._order: list[ServerAddress | None] = [*address.servers] or [None]
 
-    async def dial(self) -> DialledConnection:
+    async def dial(self) -> Connection:
         """Connect.
 
         Raises:
@@ -99,7 +92,7 @@ class Dialer:
                 raise
         raise _together(failures)
 
-    async def again(self, server: ServerAddress | None) -> DialledConnection:
+    async def again(self, server: ServerAddress | None) -> Connection:
         """Connect to one server, as ``server_of`` says of a connection, whatever it has become meanwhile."""
         try:
             return await self._connect(server, SessionAttribute.any)
@@ -107,26 +100,24 @@ class Dialer:
             self._put_last(server)
             raise
 
-    async def _connect(self, server: ServerAddress | None, wanted: SessionAttribute) -> DialledConnection:
-        connection: DialledConnection | None = None
+    async def _connect(self, server: ServerAddress | None, wanted: SessionAttribute) -> Connection:
+        connection: Connection | None = None
         try:
             async with asyncio.timeout(self._seconds):
-                connection = await asyncpg.connect(
-                    self._address.url,
-                    host=None if server is None else server.host,
-                    port=None if server is None else server.port,
-                    timeout=self._seconds,
-                    command_timeout=self._statement_seconds,
-                    target_session_attrs=SessionAttribute.any,
-                    server_settings=self._settings,
-                    statement_cache_size=self._cached,
-                    connection_class=DialledConnection,
+                connection = await self._driver.dial(
+                    Dialling(
+                        url=self._address.url,
+                        server=server,
+                        seconds=self._seconds,
+                        statement_seconds=self._statement_seconds,
+                        settings=self._settings,
+                        cached=self._cached,
+                    )
                 )
-                connection.server = server
-                if wanted is SessionAttribute.read_write:
-                    await _check_writable(connection)
+                if wanted == SessionAttribute.read_write:
+                    await check_writable(connection, server)
                 if self._lifted:
-                    await connection.fetchval(statement("lift"))
+                    await connection.fetch(statement("lift"))
         except BaseException as error:
             if connection is not None:
                 connection.terminate()
@@ -148,15 +139,21 @@ class Dialer:
 
 
 def server_of(connection: object) -> ServerAddress | None:
-    """Return which server a connection was made to, also one that a pool has lent; None if only the driver knows."""
+    """Return which server a connection was dialled to, also one that a pool has lent; None if only the driver knows."""
     server = getattr(connection, "server", None)
     return server if isinstance(server, ServerAddress) else None
 
 
-async def _check_writable(connection: DialledConnection) -> None:
-    if not await connection.fetchval(statement("writable")):
+async def check_writable(connection: Connection, server: ServerAddress | None) -> None:
+    """See that a server accepts writes.
+
+    Raises:
+        StoreUnavailable: It does not.
+    """
+    (row,) = await connection.fetch(statement("writable"))
+    if not row["writable"]:
         raise StoreUnavailable(
-            f"the server at {_named(connection.server)} accepts no writes: it is a standby, or "
+            f"the server at {_named(server)} accepts no writes: it is a standby, or "
             "default_transaction_read_only is on",
             code=READ_ONLY,
         )

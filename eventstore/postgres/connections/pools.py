@@ -5,27 +5,27 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
-
-import asyncpg
-from asyncpg.connect_utils import SessionAttribute
+from typing import Protocol
 
 from eventstore.errors import EventStoreError, OutcomeUnknown, StoreUnavailable, TransientStoreError
 from eventstore.position import START, Position
 from eventstore.postgres.connections.address import Address
 from eventstore.postgres.connections.confirmation import confirmed
-from eventstore.postgres.connections.dialing import Dialer, DialledConnection, server_of
+from eventstore.postgres.connections.dialing import Dialer, SessionAttribute, check_writable, server_of
+from eventstore.postgres.connections.lending import LentConnections
+from eventstore.postgres.connections.session_name import session_name
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, is_connection_loss, translate
+from eventstore.postgres.drivers.choice import DriverName, driver_named, handed_in
+from eventstore.postgres.drivers.protocol import Connection, ConnectionPool, Driver, Row
 from eventstore.postgres.statements import statement
 from eventstore.stream import ServerAddress
 
-__all__ = ["Connection", "Keeper", "Pool", "Pools"]
+__all__ = ["Keeper", "Pool", "Pools"]
 
 _log = logging.getLogger(__name__)
 
 _RELEASE_SECONDS = 1.0
-
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+_OPEN_SECONDS = 10.0
 
 
 class Keeper(Protocol):
@@ -47,7 +47,8 @@ class Pool:
         connections: Those.
         address: The server's host and port.
         server: The same, taken apart; None if the address names several.
-        dialer: Makes them, and connections of a caller's own.
+        dialer: Makes connections of a caller's own.
+        lends: Whether they are another program's, which waits for them too.
         head: How far its log was when it was last asked.
         epoch: Grows when connections that were made before must not be used any more.
         wanted: How many wait for a connection.
@@ -55,15 +56,16 @@ class Pool:
         keepers: Who keeps connections while they rest, and gives them back when asked to.
     """
 
-    connections: "asyncpg.Pool[asyncpg.Record]"
+    connections: ConnectionPool
     address: str
-    dialer: Dialer
+    dialer: Dialer | LentConnections
     server: ServerAddress | None = None
     head: Position = START
     epoch: int = 0
     wanted: int = 0
     warm: set[int] = field(default_factory=set)
     keepers: list[Keeper] = field(default_factory=list)
+    lends: bool = False
 
     @property
     def idle(self) -> int:
@@ -87,7 +89,8 @@ class Pool:
                         if self.connections.get_idle_size():
                             break
                         await keeper.make_room()
-                return await self.connections.acquire()
+                connection: Connection = await self.connections.acquire()
+                return connection
         except TimeoutError as error:
             raise StoreUnavailable(
                 f"PostgreSQL cannot be reached: within {seconds} s no connection to {self.address} was made or free",
@@ -103,7 +106,11 @@ class Pool:
         with suppress(*DRIVER_ERRORS):
             await self.connections.release(connection, timeout=_RELEASE_SECONDS)
 
-    async def again(self, server: ServerAddress | None) -> DialledConnection:
+    def server_of(self, connection: Connection) -> ServerAddress | None:
+        """Return which server a connection leads to; None if only the driver knows."""
+        return self.dialer.place_of(connection) if isinstance(self.dialer, LentConnections) else server_of(connection)
+
+    async def again(self, server: ServerAddress | None) -> Connection:
         """Make a connection of the caller's own, for a question that cannot wait for one of the others.
 
         Args:
@@ -120,7 +127,7 @@ class Pool:
         self.epoch += 1
         await self.connections.expire_connections()
 
-    async def fetch(self, sql: str, parameters: Sequence[object] = (), *, seconds: float) -> "list[asyncpg.Record]":
+    async def fetch(self, sql: str, parameters: Sequence[object] = (), *, seconds: float) -> Sequence[Row]:
         """Run one reading statement; once more on a new connection if the one it was sent on breaks.
 
         Args:
@@ -142,12 +149,12 @@ class Pool:
         except DRIVER_ERRORS as error:
             raise translate(error) from error
 
-    async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> "list[asyncpg.Record]":
+    async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> Sequence[Row]:
         connection = await self.acquire(seconds)
         try:
             return await connection.fetch(sql, *parameters, timeout=seconds)
         except TimeoutError as error:
-            raise await self.judge(server_of(connection), error) from error
+            raise await self.judge(self.server_of(connection), error) from error
         finally:
             await self.release(connection)
 
@@ -213,6 +220,7 @@ class Pools:
         primary_url: str,
         replica_urls: Sequence[str],
         *,
+        driver: DriverName = "asyncpg",
         pool_size: int,
         application_name: str,
         writable: bool = True,
@@ -222,6 +230,7 @@ class Pools:
         Args:
             primary_url: May name several hosts; the one that accepts writes is used.
             replica_urls: One address a replica.
+            driver: Makes the connections.
             pool_size: The most connections to each server.
             application_name: How the connections appear in ``pg_stat_activity``.
             writable: Whether the primary must accept writes.
@@ -231,12 +240,13 @@ class Pools:
             StoreMisconfigured: It refuses the address or credentials, or an address is malformed.
         """
         pools: list[Pool] = []
+        made_by = driver_named(driver)
         for url in (primary_url, *replica_urls):
             address = Address.of(url)
             if address.left_out:
                 _log.warning("of a database address, this is left out: %s", ", ".join(address.left_out))
             wanted = SessionAttribute.any if pools or not writable else SessionAttribute.read_write
-            pools.append(_pool(address, wanted, pool_size, application_name, first=0 if pools else 1))
+            pools.append(_pool(address, made_by, wanted, pool_size, application_name, first=0 if pools else 1))
         try:
             for pool in pools:
                 await pool.connections
@@ -244,6 +254,48 @@ class Pools:
             raise translate(error) from error
         primary, *replicas = pools
         return cls(primary=primary, replicas=tuple(replicas))
+
+    @classmethod
+    async def over(
+        cls, primary: object, replicas: Sequence[object], *, application_name: str, writable: bool = True
+    ) -> tuple["Pools", str]:
+        """Use pools or engines that a program has. The primary must answer; a replica that does not is passed over.
+
+        Args:
+            primary: One of those that ``handed_in`` knows.
+            replicas: One a replica.
+            application_name: How the connections appear in ``pg_stat_activity`` while they are lent.
+            writable: Whether the primary must accept writes.
+
+        Returns:
+            The pools, and the name of the primary's database.
+
+        Raises:
+            StoreUnavailable: The primary cannot be reached, or accepts no writes.
+            StoreMisconfigured: It refuses the credentials, or one of them is no pool or engine.
+        """
+        settings = {**_LENT_SETTINGS, "application_name": session_name(application_name)}
+        lent = [LentConnections(handed_in(each), settings) for each in (primary, *replicas)]
+        pools = [Pool(each, "the pool that was handed in", each, lends=True) for each in lent]
+        try:
+            await lent[0]
+        except (*DRIVER_ERRORS, ValueError) as error:
+            raise translate(error) from error
+        connection = await pools[0].acquire(_OPEN_SECONDS)
+        try:
+            server = pools[0].server_of(connection)
+            if writable:
+                await check_writable(connection, server)
+            (row,) = await connection.fetch("SELECT current_database() AS name")
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+        finally:
+            await pools[0].release(connection)
+        if server is not None:
+            pools[0].server, pools[0].address = server, str(server)
+        for number, pool in enumerate(pools[1:], start=1):
+            await _place(pool, f"replica {number}")
+        return cls(primary=pools[0], replicas=tuple(pools[1:])), row["name"]
 
     async def forget_primary(self) -> None:
         """Leave a primary that has become read-only: the next connections look for the one that accepts writes."""
@@ -287,20 +339,29 @@ _SETTINGS = {
 }
 
 
-def _pool(address: Address, wanted: SessionAttribute, size: int, application_name: str, *, first: int) -> Pool:
-    dialer = Dialer(address, purpose=application_name, wanted=wanted, settings=_SETTINGS, lifted=True)
+# What else one that is lent sets: what ``lift.sql`` does for the others.
+_LENT_SETTINGS = {
+    **_SETTINGS,
+    **dict.fromkeys(("transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"), "0"),
+}
 
-    async def connect(*_arguments: object, **_options: object) -> DialledConnection:
-        return await dialer.dial()
 
-    connections = asyncpg.create_pool(
-        min_size=first, max_size=size, reset=_keep_session, connect=connect, connection_class=DialledConnection
-    )
+async def _place(pool: Pool, name: str) -> None:
+    """Find out where a replica is that was handed in; one that does not answer keeps a name."""
+    pool.address = name
+    with suppress(EventStoreError, *DRIVER_ERRORS):
+        await pool.connections
+        connection = await pool.acquire(_OPEN_SECONDS / 2)
+        pool.server = pool.server_of(connection)
+        await pool.release(connection)
+        pool.address = str(pool.server or name)
+
+
+def _pool(
+    address: Address, driver: Driver, wanted: SessionAttribute, size: int, application_name: str, *, first: int
+) -> Pool:
+    dialer = Dialer(address, driver=driver, purpose=application_name, wanted=wanted, settings=_SETTINGS, lifted=True)
+    connections = driver.pool(dialer.dial, first=first, size=size)
     servers = address.servers
     named = ",".join(map(str, servers)) or "the address"
     return Pool(connections, named, dialer, servers[0] if len(servers) == 1 else None)
-
-
-async def _keep_session(_connection: object) -> None:
-    # The default reset costs a round trip at every release. No statement here leaves anything in the session.
-    return

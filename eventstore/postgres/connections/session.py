@@ -6,18 +6,14 @@ Nothing is kept in the session between two transactions, so that a pooler in tra
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
-
-from asyncpg.connect_utils import SessionAttribute
+from typing import Any, Protocol, cast
 
 from eventstore.errors import EventStoreError
 from eventstore.postgres.connections.address import Address
-from eventstore.postgres.connections.dialing import Dialer, DialledConnection
+from eventstore.postgres.connections.dialing import Dialer, SessionAttribute
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
-
-if TYPE_CHECKING:
-    from asyncpg import Record
-    from asyncpg.prepared_stmt import PreparedStatement
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.protocol import Row
 
 __all__ = ["Prepared", "Session", "Transaction"]
 
@@ -28,10 +24,14 @@ def _ending(how: str, transaction: "Transaction") -> str:
     return "; ".join([*(f"DEALLOCATE {name}" for name in transaction.names), how]).rstrip("; ")
 
 
+class _Statement(Protocol):
+    async def fetch(self, *values: object) -> Sequence[Row]: ...
+
+
 class Prepared:
     """A statement of a transaction that the server has read already."""
 
-    def __init__(self, statement: "PreparedStatement[Record]") -> None:
+    def __init__(self, statement: _Statement) -> None:
         self._statement = statement
 
     async def run(self, *values: object) -> Sequence[Mapping[str, Any]]:
@@ -46,7 +46,7 @@ class Transaction:
         names: Those of its prepared statements, which end with it.
     """
 
-    def __init__(self, connection: DialledConnection) -> None:
+    def __init__(self, connection: AsyncpgConnection) -> None:
         self.names: list[str] = []
         self._connection = connection
 
@@ -83,7 +83,7 @@ class Session:
     def __init__(self, url: str, *, purpose: str, reads: bool = False) -> None:
         wanted = SessionAttribute.any if reads else SessionAttribute.read_write
         self._dialer = Dialer(Address.of(url), purpose=purpose, wanted=wanted, cached=False)
-        self._connection: DialledConnection | None = None
+        self._connection: AsyncpgConnection | None = None
 
     @asynccontextmanager
     async def transaction(self, **settings: str) -> AsyncIterator[Transaction]:
@@ -124,12 +124,12 @@ class Session:
             with suppress(*DRIVER_ERRORS):
                 await connection.close(timeout=_CLOSE_SECONDS)
 
-    async def _connected(self) -> DialledConnection:
+    async def _connected(self) -> AsyncpgConnection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._dialer.dial()
+            self._connection = cast("AsyncpgConnection", await self._dialer.dial())
         return self._connection
 
-    async def _roll_back(self, connection: DialledConnection, transaction: Transaction | None) -> None:
+    async def _roll_back(self, connection: AsyncpgConnection, transaction: Transaction | None) -> None:
         try:
             if not connection.is_closed():
                 await connection.execute("ROLLBACK", timeout=_CLOSE_SECONDS)
@@ -143,7 +143,7 @@ class Session:
             raise
         self._drop(connection)
 
-    def _drop(self, connection: DialledConnection) -> None:
+    def _drop(self, connection: AsyncpgConnection) -> None:
         connection.terminate()
         if self._connection is connection:
             self._connection = None

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from eventstore.errors import EventStoreError
-from eventstore.postgres.connections.dialing import server_of
-from eventstore.postgres.connections.pools import Connection, Pool
+from eventstore.postgres.connections.pools import Pool
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, FULL, translate
+from eventstore.postgres.drivers.protocol import Connection
 from eventstore.postgres.statements import statement
 from eventstore.stream import ServerAddress
 
@@ -52,7 +52,7 @@ async def watched(connection: Connection, pool: Pool) -> AsyncIterator[None]:
 
 
 async def _watch(connection: Connection, pool: Pool) -> None:
-    process, server = connection.get_server_pid(), server_of(connection)
+    process, server = connection.get_server_pid(), pool.server_of(connection)
     while await _works(process, pool, server):  # noqa: ASYNC110  it waits for another process
         await asyncio.sleep(_PATIENCE_SECONDS)
     _log.warning("the connection to %s has been silent: it is given up", server or pool.address)

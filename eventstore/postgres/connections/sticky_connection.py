@@ -1,14 +1,19 @@
 """A sticky connection: one connection to one server, kept by one sender over its statements."""
 
+import asyncio
 from collections.abc import Sequence
+from time import monotonic
 
-import asyncpg
-
-from eventstore.postgres.connections.dialing import server_of
-from eventstore.postgres.connections.pools import Connection, Pool
+from eventstore.postgres.connections.pools import Pool
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, is_connection_loss, translate
+from eventstore.postgres.drivers.protocol import Connection, Row
 
 __all__ = ["StickyConnection"]
+
+# Of a pool that was handed in, others wait for connections, which does not show: one is kept for so long while it
+# rests, and for so long while it works.
+_REST_SECONDS = 0.05
+_WORK_SECONDS = 1.0
 
 
 class StickyConnection:
@@ -26,6 +31,9 @@ class StickyConnection:
         self._kept: Connection | None = None
         self._epoch = pool.epoch
         self._resting = False
+        # Since when it is kept, and since when it rests.
+        self._since = self._rests_since = 0.0
+        self._watching: asyncio.Task[None] | None = None
         pool.keepers.append(self)
 
     async def take(self, seconds: float | None = None) -> Connection:
@@ -46,6 +54,7 @@ class StickyConnection:
         if self._kept is None:
             self._epoch = self._pool.epoch
             self._kept = await self._pool.acquire(seconds)
+            self._since = monotonic()
         return self._kept
 
     async def rest(self) -> None:
@@ -53,12 +62,37 @@ class StickyConnection:
         self._resting = True
         if self._pool.wanted:
             await self.drop()
+        elif self._pool.lends:
+            self._rests_since = monotonic()
+            if self._rests_since - self._since > _WORK_SECONDS:
+                await self.drop()
+            elif self._watching is None:
+                self._watching = asyncio.create_task(self._give_back())
+
+    async def _give_back(self) -> None:
+        """Give the connection back once it has rested for long enough."""
+        try:
+            while self._kept is not None:
+                rested = monotonic() - self._rests_since if self._resting else 0.0
+                if rested < _REST_SECONDS:
+                    await asyncio.sleep(_REST_SECONDS - rested)
+                else:
+                    await self.drop()
+        finally:
+            # Not before the connection is in its pool: ``close`` waits for that.
+            self._watching = None
 
     async def drop(self) -> None:
         """Give the connection back, whatever state it is in."""
         kept, self._kept = self._kept, None
         if kept is not None:
             await self._pool.release(kept)
+
+    async def close(self) -> None:
+        """Give the connection back for good: it is in its pool, as it was, when this returns."""
+        await self.drop()
+        if self._watching is not None:
+            await asyncio.wait([self._watching])
 
     @property
     def rests(self) -> bool:
@@ -70,7 +104,7 @@ class StickyConnection:
         if self.rests:
             await self.drop()
 
-    async def fetch(self, sql: str, parameters: Sequence[object], *, seconds: float) -> "list[asyncpg.Record]":
+    async def fetch(self, sql: str, parameters: Sequence[object], *, seconds: float) -> Sequence[Row]:
         """Run one reading statement; once more on a new connection if the one it was sent on breaks.
 
         A server that restarts, or an administrator, ends connections that rest here, and nobody is told before the next
@@ -95,12 +129,12 @@ class StickyConnection:
         except DRIVER_ERRORS as error:
             raise translate(error) from error
 
-    async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> "list[asyncpg.Record]":
+    async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> Sequence[Row]:
         connection = await self.take(seconds)
         try:
             rows = await connection.fetch(sql, *parameters, timeout=seconds)
         except TimeoutError as error:
-            server = server_of(connection)
+            server = self._pool.server_of(connection)
             await self.drop()
             raise await self._pool.judge(server, error) from error
         except BaseException:
@@ -113,5 +147,5 @@ class StickyConnection:
 def _is_gone(connection: Connection) -> bool:
     try:
         return connection.is_closed()
-    except asyncpg.InterfaceError:
+    except DRIVER_ERRORS:
         return True  # the pool has taken it back, as it does with a connection that the server closes

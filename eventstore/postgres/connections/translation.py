@@ -2,8 +2,6 @@
 
 import ssl
 
-import asyncpg
-
 from eventstore.errors import (
     EventStoreError,
     InvalidRequest,
@@ -11,11 +9,10 @@ from eventstore.errors import (
     StoreUnavailable,
     TransientStoreError,
 )
+from eventstore.postgres.drivers.errors import DRIVER_ERRORS, failure_of, sqlstate_of
+from eventstore.postgres.drivers.protocol import Failure
 
 __all__ = ["DRIVER_ERRORS", "FULL", "READ_ONLY", "is_connection_loss", "lacks_partition", "translate"]
-
-# What asyncpg and the sockets below it raise.
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 READ_ONLY = "25006"
 FULL = "53300"
@@ -51,11 +48,7 @@ _INVALID_CLASSES = ("22", "54")
 
 def is_connection_loss(error: BaseException) -> bool:
     """Tell whether an error leaves open what the server did with the statement under way."""
-    if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate)[:2] == "08" or error.sqlstate in {"57P01", "57P02", "57P03"}
-    return isinstance(error, OSError | asyncpg.InternalClientError) or (
-        isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
-    )
+    return failure_of(error) is Failure.LOSS
 
 
 def lacks_partition(error: BaseException) -> bool:
@@ -74,7 +67,7 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
         return _translate_tls(error, code)
     if code in _MISCONFIGURED:
         return StoreMisconfigured(f"{_MISCONFIGURED[code]} ({error})", code=code)
-    if isinstance(error, asyncpg.ClientConfigurationError):
+    if failure_of(error) is Failure.ADDRESS:
         return StoreMisconfigured(f"the database address is not usable: {error}", code=code)
     if code in _TRANSIENT:
         return TransientStoreError(f"PostgreSQL gave up on this request: {error}", code=code)
@@ -89,9 +82,9 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
             f"restored in part; stop it, and see what `worker db check` says ({error})",
             code=code,
         )
-    if code in _UNAVAILABLE or code == _PROTOCOL or isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+    if code in _UNAVAILABLE or code == _PROTOCOL:
         return _translate_unavailable(error, code)
-    if code[:2] in _INVALID_CLASSES or code == _CHECK or isinstance(error, ValueError):
+    if code[:2] in _INVALID_CLASSES or code == _CHECK or failure_of(error) is Failure.VALUE:
         return InvalidRequest(f"PostgreSQL refuses a value: {error}", code=code)
     if is_connection_loss(error):
         words = str(error) or "it does not answer in time"
@@ -100,7 +93,7 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
 
 
 def _translate_unavailable(error: BaseException, code: str) -> EventStoreError:
-    if code == READ_ONLY or isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+    if code == READ_ONLY:
         return StoreUnavailable(
             f"the server accepts no writes: it is a standby, or default_transaction_read_only is on ({error})",
             code=READ_ONLY,
@@ -132,5 +125,4 @@ def _translate_tls(error: ssl.SSLError, code: str) -> EventStoreError:
 
 
 def _code(error: BaseException) -> str:
-    state = getattr(error, "sqlstate", None)
-    return state if isinstance(state, str) else type(error).__name__
+    return sqlstate_of(error) or type(error).__name__

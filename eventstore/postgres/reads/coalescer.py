@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-import asyncpg
-
 from eventstore.postgres.batcher import Batcher, Waiting
 from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.lookup import Answer, Lookup, Shared
 
 __all__ = ["Coalescer", "Statement"]
@@ -13,7 +12,7 @@ __all__ = ["Coalescer", "Statement"]
 Statement = Callable[[Shared], tuple[str, tuple[object, ...]]]
 """Returns the text and parameters of a statement that asks what lookups share, and answers as ``query.sql`` does."""
 
-Learn = Callable[[Sequence[asyncpg.Record]], None]
+Learn = Callable[[Sequence[Row]], None]
 
 
 class Coalescer(Batcher[Lookup, Answer]):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Self
 
-import asyncpg
 import msgspec
 
 from eventstore.events import RecordedEvent
 from eventstore.position import START, Position
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.branches import Branch
 from eventstore.postgres.reads.rows import HEAD, TOKEN, event_of
 
@@ -60,7 +60,7 @@ class Numbers(Answer, frozen=True, gc=False):
     reached: int | None
 
     @classmethod
-    def of(cls, rows: Sequence[asyncpg.Record]) -> Self:
+    def of(cls, rows: Sequence[Row]) -> Self:
         """Read the rows of ``numbers.sql``."""
         shared = Shared([])
         shared.learn([row for row in rows if row[0] <= 0])
@@ -95,7 +95,7 @@ class Shared:
         self.milestones: Sequence[int] = tuple(sorted(milestones))
         self.is_one_filter = len(lookups) == 1 and len(lookups[0].filters) == 1
         # By branch; there is none with number 0.
-        self._rows: list[list[asyncpg.Record]] = [[] for _ in range(len(self.branches) + 1)]
+        self._rows: list[list[Row]] = [[] for _ in range(len(self.branches) + 1)]
         self._events: dict[int, RecordedEvent] = {}
         self._count = 0
         self.position = START
@@ -106,7 +106,7 @@ class Shared:
         """Whether so many rows came that others should have their turn while they are read."""
         return self._count > _MOST_AT_ONCE
 
-    def learn(self, rows: Sequence[asyncpg.Record]) -> None:
+    def learn(self, rows: Sequence[Row]) -> None:
         """Take the statement's rows."""
         self._count = len(rows)
         kept = self._rows

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Self, TypeAlias, TypeVar
 
-import asyncpg
-
 from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
 from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.postgres.administration.wholeness import FEW_PAGES, Wholeness
 from eventstore.postgres.connections.pools import Pool, Pools
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.branches import is_period, matches_any
 from eventstore.postgres.reads.lookup import Answer, Numbers
 from eventstore.postgres.reads.replicas import Fallback, ReadCounts, Replicas
@@ -273,7 +272,7 @@ class Reader:
         if not keys:
             return []
         parameters = ([key.digest for key in keys],)
-        found: list[asyncpg.Record] | None = None
+        found: Sequence[Row] | None = None
         pool = self._replicas.choose(0) if consistency is Consistency.EVENTUAL else self._primary
         if isinstance(pool, Pool) and pool is not self._primary:
             try:
@@ -285,7 +284,7 @@ class Reader:
         rows = {row["digest"]: row for row in found}
         return [state_of(key, row) if (row := rows.get(key.digest)) else None for key in keys]
 
-    async def rows(self, sql: str, *parameters: object) -> "list[asyncpg.Record]":
+    async def rows(self, sql: str, *parameters: object) -> Sequence[Row]:
         """Run another reading statement on the primary."""
         return await self._primary.fetch(sql, parameters, seconds=self._read_seconds)
 

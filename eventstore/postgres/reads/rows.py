@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import asyncpg
 from msgspec import Raw
 
 from eventstore.events import RecordedEvent, UnreadEvent
 from eventstore.position import START, Position
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.subject_key import Subject, SubjectKey
 
@@ -24,7 +24,7 @@ _WALK = -2
 _unread: Callable[[str], Any] = Raw
 
 
-def event_of(row: asyncpg.Record) -> RecordedEvent:
+def event_of(row: Row) -> RecordedEvent:
     """Read a row that is an event: its branch, then the event's columns."""
     _, number, token, event_type, occurred_at, payload, metadata = row
     return UnreadEvent(
@@ -37,7 +37,7 @@ def event_of(row: asyncpg.Record) -> RecordedEvent:
     )
 
 
-def state_of(key: StateKey, row: asyncpg.Record) -> StoredState | None:
+def state_of(key: StateKey, row: Row) -> StoredState | None:
     """Read a row of ``states.sql``; None if its position is none: it is only a cache, and was damaged."""
     try:
         position = Position(number=row["position"], token=row["token"])
@@ -52,16 +52,16 @@ def state_of(key: StateKey, row: asyncpg.Record) -> StoredState | None:
     )
 
 
-def key_of(row: asyncpg.Record) -> SubjectKey:
+def key_of(row: Row) -> SubjectKey:
     """Read a row that is a subject's key."""
     return SubjectKey(id=row["id"], subject=Subject(row["field"], row["subject"]), wrapped=row["wrapped_key"])
 
 
-def head_of(rows: Iterable[asyncpg.Record]) -> Position:
+def head_of(rows: Iterable[Row]) -> Position:
     """Find the head; an empty log has none."""
     return next((Position(number=row[1], token=row[2]) for row in rows if row[0] == HEAD), START)
 
 
-def walk_of(rows: Iterable[asyncpg.Record]) -> tuple[int, int]:
+def walk_of(rows: Iterable[Row]) -> tuple[int, int]:
     """Find how many events a walk passed, and how many of them had a type that was asked for."""
     return next(((row[1], row[2]) for row in rows if row[0] == _WALK), (0, 0))

@@ -6,9 +6,8 @@ little of it is new.
 
 from collections.abc import Iterable
 
-import asyncpg
-
 from eventstore.filter import Filter, FilterItem
+from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.rows import walk_of
 
 __all__ = ["LONGEST_TAIL", "TailLimit"]
@@ -52,7 +51,7 @@ class TailLimit:
             self._long.clear()
         self._long.add(boundary.items)
 
-    def learn(self, rows: Iterable[asyncpg.Record]) -> None:
+    def learn(self, rows: Iterable[Row]) -> None:
         """Look at what a walk answered."""
         passed, read = walk_of(rows)
         if passed:  # walks of nothing must not make both sums vanish

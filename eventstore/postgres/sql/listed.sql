@@ -4,7 +4,7 @@
 -- Plan: the primary key.
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
-        NULL::jsonb AS payload, NULL::jsonb AS metadata
+        NULL::text AS payload, NULL::text AS metadata
     FROM eventstore.head_v1() e
 )
 UNION ALL
@@ -13,7 +13,7 @@ FROM eventstore.events e
 WHERE e.sequence_number = ANY ($2::bigint[])
     AND e.sequence_number BETWEEN ($2::bigint[])[1] AND ($2::bigint[])[cardinality($2::bigint[])]
 UNION ALL
-SELECT 1, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+SELECT 1, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
 FROM eventstore.events e
 WHERE e.sequence_number = ANY ($1::bigint[])
     AND e.sequence_number BETWEEN ($1::bigint[])[1] AND ($1::bigint[])[cardinality($1::bigint[])]

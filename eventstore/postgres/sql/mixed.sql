@@ -10,7 +10,7 @@ WITH head AS MATERIALIZED (
 ), asked AS MATERIALIZED (
     SELECT b.*, b.tail AND h.number - b.above <= $10::bigint AS walked
     FROM unnest(
-        $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+        $1::text::jsonb[], $2::text[]::jsonb[], $3::text::integer[], $4::text::bigint[],
         $5::text::timestamptz[], $6::text::timestamptz[], $9::text::boolean[]
     ) WITH ORDINALITY AS b (types, contained, fields, above, since, until, tail, branch)
     CROSS JOIN head h
@@ -40,7 +40,7 @@ WITH head AS MATERIALIZED (
         ON t.event_type = e.event_type
 )
 SELECT 0 AS branch, h.number AS sequence_number, h.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
-    NULL::jsonb AS payload, NULL::jsonb AS metadata
+    NULL::text AS payload, NULL::text AS metadata
 FROM head h
 UNION ALL
 SELECT -2, w.highest - w.lowest, (SELECT count(*) FROM event), NULL, NULL, NULL, NULL
@@ -51,7 +51,7 @@ FROM eventstore.events e
 WHERE e.sequence_number = ANY ($8::bigint[])
     AND e.sequence_number BETWEEN ($8::bigint[])[1] AND ($8::bigint[])[cardinality($8::bigint[])]
 UNION ALL
-SELECT m.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+SELECT m.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
 FROM matching m
 JOIN branch b ON b.branch = m.branch AND b.fields = m.fulfilled
 JOIN eventstore.events e ON e.sequence_number = m.number
@@ -63,7 +63,7 @@ UNION ALL
 SELECT a.branch, e.*
 FROM asked a
 CROSS JOIN LATERAL (
-    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
     WHERE e.payload @> a.contained
         AND (a.types IS NULL OR a.types ? e.event_type)
@@ -77,7 +77,7 @@ UNION ALL
 SELECT a.branch, e.*
 FROM asked a
 CROSS JOIN LATERAL (
-    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
     WHERE e.event_type = ANY (ARRAY(SELECT jsonb_array_elements_text(a.types)))
         AND e.sequence_number + 0 > a.above
@@ -90,7 +90,7 @@ UNION ALL
 SELECT a.branch, e.*
 FROM asked a
 CROSS JOIN LATERAL (
-    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
     WHERE e.sequence_number > a.above
         AND (a.since IS NULL OR e.occurred_at >= a.since)

@@ -10,7 +10,7 @@
 WITH branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest(
-        $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+        $1::text::jsonb[], $2::text[]::jsonb[], $3::text::integer[], $4::text::bigint[],
         $5::text::timestamptz[], $6::text::timestamptz[]
     )
         AS b (types, contained, fields, above, since, until)

@@ -28,7 +28,7 @@ WITH head AS MATERIALIZED (
     FROM probe p
 )
 SELECT 0 AS branch, h.number AS sequence_number, h.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
-    NULL::jsonb AS payload, NULL::jsonb AS metadata
+    NULL::text AS payload, NULL::text AS metadata
 FROM head h
 UNION ALL
 SELECT -3, 0, 0, NULL, NULL, NULL, NULL
@@ -43,7 +43,7 @@ UNION ALL
 SELECT 1, e.*
 FROM way w
 CROSS JOIN LATERAL (
-    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
     WHERE e.occurred_at >= coalesce($3::timestamptz, '-infinity') AND e.occurred_at <= coalesce($4::timestamptz, 'infinity')
         AND e.sequence_number + 0 > $2::bigint

@@ -16,14 +16,14 @@
 WITH branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest(
-        $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+        $1::text::jsonb[], $2::text[]::jsonb[], $3::text::integer[], $4::text::bigint[],
         $5::text::timestamptz[], $6::text::timestamptz[]
     )
         WITH ORDINALITY AS b (types, contained, fields, above, since, until, branch)
 )
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
-        NULL::jsonb AS payload, NULL::jsonb AS metadata
+        NULL::text AS payload, NULL::text AS metadata
     FROM eventstore.head_v1() e
 )
 UNION ALL
@@ -35,7 +35,7 @@ UNION ALL
 SELECT b.branch, e.*
 FROM branch b
 CROSS JOIN LATERAL (
-    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
     WHERE e.payload @> b.contained
         AND (b.types IS NULL OR b.types ? e.event_type)
@@ -49,7 +49,7 @@ UNION ALL
 SELECT b.branch, e.*
 FROM branch b
 CROSS JOIN LATERAL (
-    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
     WHERE e.event_type = ANY (ARRAY(SELECT jsonb_array_elements_text(b.types)))
         AND e.sequence_number + 0 > b.above

@@ -10,12 +10,12 @@
 -- number nor type is compared in a way that another index could be chosen for.
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
-        NULL::jsonb AS payload, NULL::jsonb AS metadata
+        NULL::text AS payload, NULL::text AS metadata
     FROM eventstore.head_v1() e
 )
 UNION ALL
 (
-    SELECT 1, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    SELECT 1, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
     WHERE e.payload @> ANY ($1::text::jsonb[])
         AND ($2::jsonb IS NULL OR $2::jsonb ? e.event_type)

@@ -6,7 +6,7 @@
 -- Plan: the range by primary key, each event checked; the cost is the range's.
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
-        NULL::jsonb AS payload, NULL::jsonb AS metadata
+        NULL::text AS payload, NULL::text AS metadata
     FROM eventstore.head_v1() e
 )
 UNION ALL
@@ -17,13 +17,13 @@ WHERE e.sequence_number = ANY ($9::bigint[])
 UNION ALL
 SELECT 1, e.*
 FROM (
-    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+    SELECT e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
     WHERE e.sequence_number > $7::bigint AND e.sequence_number <= $8::bigint
         AND EXISTS (
             SELECT
             FROM unnest(
-                $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+                $1::text::jsonb[], $2::text[]::jsonb[], $3::text::integer[], $4::text::bigint[],
                 $5::text::timestamptz[], $6::text::timestamptz[]
             )
                 AS b (types, contained, fields, above, since, until)

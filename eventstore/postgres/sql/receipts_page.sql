@@ -2,7 +2,7 @@
 -- Parameters: $1 uuid and $2 text, key and scope of the page before's last, or null; $3 bigint, the size of a page.
 -- Result: up to $3 rows.
 -- Plan: the primary key from $1 on. As "$1 is null or key > $1" every page would walk all pages before it.
-SELECT key, scope, outcome, reason, details, first_number, last_number, position, position_token, recorded_at
+SELECT key, scope, outcome, reason, details::text, first_number, last_number, position, position_token, recorded_at
 FROM eventstore.receipts
 WHERE (key, scope) >= (coalesce($1::uuid, '00000000-0000-0000-0000-000000000000'), coalesce($2::text, ''))
     AND (key IS DISTINCT FROM $1 OR scope IS DISTINCT FROM $2)

@@ -12,7 +12,7 @@ WITH head AS MATERIALIZED (
 ), branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest(
-        $1::text::jsonb[], $2::jsonb[], $3::text::integer[], $4::text::bigint[],
+        $1::text::jsonb[], $2::text[]::jsonb[], $3::text::integer[], $4::text::bigint[],
         $5::text::timestamptz[], $6::text::timestamptz[]
     )
         WITH ORDINALITY AS b (types, contained, fields, above, since, until, branch)
@@ -42,7 +42,7 @@ WITH head AS MATERIALIZED (
         ON t.event_type = e.event_type
 )
 SELECT 0 AS branch, h.number AS sequence_number, h.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
-    NULL::jsonb AS payload, NULL::jsonb AS metadata
+    NULL::text AS payload, NULL::text AS metadata
 FROM head h
 UNION ALL
 SELECT -2, w.highest - w.lowest, (SELECT count(*) FROM event), NULL, NULL, NULL, NULL
@@ -53,7 +53,7 @@ FROM eventstore.events e
 WHERE e.sequence_number = ANY ($8::bigint[])
     AND e.sequence_number BETWEEN ($8::bigint[])[1] AND ($8::bigint[])[cardinality($8::bigint[])]
 UNION ALL
-SELECT m.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload, e.metadata
+SELECT m.branch, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
 FROM matching m
 JOIN branch b ON b.branch = m.branch AND b.fields = m.fulfilled
 JOIN eventstore.events e ON e.sequence_number = m.number

@@ -10,6 +10,7 @@ import asyncpg
 
 from eventstore import ConcurrencyConflict, Event, EventStream, Filter, P, Position
 from eventstore.postgres import PostgresEventStore, migrate
+from eventstore.postgres.drivers.choice import DriverName
 from handlers.library import domain
 from tests.bench.library import HISTORIES, LENT, TYPES, loans
 from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
@@ -53,10 +54,10 @@ class Ours(InLoop):
         self._closing = closing
 
     @classmethod
-    async def open(cls, address: Address) -> "Ours":
+    async def open(cls, address: Address, *, driver: DriverName = "asyncpg") -> "Ours":
         """Open the store as a worker does."""
         closing = AsyncExitStack()
-        store = await closing.enter_async_context(PostgresEventStore.connect(address.url))
+        store = await closing.enter_async_context(PostgresEventStore.connect(address.url, driver=driver))
         raw = await asyncpg.connect(address.url)
         closing.push_async_callback(raw.close)
         return cls(store, address, raw, closing)

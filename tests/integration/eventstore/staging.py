@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import asyncpg
 
+from eventstore.postgres.connections.pools import Pool
 from tests.support.fixtures.waiting import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -24,6 +25,16 @@ async def connected(url: str) -> AsyncIterator[Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def lent(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection of a store on asyncpg."""
+    connection = cast("Connection", await pool.acquire())
+    try:
+        yield connection
+    finally:
+        await pool.release(connection)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from eventstore import OutcomeUnknown
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.connections.pools import Pool
 from eventstore.postgres.connections.turn import Turn
+from eventstore.postgres.drivers.protocol import Connection as StoreConnection
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers
 from tests.integration.eventstore.staging import Connection, connected
 from tests.support.fixtures.databases import Database
@@ -54,7 +55,7 @@ class Failed:
         turns: Whether the driver fails only in a later turn of the loop.
     """
 
-    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy, *, turns: bool) -> None:
+    def __init__(self, connection: StoreConnection, *, turns: bool) -> None:
         self._connection = connection
         self._turns = turns
         self.asked = 0

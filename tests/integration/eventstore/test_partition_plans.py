@@ -14,7 +14,7 @@ from eventstore.postgres.reads.branches import branches_of, columns
 from eventstore.postgres.statements import statement
 from tests.integration.eventstore.plans import Plan, plans
 from tests.integration.eventstore.questions import counted, of, request
-from tests.integration.eventstore.staging import Connection
+from tests.integration.eventstore.staging import Connection, lent
 from tests.support.fixtures.administration import execute, on
 from tests.support.fixtures.environment import Environment
 
@@ -62,9 +62,9 @@ def url(stack_environment: Environment, template_database: str, request: pytest.
 @pytest.fixture(params=["force_generic_plan", "force_custom_plan", "auto"])
 async def session(url: str, request: pytest.FixtureRequest) -> AsyncIterator[Connection]:
     """A connection with the settings of the store's own, and each way to choose a plan."""
-    async with PostgresEventStore.connect(url, pool_size=1) as store, store._pools.primary.connections.acquire() as own:
+    async with PostgresEventStore.connect(url, pool_size=1) as store, lent(store._pools.primary) as own:
         await own.execute(f"SET plan_cache_mode = {request.param}")
-        yield own  # type: ignore[misc]  # the pool's proxy of a connection
+        yield own
 
 
 async def first_and_eighth(session: Connection, name: str, parameters: Sequence[object]) -> list[Plan]:

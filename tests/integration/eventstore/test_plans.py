@@ -16,7 +16,7 @@ from eventstore.postgres.reads.branches import branches_of, columns
 from eventstore.postgres.statements import statement
 from tests.integration.eventstore.library import EVENTS, RECEIPTS, Libraries, Statistics
 from tests.integration.eventstore.plans import Plan, plans
-from tests.integration.eventstore.staging import Connection
+from tests.integration.eventstore.staging import Connection, lent
 
 BOOK = Filter.matching().any_predicate_of(P("BookID", "b17"))
 MATCHING = Filter.matching()
@@ -36,10 +36,10 @@ async def session(
 ) -> AsyncIterator[Connection]:
     """A connection with the settings of the store's own, and each way to choose a plan."""
     url = libraries.stale if statistics == "stale" else libraries.fresh
-    async with PostgresEventStore.connect(url, pool_size=1) as store, store._pools.primary.connections.acquire() as own:
+    async with PostgresEventStore.connect(url, pool_size=1) as store, lent(store._pools.primary) as own:
         assert await own.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
         await own.execute(f"SET plan_cache_mode = {request.param}")
-        yield own  # type: ignore[misc]  # the pool's proxy of a connection
+        yield own
     # The pool keeps no session that was changed: it is closed with the store.
 
 

@@ -9,7 +9,7 @@ from eventstore.postgres.appends.batch import columns
 from eventstore.postgres.connections.translation import translate
 from eventstore.postgres.statements import statement
 from tests.integration.eventstore.questions import ANY, counted, of, request
-from tests.integration.eventstore.staging import Connection, connected
+from tests.integration.eventstore.staging import Connection, connected, lent
 from tests.support.fixtures.administration import execute
 from tests.support.fixtures.databases import Database
 
@@ -59,7 +59,7 @@ async def test_a_store_brings_its_own_settings_whatever_the_database_says(databa
     async with PostgresEventStore.connect(database.url) as store:
         receipt = await store.append([counted("a")], boundary=of("a"), after=(await store.query(of("a"))).position)
         assert (await store.query(ANY)).position == receipt.position
-        async with store._pools.primary.connections.acquire() as connection:
+        async with lent(store._pools.primary) as connection:
             shown = [
                 await connection.fetchval(f"SHOW {name}")
                 for name in ("synchronous_commit", "transaction_isolation", "statement_timeout", "lock_timeout")

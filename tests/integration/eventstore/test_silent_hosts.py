@@ -7,14 +7,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from asyncpg.connect_utils import SessionAttribute
 
 from eventstore import Consistency, StoreUnavailable
 from eventstore.postgres import PostgresEventStore, migrate, survey
 from eventstore.postgres.administration.statistics import measure
 from eventstore.postgres.connections import statement_watchdog
 from eventstore.postgres.connections.address import Address
-from eventstore.postgres.connections.dialing import Dialer, server_of
+from eventstore.postgres.connections.dialing import Dialer, SessionAttribute, server_of
 from tests.integration.eventstore.questions import ANY, counted, keys
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.failover import PrimaryAndStandby

@@ -3,13 +3,13 @@
 import asyncio
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from eventstore import START, Filter, Receipt, TransientStoreError
 from eventstore.postgres import PostgresEventStore, batcher
 from eventstore.postgres.connections.pools import Pool
 from eventstore.postgres.connections.sticky_connection import StickyConnection
+from eventstore.postgres.connections.translation import DRIVER_ERRORS
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, connected, head_locked, terminate, waiting
 from tests.support.fixtures.databases import Database
@@ -53,7 +53,7 @@ async def test_who_waits_for_a_connection_gets_the_next_that_comes_to_rest(datab
         await _turns(5)
         assert primary(store).wanted
         assert not waiter.done()
-        await kept.fetchval("SELECT 1")
+        await kept.fetch("SELECT 1")
         await sticky.rest()
         async with asyncio.timeout(30):
             await primary(store).release(await waiter)
@@ -71,7 +71,7 @@ async def test_a_kept_connection_that_the_server_ends_is_replaced_unnoticed(
         async def is_closed() -> bool:
             try:
                 return kept.is_closed()
-            except asyncpg.InterfaceError:
+            except DRIVER_ERRORS:
                 return True
 
         await eventually(is_closed, what="the client to see the end of the connection")

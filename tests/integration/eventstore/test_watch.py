@@ -11,6 +11,7 @@ from eventstore.postgres.reads import replicas
 from eventstore.postgres.reads.replicas import Fallback
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import counted, keys, numbers, of
+from tests.integration.eventstore.staging import lent
 from tests.support.fixtures.failover import PrimaryAndStandby
 from tests.support.fixtures.waiting import eventually
 from tests.support.tcp_proxy import proxy
@@ -153,7 +154,7 @@ async def test_the_watch_begins_and_ends_with_the_store_and_keeps_no_connection(
     async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls, pool_size=1) as store:
         assert len(asyncio.all_tasks() - before) == 3
         for pool in (store._pools.primary, *store._pools.replicas):
-            async with asyncio.timeout(10), pool.connections.acquire() as connection:
+            async with asyncio.timeout(10), lent(pool) as connection:
                 assert await connection.fetchval("SELECT 1") == 1
     assert asyncio.all_tasks() == before
 

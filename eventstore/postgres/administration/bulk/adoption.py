@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asyncpg.connect_utils import SessionAttribute
-
 from eventstore.counted import counted
 from eventstore.errors import InvalidEvent, InvalidRequest
 from eventstore.event_file import NUMBER_FIELD, event_of_record
@@ -18,8 +16,9 @@ from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.administration.bulk.adoption_source import AdoptionSource, SourceSum
 from eventstore.postgres.administration.bulk.chunk import Chunk, ChunkBuilder
 from eventstore.postgres.administration.bulk.recorder import ADOPTION, NOT_ALONE, Import, Recorder, known_imports
-from eventstore.postgres.connections.dialing import DialledConnection
+from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
 from eventstore.postgres.statements import statement
 
 __all__ = ["Adoption", "adopt"]
@@ -153,13 +152,13 @@ def _above(own: Import) -> int:
     return _BEFORE_ALL if own.source_number is None else own.source_number
 
 
-async def _check_alone(target: DialledConnection, own: Import) -> None:
+async def _check_alone(target: AsyncpgConnection, own: Import) -> None:
     (row,) = await target.fetch(statement("head"))
     if row["sequence_number"] != own.last:
         raise InvalidRequest(NOT_ALONE)
 
 
-async def _compared(target: DialledConnection, source: AdoptionSource, own: Import, number_field: str) -> SourceSum:
+async def _compared(target: AsyncpgConnection, source: AdoptionSource, own: Import, number_field: str) -> SourceSum:
     """Compare what was adopted with the table, up to the last event that was.
 
     Raises:

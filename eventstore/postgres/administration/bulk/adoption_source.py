@@ -8,8 +8,8 @@ from typing import Any
 from eventstore.errors import EventStoreError, InvalidRequest
 from eventstore.jsontext import decode_object
 from eventstore.postgres.administration.administrator import administrator
-from eventstore.postgres.connections.dialing import DialledConnection
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
 from eventstore.postgres.statements import statement
 
 __all__ = ["AdoptionSource", "SourceSum"]
@@ -49,7 +49,7 @@ class AdoptionSource:
         name: The table's name, quoted where it must be.
     """
 
-    def __init__(self, connection: DialledConnection, name: str) -> None:
+    def __init__(self, connection: AsyncpgConnection, name: str) -> None:
         self._connection = connection
         self._name = name
 

@@ -8,14 +8,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from asyncpg.connect_utils import SessionAttribute
-
 from eventstore.counted import counted
 from eventstore.errors import InvalidRequest
 from eventstore.events import Event
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.administration.bulk.chunk import Chunk, ChunkBuilder, RunningDigest
 from eventstore.postgres.administration.bulk.recorder import FILE, Import, Recorder, known_imports
+from eventstore.postgres.connections.dialing import SessionAttribute
 
 __all__ = ["CheckedImport", "check_import", "find_imports", "import_events"]
 

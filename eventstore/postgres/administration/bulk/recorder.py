@@ -11,8 +11,9 @@ from eventstore.errors import EventStoreError, InvalidRequest
 from eventstore.postgres.administration.bulk.chunk import Chunk
 from eventstore.postgres.arrays import json_array, moment_array, name_array
 from eventstore.postgres.connections.confirmation import confirmed
-from eventstore.postgres.connections.dialing import DialledConnection
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.errors import sqlstate_of
 from eventstore.postgres.statements import statement
 
 __all__ = ["ADOPTION", "FILE", "NOT_ALONE", "Import", "Recorder", "known_imports"]
@@ -50,7 +51,7 @@ class Import:
     last: int = 0
 
 
-async def known_imports(connection: DialledConnection) -> list[Import]:
+async def known_imports(connection: AsyncpgConnection) -> list[Import]:
     """Tell what was imported.
 
     Raises:
@@ -86,7 +87,7 @@ class Recorder:
         state: How far it has come by now.
     """
 
-    def __init__(self, connection: DialledConnection, state: Import, progress: Callable[[int], None]) -> None:
+    def __init__(self, connection: AsyncpgConnection, state: Import, progress: Callable[[int], None]) -> None:
         self.state = state
         self._connection = connection
         self._progress = progress
@@ -153,7 +154,7 @@ class Recorder:
 
 
 def _translated(error: BaseException, state: Import) -> EventStoreError:
-    code = getattr(error, "sqlstate", None)
+    code = sqlstate_of(error)
     if code == _RACED:
         return InvalidRequest(f"another process goes on with the same {state.kind} import: wait for its end", code=code)
     if code == _HAS_OTHERS:

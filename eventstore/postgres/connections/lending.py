@@ -1,0 +1,153 @@
+"""Lending: connections of a program's own pool, set as the store's are while it has them, and given back as before."""
+
+import asyncio
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from eventstore.errors import EventStoreError, StoreUnavailable
+from eventstore.postgres.connections.translation import translate
+from eventstore.postgres.drivers.errors import DRIVER_ERRORS, failure_of
+from eventstore.postgres.drivers.handed_in import HandedIn
+from eventstore.postgres.drivers.protocol import Connection, ConnectionPool, Failure, Row
+from eventstore.postgres.statements import statement
+from eventstore.stream import ServerAddress
+
+__all__ = ["LentConnections"]
+
+# A session that does not take its settings by then is of a server that does not answer.
+_SECONDS = 5.0
+
+
+class LentConnections(ConnectionPool):
+    """The connections of a pool that was handed in.
+
+    A connection is good for nothing else while it is lent: a statement of another program would be planned by the
+    store's settings.
+
+    Args:
+        pool: Lends them. It is never closed.
+        settings: What each session sets while it is lent.
+    """
+
+    def __init__(self, pool: HandedIn, settings: Mapping[str, str]) -> None:
+        self._pool = pool
+        self._names, self._values = list(settings), list(settings.values())
+        self._before: dict[Any, Sequence[Row]] = {}
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """See ``ConnectionPool``."""
+        return self._pool.__await__()
+
+    async def acquire(self) -> Any:
+        """See ``ConnectionPool.acquire``. One that has ended while it rested in its pool is replaced unnoticed."""
+        tries = self._pool.get_max_size() + 1
+        while True:
+            connection = await self._pool.acquire()
+            try:
+                before = await connection.fetch(statement("lend"), self._names, self._values, timeout=_SECONDS)
+            except BaseException as error:
+                await self._discard(connection)
+                tries -= 1
+                # A server that is silent stays so: it is not asked by each connection that there is.
+                if tries > 0 and not isinstance(error, TimeoutError) and _is_loss(error):
+                    continue
+                raise
+            self._before[connection] = before
+            return connection
+
+    async def release(self, connection: Any, /, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the protocol's form
+        """See ``ConnectionPool.release``. One that cannot be set as it was is closed."""
+        before = self._before.pop(connection, ())
+        try:
+            if before and not connection.is_closed():
+                async with asyncio.timeout(timeout):
+                    await connection.execute(_undoing(before))
+        except DRIVER_ERRORS:
+            _terminate(connection)
+        except BaseException:
+            _terminate(connection)
+            raise
+        finally:
+            await self._pool.release(connection, timeout=timeout)
+
+    async def _discard(self, connection: Any) -> None:
+        _terminate(connection)
+        with suppress(*DRIVER_ERRORS):
+            await self._pool.release(connection, timeout=_SECONDS)
+
+    async def again(self, server: ServerAddress | None) -> Connection:
+        """Make a connection beside those of the pool, to the server that a connection of it leads to.
+
+        Raises:
+            StoreUnavailable: That cannot be reached, or the pool now leads to another.
+            EventStoreError: As ``translate`` says.
+        """
+        try:
+            async with asyncio.timeout(_SECONDS):
+                connection = await self._pool.spare()
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+        except EventStoreError:
+            raise
+        found = self.place_of(connection)
+        if server is not None and found != server:
+            _terminate(connection)
+            raise StoreUnavailable(f"{server} does not answer; {found} does, which is another server")
+        return connection
+
+    def place_of(self, connection: Connection) -> ServerAddress | None:
+        """Return where a connection leads."""
+        return self._pool.place_of(connection)
+
+    async def expire_connections(self) -> None:
+        """See ``ConnectionPool.expire_connections``."""
+        await self._pool.expire_connections()
+
+    def get_size(self) -> int:
+        """See ``ConnectionPool.get_size``."""
+        return self._pool.get_size()
+
+    def get_idle_size(self) -> int:
+        """See ``ConnectionPool.get_idle_size``."""
+        return self._pool.get_idle_size()
+
+    def get_max_size(self) -> int:
+        """See ``ConnectionPool.get_max_size``."""
+        return self._pool.get_max_size()
+
+    def terminate(self) -> None:
+        """End what the pool has lent; the pool itself goes on."""
+        for connection in tuple(self._before):
+            _terminate(connection)
+
+    async def close(self) -> None:
+        """Leave the pool as it is: it is its program's."""
+
+
+def _undoing(before: Sequence[Row]) -> str:
+    """Return the statements that set a session as it was.
+
+    A setting goes back to what the session began with, and from there to what its program had set, if that is another
+    value: so it is also told apart again whether the program had set it.
+    """
+    resets = "".join(f"RESET {row['name']}; " for row in before)
+    values = ", ".join(f"('{row['name']}', {_quoted(row['before'])})" for row in before)
+    return (
+        f"{resets}SELECT set_config(s.name, s.value, false) FROM (VALUES {values}) AS s (name, value) "  # noqa: S608  names are ours, values quoted
+        "WHERE current_setting(s.name) <> s.value"
+    )
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"
+
+
+def _is_loss(error: BaseException) -> bool:
+    return isinstance(error, DRIVER_ERRORS) and failure_of(error) is Failure.LOSS
+
+
+def _terminate(connection: Any) -> None:
+    with suppress(*DRIVER_ERRORS):
+        connection.terminate()

@@ -1,0 +1,66 @@
+"""An ``asyncpg.Pool`` that a program hands in."""
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import asyncpg
+
+from eventstore.postgres.drivers.asyncpg import place_of
+from eventstore.postgres.drivers.handed_in import HandedIn
+from eventstore.postgres.drivers.protocol import Connection
+from eventstore.stream import ServerAddress
+
+if TYPE_CHECKING:
+    _Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+
+__all__ = ["AsyncpgLender"]
+
+
+class AsyncpgLender(HandedIn):
+    """See ``HandedIn``."""
+
+    def __init__(self, pool: object) -> None:
+        self._pool = cast("_Pool", pool)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Open it, if the program has not done so."""
+        return self._pool.__await__()
+
+    async def acquire(self) -> Any:
+        """See ``ConnectionPool.acquire``."""
+        return await self._pool.acquire()
+
+    async def release(self, connection: Any, /, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the protocol's form
+        """See ``ConnectionPool.release``."""
+        await self._pool.release(connection, timeout=timeout)
+
+    async def expire_connections(self) -> None:
+        """See ``ConnectionPool.expire_connections``."""
+        await self._pool.expire_connections()
+
+    def get_size(self) -> int:
+        """See ``ConnectionPool.get_size``."""
+        return self._pool.get_size()
+
+    def get_idle_size(self) -> int:
+        """See ``ConnectionPool.get_idle_size``."""
+        return self._pool.get_idle_size()
+
+    def get_max_size(self) -> int:
+        """See ``ConnectionPool.get_max_size``."""
+        return self._pool.get_max_size()
+
+    def terminate(self) -> None:
+        """Leave it as it is."""
+
+    async def close(self) -> None:
+        """Leave it as it is."""
+
+    async def spare(self) -> Connection:
+        """See ``HandedIn.spare``."""
+        # There is no other way: all of the pool's own may be busy waiting for the answer to what this one asks.
+        return cast("Connection", await self._pool._get_new_connection())  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def place_of(self, connection: Connection) -> ServerAddress | None:
+        """See ``HandedIn.place_of``."""
+        return place_of(connection)

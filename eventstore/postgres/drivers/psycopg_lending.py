@@ -1,0 +1,128 @@
+"""A ``psycopg_pool.AsyncConnectionPool`` that a program hands in, and connections of psycopg that any pool lends."""
+
+import asyncio
+from collections.abc import Generator
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import psycopg
+
+from eventstore.postgres.drivers.handed_in import HandedIn
+from eventstore.postgres.drivers.protocol import Connection, DriverError, Failure
+from eventstore.postgres.drivers.psycopg import PsycopgConnection
+from eventstore.stream import ServerAddress
+
+if TYPE_CHECKING:
+    from psycopg_pool import AsyncConnectionPool
+
+    _Connection: TypeAlias = psycopg.AsyncConnection[Any]
+    _Pool: TypeAlias = AsyncConnectionPool[_Connection]
+
+__all__ = ["PsycopgLender", "hand_back", "lent", "place_of"]
+
+
+async def lent(connection: "_Connection") -> tuple[PsycopgConnection, bool]:
+    """Return a connection that was lent, in autocommit mode, and in which mode it was."""
+    mode = connection.autocommit
+    if not mode and not connection.closed:
+        await connection.set_autocommit(True)
+    return PsycopgConnection(connection, place_of(connection)), mode
+
+
+async def hand_back(connection: PsycopgConnection, mode: bool) -> None:  # noqa: FBT001  what ``lent`` returned
+    """Leave a connection in the mode in which it was."""
+    connection.leave()
+    native = connection.native
+    if native.closed:
+        return
+    if connection.is_in_transaction():
+        connection.terminate()
+    elif not mode:
+        await native.set_autocommit(False)
+
+
+def place_of(connection: "_Connection") -> ServerAddress | None:
+    """Return where a connection leads."""
+    if connection.closed:
+        return None
+    return ServerAddress(host=connection.info.host, port=connection.info.port)
+
+
+class PsycopgLender(HandedIn):
+    """See ``HandedIn``."""
+
+    def __init__(self, pool: object) -> None:
+        self._pool = cast("_Pool", pool)
+        self._lent: dict[PsycopgConnection, bool] = {}
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Open it, if the program has not done so."""
+        return self._opened().__await__()
+
+    async def _opened(self) -> None:
+        if self._pool.closed:
+            await self._pool.open()
+
+    async def acquire(self) -> Any:
+        """See ``ConnectionPool.acquire``."""
+        try:
+            native = await self._pool.getconn()
+        except psycopg.Error as error:
+            raise DriverError(str(error), failure=Failure.LOSS) from error
+        try:
+            connection, mode = await lent(native)
+        except BaseException:
+            await asyncio.shield(self._pool.putconn(native))
+            raise
+        self._lent[connection] = mode
+        return connection
+
+    async def release(self, connection: Any, /, *, timeout: float | None = None) -> None:  # noqa: ASYNC109, ARG002  the protocol's form; nothing in it waits for long
+        """See ``ConnectionPool.release``."""
+        if (mode := self._lent.pop(connection, None)) is not None:
+            try:
+                await hand_back(connection, mode)
+            finally:
+                await asyncio.shield(self._pool.putconn(connection.native))
+
+    async def expire_connections(self) -> None:
+        """See ``ConnectionPool.expire_connections``."""
+        await self._pool.drain()
+
+    def get_size(self) -> int:
+        """See ``ConnectionPool.get_size``."""
+        return self._pool.get_stats().get("pool_size", 0)
+
+    def get_idle_size(self) -> int:
+        """See ``ConnectionPool.get_idle_size``."""
+        return self._pool.get_stats().get("pool_available", 0)
+
+    def get_max_size(self) -> int:
+        """See ``ConnectionPool.get_max_size``."""
+        return self._pool.max_size
+
+    def terminate(self) -> None:
+        """Leave it as it is."""
+
+    async def close(self) -> None:
+        """Leave it as it is."""
+
+    async def spare(self) -> Connection:
+        """See ``HandedIn.spare``."""
+        conninfo, options = [await _resolved(each) for each in (self._pool.conninfo, self._pool.kwargs)]
+        try:
+            native = await self._pool.connection_class.connect(
+                conninfo or "", **{**(options or {}), "autocommit": True}
+            )
+        except psycopg.Error as error:
+            raise DriverError(str(error), failure=Failure.LOSS) from error
+        return PsycopgConnection(native, place_of(native))
+
+    def place_of(self, connection: Connection) -> ServerAddress | None:
+        """See ``HandedIn.place_of``."""
+        return connection.server if isinstance(connection, PsycopgConnection) else None
+
+
+async def _resolved(given: Any) -> Any:
+    found = given() if callable(given) else given
+    return await found if isawaitable(found) else found
