@@ -17,6 +17,7 @@ PRIMARY = [
     "indexes",
     "guard",
     "log",
+    "partitions",
     "retention",
     "connections",
     "pooler",

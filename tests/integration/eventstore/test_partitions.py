@@ -143,8 +143,7 @@ async def test_a_migration_that_is_killed_at_a_step_is_gone_on_with(
         assert (await migrate(database.admin_url, partition_size=SIZE)).partitioned
         assert (await store.append([counted("b")] * 20)).last == 26
         assert numbers(await store.query(ANY)) == list(range(1, 27))
-        await eventually(partial(_reaches, admin, 41), what="partitions beyond the head")
-    assert await bounds(admin) == [(1, 20), (21, 30), (31, 40), (41, 50)]
+    assert await bounds(admin) == [(1, 20), (21, 30)]
 
 
 async def test_a_transaction_that_has_the_table_for_long_is_named_and_no_event_waits_for_ever(
