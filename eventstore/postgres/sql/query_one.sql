@@ -2,7 +2,7 @@
 -- does, for a lone query of the commonest form. To start it costs the server half as much.
 -- Parameters:
 --   $1 jsonb[]   the objects of which the payload must contain one, as text; one at least
---   $2 jsonb     an array of event types, or null for any
+--   $2 text      a JSON array of event types, or null for any
 --   $3 bigint    only events above this number
 --   $4 bigint    the most events to return, or null for all
 -- Result: as of query.sql, all events of branch 1, each once.
@@ -18,7 +18,7 @@ UNION ALL
     SELECT 1, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
     WHERE e.payload @> ANY ($1::text::jsonb[])
-        AND ($2::jsonb IS NULL OR $2::jsonb ? e.event_type)
+        AND ($2::text IS NULL OR $2::text::jsonb ? e.event_type)
         AND e.sequence_number + 0 > $3::bigint
     LIMIT $4::bigint
 )

@@ -7,6 +7,7 @@ from typing import TypeAlias, cast
 
 import asyncpg
 
+from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.connections.pools import Pool
 from tests.support.fixtures.waiting import eventually
 
@@ -35,6 +36,13 @@ async def lent(pool: Pool) -> AsyncIterator[Connection]:
         yield connection
     finally:
         await pool.release(connection)
+
+
+async def room_made(store: PostgresEventStore) -> None:
+    """Wait until the first append of a store has asked for partitions, if it was made."""
+    making = store._appender._batches._log_room._making
+    if making is not None:
+        await making
 
 
 @asynccontextmanager

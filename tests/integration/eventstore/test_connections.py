@@ -10,7 +10,7 @@ import pytest
 from eventstore import START, Append, ConcurrencyConflict, InvalidRequest, OutcomeUnknown, Receipt, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from tests.integration.eventstore.questions import ANY, counted, keys, of
-from tests.integration.eventstore.staging import Connection, head_locked, terminate, waiting
+from tests.integration.eventstore.staging import Connection, head_locked, room_made, terminate, waiting
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.tcp_proxy import Proxy, proxy
@@ -33,6 +33,7 @@ async def distant(way: Proxy) -> AsyncIterator[PostgresEventStore]:
 
 async def idle(store: PostgresEventStore) -> bool:
     """Whether nobody uses a connection; some may be kept."""
+    await room_made(store)
     pool = store._pools.primary
     for keeper in pool.keepers:
         await keeper.make_room()

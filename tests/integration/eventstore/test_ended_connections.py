@@ -14,7 +14,7 @@ from eventstore.postgres.connections.pools import Pool
 from eventstore.postgres.connections.turn import Turn
 from eventstore.postgres.drivers.protocol import Connection as StoreConnection
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers
-from tests.integration.eventstore.staging import Connection, connected
+from tests.integration.eventstore.staging import Connection, connected, room_made
 from tests.support.fixtures.databases import Database
 
 _END = (
@@ -76,6 +76,7 @@ async def test_an_append_without_a_key_is_sent_again_if_it_was_not_sent(
 ) -> None:
     """The driver refuses before it writes, or the connection broke when the statement may have been read."""
     await store.append([counted("a")])
+    await room_made(store)
     line = store._appender._batches._sticky
     failed = Failed(await line.take(), turns=turns)
     await line.rest()

@@ -155,7 +155,7 @@ WHERE c.relnamespace = 'eventstore'::regnamespace AND c.relispartition
             "appended",
             62,
         ),
-        (request(counted("a"), boundary=HOT, after=Position(number=EVENTS - 60, token=EVENTS - 60)), "conflict", 63),
+        (request(counted("a"), boundary=HOT, after=Position(number=EVENTS - 60, token=EVENTS - 60)), "conflict", 65),
     ],
     ids=["at the head", "unconditional", "near the head", "conflict"],
 )

@@ -38,7 +38,8 @@ def test_the_store_needs_nothing_that_only_workers_need() -> None:
 
 @pytest.mark.parametrize("driver", ["psycopg", "sqlalchemy"])
 async def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch, driver: DriverName) -> None:
-    monkeypatch.setitem(sys.modules, driver, None)
+    for name in [driver, *(name for name in sys.modules if name.startswith(f"{driver}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, f"eventstore.postgres.drivers.{driver}", raising=False)
     with pytest.raises(StoreMisconfigured) as raised:
         await PostgresEventStore.connect("postgresql://localhost/a", driver=driver)

@@ -253,13 +253,15 @@ DECLARE
     function record;
 BEGIN
     FOR function IN
-        SELECT p.proname AS name, replace(replace(replace(replace(
+        SELECT p.proname AS name, replace(replace(replace(replace(replace(
             pg_get_functiondef(p.oid),
             'FROM eventstore.events e ORDER BY e.sequence_number DESC LIMIT 1', 'FROM eventstore.head_v1() e'),
             'WHERE e.sequence_number = ANY (ARRAY(',
             'WHERE e.sequence_number > lowest AND e.sequence_number <= head AND e.sequence_number = ANY (ARRAY('),
             'WHERE e.sequence_number = v.conflict',
             'WHERE e.sequence_number = v.conflict AND e.sequence_number > lowest AND e.sequence_number <= head'),
+            'WHERE u.sequence_number = ANY (v.unseen_by::bigint[])',
+            'WHERE u.sequence_number = ANY (v.unseen_by::bigint[]) AND u.sequence_number > lowest AND u.sequence_number <= head'),
             E'\n    many   CONSTANT bigint := cardinality(event_types);',
             E'\n    room   CONSTANT bigint := (SELECT x.last_number FROM eventstore.extend_v1(cardinality(event_types)) x);'
             '\n    many   CONSTANT bigint := cardinality(event_types);'
