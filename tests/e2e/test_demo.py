@@ -138,7 +138,7 @@ async def test_half_named_servers_are_refused() -> None:
 
 async def test_a_broker_that_goes_away_ends_the_demo_with_a_sentence(worker: Worker, management: Management) -> None:
     path = f"/api/vhosts/{urlsplit(worker.environment['AMQP_URL']).path[1:]}"
-    async with started(*DEMO, "--commands", "5000", environment=worker.environment) as process:
+    async with started(*DEMO, "--commands", "20000", environment=worker.environment) as process:
         await _printed(process, b"set-up: ")
         management.request("DELETE", path)
         try:
@@ -150,11 +150,12 @@ async def test_a_broker_that_goes_away_ends_the_demo_with_a_sentence(worker: Wor
     assert re.fullmatch(r"demo: (RabbitMQ at|no queue takes) [^\n]*\.\n", end.complaint)
 
 
-@pytest.mark.parametrize(("number", "moment"), [(signal.SIGTERM, b"set-up: "), (signal.SIGINT, b" of 5,000 commands")])
+@pytest.mark.parametrize(("number", "moment"), [(signal.SIGTERM, b"set-up: "), (signal.SIGINT, b" of 20,000 commands")])
 async def test_an_interrupted_demo_leaves_no_process_and_no_file(
     base: Path, number: signal.Signals, moment: bytes
 ) -> None:
-    async with started(*DEMO, "--commands", "5000", environment=kept()) as process:
+    # So many that the set-up is told of before it is done.
+    async with started(*DEMO, "--commands", "20000", environment=kept()) as process:
         await _printed(process, moment)
         os.killpg(process.pid, number)
         end = await ended(process, seconds=30)

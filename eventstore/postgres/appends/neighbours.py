@@ -5,6 +5,7 @@ number and the content of those events are known here, and need not be asked for
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -83,13 +84,23 @@ def judged_by_neighbours(appends: Sequence[Append], verdicts: Sequence[Verdict])
         verdicts: Its verdicts, in order.
 
     Returns:
-        The verdicts. ``Resend`` remains where nothing that was recorded lies in the boundary: for a member that repeats
-        the key of one that was refused, and for one whose bound on the number leaves out what the batch recorded.
+        The verdicts. ``Resend`` remains where nothing that was recorded lies in the boundary, as for one whose bound on
+        the number leaves out what the batch recorded; and for a member that repeats the key of an earlier one: nobody
+        has looked whether the log before has anything against it.
     """
     if not any([isinstance(verdict, _TOLD) for verdict in verdicts]):  # noqa: C419  of many, a list is faster
         return list(verdicts)
     recorded = _recorded(appends, verdicts)
-    return [_judged(append, verdict, recorded) for append, verdict in zip(appends, verdicts, strict=True)]
+    keys: set[tuple[UUID, str]] = set()
+    judged = []
+    for append, verdict in zip(appends, verdicts, strict=True):
+        if append.key is None:
+            judged.append(_judged(append, verdict, recorded))
+            continue
+        repeats = (identity := (append.key, append.scope)) in keys
+        keys.add(identity)
+        judged.append(verdict if repeats and isinstance(verdict, Resend) else _judged(append, verdict, recorded))
+    return judged
 
 
 def _judged(append: Append, verdict: Verdict, recorded: Sequence[RecordedEvent]) -> Verdict:

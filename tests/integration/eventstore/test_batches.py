@@ -19,8 +19,9 @@ from eventstore import (
     Receipt,
 )
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.appends.batch import Resend, Verdict
+from eventstore.postgres.appends.batch import Behind, Resend, Verdict
 from eventstore.postgres.appends.group_commit import GroupCommit
+from eventstore.postgres.appends.neighbours import judged_by_neighbours
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of, request
 
 
@@ -126,6 +127,24 @@ async def test_a_key_twice_in_one_batch_waits_for_the_first_ones_verdict(
     verdicts = await settle_together(batches, refused, refused)
     assert [type(verdict) for verdict in verdicts] == [ConcurrencyConflict, ConcurrencyConflict]
     assert await store.receipt(key) is None
+
+
+async def test_a_key_twice_in_one_batch_is_no_conflict_with_what_came_after_it(
+    store: PostgresEventStore, batches: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the log before has anything against the second, nobody has looked: its number would be a wrong one."""
+    monkeypatch.setattr("eventstore.postgres.appends.batch._TAIL_LIMIT", 2)
+    await store.append([counted("b") for _ in range(4)])
+    position = (await store.query(ANY)).position
+    key = uuid4()
+    # Too far behind to be judged; the same key; and what lies in its boundary.
+    first = request(counted("a"), boundary=of("a"), key=key)
+    second = request(counted("c"), boundary=of("b"), key=key, outcome=Outcome(kind=OutcomeKind.UNCHANGED))
+    third = request(counted("b"), boundary=of("b"), after=position)
+    found = await settle_together(batches, first, second, third)
+    assert isinstance(found[2], Receipt)
+    verdicts = judged_by_neighbours([first, second, third], [Behind(), Resend(), found[2]])
+    assert verdicts == [Behind(), Resend(), found[2]]
 
 
 async def test_a_key_in_a_later_batch_gets_the_first_receipt(batches: GroupCommit) -> None:

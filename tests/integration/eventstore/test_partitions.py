@@ -311,6 +311,7 @@ async def test_no_partition_is_changed_by_whomever_and_however(partitioned: Data
     async with PostgresEventStore.connect(partitioned.url) as store:
         for _ in range(4):  # into the next ones, and further ones come
             await store.append([counted("a")] * 10)
+        await eventually(partial(_reaches, inside, 55), what="partitions beyond the head")
         before = await store.query(ANY)
         tables = ["eventstore.events", *(f"eventstore.{name}" for name in await names(inside))]
         assert len(tables) >= 6
