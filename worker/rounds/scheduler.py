@@ -212,7 +212,8 @@ class Scheduler:
         self._order.hold(job)
 
     def let_others_pass(self, job: Job) -> None:
-        """Let commands of its key pass one that was decided elsewhere. Safe to repeat."""
+        """Let commands of its key pass one decided elsewhere, and read what that may have changed. Safe to repeat."""
+        self._states.doubt()
         self._order.release(job)
 
     async def drain(self, deadline: float) -> int:

@@ -69,8 +69,10 @@ async def test_workers_that_start_one_after_another_share_the_shards(
         reports = [worker.report() for worker in workers]
         # Nothing was decided by two, not even to find that it was on record.
         assert [report["duplicate"] for report in reports] == [0] * 4
-        assert sum(report["attempts"] for report in reports) == sum(map(len, sent.values()))
-        assert [report["conflicts"] for report in reports] == [0] * 4
+        # A conflict is another process's event. Nothing else has a command decided again.
+        told = [(report["attempts"], report["conflicts"]) for report in reports]
+        decided_again = sum(attempts for attempts, _ in told) - sum(map(len, sent.values()))
+        assert decided_again == sum(conflicts for _, conflicts in told), told
 
 
 async def test_what_others_have_recorded_is_known_when_a_shard_comes_back(

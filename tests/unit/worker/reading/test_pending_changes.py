@@ -49,7 +49,7 @@ class Server:
         else:
             name = "x" if '"x" = v."x"' in sql else "y"
             both = '"x" = v."x"' in sql and '"y" = v."y"' in sql
-            names = sorted(("x", "y"), key=sql.index) if both else [name]
+            names = sorted(("x", "y"), key=lambda each: sql.index(f'"{each}" = v.')) if both else [name]
             for key, *changed in columns:
                 if key in self.rows:
                     self.rows[key] = self.rows[key] | dict(zip(names, changed, strict=True))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from opentelemetry.context import Context
 
 from eventstore import (
     Append,
@@ -23,6 +24,7 @@ from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command, counted
 from tests.unit.worker.test_parts import account, bank
 from worker.counters import Counters
+from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvent, OwnEvents
 from worker.rounds.part_states import PartStates
 from worker.rounds.scheduler import Scheduler
@@ -93,6 +95,21 @@ async def test_a_state_that_is_doubted_is_read_once_before_it_is_decided_on(
     assert (counters.conflicts, counters.attempts) == (0, 4)
     # No replica need have what the other has recorded.
     assert store.consistencies[reads:] == [Consistency.STRONG]
+
+
+async def test_what_was_decided_in_another_process_is_read_before_others_are_decided_on_it(
+    store: GatedStore, tallier: Scheduler, counters: Counters
+) -> None:
+    """As what may be poison is: its process records what this one does not know."""
+    await tallier.process(command("Count", Key="a", Limit=9))
+    apart = Job(command("Count", Key="a", Limit=9), lambda *_: None, context=Context())
+    tallier.hold_back_others(apart)
+    other = Scheduler(store, tallying, Settings())
+    await other.process(apart.message)
+    await other.close()
+    tallier.let_others_pass(apart)
+    await tallier.process(command("Count", Key="a", Limit=9))
+    assert (counters.conflicts, counters.attempts) == (0, 2)
 
 
 async def test_an_event_of_ours_that_a_failover_replaced_is_no_part_of_any_state(
