@@ -27,6 +27,7 @@ async def distant(way: Proxy) -> AsyncIterator[PostgresEventStore]:
     """A store that reaches its database by a way that can be cut, and has connected and appended once."""
     async with PostgresEventStore.connect(way.url) as store:
         await store.append([counted("before")])
+        await room_made(store)
         yield store
         await store.append([counted("after")])
 
