@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -138,14 +138,28 @@ class Pool:
         Raises:
             EventStoreError: As ``translate`` says.
         """
+        return await self.once_more(lambda: self._fetch(sql, parameters, seconds))
+
+    async def once_more(self, ask: Callable[[], Awaitable[Sequence[Row]]]) -> Sequence[Row]:
+        """Ask what changes nothing; once more on a new connection if the one that it was asked on breaks.
+
+        A server that restarts, or an administrator, ends connections that rest here, and nobody is told before the next
+        statement.
+
+        Args:
+            ask: Asks, on a connection of this pool.
+
+        Raises:
+            EventStoreError: As ``translate`` says.
+        """
         try:
-            return await self._fetch(sql, parameters, seconds)
+            return await ask()
         except DRIVER_ERRORS as error:
             if not is_connection_loss(error):
                 raise translate(error) from error
         await self.renew()
         try:
-            return await self._fetch(sql, parameters, seconds)
+            return await ask()
         except DRIVER_ERRORS as error:
             raise translate(error) from error
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from time import monotonic
 
 from eventstore.postgres.connections.pools import Pool
-from eventstore.postgres.connections.translation import DRIVER_ERRORS, is_connection_loss, translate
+from eventstore.postgres.connections.translation import DRIVER_ERRORS
 from eventstore.postgres.drivers.protocol import Connection, Row
 
 __all__ = ["StickyConnection"]
@@ -105,10 +105,7 @@ class StickyConnection:
             await self.drop()
 
     async def fetch(self, sql: str, parameters: Sequence[object], *, seconds: float) -> Sequence[Row]:
-        """Run one reading statement; once more on a new connection if the one it was sent on breaks.
-
-        A server that restarts, or an administrator, ends connections that rest here, and nobody is told before the next
-        statement. To ask again changes nothing.
+        """Run one reading statement, as ``Pool.once_more`` does.
 
         Args:
             sql: The statement.
@@ -118,16 +115,7 @@ class StickyConnection:
         Raises:
             EventStoreError: As ``translate`` says.
         """
-        try:
-            return await self._fetch(sql, parameters, seconds)
-        except DRIVER_ERRORS as error:
-            if not is_connection_loss(error):
-                raise translate(error) from error
-        await self._pool.renew()
-        try:
-            return await self._fetch(sql, parameters, seconds)
-        except DRIVER_ERRORS as error:
-            raise translate(error) from error
+        return await self._pool.once_more(lambda: self._fetch(sql, parameters, seconds))
 
     async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> Sequence[Row]:
         connection = await self.take(seconds)
