@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from handlers.errors import InvalidRow
-from handlers.row_change import Change, Delete, Insert, Row, Statement, Update, Upsert
+from handlers.row_change import Delete, Insert, Row, Update, Upsert
 from handlers.table import Table
 
 __all__ = ["RowTables"]
@@ -26,12 +26,11 @@ class RowTables:
             else:
                 self._loose[table] = []
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: Insert | Upsert | Update | Delete) -> None:
         """Change rows.
 
         Raises:
             InvalidRow: A row is inserted that is there.
-            NotImplementedError: It is a ``Statement``, which only a server can run.
         """
         match change:
             case Insert(table=table, row=row) if not table.key:
@@ -48,8 +47,6 @@ class RowTables:
                     self._keyed[table][key] = self._keyed[table][key] | values
             case Delete(table=table, key=key):
                 self._keyed[table].pop(key, None)
-            case Statement():
-                raise NotImplementedError("a Statement needs a server")
 
     def rows(self, table: Table) -> list[Row]:
         """Return a table's rows, in the order in which their keys came."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers import Change, InvalidRow, Row, Statement, Table
+from handlers import Delete, Insert, InvalidRow, Row, Statement, Table, Update, Upsert
 from handlers.row_tables import RowTables
 from worker.reading.pending_changes import PendingChanges
 from worker.reading.table_sql import writes
@@ -57,7 +57,7 @@ class Server:
 
 @given(st.lists(st.tuples(ids, numbers), max_size=3), st.lists(changes, max_size=12))
 def test_what_is_collapsed_comes_to_the_same_rows_or_fails_alike(
-    before: list[tuple[str, int]], batch: list[Change]
+    before: list[tuple[str, int]], batch: list[Insert | Upsert | Update | Delete]
 ) -> None:
     there = {key: {"id": key, "x": x, "y": None} for key, x in before}
     one_by_one = RowTables((keyed, loose))
