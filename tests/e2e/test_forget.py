@@ -86,7 +86,7 @@ async def leaks(database: Database, logs: Path, *texts: str) -> list[str]:
     owner = await asyncpg.connect(database.admin_url)
     try:
         tables = {
-            name: await owner.fetch(f"SELECT t::text AS row FROM eventstore.{name} t")  # noqa: S608
+            name: await owner.fetch(f"SELECT t::text AS row FROM eventstore.{name} t")  # noqa: S608  a name of ours
             for name in ("events", "receipts", "states", "subject_keys")
         }
     finally:

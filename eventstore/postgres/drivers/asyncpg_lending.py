@@ -59,7 +59,7 @@ class AsyncpgLender(HandedIn):
     async def spare(self) -> Connection:
         """See ``HandedIn.spare``."""
         # There is no other way: all of the pool's own may be busy waiting for the answer to what this one asks.
-        return cast("Connection", await self._pool._get_new_connection())  # type: ignore[attr-defined]  # noqa: SLF001
+        return cast("Connection", await self._pool._get_new_connection())  # type: ignore[attr-defined]  # noqa: SLF001  the pool has no public way
 
     def place_of(self, connection: Connection) -> ServerAddress | None:
         """See ``HandedIn.place_of``."""

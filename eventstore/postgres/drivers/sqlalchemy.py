@@ -108,7 +108,7 @@ class EngineLender(HandedIn):
     async def expire_connections(self) -> None:
         """See ``ConnectionPool.expire_connections``."""
         # As the engine itself does when a statement of its own finds a connection broken.
-        self._engine.sync_engine.pool._invalidate_time = time.time()  # noqa: SLF001
+        self._engine.sync_engine.pool._invalidate_time = time.time()  # noqa: SLF001  it has no public way
 
     def get_size(self) -> int:
         """See ``ConnectionPool.get_size``."""
@@ -136,7 +136,7 @@ class EngineLender(HandedIn):
     async def spare(self) -> Connection:
         """See ``HandedIn.spare``."""
         # As the pool makes its own: by the program's creator, or by what its listeners make of the address.
-        adapted = await _asked(self._engine.sync_engine.pool._invoke_creator, cast("Any", None))  # noqa: SLF001
+        adapted = await _asked(self._engine.sync_engine.pool._invoke_creator, cast("Any", None))  # noqa: SLF001  nor has this
         connection, _ = await _used(adapted.driver_connection)
         return cast("Connection", connection)
 

@@ -322,7 +322,7 @@ async def test_no_partition_is_changed_by_whomever_and_however(partitioned: Data
             for attempt, table in itertools.product(ATTEMPTS, tables):
                 assert await refused(runtime, attempt.format(table)) == "42501", (attempt, table)
             for table in tables:
-                await runtime.fetch(f"SELECT * FROM {table}")  # noqa: S608
+                await runtime.fetch(f"SELECT * FROM {table}")  # noqa: S608  a name of ours
         assert await store.query(ANY) == before
         assert (await store.append([counted("b")])).first == 51
 

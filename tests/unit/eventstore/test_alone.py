@@ -49,4 +49,4 @@ async def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch, 
 
 async def test_a_driver_that_is_none_is_named() -> None:
     with pytest.raises(StoreMisconfigured, match="no driver is called 'pg8000': name one of asyncpg, psycopg, sqlalch"):
-        await PostgresEventStore.connect("postgresql://localhost/a", driver="pg8000")  # type: ignore[arg-type]
+        await PostgresEventStore.connect("postgresql://localhost/a", driver="pg8000")  # type: ignore[arg-type]  # it is none

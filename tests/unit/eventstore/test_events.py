@@ -152,7 +152,7 @@ def test_an_unread_event_is_read_once() -> None:
 
 def test_an_unread_event_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        unread().payload = {}  # type: ignore[misc]
+        unread().payload = {}  # type: ignore[misc]  # it cannot be set
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda event: pickle.loads(pickle.dumps(event))])  # noqa: S301  its own

@@ -39,7 +39,7 @@ _SLEEPERS = f"SELECT FROM pg_stat_activity WHERE state = 'active' AND query = '{
 
 @pytest.fixture(params=DRIVERS)
 def driver(request: pytest.FixtureRequest) -> DriverName:
-    return request.param  # type: ignore[no-any-return]
+    return request.param  # type: ignore[no-any-return]  # pytest knows no types
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_of_racers_on_one_boundary_exactly_one_wins_each_round(database: D
 async def test_racers_on_different_drivers_meet_in_the_database(database: Database) -> None:
     async with AsyncExitStack() as stack:
         racers = [
-            await stack.enter_async_context(PostgresEventStore.connect(database.url, driver=name))  # type: ignore[arg-type]
+            await stack.enter_async_context(PostgresEventStore.connect(database.url, driver=name))  # type: ignore[arg-type]  # a name
             for name in (*DRIVERS, *DRIVERS)
         ]
         position = (await racers[0].query(ANY)).position
