@@ -4,13 +4,12 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from functools import partial
 
 import asyncpg
 import pytest
 
-from eventstore import EventStoreError, InvalidRequest, StoreMisconfigured, StoreUnavailable
+from eventstore import Consistency, EventStoreError, InvalidRequest, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import PostgresEventStore, measure, migrate, survey
 from eventstore.postgres.administration import partitioning
 from eventstore.postgres.appends.batch import columns
@@ -485,7 +484,11 @@ async def test_a_replica_follows_from_one_partition_to_the_next(
             receipt = await store.append([counted("r")] * 7)
             read = await store.query(of("r"), min_position=receipt.position)
             assert read.position == receipt.position
+        head = receipt.position
+
+        async def follows() -> bool:
+            return (await store.query(of("r"), consistency=Consistency.EVENTUAL, min_position=head)).replica
+
+        await eventually(follows, what="the replica to reach the last partition")
     for url in partitioned.replica_urls:
-        with suppress(EventStoreError):
-            found = await survey(url)
-            assert found.partition_size == SIZE
+        assert (await survey(url)).partition_size == SIZE
