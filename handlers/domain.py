@@ -13,9 +13,9 @@ from eventstore import Event, RecordedEvent
 from eventstore.counted import counted
 from handlers.affinity import Affinity, checked_shards, key_text, looked_at
 from handlers.checks.examination import Examination
+from handlers.checks.followers import filter_problems
 from handlers.checks.models import model_problems
 from handlers.checks.older_events import OlderEvents
-from handlers.checks.projections import projection_problems
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
 from handlers.decision import Decision
@@ -38,7 +38,9 @@ from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
 from handlers.projection import Projected, Projection
+from handlers.reaction import Reaction
 from handlers.reads import Reads
+from handlers.relay import Relay
 from handlers.scenario import Scenario
 from handlers.state_codec import StateCodec
 from handlers.upcaster import Upcaster
@@ -78,6 +80,8 @@ class Domain:
         events: Every kind of event that the views are made of or the decisions record.
         upcasters: One for each older version of an event, in any order. They read what was recorded in that version.
         projections: Its read models. Each table belongs to one of them.
+        reactions: What it has sent when something has happened.
+        relays: What it tells everybody who listens.
         invariants: What the oracle checks over a whole log.
         scenarios: What can be run as a load, each under a name of its own.
         affinity: Returns a command's key, such as its book. Commands of one key are decided by one worker process at a
@@ -103,6 +107,8 @@ class Domain:
     shards: int | None = None
     upcasters: tuple[Upcaster, ...] = ()
     projections: tuple[Projection, ...] = ()
+    reactions: tuple[Reaction, ...] = ()
+    relays: tuple[Relay, ...] = ()
     _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
     _deciders: dict[str, AnyDecider] = field(init=False, repr=False, compare=False)
     _versions: EventVersions = field(init=False, repr=False, compare=False)
@@ -118,12 +124,17 @@ class Domain:
                 f"{self.name!r} is not"
             )
         object.__setattr__(self, "shards", checked_shards(self.name, self.affinity, self.shards))
-        for what in ("views", "deciders", "events", "upcasters", "projections", "invariants", "scenarios"):
+        for what in (
+            *("views", "deciders", "events", "upcasters", "projections", "reactions", "relays", "invariants"),
+            "scenarios",
+        ):
             object.__setattr__(self, what, self._listed(what))
         self._refuse_others("views", View)
         self._refuse_others("deciders", AnyDecider)
         self._refuse_others("upcasters", Upcaster)
         self._refuse_others("projections", Projection)
+        self._refuse_others("reactions", Reaction)
+        self._refuse_others("relays", Relay)
         self._refuse_others("invariants", Invariant)
         for what, given in (("command", self.deciders), ("event", self.events)):
             if not given:
@@ -140,6 +151,8 @@ class Domain:
             ("kinds of command", [decider.name for decider in self.deciders]),
             ("kinds of event", [event.__name__ for event in self.events]),
             ("projections", [projection.name for projection in self.projections]),
+            ("reactions", [reaction.name for reaction in self.reactions]),
+            ("relays", [relay.name for relay in self.relays]),
             ("tables", [table.name for projection in self.projections for table in projection.tables]),
             ("scenarios", [scenario.name for scenario in self.scenarios]),
         ):
@@ -159,7 +172,7 @@ class Domain:
         for problem in chain(
             self._examination.missed(),
             self._hidden(),
-            projection_problems(self.projections, codec.models, older),
+            filter_problems((*self.projections, *self.reactions, *self.relays), codec.models, older),
         ):
             raise InvalidDomain(f"the domain {self.name}: {problem}")
         object.__setattr__(self, "_state_codecs", self._made_codecs())
@@ -288,7 +301,7 @@ class Domain:
             raise UnknownProjection(f"the domain {self.name} has no projection {name[:100]!r}; {told}") from None
 
     def projected(self, event: RecordedEvent) -> Projected[Any]:
-        """Read a recorded event as projections see it. Raises as ``recorded``."""
+        """Read a recorded event as projections and reactions see it. Raises as ``recorded``."""
         return Projected(
             event=self._codec.recorded(event),
             number=event.sequence_number,

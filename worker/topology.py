@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # who publishes needs no domain
     from handlers.domain import Domain
 
-__all__ = ["AFFINITY_HEADER", "EXCHANGE", "HASHING", "MAX_RETRY_DELAY", "Address", "Topology", "older"]
+__all__ = [
+    "AFFINITY_HEADER",
+    "EXCHANGE",
+    "HASHING",
+    "MAX_RETRY_DELAY",
+    "Address",
+    "Topology",
+    "events_exchange",
+    "older",
+]
 
 EXCHANGE = "commands"
 AFFINITY_HEADER = "affinity-key"
@@ -156,6 +165,11 @@ class Topology:
         retry = (self.retry_queue, {**rest, **_hop_to(back)})
         works = tuple((name, dict(work)) for name in self.work_queues)
         return (dead, *works, retry) if self.shards is None else (dead, retry, *works)
+
+
+def events_exchange(domain_name: str) -> str:
+    """Return the topic exchange that a domain's relays publish its events to."""
+    return f"{domain_name}.events"
 
 
 def older(queue: str, arguments: dict[str, Any]) -> dict[str, Any]:
