@@ -112,8 +112,8 @@ class Settings(DatabaseAddresses):
     )
     projections_url: str = setting(
         "",
-        "The database that `worker project` fills tables in, and that has the checkpoints of reactions and relays, as a "
-        "member of eventstore_projections; without it, the database of the events.",
+        "The database that `worker project` fills tables in, with the checkpoints of reactions and relays, as a member "
+        "of eventstore_projections; without it, the database of the events.",
         check=check_postgres,
         secret=True,
     )

@@ -9,15 +9,19 @@ from handlers.library import (
     lend_book_copy,
     lendings,
     projections,
+    reactions,
     readers,
     register_reader,
+    release_reservations,
     remove_book_copy,
+    reserve_book_copy,
     return_book_copy,
 )
 from handlers.library.book_copy import book_copy
 from handlers.library.contract import contract
 from handlers.library.invariants import invariants
 from handlers.library.reader import reader
+from handlers.library.reservations import reservations
 from handlers.library.scenarios import scenarios
 
 __all__ = ["domain"]
@@ -28,6 +32,7 @@ domain = Domain(
         book_copy,
         reader,
         contract,
+        reservations,
         books.books_in_circulation,
         books.removed_books,
         lendings.lent_by_reader,
@@ -43,6 +48,8 @@ domain = Domain(
         cancel_reader_contract.decider,
         lend_book_copy.decider,
         return_book_copy.decider,
+        reserve_book_copy.decider,
+        release_reservations.decider,
     ),
     events=(
         events.BookCopyAddedToCirculation,
@@ -51,12 +58,16 @@ domain = Domain(
         events.ReaderContractCanceled,
         events.BookCopyLentToReader,
         events.BookCopyReturnedByReader,
+        events.BookCopyReservedByReader,
+        events.ReservationReleased,
         events.RemovingBookFromCirculationFailed,
         events.CancelingReaderContractFailed,
         events.LendingBookToReaderFailed,
         events.ReturningBookFromReaderFailed,
     ),
     projections=(projections.lent_out, projections.readers_lendings),
+    reactions=(reactions.release,),
+    relays=(reactions.announcements,),
     invariants=invariants,
     scenarios=scenarios,
 )

@@ -10,6 +10,7 @@ __all__ = [
     "BookCopyAddedToCirculation",
     "BookCopyLentToReader",
     "BookCopyRemovedFromCirculation",
+    "BookCopyReservedByReader",
     "BookCopyReturnedByReader",
     "BookID",
     "CancelingReaderContractFailed",
@@ -18,6 +19,7 @@ __all__ = [
     "ReaderID",
     "ReaderRegistered",
     "RemovingBookFromCirculationFailed",
+    "ReservationReleased",
     "ReturningBookFromReaderFailed",
 ]
 
@@ -66,6 +68,20 @@ class BookCopyLentToReader(DomainEvent):
 
 class BookCopyReturnedByReader(DomainEvent):
     """A reader brought a copy back."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+
+
+class BookCopyReservedByReader(DomainEvent):
+    """A reader waits for a copy."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+
+
+class ReservationReleased(DomainEvent):
+    """A reader waits for a copy no more."""
 
     book_id: str = Field(alias="BookID")
     reader_id: str = Field(alias="ReaderID")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from eventstore import EventStore, Filter, HistoryDiverged
 from eventstore.postgres import Session, Transaction
@@ -12,9 +13,11 @@ from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
 from worker.reading.lease import IDLE_SECONDS
 from worker.reading.names import table_schema
-from worker.reading.outlet import Outlet
 from worker.reading.projection_sink import ProjectionSink
 from worker.reading.tables import drop_tables, make_tables, show_tables
+
+if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+    from worker.reading.outlet import Outlet
 
 __all__ = ["KIND", "Declared", "Superseded", "drop_retired", "needs_build", "promote", "rebuild", "register"]
 
@@ -68,7 +71,7 @@ class Declared:
         """See the function of this name."""
         await register(session, self)
 
-    def sink(self, session: Session, skipped: Collection[int], outlet: Outlet | None) -> Sink:  # noqa: ARG002  the same
+    def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:  # noqa: ARG002  the same
         """See ``Followed``."""
         return ProjectionSink(self.domain, self.projection, session, skipped)
 

@@ -1,4 +1,4 @@
-"""The coordinator: what this process runs now of what follows the log, by the leases that it has, and what becomes of it."""
+"""The coordinator: which followers this process runs now, by the leases that it has, and what becomes of them."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from eventstore import EventStore, EventStoreError, HistoryDiverged, Position
 from eventstore.backoff import Backoff
@@ -20,7 +21,9 @@ from worker.reading.followed import Followed
 from worker.reading.follower import Follower, Progress
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
 from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Checkpoint, LeaseLost
-from worker.reading.outlet import Outlet
+
+if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+    from worker.reading.outlet import Outlet
 
 __all__ = ["Coordinator", "Running"]
 
@@ -77,7 +80,7 @@ class Coordinator:
         store: EventStore,
         target: Callable[[str], Session],
         *,
-        outlet: Outlet | None = None,
+        outlet: "Outlet | None" = None,
         purpose: str = "worker project",
     ) -> None:
         self.running: dict[int, Running] = {}

@@ -13,12 +13,13 @@ from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.stores import StoreSettings, stores_of
 
-__all__ = ["EVERY_KIND", "PROJECTION", "REACTION", "RELAY", "Target", "chosen", "sends", "targets_of"]
+__all__ = ["EVERY_KIND", "PROJECTION", "REACTION", "RELAY", "AnyDeclared", "Target", "chosen", "sends", "targets_of"]
 
 EVERY_KIND = (PROJECTION, REACTION, RELAY)
 """The kinds of what follows the log."""
 
 AnyDeclared: TypeAlias = Declared | Output
+"""What follows the log, as its domain declares it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,5 +94,5 @@ def sends(target: Target) -> bool:
 
 def _of(domain: Domain) -> list[AnyDeclared]:
     projections: list[AnyDeclared] = [Declared(domain=domain, projection=each) for each in domain.projections]
-    outputs = [Output(domain=domain, output=each) for each in (*domain.reactions, *domain.relays)]
+    outputs = [Output(domain=domain, output=each) for each in [*domain.reactions, *domain.relays]]
     return [*projections, *outputs]

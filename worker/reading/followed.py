@@ -1,14 +1,16 @@
 """What a domain declares to follow the log: a projection, a reaction or a relay, as the coordinator runs it."""
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from eventstore import EventStore, Filter, HistoryDiverged
 from eventstore.postgres import Session
 from handlers import Domain
 from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow
-from worker.reading.outlet import Outlet
+
+if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+    from worker.reading.outlet import Outlet
 
 __all__ = ["Followed"]
 
@@ -62,7 +64,7 @@ class Followed(Protocol):
         """
         ...
 
-    def sink(self, session: Session, skipped: Collection[int], outlet: Outlet | None) -> Sink:
+    def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:
         """Return what takes the events.
 
         Args:

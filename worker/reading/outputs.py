@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from eventstore import Consistency, EventStore, Filter, HistoryDiverged, Position
 from eventstore.position import LAST_NUMBER, START
@@ -11,9 +12,9 @@ from handlers import Domain, Reaction, Relay
 from worker.errors import FollowerError
 from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
-from worker.reading.outlet import Outlet
-from worker.reading.reaction_sink import ReactionSink
-from worker.reading.relay_sink import RelaySink
+
+if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+    from worker.reading.outlet import Outlet
 
 __all__ = ["REACTION", "RELAY", "Output", "position_before", "stop_of"]
 
@@ -75,12 +76,16 @@ class Output:
             if not await followers.of(self.name):
                 await followers.add_at(self.name, version=_VERSION, position=at, head=at.number)
 
-    def sink(self, session: Session, skipped: Collection[int], outlet: Outlet | None) -> Sink:
+    def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:
         """See ``Followed``."""
         if outlet is None:
             raise FollowerError(f"{self.name} has no way to the broker")
         if isinstance(self.output, Reaction):
+            from worker.reading.reaction_sink import ReactionSink  # noqa: PLC0415  it needs the broker's library
+
             return ReactionSink(self.domain, self.output, session, outlet, skipped)
+        from worker.reading.relay_sink import RelaySink  # noqa: PLC0415  the same
+
         return RelaySink(self.domain, self.output, session, outlet, skipped)
 
     async def promote(self, session: Session, follower_id: int, fence: int) -> bool:  # noqa: ARG002  as ``Followed`` has it

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from eventstore import EventStoreError
 from eventstore.postgres import PostgresEventStore, Session
@@ -13,7 +14,6 @@ from worker.reading.complaints import complaint
 from worker.reading.coordinator import Coordinator
 from worker.reading.declared import PROJECTION, Target, sends, targets_of
 from worker.reading.metrics import Figures, observed
-from worker.reading.outlet import Outlet
 from worker.served_domains import served_domains
 from worker.settings import Settings, not_set
 from worker.supervision.control_socket import supervised
@@ -22,6 +22,9 @@ from worker.supervision.health_server import health_served
 from worker.supervision.signals import stop_signals
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.providers import Telemetry
+
+if TYPE_CHECKING:
+    from worker.reading.outlet import Outlet
 
 __all__ = ["FollowerService", "Wanted", "run"]
 
@@ -195,9 +198,11 @@ async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[FollowerSe
 
 async def _outlet(
     settings: Settings, targets: Sequence[Target], wanted: Wanted, stack: AsyncExitStack
-) -> Outlet | None:
+) -> "Outlet | None":
     if not any(map(sends, targets)):
         return None
+    from worker.reading.outlet import Outlet  # noqa: PLC0415  it needs the broker's library, and projections do not
+
     if not settings.amqp_url:
         raise SettingsError(not_set("amqp_url"))
     outlet = Outlet(

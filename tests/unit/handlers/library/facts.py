@@ -40,3 +40,7 @@ def lent(book: str, reader: str) -> DomainEvent:
 
 def returned(book: str, reader: str) -> DomainEvent:
     return events.BookCopyReturnedByReader(book_id=book, reader_id=reader)
+
+
+def reserved(book: str, reader: str) -> DomainEvent:
+    return events.BookCopyReservedByReader(book_id=book, reader_id=reader)

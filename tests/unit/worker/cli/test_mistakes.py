@@ -49,7 +49,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
             (
                 "there is no command 'Register'; did you mean RegisterReader? Known are AddBookCopyToCirculation, "
                 "CancelReaderContract, "
-                "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader."
+                "LendBookCopyToReader, RegisterReader, ReleaseReservations, RemoveBookCopyFromCirculation, "
+                "ReserveBookCopy, ReturnBookCopyFromReader."
             ),
         ),
         (("RegisterReader", "{}"), "RegisterReader: ReaderID is missing; Name is missing."),
