@@ -214,7 +214,7 @@ class Coordinator:
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         try:
             while True:
-                before = running.progress.events
+                before = running.progress.events, running.reached
                 try:
                     await self._follow(running, session)
                 except _Stopped as stopped:
@@ -230,7 +230,7 @@ class Coordinator:
                     await self._diverged(running, session, error)
                     return
                 except (EventStoreError, BrokerError) as error:
-                    if running.progress.events > before:
+                    if (running.progress.events, running.reached) != before:
                         backoff.reset()
                     running.trouble = str(complaint(error) if isinstance(error, EventStoreError) else error)
                     _log.warning("%s: rests: %s", running.row.name, running.trouble)

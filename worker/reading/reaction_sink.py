@@ -11,9 +11,9 @@ from opentelemetry.context import attach
 from eventstore import RecordedEvent
 from eventstore.postgres import Session
 from handlers import Domain, InvalidReaction, Reaction, Send
-from worker.errors import BrokerMisconfigured, BrokerUnavailable
+from worker.amqp.ordered_sender import Unsent
 from worker.reading.outlet import Outlet
-from worker.reading.sending_sink import Refused, SendingSink
+from worker.reading.sending_sink import SendingSink
 from worker.telemetry.trace_context import extracted
 
 __all__ = ["ReactionSink"]
@@ -78,18 +78,16 @@ class ReactionSink(SendingSink[_Command]):
             for index, send in enumerate(reaction.sent_by(self._domain.projected(event)))
         ]
 
-    async def send(self, messages: Sequence[_Command]) -> Refused | None:
+    async def send(self, messages: Sequence[_Command]) -> Unsent | None:
         """See ``SendingSink``."""
         for start in range(0, len(messages), _AT_ONCE):
             some = messages[start : start + _AT_ONCE]
             outcomes = await asyncio.gather(*map(self._published, some), return_exceptions=True)
             for place, outcome in enumerate(outcomes, start=start):
-                if isinstance(outcome, BrokerUnavailable | BrokerMisconfigured) or not isinstance(
-                    outcome, Exception | None
-                ):
-                    raise outcome
+                if isinstance(outcome, Exception):
+                    return Unsent(place=place, error=outcome)
                 if outcome is not None:
-                    return Refused(place=place, error=outcome)
+                    raise outcome
         return None
 
     async def _published(self, each: _Command) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 from eventstore import RecordedEvent
 from eventstore.postgres import Session
 from handlers import Domain, Relay
-from worker.amqp.ordered_sender import Outgoing
+from worker.amqp.ordered_sender import Outgoing, Unsent
 from worker.errors import BrokerUnavailable, MessageRefused, Unroutable
 from worker.reading.cloud_event import message_of
 from worker.reading.outlet import Outlet
-from worker.reading.sending_sink import Refused, SendingSink
+from worker.reading.sending_sink import SendingSink
 from worker.topology import events_exchange
 
 __all__ = ["RelaySink"]
@@ -44,24 +44,26 @@ class RelaySink(SendingSink[Outgoing]):
         """See ``SendingSink``."""
         return [message_of(event, self._domain, self._relay, self._source)]
 
-    async def send(self, messages: Sequence[Outgoing]) -> Refused | None:
+    async def send(self, messages: Sequence[Outgoing]) -> Unsent | None:
         """See ``SendingSink``."""
         for start in range(0, len(messages), _AT_ONCE):
-            some = messages[start : start + _AT_ONCE]
-            try:
-                await self._publish(some)
-            except MessageRefused:
-                # One of them is refused, and only alone it tells that it is the one.
-                for place, each in enumerate(some, start=start):
-                    try:
-                        await self._publish([each])
-                    except MessageRefused as error:
-                        return Refused(place=place, error=error)
+            unsent = await self._published(messages[start : start + _AT_ONCE], start)
+            place = unsent.place if unsent is not None else len(messages)
+            if unsent is not None and isinstance(unsent.error, MessageRefused):
+                # It may be one behind the first that is not confirmed, and only alone it tells that it is the one.
+                unsent = None
+                while unsent is None and place < min(start + _AT_ONCE, len(messages)):
+                    unsent = await self._published([messages[place]], place)
+                    place += 1
+            if unsent is not None:
+                return unsent
         return None
 
-    async def _publish(self, messages: Sequence[Outgoing]) -> None:
-        try:
-            await self._sender.send(messages, exchange=self._exchange, timeout=_SEND_SECONDS)
-        except Unroutable as error:
-            # Somebody has deleted it. It is made again with the next channel.
-            raise BrokerUnavailable(str(error)) from error
+    async def _published(self, messages: Sequence[Outgoing], start: int) -> Unsent | None:
+        unsent = await self._sender.send(messages, exchange=self._exchange, timeout=_SEND_SECONDS)
+        if unsent is None:
+            return None
+        error = unsent.error
+        # Somebody has deleted the exchange: it is made again with the next channel.
+        passing = BrokerUnavailable(str(error)) if isinstance(error, Unroutable) else error
+        return Unsent(place=start + unsent.place, error=passing)

@@ -2,31 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from eventstore import Position, RecordedEvent, Window
+from eventstore import RecordedEvent, Window
 from eventstore.postgres import Session
+from worker.amqp.ordered_sender import Unsent
+from worker.errors import BrokerMisconfigured, BrokerUnavailable
 from worker.reading.event_failed import EventFailed, failure_of
 from worker.reading.followers import Failure
 from worker.reading.lease import Checkpoint
 
-__all__ = ["Refused", "SendingSink"]
+__all__ = ["SendingSink"]
 
 M = TypeVar("M")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """Something that can never be sent.
-
-    Attributes:
-        place: Which of what was to be sent, from 0; all before it was confirmed.
-        error: Why.
-    """
-
-    place: int
-    error: Exception
 
 
 class SendingSink(ABC, Generic[M]):
@@ -48,14 +36,12 @@ class SendingSink(ABC, Generic[M]):
         """Return what is sent on account of an event, in order. Whatever it raises stops the follower there."""
 
     @abstractmethod
-    async def send(self, messages: Sequence[M]) -> Refused | None:
+    async def send(self, messages: Sequence[M]) -> Unsent | None:
         """Send messages, and wait until the broker has confirmed them.
 
         Returns:
-            The first that can never be sent; None where all are confirmed.
-
-        Raises:
-            BrokerUnavailable, BrokerMisconfigured: Not all are confirmed now, whichever message it is.
+            None where all are confirmed. Else the first that is not: with ``BrokerUnavailable`` or
+            ``BrokerMisconfigured`` where it is for later, with any other error where it can never be sent.
         """
 
     async def take(self, window: Window, checkpoint: Checkpoint) -> None:
@@ -64,7 +50,7 @@ class SendingSink(ABC, Generic[M]):
         Raises:
             EventFailed: An event has no message that can be sent.
             LeaseLost: Another process has the lease.
-            BrokerUnavailable, BrokerMisconfigured: As ``send``.
+            BrokerUnavailable, BrokerMisconfigured: Not all is confirmed; what is, lies behind the checkpoint.
             EventStoreError: The database does not take the checkpoint now.
         """
         events, head = window.events, window.head.number
@@ -72,16 +58,24 @@ class SendingSink(ABC, Generic[M]):
         if messages:
             # A process that was frozen must not send behind whoever took over.
             await checkpoint.check(self._session)
-            if (refused := await self.send(messages)) is not None:
-                place = places[refused.place]
-                failed = place, failure_of(events[place], refused.error)
+            if (unsent := await self.send(messages)) is not None:
+                place = places[unsent.place]
+                if isinstance(unsent.error, BrokerUnavailable | BrokerMisconfigured):
+                    await self._move_before(events, place, checkpoint, head)
+                    raise unsent.error
+                failed = place, failure_of(events[place], unsent.error)
         if failed is None:
             await checkpoint.move_alone(self._session, window.position, head=head)
             return
         place, failure = failed
-        if before := _before(events, place):
-            await checkpoint.move_alone(self._session, before, head=head)
+        await self._move_before(events, place, checkpoint, head)
         raise EventFailed(failure)
+
+    async def _move_before(
+        self, events: Sequence[RecordedEvent], place: int, checkpoint: Checkpoint, head: int
+    ) -> None:
+        if place and events[place - 1].sequence_number > checkpoint.position.number:
+            await checkpoint.move_alone(self._session, events[place - 1].position, head=head)
 
     def _all_made(self, events: Sequence[RecordedEvent]) -> tuple[list[M], list[int], tuple[int, Failure] | None]:
         """Return what is sent, of which event each is; and at which of them that ends before the last, and why."""
@@ -97,7 +91,3 @@ class SendingSink(ABC, Generic[M]):
             messages += made
             places += [place] * len(made)
         return messages, places, None
-
-
-def _before(events: Sequence[RecordedEvent], place: int) -> Position | None:
-    return events[place - 1].position if place else None
