@@ -129,7 +129,7 @@ class Confirmation:
                 facts = [self._domain.recorded(event) for event in recorded]
                 for part in job.parts:
                     mine = [fact for event, fact in zip(recorded, facts, strict=True) if part.filter.holds(event)]
-                    self._domain.advance(part, states[part], mine)
+                    part.advanced(states[part], mine)
         except Exception as failure:  # noqa: BLE001  whatever a domain's code raises
             return failure
         return None

@@ -162,7 +162,7 @@ class Round:
                 mine = [each.fact for each in own if entry.part.filter.holds(each.recorded)]
                 if mine:
                     overlaid = self._overlaid[entry]
-                    folded.append((overlaid, self._domain.advance(entry.part, overlaid.state, mine)))
+                    folded.append((overlaid, entry.part.advanced(overlaid.state, mine)))
         # A command that has its answer already records nothing: nobody relies on it.
         if own and not job.is_recorded:
             self._own.add(own)
@@ -323,7 +323,7 @@ class Round:
 
     def _fold(self, entry: PartEntry, overlaid: _Overlaid, news: Sequence[OwnEvent]) -> None:
         if news:
-            overlaid.state = self._domain.advance(entry.part, overlaid.state, [own.fact for own in news])
+            overlaid.state = entry.part.advanced(overlaid.state, [own.fact for own in news])
             overlaid.mark = object()
 
     def _append(self, member: Member, boundaries: dict[PartEntry, BoundaryPart]) -> Append:

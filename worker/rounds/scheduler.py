@@ -93,7 +93,7 @@ class Scheduler:
         self._breaker.on_closing(self._resume)
         self._patient = patient
         own = OwnEvents()
-        self._states = PartStates(domain, own, settings.worker_cached_states, settings.worker_cached_state_bytes)
+        self._states = PartStates(own, settings.worker_cached_states, settings.worker_cached_state_bytes)
         self._reader = PartReader(store, domain, self._states, long_reads=long_reads, master=master_keys(settings))
         recording = Recording()
         self._reads = PartReads(
