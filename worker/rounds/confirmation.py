@@ -36,7 +36,6 @@ class Confirmation:
         reader: Reads their parts.
         breaker: Asked before the store is, and told if it does not answer.
         watchdog: Told whenever the domain's code runs.
-        patient: Whether commands wait for a store that does not answer; if not, they fail.
         outcomes: Told what became of each command.
     """
 
@@ -47,14 +46,12 @@ class Confirmation:
         reader: PartReader,
         breaker: CircuitBreaker,
         watchdog: Watchdog,
-        patient: bool,
         outcomes: Outcomes,
     ) -> None:
         self._domain = domain
         self._reader = reader
         self._breaker = breaker
         self._watchdog = watchdog
-        self._patient = patient
         self._outcomes = outcomes
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,7 +86,7 @@ class Confirmation:
             is_told = not seen.long
             failure = self._failure(job, seen) if is_told else None
         except Exception as error:  # noqa: BLE001  nobody must wait for ever
-            if self._patient and isinstance(error, DOWN):
+            if self._breaker.is_patient and isinstance(error, DOWN):
                 self._breaker.open(error, era)
             failure = error
         job.is_waiting = False

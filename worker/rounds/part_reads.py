@@ -73,7 +73,6 @@ class PartReads:
         counters: Where reads are counted.
         recording: What reads keep step with.
         most: How many parts one statement asks for at most.
-        patient: Whether commands wait for a store that does not answer; if not, they fail.
         ready: Called with each command that has all it waits for.
         failed: Called with each command that cannot have it, and why.
     """
@@ -90,7 +89,6 @@ class PartReads:
         counters: Counters,
         recording: Recording,
         most: int,
-        patient: bool,
         ready: Callable[[Job], None],
         failed: Callable[[Job, Exception], None],
     ) -> None:
@@ -103,7 +101,6 @@ class PartReads:
         self._counters = counters
         self._recording = recording
         self._most = most
-        self._patient = patient
         self._ready = ready
         self._failed = failed
         self._strong = _Lane(Consistency.STRONG, None)
@@ -190,7 +187,7 @@ class PartReads:
         try:
             seen = await self._glance(lane, batch)
         except DOWN as error:
-            if self._patient:
+            if self._breaker.is_patient:
                 self._breaker.open(error, era)
                 self._again(lane, batch)
             else:
@@ -287,7 +284,7 @@ class PartReads:
                 running=lambda: UserCode(self._watchdog, command),
             )
         except DOWN as error:
-            if not self._patient:
+            if not self._breaker.is_patient:
                 self._fail({part: jobs}, error)
                 return
             self._breaker.open(error, era)
@@ -307,7 +304,7 @@ class PartReads:
             try:
                 found = set(await self._store.receipts([job.command_id for job in jobs], scope=self._domain_name))
             except DOWN as error:
-                if self._patient:
+                if self._breaker.is_patient:
                     self._breaker.open(error, era)
                     self._looking_up = [*jobs, *self._looking_up]
                     continue

@@ -57,7 +57,6 @@ class Rounds:
         order: Holds back commands that would overtake another of their key.
         recording: Told when a round is sent, and when it has its answer.
         most: How many commands a round has at most.
-        patient: Whether commands wait for a store that does not answer.
         outcomes: Told what became of each command.
     """
 
@@ -75,7 +74,6 @@ class Rounds:
         order: KeyOrder,
         recording: Recording,
         most: int,
-        patient: bool,
         outcomes: Outcomes,
     ) -> None:
         self._store = store
@@ -89,7 +87,6 @@ class Rounds:
         self._order = order
         self._under_way = recording
         self._most = most
-        self._patient = patient
         self._outcomes = outcomes
         # By their tickets, which are compared without a call.
         self._ready: list[tuple[int, Job]] = []
@@ -150,7 +147,7 @@ class Rounds:
         if self._recording is None or time.monotonic() - self._sent_at <= seconds:
             return None
         silence = StoreUnavailable(f"an append has had no answer for {seconds:g} s")
-        if not self._patient:
+        if not self._breaker.is_patient:
             return silence
         self._breaker.open(silence, self._sent_in)
         return None
@@ -289,7 +286,7 @@ class Rounds:
         down = next((verdict for verdict in verdicts if isinstance(verdict, DOWN)), None)
         if down is None:
             self._breaker.served(era)
-        elif self._patient:
+        elif self._breaker.is_patient:
             self._breaker.open(down, era)
         # The next round is sent first.
         await asyncio.sleep(0)
@@ -302,7 +299,7 @@ class Rounds:
         try:
             round_, verdicts = await self._escalation.decide(company)
         except DOWN as error:
-            if self._patient:
+            if self._breaker.is_patient:
                 self._breaker.open(error, era)
             return
         if round_ is not None and round_.members:
