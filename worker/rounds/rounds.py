@@ -20,10 +20,11 @@ from worker.rounds.job import Job
 from worker.rounds.job_spans import decide_span
 from worker.rounds.key_order import KeyOrder
 from worker.rounds.outcomes import Outcomes
+from worker.rounds.overlay import Alone, NotKnown
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_states import PartStates
 from worker.rounds.recording import Recording
-from worker.rounds.round import Alone, NotKnown, Round, Verdict
+from worker.rounds.round import Round, Verdict
 from worker.rounds.sealing import sealed_events
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
