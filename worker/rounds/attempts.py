@@ -10,7 +10,6 @@ from eventstore import (
     EventStore,
     OutcomeUnknown,
     Receipt,
-    StoreUnavailable,
     TransientStoreError,
 )
 from handlers.domain import Domain
@@ -24,6 +23,7 @@ from worker.rounds.key_order import KeyOrder
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_reads import PartReads
 from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.recorder import Recorder
 from worker.rounds.recording import Recording
 from worker.rounds.retries import ConflictRetries
 from worker.rounds.rounds import Rounds
@@ -54,6 +54,7 @@ class Attempts:
 
     Attributes:
         order: Holds back commands that would overtake another of their key.
+        recorder: Has their rounds recorded.
     """
 
     def __init__(
@@ -91,6 +92,18 @@ class Attempts:
             ready=self._put,
             failed=self._read_failed,
         )
+        self.recorder = Recorder(
+            store,
+            domain_name=domain.name,
+            states=states,
+            reader=reader,
+            breaker=breaker,
+            watchdog=watchdog,
+            order=self.order,
+            recording=recording,
+            outcomes=self,
+            free=self.wake,
+        )
         self._rounds = Rounds(
             store,
             domain=domain,
@@ -101,24 +114,22 @@ class Attempts:
             watchdog=watchdog,
             counters=counters,
             order=self.order,
-            recording=recording,
+            recorder=self.recorder,
             most=settings.worker_concurrency,
             outcomes=self,
         )
         self._confirmation = Confirmation(domain, reader=reader, breaker=breaker, watchdog=watchdog, outcomes=self)
 
-    def silence(self, seconds: float) -> StoreUnavailable | None:
-        """Judge whether an append has had no answer for so long. As ``Rounds.silence``."""
-        return self._rounds.silence(seconds)
-
     def wake(self) -> None:
-        """Go on after a pause."""
+        """Look again at what may be done."""
         self._rounds.wake()
 
     async def close(self) -> None:
         """Stop at once. What is being recorded may be on record or not."""
         self._retries.close()
-        await asyncio.gather(self._rounds.close(), self._confirmation.close(), self._reads.close())
+        await asyncio.gather(
+            self._rounds.close(), self.recorder.close(), self._confirmation.close(), self._reads.close()
+        )
 
     def withdraw(self, job: Job) -> None:
         """Make no more attempts at a command that has been given back."""

@@ -96,7 +96,7 @@ class Scheduler:
             breaker,
             seconds=settings.worker_handler_timeout,
             outcomes=self._attempts,
-            silence=self._attempts.silence,
+            silence=self._attempts.recorder.silence,
         )
         self._draining = False
         self._looked_up_left = 0
