@@ -23,6 +23,7 @@ from worker.rounds.key_order import KeyOrder
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_reads import PartReads
 from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.receipt_lookups import ReceiptLookups
 from worker.rounds.recorder import Recorder
 from worker.rounds.recording import Recording
 from worker.rounds.retries import ConflictRetries
@@ -79,18 +80,26 @@ class Attempts:
         self._retries = ConflictRetries()
         self.order = KeyOrder(self._put)
         recording = Recording()
+        most_read = 2 * settings.worker_concurrency
         self._reads = PartReads(
-            store,
-            domain_name=domain.name,
-            reader=reader,
+            reader,
             states=states,
             breaker=breaker,
             watchdog=watchdog,
             counters=counters,
             recording=recording,
-            most=2 * settings.worker_concurrency,
+            most=most_read,
             ready=self._put,
             failed=self._read_failed,
+        )
+        self._lookups = ReceiptLookups(
+            store,
+            domain_name=domain.name,
+            breaker=breaker,
+            recording=recording,
+            most=most_read,
+            done=self._reads.pass_on,
+            failed=self._reads.fail,
         )
         self.recorder = Recorder(
             store,
@@ -128,7 +137,11 @@ class Attempts:
         """Stop at once. What is being recorded may be on record or not."""
         self._retries.close()
         await asyncio.gather(
-            self._rounds.close(), self.recorder.close(), self._confirmation.close(), self._reads.close()
+            self._rounds.close(),
+            self.recorder.close(),
+            self._confirmation.close(),
+            self._reads.close(),
+            self._lookups.close(),
         )
 
     def withdraw(self, job: Job) -> None:
@@ -157,9 +170,12 @@ class Attempts:
 
     def _find(self, job: Job, missing: Sequence[PartEntry]) -> None:
         look_up = job.may_be_recorded and not job.is_recorded
+        if look_up:
+            self._lookups.want(job)
+        if missing:
+            self._reads.want(job, missing)
         if missing or look_up:
             job.may_be_recorded = False
-            self._reads.want(job, missing, look_up=look_up)
         else:
             self._put(job)
 
