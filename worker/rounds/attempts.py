@@ -105,7 +105,7 @@ class Attempts:
             store,
             domain_name=domain.name,
             states=states,
-            reader=reader,
+            storage=reader.storage,
             breaker=breaker,
             watchdog=watchdog,
             order=self.order,

@@ -6,7 +6,8 @@ from contextvars import Context
 
 from eventstore import Consistency
 from handlers.domain import Domain
-from handlers.part_reader import Glance, PartReader
+from handlers.glance import Glance
+from handlers.part_reader import PartReader
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.job import Job
 from worker.rounds.outcomes import Outcomes

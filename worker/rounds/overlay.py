@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from eventstore import Receipt
 from eventstore.boundary_index import BoundaryIndex
 from handlers.kept_states import KeptState
-from handlers.part_reader import PartReader
+from handlers.state_storage import StateStorage
 from worker.rounds.own_events import OwnEvent, OwnEvents
 from worker.rounds.part_states import PartEntry, PartStates
 
@@ -159,7 +159,7 @@ class Overlay:
         *,
         wrong: Collection[PartEntry],
         sent_at: float,
-        reader: PartReader,
+        storage: StateStorage,
     ) -> None:
         """Take the states over into what is known, as far as they were begun with that.
 
@@ -167,14 +167,14 @@ class Overlay:
             validators: The last receipt that judged a part by its boundary.
             wrong: The parts that have an event which was refused.
             sent_at: When the store was asked, on the monotonic clock.
-            reader: Has states stored that are due.
+            storage: Has states stored that are due.
         """
         for entry, overlaid in self._overlaid.items():
             if entry not in wrong:
-                self._take(entry, overlaid, validators.get(entry), sent_at, reader)
+                self._take(entry, overlaid, validators.get(entry), sent_at, storage)
 
     def _take(
-        self, entry: PartEntry, overlaid: _Overlaid, validator: Receipt | None, sent_at: float, reader: PartReader
+        self, entry: PartEntry, overlaid: _Overlaid, validator: Receipt | None, sent_at: float, storage: StateStorage
     ) -> None:
         if entry.kept is None or entry.kept is not overlaid.kept or entry.mark is not overlaid.base:
             return
@@ -207,7 +207,7 @@ class Overlay:
             read_at=sent_at,
         )
         newest = own[-1].recorded if own else None
-        self._known.validated(entry, reader.validated(entry.part, kept, newest), self.last, overlaid.mark)
+        self._known.validated(entry, storage.stored_if_due(entry.part, kept, newest), self.last, overlaid.mark)
 
     def _state(self, entry: PartEntry, up_to: int | None = None) -> _Overlaid:
         """Return a part's state on top of our own events; up to an ordinal of this round, or all there are."""

@@ -15,9 +15,10 @@ from eventstore import (
     PositionNotReached,
 )
 from eventstore.telemetry import shared_by
+from handlers.glance import Glance
 from handlers.kept_states import KeptState
 from handlers.part import Part
-from handlers.part_reader import Glance, PartReader
+from handlers.part_reader import PartReader
 from worker.counters import Counters
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.job import Job
@@ -228,7 +229,7 @@ class PartReads:
         era = self._breaker.era
         command = jobs[0].message.command_type
         try:
-            await self._reader.stream(
+            await self._reader.long_reads.read(
                 part,
                 before,
                 seen.position,

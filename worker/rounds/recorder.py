@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 
 from eventstore import Append, ChainBroken, EventStore, EventStoreError, OutcomeUnknown, Receipt, StoreUnavailable
-from handlers.part_reader import PartReader
+from handlers.state_storage import StateStorage
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.key_order import KeyOrder
 from worker.rounds.outcomes import Outcomes
@@ -29,7 +29,7 @@ class Recorder:
         store: Where to record.
         domain_name: Whose rounds.
         states: What is known of parts.
-        reader: Has states stored that are due.
+        storage: Has states stored that are due.
         breaker: Told whether the store answers.
         watchdog: Told whenever a domain's code runs.
         order: Holds back commands that would overtake another of their key.
@@ -47,7 +47,7 @@ class Recorder:
         *,
         domain_name: str,
         states: PartStates,
-        reader: PartReader,
+        storage: StateStorage,
         breaker: CircuitBreaker,
         watchdog: Watchdog,
         order: KeyOrder,
@@ -58,7 +58,7 @@ class Recorder:
         self._store = store
         self._domain_name = domain_name
         self._states = states
-        self._reader = reader
+        self._storage = storage
         self._breaker = breaker
         self._watchdog = watchdog
         self._order = order
@@ -122,7 +122,7 @@ class Recorder:
             return
         try:
             with UserCode(self._watchdog, round_.members[0].job.message.command_type):
-                round_.settle(verdicts, self._reader)
+                round_.settle(verdicts, self._storage)
         except Exception:  # noqa: BLE001  the answers stand
             _log.exception("the states of %s are read anew", self._domain_name)
             self._states.forget()

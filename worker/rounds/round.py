@@ -21,7 +21,7 @@ from eventstore.append import LARGEST_APPEND
 from eventstore.jsontext import decode_object
 from handlers.domain import Domain
 from handlers.part import Part
-from handlers.part_reader import PartReader
+from handlers.state_storage import StateStorage
 from worker.rounds.job import Job
 from worker.rounds.overlay import Alone, Overlay
 from worker.rounds.own_events import OwnEvent, OwnEvents
@@ -152,12 +152,12 @@ class Round:
         boundaries: dict[PartEntry, BoundaryPart] = {}
         return [self._append(member, boundaries) for member in self.members]
 
-    def settle(self, verdicts: Sequence[Verdict], reader: PartReader) -> None:
+    def settle(self, verdicts: Sequence[Verdict], storage: StateStorage) -> None:
         """Take note of what was recorded, and of what was not.
 
         Args:
             verdicts: What became of each member.
-            reader: Has states stored that are due.
+            storage: Has states stored that are due.
         """
         self._number(verdicts)
         refused = [
@@ -177,7 +177,7 @@ class Round:
             if isinstance(verdict, Receipt) and not verdict.duplicate:
                 self._known.note_head(verdict.position.number)
                 validators.update(dict.fromkeys(member.job.entries, verdict))
-        self.overlay.hand_over(validators, wrong=wrong, sent_at=self._sent_at, reader=reader)
+        self.overlay.hand_over(validators, wrong=wrong, sent_at=self._sent_at, storage=storage)
         for member, verdict in zip(self.members, verdicts, strict=True):
             if isinstance(verdict, ConcurrencyConflict):
                 # Before the next round is sent: who read the same part there would lose as well.
