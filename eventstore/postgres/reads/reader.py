@@ -10,7 +10,8 @@ from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, 
 from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.postgres.administration.wholeness import FEW_PAGES, Wholeness
-from eventstore.postgres.connections.pools import Pool, Pools
+from eventstore.postgres.connections.pool import Pool
+from eventstore.postgres.connections.pools import Pools
 from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.branches import is_period, matches_any
 from eventstore.postgres.reads.lookup import Answer, Numbers
