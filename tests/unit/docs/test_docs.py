@@ -77,7 +77,7 @@ def test_the_readme_tells_when_its_worker_takes_commands() -> None:
     (source,) = re.findall(r"^\$ mkdir shop && cp (\S+) shop/$", text, re.MULTILINE)
     assert (ROOT / source).read_text() == SHOP
     (logged,) = re.findall(r"until it logs `([^`]+)`", text)
-    assert '_log.info("consuming %s", ' in page("worker/service.py")
+    assert '_log.info("consuming %s", ' in page("worker/process.py")
     assert logged == f"consuming {Topology(orders.domain.name).queue}"
     # Waiting comes between the worker and the first command, and all that was started is stopped.
     steps = ["make up", "worker run &", logged, "worker publish", "kill %1 && wait", "make down"]
