@@ -126,7 +126,7 @@ def test_the_tutorial_types_commands_that_there_are() -> None:
 
 def test_the_tutorial_tells_when_its_worker_takes_commands(shop: ModuleType) -> None:
     text = tutorial.PAGE.read_text(encoding="utf-8")
-    assert '_log.info("consuming %s", ' in (DOCS.parent / "worker" / "service.py").read_text(encoding="utf-8")
+    assert '_log.info("consuming %s", ' in (DOCS.parent / "worker" / "process.py").read_text(encoding="utf-8")
     # Waiting comes between the worker and the first command, and all that was started is stopped.
     ready = f"`consuming {shop.domain.name}.commands`"
     steps = ["dist up", "worker db migrate", "worker run &", ready, "worker publish", "kill %1 && wait", "CLONE down"]
