@@ -70,8 +70,10 @@ class Shell:
     def close(self) -> None:
         """End the shell; its background jobs must have ended before."""
         assert self._bash.stdin is not None
+        assert self._bash.stdout is not None
         self._bash.stdin.close()
         self._bash.wait(60)
+        self._bash.stdout.close()
         self._stderr.close()
 
     def _said(self) -> str:
