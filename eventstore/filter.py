@@ -208,15 +208,14 @@ class ItemBuilder:
 
     def any_predicate_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:
         """Match events that fulfil one of these predicates or more."""
-        return PredicatesFilter(
-            (*self._before, FilterItem.of((), checked_predicates((first, *others)), needs_all=False))
-        )
+        return self._matching((first, *others), needs_all=False)
 
     def all_predicates_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:
         """Match events that fulfil all of these predicates."""
-        return PredicatesFilter(
-            (*self._before, FilterItem.of((), checked_predicates((first, *others)), needs_all=True))
-        )
+        return self._matching((first, *others), needs_all=True)
+
+    def _matching(self, predicates: tuple[Predicate, ...], *, needs_all: bool) -> PredicatesFilter:
+        return PredicatesFilter((*self._before, FilterItem.of((), checked_predicates(predicates), needs_all=needs_all)))
 
 
 def _aware(moment: datetime) -> datetime:
