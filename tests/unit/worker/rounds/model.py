@@ -146,9 +146,9 @@ class Model:
         found = []
         for part, entry in scheduler._states._entries.items():
             kept = entry.kept
-            if kept is None or not self.store._is_in_history(kept.position):
+            if kept is None or not self.store._log.is_in_history(kept.position):
                 continue
-            if not all(self.store._is_in_history(own.last) for own in entry.ranges):
+            if not all(self.store._log.is_in_history(own.last) for own in entry.ranges):
                 continue
             name = part.view.name
             number = int(part.key[0]) if part.key else 0
