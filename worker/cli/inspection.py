@@ -140,9 +140,7 @@ def _queue(topology: Topology, found: Backlog | None) -> Finding:
         return Finding(part=part, good=False, text=text)
     if found.missing_rights:
         rights = "; ".join(found.missing_rights)
-        text = (
-            f"the user of AMQP_URL lacks rights that `worker run` needs: {rights}. docs/operations.md names them all."
-        )
+        text = f"the user of AMQP_URL lacks rights that `worker run` needs: {rights}. docs/broker.md names them all."
         return Finding(part=part, good=False, text=text)
     served = counted(found.consumers, "consumer")
     if topology.shards is not None:
