@@ -52,9 +52,7 @@ async def _declare(url: str, topologies: Mapping[Topology, bool], *, dry_run: bo
                 _tell(each, lacking, dry_run=dry_run)
                 if not queues or not dry_run:
                     for queue in await outdated(link, each):
-                        tell(
-                            f"{queue} was made by an older version, and serves as it is; docs/operations.md, Policies."
-                        )
+                        tell(f"{queue} was made by an older version, and serves as it is; docs/broker.md, Policies.")
     finally:
         await link.close()
     return lacked
