@@ -113,7 +113,7 @@ READING_KINDS = {
     "relay_binary.cpu": Kind(unit="µs", target="at most 200 µs"),
     "relay_structured.cpu": Kind(unit="µs"),
 }
-"""Of what follows the log: one row an event, and one confirmed message an event. CPU time is the process's, an event."""
+"""Of what follows the log: one row an event, and one confirmed message an event. CPU time is that of its process."""
 CPU = ".cpu"
 AGAIN = ".again"
 TARGETS = {
