@@ -191,11 +191,17 @@ class MemoryEventStore:
             yield _copy(event)
 
     async def latest(
-        self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
+        self,
+        boundary: Filter,
+        *,
+        limit: int,
+        up_to: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
     ) -> EventStream:
         """See ``EventStore.latest``."""
         check_limit(limit)
-        found = self._matching(boundary, above=0)[-limit:]
+        matching = self._matching(boundary, above=0)
+        found = [event for event in matching if up_to is None or event.sequence_number <= up_to][-limit:]
         return EventStream(events=tuple(map(_copy, found)), position=self._head())
 
     async def subscribe(

@@ -15,6 +15,9 @@ from worker.amqp.sender import Sender
 from worker.capacity import check_capacity
 from worker.counters import Counters
 from worker.master_keys import check_master_keys
+from worker.reporting.report import DomainReport
+from worker.reporting.reporter import reporting
+from worker.rounds.part_states import HotPart
 from worker.rounds.replies import Replies
 from worker.rounds.watchdog import Watchdog
 from worker.served_domains import served_domains
@@ -94,6 +97,24 @@ class Service:
     def kept_states(self) -> int:
         """How many folded states are kept."""
         return sum(scheduler.kept_states for store in self._stores for scheduler in store.schedulers)
+
+    @property
+    def domains(self) -> list[DomainReport]:
+        """What it serves, as it is reported."""
+        return [
+            DomainReport(name=domain.name, shards=domain.shards, paused=store.is_paused)
+            for store in self._stores
+            for domain in store.domains
+        ]
+
+    def take_hottest(self, most: int) -> list[tuple[str, HotPart]]:
+        """Return the hottest parts of each domain since the last call, with the domain's name, so many of each."""
+        return [
+            (scheduler.domain_name, hot)
+            for store in self._stores
+            for scheduler in store.schedulers
+            for hot in scheduler.take_hottest(most)
+        ]
 
     def health(self) -> Health:
         """Judge whether this worker does what it is there for: with every store."""
@@ -262,6 +283,7 @@ async def _run(
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
         started.set()
+        await stack.enter_async_context(reporting(service, settings, patience=service.stop_times.left))
         # A supervisor takes the first report for the proof that we could start.
         await stack.enter_async_context(channel.reporting(health=service.health, figures=service.counters.report))
         _relax_garbage_collection()

@@ -387,20 +387,27 @@ class PostgresEventStore:
             yield event
 
     async def latest(
-        self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
+        self,
+        boundary: Filter,
+        *,
+        limit: int,
+        up_to: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
     ) -> EventStream:
         """See ``EventStore.latest``. Few matches are found by the indexes, many by walking back from the head."""
         check_limit(limit)
         if (stream := await self._reader.short(boundary, consistency=consistency)) is not None:
-            return replace(stream, events=stream.events[-limit:])
+            below = [event for event in stream.events if up_to is None or event.sequence_number <= up_to]
+            return replace(stream, events=tuple(below[-limit:]))
         head = await self._reader.head(consistency=consistency, bound=boundary.above)
         first, last = await self._reader.span(boundary, consistency=consistency, min_position=head) or (1, head.number)
+        last = min(last, head.number if up_to is None else min(up_to, head.number))
         found: deque[RecordedEvent] = deque()
         async for stream in walk_back(
             self._reader,
             boundary.narrowed_above(first - 1),
             head=head,
-            last=min(last, head.number),
+            last=last,
             width=limit,
             batch_size=max(limit, _WINDOW),
             consistency=consistency,

@@ -33,7 +33,7 @@ from worker.rounds.job_spans import begin_attempt, end_attempt, note_broken, not
 from worker.rounds.key_order import KeyOrder
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_reads import PartReads
-from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.part_states import HotPart, PartEntry, PartStates
 from worker.rounds.prepared_command import PreparedCommand
 from worker.rounds.recording import Recording
 from worker.rounds.retries import ConflictRetries
@@ -151,6 +151,15 @@ class Scheduler:
     def kept_states(self) -> int:
         """How many parts are known."""
         return len(self._states)
+
+    @property
+    def domain_name(self) -> str:
+        """Whose commands it decides."""
+        return self._domain.name
+
+    def take_hottest(self, most: int) -> list[HotPart]:
+        """Return the parts that most commands have read: see ``PartStates.take_hottest``."""
+        return self._states.take_hottest(most)
 
     def knows(self, command_type: str) -> bool:
         """Whether the domain has a command of that name."""
@@ -387,6 +396,8 @@ class Scheduler:
         self._counters.conflicts += 1
         self._counters.stale_conflicts += job.read_from_replica
         entry = job.entries[conflict.part] if isinstance(conflict, ConcurrencyConflict) else None
+        if entry is not None:
+            self._states.note_conflict(entry)
         known = entry.kept.position.number if entry is not None and entry.kept is not None else 0
         note_conflict(job, conflict, known)
         end_attempt(job)

@@ -240,8 +240,12 @@ class Settler:
 
     def _settled(self, delivery: Delivery, span: Span, end: End, error: str | None = None) -> None:
         delivery.acknowledge(end)
-        labels = self._labels if error is None else {**self._labels, "error.type": error}
-        process_duration.record(time.monotonic() - delivery.received_at, labels)
+        seconds = time.monotonic() - delivery.received_at
+        if error is None:
+            self._counters.latency.record(seconds)
+            process_duration.record(seconds, self._labels)
+        else:
+            process_duration.record(seconds, {**self._labels, "error.type": error})
         span.end()
 
     async def _give_back(self, delivery: Delivery) -> None:
