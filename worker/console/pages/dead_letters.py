@@ -86,7 +86,7 @@ class DeadLettersPage:
         form = await _form(request)
         self._check_token(form)
         action, topology, ids = self._meant(form)
-        asked = {"action": action.value, "domain": topology.domain_name, "ids": ids}
+        asked: dict[str, Any] = {"action": action.value, "domain": topology.domain_name, "ids": ids}
         if form.get("confirmed") != ["yes"]:
             return self._console.renderer.page("confirm.html", participle=_PARTICIPLES[action], **asked)
         found = await attempt(self._letters.treat(action, topology, ids), seconds=_TREAT_SECONDS)

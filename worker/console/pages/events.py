@@ -1,8 +1,7 @@
 """Events: the log of a subject, or of whatever else a filter asks for, page by page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
@@ -71,8 +70,10 @@ class _Asked:
 
     def link(self, **place: int) -> str:
         """Return the address of another page of the same."""
-        given: Mapping[str, Any] = {name: getattr(self, name) for name in self.__slots__} | {"after": "", "before": ""}
-        return "/events?" + urlencode({name: value for name, value in (given | place).items() if value != ""})
+        given: dict[str, str | int] = {name: getattr(self, name) for name in self.__slots__}
+        given |= {"after": "", "before": ""}
+        given |= place
+        return "/events?" + urlencode({name: value for name, value in given.items() if value != ""})
 
 
 class Events:
