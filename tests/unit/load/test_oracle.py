@@ -12,7 +12,7 @@ from msgspec import structs
 
 from eventstore import Event, Outcome, OutcomeKind, Receipt
 from handlers import DomainEvent, Invariant
-from handlers.domain import Check
+from handlers.invariant import Check
 from tests.unit.load.counting import Count, Counted, CountOnce, domain
 from tests.unit.load.ledger import Ledger, texts
 from worker.message import Reply

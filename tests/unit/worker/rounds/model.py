@@ -70,7 +70,7 @@ class Model:
             for _ in range(self.rnd.choice((1, 2, 2, 3)))
         ]
         for each in self.schedulers:
-            each._retries = ConflictRetries(longest=0.001)
+            each._attempts._retries = ConflictRetries(longest=0.001)
             each._states._own._most_recorded = self.rnd.choice((2, 5, 1024, 1024))
         self.sent: list[Sent] = []
         self.cuts = 0

@@ -134,7 +134,7 @@ async def test_a_command_whose_reads_fail_twice_is_decided_once(
     await asyncio.sleep(0)
     (job,) = tallier._active
     # It waits for the part twice, as after a read that failed in another lane.
-    tallier._reads.want(job, job.entries)
+    tallier._attempts._reads.want(job, job.entries)
     await task
     await all_wait()
     assert (counters.attempts, store.chains) == (1, [1])

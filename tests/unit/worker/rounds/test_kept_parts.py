@@ -201,7 +201,7 @@ def known(number: int, counted_to: int) -> KeptState:
 
 def test_a_read_below_our_own_last_event_replaces_nothing() -> None:
     own = OwnEvents()
-    states = PartStates(tallying, own, 10, 10**6)
+    states = PartStates(own, 10, 10**6)
     part = tally.at("a")
     (entry,) = states.use([part])
     states.keep(part, known(2, 1))
@@ -220,7 +220,7 @@ def test_a_read_below_our_own_last_event_replaces_nothing() -> None:
 
 
 def test_a_part_far_behind_the_head_is_read() -> None:
-    states = PartStates(tallying, OwnEvents(), 10, 10**6)
+    states = PartStates(OwnEvents(), 10, 10**6)
     part = tally.at("a")
     (entry,) = states.use([part])
     states.keep(part, known(1, 0))
