@@ -16,6 +16,7 @@ __all__ = ["Renderer", "bars"]
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _FEW = 10
+_EMPTY = len("[]")
 
 
 class Renderer:
@@ -37,6 +38,7 @@ class Renderer:
         self._environment.globals.update({"version": __version__, **common})
         filters: dict[str, Callable[..., str]] = {
             "count": count,
+            "key": key,
             "rate": rate,
             "latency": latency,
             "moment": moment,
@@ -59,6 +61,11 @@ class Renderer:
 def count(value: int | None) -> str:
     """Write a whole number."""
     return "" if value is None else f"{value:,}"
+
+
+def key(text: str) -> str:
+    """Write the key of a part, a JSON array, as people write it."""
+    return text[1:-1].replace(",", " ") if text.startswith("[") and text.endswith("]") and len(text) > _EMPTY else text
 
 
 def rate(value: float | None) -> str:

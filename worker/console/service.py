@@ -65,6 +65,8 @@ async def run(
         DomainNotFound: A domain cannot be imported.
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
+    # That it has started is told by us.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     domains = served_domains(settings) if settings.worker_domains else ()
     console = Console.of(settings, domains, allow_actions=allow_actions)
     access = Access(names=frozenset(name.lower() for name in names), password=settings.worker_console_password)
