@@ -66,7 +66,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryEventStore:
     """A store in memory, where programs open one on PostgreSQL: with ``async with`` or with ``await``."""
     made = MemoryEventStore()
-    made.close = AsyncMock()  # type: ignore[attr-defined]  only the servers' has it
+    made.close = AsyncMock()  # type: ignore[attr-defined]  # only the one on servers has it
 
     class Opened:
         def __await__(self) -> Any:
@@ -189,7 +189,7 @@ async def test_the_web_application_answers_as_the_page_says(
     store: MemoryEventStore, publisher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fastapi = SimpleNamespace(FastAPI=Application, HTTPException=Refused, Request=object)
-    monkeypatch.setitem(sys.modules, "fastapi", fastapi)  # type: ignore[arg-type]  it is asked for its names alone
+    monkeypatch.setitem(sys.modules, "fastapi", fastapi)
     web: Application = module("web", blocks("programs.md")[0]).app
     place, left = web.routes["PUT /orders/{command_id}"], web.routes["GET /shelves/{product}"]
     request = SimpleNamespace(app=web)
