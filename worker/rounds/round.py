@@ -74,7 +74,7 @@ class Round:
         self._domain = domain
         self._known = states
         self._own = own
-        self.overlay = Overlay(states, own, None if previous is None else previous.overlay)
+        self.overlay: Overlay = Overlay(states, own, None if previous is None else previous.overlay)
         self._events = 0
         self._sent_at = 0.0
 

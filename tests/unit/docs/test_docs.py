@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import pkgutil
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -78,6 +79,20 @@ def test_the_readme_is_read_in_two_minutes() -> None:
 def test_every_page_is_listed_by_need() -> None:
     listed = re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))
     assert sorted(listed) == sorted(path.name for path in PAGES if path.parent.name == "docs" and path.stem != "index")
+
+
+def test_the_site_has_every_page_in_the_same_order() -> None:
+    pages = re.findall(r"(\w+\.md)\b", page("mkdocs.yml").split("\nnav:")[1])
+    assert pages == ["index.md", *re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))]
+
+
+def test_the_reference_names_what_there_is() -> None:
+    named = re.findall(r"^::: ([\w.]+)\n(?: +options: \{members: \[(.*)\]\}\n)?", page("docs/api.md"), re.MULTILINE)
+    assert len(named) == page("docs/api.md").count(":::")
+    for name, members in named:
+        found = pkgutil.resolve_name(name)
+        for member in filter(None, members.split(", ")):
+            assert hasattr(found, member), f"{name}.{member}"
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path.name not in WIDE], ids=lambda path: path.name)

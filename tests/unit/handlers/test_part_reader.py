@@ -243,7 +243,7 @@ async def test_a_state_that_is_not_as_it_was_stored_is_passed_over(store: Watche
     await passed_over(store, replace(kept, state=b'{"name":"a","coins":99,"value":99}'))
     await passed_over(store, replace(kept, state=b""))
     await passed_over(store, replace(kept, position=START))
-    await passed_over(store, replace(kept, position=store._events[4].position))
+    await passed_over(store, replace(kept, position=store._log.events[4].position))
     await passed_over(store, replace(kept, events=3))
     await fill(store, *[dropped("b", 3)] * 10)
     another = PartReader(store, domain, KeptStates())

@@ -290,8 +290,8 @@ async def test_a_long_history_is_folded_anew_as_well(store: GatedStore, schedule
     before = (await reader.read([part], consistency=Consistency.STRONG))[part]
     assert "Ada 7" in str(before.state)
     await store.forget(ADA)
-    events = [*store._events]
-    store._events += [
+    events = [*store._log.events]
+    store._log.events += [
         replace(events[-1], sequence_number=number, payload={"SubjectField": "Guest", "Subject": "ada"})
         for number in range(len(events) + 1, len(events) + 1100)
     ]
