@@ -1,5 +1,6 @@
 """``worker console``."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -50,6 +51,8 @@ def console(
 
     def listening(address: str) -> None:
         tell(f"The console answers at {address}{'' if allow_actions else ', and changes nothing'}.")
+        # Who waits for it may read from a pipe.
+        sys.stdout.flush()
 
     raise typer.Exit(
         run_async(

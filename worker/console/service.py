@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import logging
+import os
 import socket
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -127,8 +128,9 @@ def _listener(host: str, port: int, *, password: str) -> Iterator[socket.socket]
     try:
         listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
+        why = os.strerror(error.errno or 0)
         raise SettingsError(
-            f"port {port} of {host} cannot be listened on ({error.strerror or error}); choose another with --port."
+            f"port {port} of {host} cannot be listened on ({why}); choose another with --port."
         ) from None
     try:
         if not is_local:

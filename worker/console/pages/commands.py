@@ -56,6 +56,7 @@ class Commands:
             if page and answer["trace_id"]:
                 answer["trace_url"] = page.replace("{trace_id}", quote(str(answer["trace_id"]), safe=""))
             answer["position"] = receipt.position.number
-            answer["rows"] = [(event, shown_fields(event.payload, domain=answer["domain"])) for event in events]
+            domain = answer["domain"] if self._console.settings.domain_databases else None
+            answer["rows"] = [(event, shown_fields(event.payload, domain=domain)) for event in events]
             shown.append(answer)
         return shown

@@ -15,6 +15,7 @@ from worker.console.console import Console
 from worker.console.letters import Action, Letters
 from worker.dead_letters.letter import DeadLetter, same_id
 from worker.dead_letters.selection import Selection
+from worker.rounds.forwarding import ERROR_HEADER, TRACEBACK_HEADER
 from worker.topology import Topology
 
 __all__ = ["DeadLettersPage"]
@@ -25,6 +26,7 @@ _LOOK_SECONDS = 60.0
 _TREAT_SECONDS = 300.0
 _MOST_FORM_BYTES = 64 * 1024
 _MOST_BODY = 64 * 1024
+_SHOWN_ABOVE = frozenset({ERROR_HEADER, TRACEBACK_HEADER})
 _PARTICIPLES = {Action.REPLAY: "replayed", Action.DISCARD: "discarded"}
 
 
@@ -75,7 +77,7 @@ class DeadLettersPage:
             trouble=found.trouble,
             body=None if letter is None else letter.body[:_MOST_BODY].decode(errors="backslashreplace"),
             is_cut=letter is not None and letter.size > _MOST_BODY,
-            headers=[] if letter is None else sorted(letter.document()["headers"].items()),
+            headers=[] if letter is None else _headers(letter),
             trace_url=self._trace_url(letter),
         )
 
@@ -127,6 +129,10 @@ class DeadLettersPage:
         page = self._console.settings.worker_trace_url
         # It consists of hexadecimal digits, or is none.
         return page.replace("{trace_id}", letter.trace_id) if page and letter is not None and letter.trace_id else None
+
+
+def _headers(letter: DeadLetter) -> list[tuple[str, Any]]:
+    return sorted((name, value) for name, value in letter.document()["headers"].items() if name not in _SHOWN_ABOVE)
 
 
 async def _form(request: Request) -> dict[str, list[str]]:

@@ -128,7 +128,8 @@ def _store(settings: Settings, domain: str) -> StoreSettings:
     Raises:
         Mistake: There are several, and no domain is named; or there is none of that domain.
     """
-    stores = chosen(settings, domain or None)
+    # Where all domains share one log, it does not matter whose it is.
+    stores = chosen(settings, domain or None) if settings.domain_databases else chosen(settings, None)
     if len(stores) > 1:
         raise Mistake("There are several databases, each with a log of its own: choose a domain.")
     return stores[0]
