@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 
 import asyncpg
 
@@ -16,6 +16,8 @@ from handlers.library.reader import reader as reader_view
 from handlers.library.readers import registered_readers
 from worker import ReadModels
 from worker.errors import PositionNotProjected
+
+S = TypeVar("S")
 
 MOST_COPIES = 100
 LENT_OUT = f"{domain.name}.{lent_out.name}"
@@ -101,7 +103,7 @@ class ShelfReader:
                 return await self._models.wait_for(LENT_OUT, seen, seconds=self._seconds), True
         return await self._models.position(LENT_OUT), seen is None
 
-    async def _answer(self, part: Part[Any], seen: Position | None) -> tuple[Answer[Any], bool]:
+    async def _answer(self, part: Part[S], seen: Position | None) -> tuple[Answer[S], bool]:
         """Ask a view, at least as far as what is to be seen, if a server is there; and say whether one was."""
         # A position that came with a request may be anybody's, and in no history.
         with suppress(PositionNotReached, HistoryDiverged):
