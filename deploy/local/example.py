@@ -24,7 +24,7 @@ from eventstore.postgres import migrate
 from examples.library_web.library_web.__main__ import run
 from examples.library_web.library_web.connections import opened
 from examples.library_web.library_web.sample import fill
-from examples.library_web.library_web.settings import Settings
+from examples.library_web.library_web.settings import NAMES, Settings
 from worker.cli.failures import telling
 from worker.domain_variables import own_variables
 from worker.load.fleet import Fleet
@@ -90,6 +90,7 @@ def _settings(found: Servers, host: str, port: int) -> Settings:
         amqp_url=found.addresses["AMQP_URL"],
         host=host,
         port=port,
+        names=(*NAMES, host),
     )
 
 

@@ -63,7 +63,7 @@ def create_app(library: Library, settings: Settings) -> FastAPI:
     return app
 
 
-def library_of(request: Request) -> Library:
+async def library_of(request: Request) -> Library:
     library: Library = request.app.state.library
     return library
 

@@ -78,12 +78,12 @@ class Pages:
             command_id=loan.command_id,
         )
 
-    def away(self, request: Request, error: Exception) -> Response:
+    async def away(self, request: Request, error: Exception) -> Response:
         _log.error("the shelves cannot be read: %s", error)
         text = UNREADY if isinstance(error, ProjectionError) else AWAY
         return self._page(request, "trouble.html", status=503, title="Closed for a moment", text=text)
 
-    def wrong(self, request: Request, error: Exception) -> Response:
+    async def wrong(self, request: Request, error: Exception) -> Response:
         found = error.errors() if isinstance(error, RequestValidationError) else []
         fields = {str(each["loc"][-1]) for each in found}
         text = (

@@ -1,7 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
 HOST = "127.0.0.1"
 NAMES = ("127.0.0.1", "localhost")
 
