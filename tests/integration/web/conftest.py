@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import pytest
+import pytest_asyncio
 
 from eventstore.postgres import PostgresEventStore
 from examples.library_web.library_web.settings import Settings
@@ -14,7 +14,7 @@ from tests.support.fixtures.vhosts import Management, made_vhost
 from tests.support.serving import serving_domain
 
 
-@pytest.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(shelf: Shelf, stack_environment: Environment, management: Management) -> AsyncIterator[Site]:
     """The web program, with a worker and projections beside it: one for all tests, each with books of its own."""
     database = await shelf.take()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import replace
 from uuid import uuid4
 
@@ -215,17 +214,19 @@ async def test_browsers_are_told_of_every_change_also_of_one_while_they_were_awa
     before = (await site.store.latest(SHELF_EVENTS, limit=1)).position
     async with browser(site.address) as client, client.stream("GET", f"/changes?seen={before}") as response:
         assert response.headers["content-type"].startswith("text/event-stream")
-        async with aclosing(response.aiter_lines()) as lines:
-            book_id, _ = await site.book()
+        lines = response.aiter_lines()
+        book_id, _ = await site.book()
+        at = await told(lines)
+        while at.number <= before.number:
             at = await told(lines)
-            while at.number <= before.number:
-                at = await told(lines)
-            await site.decides(LendBookCopyToReader(book_id=book_id, reader_id=await site.reader()))
-            assert (await told(lines)).number > at.number
-    async with browser(site.address) as client:
-        away = client.stream("GET", f"/changes?seen={before}", headers={"Last-Event-ID": str(at)})
-        async with away as response, aclosing(response.aiter_lines()) as lines:
-            assert (await told(lines)).number > at.number
+        await site.decides(LendBookCopyToReader(book_id=book_id, reader_id=await site.reader()))
+        assert (await told(lines)).number > at.number
+    headers = {"Last-Event-ID": str(at)}
+    async with (
+        browser(site.address) as client,
+        client.stream("GET", f"/changes?seen={before}", headers=headers) as response,
+    ):
+        assert (await told(response.aiter_lines())).number > at.number
 
 
 async def test_a_server_that_stops_ends_the_streams(site: Site) -> None:
