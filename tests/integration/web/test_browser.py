@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
 from tests.integration.web.site import Site
@@ -14,7 +15,7 @@ _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _MILLISECONDS = 30_000
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """The system's browser."""
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
