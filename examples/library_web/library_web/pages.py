@@ -112,4 +112,4 @@ def sentence(receipt: Receipt, title: str) -> str:
 
 
 def moment(at: datetime) -> str:
-    return f"{at:%d %B %Y, %H:%M} UTC"
+    return f"{at:%d %b %Y, %H:%M} UTC"
