@@ -141,25 +141,29 @@ async def test_a_database_that_is_away_is_one_sentence(site: Site) -> None:
         assert "Traceback" not in page.text
 
 
-async def test_a_list_that_lags_behind_says_so(site: Site) -> None:
-    (book_id, _), reader_id = await site.book(), await site.reader()
+async def test_a_page_waits_for_what_it_is_to_show_and_says_so_where_that_does_not_come(site: Site) -> None:
+    (book_id, title), reader_id = await site.book(), await site.reader()
+    fields = {"command_id": str(uuid4()), "book_id": book_id, "reader_id": reader_id}
     connection = await asyncpg.connect(site.database.admin_url)
     try:
-        async with in_process(replace(site.settings, seen_seconds=0.05)) as client, connection.transaction():
-            held = await connection.fetchval(
-                "SELECT 'projection_' || follower_id FROM reading.followers WHERE name = 'books-lent-out'"
-            )
-            await connection.execute(f"LOCK TABLE {held}.books_lent_out IN EXCLUSIVE MODE")
-            fields = {"command_id": str(uuid4()), "book_id": book_id, "reader_id": reader_id}
-            page = await client.post("/lend", data=fields, follow_redirects=True)
-            assert 'role="status">The list is a moment behind' in page.text
-            assert "was lent" in page.text
+        async with in_process(replace(site.settings, seen_seconds=0.05)) as hasty, browser(site.address) as patient:
+            async with connection.transaction():
+                held = await connection.fetchval(
+                    "SELECT 'projection_' || follower_id FROM reading.followers WHERE name = 'books-lent-out'"
+                )
+                await connection.execute(f"LOCK TABLE {held}.books_lent_out IN EXCLUSIVE MODE")
+                waiting = asyncio.create_task(patient.post("/lend", data=fields))
+                page = await hasty.post("/lend", data=fields, follow_redirects=True)
+                assert f"“{title}” was lent." in page.text
+                assert 'role="status">The list is a moment behind' in page.text
+                assert form_of(await hasty.get("/", params={"reader": reader_id}), book_id).action == "/lend"
+                assert not waiting.done()
+            page = await waiting
     finally:
         await connection.close()
-    async with browser(site.address) as client:
-        page = await client.get(page.url.raw_path.decode())
+    assert f"“{title}” was lent." in page.text
     assert 'role="status" hidden>The list' in page.text
-    assert f"Lent to Name of {reader_id}" in page.text
+    assert form_of(page, book_id).action == "/return"
 
 
 @pytest.mark.parametrize(
