@@ -137,6 +137,23 @@ COMMANDS = {
             help="Have a projection go on that was paused, or try the event again that stopped it.",
         ),
     ),
+    "schedule": (
+        Entry(
+            name="run",
+            target="worker.cli.schedule:run",
+            help="Store what is to be sent later, and send it when its time has come, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="list",
+            target="worker.cli.schedule:list_all",
+            help="List the commands that wait to be sent, what is due first first.",
+        ),
+        Entry(
+            name="cancel",
+            target="worker.cli.schedule:cancel",
+            help="Have a scheduled command not be sent, also where its message still waits in its queue.",
+        ),
+    ),
     "load": (
         Entry(
             name="run",
@@ -236,6 +253,7 @@ app = group(
 )
 _added(app, "dead-letters", help="Dead letters: messages that were put aside for a person.")
 _added(app, "projections", help="Read models in tables: how they stand, and what a person does about them.")
+_added(app, "schedule", help="Commands that are sent later.")
 _added(app, "load", help="Run contention scenarios through RabbitMQ and real workers.")
 _added(app, "topology", help="The broker's exchanges and queues.")
 _added(
