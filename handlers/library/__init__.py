@@ -8,6 +8,7 @@ from handlers.library import (
     events,
     lend_book_copy,
     lendings,
+    mark_loan_overdue,
     projections,
     reactions,
     readers,
@@ -20,6 +21,7 @@ from handlers.library import (
 from handlers.library.book_copy import book_copy
 from handlers.library.contract import contract
 from handlers.library.invariants import invariants
+from handlers.library.loan import loan
 from handlers.library.reader import reader
 from handlers.library.reservations import reservations
 from handlers.library.scenarios import scenarios
@@ -32,6 +34,7 @@ domain = Domain(
         book_copy,
         reader,
         contract,
+        loan,
         reservations,
         books.books_in_circulation,
         books.removed_books,
@@ -48,6 +51,7 @@ domain = Domain(
         cancel_reader_contract.decider,
         lend_book_copy.decider,
         return_book_copy.decider,
+        mark_loan_overdue.decider,
         reserve_book_copy.decider,
         release_reservations.decider,
     ),
@@ -58,6 +62,8 @@ domain = Domain(
         events.ReaderContractCanceled,
         events.BookCopyLentToReader,
         events.BookCopyReturnedByReader,
+        events.LoanDueDateAgreed,
+        events.LoanBecameOverdue,
         events.BookCopyReservedByReader,
         events.ReservationReleased,
         events.RemovingBookFromCirculationFailed,

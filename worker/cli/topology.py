@@ -28,7 +28,7 @@ def declare(
     """
     settings = Settings.load(needs=("amqp_url",))
     domains = served_domains(settings)
-    topologies = {Topology.of(domain): bool(domain.relays) for domain in domains}
+    topologies = {Topology.of(domain, has_schedule=True): bool(domain.relays) for domain in domains}
     lacking = run_async(_declare(settings.amqp_url, topologies, dry_run=dry_run))
     if lacking and dry_run:
         raise typer.Exit(1)
