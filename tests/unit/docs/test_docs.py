@@ -42,6 +42,7 @@ TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 # Not wrapped anew yet.
 WIDE = {"CHANGELOG.md", "load.md", "reading.md"}
+WEB = "".join(path.read_text() for path in sorted((ROOT / "examples" / "library_web").rglob("*.py")))
 SHOP = (ROOT / "examples" / "shop" / "shop" / "orders.py").read_text()
 
 
@@ -309,6 +310,16 @@ async def test_a_program_waits_for_a_projection_as_the_documentation_shows() -> 
     await names["shown"]()
     models.wait_for.assert_awaited_once_with("library.books-lent-out", Position(number=7, token=3), seconds=5)
     assert library.projection("books-lent-out") is projections.lent_out
+
+
+def test_the_web_program_in_the_documentation_is_the_one_that_is_run() -> None:
+    # Methods are shown without the indentation that they have in their class.
+    source = "\n".join(map(str.strip, WEB.splitlines()))
+    blocks = code("docs/web.md")
+    assert blocks
+    for block in blocks:
+        for part in block.strip().split("\n\n\n"):
+            assert "\n".join(map(str.strip, part.splitlines())) in source
 
 
 def test_a_role_behind_pgbouncer_is_given_what_connections_bring() -> None:
