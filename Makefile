@@ -87,7 +87,7 @@ lock: ## pin the dependencies anew (needs uv)
 	$(COMPILE) --group dev --all-extras pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group pyproject.toml:bench -o requirements-bench.lock
 	$(COMPILE) --constraint requirements.lock --group pyproject.toml:docs -o requirements-docs.lock
-	$(COMPILE) --constraint requirements.lock --extra worker --extra erasure pyproject.toml -o requirements-runtime.lock
+	$(COMPILE) --constraint requirements.lock --extra worker --extra erasure --extra console pyproject.toml -o requirements-runtime.lock
 	echo hatchling | $(COMPILE) --constraint requirements.lock - -o requirements-build.lock
 
 # Of the vendors of RabbitMQ and of PostgreSQL's exporter, at the versions in compose.yaml. They are not copied here.

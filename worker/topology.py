@@ -22,13 +22,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # who publishes needs no domain
     from handlers.domain import Domain
 
-__all__ = ["AFFINITY_HEADER", "EXCHANGE", "HASHING", "MAX_RETRY_DELAY", "Address", "Topology", "older"]
+__all__ = [
+    "AFFINITY_HEADER",
+    "EXCHANGE",
+    "HASHING",
+    "MAX_RETRY_DELAY",
+    "REPORT_EXCHANGE",
+    "Address",
+    "Topology",
+    "older",
+]
 
 EXCHANGE = "commands"
 AFFINITY_HEADER = "affinity-key"
 """The header that chooses a command's shard. Its text is what ``Domain.affinity_key`` returns."""
 HASHING = "x-consistent-hash"
 """The type of the exchange in front of the shards."""
+REPORT_EXCHANGE = "worker.reports"
+"""Where workers of all domains report what they do, for ``worker console``. It is transient, and so is what comes."""
 MAX_RETRY_DELAY = 60.0
 """Seconds. The retry queue lets nothing rest longer; each message carries its own, shorter time."""
 

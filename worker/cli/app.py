@@ -44,6 +44,12 @@ COMMANDS = {
             help="Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.",
         ),
         Entry(
+            name="console",
+            target="worker.cli.console:console",
+            help="Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM "
+            "or Ctrl-C.",
+        ),
+        Entry(
             name="check",
             target="worker.cli.check:check",
             help="Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it "

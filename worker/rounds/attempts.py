@@ -195,6 +195,8 @@ class Attempts:
         self._counters.conflicts += 1
         self._counters.stale_conflicts += job.read_from_replica
         entry = job.entries[conflict.part] if isinstance(conflict, ConcurrencyConflict) else None
+        if entry is not None:
+            self._states.note_conflict(entry)
         known = entry.kept.position.number if entry is not None and entry.kept is not None else 0
         note_conflict(job, conflict, known)
         end_attempt(job)

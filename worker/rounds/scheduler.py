@@ -19,7 +19,7 @@ from worker.rounds.attempts import Attempts
 from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvents
-from worker.rounds.part_states import PartStates
+from worker.rounds.part_states import HotPart, PartStates
 from worker.rounds.prepared_command import PreparedCommand
 from worker.rounds.shared import Shared
 from worker.rounds.time_limits import TimeLimits
@@ -106,6 +106,15 @@ class Scheduler:
     def kept_states(self) -> int:
         """How many parts are known."""
         return len(self._states)
+
+    @property
+    def domain_name(self) -> str:
+        """Whose commands it decides."""
+        return self._domain.name
+
+    def take_hottest(self, most: int) -> list[HotPart]:
+        """Return the parts that most commands have read: see ``PartStates.take_hottest``."""
+        return self._states.take_hottest(most)
 
     def knows(self, command_type: str) -> bool:
         """Whether the domain has a command of that name."""
