@@ -11,6 +11,7 @@ from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from worker.capacity import check_capacity
 from worker.master_keys import check_master_keys
+from worker.reporting.reporter import reporting
 from worker.served_domains import served_domains
 from worker.service import Service
 from worker.settings import Settings
@@ -117,6 +118,7 @@ async def _run(
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
         started.set()
+        await stack.enter_async_context(reporting(service, settings, patience=service.stop_times.left))
         # A supervisor takes the first report for the proof that we could start.
         await stack.enter_async_context(channel.reporting(health=service.health, figures=service.counters.report))
         _relax_garbage_collection()

@@ -26,7 +26,9 @@ def declare(
     """
     settings = Settings.load(needs=("amqp_url",))
     domains = served_domains(settings)
-    lacking = run_async(_declare(settings.amqp_url, [Topology.of(domain) for domain in domains], dry_run=dry_run))
+    lacking = run_async(
+        _declare(settings.amqp_url, [Topology.of(domain, has_schedule=True) for domain in domains], dry_run=dry_run)
+    )
     if lacking and dry_run:
         raise typer.Exit(1)
 
