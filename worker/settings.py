@@ -4,6 +4,7 @@ import base64
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from worker.address_form import ESCAPES, check_port
@@ -74,7 +75,18 @@ def not_set(name: str, *, field: str | None = None) -> str:
         name: The setting.
         field: The field that it is a value of, if that is called otherwise.
     """
+    if _is_exported_by_file(name.upper()):
+        return f"{name.upper()} is not set, and the file .env of this folder exports it: source .env."
     return f"{name.upper()} is not set; give it the form {_EXAMPLES[field or name]}."
+
+
+def _is_exported_by_file(variable: str) -> bool:
+    # As `worker new` makes it: a terminal that was opened later has read nothing.
+    try:
+        lines = Path(".env").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith(f"export {variable}=") for line in lines)
 
 
 def told(name: str, problem: ValueError) -> str:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from handlers.domain import Check, Invariant
+from handlers.invariant import Check, Invariant
 from handlers.library.events import (
     BookCopyAddedToCirculation,
     BookCopyLentToReader,

@@ -1,4 +1,4 @@
-"""Each role works with the rights that docs/operations.md gives it, and a missing one is named."""
+"""Each role works with the rights that docs/broker.md gives it, and a missing one is named."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -156,7 +156,7 @@ async def test_a_check_names_the_policies_by_which_something_can_be_lost(
     ):
         body = {"pattern": r"\.commands", "definition": definition, "apply-to": "queues"}
         management.request("PUT", f"/api/{kind}{folder}/{name}", body)
-    way = "docs/operations.md, Policies, says which policy may match which queue."
+    way = "docs/broker.md, Policies, says which policy may match which queue."
     gone = "with all that is in it, when it is not used for 50,000 ms"
     assert sorted(await told()) == sorted(
         (False, f"{text}: {way}")

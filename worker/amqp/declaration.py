@@ -139,9 +139,7 @@ async def compare(link: Link, topology: Topology) -> None:
             found = await outdated(link, topology)
         if found:
             names = ", ".join(found)
-            _log.warning(
-                "made by an older version: %s; docs/operations.md says what a policy has to add to them", names
-            )
+            _log.warning("made by an older version: %s; docs/broker.md says what a policy has to add to them", names)
 
 
 async def has_queue(link: Link, name: str) -> bool:

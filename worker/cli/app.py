@@ -59,6 +59,12 @@ COMMANDS = {
             target="worker.cli.config:config",
             help="Print every setting: its value without secrets, unit, origin and meaning.",
         ),
+        Entry(
+            name="new",
+            target="worker.cli.new:new",
+            help="Make a folder to begin with: a package with a domain, its test, a Compose file with the servers, and "
+            "settings.",
+        ),
     ),
     "events": (
         Entry(

@@ -44,9 +44,7 @@ async def _declare(url: str, topologies: list[Topology], *, dry_run: bool) -> bo
                 _tell(each, lacking, dry_run=dry_run)
                 if not lacking or not dry_run:
                     for queue in await outdated(link, each):
-                        tell(
-                            f"{queue} was made by an older version, and serves as it is; docs/operations.md, Policies."
-                        )
+                        tell(f"{queue} was made by an older version, and serves as it is; docs/broker.md, Policies.")
     finally:
         await link.close()
     return lacked

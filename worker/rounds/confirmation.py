@@ -6,7 +6,8 @@ from contextvars import Context
 
 from eventstore import Consistency
 from handlers.domain import Domain
-from handlers.part_reader import Glance, PartReader
+from handlers.glance import Glance
+from handlers.part_reader import PartReader
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.job import Job
 from worker.rounds.outcomes import Outcomes
@@ -36,7 +37,6 @@ class Confirmation:
         reader: Reads their parts.
         breaker: Asked before the store is, and told if it does not answer.
         watchdog: Told whenever the domain's code runs.
-        patient: Whether commands wait for a store that does not answer; if not, they fail.
         outcomes: Told what became of each command.
     """
 
@@ -47,14 +47,12 @@ class Confirmation:
         reader: PartReader,
         breaker: CircuitBreaker,
         watchdog: Watchdog,
-        patient: bool,
         outcomes: Outcomes,
     ) -> None:
         self._domain = domain
         self._reader = reader
         self._breaker = breaker
         self._watchdog = watchdog
-        self._patient = patient
         self._outcomes = outcomes
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,7 +87,7 @@ class Confirmation:
             is_told = not seen.long
             failure = self._failure(job, seen) if is_told else None
         except Exception as error:  # noqa: BLE001  nobody must wait for ever
-            if self._patient and isinstance(error, DOWN):
+            if self._breaker.is_patient and isinstance(error, DOWN):
                 self._breaker.open(error, era)
             failure = error
         job.is_waiting = False
@@ -129,7 +127,7 @@ class Confirmation:
                 facts = [self._domain.recorded(event) for event in recorded]
                 for part in job.parts:
                     mine = [fact for event, fact in zip(recorded, facts, strict=True) if part.filter.holds(event)]
-                    self._domain.advance(part, states[part], mine)
+                    part.advanced(states[part], mine)
         except Exception as failure:  # noqa: BLE001  whatever a domain's code raises
             return failure
         return None

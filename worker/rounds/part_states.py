@@ -7,7 +7,6 @@ from typing import Any
 
 from eventstore import OwnRange, RecordedEvent
 from eventstore.boundary_index import BoundaryIndex
-from handlers.domain import Domain
 from handlers.kept_states import KeptState, state_size
 from handlers.part import Part
 from worker.rounds.own_events import OwnEvent, OwnEvents, Search
@@ -90,14 +89,12 @@ class PartStates:
     They hold recorded events only. An entry that a command under way reads stays.
 
     Args:
-        domain: Whose parts they are.
         own: Our own events.
         most: The most entries to keep besides those in use.
         most_bytes: About how many bytes their states may have together.
     """
 
-    def __init__(self, domain: Domain, own: OwnEvents, most: int, most_bytes: int) -> None:
-        self._domain = domain
+    def __init__(self, own: OwnEvents, most: int, most_bytes: int) -> None:
         self._own = own
         self._most = most
         self._most_bytes = most_bytes
@@ -252,7 +249,7 @@ class PartStates:
         above = entry.kept.position.number
         news = self._own.matching(entry.search, after=entry.seen, up_to=settled, above=above)
         if news:
-            state = self._domain.advance(entry.part, entry.state, [own.fact for own in news])
+            state = entry.part.advanced(entry.state, [own.fact for own in news])
             self.extended(entry, state, news, settled, object())
         entry.seen = settled
 
