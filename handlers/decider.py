@@ -5,6 +5,7 @@ from typing import Any, Generic, NoReturn, TypeVar, final, overload
 
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
 from handlers.errors import InvalidDecider, InvalidKey, InvalidParts, InvalidView
+from handlers.kind import kind_of
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, Parts, Reading
 from handlers.place import place_of
@@ -176,4 +177,4 @@ def _said(named: object) -> str:
         return f"a tuple with {_said(next(each for each in named if not isinstance(each, Reading)))}"
     if isinstance(named, View):
         return f"a view without its key: write {named.name}.at(…)"
-    return f"a {type(named).__name__}"
+    return kind_of(named)

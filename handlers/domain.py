@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import chain
+from types import FunctionType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,7 @@ from handlers.checks.projections import projection_problems
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
 from handlers.decision import Decision
+from handlers.declared import returns_by_mistake
 from handlers.erasure.forgetting import SubjectForgotten
 from handlers.erasure.sensitive import marked, sensitive_problems
 from handlers.erasure.sensitive_events import SensitiveEvents
@@ -27,6 +29,7 @@ from handlers.errors import (
     InvalidDecision,
     InvalidDomain,
     InvalidParts,
+    InvalidState,
     InvalidView,
     UnknownCommand,
     UnknownProjection,
@@ -34,6 +37,7 @@ from handlers.errors import (
 )
 from handlers.event_codec import EventCodec
 from handlers.event_versions import EventVersions, Lineage
+from handlers.kind import kind_of
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
@@ -125,15 +129,15 @@ class Domain:
         self._refuse_others("upcasters", Upcaster)
         self._refuse_others("projections", Projection)
         self._refuse_others("invariants", Invariant)
-        for what, given in (("command", self.deciders), ("event", self.events)):
+        for what, given, listed in (("command", self.deciders, "deciders=("), ("event", self.events, "events=(")):
             if not given:
-                raise InvalidDomain(f"the domain {self.name} has no {what}")
+                raise InvalidDomain(f"the domain {self.name} has no {what}: list them, as {listed}…,)")
         self._refuse_models("command", [decider.command for decider in self.deciders], Command, DomainEvent)
         self._refuse_models("event", self.events, DomainEvent, Command)
         for scenario in self.scenarios:
             if not isinstance(scenario, type) or not issubclass(scenario, Scenario):
                 raise InvalidDomain(
-                    f"the domain {self.name} lists {scenario!r} among its scenarios, which is no Scenario"
+                    f"the domain {self.name} lists {_listed_as(scenario)} among its scenarios, which is no Scenario"
                 )
         for what, names in (
             ("views", [view.name for view in self.views]),
@@ -167,23 +171,26 @@ class Domain:
     def _listed(self, what: str) -> tuple[Any, ...]:
         given = getattr(self, what)
         if isinstance(given, str) or not isinstance(given, Iterable):
-            raise InvalidDomain(
-                f"the domain {self.name} takes a tuple as its {what}, and {given!r} is none; is a comma missing?"
-            )
+            what_it_is = f"{_listed_as(given)} is none; is a comma missing?"
+            raise InvalidDomain(f"the domain {self.name} takes a tuple as its {what}, and {what_it_is}")
         return tuple(given)
 
     def _refuse_others(self, what: str, kind: type) -> None:
         for each in getattr(self, what):
             if not isinstance(each, kind):
                 name = "Decider" if kind is AnyDecider else kind.__name__
-                raise InvalidDomain(f"the domain {self.name} lists {each!r} among its {what}, which is no {name}")
+                raise InvalidDomain(
+                    f"the domain {self.name} lists {_listed_as(each)} among its {what}, which is no {name}"
+                )
 
     def _refuse_models(self, what: str, models: Iterable[Any], base: type[BaseModel], other: type[BaseModel]) -> None:
         for model in models:
             is_one = isinstance(model, type) and issubclass(model, base) and model is not base
             if not is_one or issubclass(model, other):
-                name = getattr(model, "__name__", repr(model))
-                raise InvalidDomain(f"the domain {self.name} lists {name} as {what}, which is no {base.__name__} alone")
+                is_what = f"a {other.__name__} as well" if is_one else f"no subclass of {base.__name__}"
+                raise InvalidDomain(
+                    f"the domain {self.name} lists {_listed_as(model)} among its {what}s, which is {is_what}"
+                )
             for problem in model_problems(model):
                 raise InvalidDomain(f"the domain {self.name} has the {what} {model.__name__}, but {problem}")
 
@@ -390,6 +397,7 @@ class Domain:
 
         Raises:
             UnknownEventType, UnreadableEvent: As ``recorded``.
+            InvalidState: ``evolve`` returns None, and declares to return a state.
             Exception: Whatever ``evolve`` raises.
         """
         # Never map(): a StopIteration out of a check or of evolve would end it like the last event.
@@ -406,6 +414,7 @@ class Domain:
             facts: The events, as ``recorded`` returns them.
 
         Raises:
+            InvalidState: As ``fold``.
             Exception: Whatever ``evolve`` raises.
         """
         for fact in facts:
@@ -439,10 +448,9 @@ class Domain:
                 f"{counted(1 + len(reads.readings), 'argument')}, the command and what each of its parts gives: {bug}"
             ) from bug
         if not isinstance(decision, Decision):
-            returned = "None" if decision is None else f"a value of type {type(decision).__name__}"
             raise InvalidDecision(
                 f"decide of {decider.name} ({place_of(decider.decide)}) returns Accepted(…), Rejected(…) or "
-                f"Unchanged(), not {returned}; does each of its branches return one?"
+                f"Unchanged(), not {kind_of(decision)}; does each of its branches return one?"
             )
         return decision
 
@@ -505,7 +513,26 @@ class Domain:
     @staticmethod
     def _evolved(part: Part[S], state: S, fact: DomainEvent, number: int | None) -> S:
         try:
-            return part.view.evolve(state, fact)
+            after = part.view.evolve(state, fact)
         except StopIteration as bug:
-            which = f"a {type(fact).__name__}" if number is None else f"event {number}"
-            raise RuntimeError(f"evolve of the view {part.view.name} raised StopIteration at {which}") from bug
+            raise RuntimeError(f"{_evolve(part)} raised StopIteration at {_which(fact, number)}") from bug
+        if after is None and (declared := returns_by_mistake(part.view.evolve)) is not None:
+            raise InvalidState(
+                f"{_evolve(part)} returns None at {_which(fact, number)}, and declares to return {declared}; does each "
+                "of its branches return the state?"
+            )
+        return after
+
+
+def _listed_as(given: object) -> str:
+    if isinstance(given, type):
+        return given.__name__
+    return kind_of(given) if isinstance(given, FunctionType) else repr(given)
+
+
+def _evolve(part: Part[Any]) -> str:
+    return f"evolve of the view {part.view.name} ({place_of(part.view.evolve)})"
+
+
+def _which(fact: DomainEvent, number: int | None) -> str:
+    return kind_of(fact) if number is None else f"event {number} ({type(fact).__name__})"

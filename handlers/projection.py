@@ -13,6 +13,7 @@ from eventstore import Filter
 from eventstore.jsontext import canonical
 from handlers.contained import Contained
 from handlers.errors import InvalidProjection, InvalidRow
+from handlers.kind import kind_of
 from handlers.model import DomainEvent
 from handlers.place import place_of
 from handlers.plain_function import refusal
@@ -82,7 +83,7 @@ class Projection:
             )
         if not isinstance(self.events, Filter):
             raise InvalidProjection(
-                f"the projection {self.name} takes a Filter as its events, not a {type(self.events).__name__}"
+                f"the projection {self.name} takes a Filter as its events, not {kind_of(self.events)}"
             )
         if self.events.since is not None or self.events.until is not None or self.events.above:
             raise InvalidProjection(f"the events of the projection {self.name} have a bound on time or number")

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from eventstore.counted import counted
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from handlers.erasure.master_key import MasterKeys
@@ -194,8 +195,8 @@ async def _consumers(settings: Settings, domains: Sequence[Domain], *, start_wor
         serving = 0 if found is None else found.consumers
         if start_workers and serving:
             raise Mistake(
-                f"{serving} workers serve {domain.name} already, and would take part; "
-                "stop them, or leave out --start-workers."
+                f"{counted(serving, 'worker serves', 'workers serve')} {domain.name} already, and would take part; "
+                f"stop {'it' if serving == 1 else 'them'}, or leave out --start-workers."
             )
         if not start_workers and not serving:
             raise Mistake(f"no worker serves {domain.name}; start one with `worker run`, or pass --start-workers 2.")

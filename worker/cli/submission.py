@@ -115,7 +115,9 @@ class Submissions:
         commands = sorted(decider.name for domain in candidates for decider in domain.deciders)
         hint = meant(command_type, commands)
         known = f"{hint} Known" if hint else "known"
-        raise Mistake(f"there is no command {command_type!r}; {known} are {', '.join(commands)}.")
+        raise Mistake(
+            f"there is no command {command_type!r}; {known} are {', '.join(commands)}, whose deciders the domains list."
+        )
 
     def _read(self, text: bytes, *, more_bytes: int = 0, more_levels: int = 0) -> dict[str, Any]:
         try:

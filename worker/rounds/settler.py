@@ -14,6 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from eventstore import EventStore, EventStoreError, OutcomeKind, Receipt, StoreUnavailable
+from handlers.complaint import text_of
 from worker.amqp.delivery import POISON_HEADER, Delivery
 from worker.amqp.sender import Sender
 from worker.body_form import check_form
@@ -359,7 +360,11 @@ class Settler:
         if sent is Sent.LOST:
             span.end()
             return
-        _log.error("dead letter: %s: %s", reason, _where(failure) if settlement.bug else failure)
+        if settlement.bug and message is not None:
+            shown = f"`worker dead-letters show {message.command_id}` shows the traceback"
+            _log.error("dead letter: %s: %s; %s", reason, _where(failure), shown)
+        else:
+            _log.error("dead letter: %s: %s", reason, text_of(failure))
         self._counters.dead_letters[reason] += 1
         await self._replies.failed(delivery.properties, message, f"{reason}: {headers[ERROR_HEADER]}")
         self._settled(delivery, span, End.DEAD_LETTERED, reason)
