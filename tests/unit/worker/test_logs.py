@@ -107,10 +107,8 @@ def test_whereabouts_name_the_innermost_line_of_the_domain() -> None:
     with pytest.raises(ValidationError) as raised:
         served.decide(command, served.reads(command), {})
     line = decide_badly.__code__.co_firstlineno + 1
-    assert (
-        whereabouts(raised.value)
-        == f"ValidationError in decide_badly ({__file__}:{line}): SwitchedOn.Lamp, SwitchedOn.Watts"
-    )
+    place = f"ValidationError in decide_badly ({__file__}:{line})"
+    assert whereabouts(raised.value) == f"{place}: SwitchedOn.Lamp, SwitchedOn.Watts"
     explained = explain(raised.value, reason="handler_error", queue="lamps.commands", with_traceback=True)
     assert explained[ERROR_HEADER] == f"{place}: SwitchedOn: Lamp is missing; Watts is missing"
 
