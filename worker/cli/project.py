@@ -19,7 +19,7 @@ _MOST_PROCESSES = 64
 def project(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Which projections, by name; without one, all of WORKER_DOMAINS."),
+        typer.Argument(metavar="NAME", help="Which projections, by name; without one, all of WORKER_DOMAINS."),
     ] = None,
     *,
     processes: Annotated[
@@ -27,8 +27,8 @@ def project(
         typer.Option(
             min=1,
             max=_MOST_PROCESSES,
-            help="Watch over so many processes, which share the projections. Without this there is one, which nothing "
-            "starts again.",
+            help="How many processes to run, which share the projections; one that crashes is started again. Without "
+            "this, one process runs, which nothing starts again.",
         ),
     ] = None,
     control_socket: Annotated[int | None, typer.Option(hidden=True)] = None,

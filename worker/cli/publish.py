@@ -36,9 +36,13 @@ def publish(
     command_id: Annotated[
         str | None, typer.Option("--id", metavar="UUID", help="The command's id; the same id takes effect once.")
     ] = None,
-    domain: Annotated[str | None, typer.Option(help="Whose command it is; found by its name without this.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="The command's domain; found by the command's name without this.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for what becomes of it, and print it.")] = False,
-    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For each command.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="How long each command may take.")
+    ] = 30.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a command.")] = False,
 ) -> None:
     """Publish a command, or a file of commands. All are checked first: if one is wrong, none is published.

@@ -52,6 +52,14 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
                 "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader."
             ),
         ),
+        (
+            ("Burn", "{}"),
+            (
+                "there is no command 'Burn'; known are AddBookCopyToCirculation, CancelReaderContract, "
+                "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader, by the "
+                "deciders that the domains list."
+            ),
+        ),
         (("RegisterReader", "{}"), "RegisterReader: ReaderID is missing; Name is missing."),
         (
             ("RegisterReader", '{"ReaderID": 5, "Name": "A"}'),
@@ -192,7 +200,7 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("publish", "RegisterReader", ADA),
             {"WORKER_DOMAINS": "handlers.library:scenarios"},
-            "WORKER_DOMAINS: handlers.library:scenarios is no Domain, but of type tuple.",
+            "WORKER_DOMAINS: handlers.library:scenarios is no Domain, but a tuple.",
         ),
         (("status", "42"), {}, "'42' is not a UUID; pass the id that `worker publish` printed."),
         (
