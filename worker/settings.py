@@ -74,7 +74,7 @@ def not_set(name: str, *, field: str | None = None) -> str:
         name: The setting.
         field: The field that it is a value of, if that is called otherwise.
     """
-    return f"{name.upper()} is not set; give it the form {_EXAMPLES[field or name]}."
+    return f"{name.upper()} is not set; give it the form {_EXAMPLES[field or name]}, in each terminal."
 
 
 def told(name: str, problem: ValueError) -> str:

@@ -181,7 +181,11 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
             {"DATABASE_URL": "mysql://db/events"},
             "DATABASE_URL: it must have the form postgresql://user:password@host:5432/database.",
         ),
-        (("run",), {}, "DATABASE_URL is not set; give it the form postgresql://user:password@host:5432/database."),
+        (
+            ("run",),
+            {},
+            "DATABASE_URL is not set; give it the form postgresql://user:password@host:5432/database, in each terminal.",
+        ),
         (
             ("run",),
             {"DATABASE_URL": "postgresql://db/events", "AMQP_URL": "amqp://mq:port"},
@@ -190,7 +194,7 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("publish", "RegisterReader", ADA),
             {"AMQP_URL": ""},
-            "AMQP_URL is not set; give it the form amqp://user:password@host:5672/vhost.",
+            "AMQP_URL is not set; give it the form amqp://user:password@host:5672/vhost, in each terminal.",
         ),
         (
             ("publish", "RegisterReader", ADA),
@@ -206,7 +210,10 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("db", "migrate"),
             {},
-            "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database.",
+            (
+                "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database, in each "
+                "terminal."
+            ),
         ),
         (
             ("db", "prune", "--older-than", "90"),
@@ -247,7 +254,10 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("db", "states", "list"),
             {},
-            "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database.",
+            (
+                "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database, in each "
+                "terminal."
+            ),
         ),
         (
             ("config",),
