@@ -211,8 +211,8 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
             ("db", "migrate"),
             {},
             (
-                "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database, in each "
-                "terminal."
+                "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database, in "
+                "each terminal."
             ),
         ),
         (
@@ -255,8 +255,8 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
             ("db", "states", "list"),
             {},
             (
-                "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database, in each "
-                "terminal."
+                "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database, in "
+                "each terminal."
             ),
         ),
         (
