@@ -184,7 +184,10 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("run",),
             {},
-            "DATABASE_URL is not set; give it the form postgresql://user:password@host:5432/database, in each terminal.",
+            (
+                "DATABASE_URL is not set; give it the form postgresql://user:password@host:5432/database, in each "
+                "terminal."
+            ),
         ),
         (
             ("run",),
