@@ -62,8 +62,10 @@ def publish(
         submissions = [checked.single(command, text, identity(command_id))]
     answers = _send(settings, submissions, wait=wait, timeout=timeout, show_progress=file is not None)
     _show(answers, json=json, wait=wait, summed_up=file is not None)
-    if any(answer.outcome == "failed" for answer in answers):
-        typer.echo("What failed is a dead letter: `worker dead-letters show ID` tells where.", err=True)
+    failed = [answer.command_id for answer in answers if answer.outcome == "failed"]
+    if failed:
+        which = str(failed[0]) if len(failed) == 1 else "ID"
+        typer.echo(f"What failed is a dead letter: `worker dead-letters show {which}` shows all of it.", err=True)
     if any(answer.is_bad for answer in answers):
         raise typer.Exit(1)
 

@@ -1,7 +1,8 @@
 """The chart: figures drawn as SVG that stands in a page by itself. Its colours are the page's to say, by class."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from itertools import product
 
@@ -97,7 +98,7 @@ class Chart:
     up: str
     x: Scale
     y: Scale
-    marks: Sequence[Mark] = field(default=())
+    marks: tuple[Mark, ...] = ()
 
     @property
     def left(self) -> float:
@@ -114,7 +115,8 @@ class Chart:
     @property
     def top(self) -> float:
         """Where the vertical axis ends: its name and the marks' stand above."""
-        return _ROW * (1 + len(self.marks)) + 3 * _GAP
+        rows = max((row for row, _, _ in _placed(self)), default=-1) + 1
+        return _ROW * (1 + rows) + 3 * _GAP
 
     @property
     def bottom(self) -> float:
@@ -203,6 +205,7 @@ def _framed(chart: Chart, drawn: Iterable[str]) -> str:
     return "".join(parts)
 
 
+@lru_cache(maxsize=16)
 def _placed(chart: Chart) -> Sequence[tuple[int, float, str]]:
     """Place the marks' names: the row above the columns, the horizontal place and the anchor of each.
 

@@ -34,7 +34,7 @@ def page(summary: Summary, stresses: str = "") -> str:
             f"<p>{_text(_run(summary))}</p>{_behind(summary)}{_verdict(summary)}</header>",
             f'<dl class="tiles">{"".join(_tiles(summary))}</dl>',
             f'<div class="groups">{"".join(_groups(summary))}</div>',
-            f'<section class="charts">{"".join(_figure(*each) for each in charts(summary))}</section>',
+            f'<section class="charts">{"".join(_figure(*each) for each in _figures(summary))}</section>',
             f"<h2>Violations</h2>{_violations(summary)}" if summary.violations else "",
             f'<div class="tables">{"".join(_tables(summary))}</div>',
             f"<h2>Figures over time</h2>{_series(summary)}",
@@ -89,7 +89,7 @@ def _groups(summary: Summary) -> Iterator[str]:
     latency, one = summary.latency_ms, summary.unluckiest
     waiting = [("p95", _milliseconds(latency, "p95"), ""), ("longest", _milliseconds(latency, "max"), "")]
     if summary.p99_over_p50 is not None:
-        waiting.append(("fairness", f"{summary.p99_over_p50:.1f}", "p99 is so many times p50"))
+        waiting.append(("fairness", f"{summary.p99_over_p50:.1f}", "p99 over p50"))
     if one is not None:
         told = f"{one.command_id}, decided {counted(one.attempts, 'time')}"
         waiting.append(("who waited longest", one.command_type, told))
@@ -116,8 +116,12 @@ def _groups(summary: Summary) -> Iterator[str]:
     )
 
 
+def _figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    yield from charts(summary)
+    yield "Outcomes", "what became of the commands", _outcomes(summary)
+
+
 def _tables(summary: Summary) -> Iterator[str]:
-    yield f"<section><h2>Outcomes</h2>{_outcomes(summary)}</section>"
     if summary.by_domain:
         rows = [
             (

@@ -13,8 +13,8 @@ __all__ = ["charts"]
 
 # Text has one size on both: a wide one shrunk to a telephone could not be read.
 _SIZES = (
-    ("wide", Size(width=760, height=300, ticks=8)),
-    ("narrow", Size(width=380, height=280, ticks=4)),
+    ("large", Size(width=600, height=280, ticks=7)),
+    ("small", Size(width=380, height=280, ticks=4)),
 )
 _ROWS = 5
 # Above this, a chart of latencies counts seconds.
@@ -93,10 +93,10 @@ def _waits(summary: Summary, size: Size) -> str:
         up="commands",
         x=logarithmic(bins[0].from_ms, bins[-1].to_ms, most=size.ticks, text=_ms),
         y=linear(max(each.commands for each in bins), most=_ROWS),
-        marks=[
+        marks=tuple(
             Mark(value, f"{name} {_ms(value)}")
             for name, value in (("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99))
-        ],
+        ),
     )
     return columns(
         chart,

@@ -361,8 +361,8 @@ class Settler:
             span.end()
             return
         if settlement.bug and message is not None:
-            shown = f"`worker dead-letters show {message.command_id}` shows the traceback"
-            _log.error("dead letter: %s: %s; %s", reason, _where(failure), shown)
+            where, shown = _where(failure), f"`worker dead-letters show {message.command_id}` shows the traceback"
+            _log.error("dead letter: %s: %s%s %s", reason, where, "" if where.endswith("?") else ";", shown)
         else:
             _log.error("dead letter: %s: %s", reason, text_of(failure))
         self._counters.dead_letters[reason] += 1
