@@ -262,10 +262,9 @@ class Domain:
         try:
             return self._deciders[command_type]
         except KeyError:
-            known = ", ".join(sorted(self._deciders))
-            raise UnknownCommand(
-                f"the domain {self.name} has no command {command_type[:100]!r}; known are {known}"
-            ) from None
+            close = get_close_matches(command_type[:100], self._deciders, n=1)
+            known = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(self._deciders))}"
+            raise UnknownCommand(f"the domain {self.name} has no command {command_type[:100]!r}; {known}") from None
 
     def view(self, name: str) -> View[..., Any]:
         """Return the view of this name.

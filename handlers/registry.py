@@ -73,7 +73,8 @@ def check_one_log(domains: Iterable[Domain]) -> None:
 def _load(place: str) -> Domain:
     module_name, _, attribute = place.partition(":")
     if not module_name or module_name.startswith(".") or not attribute:
-        raise DomainNotFound(f"WORKER_DOMAINS: {place!r} must have the form module:attribute")
+        example = f", such as {module_name}:domain" if module_name.isidentifier() else ""
+        raise DomainNotFound(f"WORKER_DOMAINS: {place!r} must have the form module:attribute{example}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -86,6 +87,8 @@ def _load(place: str) -> Domain:
         found = attrgetter(attribute)(module)
     except AttributeError:
         problem = f"WORKER_DOMAINS: {module_name} has no attribute {attribute}"
+        if there := [name for name, value in vars(module).items() if isinstance(value, Domain)]:
+            raise DomainNotFound(f"{problem}; did you mean {' or '.join(sorted(there))}?") from None
         taken = None if "." in module_name else _if_taken(module_name)
         raise DomainNotFound(f"{problem}; {taken}" if taken else problem) from None
     if not isinstance(found, Domain):

@@ -49,4 +49,4 @@ async def test_an_answer_that_does_not_come_in_time_is_told(worker: Worker) -> N
 async def test_a_mistake_is_told_once_however_many_processes_there_are(worker: Worker) -> None:
     nowhere = worker.environment["DATABASE_URL"].rpartition("@")[0] + "@127.0.0.1:9/events"
     end = await worker.having(DATABASE_URL=nowhere)("run", "--processes", "3")
-    assert end.mistake().endswith("; start the database or correct its address.")
+    assert end.mistake().endswith("; start the database or correct DATABASE_URL.")

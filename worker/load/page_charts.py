@@ -91,7 +91,7 @@ def _waits(summary: Summary, size: Size) -> str:
         size=size,
         across="latency, logarithmic",
         up="commands",
-        x=logarithmic(bins[0].from_ms, bins[-1].to_ms, most=size.ticks, text=_ms),
+        x=logarithmic(bins[0].from_ms, bins[-1].to_ms, most=size.ticks + 2, text=_ms),
         y=linear(max(each.commands for each in bins), most=_ROWS),
         marks=tuple(
             Mark(value, f"{name} {_ms(value)}")

@@ -147,11 +147,19 @@ def test_a_persons_unknown_fields_are_refused(field: str) -> None:
     assert str(raised.value) == f"SwitchOn: {field} is not a field of it"
 
 
-@pytest.mark.parametrize("name", ["SwitchOff", "switchon", "", "SwitchedOn"])
-def test_an_unknown_command_is_told_with_those_that_are_known(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("Burn", "known are SwitchOn"),
+        ("", "known are SwitchOn"),
+        ("SwichOn", "did you mean SwitchOn?"),
+        ("SwitchedOn", "did you mean SwitchOn?"),
+    ],
+)
+def test_an_unknown_command_is_told_with_those_that_are_known(name: str, known: str) -> None:
     with pytest.raises(UnknownCommand) as raised:
         domain.parse(name, {})
-    assert str(raised.value) == f"the domain lamps has no command {name!r}; known are SwitchOn"
+    assert str(raised.value) == f"the domain lamps has no command {name!r}; {known}"
 
 
 def test_a_recorded_event_is_read_by_its_json_names() -> None:

@@ -92,6 +92,7 @@ NO_DOMAIN = (
             ),
         ),
         ("lantern.plain", "WORKER_DOMAINS: 'lantern.plain' must have the form module:attribute"),
+        ("lantern", "WORKER_DOMAINS: 'lantern' must have the form module:attribute, such as lantern:domain"),
         (":domain", "WORKER_DOMAINS: ':domain' must have the form module:attribute"),
         ("lantern.plain:", "WORKER_DOMAINS: 'lantern.plain:' must have the form module:attribute"),
         (
@@ -144,6 +145,10 @@ NO_DOMAIN = (
         ),
         (".lantern:domain", "WORKER_DOMAINS: '.lantern:domain' must have the form module:attribute"),
         ("lantern.plain:lamps", "WORKER_DOMAINS: lantern.plain has no attribute lamps"),
+        (
+            "lantern.street:domains",
+            "WORKER_DOMAINS: lantern.street has no attribute domains; did you mean domain or lamps or shared?",
+        ),
         ("lantern.plain:domain", "WORKER_DOMAINS: lantern.plain:domain is no Domain, but a str"),
         (f"{LAMPS},{LAMPS}", "WORKER_DOMAINS names two domains that are called lamps"),
     ],

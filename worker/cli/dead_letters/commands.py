@@ -75,11 +75,11 @@ def list_letters(
             tell(rows(newest, now=choice.asked_at, with_domain=len(found.there) > 1))
             tell()
         tell(kinds(found.kinds))
-        shown = (
-            f"the newest {len(newest):,} of {found.meant:,}" if len(newest) < found.meant else f"all {found.meant:,}"
-        )
         tell()
-        tell(f"Shown: {shown} that fit; there: {counted(found.total, 'dead letter')}.")
+        letters = counted(found.total, "dead letter")
+        fitting = f"{found.meant:,} of {letters} fit" if found.meant < found.total else letters
+        newest_alone = f"; shown are the newest {len(newest):,}" if len(newest) < found.meant else ""
+        tell(f"{fitting}{newest_alone}.")
     if not json:
         tell_each(found.absent(choice.selection))
     if found.unseen and not json:

@@ -202,7 +202,7 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("publish", "RegisterReader", ADA),
             {"WORKER_DOMAINS": "handlers.library:domian"},
-            "WORKER_DOMAINS: handlers.library has no attribute domian.",
+            "WORKER_DOMAINS: handlers.library has no attribute domian; did you mean domain?",
         ),
         (
             ("publish", "RegisterReader", ADA),
