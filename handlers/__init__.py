@@ -5,7 +5,7 @@ Knows no broker and no database; only the reader waits.
 
 from handlers.decider import Decider
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
-from handlers.domain import Check, Domain, Invariant
+from handlers.domain import Domain
 from handlers.erasure.forgetting import SubjectForgotten
 from handlers.erasure.master_key import InvalidMasterKey, MasterKeys
 from handlers.erasure.sensitive import Sensitive
@@ -33,6 +33,7 @@ from handlers.errors import (
     UnknownView,
     UnreadableEvent,
 )
+from handlers.invariant import Check, Invariant
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, PartIdentity, Parts
 from handlers.persistent import PersistentMap, PersistentSet

@@ -56,7 +56,7 @@ class InvalidDecision(HandlerError, TypeError):
 
 
 class InvalidState(HandlerError, TypeError):
-    """Raised by ``Domain.fold`` and ``advance``: a view's ``evolve`` returns None, and declares to return a state.
+    """Raised by ``Domain.fold`` and ``Part.evolved``: a view's ``evolve`` returns None, and declares to return a state.
 
     The message names the view, and the file and line of its ``evolve``.
     """

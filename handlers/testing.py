@@ -237,7 +237,7 @@ class Given:
     def _state(self, part: Part[Any], log: Iterable[RecordedEvent]) -> Any:
         """Fold a part as a worker does, looking for what it would trip over."""
         __tracebackhide__ = True
-        for problem in self.domain.problems_of(part):
+        for problem in self.domain.examination.problems_of(part):
             raise AssertionError(problem)
         view = part.view
         state = part.initial()
@@ -248,7 +248,7 @@ class Given:
             fact = self.domain.recorded(event)
             watched = [("its state", state), ("the event", fact)]
             untouched = [_copy(f"the state of {part!r}", state), _copy(f"the event {event.type}", fact)]
-            after = self.domain.advance(part, state, (fact,))
+            after = part.evolved(state, fact)
             for (what, value), before in zip(watched, untouched, strict=True):
                 if not seems_same(before, value):
                     raise AssertionError(

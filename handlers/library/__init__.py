@@ -8,6 +8,7 @@ from handlers.library import (
     events,
     lend_book_copy,
     lendings,
+    mark_loan_overdue,
     projections,
     readers,
     register_reader,
@@ -17,6 +18,7 @@ from handlers.library import (
 from handlers.library.book_copy import book_copy
 from handlers.library.contract import contract
 from handlers.library.invariants import invariants
+from handlers.library.loan import loan
 from handlers.library.reader import reader
 from handlers.library.scenarios import scenarios
 
@@ -28,6 +30,7 @@ domain = Domain(
         book_copy,
         reader,
         contract,
+        loan,
         books.books_in_circulation,
         books.removed_books,
         lendings.lent_by_reader,
@@ -43,6 +46,7 @@ domain = Domain(
         cancel_reader_contract.decider,
         lend_book_copy.decider,
         return_book_copy.decider,
+        mark_loan_overdue.decider,
     ),
     events=(
         events.BookCopyAddedToCirculation,
@@ -51,6 +55,8 @@ domain = Domain(
         events.ReaderContractCanceled,
         events.BookCopyLentToReader,
         events.BookCopyReturnedByReader,
+        events.LoanDueDateAgreed,
+        events.LoanBecameOverdue,
         events.RemovingBookFromCirculationFailed,
         events.CancelingReaderContractFailed,
         events.LendingBookToReaderFailed,

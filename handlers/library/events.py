@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from handlers.model import DomainEvent
 
@@ -14,6 +14,8 @@ __all__ = [
     "BookID",
     "CancelingReaderContractFailed",
     "LendingBookToReaderFailed",
+    "LoanBecameOverdue",
+    "LoanDueDateAgreed",
     "ReaderContractCanceled",
     "ReaderID",
     "ReaderRegistered",
@@ -69,6 +71,22 @@ class BookCopyReturnedByReader(DomainEvent):
 
     book_id: str = Field(alias="BookID")
     reader_id: str = Field(alias="ReaderID")
+
+
+class LoanDueDateAgreed(DomainEvent):
+    """A reader who took a copy home is to bring it back by then."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+    due_at: AwareDatetime = Field(alias="DueAt")
+
+
+class LoanBecameOverdue(DomainEvent):
+    """A reader did not bring a copy back in time."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+    due_at: AwareDatetime = Field(alias="DueAt")
 
 
 class RemovingBookFromCirculationFailed(DomainEvent):

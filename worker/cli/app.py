@@ -44,6 +44,12 @@ COMMANDS = {
             help="Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.",
         ),
         Entry(
+            name="console",
+            target="worker.cli.console:console",
+            help="Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM "
+            "or Ctrl-C.",
+        ),
+        Entry(
             name="check",
             target="worker.cli.check:check",
             help="Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it "
@@ -58,6 +64,12 @@ COMMANDS = {
             name="config",
             target="worker.cli.config:config",
             help="Print every setting: its value without secrets, unit, origin and meaning.",
+        ),
+        Entry(
+            name="new",
+            target="worker.cli.new:new",
+            help="Make a folder to begin with: a package with a domain, its test, a Compose file with the servers, and "
+            "settings.",
         ),
     ),
     "events": (
@@ -123,6 +135,23 @@ COMMANDS = {
             name="resume",
             target="worker.cli.projections:resume_one",
             help="Have a projection go on that was paused, or try the event again that stopped it.",
+        ),
+    ),
+    "schedule": (
+        Entry(
+            name="run",
+            target="worker.cli.schedule:run",
+            help="Store what is to be sent later, and send it when its time has come, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="list",
+            target="worker.cli.schedule:list_all",
+            help="List the commands that wait to be sent, what is due first first.",
+        ),
+        Entry(
+            name="cancel",
+            target="worker.cli.schedule:cancel",
+            help="Have a scheduled command not be sent, also where its message still waits in its queue.",
         ),
     ),
     "load": (
@@ -224,6 +253,7 @@ app = group(
 )
 _added(app, "dead-letters", help="List, show, replay and discard dead letters: messages that a worker put aside.")
 _added(app, "projections", help="List, rebuild, pause and resume projections, which are read models in tables.")
+_added(app, "schedule", help="Run, list and cancel commands that are sent later.")
 _added(app, "load", help="Run load scenarios through RabbitMQ and real workers, and have every answer verified.")
 _added(app, "topology", help="Make the broker's exchanges and queues.")
 _added(

@@ -26,7 +26,9 @@ def declare(
     """
     settings = Settings.load(needs=("amqp_url",))
     domains = served_domains(settings)
-    lacking = run_async(_declare(settings.amqp_url, [Topology.of(domain) for domain in domains], dry_run=dry_run))
+    lacking = run_async(
+        _declare(settings.amqp_url, [Topology.of(domain, has_schedule=True) for domain in domains], dry_run=dry_run)
+    )
     if lacking and dry_run:
         raise typer.Exit(1)
 
@@ -44,9 +46,7 @@ async def _declare(url: str, topologies: list[Topology], *, dry_run: bool) -> bo
                 _tell(each, lacking, dry_run=dry_run)
                 if not lacking or not dry_run:
                     for queue in await outdated(link, each):
-                        tell(
-                            f"{queue} was made by an older version, and serves as it is; docs/operations.md, Policies."
-                        )
+                        tell(f"{queue} was made by an older version, and serves as it is; docs/broker.md, Policies.")
     finally:
         await link.close()
     return lacked

@@ -163,6 +163,13 @@ class Followers:
         )
         return [FollowerRow.of(row) for row in rows]
 
+    async def every(self) -> list[FollowerRow]:
+        """Return all of all kinds."""
+        rows = await self._transaction.fetch(
+            f"SELECT {_COLUMNS} FROM reading.followers ORDER BY kind, domain, name, is_current DESC"  # noqa: S608  the same
+        )
+        return [FollowerRow.of(row) for row in rows]
+
     async def of(self, name: FollowerName) -> list[FollowerRow]:
         """Return those of a name: the current one first."""
         rows = await self._transaction.fetch(

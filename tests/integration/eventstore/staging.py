@@ -8,7 +8,7 @@ from typing import TypeAlias, cast
 import asyncpg
 
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from tests.support.fixtures.waiting import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

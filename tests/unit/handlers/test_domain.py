@@ -325,7 +325,7 @@ def test_a_state_that_got_lost_is_told_where_it_was() -> None:
         stock.fold(lost, frozenset(), log)
     assert str(raised.value).startswith(f"{said % 'event 1 (Sold)'}to return frozenset[str]; does each")
     with pytest.raises(InvalidState) as raised:
-        stock.advance(lost, frozenset(), [stock.recorded(log[0])])
+        lost.advanced(frozenset(), [stock.recorded(log[0])])
     assert str(raised.value).startswith(said % "a Sold")
     # None is a state as good as others, where nothing says otherwise.
     for good in (optional, lambda *_: None):

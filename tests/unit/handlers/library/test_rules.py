@@ -3,17 +3,31 @@
 Each history also holds what concerns others, which must change nothing.
 """
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from handlers.decider import Command, DomainEvent
 from handlers.library import domain, events
 from handlers.library.cancel_reader_contract import CancelReaderContract
 from handlers.library.lend_book_copy import LendBookCopyToReader
+from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.library.register_reader import RegisterReader
 from handlers.library.remove_book_copy import RemoveBookCopyFromCirculation
 from handlers.library.return_book_copy import ReturnBookCopyFromReader
 from handlers.testing import Given, accepted, kit, rejected, unchanged
-from tests.unit.handlers.library.facts import add, added, cancelled, lent, registered, removed, returned
+from tests.unit.handlers.library.facts import (
+    DUE,
+    add,
+    added,
+    cancelled,
+    due,
+    lent,
+    overdue,
+    registered,
+    removed,
+    returned,
+)
 
 BOOK, READER = "book", "ada"
 OTHERS = (
@@ -295,6 +309,49 @@ def test_a_failure_on_record_changes_no_decision(command: Command) -> None:
         assert not [event for event in when.seen if event.type.endswith("Failed")]
 
 
+# Loans that are due
+
+
+ON_LOAN = (added(BOOK), registered(READER), lent(BOOK, READER), due(BOOK, READER))
+EARLIER, LATER = DUE - timedelta(days=1), DUE + timedelta(days=1)
+
+
+def overdue_at(at: datetime) -> MarkLoanOverdue:
+    return MarkLoanOverdue(book_id=BOOK, reader_id=READER, at=at)
+
+
+def test_a_lending_with_a_time_says_by_when_the_copy_is_to_be_back() -> None:
+    lend = LendBookCopyToReader(book_id=BOOK, reader_id=READER, due_at=DUE)
+    given(added(BOOK), registered(READER)).when(lend).then(accepted(lent(BOOK, READER), due(BOOK, READER)))
+
+
+@pytest.mark.parametrize("at", [DUE, LATER])
+def test_a_loan_becomes_overdue_when_the_command_says_that_its_time_is_up(at: datetime) -> None:
+    given(*ON_LOAN).when(overdue_at(at)).then(accepted(overdue(BOOK, READER))).then_again(unchanged())
+
+
+@pytest.mark.parametrize(
+    "history", [ON_LOAN, (*ON_LOAN, returned(BOOK, READER), lent(BOOK, READER), due(BOOK, READER))]
+)
+def test_a_loan_is_not_overdue_before_its_time(history: History) -> None:
+    given(*history).when(overdue_at(EARLIER)).then(rejected("loan is not due yet"))
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        (),
+        ON_LOAN[:3],
+        (*ON_LOAN, returned(BOOK, READER)),
+        (*ON_LOAN, overdue(BOOK, READER)),
+        (*ON_LOAN, returned(BOOK, READER), registered("bob"), lent(BOOK, "bob"), due(BOOK, "bob")),
+        (*ON_LOAN, overdue(BOOK, READER), returned(BOOK, READER), lent(BOOK, READER)),
+    ],
+)
+def test_what_is_back_or_has_no_time_does_not_become_overdue(history: History) -> None:
+    given(*history).when(overdue_at(LATER)).then(unchanged())
+
+
 def test_a_lending_reads_all_that_happened_to_the_copy_and_to_the_reader() -> None:
     history = (
         added(BOOK),
@@ -315,6 +372,7 @@ def test_the_domain_is_complete() -> None:
         "CancelReaderContract",
         "LendBookCopyToReader",
         "ReturnBookCopyFromReader",
+        "MarkLoanOverdue",
     }
     fields = {
         event.__name__: sorted(field.alias or name for name, field in event.model_fields.items())
@@ -323,4 +381,4 @@ def test_the_domain_is_complete() -> None:
     assert fields["BookCopyLentToReader"] == fields["BookCopyReturnedByReader"] == ["BookID", "ReaderID"]
     assert fields["LendingBookToReaderFailed"] == ["BookID", "ReaderID", "Reason"]
     assert sum(name.endswith("Failed") for name in fields) == 4
-    assert len(fields) == 10
+    assert len(fields) == 12

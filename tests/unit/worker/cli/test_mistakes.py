@@ -48,16 +48,16 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
             ("Register", ADA),
             (
                 "there is no command 'Register'; did you mean RegisterReader? Known are AddBookCopyToCirculation, "
-                "CancelReaderContract, "
-                "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader."
+                "CancelReaderContract, LendBookCopyToReader, MarkLoanOverdue, RegisterReader, "
+                "RemoveBookCopyFromCirculation, ReturnBookCopyFromReader."
             ),
         ),
         (
             ("Burn", "{}"),
             (
                 "there is no command 'Burn'; known are AddBookCopyToCirculation, CancelReaderContract, "
-                "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader, by the "
-                "deciders that the domains list."
+                "LendBookCopyToReader, MarkLoanOverdue, RegisterReader, RemoveBookCopyFromCirculation, "
+                "ReturnBookCopyFromReader, by the deciders that the domains list."
             ),
         ),
         (("RegisterReader", "{}"), "RegisterReader: ReaderID is missing; Name is missing."),
