@@ -30,7 +30,8 @@ _MOST_KEY = 200
 _MOST_STATE = 300
 # What a person has to change is not tried again every two seconds.
 _REFUSED_SECONDS = 30.0
-_LAST_SECONDS = 1.0
+# Of the time after the drain, and as long for closing the connection.
+_LAST_SECONDS = 0.5
 
 
 class Reported(Protocol):

@@ -9,6 +9,8 @@ __all__ = ["HotPart", "HotParts"]
 
 # So many commands that read a part make it as hot as one conflict there: a conflict costs a decision, and a rest.
 _CONFLICT_HEAT = 10
+# So many parts are counted between two calls: who is in a thousandth of all commands is almost certainly among them.
+_MOST_WARM = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,23 +44,19 @@ class HotParts:
 
     def note_command(self, entry: PartEntry) -> None:
         """Note that a command reads a part."""
-        if self._warm is not None:
-            if not (entry.commands or entry.conflicts):
-                self._warm.append(entry)
+        if self._warm is not None and (entry.commands or self._has_warmed(entry)):
             entry.commands += 1
 
     def note_conflict(self, entry: PartEntry) -> None:
         """Note that a decision on a part was out of date."""
-        if self._warm is not None:
-            if not (entry.commands or entry.conflicts):
-                self._warm.append(entry)
+        if self._warm is not None and (entry.commands or self._has_warmed(entry)):
             entry.conflicts += 1
 
     def take(self, most: int) -> list[HotPart]:
         """Return the parts that most commands have read since the last call; a conflict counts as ten of them.
 
-        Nothing is counted before the first call, and whoever has called once must go on: what is warm is kept until
-        then.
+        Nothing is counted before the first call. Of very many parts, only those are counted that came first: a hot one
+        is among them, and neither time nor memory grows with the rest.
         """
         warm, self._warm = self._warm or [], []
         hottest = [
@@ -73,6 +71,15 @@ class HotParts:
         for entry in warm:
             entry.commands = entry.conflicts = 0
         return hottest
+
+    def _has_warmed(self, entry: PartEntry) -> bool:
+        """Have a part counted, if it is not; return whether it is."""
+        if entry.conflicts:
+            return True
+        if self._warm is None or len(self._warm) >= _MOST_WARM:
+            return False
+        self._warm.append(entry)
+        return True
 
 
 def _heat(part: HotPart | PartEntry) -> int:
