@@ -10,7 +10,7 @@ PROCESSES ?= 2
 SCENARIO ?= hot-book
 SIZE ?= 1000000
 
-.PHONY: help demo load test unit faults bench lint format up down dist docs release-check lock dashboards clean
+.PHONY: help demo example load test unit faults bench lint format up down dist docs release-check lock dashboards clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -28,6 +28,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 demo: $(VENV)/.ready ## run real commands through the whole line and verify the result
 	@$(BIN)/python -m deploy.local.demo --commands $(COMMANDS) --processes $(PROCESSES)
+
+example: $(VENV)/.ready ## open a library in the browser, on servers and workers of its own, until Ctrl-C (ARGS="--port 8001")
+	@$(BIN)/python -m deploy.local.example $(ARGS)
 
 load: $(VENV)/.ready ## run a load scenario on servers and workers of its own, and have every answer verified
 	@$(BIN)/python -m deploy.local.load $(SCENARIO) $(ARGS)

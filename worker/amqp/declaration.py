@@ -203,6 +203,10 @@ async def _make_one_more(channel: AbstractChannel, topology: Topology) -> None:
 
 
 async def _bind(channel: AbstractChannel, topology: Topology) -> None:
+    if topology.has_schedule:
+        # So that who may send commands may also have them sent later.
+        queue = await channel.get_queue(topology.schedule_queue, ensure=False)
+        await queue.bind(EXCHANGE, topology.schedule_queue)
     if topology.shards is None:
         queue = await channel.get_queue(topology.queue, ensure=False)
         await queue.bind(EXCHANGE, topology.routing_key)

@@ -21,6 +21,7 @@ from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_states import HotPart, PartStates
 from worker.rounds.prepared_command import PreparedCommand
+from worker.rounds.shared import Shared
 from worker.rounds.time_limits import TimeLimits
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
@@ -77,18 +78,18 @@ class Scheduler:
         own = OwnEvents()
         self._states = PartStates(own, settings.worker_cached_states, settings.worker_cached_state_bytes)
         self._reader = PartReader(store, domain, self._states, long_reads=long_reads, master=master_keys(settings))
-        self._attempts = Attempts(
-            store,
-            domain,
-            settings,
+        shared = Shared(
+            store=store,
+            domain=domain,
+            settings=settings,
             states=self._states,
             own=own,
             reader=self._reader,
             breaker=breaker,
             watchdog=self._watchdog,
             counters=counters,
-            ended=self._ended,
         )
+        self._attempts = Attempts(shared, ended=self._ended)
         self._placement = Placement(domain, counters)
         self._active = ActiveJobs(self._states)
         self._limits = TimeLimits(

@@ -26,6 +26,7 @@ from handlers.erasure.sensitive import sensitive_problems
 from handlers.library import domain as library
 from handlers.library import events as library_events
 from handlers.library import projections
+from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.testing import forgotten, kit
 from worker.credentials import file_variable
 from worker.dead_letters.letter import BROKER_REASONS
@@ -41,6 +42,7 @@ TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 # Not wrapped anew yet.
 WIDE = {"CHANGELOG.md", "load.md", "reading.md"}
+WEB = "".join(path.read_text() for path in sorted((ROOT / "examples" / "library_web").rglob("*.py")))
 SHOP = (ROOT / "examples" / "shop" / "shop" / "orders.py").read_text()
 
 
@@ -137,6 +139,30 @@ async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: p
         library.parse(command_type, body, allow_unknown_fields=False)
 
 
+async def test_a_command_is_scheduled_as_the_documentation_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", "amqp://worker@mq/")
+    publisher = create_autospec(Publisher, instance=True, spec_set=True)
+
+    @asynccontextmanager
+    async def connect(*_: Any) -> AsyncIterator[Publisher]:
+        yield publisher
+
+    shown, decider = code("docs/time.md")
+    assert all(part in page("handlers/library/mark_loan_overdue.py") for part in decider.strip().split("\n\n\n")[1:])
+    program = compile(shown, "docs/time.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    assert isinstance(program, CodeType)
+    monkeypatch.setattr(worker, "Publisher", SimpleNamespace(connect=connect))
+    names: dict[str, Any] = {}
+    exec("import os", names)  # noqa: S102  what every program has
+    await eval(program, names)  # noqa: S307  the documentation's own code
+    (domain_name, command_type, body, at) = publisher.schedule.await_args.args
+    assert domain_name == library.name
+    command = library.parse(command_type, body, allow_unknown_fields=False)
+    assert isinstance(command, MarkLoanOverdue)
+    assert command.at == at
+    publisher.cancel.assert_awaited_once_with(library.name, publisher.schedule.return_value)
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_and_pages_that_are_named_exist(path: Path) -> None:
     text = path.read_text()
@@ -194,7 +220,15 @@ def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
 def test_every_reason_of_a_dead_letter_is_described() -> None:
     source = "".join(
         (ROOT / "worker" / name).read_text()
-        for name in ("message.py", "body_form.py", "rounds/prepared_command.py", "settlement.py")
+        for name in (
+            "message.py",
+            "body_form.py",
+            "rounds/prepared_command.py",
+            "schedule/deliver_at.py",
+            "schedule/request.py",
+            "schedule/storing.py",
+            "settlement.py",
+        )
     )
     raised = set(re.findall(r'BadMessage\(\s*"(\w+)"', source)) | set(re.findall(r'_named\("(\w+)"\)', source))
     described = first_cells(page("docs/messages.md").split("| reason |")[1])
@@ -217,6 +251,7 @@ def test_every_metric_is_described_with_its_unit() -> None:
             "eventstore/postgres/metrics.py",
             "worker/telemetry/metrics.py",
             "worker/reading/metrics.py",
+            "worker/schedule/metrics.py",
         )
     )
     made = set(re.findall(r'create_\w+\(\s*"([\w.]+)",.*?unit="(.*?)"', source, re.DOTALL))
@@ -275,6 +310,16 @@ async def test_a_program_waits_for_a_projection_as_the_documentation_shows() -> 
     await names["shown"]()
     models.wait_for.assert_awaited_once_with("library.books-lent-out", Position(number=7, token=3), seconds=5)
     assert library.projection("books-lent-out") is projections.lent_out
+
+
+def test_the_web_program_in_the_documentation_is_the_one_that_is_run() -> None:
+    # Methods are shown without the indentation that they have in their class.
+    source = "\n".join(map(str.strip, WEB.splitlines()))
+    blocks = code("docs/web.md")
+    assert blocks
+    for block in blocks:
+        for part in block.strip().split("\n\n\n"):
+            assert "\n".join(map(str.strip, part.splitlines())) in source
 
 
 def test_a_role_behind_pgbouncer_is_given_what_connections_bring() -> None:
