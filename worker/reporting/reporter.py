@@ -17,7 +17,7 @@ from worker.counters import Counters
 from worker.errors import BrokerError, BrokerMisconfigured
 from worker.reporting.latency import BOUNDS
 from worker.reporting.report import DomainReport, PartReport, Report, encode, hashed
-from worker.rounds.part_states import HotPart
+from worker.rounds.hot_parts import HotPart
 from worker.settings import Settings
 from worker.supervision.health import Health
 
