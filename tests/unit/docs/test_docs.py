@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 import worker
+from deploy.site import pages
 from eventstore import Position
 from eventstore.postgres.connections.session_settings import SESSION_SETTINGS
 from examples.shop import shop
@@ -28,6 +29,7 @@ from handlers.library import events as library_events
 from handlers.library import projections
 from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.testing import forgotten, kit
+from worker.cli.app import COMMANDS
 from worker.credentials import file_variable
 from worker.dead_letters.letter import BROKER_REASONS
 from worker.domain_variables import own_variables
@@ -83,9 +85,21 @@ def test_every_page_is_listed_by_need() -> None:
     assert sorted(listed) == sorted(path.name for path in PAGES if path.parent.name == "docs" and path.stem != "index")
 
 
-def test_the_site_has_every_page_in_the_same_order() -> None:
-    pages = re.findall(r"(\w+\.md)\b", page("mkdocs.yml").split("\nnav:")[1])
-    assert pages == ["index.md", *re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))]
+def test_the_site_has_the_pages_of_the_index_by_need() -> None:
+    first, *groups = pages.navigation(page("docs/index.md"))
+    assert first == "index.md"
+    assert [name for group in groups for name in group] == ["Learn", "Do", "Look up", "Understand"]
+    listed = [name for group in groups for names in group.values() for name in names]
+    assert listed == re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))
+
+
+def test_every_command_is_described() -> None:
+    text = page("docs/commands.md").split("## Exit status")[0]
+    for group, entries in COMMANDS.items():
+        for entry in entries:
+            words = f"worker {group} {entry.name}".replace("  ", " ")
+            # A row may name a second one of its group by its last word.
+            assert re.search(rf"`{words}\b|`worker {group} .*, `{entry.name}\b", text), words
 
 
 def test_the_reference_names_what_there_is() -> None:
