@@ -28,7 +28,7 @@ makes that fail, too.
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import FunctionType, ModuleType, UnionType
+from types import UnionType
 from typing import Any
 
 from eventstore import Event, RecordedEvent
@@ -38,6 +38,7 @@ from handlers.deep_copy import deep_copy
 from handlers.domain import Domain
 from handlers.erasure.sensitive import sensitive_fields
 from handlers.event_versions import EVENT_VERSION
+from handlers.kind import kind_of
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
@@ -374,8 +375,7 @@ class Then:
 def _refuse_other(what: str, given: object, kind: type | UnionType) -> None:
     __tracebackhide__ = True
     if not isinstance(given, kind):
-        said = given.__name__ if isinstance(given, type | FunctionType | ModuleType) else f"a {type(given).__name__}"
-        raise TypeError(f"{what}; {said} is none")
+        raise TypeError(f"{what}; {kind_of(given)} is none")
 
 
 def _read_back(domain: Domain, facts: Iterable[DomainEvent | Event]) -> list[RecordedEvent]:

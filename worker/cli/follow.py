@@ -18,7 +18,7 @@ _MOST_PROCESSES = 64
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME]...", help="Which, by name; without one, all of WORKER_DOMAINS."),
+    typer.Argument(metavar="NAME", help="Which, by name; without one, all of WORKER_DOMAINS."),
 ]
 Processes = Annotated[
     int | None,

@@ -94,5 +94,5 @@ def sends(target: Target) -> bool:
 
 def _of(domain: Domain) -> list[AnyDeclared]:
     projections: list[AnyDeclared] = [Declared(domain=domain, projection=each) for each in domain.projections]
-    outputs = [Output(domain=domain, output=each) for each in [*domain.reactions, *domain.relays]]
-    return [*projections, *outputs]
+    reactions = [Output(domain=domain, output=each) for each in domain.reactions]
+    return [*projections, *reactions, *(Output(domain=domain, output=each) for each in domain.relays)]

@@ -14,7 +14,8 @@ DOMAIN = bells(reactions=(tolling, late))
 
 
 def _reaction(**changed: Any) -> Reaction:
-    return Reaction(**{"name": "tolling", "events": RUNG, "commands": tolls} | changed)
+    chosen: dict[str, Any] = {"name": "tolling", "events": RUNG, "commands": tolls} | changed
+    return Reaction(**chosen)
 
 
 @pytest.mark.parametrize(
