@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[3]
 TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 # Not wrapped anew yet.
-WIDE = {"CHANGELOG.md", "load.md", "reading.md"}
+WIDE = {"load.md"}
 WEB = "".join(path.read_text() for path in sorted((ROOT / "examples" / "library_web").rglob("*.py")))
 SHOP = (ROOT / "examples" / "shop" / "shop" / "orders.py").read_text()
 
