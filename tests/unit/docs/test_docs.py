@@ -42,8 +42,6 @@ from worker.settings import IN_FILES, Settings
 ROOT = Path(__file__).parents[3]
 TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
-# Not wrapped anew yet.
-WIDE = {"load.md"}
 WEB = "".join(path.read_text() for path in sorted((ROOT / "examples" / "library_web").rglob("*.py")))
 SHOP = (ROOT / "examples" / "shop" / "shop" / "orders.py").read_text()
 
@@ -111,7 +109,7 @@ def test_the_reference_names_what_there_is() -> None:
             assert hasattr(found, member), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if path.name not in WIDE], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_no_line_is_wider_than_a_screen(path: Path) -> None:
     prose = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
     assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")] == []
