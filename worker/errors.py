@@ -10,6 +10,7 @@ __all__ = [
     "BrokerError",
     "BrokerMisconfigured",
     "BrokerUnavailable",
+    "FollowerError",
     "HandlerTimedOut",
     "IsolationFailed",
     "KilledItsProcess",
@@ -73,7 +74,11 @@ class MessageRefused(BrokerError):
     """
 
 
-class ProjectionError(WorkerError):
+class FollowerError(WorkerError):
+    """Raised when what follows the log cannot be run, or asked, as a person wants it. The message says what to do."""
+
+
+class ProjectionError(FollowerError):
     """Raised when a projection cannot be run as it is declared, or as its database is. The message says what to do."""
 
 

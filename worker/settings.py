@@ -142,10 +142,15 @@ class Settings(DatabaseAddresses):
     )
     projections_url: str = setting(
         "",
-        "The database that `worker project` fills tables in, as a member of eventstore_projections; without it, "
-        "the database of the events.",
+        "The database that `worker project` fills tables in, with the checkpoints of reactions and relays, as a member "
+        "of eventstore_projections; without it, the database of the events.",
         check=check_postgres,
         secret=True,
+    )
+    relay_source: str = setting(
+        "",
+        "What relayed events name as their source, a URI reference such as `urn:example:library`; without it, `/` and "
+        "the domain's name.",
     )
     worker_domains: str = setting(
         "",

@@ -34,6 +34,7 @@ __all__ = [
     "REPORT_EXCHANGE",
     "Address",
     "Topology",
+    "events_exchange",
     "older",
 ]
 
@@ -181,6 +182,11 @@ class Topology:
         schedule = (self.schedule_queue, {**work, "x-single-active-consumer": True})
         queues = (dead, *works, retry) if self.shards is None else (dead, retry, *works)
         return (*queues, schedule) if self.has_schedule else queues
+
+
+def events_exchange(domain_name: str) -> str:
+    """Return the topic exchange that a domain's relays publish its events to."""
+    return f"{domain_name}.events"
 
 
 def older(queue: str, arguments: dict[str, Any]) -> dict[str, Any]:

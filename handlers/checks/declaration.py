@@ -17,6 +17,8 @@ from handlers.invariant import Invariant
 from handlers.kind import kind_of
 from handlers.model import Command, DomainEvent
 from handlers.projection import Projection
+from handlers.reaction import Reaction
+from handlers.relay import Relay
 from handlers.scenario import Scenario
 from handlers.upcaster import Upcaster
 from handlers.view import View
@@ -25,13 +27,25 @@ __all__ = ["LISTS", "checked_lists", "refuse_name"]
 
 # It becomes part of queue names and routing keys.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
-LISTS = ("views", "deciders", "events", "upcasters", "projections", "invariants", "scenarios")
+LISTS = (
+    "views",
+    "deciders",
+    "events",
+    "upcasters",
+    "projections",
+    "reactions",
+    "relays",
+    "invariants",
+    "scenarios",
+)
 """The fields of a domain that are tuples."""
 _VALUES: Mapping[str, type] = {
     "views": View,
     "deciders": AnyDecider,
     "upcasters": Upcaster,
     "projections": Projection,
+    "reactions": Reaction,
+    "relays": Relay,
     "invariants": Invariant,
 }
 
@@ -116,6 +130,8 @@ def _refuse_namesakes(domain: str, lists: Mapping[str, Sequence[Any]]) -> None:
         ("kinds of command", [decider.name for decider in lists["deciders"]]),
         ("kinds of event", [event.__name__ for event in lists["events"]]),
         ("projections", [projection.name for projection in lists["projections"]]),
+        ("reactions", [reaction.name for reaction in lists["reactions"]]),
+        ("relays", [relay.name for relay in lists["relays"]]),
         ("tables", [table.name for projection in lists["projections"] for table in projection.tables]),
         ("scenarios", [scenario.name for scenario in lists["scenarios"]]),
     ):

@@ -10,9 +10,12 @@ from handlers.library import (
     lendings,
     mark_loan_overdue,
     projections,
+    reactions,
     readers,
     register_reader,
+    release_reservations,
     remove_book_copy,
+    reserve_book_copy,
     return_book_copy,
 )
 from handlers.library.book_copy import book_copy
@@ -20,6 +23,7 @@ from handlers.library.contract import contract
 from handlers.library.invariants import invariants
 from handlers.library.loan import loan
 from handlers.library.reader import reader
+from handlers.library.reservations import reservations
 from handlers.library.scenarios import scenarios
 
 __all__ = ["domain"]
@@ -31,6 +35,7 @@ domain = Domain(
         reader,
         contract,
         loan,
+        reservations,
         books.books_in_circulation,
         books.removed_books,
         lendings.lent_by_reader,
@@ -47,6 +52,8 @@ domain = Domain(
         lend_book_copy.decider,
         return_book_copy.decider,
         mark_loan_overdue.decider,
+        reserve_book_copy.decider,
+        release_reservations.decider,
     ),
     events=(
         events.BookCopyAddedToCirculation,
@@ -57,12 +64,16 @@ domain = Domain(
         events.BookCopyReturnedByReader,
         events.LoanDueDateAgreed,
         events.LoanBecameOverdue,
+        events.BookCopyReservedByReader,
+        events.ReservationReleased,
         events.RemovingBookFromCirculationFailed,
         events.CancelingReaderContractFailed,
         events.LendingBookToReaderFailed,
         events.ReturningBookFromReaderFailed,
     ),
     projections=(projections.lent_out, projections.readers_lendings),
+    reactions=(reactions.release,),
+    relays=(reactions.announcements,),
     invariants=invariants,
     scenarios=scenarios,
 )

@@ -10,6 +10,7 @@ __all__ = [
     "BookCopyAddedToCirculation",
     "BookCopyLentToReader",
     "BookCopyRemovedFromCirculation",
+    "BookCopyReservedByReader",
     "BookCopyReturnedByReader",
     "BookID",
     "CancelingReaderContractFailed",
@@ -20,6 +21,7 @@ __all__ = [
     "ReaderID",
     "ReaderRegistered",
     "RemovingBookFromCirculationFailed",
+    "ReservationReleased",
     "ReturningBookFromReaderFailed",
 ]
 
@@ -87,6 +89,20 @@ class LoanBecameOverdue(DomainEvent):
     book_id: str = Field(alias="BookID")
     reader_id: str = Field(alias="ReaderID")
     due_at: AwareDatetime = Field(alias="DueAt")
+
+
+class BookCopyReservedByReader(DomainEvent):
+    """A reader waits for a copy."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+
+
+class ReservationReleased(DomainEvent):
+    """A reader waits for a copy no more."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
 
 
 class RemovingBookFromCirculationFailed(DomainEvent):

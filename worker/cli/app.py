@@ -40,7 +40,7 @@ COMMANDS = {
         ),
         Entry(
             name="project",
-            target="worker.cli.project:project",
+            target="worker.cli.follow:project",
             help="Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.",
         ),
         Entry(
@@ -48,6 +48,21 @@ COMMANDS = {
             target="worker.cli.console:console",
             help="Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM "
             "or Ctrl-C.",
+        ),
+        Entry(
+            name="react",
+            target="worker.cli.follow:react",
+            help="Send the commands that reactions make of events, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="relay",
+            target="worker.cli.follow:relay",
+            help="Publish the events of relays to the exchange of their domain, in order, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="follow",
+            target="worker.cli.follow:follow",
+            help="Run all projections, reactions and relays of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C.",
         ),
         Entry(
             name="check",
@@ -154,6 +169,63 @@ COMMANDS = {
             help="Have a scheduled command not be sent, also where its message still waits in its queue.",
         ),
     ),
+    "reactions": (
+        Entry(
+            name="list",
+            target="worker.cli.reactions:list_all",
+            help="List the reactions: how far each is, and what stops it. Exit status 1 when one is stopped.",
+        ),
+        Entry(
+            name="status",
+            target="worker.cli.reactions:status",
+            help="Tell everything of a reaction: how far it is, what stops it and where, and what was left out.",
+        ),
+        Entry(
+            name="skip",
+            target="worker.cli.reactions:skip_event",
+            help="Leave out the event that stops a reaction, and have it go on behind it. Who did so, and why, is "
+            "noted.",
+        ),
+        Entry(
+            name="pause",
+            target="worker.cli.reactions:pause_one",
+            help="Have a reaction rest, whichever process runs it, until it is resumed.",
+        ),
+        Entry(
+            name="resume",
+            target="worker.cli.reactions:resume_one",
+            help="Have a reaction go on that was paused, or try the event again that stopped it; or have it go on "
+            "elsewhere.",
+        ),
+    ),
+    "relays": (
+        Entry(
+            name="list",
+            target="worker.cli.relays:list_all",
+            help="List the relays: how far each is, and what stops it. Exit status 1 when one is stopped.",
+        ),
+        Entry(
+            name="status",
+            target="worker.cli.relays:status",
+            help="Tell everything of a relay: how far it is, what stops it and where, and what was left out.",
+        ),
+        Entry(
+            name="skip",
+            target="worker.cli.relays:skip_event",
+            help="Leave out the event that stops a relay, and have it go on behind it. Who did so, and why, is noted.",
+        ),
+        Entry(
+            name="pause",
+            target="worker.cli.relays:pause_one",
+            help="Have a relay rest, whichever process runs it, until it is resumed.",
+        ),
+        Entry(
+            name="resume",
+            target="worker.cli.relays:resume_one",
+            help="Have a relay go on that was paused, or try the event again that stopped it; or have it go on "
+            "elsewhere.",
+        ),
+    ),
     "load": (
         Entry(
             name="run",
@@ -254,6 +326,8 @@ app = group(
 _added(app, "dead-letters", help="List, show, replay and discard dead letters: messages that a worker put aside.")
 _added(app, "projections", help="List, rebuild, pause and resume projections, which are read models in tables.")
 _added(app, "schedule", help="Run, list and cancel commands that are sent later.")
+_added(app, "reactions", help="List, pause and resume reactions, which make commands of events.")
+_added(app, "relays", help="List, pause and resume relays, which publish events to the broker.")
 _added(app, "load", help="Run load scenarios through RabbitMQ and real workers, and have every answer verified.")
 _added(app, "topology", help="Make the broker's exchanges and queues.")
 _added(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from eventstore import EventStoreError
+from eventstore import EventStoreError, StoreUnavailable
 from eventstore.backoff import Backoff
 from worker.amqp.sender import Sender
 from worker.errors import BrokerError
@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_REST, _LONGEST_REST = 0.5, 5.0
 _CLOSE_SECONDS = 2.0
+_ANSWER_SECONDS = 10.0
 
 
 class Schedule:
@@ -39,6 +40,8 @@ class Schedule:
         replies: Tells the senders of what is put aside.
         owner: What this process is called.
         most_bytes: The largest body that workers accept.
+        answer_seconds: How long the database may take to answer before it counts as silent: longer than the largest
+            batch takes, which keeps the lease itself.
 
     Attributes:
         tally: What this process did.
@@ -54,8 +57,10 @@ class Schedule:
         replies: Replies,
         owner: str,
         most_bytes: int,
+        answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
         self.tally = Tally()
+        self._answer_seconds = answer_seconds
         self._topology = topology
         self._commands = commands
         self._url = url
@@ -107,7 +112,7 @@ class Schedule:
             except LeaseLost:
                 _log.warning("%s: another process has the lease by now", self._topology.schedule_queue)
             except (EventStoreError, BrokerError) as error:
-                self._say(str(complaint(error)) if isinstance(error, EventStoreError) else str(error))
+                self._tell(error)
                 await backoff.rest()
                 continue
             except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes
@@ -135,6 +140,9 @@ class Schedule:
         _log.info("%s: storing and sending", self._topology.schedule_queue)
         try:
             await together(self._keep(lease), storing.run(lease), sending.run(lease))
+        except (EventStoreError, BrokerError) as error:
+            self._tell(error)  # before the lease is given back, which may take a while then
+            raise
         finally:
             self._storing = self._sending = None
             self.tally.late = 0.0
@@ -145,9 +153,17 @@ class Schedule:
 
     async def _keep(self, lease: Lease) -> None:
         while True:
-            await self._commands.renew(lease)
+            # Without an answer we could not tell that another process has the lease, and would keep it from consuming.
+            try:
+                async with asyncio.timeout(self._answer_seconds):
+                    await self._commands.renew(lease)
+            except TimeoutError:
+                raise StoreUnavailable(f"the database has not answered for {self._answer_seconds:g} s") from None
             self._say(None)
             await asyncio.sleep(TICK_SECONDS)
+
+    def _tell(self, error: EventStoreError | BrokerError) -> None:
+        self._say(str(complaint(error)) if isinstance(error, EventStoreError) else str(error))
 
     def _say(self, trouble: str | None) -> None:
         if trouble != self._trouble:

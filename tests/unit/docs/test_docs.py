@@ -25,7 +25,7 @@ from handlers.erasure.sealing import SEALED
 from handlers.erasure.sensitive import sensitive_problems
 from handlers.library import domain as library
 from handlers.library import events as library_events
-from handlers.library import projections
+from handlers.library import projections, reactions
 from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.testing import forgotten, kit
 from worker.credentials import file_variable
@@ -125,7 +125,7 @@ async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: p
         inspect.signature(Publisher.connect).bind(*arguments, **options)
         yield publisher
 
-    (shown,) = code("docs/messages.md")
+    shown, _ = code("docs/messages.md")
     program = compile(shown, "docs/messages.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     assert isinstance(program, CodeType)
     monkeypatch.setattr(worker, "Publisher", SimpleNamespace(connect=connect))
@@ -295,6 +295,18 @@ def test_the_projection_in_the_documentation_is_the_one_that_is_run() -> None:
     names: dict[str, object] = {**vars(projections), **vars(library_events), "kit": kit, "domain": library}
     exec(test, names)  # noqa: S102  the documentation's own code
     run = names["test_a_book_is_lent_out_until_it_is_returned"]
+    assert callable(run)
+    run()
+
+
+def test_the_reaction_and_the_relay_in_the_documentation_are_those_that_are_run() -> None:
+    reaction, test, relay = code("docs/reacting.md")
+    source = page("handlers/library/reactions.py")
+    for part in (*reaction.strip().split("\n\n\n"), relay.strip()):
+        assert part in source
+    names: dict[str, object] = {**vars(reactions), **vars(library_events), "kit": kit, "domain": library}
+    exec(test, names)  # noqa: S102  the documentation's own code
+    run = names["test_a_cancelled_contract_releases_the_readers_reservations"]
     assert callable(run)
     run()
 

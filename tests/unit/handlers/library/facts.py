@@ -53,3 +53,7 @@ def overdue(book: str, reader: str, at: datetime = DUE) -> DomainEvent:
 
 def returned(book: str, reader: str) -> DomainEvent:
     return events.BookCopyReturnedByReader(book_id=book, reader_id=reader)
+
+
+def reserved(book: str, reader: str) -> DomainEvent:
+    return events.BookCopyReservedByReader(book_id=book, reader_id=reader)

@@ -13,7 +13,9 @@ from handlers.library.cancel_reader_contract import CancelReaderContract
 from handlers.library.lend_book_copy import LendBookCopyToReader
 from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.library.register_reader import RegisterReader
+from handlers.library.release_reservations import ReleaseReservations
 from handlers.library.remove_book_copy import RemoveBookCopyFromCirculation
+from handlers.library.reserve_book_copy import ReserveBookCopy
 from handlers.library.return_book_copy import ReturnBookCopyFromReader
 from handlers.testing import Given, accepted, kit, rejected, unchanged
 from tests.unit.handlers.library.facts import (
@@ -26,6 +28,7 @@ from tests.unit.handlers.library.facts import (
     overdue,
     registered,
     removed,
+    reserved,
     returned,
 )
 
@@ -281,6 +284,41 @@ def test_a_copy_is_not_taken_back_from_somebody_else(history: History, reason: s
     given(*history).when(ReturnBookCopyFromReader(book_id=BOOK, reader_id=READER)).then(rejected(reason, failure))
 
 
+# Reservations
+
+
+def test_a_reader_waits_for_a_copy_until_it_is_lent_to_the_reader() -> None:
+    history = (added(BOOK), registered(READER), registered("bob"), lent(BOOK, "bob"))
+    reserve = ReserveBookCopy(book_id=BOOK, reader_id=READER)
+    given(*history).when(reserve).then(accepted(reserved(BOOK, READER))).then_again(unchanged())
+    had = (*history, reserved(BOOK, READER), returned(BOOK, "bob"), lent(BOOK, READER))
+    given(*had).when(reserve).then(accepted(reserved(BOOK, READER)))
+
+
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        ((added(BOOK),), "reader is not registered"),
+        ((registered(READER),), "book is not in circulation"),
+        (
+            (added(BOOK), registered(READER), *(reserved(f"b{number}", READER) for number in range(10))),
+            "reader has 10 reservations",
+        ),
+    ],
+)
+def test_a_copy_is_not_reserved(history: History, reason: str) -> None:
+    given(*history).when(ReserveBookCopy(book_id=BOOK, reader_id=READER)).then(rejected(reason))
+
+
+def test_who_has_no_contract_any_more_waits_for_nothing() -> None:
+    history = (registered(READER), reserved("b", READER), reserved("a", READER), reserved("c", "bob"))
+    release = ReleaseReservations(reader_id=READER)
+    given(*history).when(release).then(unchanged())
+    released = (events.ReservationReleased(book_id=book, reader_id=READER) for book in "ab")
+    given(*history, cancelled(READER)).when(release).then(accepted(*released)).then_again(unchanged())
+    given(*history, cancelled(READER), registered(READER)).when(release).then(unchanged())
+
+
 # What all of them have in common
 
 
@@ -293,6 +331,8 @@ def test_a_copy_is_not_taken_back_from_somebody_else(history: History, reason: s
         CancelReaderContract(reader_id=READER),
         LendBookCopyToReader(book_id=BOOK, reader_id=READER),
         ReturnBookCopyFromReader(book_id=BOOK, reader_id=READER),
+        ReserveBookCopy(book_id=BOOK, reader_id=READER),
+        ReleaseReservations(reader_id=READER),
     ],
 )
 def test_a_failure_on_record_changes_no_decision(command: Command) -> None:
@@ -373,6 +413,8 @@ def test_the_domain_is_complete() -> None:
         "LendBookCopyToReader",
         "ReturnBookCopyFromReader",
         "MarkLoanOverdue",
+        "ReserveBookCopy",
+        "ReleaseReservations",
     }
     fields = {
         event.__name__: sorted(field.alias or name for name, field in event.model_fields.items())
