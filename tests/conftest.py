@@ -16,6 +16,7 @@ pytest_plugins = (
     "tests.support.fixtures.databases",
     "tests.support.fixtures.second_database",
     "tests.support.fixtures.vhosts",
+    "tests.support.fixtures.brokers",
     "tests.support.fixtures.failover",
     "tests.support.fixtures.secured",
 )
