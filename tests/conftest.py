@@ -9,6 +9,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.drivers.choice import DriverName
 
 pytest_plugins = (
+    "tests.support.fixtures.collecting",
     "tests.support.fixtures.interrupts",
     "tests.support.fixtures.unhurried",
     "tests.support.fixtures.host",
