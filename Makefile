@@ -10,10 +10,10 @@ PROCESSES ?= 2
 SCENARIO ?= hot-book
 SIZE ?= 1000000
 
-.PHONY: help demo load test unit faults bench lint format up down lock dashboards clean
+.PHONY: help demo example load test unit faults bench lint format up down dist docs release-check lock dashboards clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 # The environment is complete when the stamp is newer than the lock; a half-made one is made again.
 $(VENV)/.ready: requirements.lock pyproject.toml
@@ -28,6 +28,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 demo: $(VENV)/.ready ## run real commands through the whole line and verify the result
 	@$(BIN)/python -m deploy.local.demo --commands $(COMMANDS) --processes $(PROCESSES)
+
+example: $(VENV)/.ready ## open a library in the browser, on servers and workers of its own, until Ctrl-C (ARGS="--port 8001")
+	@$(BIN)/python -m deploy.local.example $(ARGS)
 
 load: $(VENV)/.ready ## run a load scenario on servers and workers of its own, and have every answer verified
 	@$(BIN)/python -m deploy.local.load $(SCENARIO) $(ARGS)
@@ -67,6 +70,21 @@ up: $(VENV)/.ready ## start the local stack and print its addresses
 down: $(VENV)/.ready ## stop the local stack and remove its files
 	@$(BIN)/python -m deploy.local down
 
+dist: $(VENV)/.ready ## build the wheel and the source distribution into dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build --target sdist --target wheel
+
+release-check: dist ## install each extra alone in a new environment, and follow the tutorial line by line
+	@$(BIN)/python -m pytest -q -rN -s -o python_functions='check_*' --timeout=1800 tests/release/check_*.py $(ARGS)
+
+# What makes the site is installed for that alone.
+$(VENV)/.docs: requirements-docs.lock $(VENV)/.ready
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-docs.lock
+	@touch $@
+
+docs: $(VENV)/.docs ## make the pages a site in .site/; warnings are fatal
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header
 
@@ -74,7 +92,8 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 lock: ## pin the dependencies anew (needs uv)
 	$(COMPILE) --group dev --all-extras pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group pyproject.toml:bench -o requirements-bench.lock
-	$(COMPILE) --constraint requirements.lock --extra worker --extra erasure pyproject.toml -o requirements-runtime.lock
+	$(COMPILE) --constraint requirements.lock --group pyproject.toml:docs -o requirements-docs.lock
+	$(COMPILE) --constraint requirements.lock --extra worker --extra erasure --extra console pyproject.toml -o requirements-runtime.lock
 	echo hatchling | $(COMPILE) --constraint requirements.lock - -o requirements-build.lock
 
 # Of the vendors of RabbitMQ and of PostgreSQL's exporter, at the versions in compose.yaml. They are not copied here.
@@ -93,5 +112,5 @@ dashboards: ## fetch the vendors' dashboards of RabbitMQ and PostgreSQL for Graf
 # The local stack first: without its folder, nobody knows what to stop.
 clean: ## stop the local stack, and remove what the other targets made
 	@if test -e .stack; then $(MAKE) --no-print-directory down; fi
-	rm -rf $(VENDORS) $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
+	rm -rf $(VENDORS) $(VENV) dist .site .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,7 +29,8 @@ from eventstore.errors import (
     TransientStoreError,
 )
 from eventstore.events import Event, RecordedEvent
-from eventstore.filter import Filter, FilterItem, FilterShape
+from eventstore.filter import Filter
+from eventstore.filter_item import FilterItem, FilterShape
 from eventstore.held import LONGEST_HELD_READ, Held
 from eventstore.position import START, Position
 from eventstore.predicate import P, Predicate, Scalar

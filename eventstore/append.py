@@ -12,7 +12,8 @@ from opentelemetry.context import Context
 from eventstore.boundary import Boundary, BoundaryPart, OwnRange
 from eventstore.errors import InvalidRequest
 from eventstore.events import Event
-from eventstore.filter import Filter, FilterShape
+from eventstore.filter import Filter
+from eventstore.filter_item import FilterShape
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import START, Position
 from eventstore.receipt import ACCEPTED, Outcome, check_scope
@@ -92,7 +93,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def shape(self) -> FilterShape | None:
         """What kind of question its boundary is; the broadest part decides. None without a boundary."""
-        return FilterShape.of(part.filter for part in self.parts) if self.parts else None
+        return FilterShape.of([item for part in self.parts for item in part.filter.items]) if self.parts else None
 
     def with_parts(self, parts: Iterable[BoundaryPart]) -> "Append":
         """Return the same append, judged by parts that ask the same from other positions."""

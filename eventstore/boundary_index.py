@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from eventstore.events import Event, RecordedEvent
-from eventstore.filter import Filter, FilterItem
+from eventstore.filter import Filter
+from eventstore.filter_item import FilterItem
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import LAST_NUMBER
 

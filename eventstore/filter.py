@@ -11,89 +11,21 @@ Each step offers only what can sensibly follow; a step that completes a filter *
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from eventstore.errors import InvalidFilter
 from eventstore.events import Event, RecordedEvent
+from eventstore.filter_item import FilterItem, FilterShape, checked_predicates, checked_types
 from eventstore.jsontext import canonical, decode_object
 from eventstore.position import LAST_NUMBER
 from eventstore.predicate import Predicate
 
-__all__ = ["Filter", "FilterItem", "FilterShape", "ItemBuilder"]
-
-
-class FilterShape(StrEnum):
-    """What kind of question a filter asks; low in number, for metrics."""
-
-    TYPES = "types"
-    PREDICATES = "predicates"
-    TYPES_AND_PREDICATES = "types_and_predicates"
-    ANY = "any"
-
-    @classmethod
-    def of(cls, filters: "Iterable[Filter]") -> "FilterShape":
-        """Tell what kind of question several filters ask together; the broadest item decides."""
-        found = [item for each in filters for item in each.items]
-        if len(found) == 1:
-            return _SHAPES[not found[0].event_types, not found[0].predicates]
-        shapes = {(not item.event_types, not item.predicates) for item in found}
-        if (True, True) in shapes:
-            return cls.ANY
-        return _SHAPES[shapes.pop()] if len(shapes) == 1 else cls.TYPES_AND_PREDICATES
-
-
-# By whether an item names no types, and no predicates.
-_SHAPES = {
-    (True, True): FilterShape.ANY,
-    (False, True): FilterShape.TYPES,
-    (True, False): FilterShape.PREDICATES,
-    (False, False): FilterShape.TYPES_AND_PREDICATES,
-}
-
-
-class FilterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One alternative: any of these types AND any (or all) of these predicates.
-
-    Attributes:
-        event_types: Sorted, without repetition; empty: any type.
-        predicates: Sorted, without repetition; empty: any payload.
-        all_predicates: Whether every predicate must hold, instead of one.
-    """
-
-    event_types: tuple[str, ...] = ()
-    predicates: tuple[Predicate, ...] = ()
-    all_predicates: bool = False
-
-    @property
-    def predicates_needed(self) -> int:
-        """How many of the predicates an event must fulfil."""
-        if self.all_predicates:
-            return len(self.predicates)
-        return 1 if self.predicates else 0
-
-    @property
-    def fragments(self) -> tuple[str, ...]:
-        """The predicates' JSON."""
-        return tuple([predicate.fragment for predicate in self.predicates])
-
-    def matches(self, event_type: str, payload: Mapping[str, Any]) -> bool:
-        """Tell whether an event of this type and payload fulfils the item."""
-        if self.event_types and event_type not in self.event_types:
-            return False
-        if not self.predicates:
-            return True
-        # All are needed, or one: the first that says otherwise decides.
-        for predicate in self.predicates:
-            if predicate.matches(payload) is not self.all_predicates:
-                return not self.all_predicates
-        return self.all_predicates
+__all__ = ["Filter", "ItemBuilder"]
 
 
 class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -135,7 +67,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
     @property
     def shape(self) -> FilterShape:
         """What kind of question this is; the broadest item decides."""
-        return FilterShape.of([self])
+        return FilterShape.of(self.items)
 
     @property
     def predicates(self) -> frozenset[Predicate]:
@@ -235,7 +167,9 @@ class TypesFilter(OpenFilter, frozen=True, gc=False):
 
     def _narrowed(self, predicates: tuple[Predicate, ...], *, needs_all: bool) -> OpenFilter:
         *before, last = self.items
-        return OpenFilter((*before, _item_of(last.event_types, _distinct(predicates), needs_all=needs_all)))
+        return OpenFilter(
+            (*before, FilterItem.of(last.event_types, checked_predicates(predicates), needs_all=needs_all))
+        )
 
 
 class PredicatesFilter(OpenFilter, frozen=True, gc=False):
@@ -244,7 +178,7 @@ class PredicatesFilter(OpenFilter, frozen=True, gc=False):
     def and_any_event_type_of(self, first: str, *others: str) -> OpenFilter:
         """Narrow the alternative to events of these types."""
         *before, last = self.items
-        item = _item_of(_types((first, *others)), last.predicates, needs_all=last.all_predicates)
+        item = FilterItem.of(checked_types((first, *others)), last.predicates, needs_all=last.all_predicates)
         return OpenFilter((*before, item))
 
 
@@ -270,67 +204,18 @@ class ItemBuilder:
 
     def any_event_type_of(self, first: str, *others: str) -> TypesFilter:
         """Match events of these types."""
-        return TypesFilter((*self._before, _item_of(_types((first, *others)), (), needs_all=False)))
+        return TypesFilter((*self._before, FilterItem.of(checked_types((first, *others)), (), needs_all=False)))
 
     def any_predicate_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:
         """Match events that fulfil one of these predicates or more."""
-        return PredicatesFilter((*self._before, _item_of((), _distinct((first, *others)), needs_all=False)))
+        return self._matching((first, *others), needs_all=False)
 
     def all_predicates_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:
         """Match events that fulfil all of these predicates."""
-        return PredicatesFilter((*self._before, _item_of((), _distinct((first, *others)), needs_all=True)))
+        return self._matching((first, *others), needs_all=True)
 
-
-def _item_of(types: tuple[str, ...], predicates: tuple[Predicate, ...], *, needs_all: bool) -> FilterItem:
-    # One predicate is both "any" and "all" of itself; equal questions must have one form.
-    return FilterItem(event_types=types, predicates=predicates, all_predicates=needs_all and len(predicates) > 1)
-
-
-def _types(named: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        return _checked_types(named)
-    except TypeError:  # one that cannot be hashed is no string
-        return _checked_types.__wrapped__(named)
-
-
-# Views name the same types for each of their keys.
-@lru_cache(maxsize=1024)
-def _checked_types(named: tuple[str, ...]) -> tuple[str, ...]:
-    """Return event types in their one form: sorted, each once.
-
-    Raises:
-        InvalidFilter: One is no event type.
-    """
-    plain: set[str] = set()
-    for event_type in named:
-        if isinstance(event_type, type):
-            name = event_type.__name__
-            raise InvalidFilter(
-                f"an event type is named by a string: write {name!r}, or {name}.__name__, not the class"
-            )
-        if not isinstance(event_type, str) or not event_type or "\x00" in event_type:
-            raise InvalidFilter(f"an event type is a string without NUL characters, not {event_type!r}")
-        try:
-            event_type.encode()
-        except UnicodeEncodeError:
-            raise InvalidFilter(f"the event type {event_type!r} contains a lone surrogate") from None
-        # Of an enumeration, which is equal to its value, the value.
-        plain.add(str.__str__(event_type))
-    return tuple(sorted(plain))
-
-
-def _distinct(predicates: tuple[Predicate, ...]) -> tuple[Predicate, ...]:
-    """Return predicates in their one form: sorted, each once.
-
-    Raises:
-        InvalidFilter: One is no predicate.
-    """
-    for predicate in predicates:
-        if not isinstance(predicate, Predicate):
-            raise InvalidFilter(f"a predicate is made with P(key, value); {predicate!r} is none")
-    if len(predicates) == 1:
-        return predicates
-    return tuple(sorted(set(predicates), key=lambda predicate: predicate.fragment))
+    def _matching(self, predicates: tuple[Predicate, ...], *, needs_all: bool) -> PredicatesFilter:
+        return PredicatesFilter((*self._before, FilterItem.of((), checked_predicates(predicates), needs_all=needs_all)))
 
 
 def _aware(moment: datetime) -> datetime:

@@ -8,15 +8,13 @@ from eventstore.append import Append, check_chain
 from eventstore.arguments import check_held_read, check_hold
 from eventstore.errors import EventStoreError, HoldExpired, InvalidRequest, LockNotAcquired
 from eventstore.filter import Filter
+from eventstore.memory_log import MemoryLog
 from eventstore.position import Position
 from eventstore.question import Question
 from eventstore.receipt import Receipt
 from eventstore.stream import EventStream
 
 __all__ = ["MemoryHold", "held"]
-
-Answer = Callable[[Question], list[EventStream]]
-Record = Callable[[Sequence[Append]], list[Receipt | EventStoreError]]
 
 
 class MemoryHold:
@@ -27,16 +25,13 @@ class MemoryHold:
 
     Args:
         lock: The lock; it is let go of once.
-        head: The head.
-        answer: Answers a question.
-        record: Records a chain.
+        log: The log.
     """
 
-    def __init__(self, lock: asyncio.Lock, head: Position, answer: Answer, record: Record) -> None:
-        self.position = head
+    def __init__(self, lock: asyncio.Lock, log: MemoryLog) -> None:
+        self.position = log.head()
         self._lock = lock
-        self._answer = answer
-        self._record = record
+        self._log = log
         self._holds = True
         self._used = False
 
@@ -52,7 +47,7 @@ class MemoryHold:
         question = Question.of(filters, after=after, known=known, most=most)
         self._check()
         check_held_read(question, self.position)
-        return self._answer(question)
+        return self._log.answered(question)
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         """See ``Held.append_chain``."""
@@ -60,7 +55,7 @@ class MemoryHold:
         self._check()
         self._used = True
         try:
-            return self._record(appends)
+            return self._log.chained(appends)
         finally:
             self.let_go()
 

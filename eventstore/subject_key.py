@@ -10,7 +10,8 @@ import msgspec
 
 from eventstore.errors import InvalidRequest
 from eventstore.events import Event
-from eventstore.filter import Filter, FilterItem
+from eventstore.filter import Filter
+from eventstore.filter_item import FilterItem
 from eventstore.predicate import P
 
 __all__ = ["SUBJECT_FORGOTTEN", "Forgetting", "Subject", "SubjectKey", "forgetting_of", "subject_forgotten"]

@@ -21,7 +21,8 @@ from opentelemetry.util.types import AttributeValue
 
 from eventstore.append import Append
 from eventstore.errors import ConflictError, EventStoreError
-from eventstore.filter import Filter, FilterShape
+from eventstore.filter import Filter
+from eventstore.filter_item import FilterShape
 from eventstore.metrics import append_duration, conflicts, event_count, query_duration
 from eventstore.receipt import Receipt
 from eventstore.stream import Consistency, EventStream, ServerAddress
@@ -202,7 +203,7 @@ class Telemetry:
 
     def query(self, filters: Sequence[Filter], consistency: Consistency) -> QueryOperation:
         """Begin a query of one filter or more. The broadest decides what type it counts as."""
-        shape = FilterShape.of(filters)
+        shape = FilterShape.of([item for each in filters for item in each.items])
         return QueryOperation(self._query_span(shape, len(filters), consistency), _FILTER_TYPES[shape])
 
     def _query_span(self, shape: FilterShape, filters: int, consistency: Consistency) -> Span:

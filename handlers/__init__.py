@@ -5,7 +5,7 @@ Knows no broker and no database; only the reader waits.
 
 from handlers.decider import Decider
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
-from handlers.domain import Check, Domain, Invariant
+from handlers.domain import Domain
 from handlers.erasure.forgetting import SubjectForgotten
 from handlers.erasure.master_key import InvalidMasterKey, MasterKeys
 from handlers.erasure.sensitive import Sensitive
@@ -21,6 +21,8 @@ from handlers.errors import (
     InvalidKey,
     InvalidParts,
     InvalidProjection,
+    InvalidReaction,
+    InvalidRelay,
     InvalidRow,
     InvalidScenario,
     InvalidUpcaster,
@@ -32,13 +34,16 @@ from handlers.errors import (
     UnknownView,
     UnreadableEvent,
 )
+from handlers.invariant import Check, Invariant
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, PartIdentity, Parts
 from handlers.persistent import PersistentMap, PersistentSet
 from handlers.projection import Projected, Projection
+from handlers.reaction import Reaction, Send
 from handlers.reader import Answer, Reader
 from handlers.reads import Reads
 from handlers.registry import load_domains
+from handlers.relay import Relay
 from handlers.row_change import Change, Delete, Insert, Row, Statement, Update, Upsert
 from handlers.scenario import Scenario, Workload, parameter
 from handlers.table import Table
@@ -69,6 +74,8 @@ __all__ = [
     "InvalidMasterKey",
     "InvalidParts",
     "InvalidProjection",
+    "InvalidReaction",
+    "InvalidRelay",
     "InvalidRow",
     "InvalidScenario",
     "InvalidUpcaster",
@@ -83,11 +90,14 @@ __all__ = [
     "PersistentSet",
     "Projected",
     "Projection",
+    "Reaction",
     "Reader",
     "Reads",
     "Rejected",
+    "Relay",
     "Row",
     "Scenario",
+    "Send",
     "Sensitive",
     "Statement",
     "SubjectForgotten",

@@ -1,10 +1,15 @@
 """Contained code: what a domain brings along, run so that it ends nothing but what asked for it."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 from handlers.errors import HandlerCrashed
 
-__all__ = ["Contained", "crash_of"]
+__all__ = ["Contained", "Running", "crash_of"]
+
+Running = Callable[[], AbstractContextManager[None]]
+"""Entered whenever a domain's own code runs."""
 
 
 class Contained:

@@ -1,10 +1,11 @@
 """The decider: the pure part of a handler, between the read and the append."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, NoReturn, TypeVar, final, overload
 
+from eventstore.counted import counted
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
-from handlers.errors import InvalidDecider, InvalidKey, InvalidParts, InvalidView
+from handlers.errors import InvalidDecider, InvalidDecision, InvalidKey, InvalidParts, InvalidView
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, Parts, Reading
 from handlers.place import place_of
@@ -94,6 +95,38 @@ class AnyDecider:
                 f"parts of {self.name} ({self.place}) names {len(distinct)} parts; a command reads at most {most}"
             )
         return Reads(readings, distinct)
+
+    def decision(self, command: Command, reads: Reads, states: Mapping[Part[Any], Any]) -> Decision:
+        """Decide a command.
+
+        Args:
+            command: The command.
+            reads: What it reads.
+            states: The state of each of its parts.
+
+        Raises:
+            InvalidDecision: ``decide`` returns something else than a decision, or cannot be called with these states.
+            Exception: Whatever ``decide`` raises.
+        """
+        try:
+            decision: object = self.decide(command, *reads.arguments(states))
+        except StopIteration as bug:
+            raise RuntimeError(f"decide of {self.name} raised StopIteration") from bug
+        except TypeError as bug:
+            if bug.__traceback__ is None or bug.__traceback__.tb_next is not None:
+                raise
+            # It was never entered.
+            raise InvalidDecision(
+                f"decide of {self.name} ({place_of(self.decide)}) gets "
+                f"{counted(1 + len(reads.readings), 'argument')}, the command and what each of its parts gives: {bug}"
+            ) from bug
+        if not isinstance(decision, Decision):
+            returned = "None" if decision is None else f"a value of type {type(decision).__name__}"
+            raise InvalidDecision(
+                f"decide of {self.name} ({place_of(self.decide)}) returns Accepted(…), Rejected(…) or "
+                f"Unchanged(), not {returned}; does each of its branches return one?"
+            )
+        return decision
 
 
 @final

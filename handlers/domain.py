@@ -1,30 +1,26 @@
 """The domain: a named set of views and deciders, with the events, invariants and scenarios that belong to them."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import chain
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from eventstore import Event, RecordedEvent
-from eventstore.counted import counted
-from handlers.affinity import Affinity, checked_shards, key_text, looked_at
+from handlers.affinity import Affinity, checked_shards, key_text
+from handlers.checks.declaration import LISTS, checked_lists, refuse_name
 from handlers.checks.examination import Examination
-from handlers.checks.models import model_problems
+from handlers.checks.followers import filter_problems
 from handlers.checks.older_events import OlderEvents
-from handlers.checks.projections import projection_problems
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
 from handlers.decision import Decision
 from handlers.erasure.forgetting import SubjectForgotten
-from handlers.erasure.sensitive import marked, sensitive_problems
 from handlers.erasure.sensitive_events import SensitiveEvents
 from handlers.errors import (
     InvalidCommand,
-    InvalidDecision,
     InvalidDomain,
     InvalidParts,
     InvalidView,
@@ -34,37 +30,21 @@ from handlers.errors import (
 )
 from handlers.event_codec import EventCodec
 from handlers.event_versions import EventVersions, Lineage
+from handlers.invariant import Invariant
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
-from handlers.place import place_of
 from handlers.projection import Projected, Projection
+from handlers.reaction import Reaction
 from handlers.reads import Reads
+from handlers.relay import Relay
 from handlers.scenario import Scenario
 from handlers.state_codec import StateCodec
 from handlers.upcaster import Upcaster
 from handlers.view import View
 
-__all__ = ["Check", "Domain", "Invariant"]
+__all__ = ["Domain"]
 
-# It becomes part of queue names and routing keys.
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 S = TypeVar("S")
-Check = Callable[[int, DomainEvent], str | None]
-"""Called with each event and its number; returns what is wrong after it, or None."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invariant:
-    """What holds after every event of a right log, whoever decided.
-
-    Attributes:
-        name: What holds, in a few words.
-        start: Begins a check, at the start of a log. The check is called with each event of the domain and its number,
-            in order, and returns what is wrong after it, or None.
-    """
-
-    name: str
-    start: Callable[[], Check]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +58,17 @@ class Domain:
         events: Every kind of event that the views are made of or the decisions record.
         upcasters: One for each older version of an event, in any order. They read what was recorded in that version.
         projections: Its read models. Each table belongs to one of them.
+        reactions: What it has sent when something has happened.
+        relays: What it tells everybody who listens.
         invariants: What the oracle checks over a whole log.
         scenarios: What can be run as a load, each under a name of its own.
         affinity: Returns a command's key, such as its book. Commands of one key are decided by one worker process at a
             time. It is pure, and sees nothing but the command. None lets any process decide any command.
         shards: Over how many queues the keys are spread, with affinity: 1 to 128, by default 8. No more processes than
             that have work. It can be changed only while all of them are empty.
+        examination: Looks at the filters of its views. Whether those that deciders read are listed shows when they
+            decide.
+        sensitive: Its events that have Sensitive fields, and what is done about them.
 
     Raises:
         InvalidDomain: The name is not of this form; what is listed is no tuple, or holds something else; two views,
@@ -103,119 +88,45 @@ class Domain:
     shards: int | None = None
     upcasters: tuple[Upcaster, ...] = ()
     projections: tuple[Projection, ...] = ()
+    reactions: tuple[Reaction, ...] = ()
+    relays: tuple[Relay, ...] = ()
+    examination: Examination = field(init=False, repr=False, compare=False)
+    sensitive: SensitiveEvents = field(init=False, repr=False, compare=False)
     _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
     _deciders: dict[str, AnyDecider] = field(init=False, repr=False, compare=False)
     _versions: EventVersions = field(init=False, repr=False, compare=False)
     _codec: EventCodec = field(init=False, repr=False, compare=False)
-    _examination: Examination = field(init=False, repr=False, compare=False)
     _state_codecs: dict[str, StateCodec[Any]] = field(init=False, repr=False, compare=False)
-    _sensitive: SensitiveEvents = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise InvalidDomain(
-                f"a domain's name is up to 50 small letters, digits, _ and -, and begins with a letter; "
-                f"{self.name!r} is not"
-            )
-        object.__setattr__(self, "shards", checked_shards(self.name, self.affinity, self.shards))
-        for what in ("views", "deciders", "events", "upcasters", "projections", "invariants", "scenarios"):
-            object.__setattr__(self, what, self._listed(what))
-        self._refuse_others("views", View)
-        self._refuse_others("deciders", AnyDecider)
-        self._refuse_others("upcasters", Upcaster)
-        self._refuse_others("projections", Projection)
-        self._refuse_others("invariants", Invariant)
-        for what, given in (("command", self.deciders), ("event", self.events)):
-            if not given:
-                raise InvalidDomain(f"the domain {self.name} has no {what}")
-        self._refuse_models("command", [decider.command for decider in self.deciders], Command, DomainEvent)
-        self._refuse_models("event", self.events, DomainEvent, Command)
-        for scenario in self.scenarios:
-            if not isinstance(scenario, type) or not issubclass(scenario, Scenario):
-                raise InvalidDomain(
-                    f"the domain {self.name} lists {scenario!r} among its scenarios, which is no Scenario"
-                )
-        for what, names in (
-            ("views", [view.name for view in self.views]),
-            ("kinds of command", [decider.name for decider in self.deciders]),
-            ("kinds of event", [event.__name__ for event in self.events]),
-            ("projections", [projection.name for projection in self.projections]),
-            ("tables", [table.name for projection in self.projections for table in projection.tables]),
-            ("scenarios", [scenario.name for scenario in self.scenarios]),
-        ):
-            if len(set(names)) < len(names):
-                twice = next(name for name in names if names.count(name) > 1)
-                raise InvalidDomain(f"the domain {self.name} has two {what} with one name: {twice}")
-        object.__setattr__(self, "_views", {view.name: view for view in self.views})
-        object.__setattr__(self, "_deciders", {decider.name: decider for decider in self.deciders})
-        self._refuse_marks()
+        put = object.__setattr__
+        refuse_name(self.name)
+        put(self, "shards", checked_shards(self.name, self.affinity, self.shards))
+        given = {what: getattr(self, what) for what in LISTS}
+        for what, listed in checked_lists(self.name, given, self.affinity).items():
+            put(self, what, listed)
+        put(self, "_views", {view.name: view for view in self.views})
+        put(self, "_deciders", {decider.name: decider for decider in self.deciders})
         versions = EventVersions(self.name, self.events, self.upcasters)
-        object.__setattr__(self, "_sensitive", SensitiveEvents(self.events))
-        codec = EventCodec(self.name, self._known_events(), versions)
+        sensitive = SensitiveEvents(self.events)
+        # What its views are read together with, it must be able to read.
+        also = (SubjectForgotten,) if sensitive and SubjectForgotten not in self.events else ()
+        codec = EventCodec(self.name, (*self.events, *also), versions)
         older = OlderEvents(versions.lineages)
-        object.__setattr__(self, "_versions", versions)
-        object.__setattr__(self, "_codec", codec)
-        object.__setattr__(self, "_examination", Examination(self.views, codec.models, older))
+        examination = Examination(self.views, codec.models, older)
+        put(self, "_versions", versions)
+        put(self, "sensitive", sensitive)
+        put(self, "_codec", codec)
+        put(self, "examination", examination)
         for problem in chain(
-            self._examination.missed(),
-            self._hidden(),
-            projection_problems(self.projections, codec.models, older),
+            examination.missed(),
+            filter(None, map(sensitive.problem, examination.samples())),
+            filter_problems((*self.projections, *self.reactions, *self.relays), codec.models, older),
         ):
             raise InvalidDomain(f"the domain {self.name}: {problem}")
-        object.__setattr__(self, "_state_codecs", self._made_codecs())
-
-    def _listed(self, what: str) -> tuple[Any, ...]:
-        given = getattr(self, what)
-        if isinstance(given, str) or not isinstance(given, Iterable):
-            raise InvalidDomain(
-                f"the domain {self.name} takes a tuple as its {what}, and {given!r} is none; is a comma missing?"
-            )
-        return tuple(given)
-
-    def _refuse_others(self, what: str, kind: type) -> None:
-        for each in getattr(self, what):
-            if not isinstance(each, kind):
-                name = "Decider" if kind is AnyDecider else kind.__name__
-                raise InvalidDomain(f"the domain {self.name} lists {each!r} among its {what}, which is no {name}")
-
-    def _refuse_models(self, what: str, models: Iterable[Any], base: type[BaseModel], other: type[BaseModel]) -> None:
-        for model in models:
-            is_one = isinstance(model, type) and issubclass(model, base) and model is not base
-            if not is_one or issubclass(model, other):
-                name = getattr(model, "__name__", repr(model))
-                raise InvalidDomain(f"the domain {self.name} lists {name} as {what}, which is no {base.__name__} alone")
-            for problem in model_problems(model):
-                raise InvalidDomain(f"the domain {self.name} has the {what} {model.__name__}, but {problem}")
-
-    def _known_events(self) -> tuple[type[DomainEvent], ...]:
-        # What its views are read together with, it must be able to read.
-        if not self._sensitive or SubjectForgotten in self.events:
-            return self.events
-        if any(event.__name__ == SubjectForgotten.__name__ for event in self.events):
-            raise InvalidDomain(
-                f"the domain {self.name} has an event {SubjectForgotten.__name__} of its own, and that is what "
-                "records that a person was forgotten: use handlers.SubjectForgotten, or give yours another name"
-            )
-        return (*self.events, SubjectForgotten)
-
-    def _hidden(self) -> Iterator[str]:
-        return filter(None, map(self._sensitive.problem, self._examination.samples()))
-
-    def _refuse_marks(self) -> None:
-        for event in self.events:
-            for problem in sensitive_problems(event):
-                raise InvalidDomain(f"the domain {self.name} has the event {event.__name__}, but {problem}")
-        for decider in self.deciders:
-            hidden = {name for name, _, _ in marked(decider.command)}
-            if hidden and self.affinity and (seen := looked_at(self.affinity, decider.command, hidden)):
-                raise InvalidDomain(
-                    f"the affinity of the domain {self.name} looks at {seen} of {decider.name}, which is Sensitive: a "
-                    "key stands in the messages' headers, for all who see them; use another field"
-                )
-
-    def _made_codecs(self) -> dict[str, StateCodec[Any]]:
+        stored = [view for view in self.views if view.stored_every is not None]
         try:
-            return {view.name: StateCodec(view, self.recorded) for view in self.views if view.stored_every is not None}
+            put(self, "_state_codecs", {view.name: StateCodec(view, self.recorded) for view in stored})
         except InvalidView as error:
             raise InvalidDomain(f"the domain {self.name}: {error}") from error
 
@@ -269,9 +180,7 @@ class Domain:
         try:
             return self._views[name]
         except KeyError:
-            close = get_close_matches(name, self._views, n=1)
-            known = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(self._views)) or 'none'}"
-            raise UnknownView(f"the domain {self.name} has no view {name[:100]!r}; {known}") from None
+            raise UnknownView(self._unknown("view", name, self._views)) from None
 
     def projection(self, name: str) -> Projection:
         """Return the projection of this name.
@@ -283,12 +192,10 @@ class Domain:
         try:
             return known[name]
         except KeyError:
-            close = get_close_matches(name, known, n=1)
-            told = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known)) or 'none'}"
-            raise UnknownProjection(f"the domain {self.name} has no projection {name[:100]!r}; {told}") from None
+            raise UnknownProjection(self._unknown("projection", name, known)) from None
 
     def projected(self, event: RecordedEvent) -> Projected[Any]:
-        """Read a recorded event as projections see it. Raises as ``recorded``."""
+        """Read a recorded event as projections and reactions see it. Raises as ``recorded``."""
         return Projected(
             event=self._codec.recorded(event),
             number=event.sequence_number,
@@ -306,34 +213,6 @@ class Domain:
             return self._state_codecs[view.name]
         except KeyError:
             raise UnknownView(f"the domain {self.name} stores no states of a view {view.name}") from None
-
-    @property
-    def sensitive(self) -> SensitiveEvents:
-        """Its events that have Sensitive fields, and what is done about them."""
-        return self._sensitive
-
-    def problems_of(self, part: Part[Any]) -> Iterator[str]:
-        """Iterate over what is wrong with a part's filter, a sentence each.
-
-        No event of the domain can ever match a part of it, or it is another one when it is made again.
-        """
-        return self._examination.problems_of(part)
-
-    def problems(self) -> Iterator[str]:
-        """Iterate over what is wrong with the domain's views as far as it shows before they are used, a sentence each.
-
-        Looks at each view's filter at a key made from the types that its ``events`` declares. Whether the views that
-        deciders read are listed shows when they decide.
-        """
-        return self._examination.problems()
-
-    def unsampled(self) -> Iterator[str]:
-        """Iterate over the views that ``problems`` cannot look at, a sentence each."""
-        return self._examination.unsampled()
-
-    def asked_fields(self) -> Iterator[tuple[str, str, str]]:
-        """Iterate over the fields that views look at, as far as samples show: event type, field and view."""
-        return self._examination.asked()
 
     def reads(self, command: Command, *, most: int = MOST_PARTS) -> Reads:
         """Return what a command reads.
@@ -356,7 +235,7 @@ class Domain:
                     f"parts of {decider.name} ({decider.place}) names the view {part.view.name}, "
                     f"which the domain {self.name} does not list; add it to its views"
                 )
-            if self.upcasters or self._sensitive:
+            if self.upcasters or self.sensitive:
                 self.refuse_if_missing(part)
         return reads
 
@@ -369,13 +248,13 @@ class Domain:
         Raises:
             InvalidView: It would. The message names the view, its place, and what would be missed.
         """
-        for problem in self._examination.missed_by(part):
+        for problem in self.examination.missed_by(part):
             raise InvalidView(problem)
-        self._sensitive.watched(part)
+        self.sensitive.watched(part)
 
     def state_digest(self, part: Part[Any]) -> bytes:
         """Return what tells stored states of a part from those of other filters and other upcasters: 16 bytes."""
-        watched = self._sensitive.watched(part)
+        watched = self.sensitive.watched(part)
         if self.upcasters:
             return self._versions.digest(watched)
         return part.identity.filter_digest if watched is part.filter else watched.digest
@@ -392,24 +271,9 @@ class Domain:
             UnknownEventType, UnreadableEvent: As ``recorded``.
             Exception: Whatever ``evolve`` raises.
         """
-        # Never map(): a StopIteration out of a check or of evolve would end it like the last event.
+        # Never map(): a StopIteration out of a check would end it like the last event.
         for event in events:
-            state = self._evolved(part, state, self.recorded(event), event.sequence_number)
-        return state
-
-    def advance(self, part: Part[S], state: S, facts: Iterable[DomainEvent]) -> S:
-        """Return a part's state after further events that are read already, in their order.
-
-        Args:
-            part: The part, which has all of these events.
-            state: The state before them.
-            facts: The events, as ``recorded`` returns them.
-
-        Raises:
-            Exception: Whatever ``evolve`` raises.
-        """
-        for fact in facts:
-            state = self._evolved(part, state, fact, None)
+            state = part.evolved(state, self.recorded(event), event.sequence_number)
         return state
 
     def decide(self, command: Command, reads: Reads, states: Mapping[Part[Any], Any]) -> Decision:
@@ -422,29 +286,9 @@ class Domain:
 
         Raises:
             UnknownCommand: The domain has no such command.
-            InvalidDecision: ``decide`` returns something else than a decision, or cannot be called with these states.
-            Exception: Whatever ``decide`` raises.
+            InvalidDecision, Exception: As ``Decider.decision``.
         """
-        decider = self.decider(type(command).__name__)
-        try:
-            decision: object = decider.decide(command, *reads.arguments(states))
-        except StopIteration as bug:
-            raise RuntimeError(f"decide of {decider.name} raised StopIteration") from bug
-        except TypeError as bug:
-            if bug.__traceback__ is None or bug.__traceback__.tb_next is not None:
-                raise
-            # It was never entered.
-            raise InvalidDecision(
-                f"decide of {decider.name} ({place_of(decider.decide)}) gets "
-                f"{counted(1 + len(reads.readings), 'argument')}, the command and what each of its parts gives: {bug}"
-            ) from bug
-        if not isinstance(decision, Decision):
-            returned = "None" if decision is None else f"a value of type {type(decision).__name__}"
-            raise InvalidDecision(
-                f"decide of {decider.name} ({place_of(decider.decide)}) returns Accepted(…), Rejected(…) or "
-                f"Unchanged(), not {returned}; does each of its branches return one?"
-            )
-        return decision
+        return self.decider(type(command).__name__).decision(command, reads, states)
 
     def parse(self, command_type: str, body: Mapping[str, Any], *, allow_unknown_fields: bool = True) -> Command:
         """Make a command from its JSON object. Only JSON names count: by a field's name in Python, no filter finds it.
@@ -484,10 +328,7 @@ class Domain:
             UnknownEventType, UnreadableEvent: As ``recorded``.
             InvalidEvent: As ``to_record``.
         """
-        if not self._versions.is_older(event):
-            return event.type, event.payload
-        again = self.to_record(self.recorded(event), {}).recorded(event.sequence_number, event.token)
-        return again.type, again.payload
+        return self._codec.as_of_today(event)
 
     def to_record(self, fact: DomainEvent, metadata: Mapping[str, Any]) -> Event:
         """Return an event as the store records it.
@@ -502,10 +343,7 @@ class Domain:
         """
         return self._codec.to_record(fact, metadata)
 
-    @staticmethod
-    def _evolved(part: Part[S], state: S, fact: DomainEvent, number: int | None) -> S:
-        try:
-            return part.view.evolve(state, fact)
-        except StopIteration as bug:
-            which = f"a {type(fact).__name__}" if number is None else f"event {number}"
-            raise RuntimeError(f"evolve of the view {part.view.name} raised StopIteration at {which}") from bug
+    def _unknown(self, what: str, name: str, known: Iterable[str]) -> str:
+        close = get_close_matches(name, known, n=1)
+        told = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known)) or 'none'}"
+        return f"the domain {self.name} has no {what} {name[:100]!r}; {told}"

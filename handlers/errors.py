@@ -14,6 +14,8 @@ __all__ = [
     "InvalidKey",
     "InvalidParts",
     "InvalidProjection",
+    "InvalidReaction",
+    "InvalidRelay",
     "InvalidRow",
     "InvalidScenario",
     "InvalidUpcaster",
@@ -81,6 +83,14 @@ class InvalidParts(HandlerError):
 
 class InvalidProjection(HandlerError, ValueError):
     """Raised by ``Projection`` and ``Table``: a name, a version, a column or a function cannot be."""
+
+
+class InvalidReaction(HandlerError, ValueError):
+    """Raised by ``Reaction`` and ``Send``: a name, a filter or a function cannot be, or it returns no commands."""
+
+
+class InvalidRelay(HandlerError, ValueError):
+    """Raised by ``Relay``: a name, a filter or a mode cannot be."""
 
 
 class InvalidRow(HandlerError, ValueError):

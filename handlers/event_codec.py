@@ -59,6 +59,18 @@ class EventCodec:
         except BaseException as bug:  # whatever a validator of somebody's raises
             raise UnreadableEvent.at(event.sequence_number, event.type, raised_by_check(model, bug)) from bug
 
+    def as_of_today(self, event: RecordedEvent) -> tuple[str, Mapping[str, Any]]:
+        """Return a recorded event's type and payload as they would be recorded today.
+
+        Raises:
+            UnknownEventType, UnreadableEvent: As ``recorded``.
+            InvalidEvent: As ``to_record``.
+        """
+        if not self._versions.is_older(event):
+            return event.type, event.payload
+        again = self.to_record(self.recorded(event), {}).recorded(event.sequence_number, event.token)
+        return again.type, again.payload
+
     def to_record(self, fact: DomainEvent, metadata: Mapping[str, Any]) -> Event:
         """Return an event as the store records it.
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, fields, is_dataclass
 from itertools import islice
 from sys import getsizeof
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from eventstore import START, Position
 from handlers.part import Part, PartIdentity
 
-__all__ = ["KeptState", "KeptStates", "state_size"]
+__all__ = ["KeptState", "KeptStates", "StateCache", "state_size"]
 
 _MOST_STATES = 10_000
 _MOST_BYTES = 64 * 1024 * 1024
@@ -49,6 +49,19 @@ class KeptState(msgspec.Struct, frozen=True, kw_only=True):
     stored: int = 0
     read_at: float = 0.0
     replica: bool = False
+
+
+class StateCache(Protocol):
+    """What is known of parts, and what is learned."""
+
+    def find(self, part: Part[Any]) -> KeptState | None:
+        """Return what is kept of a part."""
+
+    def keep(self, part: Part[Any], kept: KeptState) -> None:
+        """Keep a part's state, unless a newer one is kept already."""
+
+    def forget(self) -> None:
+        """Forget everything."""
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar, f
 
 from eventstore import Filter, Scalar
 from handlers.errors import InvalidKey
+from handlers.model import DomainEvent
 
 if TYPE_CHECKING:
     from handlers.view import View
@@ -122,6 +123,29 @@ class Part(Reading[S_co]):
             return self.view.initial(*self._values)
         except StopIteration as bug:
             raise RuntimeError(f"initial of the view {self.view.name} raised StopIteration at {self!r}") from bug
+
+    def evolved(self, state: Any, fact: DomainEvent, number: int | None = None) -> Any:
+        """Return its state after one more event, which it has.
+
+        Args:
+            state: The state before it.
+            fact: The event, as ``Domain.recorded`` returns it.
+            number: The event's number, for the message; None if it is not on record.
+
+        Raises:
+            Exception: Whatever ``evolve`` raises.
+        """
+        try:
+            return self.view.evolve(state, fact)
+        except StopIteration as bug:
+            which = f"a {type(fact).__name__}" if number is None else f"event {number}"
+            raise RuntimeError(f"evolve of the view {self.view.name} raised StopIteration at {which}") from bug
+
+    def advanced(self, state: Any, facts: Iterable[DomainEvent]) -> Any:
+        """Return its state after further events, in their order. As ``evolved``."""
+        for fact in facts:
+            state = self.evolved(state, fact)
+        return state
 
 
 @final

@@ -108,7 +108,7 @@ class Reader:
         kept = self._kept.find(part)
         if kept is None or not _serves(kept, min_position, max_age, consistency):
             found = await self._parts.read([part], consistency=consistency, min_position=min_position)
-            kept = found.states[part]
+            kept = found[part]
         return Answer(state=kept.state, position=kept.position)
 
     async def close(self) -> None:

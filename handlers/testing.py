@@ -9,6 +9,7 @@
     given(recorded(ReaderRegistered, {"ReaderID": "ada"}, version=1)).sees(reader.at("ada"), ...)
     given(forgotten(ReaderRegistered(...))).when(...)
     given(BookCopyLentToReader(...)).fills(lent_out, {books_lent_out: [{"book_id": "book", ...}]})
+    given(ReaderContractCanceled(...)).sends(release, [ReleaseReservations(...)])
 
 Everything passes through the same doors as in a worker: each event is written as JSON and read back, and each view sees
 those that its filter holds, and no other. The kit also fails, with a sentence, on what a worker would trip over:
@@ -41,6 +42,7 @@ from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.place import place_of
 from handlers.projection import Projection
+from handlers.reaction import Reaction, Send
 from handlers.row_change import Statement
 from handlers.row_tables import RowTables
 from handlers.table import Table
@@ -229,6 +231,42 @@ class Given:
             if missing or len(found) != len(expected):
                 raise AssertionError(f"{table.name} holds {found!r}\nexpected {expected!r}\nmade of {_list(seen)}")
 
+    def sends(self, reaction: Reaction, commands: Iterable[Command | Send]) -> None:
+        """Hold what a reaction sends on account of this history to what is expected.
+
+        Args:
+            reaction: One of the domain's.
+            commands: All that is sent, in order. A command stands for one to the reaction's own domain.
+
+        Raises:
+            HandlerError: The domain lacks an event, or one of its own commands that is sent.
+            AssertionError: Something else is sent, or a process would trip over the reaction; the text says how.
+            TypeError: It is no reaction, or no command is expected.
+        """
+        __tracebackhide__ = True
+        _refuse_other("sends takes a reaction", reaction, Reaction)
+        if reaction not in self.domain.reactions:
+            raise AssertionError(f"the domain {self.domain.name} does not list the reaction {reaction.name}")
+        expected = []
+        for command in commands:
+            _refuse_other("sends takes commands", command, Command | Send)
+            expected.append(command if isinstance(command, Send) else Send(command=command))
+        found: list[Send] = []
+        seen = [event for event in self._log() if reaction.events.holds(event)]
+        for event in seen:
+            sent, again = (reaction.sent_by(self.domain.projected(event)) for _ in range(2))
+            if sent != again:
+                raise AssertionError(
+                    f"commands of {reaction.name} ({reaction.place}) is not pure: asked twice about event "
+                    f"{event.sequence_number}, it returns {sent!r} and {again!r}"
+                )
+            for each in sent:
+                if each.to in {None, self.domain.name}:
+                    self.domain.decider(type(each.command).__name__)
+            found += sent
+        if found != expected:
+            raise AssertionError(f"{reaction.name} sends {found!r}\nexpected {expected!r}\non account of {_list(seen)}")
+
     def _log(self) -> list[RecordedEvent]:
         __tracebackhide__ = True
         return _read_back(self.domain, self.events)
@@ -236,7 +274,7 @@ class Given:
     def _state(self, part: Part[Any], log: Iterable[RecordedEvent]) -> Any:
         """Fold a part as a worker does, looking for what it would trip over."""
         __tracebackhide__ = True
-        for problem in self.domain.problems_of(part):
+        for problem in self.domain.examination.problems_of(part):
             raise AssertionError(problem)
         view = part.view
         state = part.initial()
@@ -247,7 +285,7 @@ class Given:
             fact = self.domain.recorded(event)
             watched = [("its state", state), ("the event", fact)]
             untouched = [_copy(f"the state of {part!r}", state), _copy(f"the event {event.type}", fact)]
-            after = self.domain.advance(part, state, (fact,))
+            after = part.evolved(state, fact)
             for (what, value), before in zip(watched, untouched, strict=True):
                 if not seems_same(before, value):
                     raise AssertionError(

@@ -1,22 +1,27 @@
 """The worker: decides commands from RabbitMQ against an event store on PostgreSQL.
 
-Programs that send commands need ``Publisher``, those that read what projections fill ``ReadModels``. Each is imported
-when it is used: ``import worker`` loads nothing.
+Programs that send commands need ``Publisher``, whose ``request`` returns a ``Reply``; those that read what projections
+fill need ``ReadModels``. Each is imported when it is used: ``import worker`` loads nothing.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from worker.message import Reply
     from worker.publisher import Publisher
     from worker.reading.read_models import ReadModels
 
-__all__ = ["Publisher", "ReadModels", "__version__"]
+__all__ = ["Publisher", "ReadModels", "Reply", "__version__"]
 
 __version__ = "0.1.0"
 
 # Hidden from type checkers, for whom every name would exist.
 if not TYPE_CHECKING:
-    _PLACES = {"Publisher": "worker.publisher", "ReadModels": "worker.reading.read_models"}
+    _PLACES = {
+        "Publisher": "worker.publisher",
+        "ReadModels": "worker.reading.read_models",
+        "Reply": "worker.message",
+    }
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is asked for for the first time."""

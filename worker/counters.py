@@ -3,6 +3,8 @@
 from collections import Counter
 from enum import StrEnum
 
+from worker.reporting.latency import LatencyHistogram
+
 __all__ = ["UNKNOWN_COMMAND", "Counters", "End"]
 
 UNKNOWN_COMMAND = "unknown"
@@ -39,6 +41,7 @@ class Counters:
         failed_replies: How many answers could not be sent.
         misplaced: How many commands came with another affinity key than their domain gives them, or by another shard
             than others of their key.
+        latency: How long commands took that were answered, from when they came in.
     """
 
     def __init__(self) -> None:
@@ -54,6 +57,7 @@ class Counters:
         self.holds = 0
         self.failed_replies = 0
         self.misplaced = 0
+        self.latency = LatencyHistogram()
 
     def begin(self) -> None:
         """Count a delivery that came in."""

@@ -1,43 +1,30 @@
-"""The service: a worker process, from its settings to its exit status."""
+"""The service: what a worker process serves, through its stores."""
 
 import asyncio
-import gc
 import logging
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack, suppress
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
 
 from eventstore import StoreUnavailable
-from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from worker.amqp.codec import install_lenient_codec
 from worker.amqp.sender import Sender
-from worker.capacity import check_capacity
 from worker.counters import Counters
-from worker.master_keys import check_master_keys
+from worker.reporting.report import DomainReport
+from worker.rounds.part_states import HotPart
 from worker.rounds.replies import Replies
 from worker.rounds.watchdog import Watchdog
-from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.store_service import OpensStore, SharedParts, StoreService
-from worker.stores import StoreSettings, stores_of, unread
-from worker.supervision.control_socket import WorkerChannel, supervised
 from worker.supervision.health import Health
-from worker.supervision.health_server import health_served
-from worker.supervision.signals import stop_signals
 from worker.supervision.stop_times import StopTimes
-from worker.telemetry.logs import configure_logs
-from worker.telemetry.metrics import observed
-from worker.telemetry.providers import Telemetry
 
-__all__ = ["Service", "run"]
+__all__ = ["Service"]
 
 _log = logging.getLogger(__name__)
 
-# So many more objects made than freed begin a collection; by default, a few commands at a time would.
-_YOUNG_OBJECTS = 20_000
 # Of the time after the drain.
-_FLUSH_SECONDS, _TELEMETRY_SECONDS, _CLOSE_SECONDS = 2.0, 5.0, 5.0
+_FLUSH_SECONDS, _CLOSE_SECONDS = 2.0, 5.0
 
 
 class Service:
@@ -94,6 +81,24 @@ class Service:
     def kept_states(self) -> int:
         """How many folded states are kept."""
         return sum(scheduler.kept_states for store in self._stores for scheduler in store.schedulers)
+
+    @property
+    def domains(self) -> list[DomainReport]:
+        """What it serves, as it is reported."""
+        return [
+            DomainReport(name=domain.name, shards=domain.shards, paused=store.is_paused)
+            for store in self._stores
+            for domain in store.domains
+        ]
+
+    def take_hottest(self, most: int) -> list[tuple[str, HotPart]]:
+        """Return the hottest parts of each domain since the last call, with the domain's name, so many of each."""
+        return [
+            (scheduler.domain_name, hot)
+            for store in self._stores
+            for scheduler in store.schedulers
+            for hot in scheduler.take_hottest(most)
+        ]
 
     def health(self) -> Health:
         """Judge whether this worker does what it is there for: with every store."""
@@ -177,149 +182,3 @@ class Service:
                         *(store.close() for store in self._stores),
                         *(sender.close() for sender in senders),
                     )
-
-
-async def run(settings: Settings, *, processes: int = 1, control_socket: int | None = None) -> int:
-    """Run a worker until it is told to stop, by SIGTERM or SIGINT. A second signal stops it at once.
-
-    Args:
-        settings: Everything.
-        processes: How many processes like this one there are to be, for the servers' limits.
-        control_socket: The file descriptor of the socket to its supervisor, which then answers health probes.
-
-    Returns:
-        The exit status: 0 after a complete drain, 1 when commands were left to the broker.
-
-    Raises:
-        SettingsError: A telemetry variable or a domain's address is wrong, or the port for health probes is taken.
-        DomainNotFound: A domain cannot be imported.
-        StoreUnavailable, StoreMisconfigured: The database cannot be used as it is.
-        BrokerUnavailable, BrokerMisconfigured: The broker cannot be used as it is.
-    """
-    configure_logs(settings.worker_log_format, settings.worker_log_level)
-    domains = served_domains(settings)
-    check_master_keys(settings, domains)
-    telemetry = Telemetry.start()
-    try:
-        with stop_signals() as (stop, hurry):
-            async with supervised(control_socket, stop=stop, hurry=hurry) as channel:
-                started = asyncio.Event()
-                running = _run(
-                    settings, domains, telemetry, channel, processes=processes, started=started, stop=stop, hurry=hurry
-                )
-                return await _unless_stopped(running, started=started, stop=stop)
-    finally:
-        await asyncio.to_thread(telemetry.stop)
-
-
-async def _unless_stopped(run: Coroutine[Any, Any, int], *, started: asyncio.Event, stop: asyncio.Event) -> int:
-    """Run; but give up a start that has not come to its end when ``stop`` is set, whatever it waits for.
-
-    Returns:
-        The exit status. What has not started has nothing to drain: 0.
-    """
-    running = asyncio.create_task(run)
-    try:
-        await _until(running, started, stop)
-        if not started.is_set():
-            running.cancel()
-        return await running
-    except asyncio.CancelledError:
-        if started.is_set() or not stop.is_set():
-            raise
-        _log.info("stopped before it had started")
-        return 0
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-
-async def _run(
-    settings: Settings,
-    domains: Sequence[Domain],
-    telemetry: Telemetry,
-    channel: WorkerChannel,
-    *,
-    processes: int,
-    started: asyncio.Event,
-    stop: asyncio.Event,
-    hurry: asyncio.Event,
-) -> int:
-    stores = stores_of(settings, [domain.name for domain in domains])
-    for name in unread(settings, [domain.name for domain in domains]):
-        _log.warning("%s is for no domain that is served here, and is not read", name)
-    await check_capacity(stores, settings.pool_size, processes)
-    async with AsyncExitStack() as stack:
-        service = Service([_served(store, domains, settings) for store in stores], settings)
-        stack.push_async_callback(service.close)
-        await service.open()
-        stack.enter_context(
-            observed(service.counters, paused=lambda: service.paused, kept_states=lambda: service.kept_states)
-        )
-        # While the counts can still be observed.
-        stack.push_async_callback(_stop_telemetry, telemetry, service.stop_times)
-        port = None if channel.is_open else settings.worker_health_port
-        await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
-        await service.start()
-        started.set()
-        # A supervisor takes the first report for the proof that we could start.
-        await stack.enter_async_context(channel.reporting(health=service.health, figures=service.counters.report))
-        _relax_garbage_collection()
-        _log.info("consuming %s", ", ".join(service.queues))
-        return await _serve(service, stop, hurry)
-
-
-def _served(store: StoreSettings, domains: Sequence[Domain], settings: Settings) -> tuple[Sequence[Domain], OpensStore]:
-    """Return the domains of a store, and what opens it."""
-    return [domain for domain in domains if domain.name in store.domains], lambda: PostgresEventStore.connect(
-        store.database_url,
-        driver=store.database_driver,
-        replica_urls=store.database_replica_urls,
-        pool_size=settings.pool_size,
-        application_name="worker",
-    )
-
-
-async def _serve(service: Service, stop: asyncio.Event, hurry: asyncio.Event) -> int:
-    times = service.stop_times
-    serving = asyncio.create_task(service.serve())
-    try:
-        await _until(serving, stop)
-        times.begin()
-    finally:
-        serving.cancel()
-        await asyncio.wait([asyncio.gather(serving, return_exceptions=True)], timeout=times.left(_CLOSE_SECONDS))
-    _log.info("draining")
-    draining = asyncio.create_task(service.drain())
-    await _until(draining, hurry)
-    times.hurry()
-    draining.cancel()
-    ended = asyncio.gather(draining, return_exceptions=True)
-    await asyncio.wait([ended], timeout=times.left())
-    complete = ended.done() and list(ended.result()) == [0]
-    figures = ", ".join(f"{name} {count}" for name, count in service.counters.report().items())
-    _log.info("%s: %s", "drained" if complete else "stopped before everything had finished", figures)
-    return 0 if complete else 1
-
-
-async def _stop_telemetry(telemetry: Telemetry, times: StopTimes) -> None:
-    await asyncio.to_thread(telemetry.stop, times.left(_TELEMETRY_SECONDS))
-
-
-def _relax_garbage_collection() -> None:
-    """Look for cycles less often. What was imported and opened stays; what a command makes is mostly freed without."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
-
-
-async def _until(task: asyncio.Task[Any], *signals: asyncio.Event) -> None:
-    """Wait for one of the signals, or for the task if it ends first; raise what the task raised."""
-    waiters = [asyncio.create_task(signal.wait()) for signal in signals]
-    try:
-        await asyncio.wait({task, *waiters}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for waiter in waiters:
-            waiter.cancel()
-    if task.done():
-        task.result()

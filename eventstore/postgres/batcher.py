@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from eventstore.errors import EventStoreError, InvalidRequest
 from eventstore.metrics import batch_size, queue_wait
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.connections.sticky_connection import StickyConnection
 
 __all__ = ["Batcher", "Waiting"]

@@ -1,14 +1,9 @@
 """The event store on PostgreSQL."""
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from itertools import islice
+from contextlib import asynccontextmanager
 from typing import Self
 from uuid import UUID
-
-from msgspec.structs import replace
 
 from eventstore.append import Append, check_chain
 from eventstore.arguments import check_batch_size, check_limit
@@ -19,34 +14,24 @@ from eventstore.filter import Filter
 from eventstore.held import Held
 from eventstore.opening import Opening
 from eventstore.position import START, Position
-from eventstore.postgres.appends.appender import Appender
-from eventstore.postgres.appends.batch import receipt_of
-from eventstore.postgres.appends.exclusive import Exclusive
-from eventstore.postgres.appends.group_commit import GroupCommit
-from eventstore.postgres.appends.room import Room
+from eventstore.postgres.assembly import Assembly
 from eventstore.postgres.connections.pools import Pools
 from eventstore.postgres.drivers.choice import DriverName
-from eventstore.postgres.metrics import observed
 from eventstore.postgres.reads.history import History
-from eventstore.postgres.reads.reader import Reader
-from eventstore.postgres.reads.replicas import MOST_LAG, ReadCounts, Replicas
+from eventstore.postgres.reads.latest import latest
+from eventstore.postgres.reads.receipts import Receipts
+from eventstore.postgres.reads.replicas import MOST_LAG, ReadCounts
 from eventstore.postgres.reads.rows import key_of
 from eventstore.postgres.reads.subscription import Subscription
-from eventstore.postgres.reads.windows import walk_back
 from eventstore.postgres.statements import statement
 from eventstore.question import Question
-from eventstore.receipt import ACCEPTED, Outcome, Receipt, check_scope
+from eventstore.receipt import ACCEPTED, Outcome, Receipt
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream, Window
 from eventstore.subject_key import SubjectKey
 from eventstore.telemetry import Telemetry
 
 __all__ = ["PostgresEventStore"]
-
-# A server that has not answered by then does not hold whoever closes the store.
-_CLOSE_SECONDS = 2.0
-# How many numbers a walk back from the head looks at in one statement, while it finds what it looks for.
-_WINDOW = 1000
 
 
 class PostgresEventStore:
@@ -56,24 +41,15 @@ class PostgresEventStore:
     event loop.
     """
 
-    def __init__(
-        self,
-        pools: Pools,
-        reader: Reader,
-        appender: Appender,
-        exclusive: Exclusive,
-        telemetry: Telemetry,
-        *,
-        follow_seconds: float,
-        closing: AsyncExitStack,
-    ) -> None:
-        self._closing = closing
-        self._pools = pools
+    def __init__(self, assembly: Assembly, *, follow_seconds: float) -> None:
+        self._closing = assembly.closing
+        self._pools = assembly.pools
         self._follow_seconds = follow_seconds
-        self._reader = reader
-        self._appender = appender
-        self._exclusive = exclusive
-        self._telemetry = telemetry
+        self._reader = assembly.reader
+        self._receipts = Receipts(assembly.reader)
+        self._appender = assembly.appender
+        self._exclusive = assembly.exclusive
+        self._telemetry = assembly.telemetry
 
     @classmethod
     def connect(
@@ -121,14 +97,14 @@ class PostgresEventStore:
                 application_name=application_name,
                 writable=writable,
             )
-            return await cls._opened(
+            assembly = await Assembly.of(
                 pools,
                 Telemetry.for_database(primary_url),
                 most_lag=most_lag,
                 reach_seconds=reach_seconds,
                 read_seconds=read_seconds,
-                follow_seconds=follow_seconds,
             )
+            return cls(assembly, follow_seconds=follow_seconds)
 
         return Opening(opened())
 
@@ -170,50 +146,16 @@ class PostgresEventStore:
             pools, name = await Pools.over(
                 pool_or_engine, replicas, application_name=application_name, writable=writable
             )
-            server = pools.primary.server
-            return await cls._opened(
+            assembly = await Assembly.of(
                 pools,
-                Telemetry.for_server(name, server),
+                Telemetry.for_server(name, pools.primary.server),
                 most_lag=most_lag,
                 reach_seconds=reach_seconds,
                 read_seconds=read_seconds,
-                follow_seconds=follow_seconds,
             )
+            return cls(assembly, follow_seconds=follow_seconds)
 
         return Opening(opened())
-
-    @classmethod
-    async def _opened(
-        cls,
-        pools: Pools,
-        telemetry: Telemetry,
-        *,
-        most_lag: int,
-        reach_seconds: float,
-        read_seconds: float,
-        follow_seconds: float,
-    ) -> Self:
-        replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
-        reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
-        room = Room(pools.primary)
-        batches = GroupCommit(pools, room, telemetry)
-        appender = Appender(batches, reader)
-        exclusive = Exclusive(pools, appender, telemetry)
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(_close, pools, exclusive, batches, reader)
-            stack.push_async_callback(room.close)
-            await reader.check()
-            await stack.enter_async_context(replicas.watched())
-            stack.enter_context(observed(pools, replicas, reader.counts, room))
-            return cls(
-                pools,
-                reader,
-                appender,
-                exclusive,
-                telemetry,
-                follow_seconds=follow_seconds,
-                closing=stack.pop_all(),
-            )
 
     async def close(self) -> None:
         """Close the store: what is under way is waited for, for two seconds at most. Safe to repeat."""
@@ -326,38 +268,19 @@ class PostgresEventStore:
 
     async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:
         """See ``EventStore.receipt``."""
-        check_scope(scope)
-        rows = await self._reader.rows(statement("receipts"), [key], scope)
-        found = next((receipt_of(row) for row in rows if digest is None or row["digest"] == digest), None)
-        if found is not None:
-            # It may have been committed without its standby, or before a crash that nobody was answered before.
-            await self._reader.confirm()
-        return found
+        return await self._receipts.find(key, scope=scope, digest=digest)
 
     async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
         """See ``EventStore.receipts``."""
-        check_scope(scope)
-        if not keys:
-            return {}
-        rows = await self._reader.rows(statement("receipts"), list(keys), scope)
-        return {row["key"]: receipt_of(row) for row in rows}
+        return await self._receipts.find_many(keys, scope=scope)
 
     async def receipts_of(self, key: UUID) -> list[Receipt]:
         """See ``EventStore.receipts_of``."""
-        return [receipt_of(row) for row in await self._reader.rows(statement("receipts_of"), key)]
+        return await self._receipts.of_key(key)
 
-    async def all_receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
+    def all_receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
         """See ``EventStore.all_receipts``."""
-        check_batch_size(batch_size)
-        key: UUID | None = None
-        scope: str | None = None
-        while True:
-            rows = await self._reader.rows(statement("receipts_page"), key, scope, batch_size)
-            for row in rows:
-                yield receipt_of(row)
-            if len(rows) < batch_size:
-                return
-            key, scope = rows[-1]["key"], rows[-1]["scope"]
+        return self._receipts.all(batch_size=batch_size)
 
     async def read(
         self,
@@ -387,28 +310,16 @@ class PostgresEventStore:
             yield event
 
     async def latest(
-        self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
+        self,
+        boundary: Filter,
+        *,
+        limit: int,
+        up_to: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
     ) -> EventStream:
-        """See ``EventStore.latest``. Few matches are found by the indexes, many by walking back from the head."""
+        """See ``EventStore.latest``."""
         check_limit(limit)
-        if (stream := await self._reader.short(boundary, consistency=consistency)) is not None:
-            return replace(stream, events=stream.events[-limit:])
-        head = await self._reader.head(consistency=consistency, bound=boundary.above)
-        first, last = await self._reader.span(boundary, consistency=consistency, min_position=head) or (1, head.number)
-        found: deque[RecordedEvent] = deque()
-        async for stream in walk_back(
-            self._reader,
-            boundary.narrowed_above(first - 1),
-            head=head,
-            last=min(last, head.number),
-            width=limit,
-            batch_size=max(limit, _WINDOW),
-            consistency=consistency,
-        ):
-            found.extendleft(islice(reversed(stream.events), limit - len(found)))
-            if len(found) == limit:
-                break
-        return EventStream(events=tuple(found), position=head)
+        return await latest(self._reader, boundary, limit=limit, up_to=up_to, consistency=consistency)
 
     async def subscribe(
         self,
@@ -448,17 +359,3 @@ class PostgresEventStore:
             above=boundary.above,
             seen=after or START,
         )
-
-
-async def _close(pools: Pools, exclusive: Exclusive, batches: GroupCommit, reader: Reader) -> None:
-    try:
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await exclusive.close()
-            await batches.close()
-            await reader.close()
-    except TimeoutError:
-        pools.cut()
-        await exclusive.close()
-        await batches.close()
-        await reader.close()
-    await pools.close()

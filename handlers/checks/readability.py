@@ -64,7 +64,7 @@ class Readability:
             for name in domain.event_models:
                 # What two domains share, both read alike.
                 self._owners.setdefault(name, domain)
-            for name, field, view in domain.asked_fields():
+            for name, field, view in domain.examination.asked():
                 self._asked.setdefault(name, {}).setdefault(field, view)
         self._ignored = frozenset(ignored)
         self._found: dict[tuple[str, int | None], TypeReadability] = {}

@@ -1,6 +1,6 @@
 """What holds after every event of a right log, however it was decided."""
 
-from handlers.domain import Check, Invariant
+from handlers.invariant import Check, Invariant
 from handlers.model import DomainEvent
 from handlers.warehouse.events import PiecesReceived, PiecesReserved, ProductMoved, StockTaken
 

@@ -8,7 +8,7 @@ import pytest
 
 from eventstore import BoundaryPart, ConcurrencyConflict, Event, EventStore, EventStream, Filter
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.reads.lookup import Answer
 from eventstore.postgres.reads.reader import Reader
 from tests.support.facts import ANY, about, fact, matching

@@ -161,8 +161,8 @@ class TwoStores(RuleBasedStateMachine):
 def copied(store: MemoryEventStore) -> MemoryEventStore:
     """A store that goes on from where this one stands."""
     copy = MemoryEventStore()
-    copy._events = list(store._events)
-    copy._receipts = dict(store._receipts)
+    copy._log.events = list(store._log.events)
+    copy._log.receipts = dict(store._log.receipts)
     return copy
 
 

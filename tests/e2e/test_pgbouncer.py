@@ -28,7 +28,7 @@ from tests.support.fixtures.waiting import eventually
 PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin") or shutil.which("pgbouncer")
 ADA = '{"ReaderID": "ada", "Name": "Ada Lovelace"}'
 LEND = '{"BookID": "b", "ReaderID": "ada"}'
-DOCUMENTATION = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("### PgBouncer")[2]
+DOCUMENTATION = (ROOT / "docs" / "database.md").read_text(encoding="utf-8").partition("## PgBouncer")[2]
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
 

@@ -1,4 +1,4 @@
-"""Each role works with the rights that docs/operations.md gives it, and a missing one is named."""
+"""Each role works with the rights that docs/broker.md gives it, and a missing one is named."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,6 +27,7 @@ SHARDS = {
     "write": r"^(amq\.default|commands\.tally.*|tally\..*)$",
     "read": r"^(commands.*|tally\..*)$",
 }
+SCHEDULE = {"configure": NONE, "write": r"^(amq\.default|commands)$", "read": r"^library\.schedule$"}
 LETTERS = {
     "configure": NONE,
     "write": r"^(amq\.default|commands\.library)$",
@@ -93,6 +94,16 @@ async def test_a_worker_with_the_rights_to_read_and_write_serves_once_the_topolo
     assert queue["good"], queue
 
 
+async def test_what_is_sent_later_needs_no_other_right_of_its_publisher_and_few_of_who_sends_it(
+    worker: Worker, known_as: As, client: AmqpClient
+) -> None:
+    assert (await worker("topology", "declare")).status == 0
+    publisher = worker.having(AMQP_URL=known_as(PUBLISHER))
+    command_id = (await publisher("publish", "RegisterReader", READER, "--at", "2020-01-01T00:00:00Z")).output.strip()
+    async with worker.having(AMQP_URL=known_as(SCHEDULE)).started("schedule", "run"):
+        assert (await client.take("library.commands", seconds=60)).message_id == command_id
+
+
 async def test_a_worker_of_shards_serves_with_its_rights(worker: Worker, known_as: As, serving: Serving) -> None:
     sharded = worker.having(WORKER_DOMAINS="tests.support.domains.sharded:domain")
     made = await sharded("topology", "declare")
@@ -156,7 +167,7 @@ async def test_a_check_names_the_policies_by_which_something_can_be_lost(
     ):
         body = {"pattern": r"\.commands", "definition": definition, "apply-to": "queues"}
         management.request("PUT", f"/api/{kind}{folder}/{name}", body)
-    way = "docs/operations.md, Policies, says which policy may match which queue."
+    way = "docs/broker.md, Policies, says which policy may match which queue."
     gone = "with all that is in it, when it is not used for 50,000 ms"
     assert sorted(await told()) == sorted(
         (False, f"{text}: {way}")

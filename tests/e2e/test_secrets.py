@@ -25,9 +25,9 @@ COMMANDS = (
 EMBEDDING = """
 import asyncio, logging, sys
 logging.basicConfig(level=logging.DEBUG)
-from worker import service
+from worker import process
 from worker.settings import Settings
-sys.exit(asyncio.run(service.run(Settings.load()), debug=True))
+sys.exit(asyncio.run(process.run(Settings.load()), debug=True))
 """
 
 

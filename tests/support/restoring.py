@@ -34,6 +34,6 @@ async def run(program: str, *arguments: str, at: str = "", folder: Path | None =
 
 def documented() -> list[list[list[str]]]:
     """Return the ways to restore a dump that the documentation tells, each as its commands."""
-    text = (_ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition("### Backup and restore")[2]
+    text = (_ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     return [[shlex.split(line) for line in block.splitlines()] for block in blocks]

@@ -17,7 +17,7 @@ BROKER = {"aio_pika", "aiormq", "pamqp"}
 # All that knows the broker's library.
 TRANSPORT = {"worker.amqp"}
 # Waits for the store, and for others who read the same; it reaches neither a server nor a file by itself.
-WAITING = {"handlers.part_reader", "handlers.state_storage"}
+WAITING = {"handlers.long_reads", "handlers.part_reader", "handlers.state_storage"}
 # Parts of the standard library that speak to the world, or wait for it.
 INPUT_OUTPUT = {
     "asyncio",

@@ -3,22 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from types import TracebackType
-from typing import Any, cast
+from typing import cast
 
-import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, ConnectionParameter
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq import Channel as WireChannel
-from aiormq.connection import TransportFactory
-from yarl import URL
 
 from eventstore.backoff import Backoff
 from worker.amqp.delivery_reader import DeliveryReader, Received
+from worker.amqp.dialing import dialled, release_writers
 from worker.amqp.frame_reader import FrameReader, FrameTransport
 from worker.amqp.library_logs import unlogged
 from worker.amqp.refusals import LOST, broker_address, translated
-from worker.amqp.tls import SERVER_NAME, tls_context
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
 
 __all__ = ["Link", "WireChannel"]
@@ -26,38 +22,9 @@ __all__ = ["Link", "WireChannel"]
 _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
 _PREPARE_SECONDS = 30.0
-_HEARTBEAT_SECONDS = 15
 _CLOSE_SECONDS = 5.0
 # Of a frame of 128 KB, unless the broker is set otherwise: all but its own beginning and end.
 _LARGEST_PAYLOAD = 128 * 1024 - 8
-
-
-class _Connection(aio_pika.Connection):
-    """The library's connection; it can also be told what the broker's certificate is expected to name, and how to read.
-
-    Args:
-        url: The broker's address.
-        transport: How it is connected; None for the library's own way.
-        settings: As the library's connection takes them.
-    """
-
-    PARAMETERS = (*aio_pika.Connection.PARAMETERS, ConnectionParameter(name=SERVER_NAME, parser=str, is_kwarg=True))
-
-    def __init__(self, url: URL, *, transport: TransportFactory | None = None, **settings: Any) -> None:
-        super().__init__(url, **settings)
-        if transport is not None:
-            self.kwargs["transport_factory"] = transport
-
-    async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  the library's signature
-        """Connect. One that fails counts as closed: the library would close it when it is found to be garbage.
-
-        By then there may be no event loop, or another one.
-        """
-        try:
-            await super().connect(timeout)
-        except BaseException:
-            await self.close()
-            raise
 
 
 class Link:
@@ -245,20 +212,11 @@ class Link:
 
     async def _open(self) -> None:
         await self._discard()
-        connection_class = partial(_Connection, transport=self._transport)
         async with self.translating():
             try:
-                # The library's own time limit can leave an attempt's error behind, for the event loop to complain of.
-                async with asyncio.timeout(_LONGEST_DELAY):
-                    self._connection = await aio_pika.connect(
-                        self._url,
-                        connection_class=cast("type[AbstractConnection]", connection_class),
-                        # Read anew each time: certificates are renewed while a worker runs.
-                        ssl_context=await asyncio.to_thread(tls_context, self._url),
-                        timeout=None,
-                        heartbeat=_HEARTBEAT_SECONDS,
-                        client_properties={"connection_name": self._name},
-                    )
+                self._connection = await dialled(
+                    self._url, name=self._name, transport=self._transport, seconds=_LONGEST_DELAY
+                )
                 # A broker that has just come back may leave a declaration without an answer for good; a new connection
                 # gets one.
                 async with asyncio.timeout(self._prepare_seconds):
@@ -281,7 +239,7 @@ class Link:
         self._largest_payload = wire.max_content_size
 
     def _release(self, wire: WireChannel) -> None:
-        task = asyncio.get_running_loop().create_task(_release_writers(wire))
+        task = asyncio.get_running_loop().create_task(release_writers(wire))
         self._releasing.add(task)
         task.add_done_callback(self._releasing.discard)
 
@@ -321,15 +279,3 @@ class _Translating:
     ) -> None:
         if error is not None and (translated := await self._link.translation(error)) is not None:
             raise translated from error
-
-
-async def _release_writers(wire: WireChannel) -> None:
-    """Let go of the tasks that wait to write to a channel that is closed.
-
-    The library's queue of frames is bounded, and nothing empties it once the connection's writer has ended: a task that
-    waits there to acknowledge would wait forever.
-    """
-    while not wire.write_queue.empty():
-        while not wire.write_queue.empty():
-            wire.write_queue.get_nowait()
-        await asyncio.sleep(0)  # those let go put their frames now

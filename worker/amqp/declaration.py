@@ -16,9 +16,18 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelClosed, ChannelNotFou
 
 from worker.amqp.connection import Link, WireChannel
 from worker.errors import BrokerMisconfigured
-from worker.topology import AFFINITY_HEADER, EXCHANGE, HASHING, Topology, older
+from worker.topology import AFFINITY_HEADER, EXCHANGE, HASHING, REPORT_EXCHANGE, Topology, older
 
-__all__ = ["can_have_shards", "compare", "declare", "declare_missing", "has_queue", "missing", "outdated"]
+__all__ = [
+    "can_have_shards",
+    "compare",
+    "declare",
+    "declare_missing",
+    "declare_report_exchange",
+    "has_queue",
+    "missing",
+    "outdated",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +98,22 @@ async def declare_missing(link: Link, topology: Topology) -> None:
         ) from error
 
 
+async def declare_report_exchange(link: Link) -> None:
+    """See that there is where workers report to, and declare it if there is not.
+
+    It is gone with the broker's end: who publishes there, or listens, does this for each connection.
+
+    Raises:
+        ChannelAccessRefused: It is not there, and the broker refuses to make it.
+    """
+    if await _refused(
+        link, (REPORT_EXCHANGE,), lambda name, wire: wire.exchange_declare(name, passive=True), ChannelNotFoundEntity
+    ):
+        async with link.side_channel() as channel:
+            wire = await link.wire_of(channel)
+            await wire.exchange_declare(REPORT_EXCHANGE, exchange_type="fanout")
+
+
 async def missing(link: Link, topology: Topology) -> tuple[str, ...]:
     """Return which of a domain's exchanges and queues are not there."""
     exchanges: tuple[str, ...] = (EXCHANGE,)
@@ -139,9 +164,7 @@ async def compare(link: Link, topology: Topology) -> None:
             found = await outdated(link, topology)
         if found:
             names = ", ".join(found)
-            _log.warning(
-                "made by an older version: %s; docs/operations.md says what a policy has to add to them", names
-            )
+            _log.warning("made by an older version: %s; docs/broker.md says what a policy has to add to them", names)
 
 
 async def has_queue(link: Link, name: str) -> bool:
@@ -180,6 +203,10 @@ async def _make_one_more(channel: AbstractChannel, topology: Topology) -> None:
 
 
 async def _bind(channel: AbstractChannel, topology: Topology) -> None:
+    if topology.has_schedule:
+        # So that who may send commands may also have them sent later.
+        queue = await channel.get_queue(topology.schedule_queue, ensure=False)
+        await queue.bind(EXCHANGE, topology.schedule_queue)
     if topology.shards is None:
         queue = await channel.get_queue(topology.queue, ensure=False)
         await queue.bind(EXCHANGE, topology.routing_key)

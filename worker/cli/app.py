@@ -40,8 +40,29 @@ COMMANDS = {
         ),
         Entry(
             name="project",
-            target="worker.cli.project:project",
+            target="worker.cli.follow:project",
             help="Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="console",
+            target="worker.cli.console:console",
+            help="Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM "
+            "or Ctrl-C.",
+        ),
+        Entry(
+            name="react",
+            target="worker.cli.follow:react",
+            help="Send the commands that reactions make of events, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="relay",
+            target="worker.cli.follow:relay",
+            help="Publish the events of relays to the exchange of their domain, in order, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="follow",
+            target="worker.cli.follow:follow",
+            help="Run all projections, reactions and relays of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C.",
         ),
         Entry(
             name="check",
@@ -58,6 +79,12 @@ COMMANDS = {
             name="config",
             target="worker.cli.config:config",
             help="Print every setting: its value without secrets, unit, origin and meaning.",
+        ),
+        Entry(
+            name="new",
+            target="worker.cli.new:new",
+            help="Make a folder to begin with: a package with a domain, its test, a Compose file with the servers, and "
+            "settings.",
         ),
     ),
     "events": (
@@ -123,6 +150,80 @@ COMMANDS = {
             name="resume",
             target="worker.cli.projections:resume_one",
             help="Have a projection go on that was paused, or try the event again that stopped it.",
+        ),
+    ),
+    "schedule": (
+        Entry(
+            name="run",
+            target="worker.cli.schedule:run",
+            help="Store what is to be sent later, and send it when its time has come, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="list",
+            target="worker.cli.schedule:list_all",
+            help="List the commands that wait to be sent, what is due first first.",
+        ),
+        Entry(
+            name="cancel",
+            target="worker.cli.schedule:cancel",
+            help="Have a scheduled command not be sent, also where its message still waits in its queue.",
+        ),
+    ),
+    "reactions": (
+        Entry(
+            name="list",
+            target="worker.cli.reactions:list_all",
+            help="List the reactions: how far each is, and what stops it. Exit status 1 when one is stopped.",
+        ),
+        Entry(
+            name="status",
+            target="worker.cli.reactions:status",
+            help="Tell everything of a reaction: how far it is, what stops it and where, and what was left out.",
+        ),
+        Entry(
+            name="skip",
+            target="worker.cli.reactions:skip_event",
+            help="Leave out the event that stops a reaction, and have it go on behind it. Who did so, and why, is "
+            "noted.",
+        ),
+        Entry(
+            name="pause",
+            target="worker.cli.reactions:pause_one",
+            help="Have a reaction rest, whichever process runs it, until it is resumed.",
+        ),
+        Entry(
+            name="resume",
+            target="worker.cli.reactions:resume_one",
+            help="Have a reaction go on that was paused, or try the event again that stopped it; or have it go on "
+            "elsewhere.",
+        ),
+    ),
+    "relays": (
+        Entry(
+            name="list",
+            target="worker.cli.relays:list_all",
+            help="List the relays: how far each is, and what stops it. Exit status 1 when one is stopped.",
+        ),
+        Entry(
+            name="status",
+            target="worker.cli.relays:status",
+            help="Tell everything of a relay: how far it is, what stops it and where, and what was left out.",
+        ),
+        Entry(
+            name="skip",
+            target="worker.cli.relays:skip_event",
+            help="Leave out the event that stops a relay, and have it go on behind it. Who did so, and why, is noted.",
+        ),
+        Entry(
+            name="pause",
+            target="worker.cli.relays:pause_one",
+            help="Have a relay rest, whichever process runs it, until it is resumed.",
+        ),
+        Entry(
+            name="resume",
+            target="worker.cli.relays:resume_one",
+            help="Have a relay go on that was paused, or try the event again that stopped it; or have it go on "
+            "elsewhere.",
         ),
     ),
     "load": (
@@ -224,6 +325,9 @@ app = group(
 )
 _added(app, "dead-letters", help="Dead letters: messages that were put aside for a person.")
 _added(app, "projections", help="Read models in tables: how they stand, and what a person does about them.")
+_added(app, "schedule", help="Commands that are sent later.")
+_added(app, "reactions", help="Commands on account of events: how they stand, and what a person does about them.")
+_added(app, "relays", help="Events that are published: how they stand, and what a person does about them.")
 _added(app, "load", help="Run contention scenarios through RabbitMQ and real workers.")
 _added(app, "topology", help="The broker's exchanges and queues.")
 _added(

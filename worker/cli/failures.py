@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.errors import BrokerBusy, BrokerUnavailable, SettingsError, Unroutable, WorkerError
+from worker.errors import BrokerBusy, BrokerUnavailable, NoSchedule, SettingsError, Unroutable, WorkerError
 from worker.printable import printable
 
 __all__ = ["Mistake", "is_known", "sentence", "store_advice", "telling"]
@@ -21,6 +21,7 @@ _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (BrokerBusy, "see the broker's limits, alarms and policies, and try again"),
     (BrokerUnavailable, "start RabbitMQ or correct AMQP_URL"),
+    (NoSchedule, "run `worker schedule run`, or `worker topology declare`, which make it"),
     (Unroutable, "start a worker for this domain first, with `worker run`"),
 )
 

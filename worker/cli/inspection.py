@@ -65,9 +65,9 @@ def _variables(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
 def _views(domain: Domain) -> Iterator[Finding]:
     """Tell what of a domain's views no event can ever match, and what cannot be looked at."""
     part = f"views of {domain.name}"
-    for problem in domain.problems():
+    for problem in domain.examination.problems():
         yield Finding(part=part, good=False, text=f"{problem}.")
-    for unseen in domain.unsampled():
+    for unseen in domain.examination.unsampled():
         yield Finding(part=part, good=True, text=unseen)
 
 
@@ -140,9 +140,7 @@ def _queue(topology: Topology, found: Backlog | None) -> Finding:
         return Finding(part=part, good=False, text=text)
     if found.missing_rights:
         rights = "; ".join(found.missing_rights)
-        text = (
-            f"the user of AMQP_URL lacks rights that `worker run` needs: {rights}. docs/operations.md names them all."
-        )
+        text = f"the user of AMQP_URL lacks rights that `worker run` needs: {rights}. docs/broker.md names them all."
         return Finding(part=part, good=False, text=text)
     served = counted(found.consumers, "consumer")
     if topology.shards is not None:

@@ -8,7 +8,7 @@ from worker.topology import Topology
 
 __all__ = ["WAY", "losses", "older_dead_queue"]
 
-WAY = "docs/operations.md, Policies, says which policy may match which queue"
+WAY = "docs/broker.md, Policies, says which policy may match which queue"
 _LENGTHS = ("max-length", "max-length-bytes")
 
 

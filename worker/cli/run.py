@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker import service
+from worker import process
 from worker.cli.loop import run_async
 from worker.settings import Settings
 from worker.supervision.supervisor import supervise
@@ -35,4 +35,4 @@ def run(
     settings = Settings.load()
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
-    raise typer.Exit(run_async(service.run(settings, processes=processes or 1, control_socket=control_socket)))
+    raise typer.Exit(run_async(process.run(settings, processes=processes or 1, control_socket=control_socket)))

@@ -165,14 +165,14 @@ def _part(owner: Domain, asked: View[..., Any], texts: Sequence[str]) -> Part[An
     guessed = [_is_guessed(parameter) for parameter in asked.key]
     try:
         part = asked.at(*values)
-        if not any(guessed) or not (problems := list(owner.problems_of(part))):
+        if not any(guessed) or not (problems := list(owner.examination.problems_of(part))):
             return part
         # What looks like a number may be meant as a text.
         as_texts = [
             text if is_guessed else value for text, value, is_guessed in zip(texts, values, guessed, strict=True)
         ]
         other = asked.at(*as_texts)
-        if any(owner.problems_of(other)):
+        if any(owner.examination.problems_of(other)):
             raise Mistake(f"{problems[0]}.")
     except (InvalidKey, InvalidFilter) as error:
         raise Mistake(f"{error}.") from None

@@ -106,7 +106,7 @@ async def _schedulers(
             )
         )
         schedulers = {
-            domain.name: Scheduler(store, domain, settings, counters, patient=False)
+            domain.name: Scheduler(store, domain, settings, counters, is_patient=False)
             for domain in domains
             if domain.name in own.domains
         }

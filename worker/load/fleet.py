@@ -57,28 +57,33 @@ class Fleet:
         departed: The exit status of those that had ended by themselves before they could be killed.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], folder: Path, *, command: str = "run") -> None:
         self.killed = 0
         self.departed: dict[str, int] = {}
         self._environment = environment
         self._folder = folder
+        self._command = command
+        self._kind = "worker" if command == "run" else command
         self._workers: dict[str, LoadWorker] = {}
         self._hired = 0
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, count: int, environment: Mapping[str, str], folder: Path) -> AsyncIterator[Self]:
+    async def running(
+        cls, count: int, environment: Mapping[str, str], folder: Path, *, command: str = "run"
+    ) -> AsyncIterator[Self]:
         """Start worker processes, wait until they consume, and end them with the ``async with``.
 
         Args:
             count: How many.
             environment: Their whole environment. They answer no probes, whatever it says.
             folder: Where their logs go.
+            command: Which command of ``worker`` they run; one that reports its health to who has started it.
 
         Raises:
             FleetError: One did not begin to consume.
         """
-        fleet = cls(environment, folder)
+        fleet = cls(environment, folder, command=command)
         try:
             for _ in range(count):
                 await fleet.hire()
@@ -86,7 +91,7 @@ class Fleet:
                 await asyncio.gather(*(fleet._consuming(worker) for worker in fleet._workers.values()))
             yield fleet
         except TimeoutError as error:
-            raise FleetError(f"the workers did not begin to consume; see {folder}/worker-*.log") from error
+            raise FleetError(f"the workers did not begin to consume; see {folder}/{fleet._kind}-*.log") from error
         finally:
             await fleet._end()
 
@@ -103,8 +108,9 @@ class Fleet:
     async def hire(self) -> str:
         """Start another one, and return its name. It begins to consume some time after this returns."""
         self._hired += 1
-        name = f"worker-{self._hired}"
-        self._workers[name] = await LoadWorker.start(name, self._folder / f"{name}.log", self._environment)
+        name = f"{self._kind}-{self._hired}"
+        log = self._folder / f"{name}.log"
+        self._workers[name] = await LoadWorker.start(name, log, self._environment, command=self._command)
         return name
 
     async def kill(self, name: str) -> None:
@@ -144,7 +150,7 @@ class Fleet:
             async with asyncio.timeout(_STOP_SECONDS):
                 statuses = [await worker.ended() for worker in workers]
         except TimeoutError as error:
-            raise FleetError(f"a worker did not stop on SIGTERM; see {self._folder}/worker-*.log") from error
+            raise FleetError(f"a worker did not stop on SIGTERM; see {self._folder}/{self._kind}-*.log") from error
         return [
             Drain(name=worker.name, status=status, figures=worker.figures, log=worker.log)
             for worker, status in zip(workers, statuses, strict=True)

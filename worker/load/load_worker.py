@@ -12,7 +12,7 @@ from worker.supervision.worker_process import started
 
 __all__ = ["LoadWorker"]
 
-_COMMAND = (sys.executable, "-m", "worker", "run")
+_PROGRAM = (sys.executable, "-m", "worker")
 
 
 class LoadWorker:
@@ -41,19 +41,20 @@ class LoadWorker:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def start(cls, name: str, log: Path, environment: Mapping[str, str]) -> "LoadWorker":
+    async def start(cls, name: str, log: Path, environment: Mapping[str, str], *, command: str = "run") -> "LoadWorker":
         """Start one. It begins to consume some time after this returns.
 
         Args:
             name: What it is called; also in its traces.
             log: Where it writes its log.
             environment: The rest of its environment.
+            command: Which command of ``worker``.
         """
         given = environment.get("OTEL_RESOURCE_ATTRIBUTES")
         resource = ",".join(filter(None, [given, f"service.instance.id={name}"]))
         with log.open("wb") as output:
             process, channel = await started(
-                _COMMAND, environment={**environment, "OTEL_RESOURCE_ATTRIBUTES": resource}, log=output
+                (*_PROGRAM, command), environment={**environment, "OTEL_RESOURCE_ATTRIBUTES": resource}, log=output
             )
         return cls(name, log, process, channel)
 

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from eventstore import SUBJECT_FORGOTTEN, Receipt, RecordedEvent
 from handlers.contained import Contained
-from handlers.domain import Check, Domain, Invariant
+from handlers.domain import Domain
 from handlers.errors import HandlerError
+from handlers.invariant import Check, Invariant
 from handlers.model import Command, DomainEvent
 from handlers.place import place_of
 from worker.load.opened_events import Opened

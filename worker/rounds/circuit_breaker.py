@@ -33,11 +33,21 @@ class CircuitBreaker:
         probe: Asks the database to do what commands need of it; raises an ``EventStoreError`` while it cannot.
         backoff: How long it rests before each probe.
         name: Whose database it is, for the log; empty where there is one only.
+        is_patient: Whether commands wait for a database that does not answer. If not, they fail, and it stays closed.
+
+    Attributes:
+        is_patient: As it was given.
     """
 
     def __init__(
-        self, probe: Callable[[], Awaitable[object]], *, backoff: Backoff | None = None, name: str = ""
+        self,
+        probe: Callable[[], Awaitable[object]],
+        *,
+        backoff: Backoff | None = None,
+        name: str = "",
+        is_patient: bool = True,
     ) -> None:
+        self.is_patient = is_patient
         self._probe = probe
         self._told_as = f"{name}: " if name else ""
         # Kept between pauses: a database that answers the probe but no command must not be asked in a tight loop.

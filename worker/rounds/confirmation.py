@@ -5,14 +5,13 @@ import logging
 from contextvars import Context
 
 from eventstore import Consistency
-from handlers.domain import Domain
-from handlers.part_reader import Glance, PartReader
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from handlers.glance import Glance
+from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.job import Job
 from worker.rounds.outcomes import Outcomes
 from worker.rounds.round import NO_NUMBER
+from worker.rounds.shared import Shared
 from worker.rounds.user_code import UserCode
-from worker.rounds.watchdog import Watchdog
 from worker.telemetry.logs import whereabouts
 
 __all__ = ["Confirmation"]
@@ -32,29 +31,20 @@ class Confirmation:
     believed, whatever it does on a snapshot: its code is not pure.
 
     Args:
-        domain: Whose commands.
-        reader: Reads their parts.
-        breaker: Asked before the store is, and told if it does not answer.
-        watchdog: Told whenever the domain's code runs.
-        patient: Whether commands wait for a store that does not answer; if not, they fail.
+        shared: What it shares with the others.
         outcomes: Told what became of each command.
     """
 
     def __init__(
         self,
-        domain: Domain,
+        shared: Shared,
         *,
-        reader: PartReader,
-        breaker: CircuitBreaker,
-        watchdog: Watchdog,
-        patient: bool,
         outcomes: Outcomes,
     ) -> None:
-        self._domain = domain
-        self._reader = reader
-        self._breaker = breaker
-        self._watchdog = watchdog
-        self._patient = patient
+        self._domain = shared.domain
+        self._reader = shared.reader
+        self._breaker = shared.breaker
+        self._watchdog = shared.watchdog
         self._outcomes = outcomes
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,7 +79,7 @@ class Confirmation:
             is_told = not seen.long
             failure = self._failure(job, seen) if is_told else None
         except Exception as error:  # noqa: BLE001  nobody must wait for ever
-            if self._patient and isinstance(error, DOWN):
+            if self._breaker.is_patient and isinstance(error, DOWN):
                 self._breaker.open(error, era)
             failure = error
         job.is_waiting = False
@@ -129,7 +119,7 @@ class Confirmation:
                 facts = [self._domain.recorded(event) for event in recorded]
                 for part in job.parts:
                     mine = [fact for event, fact in zip(recorded, facts, strict=True) if part.filter.holds(event)]
-                    self._domain.advance(part, states[part], mine)
+                    part.advanced(states[part], mine)
         except Exception as failure:  # noqa: BLE001  whatever a domain's code raises
             return failure
         return None

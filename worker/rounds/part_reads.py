@@ -11,50 +11,23 @@ from opentelemetry import context as contexts
 from eventstore import (
     ConflictError,
     Consistency,
-    EventStore,
     EventStoreError,
     PositionNotReached,
 )
 from eventstore.telemetry import shared_by
+from handlers.glance import Glance
 from handlers.kept_states import KeptState
 from handlers.part import Part
-from handlers.part_reader import Glance, PartReader
-from worker.counters import Counters
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.job import Job
 from worker.rounds.job_spans import query_span
-from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.part_states import PartEntry
+from worker.rounds.read_lanes import ReadLane, ReadLanes
 from worker.rounds.recording import Recording
+from worker.rounds.shared import Shared
 from worker.rounds.user_code import UserCode
-from worker.rounds.watchdog import Watchdog
 
 __all__ = ["PartReads"]
-
-# A statement that takes so much longer than others do holds up whoever shares it. Its views are then read apart.
-_SLOW_SECONDS = 0.05
-_SLOW_FACTOR = 8
-_WEIGHT = 0.1
-
-
-class _Lane:
-    """Reads that share statements, one at a time.
-
-    Attributes:
-        consistency: Whether a replica may answer.
-        view: Whose parts alone are read; None for those of all views that are not read apart.
-        since: How many rounds had been sent when the first of those who wait came.
-        waiting: Who waits for which part.
-        task: Reads them.
-    """
-
-    __slots__ = ("consistency", "since", "task", "view", "waiting")
-
-    def __init__(self, consistency: Consistency, view: str | None) -> None:
-        self.consistency = consistency
-        self.view = view
-        self.since = 0
-        self.waiting: dict[Part[Any], list[Job]] = {}
-        self.task: asyncio.Task[None] | None = None
 
 
 class PartReads:
@@ -64,82 +37,45 @@ class PartReads:
     nobody but those who read it; views that turn out slow are read apart from the others.
 
     Args:
-        store: Where receipts are.
-        domain_name: Whose commands.
-        reader: Reads parts.
-        states: Where the reader keeps them.
-        breaker: Asked before the store is, and told if it does not answer.
-        watchdog: Told whenever a domain's code runs.
-        counters: Where reads are counted.
+        shared: What it shares with the others.
         recording: What reads keep step with.
-        most: How many parts one statement asks for at most.
-        patient: Whether commands wait for a store that does not answer; if not, they fail.
         ready: Called with each command that has all it waits for.
         failed: Called with each command that cannot have it, and why.
     """
 
     def __init__(
         self,
-        store: EventStore,
+        shared: Shared,
         *,
-        domain_name: str,
-        reader: PartReader,
-        states: PartStates,
-        breaker: CircuitBreaker,
-        watchdog: Watchdog,
-        counters: Counters,
         recording: Recording,
-        most: int,
-        patient: bool,
         ready: Callable[[Job], None],
         failed: Callable[[Job, Exception], None],
     ) -> None:
-        self._store = store
-        self._domain_name = domain_name
-        self._reader = reader
-        self._states = states
-        self._breaker = breaker
-        self._watchdog = watchdog
-        self._counters = counters
+        self._reader = shared.reader
+        self._states = shared.states
+        self._breaker = shared.breaker
+        self._watchdog = shared.watchdog
+        self._counters = shared.counters
         self._recording = recording
-        self._most = most
-        self._patient = patient
+        self._most = 2 * shared.settings.worker_concurrency
         self._ready = ready
         self._failed = failed
-        self._strong = _Lane(Consistency.STRONG, None)
-        self._eventual = _Lane(Consistency.EVENTUAL, None)
-        self._apart: dict[tuple[Consistency, str], _Lane] = {}
-        self._looking_up: list[Job] = []
-        self._looking_up_since = 0
-        self._looker: asyncio.Task[None] | None = None
+        self._lanes = ReadLanes()
         self._long: set[asyncio.Task[None]] = set()
-        self._slow_views: set[str] = set()
-        self._typical = 0.0
 
-    def want(self, job: Job, entries: Iterable[PartEntry], *, look_up: bool = False) -> None:
+    def want(self, job: Job, entries: Iterable[PartEntry]) -> None:
         """Read parts for a command, which waits for them.
 
         Args:
             job: The command.
             entries: Which parts, each once.
-            look_up: Whether to look for its receipt as well.
         """
         job.is_waiting = True
-        if look_up:
-            job.is_looked_up = False
-            if not self._looking_up:
-                self._looking_up_since = self._recording.begun
-            self._looking_up.append(job)
-            self._recording.more(self._looking_up)
-            if self._looker is None or self._looker.done():
-                self._looker = asyncio.create_task(self._look_up_all(), context=Context())
         for entry in entries:
             part = entry.part
             job.missing.add(part)
             strong = job.lost > 0 or self._states.must_read_strong(entry)
-            lane = self._strong if strong else self._eventual
-            if part.view.name in self._slow_views:
-                lane = self._lane_apart(lane.consistency, part.view.name)
+            lane = self._lanes.of(part.view.name, is_strong=strong)
             if not lane.waiting:
                 lane.since = self._recording.begun
             waiting = lane.waiting.get(part)
@@ -152,21 +88,29 @@ class PartReads:
                 # In a context of its own: what it does concerns no single command.
                 lane.task = asyncio.create_task(self._read_lane(lane), context=Context())
 
+    def pass_on(self, job: Job) -> None:
+        """Pass on a command that waits for nothing any more; once, however often it waited."""
+        if job.is_waiting and not job.missing and job.is_looked_up and not job.has_ended:
+            job.is_waiting = False
+            self._ready(job)
+
+    def fail(self, jobs: Iterable[Job], error: Exception) -> None:
+        """Have commands wait no more that cannot have what they wait for."""
+        for job in jobs:
+            if job.is_waiting and not job.has_ended:
+                job.is_waiting = False
+                job.missing.clear()
+                own = error.copy_for_caller() if isinstance(error, EventStoreError) else error
+                self._failed(job, own)
+
     async def close(self) -> None:
         """Read no more."""
-        lanes = (self._strong, self._eventual, *self._apart.values())
-        tasks = [task for task in (self._looker, *(lane.task for lane in lanes), *self._long) if task is not None]
+        tasks = [task for task in (*(lane.task for lane in self._lanes), *self._long) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _lane_apart(self, consistency: Consistency, view: str) -> _Lane:
-        lane = self._apart.get((consistency, view))
-        if lane is None:
-            lane = self._apart[consistency, view] = _Lane(consistency, view)
-        return lane
-
-    async def _read_lane(self, lane: _Lane) -> None:
+    async def _read_lane(self, lane: ReadLane) -> None:
         waiting = lane.waiting
         # Others that come in this turn of the loop share the statement.
         await asyncio.sleep(0)
@@ -176,7 +120,7 @@ class PartReads:
             batch = {part: waiting.pop(part) for part in list(waiting)[: self._most]}
             await self._read(lane, batch, era)
 
-    async def _read(self, lane: _Lane, batch: dict[Part[Any], list[Job]], era: int) -> None:
+    async def _read(self, lane: ReadLane, batch: dict[Part[Any], list[Job]], era: int) -> None:
         batch = {
             part: jobs
             for part, waiting in batch.items()
@@ -190,7 +134,7 @@ class PartReads:
         try:
             seen = await self._glance(lane, batch)
         except DOWN as error:
-            if self._patient:
+            if self._breaker.is_patient:
                 self._breaker.open(error, era)
                 self._again(lane, batch)
             else:
@@ -206,10 +150,10 @@ class PartReads:
             if lane.consistency is Consistency.STRONG and seen.position.number < least:
                 # The log has lost its end. By what is known of these parts, no read would ever be far enough.
                 self._states.forget()
-            self._measure(lane, batch, time.monotonic() - started)
+            self._lanes.measure(lane, batch, time.monotonic() - started)
             self._distribute(lane, batch, seen)
 
-    async def _glance(self, lane: _Lane, batch: dict[Part[Any], list[Job]]) -> Glance:
+    async def _glance(self, lane: ReadLane, batch: dict[Part[Any], list[Job]]) -> Glance:
         jobs: dict[Job, list[Part[Any]]] = {}
         for part, waiting in batch.items():
             for job in waiting:
@@ -235,7 +179,7 @@ class PartReads:
             if token is not None:
                 contexts.detach(token)
 
-    async def _split(self, lane: _Lane, batch: dict[Part[Any], list[Job]], era: int, error: EventStoreError) -> None:
+    async def _split(self, lane: ReadLane, batch: dict[Part[Any], list[Job]], era: int, error: EventStoreError) -> None:
         """Halve until the part that the store refuses stands alone: it must not fail its neighbours."""
         if len(batch) == 1:
             self._fail(batch, error)
@@ -245,7 +189,7 @@ class PartReads:
         for half in (parts[:middle], parts[middle:]):
             await self._read(lane, {part: batch[part] for part in half}, era)
 
-    def _distribute(self, lane: _Lane, batch: dict[Part[Any], list[Job]], seen: Glance) -> None:
+    def _distribute(self, lane: ReadLane, batch: dict[Part[Any], list[Job]], seen: Glance) -> None:
         for part, jobs in batch.items():
             self._counters.reads += len(jobs)
             if seen.replica:
@@ -261,25 +205,19 @@ class PartReads:
 
     def _arrived(self, job: Job, part: Part[Any]) -> None:
         job.missing.discard(part)
-        self._pass_on(job)
+        self.pass_on(job)
 
-    def _pass_on(self, job: Job) -> None:
-        # Once, however often it was waited for.
-        if job.is_waiting and not job.missing and job.is_looked_up and not job.has_ended:
-            job.is_waiting = False
-            self._ready(job)
-
-    def _read_long(self, lane: _Lane, part: Part[Any], before: KeptState, seen: Glance, jobs: list[Job]) -> None:
+    def _read_long(self, lane: ReadLane, part: Part[Any], before: KeptState, seen: Glance, jobs: list[Job]) -> None:
         """Read a long history aside; those who wait for it read what has come since, and join a later round."""
         task = asyncio.create_task(self._stream(lane, part, before, seen, jobs), context=Context())
         self._long.add(task)
         task.add_done_callback(self._long.discard)
 
-    async def _stream(self, lane: _Lane, part: Part[Any], before: KeptState, seen: Glance, jobs: list[Job]) -> None:
+    async def _stream(self, lane: ReadLane, part: Part[Any], before: KeptState, seen: Glance, jobs: list[Job]) -> None:
         era = self._breaker.era
         command = jobs[0].message.command_type
         try:
-            await self._reader.stream(
+            await self._reader.long_reads.read(
                 part,
                 before,
                 seen.position,
@@ -287,7 +225,7 @@ class PartReads:
                 running=lambda: UserCode(self._watchdog, command),
             )
         except DOWN as error:
-            if not self._patient:
+            if not self._breaker.is_patient:
                 self._fail({part: jobs}, error)
                 return
             self._breaker.open(error, era)
@@ -298,50 +236,10 @@ class PartReads:
             if not job.has_ended:
                 self.want(job, [entry for entry in job.entries if entry.part == part])
 
-    async def _look_up_all(self) -> None:
-        await asyncio.sleep(0)
-        while self._looking_up:
-            await self._recording.step(self._looking_up, self._looking_up_since)
-            era = await self._breaker.closed()
-            jobs, self._looking_up = self._looking_up[: self._most], self._looking_up[self._most :]
-            try:
-                found = set(await self._store.receipts([job.command_id for job in jobs], scope=self._domain_name))
-            except DOWN as error:
-                if self._patient:
-                    self._breaker.open(error, era)
-                    self._looking_up = [*jobs, *self._looking_up]
-                    continue
-                found = set()  # the append tells
-            except EventStoreError:
-                found = set()  # the append tells
-            except Exception as bug:  # noqa: BLE001  nobody must wait for ever
-                self._fail_all(jobs, bug)
-                continue
-            for job in jobs:
-                job.is_recorded = job.command_id in found
-                job.is_looked_up = True
-                self._pass_on(job)
-
-    def _again(self, lane: _Lane, batch: dict[Part[Any], list[Job]]) -> None:
+    def _again(self, lane: ReadLane, batch: dict[Part[Any], list[Job]]) -> None:
         for part, jobs in batch.items():
             lane.waiting[part] = [*jobs, *lane.waiting.get(part, ())]
         # This lane's own task goes on with them.
 
     def _fail(self, batch: dict[Part[Any], list[Job]], error: Exception) -> None:
-        self._fail_all(dict.fromkeys(job for jobs in batch.values() for job in jobs), error)
-
-    def _fail_all(self, jobs: Iterable[Job], error: Exception) -> None:
-        for job in jobs:
-            if job.is_waiting and not job.has_ended:
-                job.is_waiting = False
-                job.missing.clear()
-                own = error.copy_for_caller() if isinstance(error, EventStoreError) else error
-                self._failed(job, own)
-
-    def _measure(self, lane: _Lane, batch: dict[Part[Any], list[Job]], seconds: float) -> None:
-        if seconds > max(_SLOW_SECONDS, _SLOW_FACTOR * self._typical):
-            if self._typical:
-                self._slow_views.update(part.view.name for part in batch)
-        elif lane.view is not None:
-            self._slow_views.discard(lane.view)
-        self._typical = seconds if not self._typical else (1 - _WEIGHT) * self._typical + _WEIGHT * seconds
+        self.fail(dict.fromkeys(job for jobs in batch.values() for job in jobs), error)

@@ -1,18 +1,19 @@
 """Part states: what is known of the parts that commands read, as far as it is on record."""
 
+import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from eventstore import OwnRange, RecordedEvent
 from eventstore.boundary_index import BoundaryIndex
-from handlers.domain import Domain
 from handlers.kept_states import KeptState, state_size
 from handlers.part import Part
 from worker.rounds.own_events import OwnEvent, OwnEvents, Search
 
-__all__ = ["PartEntry", "PartStates"]
+__all__ = ["HotPart", "PartEntry", "PartStates"]
 
 # What an entry costs besides its state.
 _ENTRY_BYTES = 700
@@ -21,6 +22,30 @@ _ENTRY_BYTES = 700
 _LARGEST_LAG = 500
 # An append carries each of them for every part.
 _MOST_RANGES = 8
+# So many commands that read a part make it as hot as one conflict there: a conflict costs a decision, and a rest.
+_CONFLICT_HEAT = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotPart:
+    """A part that many commands read in a while.
+
+    Attributes:
+        view: Its view's name.
+        key: Its key, as a JSON array.
+        commands: How many commands read it.
+        conflicts: How many decisions on it were out of date when they were to be recorded.
+    """
+
+    view: str
+    key: str
+    commands: int
+    conflicts: int
+
+    @property
+    def heat(self) -> int:
+        """What tells a hot part from one that is not."""
+        return _heat(self)
 
 
 class PartEntry:
@@ -39,9 +64,13 @@ class PartEntry:
         must_read: Whether somebody else's event came in that the state may lack.
         lacks: The number of somebody else's event that it is known to lack, if it lies above.
         users: How many commands are under way that read it.
+        commands: How many commands have read it, since the hottest parts were asked for.
+        conflicts: How many decisions on it were out of date, since then.
     """
 
     __slots__ = (
+        "commands",
+        "conflicts",
         "events",
         "kept",
         "lacks",
@@ -61,6 +90,8 @@ class PartEntry:
         self.part = part
         self.search = search
         self.users = 0
+        self.commands = 0
+        self.conflicts = 0
         self.reset()
 
     def reset(self) -> None:
@@ -90,14 +121,12 @@ class PartStates:
     They hold recorded events only. An entry that a command under way reads stays.
 
     Args:
-        domain: Whose parts they are.
         own: Our own events.
         most: The most entries to keep besides those in use.
         most_bytes: About how many bytes their states may have together.
     """
 
-    def __init__(self, domain: Domain, own: OwnEvents, most: int, most_bytes: int) -> None:
-        self._domain = domain
+    def __init__(self, own: OwnEvents, most: int, most_bytes: int) -> None:
         self._own = own
         self._most = most
         self._most_bytes = most_bytes
@@ -105,6 +134,8 @@ class PartStates:
         self._bytes = 0
         self._head = 0
         self._doubted_at = 0.0
+        # Those that are not cold, once somebody has asked; each is in it once.
+        self._warm: list[PartEntry] | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -123,6 +154,10 @@ class PartStates:
             else:
                 self._entries.move_to_end(part)
             entry.users += 1
+            if self._warm is not None:
+                if not (entry.commands or entry.conflicts):
+                    self._warm.append(entry)
+                entry.commands += 1
             used.append(entry)
         return used
 
@@ -135,6 +170,33 @@ class PartStates:
                 self._drop(entry.part)
         if len(self._entries) > self._most or self._bytes > self._most_bytes:
             self._shrink()
+
+    def note_conflict(self, entry: PartEntry) -> None:
+        """Note that a decision on a part was out of date."""
+        if self._warm is not None:
+            if not (entry.commands or entry.conflicts):
+                self._warm.append(entry)
+            entry.conflicts += 1
+
+    def take_hottest(self, most: int) -> list[HotPart]:
+        """Return the parts that most commands have read since the last call; a conflict counts as ten of them.
+
+        Nothing is counted before the first call, and whoever has called once must go on: what is warm is kept until
+        then.
+        """
+        warm, self._warm = self._warm or [], []
+        hottest = [
+            HotPart(
+                view=entry.part.view.name,
+                key=entry.part.identity.key,
+                commands=entry.commands,
+                conflicts=entry.conflicts,
+            )
+            for entry in heapq.nlargest(most, warm, key=_heat)
+        ]
+        for entry in warm:
+            entry.commands = entry.conflicts = 0
+        return hottest
 
     def is_known(self, entry: PartEntry) -> bool:
         """Whether a part can be decided on without a read: nobody else's event is known to lie above it."""
@@ -252,7 +314,7 @@ class PartStates:
         above = entry.kept.position.number
         news = self._own.matching(entry.search, after=entry.seen, up_to=settled, above=above)
         if news:
-            state = self._domain.advance(entry.part, entry.state, [own.fact for own in news])
+            state = entry.part.advanced(entry.state, [own.fact for own in news])
             self.extended(entry, state, news, settled, object())
         entry.seen = settled
 
@@ -282,3 +344,7 @@ class PartStates:
         entry = self._entries.pop(part)
         self._bytes -= entry.size
         entry.reset()
+
+
+def _heat(part: HotPart | PartEntry) -> int:
+    return part.commands + _CONFLICT_HEAT * part.conflicts

@@ -4,8 +4,6 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from msgspec.structs import replace
-
 from eventstore import (
     SUBJECT_FORGOTTEN,
     Append,
@@ -20,35 +18,21 @@ from eventstore import (
     RecordedEvent,
 )
 from eventstore.append import LARGEST_APPEND
-from eventstore.boundary_index import BoundaryIndex
 from eventstore.jsontext import decode_object
-from handlers.domain import Domain
-from handlers.kept_states import KeptState
 from handlers.part import Part
-from handlers.part_reader import PartReader
 from worker.rounds.job import Job
-from worker.rounds.own_events import OwnEvent, OwnEvents
-from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.overlay import Alone, Overlay
+from worker.rounds.own_events import OwnEvent
+from worker.rounds.part_states import PartEntry
+from worker.rounds.shared import Shared
 
-__all__ = ["NO_NUMBER", "Alone", "Member", "NotKnown", "Round", "Verdict"]
+__all__ = ["NO_NUMBER", "Member", "Round", "Verdict"]
 
 NO_NUMBER = 2**62
 """Stands for the number of an event that has none yet: no bound on the number leaves it out."""
 
 Verdict = Receipt | Exception
 """What became of a member."""
-
-
-class Alone(Exception):
-    """Raised when a command can only be decided with nothing under way.
-
-    A part of it counts only from a number on that the log has not reached: whether an event about to be recorded
-    counts cannot be told before it has its number.
-    """
-
-
-class NotKnown(Exception):
-    """Raised when a part has to be read before it can be decided on."""
 
 
 class Member:
@@ -70,50 +54,25 @@ class Member:
         self.own = own
 
 
-class _Overlaid:
-    """A part's state on top of what is not recorded yet.
-
-    Attributes:
-        kept: What was known of the part.
-        base: The mark of the state that it was begun with.
-        mark: That of the state.
-        state: The state.
-        seen: Up to which of our own events it is folded.
-    """
-
-    __slots__ = ("base", "kept", "mark", "seen", "state")
-
-    def __init__(self, state: Any, mark: object, seen: int, kept: KeptState | None) -> None:
-        self.kept = kept
-        self.base = self.mark = mark
-        self.state = state
-        self.seen = seen
-
-
 class Round:
     """Commands of one domain that are decided together.
 
-    What is decided on an event that is not recorded yet lies here, beside what is known, and is gone when that event is
-    refused.
-
     Args:
-        domain: Whose commands.
-        states: What is known of the parts, all of them in use.
-        own: Our own events.
+        shared: What it shares with the others.
         previous: The round that is being recorded meanwhile; this one is decided on top of it.
 
     Attributes:
         members: Who takes part, in order.
+        overlay: The states that it is decided on.
     """
 
-    def __init__(self, domain: Domain, states: PartStates, own: OwnEvents, previous: "Round | None") -> None:
+    def __init__(self, shared: Shared, previous: "Round | None") -> None:
         self.members: list[Member] = []
-        self._domain = domain
-        self._known = states
-        self._own = own
-        self._previous = previous
-        self._overlaid: dict[PartEntry, _Overlaid] = {}
-        self._last = own.last
+        self._domain = shared.domain
+        self._known = shared.states
+        self._own = shared.own
+        self._storage = shared.reader.storage
+        self.overlay: Overlay = Overlay(shared.states, shared.own, None if previous is None else previous.overlay)
         self._events = 0
         self._sent_at = 0.0
 
@@ -125,7 +84,7 @@ class Round:
             NotKnown: A part has to be read before.
             Exception: Whatever a view raises.
         """
-        return {entry.part: self._state(entry).state for entry in job.entries}
+        return {entry.part: self.overlay.state(entry) for entry in job.entries}
 
     def add(
         self, job: Job, events: Sequence[Event], outcome: Outcome, *, recorded_as: Sequence[Event] | None = None
@@ -156,22 +115,11 @@ class Round:
                 occurred_at=event.occurred_at,
             )
             own.append(OwnEvent(recorded, self._domain.recorded(recorded)))
-        folded: list[tuple[_Overlaid, Any]] = []
         if own:
-            for entry in job.entries:
-                mine = [each.fact for each in own if entry.part.filter.holds(each.recorded)]
-                if mine:
-                    overlaid = self._overlaid[entry]
-                    folded.append((overlaid, self._domain.advance(entry.part, overlaid.state, mine)))
-        # A command that has its answer already records nothing: nobody relies on it.
-        if own and not job.is_recorded:
-            self._own.add(own)
-            self._last = self._own.last
-            for overlaid, state in folded:
-                overlaid.state = state
-                overlaid.mark = object()
-            for entry in job.entries:
-                self._overlaid[entry].seen = self._last
+            advanced = self.overlay.advanced(job.entries, own)
+            # A command that has its answer already records nothing: nobody relies on it.
+            if not job.is_recorded:
+                self.overlay.add(own, job.entries, advanced)
         self.members.append(Member(job, events if recorded_as is None else recorded_as, outcome, own))
         self._events += len(events)
 
@@ -184,13 +132,7 @@ class Round:
         Returns:
             Those, and who was decided on what did not come about, or relies on one of these. They have left.
         """
-        self._previous = None
-        # One that is not kept any more is known of nothing.
-        stale = {
-            entry
-            for entry, overlaid in self._overlaid.items()
-            if entry.kept is None or entry.must_read or entry.mark is not overlaid.base
-        }
+        stale = self.overlay.stand_alone()
         # Who has been told of its end meanwhile must not be recorded after that.
         ended = any(member.job.has_ended for member in self.members)
         left = self._part_with(stale, late) if stale or late or ended else []
@@ -198,23 +140,21 @@ class Round:
         self.members.sort(key=lambda member: member.job.is_recorded)
         if not self.members:
             # Nothing is under way any more. Who can only be decided then would wait for ever.
-            self._own.settle(self._last)
+            self._own.settle(self.overlay.last)
         return left
 
     def appends(self) -> list[Append]:
         """Return what is to be recorded, as one chain, to be sent at once."""
         self._sent_at = time.monotonic()
-        for entry, overlaid in self._overlaid.items():
-            overlaid.kept = entry.kept
+        self.overlay.note_kept()
         boundaries: dict[PartEntry, BoundaryPart] = {}
         return [self._append(member, boundaries) for member in self.members]
 
-    def settle(self, verdicts: Sequence[Verdict], reader: PartReader) -> None:
+    def settle(self, verdicts: Sequence[Verdict]) -> None:
         """Take note of what was recorded, and of what was not.
 
         Args:
             verdicts: What became of each member.
-            reader: Has states stored that are due.
         """
         self._number(verdicts)
         refused = [
@@ -224,8 +164,8 @@ class Round:
             for own in member.own
         ]
         self._own.remove(refused)
-        self._own.settle(self._last)
-        wrong = self._touched(refused)
+        self._own.settle(self.overlay.last)
+        wrong = self.overlay.touched(refused)
         validators: dict[PartEntry, Receipt] = {}
         for member, verdict in zip(self.members, verdicts, strict=True):
             if isinstance(verdict, HistoryDiverged):
@@ -234,9 +174,7 @@ class Round:
             if isinstance(verdict, Receipt) and not verdict.duplicate:
                 self._known.note_head(verdict.position.number)
                 validators.update(dict.fromkeys(member.job.entries, verdict))
-        for entry in list(self._overlaid):
-            if entry not in wrong:
-                self._take(entry, validators.get(entry), reader)
+        self.overlay.hand_over(validators, wrong=wrong, sent_at=self._sent_at, storage=self._storage)
         for member, verdict in zip(self.members, verdicts, strict=True):
             if isinstance(verdict, ConcurrencyConflict):
                 # Before the next round is sent: who read the same part there would lose as well.
@@ -247,84 +185,13 @@ class Round:
         # Not before: the states of this round are made of them.
         self._own.trim()
 
-    def _take(self, entry: PartEntry, validator: Receipt | None, reader: PartReader) -> None:
-        """Take a part's state over into what is known, if it was begun with that."""
-        overlaid = self._overlaid[entry]
-        if entry.kept is None or entry.kept is not overlaid.kept or entry.mark is not overlaid.base:
-            return
-        events = entry.part.filter
-        if events.above > entry.number:
-            return  # whether it counts, what was recorded tells by its number only
-        if entry.seen < self._own.gone:
-            return  # what lies between is forgotten, and no range may claim it
-        own = self._own.matching(entry.search, after=entry.seen, up_to=self._last, bounded=False)
-        if own and own[0].number <= entry.kept.position.number:
-            return  # a read that came in meanwhile has them already
-        if overlaid.seen < self._last:
-            try:
-                self._fold(entry, overlaid, [each for each in own if each.ordinal > overlaid.seen])
-            except Exception:  # noqa: BLE001  the view's own; whoever reads the part next meets it, and it is that one's
-                self._known.distrust([entry])
-                return
-            overlaid.seen = self._last
-        if validator is None or (own and own[-1].number > validator.position.number):
-            self._known.extended(entry, overlaid.state, own, self._last, overlaid.mark)
-            if validator is not None:
-                # Nobody else's event lies above its position, up to its own ranges.
-                entry.must_read = False
-            return
-        kept = replace(
-            entry.kept,
-            state=overlaid.state,
-            position=validator.position,
-            events=entry.events + len(own),
-            read_at=self._sent_at,
-        )
-        newest = own[-1].recorded if own else None
-        self._known.validated(entry, reader.validated(entry.part, kept, newest), self._last, overlaid.mark)
-
     def abandon(self) -> None:
         """Take note that nobody knows what was recorded: everything decided here counts as refused."""
         events = [own for member in self.members for own in member.own]
         self._own.remove(events)
-        self._own.settle(self._last)
+        self._own.settle(self.overlay.last)
         self._own.trim()
-        self._known.distrust([*self._overlaid, *self._known.touched(own.recorded for own in events)])
-
-    def _state(self, entry: PartEntry, up_to: int | None = None) -> _Overlaid:
-        """Return a part's state on top of our own events; up to an ordinal of this round, or all there are."""
-        end = self._own.last if up_to is None else up_to
-        overlaid = self._overlaid.get(entry)
-        above = entry.part.filter.above
-        # Also of what is here already: the bound speaks of numbers that nobody has been given yet, and the store does
-        # not judge by what lies below it.
-        if above and up_to is None and end > self._own.settled and entry.kept is not None and above > entry.number:
-            raise Alone
-        if overlaid is None:
-            self._known.advance(entry)
-            if entry.kept is None or entry.seen < self._own.gone:
-                raise NotKnown
-            overlaid = _Overlaid(entry.state, entry.mark, entry.seen, entry.kept)
-            news = self._own.matching(entry.search, after=entry.seen, up_to=end)
-            previous = self._previous
-            if previous is not None and (
-                entry in previous._overlaid or (news and news[0].ordinal <= previous._last)  # noqa: SLF001  of the same kind
-            ):
-                before = previous._state(entry, up_to=previous._last)  # noqa: SLF001  likewise
-                overlaid = _Overlaid(before.state, before.mark, before.seen, entry.kept)
-                news = [own for own in news if own.ordinal > before.seen]
-            self._overlaid[entry] = overlaid
-            self._fold(entry, overlaid, news)
-            overlaid.seen = end
-        elif overlaid.seen < end:
-            self._fold(entry, overlaid, self._own.matching(entry.search, after=overlaid.seen, up_to=end))
-            overlaid.seen = end
-        return overlaid
-
-    def _fold(self, entry: PartEntry, overlaid: _Overlaid, news: Sequence[OwnEvent]) -> None:
-        if news:
-            overlaid.state = self._domain.advance(entry.part, overlaid.state, [own.fact for own in news])
-            overlaid.mark = object()
+        self._known.distrust([*self.overlay, *self._known.touched(own.recorded for own in events)])
 
     def _append(self, member: Member, boundaries: dict[PartEntry, BoundaryPart]) -> Append:
         for entry in member.job.entries:
@@ -349,8 +216,6 @@ class Round:
 
     def _part_with(self, stale: set[PartEntry], late: Collection[Job]) -> list[Job]:
         """Let go of who is late or read a stale part, and of who relies on one of these, or follows it in its key."""
-        index: BoundaryIndex | None = None
-        entries = list(self._overlaid)
         staying: list[Member] = []
         left: list[Job] = []
         late_keys: set[str | None] = set()
@@ -364,20 +229,10 @@ class Round:
             if job.affinity_key is not None and not job.has_ended:
                 late_keys.add(job.affinity_key)
             self._own.remove(member.own)
-            if index is None:
-                index = BoundaryIndex(entry.part.filter for entry in entries)
-            stale.update(entries[place] for own in member.own for place in index.matching(own.recorded))
+            stale.update(self.overlay.touched(member.own))
         self.members = staying
-        for entry in stale:
-            self._overlaid.pop(entry, None)
+        self.overlay.drop(stale)
         return left
-
-    def _touched(self, events: Sequence[OwnEvent]) -> set[PartEntry]:
-        if not events:
-            return set()
-        entries = list(self._overlaid)
-        index = BoundaryIndex(entry.part.filter for entry in entries)
-        return {entries[place] for own in events for place in index.matching(own.recorded)}
 
     def _number(self, verdicts: Sequence[Verdict]) -> None:
         """Give the recorded events their numbers, and the ranges in which they lie."""

@@ -5,28 +5,22 @@ import heapq
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
 from contextvars import Context
 
 from opentelemetry import trace
 
-from eventstore import Append, ChainBroken, EventStore, EventStoreError, OutcomeUnknown, Receipt, StoreUnavailable
-from handlers.domain import Domain
-from handlers.part_reader import PartReader
-from worker.counters import Counters
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.escalation import Escalation
 from worker.rounds.job import Job
 from worker.rounds.job_spans import decide_span
 from worker.rounds.key_order import KeyOrder
 from worker.rounds.outcomes import Outcomes
-from worker.rounds.own_events import OwnEvents
-from worker.rounds.part_states import PartStates
-from worker.rounds.recording import Recording
-from worker.rounds.round import Alone, NotKnown, Round, Verdict
+from worker.rounds.overlay import Alone, NotKnown
+from worker.rounds.recorder import Recorder
+from worker.rounds.round import Round
 from worker.rounds.sealing import sealed_events
+from worker.rounds.shared import Shared
 from worker.rounds.user_code import UserCode
-from worker.rounds.watchdog import Watchdog
 from worker.telemetry.spans import mark_failed
 
 __all__ = ["Rounds"]
@@ -46,71 +40,36 @@ class Rounds:
     While one round is being recorded the next is decided on top of it; it is sent only after the answer to the former.
 
     Args:
-        store: Where to record.
-        domain: Whose commands.
-        states: What is known of parts.
-        own: Our own events.
-        reader: Has states stored that are due.
-        breaker: Asked before the store is, and told if it does not answer.
-        watchdog: Told whenever a domain's code runs.
-        counters: Where attempts are counted.
+        shared: What it shares with the others.
         order: Holds back commands that would overtake another of their key.
-        recording: Told when a round is sent, and when it has its answer.
-        most: How many commands a round has at most.
-        patient: Whether commands wait for a store that does not answer.
+        recorder: Has the rounds recorded.
         outcomes: Told what became of each command.
     """
 
     def __init__(
         self,
-        store: EventStore,
+        shared: Shared,
         *,
-        domain: Domain,
-        states: PartStates,
-        own: OwnEvents,
-        reader: PartReader,
-        breaker: CircuitBreaker,
-        watchdog: Watchdog,
-        counters: Counters,
         order: KeyOrder,
-        recording: Recording,
-        most: int,
-        patient: bool,
+        recorder: Recorder,
         outcomes: Outcomes,
     ) -> None:
-        self._store = store
-        self._domain = domain
-        self._states = states
-        self._own = own
-        self._reader = reader
-        self._breaker = breaker
-        self._watchdog = watchdog
-        self._counters = counters
+        self._shared = shared
+        self._domain = shared.domain
+        self._states = shared.states
+        self._breaker = shared.breaker
+        self._watchdog = shared.watchdog
+        self._counters = shared.counters
         self._order = order
-        self._under_way = recording
-        self._most = most
-        self._patient = patient
+        self._recorder = recorder
+        self._most = shared.settings.worker_concurrency
         self._outcomes = outcomes
         # By their tickets, which are compared without a call.
         self._ready: list[tuple[int, Job]] = []
         self._alone: deque[Job] = deque()
-        self._recording: Round | None = None
-        self._sent_at = 0.0
-        self._sent_in = 0
-        self._recorder: asyncio.Task[None] | None = None
         self._runner: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
-        self._escalation = Escalation(
-            store,
-            domain=domain,
-            states=states,
-            own=own,
-            reader=reader,
-            watchdog=watchdog,
-            counters=counters,
-            decide=self.decide,
-            outcomes=outcomes,
-        )
+        self._escalation = Escalation(shared, decide=self.decide, outcomes=outcomes)
 
     def put(self, job: Job, *, locked: bool) -> None:
         """Take a command that has all it waits for.
@@ -138,29 +97,11 @@ class Rounds:
         """Look again at what may be done."""
         self._news.set()
 
-    def silence(self, seconds: float) -> StoreUnavailable | None:
-        """Judge whether an append has had no answer for so long: those behind it cannot help it.
-
-        Nothing is cut short, since nobody could tell whether it happened. Where commands wait for the store, it is left
-        alone.
-
-        Returns:
-            What the commands under way fail of that do not wait for the store; None if there is no such silence.
-        """
-        if self._recording is None or time.monotonic() - self._sent_at <= seconds:
-            return None
-        silence = StoreUnavailable(f"an append has had no answer for {seconds:g} s")
-        if not self._patient:
-            return silence
-        self._breaker.open(silence, self._sent_in)
-        return None
-
     async def close(self) -> None:
-        """Stop at once. What is being recorded may be on record or not."""
-        tasks = [task for task in (self._runner, self._recorder) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Decide no more."""
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
@@ -168,7 +109,7 @@ class Rounds:
                 await self._something_new()
             era = await self._breaker.closed()
             if self._alone or self._escalation.is_wanted:
-                while self._recording is not None:
+                while self._recorder.round is not None:
                     await self._something_new()
             if self._escalation.is_wanted:
                 await self._decide_locked(era)
@@ -180,7 +121,7 @@ class Rounds:
         await self._news.wait()
 
     async def _decide_round(self, era: int) -> None:
-        round_ = Round(self._domain, self._states, self._own, self._recording)
+        round_ = Round(self._shared, self._recorder.round)
         try:
             if self._alone:
                 job = self._alone.popleft()
@@ -217,9 +158,9 @@ class Rounds:
                 if now - breath > _BREATH_SECONDS:
                     await asyncio.sleep(0)
                     breath = time.monotonic()
-                if self._recording is None and now - began > _LONGEST_DECIDING:
+                if self._recorder.round is None and now - began > _LONGEST_DECIDING:
                     return recorded
-            if self._recording is None:
+            if self._recorder.round is None:
                 return recorded
             await self._something_new()
 
@@ -265,35 +206,7 @@ class Rounds:
             for member in round_.members:
                 self._outcomes.again(member.job)
             return
-        appends = round_.appends()
-        for member in round_.members:
-            member.job.is_sent = True
-        self._recording = round_
-        self._under_way.begin(len(round_.members))
-        self._sent_at, self._sent_in = time.monotonic(), era
-        self._recorder = asyncio.create_task(self._record(round_, appends, era), context=Context())
-
-    async def _record(self, round_: Round, appends: Sequence[Append], era: int) -> None:
-        verdicts: Sequence[Verdict]
-        try:
-            verdicts = await self._store.append_chain(appends)
-        except EventStoreError as error:
-            verdicts = [error.copy_for_caller() for _ in appends]
-        except Exception as bug:  # noqa: BLE001  its members must be told; what is recorded of them is not known
-            _log.exception("recording a round of %s failed", self._domain.name)
-            verdicts = [bug for _ in appends]
-        self._settle(round_, verdicts)
-        self._recording = None
-        self._under_way.end()
-        self._news.set()
-        down = next((verdict for verdict in verdicts if isinstance(verdict, DOWN)), None)
-        if down is None:
-            self._breaker.served(era)
-        elif self._patient:
-            self._breaker.open(down, era)
-        # The next round is sent first.
-        await asyncio.sleep(0)
-        self._tell(round_, verdicts)
+        self._recorder.send(round_, era)
 
     async def _decide_locked(self, era: int) -> None:
         ready = [*(job for _, job in self._ready), *self._order.take_held_back()]
@@ -302,39 +215,9 @@ class Rounds:
         try:
             round_, verdicts = await self._escalation.decide(company)
         except DOWN as error:
-            if self._patient:
+            if self._breaker.is_patient:
                 self._breaker.open(error, era)
             return
         if round_ is not None and round_.members:
-            self._settle(round_, verdicts)
-            self._tell(round_, verdicts)
-
-    def _settle(self, round_: Round, verdicts: Sequence[Verdict]) -> None:
-        """Take note of what became of a round. Whatever a view does, the answers stand."""
-        for member, verdict in zip(round_.members, verdicts, strict=True):
-            if not isinstance(verdict, Receipt):
-                # Before the next round is sent, in which others of its key may be.
-                self._order.hold(member.job)
-        if not all(isinstance(verdict, Receipt | EventStoreError) for verdict in verdicts) or any(
-            isinstance(verdict, OutcomeUnknown) for verdict in verdicts
-        ):
-            # What is recorded is not known.
-            round_.abandon()
-            return
-        try:
-            with UserCode(self._watchdog, round_.members[0].job.message.command_type):
-                round_.settle(verdicts, self._reader)
-        except Exception:  # noqa: BLE001  the answers stand
-            _log.exception("the states of %s are read anew", self._domain.name)
-            self._states.forget()
-
-    def _tell(self, round_: Round, verdicts: Sequence[Verdict]) -> None:
-        relies_on_none = True
-        for member, verdict in zip(round_.members, verdicts, strict=True):
-            job = member.job
-            job.is_sent = False
-            if isinstance(verdict, ChainBroken) and relies_on_none:
-                # Nothing before it was refused: what it was decided on lies too far back.
-                self._states.distrust(job.entries)
-            relies_on_none = relies_on_none and isinstance(verdict, Receipt) and not verdict.duplicate
-            self._outcomes.judged(job, verdict)
+            self._recorder.settle(round_, verdicts)
+            self._recorder.tell(round_, verdicts)

@@ -2,22 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
-from eventstore import (
-    ChainBroken,
-    ConcurrencyConflict,
-    ConflictError,
-    EventStore,
-    IdempotencyKeyReused,
-    OutcomeUnknown,
-    Receipt,
-    StoreUnavailable,
-    TransientStoreError,
-)
+from eventstore import EventStore, IdempotencyKeyReused, Receipt, StoreUnavailable
 from eventstore.counted import counted
 from handlers.domain import Domain
 from handlers.part_reader import PartReader
@@ -26,18 +15,13 @@ from worker.master_keys import master_keys
 from worker.message import CommandMessage
 from worker.placement import Placement
 from worker.rounds.active_jobs import ActiveJobs
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
-from worker.rounds.confirmation import Confirmation
+from worker.rounds.attempts import Attempts
+from worker.rounds.circuit_breaker import CircuitBreaker
 from worker.rounds.job import Job
-from worker.rounds.job_spans import begin_attempt, end_attempt, note_broken, note_conflict
-from worker.rounds.key_order import KeyOrder
 from worker.rounds.own_events import OwnEvents
-from worker.rounds.part_reads import PartReads
-from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.part_states import HotPart, PartStates
 from worker.rounds.prepared_command import PreparedCommand
-from worker.rounds.recording import Recording
-from worker.rounds.retries import ConflictRetries
-from worker.rounds.rounds import Rounds
+from worker.rounds.shared import Shared
 from worker.rounds.time_limits import TimeLimits
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
@@ -50,8 +34,6 @@ _log = logging.getLogger(__name__)
 
 # After a duplicate was met, so many commands are looked up before they are decided: others may be on record, too.
 _LOOKED_UP_AFTER_A_DUPLICATE = 1000
-# How often the lock is held in vain for a command before it goes to the retry queue.
-_MOST_HOLDS = 3
 
 
 class Scheduler:
@@ -68,7 +50,7 @@ class Scheduler:
         counters: Where attempts and conflicts are counted.
         watchdog: Told whenever a domain's code runs.
         breaker: Keeps everybody from a store that does not answer; several schedulers of a store share one.
-        patient: Whether commands wait for a store that does not answer; if not, they fail.
+        is_patient: Whether commands wait for a store that does not answer, where no breaker is given that says so.
         long_reads: Held while a long history is read; the schedulers of a process share one.
     """
 
@@ -81,68 +63,41 @@ class Scheduler:
         watchdog: Watchdog | None = None,
         *,
         breaker: CircuitBreaker | None = None,
-        patient: bool = True,
+        is_patient: bool = True,
         long_reads: asyncio.Lock | None = None,
     ) -> None:
         self._domain = domain
         self._settings = settings
-        self._counters = counters if counters is not None else Counters()
+        counters = counters if counters is not None else Counters()
         self._watchdog = watchdog if watchdog is not None else Watchdog()
-        # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
-        self._breaker = breaker if breaker is not None else CircuitBreaker(lambda: store.append(()))
-        self._breaker.on_closing(self._resume)
-        self._patient = patient
+        if breaker is None:
+            # An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
+            breaker = CircuitBreaker(lambda: store.append(()), is_patient=is_patient)
+        breaker.on_closing(self._resume)
+        self._breaker = breaker
         own = OwnEvents()
-        self._states = PartStates(domain, own, settings.worker_cached_states, settings.worker_cached_state_bytes)
+        self._states = PartStates(own, settings.worker_cached_states, settings.worker_cached_state_bytes)
         self._reader = PartReader(store, domain, self._states, long_reads=long_reads, master=master_keys(settings))
-        recording = Recording()
-        self._reads = PartReads(
-            store,
-            domain_name=domain.name,
-            reader=self._reader,
-            states=self._states,
-            breaker=self._breaker,
-            watchdog=self._watchdog,
-            counters=self._counters,
-            recording=recording,
-            most=2 * settings.worker_concurrency,
-            patient=patient,
-            ready=self._put,
-            failed=self._read_failed,
-        )
-        self._order = KeyOrder(self._put)
-        self._rounds = Rounds(
-            store,
+        shared = Shared(
+            store=store,
             domain=domain,
+            settings=settings,
             states=self._states,
             own=own,
             reader=self._reader,
-            breaker=self._breaker,
+            breaker=breaker,
             watchdog=self._watchdog,
-            counters=self._counters,
-            order=self._order,
-            recording=recording,
-            most=settings.worker_concurrency,
-            patient=patient,
-            outcomes=self,
+            counters=counters,
         )
-        self._confirmation = Confirmation(
-            domain,
-            reader=self._reader,
-            breaker=self._breaker,
-            watchdog=self._watchdog,
-            patient=patient,
-            outcomes=self,
-        )
-        self._placement = Placement(domain, self._counters)
-        self._retries = ConflictRetries()
+        self._attempts = Attempts(shared, ended=self._ended)
+        self._placement = Placement(domain, counters)
         self._active = ActiveJobs(self._states)
         self._limits = TimeLimits(
             self._active,
-            self._breaker,
+            breaker,
             seconds=settings.worker_handler_timeout,
-            outcomes=self,
-            silence=self._rounds.silence,
+            outcomes=self._attempts,
+            silence=self._attempts.recorder.silence,
         )
         self._draining = False
         self._looked_up_left = 0
@@ -151,6 +106,15 @@ class Scheduler:
     def kept_states(self) -> int:
         """How many parts are known."""
         return len(self._states)
+
+    @property
+    def domain_name(self) -> str:
+        """Whose commands it decides."""
+        return self._domain.name
+
+    def take_hottest(self, most: int) -> list[HotPart]:
+        """Return the parts that most commands have read: see ``PartStates.take_hottest``."""
+        return self._states.take_hottest(most)
 
     def knows(self, command_type: str) -> bool:
         """Whether the domain has a command of that name."""
@@ -198,9 +162,9 @@ class Scheduler:
             self._looked_up_left -= 1
             job.may_be_recorded = True
         self._active.begin(job)
-        self._order.hold(job)
+        self._attempts.order.hold(job)
         self._limits.watch()
-        self._begin(job)
+        self._attempts.begin(job)
 
     def doubt_states(self) -> None:
         """Have each part read before it is decided on again: others have recorded what they were asked to meanwhile."""
@@ -209,12 +173,12 @@ class Scheduler:
     def hold_back_others(self, job: Job) -> None:
         """Have later commands of its key wait for one that is decided elsewhere, until they may pass."""
         self._active.number(job)
-        self._order.hold(job)
+        self._attempts.order.hold(job)
 
     def let_others_pass(self, job: Job) -> None:
         """Let commands of its key pass one decided elsewhere, and read what that may have changed. Safe to repeat."""
         self._states.doubt()
-        self._order.release(job)
+        self._attempts.order.release(job)
 
     async def drain(self, deadline: float) -> int:
         """Give back what only waits for its round, and let finish what is being read, recorded, or tried again.
@@ -246,17 +210,14 @@ class Scheduler:
         """Stop at once. What is being recorded may be on record or not."""
         self._draining = True
         self._limits.close()
-        self._retries.close()
-        await asyncio.gather(
-            self._rounds.close(), self._confirmation.close(), self._reads.close(), self._reader.close()
-        )
+        await asyncio.gather(self._attempts.close(), self._reader.close())
         for job in self._active:
             self._give_back(job)
 
     def _open(self, job: Job) -> bool:
         span = trace.get_current_span(job.context).get_span_context()
         try:
-            with self._running(job):
+            with UserCode(self._watchdog, job.message.command_type, job.context):
                 job.prepared = PreparedCommand.open(job.message, self._domain, self._settings, span)
                 self._placement.check(job.message.headers, job.prepared.command)
         except Exception as failure:  # noqa: BLE001  the settlement table knows what to do with each
@@ -264,113 +225,19 @@ class Scheduler:
             return False
         return True
 
-    def _begin(self, job: Job, waited: float = 0.0) -> None:
-        """Begin an attempt."""
-        job.begin(waited)
-        # Whoever takes the lock first has all of its parts near the head by then.
-        missing = job.entries if self._takes_lock(job) else self._missing(job)
-        begin_attempt(job, len(job.entries) - len(missing))
-        self._find(job, missing)
-
-    def _takes_lock(self, job: Job) -> bool:
-        return job.lost >= self._settings.worker_conflict_attempts
-
-    def _missing(self, job: Job) -> list[PartEntry]:
-        return [entry for entry in job.entries if not self._states.is_known(entry)]
-
-    def _find(self, job: Job, missing: Sequence[PartEntry]) -> None:
-        look_up = job.may_be_recorded and not job.is_recorded
-        if missing or look_up:
-            job.may_be_recorded = False
-            self._reads.want(job, missing, look_up=look_up)
-        else:
-            self._put(job)
-
-    def _put(self, job: Job) -> None:
-        """Take a command that has all it waited for."""
-        if job.is_recorded:
-            self._order.release(job)  # its place is that of its receipt
-        locked = self._takes_lock(job)
-        if not locked or self._order.admits(job):
-            self._rounds.put(job, locked=locked)
-
-    # What becomes of a command in its round: see ``Outcomes``.
-
-    def let_go(self, job: Job) -> bool:
-        """Let go of a command that has ended, or whose end nobody would hear; say whether it is gone."""
-        if job.has_ended:
-            return True
-        if not job.is_abandoned():
-            return False
-        self._end_for_others(job, None)
-        return True
-
-    def again(self, job: Job) -> None:
-        """Have a command decided again that was decided on what did not come about. It spends no attempt."""
-        job.is_sent = False
-        self._order.hold(job)
-        note_broken(job)
-        if not self.let_go(job):
-            self._find(job, self._missing(job))
-
-    def read_first(self, job: Job) -> None:
-        """Have a command's parts read before it is decided."""
-        self._find(job, self._missing(job) or job.entries)
-
-    def judged(self, job: Job, verdict: Receipt | Exception) -> None:
-        """Take what the store says of a command."""
-        match verdict:
-            case Receipt():
-                self._answer(job, verdict)
-            case ChainBroken():
-                self.again(job)
-            case ConflictError():
-                self._lose(job, verdict)
-            case _ if self._patient and isinstance(verdict, DOWN):
-                if isinstance(verdict, OutcomeUnknown):
-                    job.was_sent = job.may_be_recorded = True
-                self.again(job)
-            case _:
-                self.failed(job, verdict)
-
-    def held_in_vain(self, job: Job, error: TransientStoreError) -> None:
-        """Take note that the store's lock was not had for a command, or not used in time."""
-        if not self._takes_lock(job):
-            self.again(job)  # it only came along
+    def _ended(self, job: Job, happened: Receipt | Exception | None) -> None:
+        if isinstance(happened, Receipt):
+            self._answer(job, happened)
             return
-        self._order.hold(job)
-        job.holds += 1
-        if job.holds >= _MOST_HOLDS:
-            self.failed(job, error.copy_for_caller())
-        else:
-            end_attempt(job, error)
-            self._retries.rest(job, self._rested)
-
-    def raised(self, job: Job, failure: Exception) -> None:
-        """Take what a command's own code raised; it is believed only if it is raised on what is on record, too."""
-        if job.parts:
-            self._confirmation.begin(job, failure)
-        else:
-            self.failed(job, failure)
-
-    def failed(self, job: Job, failure: Exception) -> None:
-        """End a command that cannot be decided."""
-        end_attempt(job, failure)
-        self._end_for_others(job, failure)
-
-    def _end_for_others(self, job: Job, happened: Exception | None) -> None:
-        """End a command that has no answer. Those that awaited it are decided for themselves."""
-        self._retries.stop(job)
+        # Those that awaited its answer are decided for themselves.
         for follower in self._active.end(job, happened):
             self.submit(follower)
-        self._order.release(job)
 
     def _answer(self, job: Job, receipt: Receipt) -> None:
         if receipt.duplicate and not job.was_sent:
             self._looked_up_left = _LOOKED_UP_AFTER_A_DUPLICATE
         for follower in self._active.end(job, Answer(receipt=receipt, attempts=job.attempts)):
             self._answer_follower(job, follower, receipt)
-        self._order.release(job)
 
     def _answer_follower(self, first: Job, follower: Job, receipt: Receipt) -> None:
         """Answer a command that came while another with its id was under way."""
@@ -381,38 +248,11 @@ class Scheduler:
         else:
             follower.end(IdempotencyKeyReused(follower.command_id))
 
-    def _lose(self, job: Job, conflict: ConflictError) -> None:
-        """Let a command rest that lost to somebody else's, and try it again."""
-        self._order.hold(job)
-        self._counters.conflicts += 1
-        self._counters.stale_conflicts += job.read_from_replica
-        entry = job.entries[conflict.part] if isinstance(conflict, ConcurrencyConflict) else None
-        known = entry.kept.position.number if entry is not None and entry.kept is not None else 0
-        note_conflict(job, conflict, known)
-        end_attempt(job)
-        job.lost += 1
-        if not self.let_go(job):
-            self._retries.rest(job, self._rested)
-
-    def _rested(self, job: Job, rest: float) -> None:
-        if not self.let_go(job):
-            self._begin(job, rest)
-
-    def _read_failed(self, job: Job, failure: Exception) -> None:
-        if isinstance(failure, ConflictError):
-            self._lose(job, failure)
-        else:
-            self.failed(job, failure)
-
     def _give_back(self, job: Job) -> None:
-        self._retries.stop(job)
         self._active.give_back(job)
-        self._order.release(job)
+        self._attempts.withdraw(job)
 
     def _resume(self) -> None:
         # After a pause: no command could use its time.
         self._active.restart_time()
-        self._rounds.wake()
-
-    def _running(self, job: Job) -> UserCode:
-        return UserCode(self._watchdog, job.message.command_type, job.context)
+        self._attempts.wake()

@@ -7,8 +7,9 @@ from handlers.domain import Domain
 from handlers.erasure.forgetting import sealer
 from handlers.erasure.master_key import DataKey
 from worker.rounds.job import Job
+from worker.rounds.overlay import NotKnown
 from worker.rounds.part_states import PartStates
-from worker.rounds.round import NotKnown, Round
+from worker.rounds.round import Round
 
 __all__ = ["sealed_events"]
 

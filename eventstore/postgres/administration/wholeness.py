@@ -14,7 +14,7 @@ FEW_PAGES = 50
 MANY_PAGES = 2000
 """Of the receipts, looked at where a person asks."""
 
-_ADVICE = "restore into an empty database, and stop at the first error, as docs/operations.md says"
+_ADVICE = "restore into an empty database, and stop at the first error, as docs/backup.md says"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from eventstore.errors import EventStoreError
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.statements import statement
 
 __all__ = ["Room"]

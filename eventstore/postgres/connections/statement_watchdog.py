@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from eventstore.errors import EventStoreError
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, FULL, translate
 from eventstore.postgres.drivers.protocol import Connection
 from eventstore.postgres.statements import statement

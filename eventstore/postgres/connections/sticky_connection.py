@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from time import monotonic
 
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.connections.translation import DRIVER_ERRORS
 from eventstore.postgres.drivers.protocol import Connection, Row
 

@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import msgspec
 
-from eventstore.filter import Filter, FilterItem
+from eventstore.filter import Filter
+from eventstore.filter_item import FilterItem
 from eventstore.jsontext import canonical
 from eventstore.postgres.arrays import moment_array, name_array, number_array
 

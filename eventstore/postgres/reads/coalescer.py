@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from eventstore.postgres.batcher import Batcher, Waiting
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.lookup import Answer, Lookup, Shared
 

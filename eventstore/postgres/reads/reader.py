@@ -2,22 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
-from typing import Self, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached, StoreMisconfigured
+from eventstore.errors import EventStoreError, HistoryDiverged, InvalidRequest, PositionNotReached
 from eventstore.filter import Filter
 from eventstore.position import START, Position
-from eventstore.postgres.administration.wholeness import FEW_PAGES, Wholeness
-from eventstore.postgres.connections.pools import Pool, Pools
+from eventstore.postgres.connections.pool import Pool
+from eventstore.postgres.connections.pools import Pools
 from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.branches import is_period, matches_any
 from eventstore.postgres.reads.lookup import Answer, Numbers
 from eventstore.postgres.reads.replicas import Fallback, ReadCounts, Replicas
+from eventstore.postgres.reads.requirement import NO_MILESTONES, Requirement
 from eventstore.postgres.reads.rows import state_of
 from eventstore.postgres.reads.server import ServerReads
-from eventstore.postgres.statements import SCHEMA_VERSION, statement
+from eventstore.postgres.statements import statement
 from eventstore.question import Question
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream, Window
@@ -26,47 +26,9 @@ __all__ = ["Reader"]
 
 _POLL_SECONDS = 0.01
 
-# What append_v1 accepts, too.
-_DURABLE = {"on", "remote_apply"}
-
-
 _A = TypeVar("_A", bound=Answer)
+_T = TypeVar("_T")
 _Ask: TypeAlias = Callable[[ServerReads, frozenset[int]], Awaitable[_A]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Least:
-    """What an answer must know.
-
-    Attributes:
-        positions: What must lie in the history that was read.
-        number: How far the log must go on.
-        bound: How far it must go on if a replica answers.
-    """
-
-    positions: tuple[Position, ...]
-    number: int
-    bound: int
-
-    @classmethod
-    def of(cls, positions: tuple[Position, ...], *, reach: int = 0, bound: int = 0) -> Self:
-        """Demand these positions, and that the log reaches a number in whichever history."""
-        number = max(reach, *[position.number for position in positions]) if positions else reach
-        return cls(positions, number, max(bound, number))
-
-    @property
-    def milestones(self) -> frozenset[int]:
-        return frozenset([position.number for position in self.positions]) if self.positions else _NO_MILESTONES
-
-    def stranger(self, answer: Answer) -> Position | None:
-        """Find a position that does not lie in the history that was read."""
-        for position in self.positions:
-            if answer.tokens.get(position.number) != position.token:
-                return position
-        return None
-
-
-_NO_MILESTONES: frozenset[int] = frozenset()
 
 
 class Reader:
@@ -103,13 +65,13 @@ class Reader:
         if not question.positions and (consistency is Consistency.STRONG or not self._replicas):
             # Whatever the primary answers is far enough, and in its history.
             self.counts.primary += 1
-            answer = await self._primary_reads.query(question.filters, _NO_MILESTONES, question.most, question.known)
+            answer = await self._primary_reads.query(question.filters, NO_MILESTONES, question.most, question.known)
             return self._streams((answer, self._primary))
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.query(question.filters, milestones, question.most, question.known)
 
-        least = _Least.of(question.positions, bound=question.bound)
+        least = Requirement.of(question.positions, bound=question.bound)
         return self._streams(await self._asked(ask, consistency, least))
 
     async def query(
@@ -140,7 +102,8 @@ class Reader:
                 return await server.range(boundary, up_to, milestones)
             return await server.query((boundary,), milestones, None)
 
-        (stream,) = self._streams(await self._asked(ask, consistency, _least_of(boundary, min_position, reach)))
+        least = Requirement.for_filter(boundary, min_position, reach)
+        (stream,) = self._streams(await self._asked(ask, consistency, least))
         return stream
 
     async def window(
@@ -156,7 +119,7 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.range(boundary, up_to, milestones | {up_to})
 
-        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position, reach))
+        answer, _ = await self._asked(ask, consistency, Requirement.for_filter(boundary, min_position, reach))
         (events,), head = answer.found, answer.position
         ends_there = head.number <= up_to
         position = head if ends_there else Position(number=up_to, token=answer.tokens[up_to])
@@ -172,7 +135,7 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.short(boundary, milestones)
 
-        (stream,) = self._streams(await self._asked(ask, consistency, _least_of(boundary, min_position)))
+        (stream,) = self._streams(await self._asked(ask, consistency, Requirement.for_filter(boundary, min_position)))
         return stream if stream.complete else None
 
     async def numbers(
@@ -194,7 +157,7 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Numbers:
             return await server.numbers(boundary, up_to, most, milestones)
 
-        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
+        answer, _ = await self._asked(ask, consistency, Requirement.for_filter(boundary, min_position))
         return answer.numbers, answer.reached
 
     async def span(
@@ -211,7 +174,7 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Numbers:
             return await server.span(boundary, milestones)
 
-        answer, _ = await self._asked(ask, consistency, _least_of(boundary, min_position))
+        answer, _ = await self._asked(ask, consistency, Requirement.for_filter(boundary, min_position))
         if answer.reached is not None:
             return None
         return (answer.numbers[0], answer.numbers[-1]) if answer.numbers else (1, 0)
@@ -222,10 +185,10 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.listed(numbers, milestones)
 
-        (stream,) = self._streams(await self._asked(ask, consistency, _least_of(None, min_position)))
+        (stream,) = self._streams(await self._asked(ask, consistency, Requirement.for_filter(None, min_position)))
         return stream
 
-    async def _asked(self, ask: _Ask[_A], consistency: Consistency, least: _Least) -> tuple[_A, Pool]:
+    async def _asked(self, ask: _Ask[_A], consistency: Consistency, least: Requirement) -> tuple[_A, Pool]:
         """Return an answer that knows what it must, and whose it is."""
         if consistency is Consistency.EVENTUAL and self._replicas:
             match await self._from_replica(ask, least):
@@ -254,31 +217,19 @@ class Reader:
             async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
                 return await server.listed((), milestones)
 
-            answer, _ = await self._asked(ask, consistency, _Least.of(needed, bound=bound))
+            answer, _ = await self._asked(ask, consistency, Requirement.of(needed, bound=bound))
             return answer.position
-        pool = self._replicas.choose(bound) if consistency is Consistency.EVENTUAL else self._primary
-        if isinstance(pool, Pool) and pool is not self._primary:
-            try:
-                head = await self._servers[pool].head()
-            except EventStoreError:
-                self._replicas.failed(pool)
-            else:
-                if head.number >= bound:
-                    return head
-        return await self._primary_reads.head()
+        head = await self._tried(lambda pool: self._servers[pool].head(), consistency, bound)
+        return head if head is not None and head.number >= bound else await self._primary_reads.head()
 
     async def states(self, keys: Sequence[StateKey], *, consistency: Consistency) -> list[StoredState | None]:
         """Answer ``EventStore.stored_states``."""
         if not keys:
             return []
         parameters = ([key.digest for key in keys],)
-        found: Sequence[Row] | None = None
-        pool = self._replicas.choose(0) if consistency is Consistency.EVENTUAL else self._primary
-        if isinstance(pool, Pool) and pool is not self._primary:
-            try:
-                found = await pool.fetch(statement("states"), parameters, seconds=self._read_seconds)
-            except EventStoreError:
-                self._replicas.failed(pool)
+        found = await self._tried(
+            lambda pool: pool.fetch(statement("states"), parameters, seconds=self._read_seconds), consistency, 0
+        )
         if found is None:
             found = await self.rows(statement("states"), *parameters)
         rows = {row["digest"]: row for row in found}
@@ -295,29 +246,6 @@ class Reader:
             StoreUnavailable: That is not confirmed in time.
         """
         await self._primary.confirm(seconds=self._read_seconds)
-
-    async def check(self) -> None:
-        """Make sure that this program and the database fit together.
-
-        Raises:
-            StoreMisconfigured: The database has no event store, or one that is older than this program, or one whose
-                tables do not belong together, or it would promise commits that a crash can undo.
-        """
-        rows = await self.rows(statement("head"))
-        version, durability = rows[0]["schema_version"], rows[0]["synchronous_commit"]
-        if version < SCHEMA_VERSION:
-            raise StoreMisconfigured(
-                f"the database's event store has schema version {version}, this program needs {SCHEMA_VERSION}: "
-                "run `worker db migrate`"
-            )
-        if durability not in _DURABLE:
-            raise StoreMisconfigured(
-                f"the database's synchronous_commit must be 'on' or 'remote_apply', not {durability!r}: "
-                "a crash could lose what was promised; change it with ALTER DATABASE or ALTER ROLE"
-            )
-        (row,) = await self.rows(statement("whole"), FEW_PAGES)
-        if (complaint := Wholeness.of(row).complaint) is not None:
-            raise StoreMisconfigured(complaint)
 
     async def close(self) -> None:
         """Wait until nothing is in flight."""
@@ -337,7 +265,16 @@ class Reader:
             for events in answer.found
         ]
 
-    async def _from_replica(self, ask: _Ask[_A], least: _Least) -> tuple[_A, Pool] | Fallback:
+    async def _tried(self, ask: Callable[[Pool], Awaitable[_T]], consistency: Consistency, bound: int) -> _T | None:
+        """Return what a replica answers that is as far as a number, as far as is known; None if none does."""
+        if consistency is Consistency.EVENTUAL and isinstance(pool := self._replicas.choose(bound), Pool):
+            try:
+                return await ask(pool)
+            except EventStoreError:
+                self._replicas.failed(pool)
+        return None
+
+    async def _from_replica(self, ask: _Ask[_A], least: Requirement) -> tuple[_A, Pool] | Fallback:
         pool = self._replicas.choose(least.bound)
         if isinstance(pool, Fallback):
             return pool
@@ -356,7 +293,7 @@ class Reader:
         self.counts.replicas[pool.address] += 1
         return answer, pool
 
-    async def _from_primary(self, ask: _Ask[_A], least: _Least) -> _A:
+    async def _from_primary(self, ask: _Ask[_A], least: Requirement) -> _A:
         # Even the primary can be behind: a synchronous standby shows a commit before the primary does.
         deadline = monotonic() + self._reach_seconds
         while True:
@@ -371,8 +308,3 @@ class Reader:
                     f"after {self._reach_seconds} s of waiting"
                 )
             await asyncio.sleep(_POLL_SECONDS)
-
-
-def _least_of(boundary: Filter | None, min_position: Position | None, reach: int = 0) -> _Least:
-    positions = () if min_position is None or min_position == START else (min_position,)
-    return _Least.of(positions, reach=reach, bound=0 if boundary is None else boundary.above)

@@ -13,7 +13,7 @@ from typing import Self
 from eventstore.backoff import Backoff
 from eventstore.counted import counted
 from eventstore.errors import EventStoreError
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.reads.rows import head_of
 from eventstore.postgres.statements import statement
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from eventstore.filter import Filter
 from eventstore.position import LAST_NUMBER, Position
 from eventstore.postgres.arrays import json_array, number_array
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.reads.branches import Branch, branches_of, columns, is_period, matches_any, types_of
 from eventstore.postgres.reads.coalescer import Coalescer
 from eventstore.postgres.reads.lookup import Answer, Lookup, Numbers, Shared

@@ -6,7 +6,8 @@ little of it is new.
 
 from collections.abc import Iterable
 
-from eventstore.filter import Filter, FilterItem
+from eventstore.filter import Filter
+from eventstore.filter_item import FilterItem
 from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.reads.rows import walk_of
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from eventstore import TransientStoreError
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from tests.support.fixtures.waiting import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

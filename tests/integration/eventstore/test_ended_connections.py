@@ -10,7 +10,7 @@ import pytest
 
 from eventstore import OutcomeUnknown
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.connections.turn import Turn
 from eventstore.postgres.drivers.protocol import Connection as StoreConnection
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers

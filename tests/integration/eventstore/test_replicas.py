@@ -17,7 +17,7 @@ from eventstore import (
     PositionNotReached,
 )
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.reads.replicas import Fallback
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of

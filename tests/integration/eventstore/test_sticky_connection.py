@@ -8,7 +8,7 @@ import pytest
 
 from eventstore import START, Filter, Receipt, TransientStoreError
 from eventstore.postgres import PostgresEventStore, batcher
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.connections.sticky_connection import StickyConnection
 from eventstore.postgres.connections.translation import DRIVER_ERRORS
 from tests.integration.eventstore.questions import ANY, counted, keys, of

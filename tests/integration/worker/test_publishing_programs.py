@@ -115,8 +115,8 @@ async def test_other_connections_of_the_program_keep_their_log(
 
 
 @pytest.mark.usefixtures("queue")
-async def test_a_program_has_its_publish_span_with_the_lines_of_the_readme(vhost: str) -> None:
-    lines = re.findall(r"```python\n(.*?)```", (_ROOT / "README.md").read_text(), re.DOTALL)[-1]
+async def test_a_program_has_its_publish_span_with_the_lines_of_the_documentation(vhost: str) -> None:
+    (lines,) = re.findall(r"```python\n(.*?)```", (_ROOT / "docs" / "telemetry.md").read_text(), re.DOTALL)
     with receiving("grpc") as receiver:
         program = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", lines + _PROGRAM),

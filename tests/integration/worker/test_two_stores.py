@@ -164,7 +164,9 @@ async def test_a_long_read_of_one_store_keeps_no_other_waiting(database: Databas
             [([tally], lambda: nullcontext(store)), ([jars], lambda: nullcontext(store))], Settings(amqp_url=vhost)
         )
         await service.open()
-        locks = {id(scheduler._reader._long_reads) for each in service._stores for scheduler in each.schedulers}
+        locks = {
+            id(scheduler._reader.long_reads._one_at_a_time) for each in service._stores for scheduler in each.schedulers
+        }
         assert len(locks) == 2
         await service.close()
 

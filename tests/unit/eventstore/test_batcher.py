@@ -8,7 +8,7 @@ import pytest
 
 from eventstore import EventStoreError, InvalidRequest
 from eventstore.postgres.batcher import Batcher, Waiting
-from eventstore.postgres.connections.pools import Pool
+from eventstore.postgres.connections.pool import Pool
 
 
 class Weighty(Batcher[int, int]):

@@ -87,8 +87,8 @@ def found(events: Filter) -> list[str]:
     view = View(name="seen", events=lambda: events, initial=int, evolve=keep)
     made = Domain(name="trade", views=(view,), deciders=(decider,), events=(Bought, Sold, Open))
     start = f"the view seen ({__file__}:"
-    problems = list(made.problems())
-    assert problems == list(made.problems_of(view.at()))
+    problems = list(made.examination.problems())
+    assert problems == list(made.examination.problems_of(view.at()))
     assert all(problem.startswith(start) for problem in problems)
     return [problem.partition(") ")[2] for problem in problems]
 
@@ -218,10 +218,10 @@ def test_views_are_looked_at_with_a_sample_of_what_they_declare() -> None:
         deciders=(decider,),
         events=(Bought,),
     )
-    assert [problem.partition(") ")[2] for problem in made.problems()] == [
+    assert [problem.partition(") ")[2] for problem in made.examination.problems()] == [
         "cannot be asked at a sample key: LookupError: sample"
     ]
-    (unseen,) = made.unsampled()
+    (unseen,) = made.examination.unsampled()
     assert unseen.startswith(f"the view two ({__file__}:")
     assert unseen.endswith(") cannot be looked at: events declares no type for product that has a sample")
 
@@ -241,13 +241,13 @@ def test_a_filter_that_is_another_one_when_it_is_made_again_is_told() -> None:
         for name, events in (("recent", recent), ("once", once))
     )
     made = Domain(name="trade", views=views, deciders=(decider,), events=(Bought,))
-    problems = list(made.problems())
+    problems = list(made.examination.problems())
     assert [problem.partition(") ")[2] for problem in problems] == [
         "is not pure: asked again, events returns another filter; a time belongs in the key",
         "is not pure: asked again, events raises IndexError: pop from empty list",
     ]
-    assert list(made.problems_of(views[0].at("sample"))) == problems[:1]
+    assert list(made.examination.problems_of(views[0].at("sample"))) == problems[:1]
 
 
 def test_the_lamps_are_well() -> None:
-    assert [*domain.problems(), *domain.unsampled()] == []
+    assert [*domain.examination.problems(), *domain.examination.unsampled()] == []

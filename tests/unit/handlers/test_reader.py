@@ -91,7 +91,7 @@ async def test_an_answer_is_as_old_as_its_snapshot_however_long_it_took_to_fold(
     clock[0] += 3
     store.gate.set()
     # The read goes on by itself; what it finds is three seconds old.
-    await asyncio.gather(*reader._parts._streaming.values())
+    await asyncio.gather(*reader._parts.long_reads._reading.values())
     assert (await reader.state(jar.at("a"), max_age=1)).coins == LONGEST_AT_ONCE + 2
 
 

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from eventstore import Filter, P
 from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Invariant, Unchanged, View
-from handlers.domain import Check
+from handlers.invariant import Check
 
 
 class Ring(Command):

@@ -37,15 +37,15 @@ class Ledger(MemoryEventStore):
                 yield receipt
 
     def forge_receipt(self, key: UUID, forge: Callable[[Receipt], Receipt]) -> None:
-        digest, receipt = self._receipts[key, ""]
-        self._receipts[key, ""] = (digest, forge(receipt))
+        digest, receipt = self._log.receipts[key, ""]
+        self._log.receipts[key, ""] = (digest, forge(receipt))
 
     def forge_event(self, number: int, forge: Callable[[RecordedEvent], RecordedEvent]) -> None:
-        self._events[number - 1] = forge(self._events[number - 1])
+        self._log.events[number - 1] = forge(self._log.events[number - 1])
 
     def keys(self, kind: OutcomeKind) -> list[UUID]:
         """Return the commands that ended in this way."""
-        return [key for (key, _), (_, receipt) in self._receipts.items() if receipt.outcome.kind is kind]
+        return [key for (key, _), (_, receipt) in self._log.receipts.items() if receipt.outcome.kind is kind]
 
     async def decide(self, command: Command, served: Domain | None = None) -> UUID:
         """Decide a command from its whole history, as nobody else decides meanwhile."""
@@ -56,7 +56,7 @@ class Ledger(MemoryEventStore):
 
     async def state(self, owner: Domain, part: Part[Any]) -> Any:
         """Return a part's present state."""
-        return owner.fold(part, part.initial(), [event for event in self._events if part.filter.holds(event)])
+        return owner.fold(part, part.initial(), [event for event in self._log.events if part.filter.holds(event)])
 
     async def record(self, command: Command, decision: Decision, served: Domain | None = None) -> UUID:
         """Record a decision, right or wrong, as a worker does, and keep what a load run keeps."""

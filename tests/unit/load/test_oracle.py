@@ -12,7 +12,7 @@ from msgspec import structs
 
 from eventstore import Event, Outcome, OutcomeKind, Receipt
 from handlers import DomainEvent, Invariant
-from handlers.domain import Check
+from handlers.invariant import Check
 from tests.unit.load.counting import Count, Counted, CountOnce, domain
 from tests.unit.load.ledger import Ledger, texts
 from worker.message import Reply
@@ -152,7 +152,7 @@ async def test_violations_are_counted_beyond_those_told(ledger: Ledger) -> None:
 
 async def test_a_receipt_beyond_the_logs_end_is_found(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.ACCEPTED)[-1]
-    ledger._events.pop()
+    ledger._log.events.pop()
     assert texts(await ledger.judge()) == [f"the receipt of {key} lies beyond the log's end at 6"]
 
 
@@ -267,11 +267,11 @@ async def test_progress_is_told(ledger: Ledger) -> None:
 
 async def test_memory_does_not_grow_with_the_log(ledger: Ledger) -> None:
     """Ten thousand events of others pass by; none of them stays."""
-    earlier = len(ledger._events)
+    earlier = len(ledger._log.events)
     for _ in range(20):
         padded = [Event(type="Counted", payload={"Key": "other", "Padding": "x" * 1000}) for _ in range(500)]
         await ledger.append(padded, key=uuid4())
-    since = len(ledger._events)
+    since = len(ledger._log.events)
     ledger.commands.clear()
     ledger.replies.clear()
     for number in range(20):

@@ -77,9 +77,9 @@ async def test_decisions_on_what_was_forgotten_since_are_counted_apart(run: Run)
 
 async def test_what_nobody_forgot_is_judged_as_ever(run: Run) -> None:
     await run.store.forget(ADA)
-    greeting = next(at for at, event in enumerate(run.store._events) if event.payload.get("Words") == "Hello Bob")
-    run.store._events[greeting] = replace(
-        run.store._events[greeting], payload={"Guest": "bob", "Words": f"Hello {FORGOTTEN}"}
+    greeting = next(at for at, event in enumerate(run.store._log.events) if event.payload.get("Words") == "Hello Bob")
+    run.store._log.events[greeting] = replace(
+        run.store._log.events[greeting], payload={"Guest": "bob", "Words": f"Hello {FORGOTTEN}"}
     )
     report = await run.judge()
     (violation,) = report.violations
@@ -89,9 +89,9 @@ async def test_what_nobody_forgot_is_judged_as_ever(run: Run) -> None:
 
 
 async def test_a_value_that_is_not_what_was_sealed_is_a_violation(run: Run) -> None:
-    first = run.store._events[0]
+    first = run.store._log.events[0]
     value = {**first.metadata["sealed"]["Name"], "value": "AAAA"}
-    run.store._events[0] = replace(first, metadata={**first.metadata, "sealed": {"Name": value}})
+    run.store._log.events[0] = replace(first, metadata={**first.metadata, "sealed": {"Name": value}})
     found = texts(await run.judge())
     assert "event 1 (GuestRegistered) cannot be read: the sealed value of Name is not what was sealed" in found
 

@@ -21,7 +21,7 @@ from handlers import (
     Unchanged,
     View,
 )
-from handlers.domain import Check
+from handlers.invariant import Check
 from tests.unit.load import counting
 from tests.unit.load.counting import Count, Counted, CountOnce, counter, counts_of
 from tests.unit.load.ledger import Ledger, texts

@@ -75,7 +75,7 @@ class StagedStore(MemoryEventStore):
     def freeze_replica(self) -> None:
         """Let eventual reads see what is recorded now, and nothing later."""
         self.replica = MemoryEventStore()
-        self.replica._events = list(self._events)
+        self.replica._log.events = list(self._log.events)
 
 
 def command(kind: str, command_id: UUID | None = None, **body: Any) -> CommandMessage:

@@ -1,7 +1,8 @@
 import pytest
 from yarl import URL
 
-from worker.amqp.connection import Link, _Connection
+from worker.amqp.connection import Link
+from worker.amqp.dialing import _Connection
 from worker.errors import BrokerMisconfigured
 
 

@@ -51,10 +51,10 @@ class WatchedStore(MemoryEventStore):
 
     def rewrite(self, *events: Event, keeping: int) -> None:
         """Fail over to a standby that has only the first events, and record others there."""
-        self._events = self._events[:keeping]
-        self._receipts.clear()
+        self._log.events = self._log.events[:keeping]
+        self._log.receipts.clear()
         for event in events:
-            self._events.append(event.recorded(len(self._events) + 1, token=99))
+            self._log.events.append(event.recorded(len(self._log.events) + 1, token=99))
 
 
 @pytest.fixture

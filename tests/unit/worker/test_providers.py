@@ -102,7 +102,7 @@ async def test_what_is_recorded_leads_back_to_the_trace(spans: InMemorySpanExpor
     receipt = await store.receipt(message.command_id, scope="tally")
     assert receipt is not None
     assert receipt.outcome.details["trace_id"] == TRACE_ID
-    assert store._events[0].metadata["traceparent"] == f"00-{TRACE_ID}-{process.context.span_id:016x}-01"
+    assert store._log.events[0].metadata["traceparent"] == f"00-{TRACE_ID}-{process.context.span_id:016x}-01"
 
 
 @pytest.mark.parametrize(

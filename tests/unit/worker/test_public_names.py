@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import worker
+from worker.message import Reply
 from worker.publisher import Publisher
 from worker.reading.read_models import ReadModels
 
@@ -32,10 +33,11 @@ def run(program: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_publisher_and_the_read_models_are_there_for_who_asks() -> None:
+def test_what_programs_need_is_there_for_who_asks() -> None:
     assert worker.Publisher is Publisher
     assert worker.ReadModels is ReadModels
-    assert set(worker.__all__) == {"Publisher", "ReadModels", "__version__"} <= set(dir(worker))
+    assert worker.Reply is Reply
+    assert set(worker.__all__) == {"Publisher", "ReadModels", "Reply", "__version__"} <= set(dir(worker))
 
 
 def test_another_name_is_not_there() -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from eventstore import LONGEST_CHAIN
@@ -37,6 +39,16 @@ def test_what_is_missing_is_named_and_shown() -> None:
         Settings.load()
     first, second = str(raised.value).splitlines()
     assert first.startswith("DATABASE_URL is not set; give it the form postgresql://")
+    assert second.startswith("AMQP_URL is not set; give it the form amqp://")
+
+
+def test_what_only_a_file_here_sets_is_told_with_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"# AMQP_URL\nexport DATABASE_URL={DATABASE}\nAMQP_URL={BROKER}\n")
+    with pytest.raises(SettingsError) as raised:
+        Settings.load()
+    first, second = str(raised.value).splitlines()
+    assert first == "DATABASE_URL is not set, and the file .env of this folder exports it: source .env."
     assert second.startswith("AMQP_URL is not set; give it the form amqp://")
 
 

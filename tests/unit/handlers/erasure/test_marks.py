@@ -252,8 +252,8 @@ def test_states_from_before_a_field_was_marked_are_not_used() -> None:
 def test_a_view_may_name_what_forgets() -> None:
     view = counting(lambda: MATCHING.any_event_type_of("Came", "SubjectForgotten"))
     domain = made(views=(view,), events=(Came, SubjectForgotten))
-    assert list(domain.problems()) == []
-    assert list(made(views=(view,)).problems()) == []
+    assert list(domain.examination.problems()) == []
+    assert list(made(views=(view,)).examination.problems()) == []
 
 
 class Numbered(DomainEvent):
@@ -277,7 +277,7 @@ def test_a_replacement_is_recorded_as_the_field_would_be() -> None:
 
 
 def test_the_guests_of_other_tests_are_a_domain() -> None:
-    assert list(guests.domain.problems()) == []
+    assert list(guests.domain.examination.problems()) == []
     assert replace(guests.domain, name="others").sensitive.subject_fields == {"Guest"}
 
 

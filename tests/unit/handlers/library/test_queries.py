@@ -73,7 +73,7 @@ def test_cancelled_contracts() -> None:
 
 
 def test_the_library_has_nothing_to_mend() -> None:
-    assert [*domain.problems(), *domain.unsampled()] == []
+    assert [*domain.examination.problems(), *domain.examination.unsampled()] == []
 
 
 def test_the_views_about_everything_have_their_states_stored() -> None:

@@ -111,4 +111,4 @@ def test_periods_follow_each_other_without_a_gap() -> None:
 
 
 def test_every_filter_can_match_an_event() -> None:
-    assert list(domain.problems()) == []
+    assert list(domain.examination.problems()) == []

@@ -127,7 +127,9 @@ def test_what_speaks_to_the_broker_loads_its_library_before_the_loop_runs() -> N
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.ImportFrom)
-        and (node.module or "").startswith(("worker.amqp", "worker.publisher", "worker.service", "worker.dead_letters"))
+        and (node.module or "").startswith(
+            ("worker.amqp", "worker.publisher", "worker.process", "worker.service", "worker.dead_letters")
+        )
         and path.name != "loop.py"
     ]
     assert late == []

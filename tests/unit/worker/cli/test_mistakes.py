@@ -48,8 +48,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
             ("Register", ADA),
             (
                 "there is no command 'Register'; did you mean RegisterReader? Known are AddBookCopyToCirculation, "
-                "CancelReaderContract, "
-                "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader."
+                "CancelReaderContract, LendBookCopyToReader, MarkLoanOverdue, RegisterReader, ReleaseReservations, "
+                "RemoveBookCopyFromCirculation, ReserveBookCopy, ReturnBookCopyFromReader."
             ),
         ),
         (("RegisterReader", "{}"), "RegisterReader: ReaderID is missing; Name is missing."),

@@ -68,7 +68,7 @@ class HostileStore(MemoryEventStore):
         server: MemoryEventStore = self
         if consistency is Consistency.EVENTUAL and self._chance(0.6):
             replica = MemoryEventStore()
-            replica._events = self._events[: max(0, len(self._events) - self.rnd.randrange(12))]
+            replica._log.events = self._log.events[: max(0, len(self._log.events) - self.rnd.randrange(12))]
             server = replica
         read = MemoryEventStore.query_many
         try:
@@ -121,16 +121,16 @@ class HostileStore(MemoryEventStore):
     def come_in(self) -> None:
         """Record an event of somebody else's."""
         if not self._lock.locked():
-            self._record(Append(events=[self.strange()]))
+            self._log.record(Append(events=[self.strange()]))
 
     def fail_over(self) -> None:
         """Go on from a standby that lacks the last events and receipts."""
         if self._lock.locked():
             return
-        left = max(0, len(self._events) - self.rnd.randrange(1, 8))
-        self._events = self._events[:left]
-        self._receipts = {
-            key: stored for key, stored in self._receipts.items() if self._is_in_history(stored[1].position)
+        left = max(0, len(self._log.events) - self.rnd.randrange(1, 8))
+        self._log.events = self._log.events[:left]
+        self._log.receipts = {
+            key: stored for key, stored in self._log.receipts.items() if self._log.is_in_history(stored[1].position)
         }
 
     async def settle(self) -> None:
@@ -147,7 +147,7 @@ class HostileStore(MemoryEventStore):
     def _transaction(
         self, appends: Sequence[Append], missing: list[Event] | None = None, own: OwnRange | None = None
     ) -> list[Receipt | EventStoreError]:
-        before = len(self._events)
+        before = len(self._log.events)
         missing = [] if missing is None else missing
         found: list[Receipt | EventStoreError] = []
         seen: set[UUID | None] = set()
@@ -156,7 +156,7 @@ class HostileStore(MemoryEventStore):
             if own is not None and append.parts:
                 asked = append.with_parts(_with(part, own) for part in append.parts)
             try:
-                answer = self._judged(asked, before, missing, repeats=append.key in seen)
+                answer = self._log.judged(asked, before, missing, repeats=append.key in seen)
             except EventStoreError as error:
                 found.append(error)
                 missing.extend(append.events)
@@ -170,14 +170,14 @@ class HostileStore(MemoryEventStore):
     def _split(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         """Refuse a member for its values; what is before and behind it is recorded by transactions of their own."""
         culprit = self.rnd.randrange(len(appends))
-        if appends[culprit].key is None or (appends[culprit].key, appends[culprit].scope) in self._receipts:
+        if appends[culprit].key is None or (appends[culprit].key, appends[culprit].scope) in self._log.receipts:
             return self._transaction(appends)
         missing: list[Event] = []
-        first = len(self._events) + 1
+        first = len(self._log.events) + 1
         found = self._transaction(appends[:culprit], missing)
         own = None
-        if len(self._events) >= first:
-            own = OwnRange(first=first, last=self._events[-1].position)
+        if len(self._log.events) >= first:
+            own = OwnRange(first=first, last=self._log.events[-1].position)
         if self._chance(0.5):
             self.come_in()
         found.append(InvalidRequest("the database refuses a value"))

@@ -70,7 +70,7 @@ class Model:
             for _ in range(self.rnd.choice((1, 2, 2, 3)))
         ]
         for each in self.schedulers:
-            each._retries = ConflictRetries(longest=0.001)
+            each._attempts._retries = ConflictRetries(longest=0.001)
             each._states._own._most_recorded = self.rnd.choice((2, 5, 1024, 1024))
         self.sent: list[Sent] = []
         self.cuts = 0
@@ -105,7 +105,7 @@ class Model:
 
     async def problems(self) -> list[str]:
         """Say everything that is wrong in the end."""
-        log = self.store._events
+        log = self.store._log.events
         found = []
         for sent in self.sent:
             stored = await self.store.receipt(sent.message.command_id, scope=domain.name)
@@ -125,7 +125,7 @@ class Model:
 
     def _is_of(self, sent: Sent) -> bool:
         """Tell whether what is on record under its id is this command, and not another with its id."""
-        return self.store._receipts[sent.message.command_id, domain.name][0] == digest("Do", sent.body)
+        return self.store._log.receipts[sent.message.command_id, domain.name][0] == digest("Do", sent.body)
 
     def _may_fail(self, sent: Sent, failure: Exception | None) -> bool:
         own = sent.message.command_id
@@ -136,7 +136,7 @@ class Model:
             or (isinstance(failure, PositionNotReached) and self.cuts > 0)
             # Three holds in vain: it goes to the retry queue.
             or (isinstance(failure, TransientStoreError) and self.store.faults)
-            or (isinstance(failure, CODE_FAILS) and (self.cuts > 0 or may_raise(sent.body, self.store._events)))
+            or (isinstance(failure, CODE_FAILS) and (self.cuts > 0 or may_raise(sent.body, self.store._log.events)))
         )
 
     def _twin(self, sent: Sent) -> bool:
@@ -146,15 +146,15 @@ class Model:
         found = []
         for part, entry in scheduler._states._entries.items():
             kept = entry.kept
-            if kept is None or not self.store._is_in_history(kept.position):
+            if kept is None or not self.store._log.is_in_history(kept.position):
                 continue
-            if not all(self.store._is_in_history(own.last) for own in entry.ranges):
+            if not all(self.store._log.is_in_history(own.last) for own in entry.ranges):
                 continue
             name = part.view.name
             number = int(part.key[0]) if part.key else 0
             text = str(part.key[1]) if len(part.key) > 1 else ""
             position = kept.position.number
-            log = self.store._events
+            log = self.store._log.events
             known = [
                 e for e in log if e.sequence_number <= position or any(e.sequence_number in own for own in entry.ranges)
             ]
@@ -225,7 +225,7 @@ class Model:
         elif name == "both":
             text = rnd.choice(NAMES)
         elif name == "since":
-            text = str(max(0, len(self.store._events) + rnd.randrange(-6, 6)))
+            text = str(max(0, len(self.store._log.events) + rnd.randrange(-6, 6)))
         elif name == "until":
             moment = datetime.now(UTC) - EPOCH + timedelta(milliseconds=rnd.randrange(-30, 30))
             text = str(int(moment.total_seconds() * 1000))

@@ -64,7 +64,7 @@ async def test_a_command_that_can_only_be_decided_alone_is_decided_after_a_round
     store.may_answer.set()
     answers = await asyncio.gather(blocker, leaving, alone)
     assert [answer.receipt.outcome.kind for answer in answers] == [ACCEPTED] * 3
-    assert [event.type for event in store._events] == [PageEdited.__name__] * 3
+    assert [event.type for event in store._log.events] == [PageEdited.__name__] * 3
     await editor.close()
 
 
@@ -134,7 +134,7 @@ async def test_a_command_whose_reads_fail_twice_is_decided_once(
     await asyncio.sleep(0)
     (job,) = tallier._active
     # It waits for the part twice, as after a read that failed in another lane.
-    tallier._reads.want(job, job.entries)
+    tallier._attempts._reads.want(job, job.entries)
     await task
     await all_wait()
     assert (counters.attempts, store.chains) == (1, [1])
@@ -166,7 +166,7 @@ async def test_a_history_that_diverges_under_the_lock_fails_nobody(
     @asynccontextmanager
     async def failing_over(**options: float) -> AsyncIterator[Held]:
         monkeypatch.setattr(store, "exclusive", genuine)
-        store._events[-1] = counted("b").recorded(len(store._events), token=99)
+        store._log.events[-1] = counted("b").recorded(len(store._log.events), token=99)
         async with genuine(**options) as held:
             yield held
 
@@ -218,7 +218,7 @@ async def test_what_was_on_record_and_is_not_any_more_is_decided_on_all_before_i
     await all_wait()
     beside = sent(tallier, command("Count", Key="a", Limit=2))
     await all_wait()
-    store._receipts.clear()
+    store._log.receipts.clear()
     store.may_answer.set()
     await asyncio.gather(blocker, beside)
     await all_wait()

@@ -118,9 +118,9 @@ async def test_an_event_of_ours_that_a_failover_replaced_is_no_part_of_any_state
     await teller.process(command("Deposit", account="a", amount=10))
     assert await transfer(teller, "b", "c", 1) is REJECTED
     assert await transfer(teller, "a", "b", 5) is ACCEPTED
-    ghost = store._events.pop()
+    ghost = store._log.events.pop()
     other = Event(type="Moved", payload={"source": "a", "target": "x", "amount": 5})
-    store._events.append(other.recorded(ghost.sequence_number, token=99))
+    store._log.events.append(other.recorded(ghost.sequence_number, token=99))
     # The part of b was read before, and has the ghost in a range.
     assert await transfer(teller, "b", "c", 5) is REJECTED
 
@@ -130,8 +130,8 @@ async def test_events_of_ours_that_a_failover_cut_off_are_folded_into_nothing_ag
 ) -> None:
     for _ in range(5):
         await tallier.process(command("Count", Key="a", Limit=9))
-    store._events = store._events[:2]
-    store._receipts.clear()
+    store._log.events = store._log.events[:2]
+    store._log.receipts.clear()
     answers = [await tallier.process(command("Count", Key=key, Limit=3)) for key in ("b", "a", "a")]
     assert [answer.receipt.outcome.kind for answer in answers] == [ACCEPTED, ACCEPTED, REJECTED]
 
@@ -143,7 +143,7 @@ async def test_a_log_that_was_cut_below_what_is_known_of_a_part_is_read_anew(
     assert await transfer(teller, "b", "c", 1) is REJECTED
     assert await transfer(teller, "a", "b", 5) is ACCEPTED
     teller._states.distrust([teller._states._entries[account.at("b")]])
-    store._events.pop()
+    store._log.events.pop()
     # No read reaches the number of the event that is gone.
     assert await asyncio.wait_for(transfer(teller, "b", "c", 5), 5) is REJECTED
 
@@ -201,7 +201,7 @@ def known(number: int, counted_to: int) -> KeptState:
 
 def test_a_read_below_our_own_last_event_replaces_nothing() -> None:
     own = OwnEvents()
-    states = PartStates(tallying, own, 10, 10**6)
+    states = PartStates(own, 10, 10**6)
     part = tally.at("a")
     (entry,) = states.use([part])
     states.keep(part, known(2, 1))
@@ -220,7 +220,7 @@ def test_a_read_below_our_own_last_event_replaces_nothing() -> None:
 
 
 def test_a_part_far_behind_the_head_is_read() -> None:
-    states = PartStates(tallying, OwnEvents(), 10, 10**6)
+    states = PartStates(OwnEvents(), 10, 10**6)
     part = tally.at("a")
     (entry,) = states.use([part])
     states.keep(part, known(1, 0))
@@ -281,7 +281,7 @@ async def test_a_member_without_events_moves_its_parts_no_further_than_its_place
     entry = teller._states.peek(account.at("a"))
     assert entry is not None
     assert entry.kept is not None
-    log = [event for event in store._events if account.at("a").filter.holds(event)]
+    log = [event for event in store._log.events if account.at("a").filter.holds(event)]
     assert entry.kept.state.balance == sum(
         event.payload["amount"] for event in log if event.sequence_number <= entry.kept.position.number
     )

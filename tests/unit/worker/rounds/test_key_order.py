@@ -74,7 +74,7 @@ def hold_rests(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> list[Ca
     def rest(job: Job, rested: Callable[[Job, float], None]) -> None:
         resting.append(partial(rested, job, 0.0))
 
-    monkeypatch.setattr(scheduler._retries, "rest", rest)
+    monkeypatch.setattr(scheduler._attempts._retries, "rest", rest)
     return resting
 
 
@@ -103,7 +103,7 @@ async def scheduler(store: GatedStore, counters: Counters) -> AsyncIterator[Sche
     yield scheduler
     store.may_record.set()
     store.may_answer.set()
-    assert scheduler._order._undecided == {}
+    assert scheduler._attempts.order._undecided == {}
     await scheduler.close()
 
 

@@ -55,7 +55,7 @@ async def test_what_is_too_much_for_one_round_is_recorded_in_more(store: GatedSt
     store.may_answer.set()
     answers = await asyncio.gather(first, *others)
     assert {answer.receipt.outcome.kind for answer in answers} == {OutcomeKind.ACCEPTED}
-    assert len(store._events) == 1 + 4 * 2000
+    assert len(store._log.events) == 1 + 4 * 2000
     assert sum(store.chains) == 5
     assert max(store.chains) == 2
 
@@ -73,4 +73,4 @@ async def test_a_decision_of_too_many_events_fails_alone(store: GatedStore, sche
         await large
     for answer in await asyncio.gather(first, beside, behind):
         assert answer.receipt.outcome.kind is OutcomeKind.ACCEPTED
-    assert len(store._events) == 1 + 3 + LARGEST_APPEND
+    assert len(store._log.events) == 1 + 3 + LARGEST_APPEND

@@ -66,7 +66,7 @@ async def test_who_relied_on_a_refused_event_is_decided_again_and_spends_no_atte
     assert (await loser).attempts == 2
     assert (await relying).attempts == 1
     assert counters.conflicts == 1
-    assert len(store._events) == 3
+    assert len(store._log.events) == 3
 
 
 async def test_a_conflict_is_known_before_the_next_round_is_sent(
@@ -118,7 +118,7 @@ async def test_the_numbers_of_a_duplicate_make_no_range(store: GatedStore, sched
     await other.close()
     store.freeze_replica()
     assert store.replica is not None
-    store.replica._events = []
+    store.replica._log.events = []
     # Decided from a replica that has nothing: it is new there, and a duplicate on the primary.
     again, beside = sent(scheduler, message), sent(scheduler, command("Count", Key="a", Limit=2))
     assert (await again).receipt.duplicate

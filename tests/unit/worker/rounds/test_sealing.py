@@ -54,7 +54,7 @@ async def seen(store: MemoryEventStore, who: str = "ada") -> str:
     part = guest.at(who)
     found = await reader.read([part], consistency=Consistency.STRONG)
     await reader.close()
-    name: str = found.states[part].state.name
+    name: str = found[part].state.name
     return name
 
 
@@ -287,15 +287,15 @@ async def test_a_long_history_is_folded_anew_as_well(store: GatedStore, schedule
     for number in range(8):
         await scheduler.process(register(f"Ada {number}"))
     reader = PartReader(store, domain, KeptStates(), master=master())
-    before = (await reader.read([part], consistency=Consistency.STRONG)).states[part]
+    before = (await reader.read([part], consistency=Consistency.STRONG))[part]
     assert "Ada 7" in str(before.state)
     await store.forget(ADA)
-    events = [*store._events]
-    store._events += [
+    events = [*store._log.events]
+    store._log.events += [
         replace(events[-1], sequence_number=number, payload={"SubjectField": "Guest", "Subject": "ada"})
         for number in range(len(events) + 1, len(events) + 1100)
     ]
-    after = (await reader.read([part], consistency=Consistency.STRONG)).states[part]
+    after = (await reader.read([part], consistency=Consistency.STRONG))[part]
     assert "Ada" not in str(after.state)
     assert FORGOTTEN in str(after.state)
     await reader.close()

@@ -1,0 +1,106 @@
+"""``make example``: a program around the product, with all that it needs, until Ctrl-C.
+
+Servers, a worker, a process that fills the tables of the read models, and the shelves of a library in a browser
+(``examples/library_web``), with a few books and readers in them.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+
+from deploy.local.errors import StackError
+from deploy.local.servers import Servers, servers
+from eventstore.postgres import migrate
+from examples.library_web.library_web.__main__ import run
+from examples.library_web.library_web.connections import opened
+from examples.library_web.library_web.sample import fill
+from examples.library_web.library_web.settings import NAMES, Settings
+from worker.cli.failures import telling
+from worker.domain_variables import own_variables
+from worker.load.fleet import Fleet
+from worker.telemetry.library_loggers import quieten_libraries
+
+_DOMAIN = "handlers.library:domain"
+_PR_SET_PDEATHSIG = 1
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def example(
+    *,
+    host: Annotated[str, typer.Option(help="Where the web program listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="At which port; 0 for any that is free.")] = 8000,
+    processes: Annotated[int, typer.Option(min=1, help="How many worker processes decide commands.")] = 1,
+) -> None:
+    """Start servers, workers, projections and a web program, and print its address; stop all of it at Ctrl-C."""
+    _end_with_parent()
+    # As Ctrl-C, which the loop's runner turns into a cancellation: an exception could come up anywhere in the loop.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    quieten_libraries()
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with telling("example"), ExitStack() as stack:
+            with console.status("Starting PostgreSQL, a replica, and RabbitMQ"):
+                found = stack.enter_context(servers())
+            console.print(f"Servers: {found.origin}.")
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="example-")))
+            runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+            runner.run(_example(console, found, folder, processes, _settings(found, host, port)))
+    except (StackError, OSError) as error:
+        print(f"example: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    console.print("Stopped.")
+
+
+async def _example(console: Console, found: Servers, folder: Path, processes: int, settings: Settings) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in own_variables(os.environ)}
+    environment = {**kept, **found.addresses, "WORKER_DOMAINS": _DOMAIN}
+    await migrate(found.addresses["DATABASE_ADMIN_URL"])
+    async with (
+        Fleet.running(processes, environment, folder),
+        Fleet.running(1, environment, folder, command="project"),
+    ):
+        async with opened(settings) as library:
+            await fill(library.commands)
+
+        def started(address: str) -> None:
+            console.print(f"Workers: {processes}, and a process that projects. Their logs: {folder}")
+            console.print(f"The library is open: {address} (stop it with Ctrl-C)")
+
+        await run(settings, started=started, log_level="warning")
+
+
+def _settings(found: Servers, host: str, port: int) -> Settings:
+    return Settings(
+        database_url=found.addresses["DATABASE_URL"],
+        replica_urls=tuple(url for url in found.addresses.get("DATABASE_REPLICA_URLS", "").split(",") if url),
+        amqp_url=found.addresses["AMQP_URL"],
+        host=host,
+        port=port,
+        names=(*NAMES, host),
+    )
+
+
+def _end_with_parent() -> None:
+    """Have a parent that ends, in whatever way, end this as Ctrl-C does; nobody else would."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before the kernel knew the wish
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    app()

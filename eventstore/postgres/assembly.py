@@ -1,0 +1,88 @@
+"""The assembly: what a store on PostgreSQL is put together from, opened and closed in order."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Self
+
+from eventstore.postgres.appends.appender import Appender
+from eventstore.postgres.appends.exclusive import Exclusive
+from eventstore.postgres.appends.group_commit import GroupCommit
+from eventstore.postgres.appends.room import Room
+from eventstore.postgres.compatibility import check_compatibility
+from eventstore.postgres.connections.pools import Pools
+from eventstore.postgres.metrics import observed
+from eventstore.postgres.reads.reader import Reader
+from eventstore.postgres.reads.replicas import Replicas
+from eventstore.telemetry import Telemetry
+
+__all__ = ["Assembly"]
+
+# A server that has not answered by then does not hold whoever closes the store.
+_CLOSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """What a store is put together from.
+
+    Attributes:
+        pools: The connections.
+        reader: Answers queries.
+        appender: Records.
+        exclusive: Takes the lock first.
+        telemetry: Traces and counts all of it.
+        closing: Closes all of it; what is under way is waited for, for two seconds at most.
+    """
+
+    pools: Pools
+    reader: Reader
+    appender: Appender
+    exclusive: Exclusive
+    telemetry: Telemetry
+    closing: AsyncExitStack
+
+    @classmethod
+    async def of(
+        cls, pools: Pools, telemetry: Telemetry, *, most_lag: int, reach_seconds: float, read_seconds: float
+    ) -> Self:
+        """Put it together over pools, which are closed with it, also if this fails. Arguments are those of ``connect``.
+
+        Raises:
+            StoreMisconfigured: As ``check_compatibility``.
+            EventStoreError: As a query.
+        """
+        replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
+        reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)
+        room = Room(pools.primary)
+        batches = GroupCommit(pools, room, telemetry)
+        appender = Appender(batches, reader)
+        exclusive = Exclusive(pools, appender, telemetry)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(_close, pools, exclusive, batches, reader)
+            stack.push_async_callback(room.close)
+            await check_compatibility(reader)
+            await stack.enter_async_context(replicas.watched())
+            stack.enter_context(observed(pools, replicas, reader.counts, room))
+            return cls(
+                pools=pools,
+                reader=reader,
+                appender=appender,
+                exclusive=exclusive,
+                telemetry=telemetry,
+                closing=stack.pop_all(),
+            )
+
+
+async def _close(pools: Pools, exclusive: Exclusive, batches: GroupCommit, reader: Reader) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await exclusive.close()
+            await batches.close()
+            await reader.close()
+    except TimeoutError:
+        pools.cut()
+        await exclusive.close()
+        await batches.close()
+        await reader.close()
+    await pools.close()

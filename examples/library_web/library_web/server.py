@@ -1,0 +1,28 @@
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+class Server(uvicorn.Server):
+    """A server that leaves signals to the program, which has more to close than this."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(
+    app: ASGIApp, listening: socket.socket, stop: asyncio.Event, *, ending: Callable[[], None], log_level: str = "info"
+) -> None:
+    """Serve until told to stop; then end the streams, without which the server would wait for every browser."""
+    config = uvicorn.Config(app, lifespan="off", log_level=log_level, timeout_graceful_shutdown=10, server_header=False)
+    server = Server(config)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=[listening]))
+        await stop.wait()
+        ending()
+        server.should_exit = True

@@ -1,0 +1,95 @@
+"""What the package promises in an environment that has nothing else: each extra, installed alone from the wheel."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import worker
+
+ROOT = Path(__file__).parents[2]
+DIST = ROOT / "dist"
+PROJECT = "dynamic-streams-worker"
+
+_STORE = """
+import asyncio
+from eventstore import Event, Filter, MemoryEventStore, P
+from eventstore.postgres import PostgresEventStore, migrate
+from handlers import Domain, Reader
+from handlers.testing import kit
+
+async def main():
+    store = MemoryEventStore()
+    await store.append([Event(type="A", payload={"k": "v"})])
+    stream = await store.query(Filter.matching().any_predicate_of(P("k", "v")))
+    assert len(stream.events) == 1
+
+asyncio.run(main())
+"""
+# What each extra is for, as a program that fails without it.
+_PROMISES = {
+    "": _STORE,
+    "worker": _STORE
+    + "from worker import Publisher, ReadModels\nfrom worker.cli.app import app\nimport worker.service\n",
+    "psycopg": _STORE + "import eventstore.postgres.drivers.psycopg\n",
+    "sqlalchemy": _STORE + "import eventstore.postgres.drivers.sqlalchemy\n",
+    "erasure": _STORE + "from handlers import MasterKeys\nMasterKeys(['A' * 43 + '='])\n",
+}
+
+
+def run(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("extra", _PROMISES, ids=lambda extra: extra or "none")
+def check_an_extra_alone_brings_what_it_promises(extra: str, tmp_path: Path) -> None:
+    python = tmp_path / "venv" / "bin" / "python"
+    assert run(sys.executable, "-m", "venv", "venv", folder=tmp_path).returncode == 0
+    wanted = f"{PROJECT}[{extra}]" if extra else PROJECT
+    installed = run(python, "-m", "pip", "install", "--quiet", "--find-links", DIST, wanted, folder=tmp_path)
+    assert installed.returncode == 0, installed.stderr
+    promised = run(python, "-W", "error", "-c", _PROMISES[extra], folder=tmp_path)
+    assert promised.returncode == 0, promised.stderr
+    version = run(
+        python, "-c", f"import importlib.metadata as m; print(m.version({PROJECT!r}), end='')", folder=tmp_path
+    )
+    assert version.stdout == worker.__version__
+    called = run(tmp_path / "venv" / "bin" / "worker", "--version", folder=tmp_path)
+    if extra == "worker":
+        assert called.stdout == f"worker {worker.__version__}\n"
+    else:
+        # One sentence that says what to install, and no traceback.
+        assert (called.returncode, called.stderr.count("\n")) == (2, 1)
+        assert f"pip install '{PROJECT}[worker]'" in called.stderr
+
+
+def check_the_wheel_that_the_sources_make_is_the_wheel(tmp_path: Path) -> None:
+    (archive,) = DIST.glob("*.tar.gz")
+    (wheel,) = DIST.glob("*.whl")
+    made = run(
+        *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", archive),
+        folder=tmp_path,
+    )
+    assert made.returncode == 0, made.stderr
+    (again,) = tmp_path.glob("*.whl")
+    assert sorted(zipfile.ZipFile(again).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
+
+
+def check_the_package_holds_its_types_its_statements_and_no_tests() -> None:
+    (wheel,) = DIST.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"{package}/py.typed" for package in ("eventstore", "handlers", "worker")} <= names
+    statements = {path.relative_to(ROOT).as_posix() for path in (ROOT / "eventstore").rglob("*.sql")}
+    assert statements
+    assert statements <= names
+    assert {name.partition("/")[0] for name in names} == {
+        *("eventstore", "handlers", "worker", "dynamic_streams_worker.py"),
+        f"dynamic_streams_worker-{worker.__version__}.dist-info",
+    }
+    (archive,) = DIST.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        held = {name.partition("/")[2] for name in files.getnames()}
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml"} <= held

@@ -1,0 +1,215 @@
+"""The attempts: each command is read for, decided in a round, and tried again if it lost, until it has its end."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from eventstore import (
+    ChainBroken,
+    ConcurrencyConflict,
+    ConflictError,
+    OutcomeUnknown,
+    Receipt,
+    TransientStoreError,
+)
+from worker.rounds.circuit_breaker import DOWN
+from worker.rounds.confirmation import Confirmation
+from worker.rounds.job import Job
+from worker.rounds.job_spans import begin_attempt, end_attempt, note_broken, note_conflict
+from worker.rounds.key_order import KeyOrder
+from worker.rounds.part_reads import PartReads
+from worker.rounds.part_states import PartEntry
+from worker.rounds.receipt_lookups import ReceiptLookups
+from worker.rounds.recorder import Recorder
+from worker.rounds.recording import Recording
+from worker.rounds.retries import ConflictRetries
+from worker.rounds.rounds import Rounds
+from worker.rounds.shared import Shared
+
+__all__ = ["Attempts"]
+
+# How often the lock is held in vain for a command before it goes to the retry queue.
+_MOST_HOLDS = 3
+
+
+class Attempts:
+    """Makes attempts at the commands of one domain. These are the ``Outcomes`` of its rounds.
+
+    Args:
+        shared: What it shares with the others.
+        ended: Called with each command that has its end: its receipt, what kept it from one, or None if nobody would
+            hear of it.
+
+    Attributes:
+        order: Holds back commands that would overtake another of their key.
+        recorder: Has their rounds recorded.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        *,
+        ended: Callable[[Job, Receipt | Exception | None], None],
+    ) -> None:
+        self._states = shared.states
+        self._breaker = shared.breaker
+        self._counters = shared.counters
+        self._ended = ended
+        self._most_lost = shared.settings.worker_conflict_attempts
+        self._retries = ConflictRetries()
+        self.order = KeyOrder(self._put)
+        recording = Recording()
+        self._reads = PartReads(shared, recording=recording, ready=self._put, failed=self._read_failed)
+        self._lookups = ReceiptLookups(shared, recording=recording, done=self._reads.pass_on, failed=self._reads.fail)
+        self.recorder = Recorder(shared, order=self.order, recording=recording, outcomes=self, free=self.wake)
+        self._rounds = Rounds(shared, order=self.order, recorder=self.recorder, outcomes=self)
+        self._confirmation = Confirmation(shared, outcomes=self)
+
+    def wake(self) -> None:
+        """Look again at what may be done."""
+        self._rounds.wake()
+
+    async def close(self) -> None:
+        """Stop at once. What is being recorded may be on record or not."""
+        self._retries.close()
+        await asyncio.gather(
+            self._rounds.close(),
+            self.recorder.close(),
+            self._confirmation.close(),
+            self._reads.close(),
+            self._lookups.close(),
+        )
+
+    def withdraw(self, job: Job) -> None:
+        """Make no more attempts at a command that has been given back."""
+        self._retries.stop(job)
+        self.order.release(job)
+
+    def begin(self, job: Job, waited: float = 0.0) -> None:
+        """Begin an attempt.
+
+        Args:
+            job: The command.
+            waited: How long it rested before, in seconds.
+        """
+        job.begin(waited)
+        # Whoever takes the lock first has all of its parts near the head by then.
+        missing = job.entries if self._takes_lock(job) else self._missing(job)
+        begin_attempt(job, len(job.entries) - len(missing))
+        self._find(job, missing)
+
+    def _takes_lock(self, job: Job) -> bool:
+        return job.lost >= self._most_lost
+
+    def _missing(self, job: Job) -> list[PartEntry]:
+        return [entry for entry in job.entries if not self._states.is_known(entry)]
+
+    def _find(self, job: Job, missing: Sequence[PartEntry]) -> None:
+        look_up = job.may_be_recorded and not job.is_recorded
+        if look_up:
+            self._lookups.want(job)
+        if missing:
+            self._reads.want(job, missing)
+        if missing or look_up:
+            job.may_be_recorded = False
+        else:
+            self._put(job)
+
+    def _put(self, job: Job) -> None:
+        """Take a command that has all it waited for."""
+        if job.is_recorded:
+            self.order.release(job)  # its place is that of its receipt
+        locked = self._takes_lock(job)
+        if not locked or self.order.admits(job):
+            self._rounds.put(job, locked=locked)
+
+    def let_go(self, job: Job) -> bool:
+        """Let go of a command that has ended, or whose end nobody would hear; say whether it is gone."""
+        if job.has_ended:
+            return True
+        if not job.is_abandoned():
+            return False
+        self._end(job, None)
+        return True
+
+    def again(self, job: Job) -> None:
+        """Have a command decided again that was decided on what did not come about. It spends no attempt."""
+        job.is_sent = False
+        self.order.hold(job)
+        note_broken(job)
+        if not self.let_go(job):
+            self._find(job, self._missing(job))
+
+    def read_first(self, job: Job) -> None:
+        """Have a command's parts read before it is decided."""
+        self._find(job, self._missing(job) or job.entries)
+
+    def judged(self, job: Job, verdict: Receipt | Exception) -> None:
+        """Take what the store says of a command."""
+        match verdict:
+            case Receipt():
+                self._end(job, verdict)
+            case ChainBroken():
+                self.again(job)
+            case ConflictError():
+                self._lose(job, verdict)
+            case _ if self._breaker.is_patient and isinstance(verdict, DOWN):
+                if isinstance(verdict, OutcomeUnknown):
+                    job.was_sent = job.may_be_recorded = True
+                self.again(job)
+            case _:
+                self.failed(job, verdict)
+
+    def held_in_vain(self, job: Job, error: TransientStoreError) -> None:
+        """Take note that the store's lock was not had for a command, or not used in time."""
+        if not self._takes_lock(job):
+            self.again(job)  # it only came along
+            return
+        self.order.hold(job)
+        job.holds += 1
+        if job.holds >= _MOST_HOLDS:
+            self.failed(job, error.copy_for_caller())
+        else:
+            end_attempt(job, error)
+            self._retries.rest(job, self._rested)
+
+    def raised(self, job: Job, failure: Exception) -> None:
+        """Take what a command's own code raised; it is believed only if it is raised on what is on record, too."""
+        if job.parts:
+            self._confirmation.begin(job, failure)
+        else:
+            self.failed(job, failure)
+
+    def failed(self, job: Job, failure: Exception) -> None:
+        """End a command that cannot be decided."""
+        end_attempt(job, failure)
+        self._end(job, failure)
+
+    def _end(self, job: Job, happened: Receipt | Exception | None) -> None:
+        self._retries.stop(job)
+        self._ended(job, happened)
+        self.order.release(job)
+
+    def _lose(self, job: Job, conflict: ConflictError) -> None:
+        """Let a command rest that lost to somebody else's, and try it again."""
+        self.order.hold(job)
+        self._counters.conflicts += 1
+        self._counters.stale_conflicts += job.read_from_replica
+        entry = job.entries[conflict.part] if isinstance(conflict, ConcurrencyConflict) else None
+        if entry is not None:
+            self._states.note_conflict(entry)
+        known = entry.kept.position.number if entry is not None and entry.kept is not None else 0
+        note_conflict(job, conflict, known)
+        end_attempt(job)
+        job.lost += 1
+        if not self.let_go(job):
+            self._retries.rest(job, self._rested)
+
+    def _rested(self, job: Job, rest: float) -> None:
+        if not self.let_go(job):
+            self.begin(job, rest)
+
+    def _read_failed(self, job: Job, failure: Exception) -> None:
+        if isinstance(failure, ConflictError):
+            self._lose(job, failure)
+        else:
+            self.failed(job, failure)

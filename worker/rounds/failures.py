@@ -1,0 +1,186 @@
+"""Failures: what is done about deliveries whose command has no answer, by the settlement table."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from eventstore import EventStore, EventStoreError, Receipt, StoreUnavailable
+from worker.amqp.delivery import POISON_HEADER
+from worker.counters import Counters, End
+from worker.history import History
+from worker.message import BadMessage, CommandMessage, digest, read_body
+from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.forwarding import ERROR_HEADER, REASON_HEADER, explain
+from worker.rounds.handover import Handover, Sent
+from worker.rounds.processing import Processing
+from worker.rounds.replies import Replies
+from worker.settings import Settings
+from worker.settlement import Answer, DeadLetter, FailedElsewhere, Pause, Retry, settle
+from worker.telemetry.logs import whereabouts
+from worker.telemetry.spans import mark_failed
+from worker.topology import Topology
+
+__all__ = ["Failures"]
+
+_log = logging.getLogger(__name__)
+
+_REUSED = "id_reused"
+_REFUSED = "refused_copy"
+
+
+class Failures:
+    """Sends the deliveries of one domain that failed to its retry queue or to its dead letters.
+
+    Args:
+        store: Where receipts are looked up.
+        topology: Where deliveries come from, and where they are sent on to.
+        handover: Sends them on.
+        replies: Tells who asked for an answer that there will be none.
+        breaker: Open while the database does not answer.
+        counters: Where dead letters are counted.
+        settings: The limits.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        topology: Topology,
+        *,
+        handover: Handover,
+        replies: Replies,
+        breaker: CircuitBreaker,
+        counters: Counters,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._topology = topology
+        self._handover = handover
+        self._replies = replies
+        self._breaker = breaker
+        self._counters = counters
+        self._settings = settings
+        self._max_age = timedelta(seconds=settings.worker_max_age)
+
+    async def settle(self, processing: Processing, failure: Exception) -> Receipt | None:
+        """Settle a delivery that has no answer; unless it turns out to have one after all.
+
+        Returns:
+            The receipt that was found. The delivery is then as it was. None if it is settled.
+        """
+        with processing.current():
+            delivery, message = processing.delivery, processing.message
+            history = History.read(delivery.properties.headers or {})
+            settlement = settle(failure, history, now=datetime.now(UTC), max_age=self._max_age)
+            match settlement:
+                case Answer():
+                    raise AssertionError("a failure is no answer")
+                case Pause(reason=reason):
+                    # It outlasted the time for which we may hold a delivery. Its history is as it was.
+                    settlement = Retry(reason=reason, history=history)
+                case DeadLetter(reason=reason) | Retry(reason=reason, bug=True):
+                    if message is not None and reason != _REUSED:
+                        try:
+                            found = await self._recorded(processing, message)
+                        except TimeoutError:
+                            failure = StoreUnavailable("the database did not say whether it has an answer")
+                            settlement = Retry(reason="store_unavailable", history=history)
+                        else:
+                            if found is not None:
+                                return found
+                case Retry():
+                    pass
+            if isinstance(settlement, Retry):
+                await self._retry(processing, failure, settlement)
+            else:
+                await self._dead_letter(processing, failure, settlement)
+            return None
+
+    async def _recorded(self, processing: Processing, message: CommandMessage) -> Receipt | None:
+        """Look up a command's answer on the primary: whatever failed, it may be on record.
+
+        Raises:
+            TimeoutError: The database did not answer for as long as we may hold the delivery.
+        """
+        try:
+            body = read_body(
+                message.body,
+                max_bytes=self._settings.worker_max_message_bytes,
+                max_depth=self._settings.worker_max_json_depth,
+            )
+        except BadMessage:
+            return None  # what cannot be read was never recorded
+        async with asyncio.timeout(max(processing.held_until - time.monotonic(), 1.0)):
+            while True:
+                era = await self._breaker.closed()
+                try:
+                    return await self._store.receipt(
+                        message.command_id,
+                        scope=self._topology.domain_name,
+                        digest=digest(message.command_type, body),
+                    )
+                except DOWN as error:
+                    self._breaker.open(error, era)
+                except EventStoreError as error:
+                    _log.warning("whether it has an answer could not be told: %s", error)
+                    return None
+
+    async def _retry(self, processing: Processing, failure: Exception, settlement: Retry) -> None:
+        delivery, reason = processing.delivery, settlement.reason
+        processing.span.add_event("retry later", {"command.reason": reason})
+        headers = settlement.history.headers() | explain(
+            failure, reason=reason, queue=self._topology.queue, with_traceback=False
+        )
+        if delivery.may_be_poison:
+            headers[POISON_HEADER] = True
+        rest = self._settings.worker_retry_delay
+        sent = await self._handover.complete(delivery, self._topology.retry_queue, headers, rest=rest)
+        if sent is Sent.STORED:
+            if settlement.bug:
+                _log.warning("retry in %g s: %s: %s", rest, reason, _where(failure))
+            else:
+                _log.info("retry in %g s: %s", rest, reason)
+            processing.acknowledge(End.RETRIED, reason)
+        elif sent is Sent.REFUSED:
+            await self._put_aside(processing, headers)
+        else:
+            processing.span.end()
+
+    async def _dead_letter(self, processing: Processing, failure: Exception, settlement: DeadLetter) -> None:
+        delivery, reason = processing.delivery, settlement.reason
+        headers = settlement.history.headers() | explain(
+            failure, reason=reason, queue=self._topology.queue, with_traceback=settlement.bug
+        )
+        mark_failed(processing.span, reason, headers[ERROR_HEADER])
+        sent = await self._handover.complete(delivery, self._topology.dead_queue, headers)
+        if sent is Sent.REFUSED:
+            await self._put_aside(processing, headers)
+            return
+        if sent is Sent.LOST:
+            processing.span.end()
+            return
+        _log.error("dead letter: %s: %s", reason, _where(failure) if settlement.bug else failure)
+        self._counters.dead_letters[reason] += 1
+        await self._replies.failed(delivery.properties, processing.message, f"{reason}: {headers[ERROR_HEADER]}")
+        processing.acknowledge(End.DEAD_LETTERED, reason)
+
+    async def _put_aside(self, processing: Processing, headers: Mapping[str, Any]) -> None:
+        """Have the broker make a dead letter of a message that it takes no copy of: as it is, without our reason."""
+        delivery = processing.delivery
+        reason, said = headers[REASON_HEADER], headers[ERROR_HEADER]
+        mark_failed(processing.span, _REFUSED, said)
+        _log.error("dead letter: %s, put aside by the broker itself, of: %s: %s", _REFUSED, reason, said)
+        await delivery.reject(End.DEAD_LETTERED)
+        self._counters.dead_letters[_REFUSED] += 1
+        processing.measure(_REFUSED)
+        await self._replies.failed(
+            delivery.properties, processing.message, f"{reason} (and the broker takes no copy of the message): {said}"
+        )
+        processing.span.end()
+
+
+def _where(failure: BaseException) -> str:
+    """Say what kind of failure it is and where it was raised, also when that was in another process."""
+    return failure.failure.where if isinstance(failure, FailedElsewhere) else whereabouts(failure)

@@ -1,0 +1,82 @@
+"""The read lanes: which parts are read by one statement, and which apart from the others."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from eventstore import Consistency
+from handlers.part import Part
+from worker.rounds.job import Job
+
+__all__ = ["ReadLane", "ReadLanes"]
+
+# A statement that takes so much longer than others do holds up whoever shares it. Its views are then read apart.
+_SLOW_SECONDS = 0.05
+_SLOW_FACTOR = 8
+_WEIGHT = 0.1
+
+
+class ReadLane:
+    """Reads that share statements, one at a time.
+
+    Attributes:
+        consistency: Whether a replica may answer.
+        view: Whose parts alone are read; None for those of all views that are not read apart.
+        since: How many rounds had been sent when the first of those who wait came.
+        waiting: Who waits for which part.
+        task: Reads them.
+    """
+
+    __slots__ = ("consistency", "since", "task", "view", "waiting")
+
+    def __init__(self, consistency: Consistency, view: str | None) -> None:
+        self.consistency = consistency
+        self.view = view
+        self.since = 0
+        self.waiting: dict[Part[Any], list[Job]] = {}
+        self.task: asyncio.Task[None] | None = None
+
+
+class ReadLanes:
+    """The lanes of one domain: one for each consistency, and one for each view that turned out slow."""
+
+    def __init__(self) -> None:
+        self._strong = ReadLane(Consistency.STRONG, None)
+        self._eventual = ReadLane(Consistency.EVENTUAL, None)
+        self._apart: dict[tuple[Consistency, str], ReadLane] = {}
+        self._slow_views: set[str] = set()
+        self._typical = 0.0
+
+    def __iter__(self) -> Iterator[ReadLane]:
+        """Iterate over all of them."""
+        return iter((self._strong, self._eventual, *self._apart.values()))
+
+    def of(self, view: str, *, is_strong: bool) -> ReadLane:
+        """Return the lane that a view's parts are read in.
+
+        Args:
+            view: The view's name.
+            is_strong: Whether no replica may answer.
+        """
+        lane = self._strong if is_strong else self._eventual
+        if view not in self._slow_views:
+            return lane
+        apart = self._apart.get((lane.consistency, view))
+        if apart is None:
+            apart = self._apart[lane.consistency, view] = ReadLane(lane.consistency, view)
+        return apart
+
+    def measure(self, lane: ReadLane, parts: Iterable[Part[Any]], seconds: float) -> None:
+        """Take note of how long a statement took.
+
+        Args:
+            lane: Whose.
+            parts: What it asked for.
+            seconds: How long it took.
+        """
+        if seconds > max(_SLOW_SECONDS, _SLOW_FACTOR * self._typical):
+            if self._typical:
+                self._slow_views.update(part.view.name for part in parts)
+        elif lane.view is not None:
+            self._slow_views.discard(lane.view)
+        self._typical = seconds if not self._typical else (1 - _WEIGHT) * self._typical + _WEIGHT * seconds

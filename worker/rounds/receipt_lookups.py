@@ -1,0 +1,85 @@
+"""The receipt look-ups: whether commands that may have been sent twice are on record already, many by one statement."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import Context
+
+from eventstore import EventStoreError
+from worker.rounds.circuit_breaker import DOWN
+from worker.rounds.job import Job
+from worker.rounds.recording import Recording
+from worker.rounds.shared import Shared
+
+__all__ = ["ReceiptLookups"]
+
+
+class ReceiptLookups:
+    """Looks for the receipts of one domain's commands. What waits while a statement is under way shares the next one.
+
+    Args:
+        shared: What it shares with the others.
+        recording: What look-ups keep step with.
+        done: Called with each command that was looked up.
+        failed: Called with those that could not be, and why.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        *,
+        recording: Recording,
+        done: Callable[[Job], None],
+        failed: Callable[[Sequence[Job], Exception], None],
+    ) -> None:
+        self._store = shared.store
+        self._domain_name = shared.domain.name
+        self._breaker = shared.breaker
+        self._recording = recording
+        self._most = 2 * shared.settings.worker_concurrency
+        self._done = done
+        self._failed = failed
+        self._waiting: list[Job] = []
+        self._since = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def want(self, job: Job) -> None:
+        """Look for the receipt of a command, which waits for it."""
+        job.is_waiting = True
+        job.is_looked_up = False
+        if not self._waiting:
+            self._since = self._recording.begun
+        self._waiting.append(job)
+        self._recording.more(self._waiting)
+        if self._task is None or self._task.done():
+            # In a context of its own: what it does concerns no single command.
+            self._task = asyncio.create_task(self._look_up(), context=Context())
+
+    async def close(self) -> None:
+        """Look for none any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _look_up(self) -> None:
+        await asyncio.sleep(0)
+        while self._waiting:
+            await self._recording.step(self._waiting, self._since)
+            era = await self._breaker.closed()
+            jobs, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            try:
+                found = set(await self._store.receipts([job.command_id for job in jobs], scope=self._domain_name))
+            except DOWN as error:
+                if self._breaker.is_patient:
+                    self._breaker.open(error, era)
+                    self._waiting = [*jobs, *self._waiting]
+                    continue
+                found = set()  # the append tells
+            except EventStoreError:
+                found = set()  # the append tells
+            except Exception as bug:  # noqa: BLE001  nobody must wait for ever
+                self._failed(jobs, bug)
+                continue
+            for job in jobs:
+                job.is_recorded = job.command_id in found
+                job.is_looked_up = True
+                self._done(job)
