@@ -35,6 +35,9 @@ example: $(VENV)/.ready ## open a library in the browser, on servers and workers
 load: $(VENV)/.ready ## run a load scenario on servers and workers of its own, and have every answer verified
 	@$(BIN)/python -m deploy.local.load $(SCENARIO) $(ARGS)
 
+# What Python made of a module, and pytest of a test module, is kept, also where the surroundings say otherwise.
+test unit: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.ready ## run the tests on real servers
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 

@@ -56,8 +56,9 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
             ("Burn", "{}"),
             (
                 "there is no command 'Burn'; known are AddBookCopyToCirculation, CancelReaderContract, "
-                "LendBookCopyToReader, MarkLoanOverdue, RegisterReader, RemoveBookCopyFromCirculation, "
-                "ReturnBookCopyFromReader, by the deciders that the domains list."
+                "LendBookCopyToReader, MarkLoanOverdue, RegisterReader, ReleaseReservations, "
+                "RemoveBookCopyFromCirculation, ReserveBookCopy, ReturnBookCopyFromReader, by the "
+                "deciders that the domains list."
             ),
         ),
         (("RegisterReader", "{}"), "RegisterReader: ReaderID is missing; Name is missing."),
