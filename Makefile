@@ -83,7 +83,7 @@ $(VENV)/.docs: requirements-docs.lock $(VENV)/.ready
 	@touch $@
 
 docs: $(VENV)/.docs ## make the pages a site in .site/; warnings are fatal
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header

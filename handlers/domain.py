@@ -166,10 +166,7 @@ class Domain:
         try:
             return self._deciders[command_type]
         except KeyError:
-            known = ", ".join(sorted(self._deciders))
-            raise UnknownCommand(
-                f"the domain {self.name} has no command {command_type[:100]!r}; known are {known}"
-            ) from None
+            raise UnknownCommand(self._unknown("command", command_type[:100], self._deciders)) from None
 
     def view(self, name: str) -> View[..., Any]:
         """Return the view of this name.
@@ -269,6 +266,7 @@ class Domain:
 
         Raises:
             UnknownEventType, UnreadableEvent: As ``recorded``.
+            InvalidState: ``evolve`` returns None, and declares to return a state.
             Exception: Whatever ``evolve`` raises.
         """
         # Never map(): a StopIteration out of a check would end it like the last event.

@@ -18,6 +18,7 @@ __all__ = [
     "InvalidRelay",
     "InvalidRow",
     "InvalidScenario",
+    "InvalidState",
     "InvalidUpcaster",
     "InvalidView",
     "NewerEvent",
@@ -53,6 +54,13 @@ class InvalidDecision(HandlerError, TypeError):
     """Raised by ``Domain.decide``: what a decider's ``decide`` returns is no decision.
 
     The message names the decider, and the file and line of its ``decide``.
+    """
+
+
+class InvalidState(HandlerError, TypeError):
+    """Raised by ``Domain.fold`` and ``Part.evolved``: a view's ``evolve`` returns None, and declares to return a state.
+
+    The message names the view, and the file and line of its ``evolve``.
     """
 
 

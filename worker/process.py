@@ -54,6 +54,9 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
     domains = served_domains(settings)
+    for problem in (problem for domain in domains for problem in domain.examination.problems()):
+        # Its older events may still hold such a field: it is for a person to tell, and no reason not to start.
+        _log.error("%s; `worker check` tells this, too", problem)
     check_master_keys(settings, domains)
     telemetry = Telemetry.start()
     try:
@@ -154,8 +157,9 @@ async def _serve(service: Service, stop: asyncio.Event, hurry: asyncio.Event) ->
     ended = asyncio.gather(draining, return_exceptions=True)
     await asyncio.wait([ended], timeout=times.left())
     complete = ended.done() and list(ended.result()) == [0]
-    figures = ", ".join(f"{name} {count}" for name, count in service.counters.report().items())
-    _log.info("%s: %s", "drained" if complete else "stopped before everything had finished", figures)
+    counters = service.counters
+    how = "drained" if complete else "stopped before everything had finished"
+    _log.info("%s: %s", how, counters.told(), extra={"data": {"figures": counters.report()}})
     return 0 if complete else 1
 
 

@@ -11,7 +11,7 @@ from worker.amqp.codec import install_lenient_codec
 from worker.amqp.sender import Sender
 from worker.counters import Counters
 from worker.reporting.report import DomainReport
-from worker.rounds.part_states import HotPart
+from worker.rounds.hot_parts import HotPart
 from worker.rounds.replies import Replies
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings

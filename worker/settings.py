@@ -95,7 +95,7 @@ def not_set(name: str, *, field: str | None = None) -> str:
     """
     if _is_exported_by_file(name.upper()):
         return f"{name.upper()} is not set, and the file .env of this folder exports it: source .env."
-    return f"{name.upper()} is not set; give it the form {_EXAMPLES[field or name]}."
+    return f"{name.upper()} is not set; give it the form {_EXAMPLES[field or name]}, in each terminal."
 
 
 def _is_exported_by_file(variable: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from eventstore import Filter
 from handlers.checks.older_events import OlderEvents
+from handlers.kind import kind_of
 from handlers.model import DomainEvent
 
 __all__ = ["Following", "check_events", "check_name", "filter_problems"]
@@ -56,7 +57,7 @@ def check_events(described: str, events: object, error: type[Exception]) -> None
         error: What is raised.
     """
     if not isinstance(events, Filter):
-        raise error(f"the {described} takes a Filter as its events, not a {type(events).__name__}")
+        raise error(f"the {described} takes a Filter as its events, not {kind_of(events)}")
     if events.since is not None or events.until is not None or events.above:
         raise error(f"the events of the {described} have a bound on time or number")
 

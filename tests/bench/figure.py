@@ -109,8 +109,11 @@ READING_KINDS = {
     "project": Kind(unit="1/s", target="20,000 events a second"),
     "relay_binary": Kind(unit="1/s", target="5,000 events a second"),
     "relay_structured": Kind(unit="1/s"),
+    "project.cpu": Kind(unit="µs"),
+    "relay_binary.cpu": Kind(unit="µs", target="at most 200 µs"),
+    "relay_structured.cpu": Kind(unit="µs"),
 }
-"""Of what follows the log: one row an event, and one confirmed message an event."""
+"""Of what follows the log: one row an event, and one confirmed message an event. CPU time is that of its process."""
 CPU = ".cpu"
 AGAIN = ".again"
 TARGETS = {

@@ -313,7 +313,7 @@ COMMANDS = {
 def _added(to: typer.Typer, name: str, *, help: str) -> typer.Typer:  # noqa: A002  Typer's own name
     """Add a group to another, and return it."""
     made = group(COMMANDS[name], help=help)
-    to.add_typer(made, name=name.rpartition(" ")[2])
+    to.add_typer(made, name=name.rpartition(" ")[2], short_help=help)
     return made
 
 
@@ -323,17 +323,17 @@ app = group(
     help="Decide commands from RabbitMQ against an event store on PostgreSQL.",
     below={"events": COMMANDS["events"]},
 )
-_added(app, "dead-letters", help="Dead letters: messages that were put aside for a person.")
-_added(app, "projections", help="Read models in tables: how they stand, and what a person does about them.")
-_added(app, "schedule", help="Commands that are sent later.")
-_added(app, "reactions", help="Commands on account of events: how they stand, and what a person does about them.")
-_added(app, "relays", help="Events that are published: how they stand, and what a person does about them.")
-_added(app, "load", help="Run contention scenarios through RabbitMQ and real workers.")
-_added(app, "topology", help="The broker's exchanges and queues.")
+_added(app, "dead-letters", help="List, show, replay and discard dead letters: messages that a worker put aside.")
+_added(app, "projections", help="List, rebuild, pause and resume projections, which are read models in tables.")
+_added(app, "schedule", help="Run, list and cancel commands that are sent later.")
+_added(app, "reactions", help="List, pause and resume reactions, which make commands of events.")
+_added(app, "relays", help="List, pause and resume relays, which publish events to the broker.")
+_added(app, "load", help="Run load scenarios through RabbitMQ and real workers, and have every answer verified.")
+_added(app, "topology", help="Make the broker's exchanges and queues.")
 _added(
-    _added(app, "db", help="The event store's database."),
+    _added(app, "db", help="Migrate, check and look after the event store's database."),
     "db states",
-    help="Stored states of views, from which cold workers go on reading.",
+    help="List and drop stored states of views.",
 )
 
 

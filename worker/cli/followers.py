@@ -176,17 +176,16 @@ def _user() -> str:
 
 
 def _state(standing: Standing, row: FollowerRow) -> str:
+    if row.diverged_from is not None:
+        return f"stopped: the log was rewritten from event {row.diverged_from:,} on"
     if row.failure is not None:
-        other = f": the log was rewritten from event {row.diverged_from:,} on"
-        return "stopped" + (f" by event {row.failure.number:,}" if row.diverged_from is None else other)
+        return f"stopped by event {row.failure.number:,}"
     if row.paused_at is not None:
         return "paused"
     if row.diverged_at is not None:
         return "derived from a lost history"
-    if standing.declared is None:
-        return "not in WORKER_DOMAINS"
-    if not row.is_leased:
-        return "nothing runs it"
+    if standing.declared is None or not row.is_leased:
+        return "nothing runs it" if standing.declared is not None else "not in WORKER_DOMAINS"
     return "running" if row.is_current else "being built"
 
 

@@ -40,7 +40,9 @@ def publish(
     command_id: Annotated[
         str | None, typer.Option("--id", metavar="UUID", help="The command's id; the same id takes effect once.")
     ] = None,
-    domain: Annotated[str | None, typer.Option(help="Whose command it is; found by its name without this.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="The command's domain; found by the command's name without this.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for what becomes of it, and print it.")] = False,
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="Have it sent later: a time such as 2027-01-31T18:00:00+01:00.")
@@ -48,7 +50,9 @@ def publish(
     delay: Annotated[
         str | None, typer.Option("--in", metavar="AGE", help="Have it sent later: in 30m, 36h, 90d, 12w from now.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For each command.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="How long each command may take.")
+    ] = 30.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a command.")] = False,
 ) -> None:
     """Publish a command, or a file of commands. All are checked first: if one is wrong, none is published.
@@ -72,8 +76,10 @@ def publish(
         submissions = [checked.single(command, text, identity(command_id))]
     answers = _send(settings, submissions, wait=wait, at=when, timeout=timeout, show_progress=file is not None)
     _show(answers, json=json, wait=wait, at=when, summed_up=file is not None)
-    if any(answer.outcome == "failed" for answer in answers):
-        typer.echo("What failed is a dead letter: `worker dead-letters show ID` tells where.", err=True)
+    failed = [answer.command_id for answer in answers if answer.outcome == "failed"]
+    if failed:
+        which = str(failed[0]) if len(failed) == 1 else "ID"
+        typer.echo(f"What failed is a dead letter: `worker dead-letters show {which}` shows all of it.", err=True)
     if any(answer.is_bad for answer in answers):
         raise typer.Exit(1)
 

@@ -155,7 +155,9 @@ def _show(document: dict[str, Any]) -> None:
     outcome = document["outcome"] if not document["reason"] else f"{document['outcome']}: {document['reason']}"
     facts.add_row("domain", document["domain"] or "?")
     facts.add_row("outcome", outcome)
-    facts.add_row("decided at", f"position {document['position'].partition(':')[0]}, {document['recorded_at'] or '?'}")
+    at = document["recorded_at"]
+    when = "at a time that is not known" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    facts.add_row("decided at", f"position {document['position'].partition(':')[0]}, {when}")
     facts.add_row("attempts", str(document["attempts"] or "?"))
     facts.add_row("trace", document["trace_url"] or document["trace_id"] or "not recorded")
     tell(facts)

@@ -17,7 +17,7 @@ from worker.counters import Counters
 from worker.errors import BrokerError, BrokerMisconfigured
 from worker.reporting.latency import BOUNDS
 from worker.reporting.report import DomainReport, PartReport, Report, encode, hashed
-from worker.rounds.part_states import HotPart
+from worker.rounds.hot_parts import HotPart
 from worker.settings import Settings
 from worker.supervision.health import Health
 
@@ -30,7 +30,8 @@ _MOST_KEY = 200
 _MOST_STATE = 300
 # What a person has to change is not tried again every two seconds.
 _REFUSED_SECONDS = 30.0
-_LAST_SECONDS = 1.0
+# Of the time after the drain, and as long for closing the connection.
+_LAST_SECONDS = 0.5
 
 
 class Reported(Protocol):

@@ -16,8 +16,8 @@ from worker.rounds.confirmation import Confirmation
 from worker.rounds.job import Job
 from worker.rounds.job_spans import begin_attempt, end_attempt, note_broken, note_conflict
 from worker.rounds.key_order import KeyOrder
+from worker.rounds.part_entry import PartEntry
 from worker.rounds.part_reads import PartReads
-from worker.rounds.part_states import PartEntry
 from worker.rounds.receipt_lookups import ReceiptLookups
 from worker.rounds.recorder import Recorder
 from worker.rounds.recording import Recording
@@ -196,7 +196,7 @@ class Attempts:
         self._counters.stale_conflicts += job.read_from_replica
         entry = job.entries[conflict.part] if isinstance(conflict, ConcurrencyConflict) else None
         if entry is not None:
-            self._states.note_conflict(entry)
+            self._states.hot.note_conflict(entry)
         known = entry.kept.position.number if entry is not None and entry.kept is not None else 0
         note_conflict(job, conflict, known)
         end_attempt(job)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from handlers.complaint import text_of
+from handlers.complaint import headline_of, text_of
 from worker.amqp.sender import Properties, Sender
 from worker.message import CAUSATION_HEADER
 from worker.schedule.deliver_at import DELIVER_AT_HEADER
@@ -190,18 +190,18 @@ def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: 
         TIME_HEADER: datetime.now(UTC).isoformat(),
     }
     if with_traceback:
-        kind, text = _origin(failure)
-        headers[ERROR_HEADER] = _clip(f"{kind}: {text_of(failure)}", _MAX_ERROR_BYTES)
+        headline, text = _origin(failure)
+        headers[ERROR_HEADER] = _clip(f"{headline}: {text_of(failure)}", _MAX_ERROR_BYTES)
         headers[TRACEBACK_HEADER] = _clip(text, _MAX_TRACEBACK_BYTES, keep_end=True)
     return headers
 
 
 def _origin(failure: BaseException) -> tuple[str, str]:
-    """Return a failure's type and traceback, also when it was raised in another process."""
+    """Return a failure's headline and traceback, also when it was raised in another process."""
     if isinstance(failure, FailedElsewhere):
-        return failure.failure.kind, failure.failure.traceback
+        return failure.failure.headline, failure.failure.traceback
     # The end tells where it happened; a deep recursion would fill the header with its middle.
-    return type(failure).__name__, "".join(traceback.format_exception(failure, limit=-30))
+    return headline_of(failure), "".join(traceback.format_exception(failure, limit=-30))
 
 
 def _sendable(value: Any) -> Any:

@@ -21,7 +21,7 @@ from handlers.part import Part
 from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.job import Job
 from worker.rounds.job_spans import query_span
-from worker.rounds.part_states import PartEntry
+from worker.rounds.part_entry import PartEntry
 from worker.rounds.read_lanes import ReadLane, ReadLanes
 from worker.rounds.recording import Recording
 from worker.rounds.shared import Shared

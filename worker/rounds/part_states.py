@@ -1,19 +1,19 @@
 """Part states: what is known of the parts that commands read, as far as it is on record."""
 
-import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from eventstore import OwnRange, RecordedEvent
 from eventstore.boundary_index import BoundaryIndex
 from handlers.kept_states import KeptState, state_size
 from handlers.part import Part
-from worker.rounds.own_events import OwnEvent, OwnEvents, Search
+from worker.rounds.hot_parts import HotParts
+from worker.rounds.own_events import OwnEvent, OwnEvents
+from worker.rounds.part_entry import PartEntry
 
-__all__ = ["HotPart", "PartEntry", "PartStates"]
+__all__ = ["PartStates"]
 
 # What an entry costs besides its state.
 _ENTRY_BYTES = 700
@@ -22,97 +22,6 @@ _ENTRY_BYTES = 700
 _LARGEST_LAG = 500
 # An append carries each of them for every part.
 _MOST_RANGES = 8
-# So many commands that read a part make it as hot as one conflict there: a conflict costs a decision, and a rest.
-_CONFLICT_HEAT = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HotPart:
-    """A part that many commands read in a while.
-
-    Attributes:
-        view: Its view's name.
-        key: Its key, as a JSON array.
-        commands: How many commands read it.
-        conflicts: How many decisions on it were out of date when they were to be recorded.
-    """
-
-    view: str
-    key: str
-    commands: int
-    conflicts: int
-
-    @property
-    def heat(self) -> int:
-        """What tells a hot part from one that is not."""
-        return _heat(self)
-
-
-class PartEntry:
-    """What is known of one part.
-
-    Attributes:
-        part: The part.
-        search: How our own events of it are found.
-        kept: Its state at its position; None before it was read.
-        state: Its state with our own events above that position.
-        mark: Another one whenever the state is folded from other events. The state itself does not tell: counts and
-            truths that came of different events are one object for Python.
-        ranges: Where these events lie.
-        seen: Up to which of our own events the state is folded.
-        events: How many events it is folded from.
-        must_read: Whether somebody else's event came in that the state may lack.
-        lacks: The number of somebody else's event that it is known to lack, if it lies above.
-        users: How many commands are under way that read it.
-        commands: How many commands have read it, since the hottest parts were asked for.
-        conflicts: How many decisions on it were out of date, since then.
-    """
-
-    __slots__ = (
-        "commands",
-        "conflicts",
-        "events",
-        "kept",
-        "lacks",
-        "mark",
-        "measured",
-        "must_read",
-        "part",
-        "ranges",
-        "search",
-        "seen",
-        "size",
-        "state",
-        "users",
-    )
-
-    def __init__(self, part: Part[Any], search: Search) -> None:
-        self.part = part
-        self.search = search
-        self.users = 0
-        self.commands = 0
-        self.conflicts = 0
-        self.reset()
-
-    def reset(self) -> None:
-        """Know nothing of the part any more."""
-        self.kept: KeptState | None = None
-        self.state: Any = None
-        self.mark = object()
-        self.ranges: tuple[OwnRange, ...] = ()
-        self.seen = 0
-        self.events = 0
-        self.must_read = False
-        self.lacks = 0
-        self.size = 0
-        self.measured = 0
-
-    @property
-    def number(self) -> int:
-        """How far it is known, without gaps or with our own ranges."""
-        if self.ranges:
-            return self.ranges[-1].last.number
-        return self.kept.position.number if self.kept is not None else 0
 
 
 class PartStates:
@@ -124,6 +33,9 @@ class PartStates:
         own: Our own events.
         most: The most entries to keep besides those in use.
         most_bytes: About how many bytes their states may have together.
+
+    Attributes:
+        hot: Which of the parts are hot.
     """
 
     def __init__(self, own: OwnEvents, most: int, most_bytes: int) -> None:
@@ -134,8 +46,7 @@ class PartStates:
         self._bytes = 0
         self._head = 0
         self._doubted_at = 0.0
-        # Those that are not cold, once somebody has asked; each is in it once.
-        self._warm: list[PartEntry] | None = None
+        self.hot = HotParts()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -154,10 +65,7 @@ class PartStates:
             else:
                 self._entries.move_to_end(part)
             entry.users += 1
-            if self._warm is not None:
-                if not (entry.commands or entry.conflicts):
-                    self._warm.append(entry)
-                entry.commands += 1
+            self.hot.note_command(entry)
             used.append(entry)
         return used
 
@@ -170,33 +78,6 @@ class PartStates:
                 self._drop(entry.part)
         if len(self._entries) > self._most or self._bytes > self._most_bytes:
             self._shrink()
-
-    def note_conflict(self, entry: PartEntry) -> None:
-        """Note that a decision on a part was out of date."""
-        if self._warm is not None:
-            if not (entry.commands or entry.conflicts):
-                self._warm.append(entry)
-            entry.conflicts += 1
-
-    def take_hottest(self, most: int) -> list[HotPart]:
-        """Return the parts that most commands have read since the last call; a conflict counts as ten of them.
-
-        Nothing is counted before the first call, and whoever has called once must go on: what is warm is kept until
-        then.
-        """
-        warm, self._warm = self._warm or [], []
-        hottest = [
-            HotPart(
-                view=entry.part.view.name,
-                key=entry.part.identity.key,
-                commands=entry.commands,
-                conflicts=entry.conflicts,
-            )
-            for entry in heapq.nlargest(most, warm, key=_heat)
-        ]
-        for entry in warm:
-            entry.commands = entry.conflicts = 0
-        return hottest
 
     def is_known(self, entry: PartEntry) -> bool:
         """Whether a part can be decided on without a read: nobody else's event is known to lie above it."""
@@ -344,7 +225,3 @@ class PartStates:
         entry = self._entries.pop(part)
         self._bytes -= entry.size
         entry.reset()
-
-
-def _heat(part: HotPart | PartEntry) -> int:
-    return part.commands + _CONFLICT_HEAT * part.conflicts

@@ -23,7 +23,7 @@ from handlers.part import Part
 from worker.rounds.job import Job
 from worker.rounds.overlay import Alone, Overlay
 from worker.rounds.own_events import OwnEvent
-from worker.rounds.part_states import PartEntry
+from worker.rounds.part_entry import PartEntry
 from worker.rounds.shared import Shared
 
 __all__ = ["NO_NUMBER", "Member", "Round", "Verdict"]

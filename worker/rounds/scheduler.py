@@ -17,9 +17,10 @@ from worker.placement import Placement
 from worker.rounds.active_jobs import ActiveJobs
 from worker.rounds.attempts import Attempts
 from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.hot_parts import HotPart
 from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvents
-from worker.rounds.part_states import HotPart, PartStates
+from worker.rounds.part_states import PartStates
 from worker.rounds.prepared_command import PreparedCommand
 from worker.rounds.shared import Shared
 from worker.rounds.time_limits import TimeLimits
@@ -113,8 +114,8 @@ class Scheduler:
         return self._domain.name
 
     def take_hottest(self, most: int) -> list[HotPart]:
-        """Return the parts that most commands have read: see ``PartStates.take_hottest``."""
-        return self._states.take_hottest(most)
+        """Return the parts that most commands have read: see ``HotParts.take``."""
+        return self._states.hot.take(most)
 
     def knows(self, command_type: str) -> bool:
         """Whether the domain has a command of that name."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from eventstore import EventStoreError
+from eventstore import EventStoreError, StoreUnavailable
 from eventstore.backoff import Backoff
 from worker.amqp.sender import Sender
 from worker.errors import BrokerError
@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_REST, _LONGEST_REST = 0.5, 5.0
 _CLOSE_SECONDS = 2.0
+_ANSWER_SECONDS = 10.0
 
 
 class Schedule:
@@ -39,6 +40,8 @@ class Schedule:
         replies: Tells the senders of what is put aside.
         owner: What this process is called.
         most_bytes: The largest body that workers accept.
+        answer_seconds: How long the database may take to answer before it counts as silent: longer than the largest
+            batch takes, which keeps the lease itself.
 
     Attributes:
         tally: What this process did.
@@ -54,8 +57,10 @@ class Schedule:
         replies: Replies,
         owner: str,
         most_bytes: int,
+        answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
         self.tally = Tally()
+        self._answer_seconds = answer_seconds
         self._topology = topology
         self._commands = commands
         self._url = url
@@ -63,6 +68,7 @@ class Schedule:
         self._replies = replies
         self._owner = owner
         self._most_bytes = most_bytes
+        self._backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         self._trouble: str | None = None
         self._storing: Storing | None = None
         self._sending: Sending | None = None
@@ -98,7 +104,6 @@ class Schedule:
 
     async def serve(self) -> None:
         """Take the lease whenever it is free, and work under it, until cancelled. It is given back then."""
-        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         while True:
             try:
                 lease = await self._commands.take(self.domain, self._owner)
@@ -107,16 +112,15 @@ class Schedule:
             except LeaseLost:
                 _log.warning("%s: another process has the lease by now", self._topology.schedule_queue)
             except (EventStoreError, BrokerError) as error:
-                self._say(str(complaint(error)) if isinstance(error, EventStoreError) else str(error))
-                await backoff.rest()
+                self._tell(error)
+                await self._backoff.rest()
                 continue
             except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes
                 self._say("it failed in a way that this program does not know; its log has the trace")
                 _log.exception("%s: failed", self._topology.schedule_queue)
-                await backoff.rest()
+                await self._backoff.rest()
                 continue
-            self._say(None)
-            backoff.reset()
+            self._goes_on()
             await asyncio.sleep(TICK_SECONDS)
 
     async def _work(self, lease: Lease) -> None:
@@ -134,7 +138,10 @@ class Schedule:
         self._storing, self._sending = storing, sending
         _log.info("%s: storing and sending", self._topology.schedule_queue)
         try:
-            await together(self._keep(lease), storing.run(lease), sending.run(lease))
+            await together(self._keep(lease, storing), storing.run(lease), sending.run(lease))
+        except (EventStoreError, BrokerError) as error:
+            self._tell(error)  # before the lease is given back, which may take a while then
+            raise
         finally:
             self._storing = self._sending = None
             self.tally.late = 0.0
@@ -143,11 +150,24 @@ class Schedule:
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await self._commands.release(lease)
 
-    async def _keep(self, lease: Lease) -> None:
+    async def _keep(self, lease: Lease, storing: Storing) -> None:
         while True:
-            await self._commands.renew(lease)
-            self._say(None)
+            # Without an answer we could not tell that another process has the lease, and would keep it from consuming.
+            try:
+                async with asyncio.timeout(self._answer_seconds):
+                    await self._commands.renew(lease)
+            except TimeoutError:
+                raise StoreUnavailable(f"the database has not answered for {self._answer_seconds:g} s") from None
+            if storing.trouble is None:
+                self._goes_on()
             await asyncio.sleep(TICK_SECONDS)
+
+    def _goes_on(self) -> None:
+        self._say(None)
+        self._backoff.reset()
+
+    def _tell(self, error: EventStoreError | BrokerError) -> None:
+        self._say(str(complaint(error)) if isinstance(error, EventStoreError) else str(error))
 
     def _say(self, trouble: str | None) -> None:
         if trouble != self._trouble:

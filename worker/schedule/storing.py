@@ -115,6 +115,10 @@ class Storing:
                 if batch and self._came.empty():
                     return batch
                 delivery = await self._came.get()
+                if delivery.is_lost:
+                    # It comes again: stored twice, it could come behind a later message of its id.
+                    delivery.abandon()
+                    continue
                 if (read := self._read(delivery)) is None:
                     continue
                 self._next = delivery, read

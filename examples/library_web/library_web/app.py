@@ -47,6 +47,8 @@ class Asked(BaseModel):
     search: Words = ""
     command: UUID | None = None
     book: Words = ""
+    # Whether the form had been sent before.
+    again: bool = False
     seen: Words = ""
 
 
@@ -102,9 +104,10 @@ async def decided(request: Request, library: Library, loan: Loan, command: Comma
         return pages.unsent(request, loan, error)
     if reply.outcome == "failed":
         return pages.failed(request, loan, reply)
-    shown = request.url_for("shelves").include_query_params(
-        reader=loan.reader, search=loan.search, book=loan.book_id, command=loan.command_id
+    asked = Asked(
+        reader=loan.reader, search=loan.search, book=loan.book_id, command=loan.command_id, again=reply.duplicate
     )
+    shown = request.url_for("shelves").include_query_params(**asked.model_dump(mode="json", exclude_defaults=True))
     return RedirectResponse(f"{shown.path}?{shown.query}", 303)
 
 

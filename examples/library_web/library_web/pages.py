@@ -29,6 +29,7 @@ UNREADY = "The shelves are not set up yet: what fills the table of loans, “wor
 UNSERVED = "Nobody takes commands yet: no worker of the library has run."
 BROKEN = "The library cannot take your request just now: its message broker does not answer."
 USED = "This form was sent before, for another reader. Go back to the shelves, whose forms are new."
+TWICE = "The form had been sent before: it is one command, and this is its answer."
 PUT_ASIDE = "This could not be decided, and was put aside for the people who look after the library."
 
 
@@ -48,7 +49,7 @@ class Pages:
             "shelves.html",
             shelves=shelves,
             asked=asked,
-            notice=notice,
+            notice=notice and f"{notice} {TWICE}" if asked.again else notice,
             is_done=receipt is not None and receipt.outcome.kind is not OutcomeKind.REJECTED,
             most=MOST_COPIES,
         )
@@ -94,7 +95,9 @@ class Pages:
         return self._page(request, "trouble.html", status=422, title="Something is missing", text=text)
 
     def _page(self, request: Request, template: str, *, status: int = 200, **named: Any) -> Response:
-        return self._templates.TemplateResponse(request, template, named, status_code=status)
+        # A page that is come back to is a new one, with new ids in its forms.
+        headers = {"Cache-Control": "no-store"}
+        return self._templates.TemplateResponse(request, template, named, status_code=status, headers=headers)
 
 
 def sentence(receipt: Receipt, title: str) -> str:

@@ -16,7 +16,7 @@ from eventstore.postgres import PostgresEventStore, Session, migrate
 from handlers import Change, DomainEvent, Projected, Projection, Relay, Table
 from handlers.library import domain as library
 from handlers.library.events import BookCopyLentToReader
-from tests.bench.figure import Figure, figures_of
+from tests.bench.figure import CPU, Figure, figures_of
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 from worker.reading.followed import Followed
@@ -59,33 +59,39 @@ def run(*, size: int, repeat: int, progress: Callable[[str], None]) -> list[Figu
             projection = Projection(name=f"lendings{number}", events=_LENDINGS, tables=(lendings,), changes=_row)
             # Each round has tables of its own; of one schema and name there can be one.
             project = Declared(domain=library, projection=projection)
-            samples["project"].append(size / asyncio.run(_seconds(addresses, project, size)))
+            _take(samples, "project", asyncio.run(_seconds(addresses, project, size)), size)
             for mode in ("binary", "structured"):
                 relay = Relay(name=f"relay-{mode}{number}", mode=mode, begins="start")
-                seconds = asyncio.run(_seconds(addresses, Output(domain=library, output=relay), size))
-                samples[f"relay_{mode}"].append(size / seconds)
+                took = asyncio.run(_seconds(addresses, Output(domain=library, output=relay), size))
+                _take(samples, f"relay_{mode}", took, size)
             asyncio.run(_forget(addresses["DATABASE_ADMIN_URL"]))
     return figures_of(samples)
 
 
-async def _seconds(addresses: dict[str, str], followed: Followed, size: int) -> float:
-    """How long it takes to come to the end of the log."""
+def _take(samples: dict[str, list[float]], name: str, took: tuple[float, float], size: int) -> None:
+    seconds, cpu_seconds = took
+    samples[name].append(size / seconds)
+    samples[f"{name}{CPU}"].append(cpu_seconds / size * 1e6)
+
+
+async def _seconds(addresses: dict[str, str], followed: Followed, size: int) -> tuple[float, float]:
+    """How long it takes to come to the end of the log, and how much CPU time of this process."""
     url = addresses["DATABASE_URL"]
     outlet = Outlet(addresses["AMQP_URL"], name="bench", domains={}, source="", max_message_bytes=1024 * 1024)
     try:
         async with PostgresEventStore.connect(url, writable=False) as store:
             coordinator = Coordinator([followed], store, partial(_session, url), outlet=outlet)
             await coordinator.open()
-            begun = time.perf_counter()
+            begun, cpu_begun = time.perf_counter(), time.process_time()
             serving = asyncio.create_task(coordinator.serve())
             while not any(each.progress.number >= size for each in coordinator.running.values()):
                 if serving.done():
                     serving.result()
                 await asyncio.sleep(_POLL_SECONDS)
-            seconds = time.perf_counter() - begun
+            took = time.perf_counter() - begun, time.process_time() - cpu_begun
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
-            return seconds
+            return took
     finally:
         await outlet.close()
 

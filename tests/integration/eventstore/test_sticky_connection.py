@@ -168,7 +168,7 @@ async def test_queries_beyond_the_bound_wait_outside(
     monkeypatch.setattr(batcher, "_MOST_WAITING", 8)
     async with PostgresEventStore.connect(database.url) as store:
         await store.append([counted("a")], boundary=of("a"), after=START)
-        queue = store._reader._servers[primary(store)].histories._queue
+        queue = store._reader._routing._servers[primary(store)].histories._queue
         async with connected(database.admin_url) as other, other.transaction():
             await other.execute("LOCK TABLE eventstore.events IN ACCESS EXCLUSIVE MODE")
             queries = [asyncio.create_task(store.query(of("a")))]

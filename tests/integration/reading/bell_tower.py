@@ -34,7 +34,8 @@ async def queues(client: AmqpClient, domain: str = "bells") -> None:
 
 
 def outputs(domain: Domain) -> list[Output]:
-    return [Output(domain=domain, output=each) for each in [*domain.reactions, *domain.relays]]
+    reactions = [Output(domain=domain, output=each) for each in domain.reactions]
+    return [*reactions, *(Output(domain=domain, output=each) for each in domain.relays)]
 
 
 @asynccontextmanager

@@ -2,16 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Sized
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from eventstore.postgres import PostgresEventStore
+from handlers.library import domain as library
+from handlers.library.events import BookCopyLentToReader
 from tests.integration.reading.bell_tower import passed, ring, sending
-from tests.integration.reading.projecting import lose, rows
+from tests.integration.reading.projecting import ROOT, lose, rows
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.bells import Tolled, aloud, bells, whole
 from tests.support.fixtures.databases import Database
@@ -38,7 +42,7 @@ async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
 
 
 @asynccontextmanager
-async def _listening(client: AmqpClient, vhost: str, key: str = "#", **arguments: object) -> AsyncIterator[str]:
+async def _listening(client: AmqpClient, vhost: str, key: str = "#", **arguments: Any) -> AsyncIterator[str]:
     """A queue that is bound to the events, which gives its name."""
     link = Link(vhost, name="test")
     await declare_exchange(link, "bells")
@@ -115,7 +119,7 @@ async def test_what_may_not_have_arrived_comes_again_and_nothing_is_left_out(
 async def test_a_queue_that_is_full_has_it_wait(
     database: Database, vhost: str, store: PostgresEventStore, client: AmqpClient
 ) -> None:
-    arguments = {"x-max-length": 2, "x-overflow": "reject-publish"}
+    arguments: dict[str, Any] = {"x-max-length": 2, "x-overflow": "reject-publish"}
     async with (
         _listening(client, vhost, **arguments) as queue,
         sending(database.url, vhost, DOMAIN) as coordinator,
@@ -137,7 +141,7 @@ async def test_a_queue_that_is_full_has_it_wait(
     assert heard == {1, 2, 3, 4, 5, 6}
 
 
-async def _has(heard: set[int], count: int) -> bool:
+async def _has(heard: Sized, count: int) -> bool:
     return len(heard) >= count
 
 
@@ -162,3 +166,33 @@ async def test_a_log_that_was_rewritten_stops_it(
         asked = "SELECT diverged_from FROM reading.followers WHERE name = 'aloud'"
         assert await rows(database.admin_url, asked) == [(2,)]
         assert await client.ready(queue) == 2
+
+
+async def test_a_consumer_that_knows_nothing_of_ours_hears_what_the_documentation_promises(
+    database: Database, vhost: str, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMQP_URL", vhost)
+    page = (ROOT / "docs" / "messages.md").read_text()
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[1], names)  # noqa: S102  the documentation's own code
+    heard: list[str] = []
+    lent = [library.to_record(BookCopyLentToReader(book_id=f"b{n}", reader_id="ada"), {}) for n in range(3)]
+    async with sending(database.url, vhost, library):
+        # Nobody listens yet: it is gone.
+        await passed(database.admin_url, (await store.append(lent[:1])).position, name="announcements")
+        consuming = asyncio.create_task(names["consume"](heard))
+        try:
+            async with AmqpClient.open(vhost) as client:
+
+                async def listens() -> bool:
+                    with suppress(ChannelNotFoundEntity):
+                        return await client.consumers("lendings") == 1
+                    return False
+
+                await eventually(listens, what="the consumer to listen")
+            await store.append(lent[1:])
+            await eventually(lambda: _has(heard, 2), what="the lendings to be heard")
+        finally:
+            consuming.cancel()
+            await asyncio.gather(consuming, return_exceptions=True)
+    assert heard == ["2 b1", "3 b2"]

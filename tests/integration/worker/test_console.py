@@ -141,7 +141,7 @@ async def test_letters_are_looked_at_chosen_replayed_and_discarded(
 async def test_a_letter_whose_repetition_would_not_be_recognised_is_left(
     vhost: str, client: AmqpClient, browser: Browser
 ) -> None:
-    (assigned,) = await bury(client, 1, headers=story(**{OWN_ID_HEADER: True}))
+    (assigned,) = await bury(client, 1, headers={**story(), OWN_ID_HEADER: True})
     form = {"token": (await browser.get("/dead-letters")).fields()["token"], "domain": ["tally"], "confirmed": ["yes"]}
     done = await browser.post("/dead-letters", {**form, "action": "replay", "id": assigned})
     assert "0 of 1 were replayed" in done.seen
@@ -165,11 +165,8 @@ async def test_followers_of_all_kinds_are_shown(database: Database, browser: Bro
     session = Session(database.admin_url, purpose="followers of a test")
     async with session.transaction() as transaction:
         followers = Followers(transaction)
-        for kind, name in (("projection", "counts"), ("reaction", "alarm")):
-            named = FollowerName(kind=kind, domain="tally", name=name)
-            number = await followers.add(named, version=1, layout=b"", is_current=True)
-            fence = await followers.take(number, f"process of {name}", 60.0)
-            assert fence is not None
+        await _added(followers, "projection", "counts")
+        number, fence = await _added(followers, "reaction", "alarm")
         failure = Failure(number=3, event_type="Counted", error="no such table", trace="in line 7")
         assert await followers.fail(number, fence, failure)
     await session.close()
@@ -179,3 +176,12 @@ async def test_followers_of_all_kinds_are_shown(database: Database, browser: Bro
     assert "Reactions in" in seen
     assert "tally.alarm 1 stopped by event 3" in seen
     assert "no such table in line 7" in seen
+
+
+async def _added(followers: Followers, kind: str, name: str) -> tuple[int, int]:
+    number = await followers.add(
+        FollowerName(kind=kind, domain="tally", name=name), version=1, layout=b"", is_current=True
+    )
+    fence = await followers.take(number, f"process of {name}", 60.0)
+    assert fence is not None
+    return number, fence

@@ -1,10 +1,11 @@
 """What workers report, and what a console makes of it: three of two hosts, one of which is killed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -147,28 +148,50 @@ async def test_both_sides_come_back_after_their_connections_were_lost(
         await settled(service, 1)
 
 
+As = Callable[[str, str, str], str]
+
+
+@pytest.fixture
+def known_as(vhost: str, management: Management) -> Iterator[As]:
+    """Returns the address of the virtual host for a user of its own, who may configure, write and read what is said."""
+    parts = urlsplit(vhost)
+    name = parts.path[1:]
+    users: list[str] = []
+
+    def log_in(configure: str, write: str, read: str) -> str:
+        users.append(user := f"{name}-{len(users)}")
+        management.request("PUT", f"/api/users/{user}", {"password": "of-this-test", "tags": ""})
+        rights = {"configure": configure, "write": write, "read": read}
+        management.request("PUT", f"/api/permissions/{name}/{user}", rights)
+        return parts._replace(netloc=f"{user}:of-this-test@{parts.hostname}:{parts.port}").geturl()
+
+    yield log_in
+    for user in users:
+        management.request("DELETE", f"/api/users/{user}")
+
+
+async def test_both_sides_need_no_other_rights_than_those_that_are_documented(
+    store: PostgresEventStore, vhost: str, known_as: As
+) -> None:
+    console = known_as(r"^worker\.(reports|console\..*)$", r"^worker\.console\..*$", r"^worker\.(reports|console\..*)$")
+    async with listening(console) as (known, _), serving(store, vhost) as service:
+        async with reported(service, known_as(r"^worker\.reports$", r"^worker\.reports$", "^$"), "alpha"):
+            await holds(known, "a report", lambda rows: len(rows) == 1)
+        # Who may not make the exchange reports where somebody has made it.
+        async with reported(service, known_as("^$", r"^worker\.reports$", "^$"), "beta"):
+            await holds(known, "another report", lambda rows: len(rows) == 2)
+
+
 async def test_a_worker_that_may_not_report_works_all_the_same(
-    store: PostgresEventStore,
-    vhost: str,
-    management: Management,
-    publisher: Publisher,
-    caplog: pytest.LogCaptureFixture,
+    store: PostgresEventStore, vhost: str, known_as: As, publisher: Publisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "worker.reporting.reporter")
-    name = vhost.rpartition("/")[2]
-    management.request("PUT", f"/api/users/{name}", {"password": "of-this-test", "tags": ""})
-    try:
-        rights = {"configure": "^$", "write": "^$", "read": "^$"}
-        management.request("PUT", f"/api/permissions/{name}/{name}", rights)
-        limited = vhost.replace(vhost.partition("://")[2].partition("@")[0], f"{name}:of-this-test")
-        async with serving(store, vhost) as service, reported(service, limited, "alpha"):
+    async with serving(store, vhost) as service, reported(service, known_as("^$", "^$", "^$"), "alpha"):
 
-            async def is_told() -> bool:
-                return any("nothing is reported to `worker console`" in message for message in caplog.messages)
+        async def is_told() -> bool:
+            return any("nothing is reported to `worker console`" in message for message in caplog.messages)
 
-            await eventually(is_told, what="it to be told")
-            answer = await publisher.request("tally", "Count", {"Key": "a"})
-        assert answer.outcome == "accepted"
-        assert sum("nothing is reported" in message for message in caplog.messages) == 1
-    finally:
-        management.request("DELETE", f"/api/users/{name}")
+        await eventually(is_told, what="it to be told")
+        answer = await publisher.request("tally", "Count", {"Key": "a"})
+    assert answer.outcome == "accepted"
+    assert sum("nothing is reported" in message for message in caplog.messages) == 1

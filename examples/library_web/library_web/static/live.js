@@ -51,7 +51,7 @@ async function look() {
   let isSeen = false;
   try {
     const asked = new URL(location.href);
-    for (const name of ["command", "book"]) asked.searchParams.delete(name);
+    for (const name of ["command", "book", "again"]) asked.searchParams.delete(name);
     asked.searchParams.set("seen", position);
     const response = await fetch(asked);
     if (!response.ok) throw new Error(`status ${response.status}`);
@@ -77,3 +77,8 @@ changes.onmessage = (event) => {
   wanted = event.data;
   look();
 };
+
+// A page that a browser had put by has forms that may have been sent.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});

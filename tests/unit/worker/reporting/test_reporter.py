@@ -9,7 +9,7 @@ from worker.counters import Counters, End
 from worker.errors import BrokerMisconfigured, BrokerUnavailable
 from worker.reporting.report import DomainReport, Report, hashed, read_report
 from worker.reporting.reporter import Reporter
-from worker.rounds.part_states import HotPart
+from worker.rounds.hot_parts import HotPart
 from worker.supervision.health import Health
 
 
