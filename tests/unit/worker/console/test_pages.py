@@ -132,6 +132,8 @@ def follower(**changes: Any) -> FollowerRow:
         "paused_at": None,
         "failure": None,
         "diverged_at": None,
+        "diverged_from": None,
+        "trail": (),
         "now": report().started_at,
     }
     return FollowerRow(**(chosen | changes))
