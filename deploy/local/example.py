@@ -11,6 +11,7 @@ import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from socket import socket
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from eventstore.postgres import migrate
 from examples.library_web.library_web.__main__ import run
 from examples.library_web.library_web.connections import opened
 from examples.library_web.library_web.sample import fill
+from examples.library_web.library_web.server import AddressTaken, listen
 from examples.library_web.library_web.settings import NAMES, Settings
 from worker.cli.failures import telling
 from worker.domain_variables import own_variables
@@ -51,13 +53,23 @@ def example(
     console = Console(highlight=False, soft_wrap=True)
     try:
         with telling("example"), ExitStack() as stack:
+            listening = stack.enter_context(listen(host, port))
             with console.status("Starting PostgreSQL, a replica, and RabbitMQ"):
                 found = stack.enter_context(servers())
             console.print(f"Servers: {found.origin}.")
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="example-")))
             runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-            runner.run(_example(console, found, folder, processes, _settings(found, host, port)))
-    except (StackError, OSError) as error:
+            runner.run(
+                _example(
+                    console,
+                    found,
+                    folder=folder,
+                    processes=processes,
+                    settings=_settings(found, host),
+                    listening=listening,
+                )
+            )
+    except (StackError, AddressTaken) as error:
         print(f"example: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
@@ -65,7 +77,9 @@ def example(
     console.print("Stopped.")
 
 
-async def _example(console: Console, found: Servers, folder: Path, processes: int, settings: Settings) -> None:
+async def _example(
+    console: Console, found: Servers, *, folder: Path, processes: int, settings: Settings, listening: socket
+) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in own_variables(os.environ)}
     environment = {**kept, **found.addresses, "WORKER_DOMAINS": _DOMAIN}
     await migrate(found.addresses["DATABASE_ADMIN_URL"])
@@ -80,22 +94,22 @@ async def _example(console: Console, found: Servers, folder: Path, processes: in
             console.print(f"Workers: {processes}, and a process that projects. Their logs: {folder}")
             console.print(f"The library is open: {address} (stop it with Ctrl-C)")
 
-        await run(settings, started=started, log_level="warning")
+        await run(settings, listening, started=started, log_level="warning")
 
 
-def _settings(found: Servers, host: str, port: int) -> Settings:
+def _settings(found: Servers, host: str) -> Settings:
     return Settings(
         database_url=found.addresses["DATABASE_URL"],
         replica_urls=tuple(url for url in found.addresses.get("DATABASE_REPLICA_URLS", "").split(",") if url),
         amqp_url=found.addresses["AMQP_URL"],
-        host=host,
-        port=port,
         names=(*NAMES, host),
     )
 
 
 def _end_with_parent() -> None:
-    """Have a parent that ends, in whatever way, end this as Ctrl-C does; nobody else would."""
+    """Have a parent that ends, in whatever way, end this as Ctrl-C does; nobody else would. Only Linux knows how."""
+    if sys.platform != "linux":
+        return
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it ended before the kernel knew the wish

@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelPreconditionFailed
 from aiormq.exceptions import ChannelAccessRefused, ChannelClosed, ChannelNotFoundEntity, ConnectionCommandInvalid
 
+from eventstore.counted import counted
 from worker.amqp.connection import Link, WireChannel
 from worker.errors import BrokerMisconfigured
 from worker.topology import AFFINITY_HEADER, EXCHANGE, HASHING, REPORT_EXCHANGE, Topology, older
@@ -80,7 +81,8 @@ async def declare_missing(link: Link, topology: Topology) -> None:
         lacking = (*lacking, topology.retry_queue)
     if topology.shards is not None and await has_queue(link, topology.shard_queue(topology.shards)):
         raise BrokerMisconfigured(
-            f"the queues of domain {topology.domain_name} are more than {topology.shards} shards; {topology.way_out}"
+            f"the queues of domain {topology.domain_name} are more than {counted(topology.shards, 'shard')}; "
+            f"{topology.way_out}"
         )
     if not lacking:
         # Who may not bind leaves the bindings as they are.

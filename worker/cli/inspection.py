@@ -134,8 +134,10 @@ def _queue(topology: Topology, found: Backlog | None) -> Finding:
             text="not there yet; `worker topology declare` makes it, and so does the first `worker run` that may",
         )
     if not found.fits(topology):
-        wanted = "no affinity" if topology.shards is None else f"{topology.shards} shards"
-        there = [f"{found.shards} shards"] * bool(found.shards) + [f"the queue {topology.queue}"] * found.has_plain
+        wanted = "no affinity" if topology.shards is None else counted(topology.shards, "shard")
+        there = [counted(found.shards, "shard")] * bool(found.shards) + [
+            f"the queue {topology.queue}"
+        ] * found.has_plain
         text = f"the domain has {wanted}, and the broker {' and '.join(there)}: {topology.way_out}."
         return Finding(part=part, good=False, text=text)
     if found.missing_rights:
@@ -155,11 +157,13 @@ async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
     if not settings.rabbitmq_management_url:
         text = "not looked at; with RABBITMQ_MANAGEMENT_URL, those that can lose something are found"
         return [Finding(part=part, good=True, text=text)]
-    names = [name for name, _ in topology.queues()]
+    names = [name for name, _ in replace(topology, has_schedule=True).queues()]
     try:
         rules = await rules_of(settings.rabbitmq_management_url, settings.amqp_url, names)
     except BrokerError as error:
         return [Finding(part=part, good=False, text=f"{error}.")]
+    # A domain may have no schedule: then there is nothing to lose in it.
+    rules = {queue: its for queue, its in rules.items() if its.arguments or queue != topology.schedule_queue}
     found = [Finding(part=part, good=False, text=f"{loss}: {WAY}.") for loss in losses(topology, rules)]
     if found:
         return found

@@ -229,7 +229,7 @@ def _placed(chart: Chart) -> Sequence[tuple[int, float, str]]:
                 if one != other:
                     found += rows[one] == rows[other] and low - _GAP < its_high and its_low - _GAP < high
                     # A line reaches from the columns up to its name's row.
-                    found += rows[other] >= rows[one] and low < at[other] < high
+                    found += rows[other] >= rows[one] and low - _GAP / 2 < at[other] < high + _GAP / 2
         return found
 
     count = len(at)

@@ -24,7 +24,7 @@ def _reaction(**changed: Any) -> Reaction:
         ({"name": "To ll"}, "a reaction's name is up to 50 small letters"),
         ({"events": "Rung"}, "the reaction tolling takes a Filter as its events, not a str"),
         ({"events": RUNG.sequence_number_higher_than(3)}, "have a bound on time or number"),
-        ({"commands": 3}, "the reaction tolling needs a function as its commands, not a int"),
+        ({"commands": 3}, "the reaction tolling needs a function as its commands, not an int"),
         ({"begins": "now"}, "begins at the end or at the start, not at 'now'"),
     ],
 )
