@@ -169,6 +169,7 @@ async def test_followers_of_every_kind_are_shown_with_what_stops_them(
         ({}, ("good", "running")),
         ({"is_current": False}, ("good", "being built")),
         ({"is_leased": False}, ("bad", "nothing runs it")),
+        ({"diverged_from": 7}, ("bad", "stopped: the log was rewritten from event 7 on")),
         ({"diverged_at": report().started_at}, ("bad", "derived from a lost history")),
     ],
 )
