@@ -87,12 +87,10 @@ def _tiles(summary: Summary) -> Iterator[str]:
 def _groups(summary: Summary) -> Iterator[str]:
     """Show the other figures, by what they are about."""
     latency, one = summary.latency_ms, summary.unluckiest
-    waiting = [("p95", _milliseconds(latency, "p95"), ""), ("longest", _milliseconds(latency, "max"), "")]
+    who = "" if one is None else f"{one.command_type} {one.command_id}, decided {counted(one.attempts, 'time')}"
+    waiting = [("p95", _milliseconds(latency, "p95"), ""), ("longest", _milliseconds(latency, "max"), who)]
     if summary.p99_over_p50 is not None:
         waiting.append(("fairness", f"{summary.p99_over_p50:.1f}", "p99 over p50"))
-    if one is not None:
-        told = f"{one.command_id}, decided {counted(one.attempts, 'time')}"
-        waiting.append(("who waited longest", one.command_type, told))
     yield _group("Waiting", waiting)
     stale = "" if not summary.stale_conflicts else f"{summary.stale_conflicts:,} after reading a replica"
     yield _group(

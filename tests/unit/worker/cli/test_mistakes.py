@@ -52,15 +52,6 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
                 "RemoveBookCopyFromCirculation, ReserveBookCopy, ReturnBookCopyFromReader."
             ),
         ),
-        (
-            ("Burn", "{}"),
-            (
-                "there is no command 'Burn'; known are AddBookCopyToCirculation, CancelReaderContract, "
-                "LendBookCopyToReader, MarkLoanOverdue, RegisterReader, ReleaseReservations, "
-                "RemoveBookCopyFromCirculation, ReserveBookCopy, ReturnBookCopyFromReader, by the "
-                "deciders that the domains list."
-            ),
-        ),
         (("RegisterReader", "{}"), "RegisterReader: ReaderID is missing; Name is missing."),
         (
             ("RegisterReader", '{"ReaderID": 5, "Name": "A"}'),
@@ -108,6 +99,15 @@ def test_a_command_that_cannot_be_right_is_not_sent(
 ) -> None:
     ran = run(capsys, monkeypatch, "publish", *arguments)
     assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {sentence}\n")
+
+
+def test_of_a_command_like_no_other_it_is_said_where_commands_come_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its decider may have been left out of the domain."""
+    ran = run(capsys, monkeypatch, "publish", "Burn", "{}")
+    assert ran.err.startswith("worker: there is no command 'Burn'; known are AddBookCopyToCirculation, ")
+    assert ran.err.endswith(", by the deciders that the domains list.\n")
 
 
 def test_standard_input_is_checked_as_well(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
