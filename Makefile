@@ -35,6 +35,9 @@ example: $(VENV)/.ready ## open a library in the browser, on servers and workers
 load: $(VENV)/.ready ## run a load scenario on servers and workers of its own, and have every answer verified
 	@$(BIN)/python -m deploy.local.load $(SCENARIO) $(ARGS)
 
+# What Python made of a module, and pytest of a test module, is kept, also where the surroundings say otherwise.
+test unit: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.ready ## run the tests on real servers
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
@@ -80,7 +83,7 @@ $(VENV)/.docs: requirements-docs.lock $(VENV)/.ready
 	@touch $@
 
 docs: $(VENV)/.docs ## make the pages a site in .site/; warnings are fatal
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header
@@ -90,7 +93,7 @@ lock: ## pin the dependencies anew (needs uv)
 	$(COMPILE) --group dev --all-extras pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group pyproject.toml:bench -o requirements-bench.lock
 	$(COMPILE) --constraint requirements.lock --group pyproject.toml:docs -o requirements-docs.lock
-	$(COMPILE) --constraint requirements.lock --extra worker --extra erasure pyproject.toml -o requirements-runtime.lock
+	$(COMPILE) --constraint requirements.lock --extra worker --extra erasure --extra console pyproject.toml -o requirements-runtime.lock
 	echo hatchling | $(COMPILE) --constraint requirements.lock - -o requirements-build.lock
 
 # Of the vendors of RabbitMQ and of PostgreSQL's exporter, at the versions in compose.yaml. They are not copied here.

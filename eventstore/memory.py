@@ -157,11 +157,17 @@ class MemoryEventStore:
             yield copy_of(event)
 
     async def latest(
-        self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
+        self,
+        boundary: Filter,
+        *,
+        limit: int,
+        up_to: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
     ) -> EventStream:
         """See ``EventStore.latest``."""
         check_limit(limit)
-        found = self._log.matching(boundary, above=0)[-limit:]
+        matching = self._log.matching(boundary, above=0)
+        found = [event for event in matching if up_to is None or event.sequence_number <= up_to][-limit:]
         return EventStream(events=tuple(map(copy_of, found)), position=self._log.head())
 
     async def subscribe(

@@ -245,13 +245,20 @@ class EventStore(Protocol):
         ...
 
     async def latest(
-        self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
+        self,
+        boundary: Filter,
+        *,
+        limit: int,
+        up_to: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
     ) -> EventStream:
         """Read the last matching events, and a position that they are complete up to.
 
         Args:
             boundary: Which events.
             limit: How many at most, 1 or more; so many are held in memory.
+            up_to: Leave out events with a higher sequence number, so that the last below them are found. The position
+                is that of the whole log all the same.
             consistency: Whether a replica may answer.
 
         Returns:

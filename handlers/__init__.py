@@ -21,8 +21,11 @@ from handlers.errors import (
     InvalidKey,
     InvalidParts,
     InvalidProjection,
+    InvalidReaction,
+    InvalidRelay,
     InvalidRow,
     InvalidScenario,
+    InvalidState,
     InvalidUpcaster,
     InvalidView,
     NewerEvent,
@@ -37,9 +40,11 @@ from handlers.model import Command, DomainEvent
 from handlers.part import Part, PartIdentity, Parts
 from handlers.persistent import PersistentMap, PersistentSet
 from handlers.projection import Projected, Projection
+from handlers.reaction import Reaction, Send
 from handlers.reader import Answer, Reader
 from handlers.reads import Reads
 from handlers.registry import load_domains
+from handlers.relay import Relay
 from handlers.row_change import Change, Delete, Insert, Row, Statement, Update, Upsert
 from handlers.scenario import Scenario, Workload, parameter
 from handlers.table import Table
@@ -70,8 +75,11 @@ __all__ = [
     "InvalidMasterKey",
     "InvalidParts",
     "InvalidProjection",
+    "InvalidReaction",
+    "InvalidRelay",
     "InvalidRow",
     "InvalidScenario",
+    "InvalidState",
     "InvalidUpcaster",
     "InvalidView",
     "Invariant",
@@ -84,11 +92,14 @@ __all__ = [
     "PersistentSet",
     "Projected",
     "Projection",
+    "Reaction",
     "Reader",
     "Reads",
     "Rejected",
+    "Relay",
     "Row",
     "Scenario",
+    "Send",
     "Sensitive",
     "Statement",
     "SubjectForgotten",

@@ -13,6 +13,7 @@ from eventstore import InvalidFilter, Scalar
 from handlers.contained import Contained
 from handlers.errors import InvalidDomain, InvalidKey
 from handlers.key import KeyParameter
+from handlers.kind import kind_of
 from handlers.plain_function import refusal
 
 __all__ = ["DEFAULT_SHARDS", "MOST_SHARDS", "Affinity", "AffinityKey", "checked_shards", "key_text", "looked_at"]
@@ -82,7 +83,7 @@ def key_text(domain: str, affinity: Affinity, command: Any) -> str:
         scalar = _KEY.scalar(domain, key)
     except (InvalidKey, InvalidFilter) as error:
         raise InvalidKey(
-            f"the affinity of the domain {domain} returns a {type(key).__name__} for {type(command).__name__}: use a "
+            f"the affinity of the domain {domain} returns {kind_of(key)} for {type(command).__name__}: use a "
             "str without NUL characters, a bool, int, Decimal, UUID, date, or an enumeration of str or int"
         ) from error
     if isinstance(scalar, bool):

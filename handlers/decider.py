@@ -6,6 +6,7 @@ from typing import Any, Generic, NoReturn, TypeVar, final, overload
 from eventstore.counted import counted
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
 from handlers.errors import InvalidDecider, InvalidDecision, InvalidKey, InvalidParts, InvalidView
+from handlers.kind import kind_of
 from handlers.model import Command, DomainEvent
 from handlers.part import Part, Parts, Reading
 from handlers.place import place_of
@@ -121,10 +122,9 @@ class AnyDecider:
                 f"{counted(1 + len(reads.readings), 'argument')}, the command and what each of its parts gives: {bug}"
             ) from bug
         if not isinstance(decision, Decision):
-            returned = "None" if decision is None else f"a value of type {type(decision).__name__}"
             raise InvalidDecision(
                 f"decide of {self.name} ({place_of(self.decide)}) returns Accepted(…), Rejected(…) or "
-                f"Unchanged(), not {returned}; does each of its branches return one?"
+                f"Unchanged(), not {kind_of(decision)}; does each of its branches return one?"
             )
         return decision
 
@@ -209,4 +209,4 @@ def _said(named: object) -> str:
         return f"a tuple with {_said(next(each for each in named if not isinstance(each, Reading)))}"
     if isinstance(named, View):
         return f"a view without its key: write {named.name}.at(…)"
-    return f"a {type(named).__name__}"
+    return kind_of(named)

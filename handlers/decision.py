@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from handlers.kind import kind_of
 from handlers.model import DomainEvent
 
 __all__ = ["Accepted", "Decision", "Rejected", "Unchanged"]
@@ -22,11 +23,9 @@ class Accepted:
     def __post_init__(self) -> None:
         if isinstance(self.events, DomainEvent):
             # It is iterable, and gives its fields.
-            raise TypeError(
-                f"an accepted command has a tuple of events, not a {type(self.events).__name__}: add a comma"
-            )
+            raise TypeError(f"an accepted command has a tuple of events, not {kind_of(self.events)}: write events=(…,)")
         if not isinstance(self.events, Iterable):
-            raise TypeError(f"an accepted command has a tuple of events, not a {type(self.events).__name__}")
+            raise TypeError(f"an accepted command has a tuple of events, not {kind_of(self.events)}")
         # A generator is true, also one that gives nothing.
         object.__setattr__(self, "events", tuple(self.events))
         if not self.events:
@@ -49,7 +48,7 @@ class Rejected:
 
     def __post_init__(self) -> None:
         if not isinstance(self.reason, str):
-            raise TypeError(f"a rejected command has a text as its reason, not a {type(self.reason).__name__}")
+            raise TypeError(f"a rejected command has a text as its reason, not {kind_of(self.reason)}")
         if self.event is not None:
             _refuse_other_than_event(self.event, "a rejected command")
 
@@ -61,7 +60,7 @@ class Unchanged:
 
 def _refuse_other_than_event(event: Any, whose: str) -> None:
     if not isinstance(event, DomainEvent):
-        raise TypeError(f"{whose} records events, and a {type(event).__name__} is none")
+        raise TypeError(f"{whose} records events, and {kind_of(event)} is none")
 
 
 Decision = Accepted | Rejected | Unchanged

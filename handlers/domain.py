@@ -12,8 +12,8 @@ from eventstore import Event, RecordedEvent
 from handlers.affinity import Affinity, checked_shards, key_text
 from handlers.checks.declaration import LISTS, checked_lists, refuse_name
 from handlers.checks.examination import Examination
+from handlers.checks.followers import filter_problems
 from handlers.checks.older_events import OlderEvents
-from handlers.checks.projections import projection_problems
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
 from handlers.decision import Decision
@@ -34,7 +34,9 @@ from handlers.invariant import Invariant
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.projection import Projected, Projection
+from handlers.reaction import Reaction
 from handlers.reads import Reads
+from handlers.relay import Relay
 from handlers.scenario import Scenario
 from handlers.state_codec import StateCodec
 from handlers.upcaster import Upcaster
@@ -56,6 +58,8 @@ class Domain:
         events: Every kind of event that the views are made of or the decisions record.
         upcasters: One for each older version of an event, in any order. They read what was recorded in that version.
         projections: Its read models. Each table belongs to one of them.
+        reactions: What it has sent when something has happened.
+        relays: What it tells everybody who listens.
         invariants: What the oracle checks over a whole log.
         scenarios: What can be run as a load, each under a name of its own.
         affinity: Returns a command's key, such as its book. Commands of one key are decided by one worker process at a
@@ -84,6 +88,8 @@ class Domain:
     shards: int | None = None
     upcasters: tuple[Upcaster, ...] = ()
     projections: tuple[Projection, ...] = ()
+    reactions: tuple[Reaction, ...] = ()
+    relays: tuple[Relay, ...] = ()
     examination: Examination = field(init=False, repr=False, compare=False)
     sensitive: SensitiveEvents = field(init=False, repr=False, compare=False)
     _views: dict[str, View[..., Any]] = field(init=False, repr=False, compare=False)
@@ -115,7 +121,7 @@ class Domain:
         for problem in chain(
             examination.missed(),
             filter(None, map(sensitive.problem, examination.samples())),
-            projection_problems(self.projections, codec.models, older),
+            filter_problems((*self.projections, *self.reactions, *self.relays), codec.models, older),
         ):
             raise InvalidDomain(f"the domain {self.name}: {problem}")
         stored = [view for view in self.views if view.stored_every is not None]
@@ -160,10 +166,7 @@ class Domain:
         try:
             return self._deciders[command_type]
         except KeyError:
-            known = ", ".join(sorted(self._deciders))
-            raise UnknownCommand(
-                f"the domain {self.name} has no command {command_type[:100]!r}; known are {known}"
-            ) from None
+            raise UnknownCommand(self._unknown("command", command_type[:100], self._deciders)) from None
 
     def view(self, name: str) -> View[..., Any]:
         """Return the view of this name.
@@ -189,7 +192,7 @@ class Domain:
             raise UnknownProjection(self._unknown("projection", name, known)) from None
 
     def projected(self, event: RecordedEvent) -> Projected[Any]:
-        """Read a recorded event as projections see it. Raises as ``recorded``."""
+        """Read a recorded event as projections and reactions see it. Raises as ``recorded``."""
         return Projected(
             event=self._codec.recorded(event),
             number=event.sequence_number,
@@ -263,6 +266,7 @@ class Domain:
 
         Raises:
             UnknownEventType, UnreadableEvent: As ``recorded``.
+            InvalidState: ``evolve`` returns None, and declares to return a state.
             Exception: Whatever ``evolve`` raises.
         """
         # Never map(): a StopIteration out of a check would end it like the last event.

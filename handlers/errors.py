@@ -14,8 +14,11 @@ __all__ = [
     "InvalidKey",
     "InvalidParts",
     "InvalidProjection",
+    "InvalidReaction",
+    "InvalidRelay",
     "InvalidRow",
     "InvalidScenario",
+    "InvalidState",
     "InvalidUpcaster",
     "InvalidView",
     "NewerEvent",
@@ -54,6 +57,13 @@ class InvalidDecision(HandlerError, TypeError):
     """
 
 
+class InvalidState(HandlerError, TypeError):
+    """Raised by ``Domain.fold`` and ``Part.evolved``: a view's ``evolve`` returns None, and declares to return a state.
+
+    The message names the view, and the file and line of its ``evolve``.
+    """
+
+
 class InvalidUpcaster(HandlerError, ValueError):
     """Raised by ``Upcaster``: its event, version, fields or function cannot be. The message says which."""
 
@@ -81,6 +91,14 @@ class InvalidParts(HandlerError):
 
 class InvalidProjection(HandlerError, ValueError):
     """Raised by ``Projection`` and ``Table``: a name, a version, a column or a function cannot be."""
+
+
+class InvalidReaction(HandlerError, ValueError):
+    """Raised by ``Reaction`` and ``Send``: a name, a filter or a function cannot be, or it returns no commands."""
+
+
+class InvalidRelay(HandlerError, ValueError):
+    """Raised by ``Relay``: a name, a filter or a mode cannot be."""
 
 
 class InvalidRow(HandlerError, ValueError):

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar, final
 
 from eventstore import Filter, Scalar
-from handlers.errors import InvalidKey
+from handlers.declared import returns_by_mistake
+from handlers.errors import InvalidKey, InvalidState
+from handlers.kind import kind_of
 from handlers.model import DomainEvent
+from handlers.place import place_of
 
 if TYPE_CHECKING:
     from handlers.view import View
@@ -133,13 +136,24 @@ class Part(Reading[S_co]):
             number: The event's number, for the message; None if it is not on record.
 
         Raises:
+            InvalidState: ``evolve`` returns None, and declares to return a state.
             Exception: Whatever ``evolve`` raises.
         """
+        evolve = self.view.evolve
         try:
-            return self.view.evolve(state, fact)
+            after = evolve(state, fact)
         except StopIteration as bug:
-            which = f"a {type(fact).__name__}" if number is None else f"event {number}"
-            raise RuntimeError(f"evolve of the view {self.view.name} raised StopIteration at {which}") from bug
+            raise RuntimeError(self._evolve(fact, number, "raised StopIteration")) from bug
+        if after is None and (declared := returns_by_mistake(evolve)) is not None:
+            raise InvalidState(
+                f"{self._evolve(fact, number, 'returns None')}, and declares to return {declared}; does each of its "
+                "branches return the state?"
+            )
+        return after
+
+    def _evolve(self, fact: DomainEvent, number: int | None, does: str) -> str:
+        which = kind_of(fact) if number is None else f"event {number} ({type(fact).__name__})"
+        return f"evolve of the view {self.view.name} ({place_of(self.view.evolve)}) {does} at {which}"
 
     def advanced(self, state: Any, facts: Iterable[DomainEvent]) -> Any:
         """Return its state after further events, in their order. As ``evolved``."""

@@ -1,7 +1,6 @@
 """Projections: read models in tables, made of events by a pure function."""
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ import msgspec
 
 from eventstore import Filter
 from eventstore.jsontext import canonical
+from handlers.checks.followers import check_events, check_name
 from handlers.contained import Contained
 from handlers.errors import InvalidProjection, InvalidRow
 from handlers.model import DomainEvent
@@ -23,15 +23,13 @@ __all__ = ["Projected", "Projection"]
 
 E = TypeVar("E", bound=DomainEvent)
 
-# It becomes a word on the command line.
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 # The largest integer of PostgreSQL's type of that name.
 _MOST = 2**31 - 1
 _CHANGES = (Upsert, Update, Insert, Delete, Statement)
 
 
 class Projected(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
-    """An event on record, as a projection sees it.
+    """An event on record, as projections and reactions see it.
 
     Attributes:
         event: What happened, in the version of today.
@@ -71,21 +69,12 @@ class Projection:
     version: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise InvalidProjection(
-                f"a projection's name is up to 50 small letters, digits, _ and -, and begins with a letter; "
-                f"{self.name!r} is not"
-            )
+        check_name("projection", self.name, InvalidProjection)
         if type(self.version) is not int or not 1 <= self.version <= _MOST:
             raise InvalidProjection(
                 f"the projection {self.name} has the version {self.version!r}; it is an integer from 1 to {_MOST}"
             )
-        if not isinstance(self.events, Filter):
-            raise InvalidProjection(
-                f"the projection {self.name} takes a Filter as its events, not a {type(self.events).__name__}"
-            )
-        if self.events.since is not None or self.events.until is not None or self.events.above:
-            raise InvalidProjection(f"the events of the projection {self.name} have a bound on time or number")
+        check_events(f"projection {self.name}", self.events, InvalidProjection)
         if isinstance(self.tables, str | Table) or not isinstance(self.tables, Iterable):
             raise InvalidProjection(f"the projection {self.name} takes a tuple of tables; is a comma missing?")
         object.__setattr__(self, "tables", tuple(self.tables))
@@ -110,6 +99,16 @@ class Projection:
     def place(self) -> str:
         """The file and line of its function."""
         return place_of(self.changes)
+
+    @property
+    def followed(self) -> Filter:
+        """The same as ``events``."""
+        return self.events
+
+    @property
+    def described(self) -> str:
+        """What it is, with name and place."""
+        return f"the projection {self.name} ({self.place})"
 
     def changed_by(self, seen: Projected[Any]) -> list[Change]:
         """Return what an event changes, in order.

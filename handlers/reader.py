@@ -9,6 +9,7 @@ from handlers.domain import Domain
 from handlers.erasure.master_key import MasterKeys
 from handlers.errors import InvalidParts
 from handlers.kept_states import KeptState, KeptStates
+from handlers.kind import kind_of
 from handlers.part import Part
 from handlers.part_reader import PartReader
 
@@ -99,7 +100,7 @@ class Reader:
             EventStoreError: As ``EventStore.query_many``.
         """
         if not isinstance(part, Part):
-            raise InvalidParts(f"a reader is asked a view at a key, such as shelf.at(…), not a {type(part).__name__}")
+            raise InvalidParts(f"a reader is asked a view at a key, such as shelf.at(…), not {kind_of(part)}")
         if self._domain.view(part.view.name) is not part.view:
             raise InvalidParts(f"the domain {self._domain.name} lists another view {part.view.name} than was asked")
         self._domain.refuse_if_missing(part)

@@ -4,8 +4,11 @@ import importlib
 from collections.abc import Iterable
 from operator import attrgetter
 
+from pydantic import PydanticUserError
+
 from handlers.domain import Domain
-from handlers.errors import DomainNotFound, InvalidDomain
+from handlers.errors import DomainNotFound, HandlerError, InvalidDomain
+from handlers.kind import kind_of
 from handlers.model import DomainEvent
 from handlers.place import raised_at
 
@@ -70,7 +73,8 @@ def check_one_log(domains: Iterable[Domain]) -> None:
 def _load(place: str) -> Domain:
     module_name, _, attribute = place.partition(":")
     if not module_name or module_name.startswith(".") or not attribute:
-        raise DomainNotFound(f"WORKER_DOMAINS: {place!r} must have the form module:attribute")
+        example = f", such as {module_name}:domain" if module_name.isidentifier() else ""
+        raise DomainNotFound(f"WORKER_DOMAINS: {place!r} must have the form module:attribute{example}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -78,20 +82,35 @@ def _load(place: str) -> Domain:
         advice = _if_taken(error.name or "") or "install its package, or correct the name"
         raise DomainNotFound(f"WORKER_DOMAINS: {module_name} cannot be imported: {missing}; {advice}") from error
     except (Exception, SystemExit) as error:  # whatever a module of somebody's does when it is imported
-        line = raised_at(error)
-        where = "" if line is None else f" ({line[1]})"
-        raise DomainNotFound(
-            f"WORKER_DOMAINS: {module_name} cannot be imported{where}: {type(error).__name__}: {error}"
-        ) from error
+        raise DomainNotFound(f"WORKER_DOMAINS: {_cannot(module_name, error)}") from error
     try:
         found = attrgetter(attribute)(module)
     except AttributeError:
         problem = f"WORKER_DOMAINS: {module_name} has no attribute {attribute}"
+        if there := [name for name, value in vars(module).items() if isinstance(value, Domain)]:
+            raise DomainNotFound(f"{problem}; did you mean {' or '.join(sorted(there))}?") from None
         taken = None if "." in module_name else _if_taken(module_name)
         raise DomainNotFound(f"{problem}; {taken}" if taken else problem) from None
     if not isinstance(found, Domain):
-        raise DomainNotFound(f"WORKER_DOMAINS: {place} is no Domain, but of type {type(found).__name__}")
+        raise DomainNotFound(f"WORKER_DOMAINS: {place} is no Domain, but {kind_of(found)}")
     return found
+
+
+def _cannot(module_name: str, error: BaseException) -> str:
+    """Say why a module cannot be imported, and at which line of its own."""
+    line = raised_at(error)
+    where = "" if line is None else f" ({line[1]})"
+    if isinstance(error, HandlerError):
+        return f"{module_name}{where}: {error}"
+    if isinstance(error, SyntaxError):
+        where, said = f" ({error.filename}:{error.lineno})", error.msg
+    elif isinstance(error, PydanticUserError):
+        # What follows are ways out that a domain has not, and an address.
+        said = f"{error.message.partition('. ')[0]}; give its field a type that JSON has, or a model of such types"
+        return f"{module_name} cannot be imported{where}: {said}"
+    else:
+        said = str(error)
+    return f"{module_name} cannot be imported{where}: {type(error).__name__}: {said}"
 
 
 def _if_taken(module_name: str) -> str | None:

@@ -1,14 +1,14 @@
 """The state codec: writes a view's state as JSON and reads it back, or says that it cannot."""
 
-import inspect
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from eventstore import RecordedEvent
 from handlers.checks.sample import sample_of
 from handlers.comparison import Known, same
+from handlers.declared import declared_return
 from handlers.errors import DamagedState, InvalidView
 from handlers.model import DomainEvent
 from handlers.part import Part
@@ -113,22 +113,12 @@ def _adapter(view: str, kind: Any) -> TypeAdapter[Any]:
 
 
 def _state_type(view: View[..., Any]) -> Any:
-    returned = _returned(view.evolve) or _returned(view.initial)
+    returned = declared_return(view.evolve) or declared_return(view.initial)
     if returned is None:
         raise InvalidView(
             f"states of the view {view.name} are to be stored, but neither evolve nor initial declares what it returns"
         )
     return returned
-
-
-def _returned(function: Callable[..., Any]) -> Any:
-    if inspect.isclass(function):
-        return function
-    try:
-        returned = get_type_hints(function, include_extras=True).get("return")
-    except (NameError, TypeError, AttributeError):
-        return None
-    return None if returned in {Any, object} else returned
 
 
 def _name(kind: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from eventstore.jsontext import Unstorable, decode_object, encode_object
 from handlers.contained import Contained
 from handlers.errors import HandlerCrashed, InvalidUpcaster
+from handlers.kind import kind_of
 from handlers.model import DomainEvent
 from handlers.place import place_of, raised_at
 from handlers.plain_function import refusal
@@ -102,8 +103,7 @@ class Upcaster:
         except Exception as bug:
             raise NotUpcast(f"{self} raised {_told(bug)} at {_line(bug) or self.place}") from bug
         if not isinstance(returned, Mapping):
-            what = "None" if returned is None else f"a value of type {type(returned).__name__}"
-            raise NotUpcast(f"{self} ({self.place}) returns the payload of the next version, not {what}")
+            raise NotUpcast(f"{self} ({self.place}) returns the payload of the next version, not {kind_of(returned)}")
         try:
             with Contained():
                 after = _as_recorded(returned)

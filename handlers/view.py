@@ -9,6 +9,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, final, overload
 from eventstore import Filter, InvalidFilter, Scalar
 from handlers.errors import InvalidKey, InvalidView
 from handlers.key import KeyForm, KeyParameter
+from handlers.kind import kind_of
 from handlers.model import DomainEvent
 from handlers.part import Part, Parts
 from handlers.place import place_of
@@ -140,7 +141,7 @@ class View(Generic[K, S]):
             InvalidKey, InvalidFilter: As ``at``.
         """
         if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
-            raise InvalidKey(f"at_each takes several keys, not one {type(keys).__name__}")
+            raise InvalidKey(f"at_each takes several keys, not {kind_of(keys)}")
         several = len(self.key) != 1
         return Parts((key, self.at(*key) if several and isinstance(key, tuple) else self.at(key)) for key in keys)
 
@@ -163,8 +164,7 @@ class View(Generic[K, S]):
             ) from bug
         if not isinstance(events, Filter):
             raise InvalidView(
-                f"events of the view {self.name} ({place_of(self.events)}) returns a Filter, "
-                f"not a {type(events).__name__}"
+                f"events of the view {self.name} ({place_of(self.events)}) returns a Filter, not {kind_of(events)}"
             )
         return Part(self, text=text, key=key, values=values, events=events)
 

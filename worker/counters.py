@@ -3,6 +3,9 @@
 from collections import Counter
 from enum import StrEnum
 
+from eventstore.counted import counted
+from worker.reporting.latency import LatencyHistogram
+
 __all__ = ["UNKNOWN_COMMAND", "Counters", "End"]
 
 UNKNOWN_COMMAND = "unknown"
@@ -39,6 +42,7 @@ class Counters:
         failed_replies: How many answers could not be sent.
         misplaced: How many commands came with another affinity key than their domain gives them, or by another shard
             than others of their key.
+        latency: How long commands took that were answered, from when they came in.
     """
 
     def __init__(self) -> None:
@@ -54,6 +58,7 @@ class Counters:
         self.holds = 0
         self.failed_replies = 0
         self.misplaced = 0
+        self.latency = LatencyHistogram()
 
     def begin(self) -> None:
         """Count a delivery that came in."""
@@ -82,6 +87,25 @@ class Counters:
     def balanced(self) -> bool:
         """Whether every delivery is accounted for."""
         return self.received == self.ends.total() + self.in_flight and self.in_flight >= 0
+
+    def told(self) -> str:
+        """Say the figures that are not zero to a person, in a line."""
+        if not self.received:
+            return "no delivery came in"
+        ends = self.ends
+        how = [f"{ends[end]:,} {end.value.replace('_', '-')}" for end in End if ends[end]]
+        how += [f"{self.in_flight:,} not finished"] * bool(self.in_flight)
+        parts = [f"{counted(self.received, 'delivery', 'deliveries')}: {', '.join(how)}"]
+        for count, one, many, of_them, what in (
+            (self.attempts, "decision", None, 0, ""),
+            (self.conflicts, "conflict", None, self.stale_conflicts, "after reading a replica"),
+            (self.reads, "read", None, self.replica_reads, "answered by a replica"),
+            (self.holds, "time the lock was taken first", "times the lock was taken first", 0, ""),
+            (self.failed_replies, "reply not sent", "replies not sent", 0, ""),
+        ):
+            if count:
+                parts.append(counted(count, one, many) + (f" ({of_them:,} {what})" if of_them else ""))
+        return "; ".join((parts[0], ", ".join(parts[1:]))) if parts[1:] else parts[0]
 
     def report(self) -> dict[str, int]:
         """Return the figures by name, in the order in which people ask for them."""

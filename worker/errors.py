@@ -10,13 +10,16 @@ __all__ = [
     "BrokerError",
     "BrokerMisconfigured",
     "BrokerUnavailable",
+    "FollowerError",
     "HandlerTimedOut",
     "IsolationFailed",
     "KilledItsProcess",
     "MessageRefused",
     "NoReply",
+    "NoSchedule",
     "PositionNotProjected",
     "ProjectionError",
+    "ScheduleError",
     "SettingsError",
     "Unroutable",
     "WorkerError",
@@ -60,6 +63,10 @@ class Unroutable(BrokerError):
     """Raised when no queue takes the message: nothing was stored."""
 
 
+class NoSchedule(Unroutable):
+    """Raised when a command was to be sent later, and its domain has no queue for that: nothing was stored."""
+
+
 class MessageRefused(BrokerError):
     """Raised when a message is refused for what it is, such as its size: nothing was stored.
 
@@ -67,8 +74,16 @@ class MessageRefused(BrokerError):
     """
 
 
-class ProjectionError(WorkerError):
+class FollowerError(WorkerError):
+    """Raised when what follows the log cannot be run, or asked, as a person wants it. The message says what to do."""
+
+
+class ProjectionError(FollowerError):
     """Raised when a projection cannot be run as it is declared, or as its database is. The message says what to do."""
+
+
+class ScheduleError(WorkerError):
+    """Raised when a schedule cannot be run as its database is. The message says what to do."""
 
 
 class PositionNotProjected(WorkerError):

@@ -28,6 +28,7 @@ __all__ = [
     "digest",
     "parse_reply",
     "read_body",
+    "read_command_id",
 ]
 
 CONTENT_TYPE = "application/json"
@@ -99,14 +100,7 @@ class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             BadMessage: ``missing_message_id``, ``malformed_message_id`` or ``missing_type``.
         """
-        if not properties.message_id:
-            raise BadMessage("missing_message_id", "the message has no message_id; give each command a UUID")
-        try:
-            command_id = UUID(properties.message_id)
-        except ValueError:
-            raise BadMessage(
-                "malformed_message_id", f"the message_id {properties.message_id[:100]!r} is not a UUID"
-            ) from None
+        command_id = read_command_id(properties)
         if not properties.message_type:
             raise BadMessage("missing_type", "the message has no type; give it the command's name")
         headers = properties.headers or {}
@@ -122,6 +116,22 @@ class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
             timestamp=properties.timestamp,
             headers=headers,
         )
+
+
+def read_command_id(properties: AmqpProperties) -> UUID:
+    """Read a command's id.
+
+    Raises:
+        BadMessage: ``missing_message_id`` or ``malformed_message_id``.
+    """
+    if not properties.message_id:
+        raise BadMessage("missing_message_id", "the message has no message_id; give each command a UUID")
+    try:
+        return UUID(properties.message_id)
+    except ValueError:
+        raise BadMessage(
+            "malformed_message_id", f"the message_id {properties.message_id[:100]!r} is not a UUID"
+        ) from None
 
 
 def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from worker.capacity import check_capacity
 from worker.master_keys import check_master_keys
+from worker.reporting.reporter import reporting
 from worker.served_domains import served_domains
 from worker.service import Service
 from worker.settings import Settings
@@ -53,6 +54,9 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
     domains = served_domains(settings)
+    for problem in (problem for domain in domains for problem in domain.examination.problems()):
+        # Its older events may still hold such a field: it is for a person to tell, and no reason not to start.
+        _log.error("%s; `worker check` tells this, too", problem)
     check_master_keys(settings, domains)
     telemetry = Telemetry.start()
     try:
@@ -117,6 +121,7 @@ async def _run(
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
         started.set()
+        await stack.enter_async_context(reporting(service, settings, patience=service.stop_times.left))
         # A supervisor takes the first report for the proof that we could start.
         await stack.enter_async_context(channel.reporting(health=service.health, figures=service.counters.report))
         _relax_garbage_collection()
@@ -152,8 +157,9 @@ async def _serve(service: Service, stop: asyncio.Event, hurry: asyncio.Event) ->
     ended = asyncio.gather(draining, return_exceptions=True)
     await asyncio.wait([ended], timeout=times.left())
     complete = ended.done() and list(ended.result()) == [0]
-    figures = ", ".join(f"{name} {count}" for name, count in service.counters.report().items())
-    _log.info("%s: %s", "drained" if complete else "stopped before everything had finished", figures)
+    counters = service.counters
+    how = "drained" if complete else "stopped before everything had finished"
+    _log.info("%s: %s", how, counters.told(), extra={"data": {"figures": counters.report()}})
     return 0 if complete else 1
 
 

@@ -1,9 +1,9 @@
 """The publisher: how any asyncio program sends commands, and asks what became of them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID, uuid4
@@ -19,8 +19,9 @@ from worker.amqp.properties import Properties
 from worker.amqp.refusals import broker_address
 from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
 from worker.amqp.sender import Sender
-from worker.errors import BrokerUnavailable, MessageRefused, NoReply, WorkerError
+from worker.errors import BrokerUnavailable, MessageRefused, NoReply, NoSchedule, Unroutable, WorkerError
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
+from worker.schedule.deliver_at import DELIVER_AT_HEADER, LONGEST_DELAY, NEVER, written
 from worker.telemetry.current_span import CurrentSpan
 from worker.telemetry.spans import injected, publish_attributes, tracer
 from worker.topology import AFFINITY_HEADER, EXCHANGE, Topology
@@ -160,35 +161,145 @@ class Publisher:
         Whatever is raised of ``WorkerError`` has the ``command_id``. Who may be cancelled passes one.
         """
         identity = command_id if command_id is not None else uuid4()
+        await self._store(
+            identity,
+            Topology(domain_name).routing_key,
+            _encode(body),
+            message_type=command_type,
+            correlation_id=correlation_id,
+            reply_to=reply_to,
+            headers=_headers(causation_id, affinity_key),
+            timeout=timeout,
+        )
+        return identity
+
+    @_naming_the_command
+    async def schedule(
+        self,
+        domain_name: str,
+        command_type: str,
+        body: Mapping[str, Any] | BaseModel | bytes,
+        at: datetime | timedelta,
+        *,
+        command_id: UUID | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        reply_to: str | None = None,
+        affinity_key: str | None = None,
+        timeout: float = 5.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
+    ) -> UUID:
+        """Have a command sent later, and wait until the broker has stored that.
+
+        What the command says of the time is in its body: a decider sees nothing else, and asks no clock.
+
+        Args:
+            domain_name: Whose command it is.
+            command_type: Its name.
+            body: The command, or its JSON as a mapping or text; text is sent as it is, unchecked.
+            at: When, with a time zone; or how long from now on, by this host's clock. What is past is sent at once.
+            command_id: By default a new one. Scheduling an id again that waits replaces what waits: the later message
+                holds, also with its time. An id takes effect once, and none that was cancelled is sent.
+            correlation_id: The conversation it belongs to; by default the command's id.
+            causation_id: What caused it; by default the command's id.
+            reply_to: A queue to which the worker sends the answer, when it has decided.
+            affinity_key: As in ``publish``.
+            timeout: For all of it, in seconds.
+
+        Returns:
+            The command's id, by which it can be cancelled.
+
+        Raises:
+            MessageRefused: The time has no time zone, or is more than ten years ahead; or as ``publish``.
+            NoSchedule: Neither ``worker schedule run`` nor ``worker topology declare`` has made the domain's queue for
+                it.
+            BrokerUnavailable, BrokerMisconfigured: As ``publish``.
+        """
+        identity = command_id if command_id is not None else uuid4()
+        headers = (_headers(causation_id, affinity_key) or {}) | {DELIVER_AT_HEADER: _deliver_at(at)}
+        with _about_schedule(domain_name):
+            await self._store(
+                identity,
+                Topology(domain_name).schedule_queue,
+                _encode(body),
+                message_type=command_type,
+                correlation_id=correlation_id,
+                reply_to=reply_to,
+                headers=headers,
+                timeout=timeout,
+            )
+        return identity
+
+    async def cancel(
+        self,
+        domain_name: str,
+        command_id: UUID,
+        *,
+        timeout: float = 5.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
+    ) -> None:
+        """Have a scheduled command not be sent any more, and wait until the broker has stored that.
+
+        It comes too late for a command that is being sent by then. What is scheduled under this id later is not sent
+        either: which of two messages comes first does not matter. To schedule the same again, take another id.
+
+        Args:
+            domain_name: Whose command it is.
+            command_id: Its id.
+            timeout: For all of it, in seconds.
+
+        Raises:
+            NoSchedule, BrokerUnavailable, BrokerMisconfigured: As ``schedule``.
+        """
+        try:
+            with _about_schedule(domain_name):
+                await self._store(
+                    command_id,
+                    Topology(domain_name).schedule_queue,
+                    b"",
+                    message_type=None,
+                    headers={DELIVER_AT_HEADER: NEVER},
+                    timeout=timeout,
+                )
+        except WorkerError as error:
+            error.command_id = command_id
+            raise
+
+    async def _store(
+        self,
+        identity: UUID,
+        routing_key: str,
+        body: bytes,
+        *,
+        message_type: str | None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+        headers: dict[str, str] | None,
+        timeout: float,  # noqa: ASYNC109  the caller's
+    ) -> None:
+        """Send a message with its trace, and wait until the broker has stored it."""
+        self._check_size(len(body))
         id_text = str(identity)
-        encoded = _encode(body)
-        self._check_size(len(encoded))
         correlation = correlation_id or id_text
-        topology = Topology(domain_name)
         attributes = publish_attributes(
-            EXCHANGE, topology.routing_key, command_id=id_text, correlation_id=correlation, server=self._server
+            EXCHANGE, routing_key, command_id=id_text, correlation_id=correlation, server=self._server
         )
         start = partial(
             tracer.start_span,
-            f"publish {EXCHANGE}:{topology.routing_key}",
+            f"publish {EXCHANGE}:{routing_key}",
             kind=SpanKind.PRODUCER,
             attributes=attributes,
         )
         with CurrentSpan(start):
             properties = Properties(
                 message_id=id_text,
-                message_type=command_type,
+                message_type=message_type,
                 correlation_id=correlation,
                 reply_to=reply_to,
                 timestamp=datetime.now(UTC),
                 content_type=CONTENT_TYPE,
-                headers=injected(_headers(causation_id, affinity_key)),
+                headers=injected(headers),
             )
             self._check_properties(properties)
-            await self._sender.send(
-                encoded, properties, exchange=EXCHANGE, routing_key=topology.routing_key, timeout=timeout
-            )
-        return identity
+            await self._sender.send(body, properties, exchange=EXCHANGE, routing_key=routing_key, timeout=timeout)
 
     @_naming_the_command
     async def request(
@@ -261,6 +372,31 @@ class Publisher:
         size = sum(len(text) for text in texts if isinstance(text, str))
         if size > _SURELY_FIT and not self._sender.fits(properties):
             raise MessageRefused("the command's name, ids and headers do not fit into one frame; make them shorter")
+
+
+@contextmanager
+def _about_schedule(domain_name: str) -> Iterator[None]:
+    try:
+        yield
+    except Unroutable as error:
+        raise NoSchedule(f"the domain {domain_name} has no queue for what is to be sent later") from error
+
+
+def _deliver_at(at: datetime | timedelta) -> str:
+    """Return a time as the header has it.
+
+    Raises:
+        MessageRefused: It has no time zone, or is too far ahead.
+    """
+    now = datetime.now(UTC)
+    try:
+        time = now + at if isinstance(at, timedelta) else at
+        text = written(time)
+    except (ValueError, OverflowError) as error:
+        raise MessageRefused(f"the command cannot be scheduled: {error}") from None
+    if time - now > LONGEST_DELAY:
+        raise MessageRefused(f"the command cannot be scheduled: {time:%Y-%m-%d} is more than ten years ahead")
+    return text
 
 
 def _headers(causation_id: str | None, affinity_key: str | None) -> dict[str, str] | None:

@@ -10,6 +10,8 @@ from handlers.domain import Domain
 from worker.amqp.codec import install_lenient_codec
 from worker.amqp.sender import Sender
 from worker.counters import Counters
+from worker.reporting.report import DomainReport
+from worker.rounds.hot_parts import HotPart
 from worker.rounds.replies import Replies
 from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
@@ -79,6 +81,24 @@ class Service:
     def kept_states(self) -> int:
         """How many folded states are kept."""
         return sum(scheduler.kept_states for store in self._stores for scheduler in store.schedulers)
+
+    @property
+    def domains(self) -> list[DomainReport]:
+        """What it serves, as it is reported."""
+        return [
+            DomainReport(name=domain.name, shards=domain.shards, paused=store.is_paused)
+            for store in self._stores
+            for domain in store.domains
+        ]
+
+    def take_hottest(self, most: int) -> list[tuple[str, HotPart]]:
+        """Return the hottest parts of each domain since the last call, with the domain's name, so many of each."""
+        return [
+            (scheduler.domain_name, hot)
+            for store in self._stores
+            for scheduler in store.schedulers
+            for hot in scheduler.take_hottest(most)
+        ]
 
     def health(self) -> Health:
         """Judge whether this worker does what it is there for: with every store."""

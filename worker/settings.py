@@ -20,9 +20,13 @@ __all__ = ["IN_FILES", "DatabaseDriver", "LogFormat", "LogLevel", "Settings", "n
 DatabaseDriver: TypeAlias = Literal["asyncpg", "psycopg", "sqlalchemy"]
 LogFormat: TypeAlias = Literal["auto", "json", "human"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+ReportedKeys: TypeAlias = Literal["hashed", "plain"]
 TraceParent: TypeAlias = Literal["parent", "link"]
 
-IN_FILES = (*ADDRESS_FIELDS, "projections_url", "amqp_url", "rabbitmq_management_url", "worker_master_keys")
+IN_FILES = (
+    *ADDRESS_FIELDS,
+    *("projections_url", "amqp_url", "rabbitmq_management_url", "worker_master_keys", "worker_console_password"),
+)
 """The settings that hold passwords or keys: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
 
 # A cluster mounts one Secret for all workers: with an empty value, there are no replicas.
@@ -41,6 +45,8 @@ _LONGEST_AGE = 365 * 24 * 3600.0
 # As many as a chain of the store may have.
 _LARGEST_ROUND = 128
 _MASTER_KEY_BYTES = 32
+_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 0.1, 60.0
+_SHORTEST_PASSWORD = 12
 
 
 def _amqp(value: str) -> None:
@@ -56,6 +62,18 @@ def _http(value: str) -> None:
 def _page(value: str) -> None:
     if value and not (value.startswith(("http://", "https://")) and value.count("{trace_id}") == 1):
         raise ValueError("it must have the form http://localhost:16686/trace/{trace_id}, with {trace_id} as it is")
+
+
+def _interval(value: float) -> None:
+    if value and not _SHORTEST_INTERVAL <= value <= _LONGEST_INTERVAL:
+        raise ValueError(f"it must be 0, or between {_SHORTEST_INTERVAL:g} and {_LONGEST_INTERVAL:g}")
+
+
+def _password(value: str) -> None:
+    if value and len(value) < _SHORTEST_PASSWORD:
+        raise ValueError(
+            f"it must have {_SHORTEST_PASSWORD} characters at least, as `openssl rand -base64 18` makes them"
+        )
 
 
 def _master_keys(value: tuple[str, ...]) -> None:
@@ -77,7 +95,7 @@ def not_set(name: str, *, field: str | None = None) -> str:
     """
     if _is_exported_by_file(name.upper()):
         return f"{name.upper()} is not set, and the file .env of this folder exports it: source .env."
-    return f"{name.upper()} is not set; give it the form {_EXAMPLES[field or name]}."
+    return f"{name.upper()} is not set; give it the form {_EXAMPLES[field or name]}, in each terminal."
 
 
 def _is_exported_by_file(variable: str) -> bool:
@@ -117,17 +135,22 @@ class Settings(DatabaseAddresses):
     )
     rabbitmq_management_url: str = setting(
         "",
-        "RabbitMQ's management interface, by which `worker check` sees policies and, with affinity, bindings; nothing "
-        "else uses it.",
+        "RabbitMQ's management interface, by which `worker check` sees policies and, with affinity, bindings, and "
+        "`worker console` the queues' rates; nothing else uses it.",
         check=_http,
         secret=True,
     )
     projections_url: str = setting(
         "",
-        "The database that `worker project` fills tables in, as a member of eventstore_projections; without it, "
-        "the database of the events.",
+        "The database that `worker project` fills tables in, with the checkpoints of reactions and relays, as a member "
+        "of eventstore_projections; without it, the database of the events.",
         check=check_postgres,
         secret=True,
+    )
+    relay_source: str = setting(
+        "",
+        "What relayed events name as their source, a URI reference such as `urn:example:library`; without it, `/` and "
+        "the domain's name.",
     )
     worker_domains: str = setting(
         "",
@@ -245,7 +268,8 @@ class Settings(DatabaseAddresses):
     )
     worker_trace_url: str = setting(
         "",
-        "Where a person opens a trace, for `worker status`: `http://localhost:16686/trace/{trace_id}` in Jaeger.",
+        "Where a person opens a trace, for `worker status` and `worker console`: "
+        "`http://localhost:16686/trace/{trace_id}` in Jaeger.",
         check=_page,
     )
     worker_log_format: LogFormat = setting(
@@ -258,6 +282,24 @@ class Settings(DatabaseAddresses):
         "info",
         "What it logs at least: `debug`, `info`, `warning` or `error`.",
         choices=get_args(LogLevel),
+    )
+    worker_report_interval: float = setting(
+        2.0,
+        "How often a worker reports to `worker console` what it does; 0 for never.",
+        unit="seconds",
+        check=_interval,
+    )
+    worker_report_keys: ReportedKeys = setting(
+        "hashed",
+        "How it names the keys of its hottest parts there: `hashed`, or `plain` where everybody who may open the "
+        "console may see them.",
+        choices=get_args(ReportedKeys),
+    )
+    worker_console_password: str = setting(
+        "",
+        "What `worker console` asks a browser for; without it, the console answers this machine alone.",
+        check=_password,
+        secret=True,
     )
     # The variables that give a single domain its database, as they are set: no setting with a variable of its own.
     domain_databases: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -350,5 +392,7 @@ class Settings(DatabaseAddresses):
                 value = ",".join(redacted(url) for url in value)
             elif name == "worker_master_keys":
                 value = ",".join("***" for _ in value)
+            elif name == "worker_console_password":
+                value = value and "***"
             shown[name.upper()] = value
         return shown

@@ -71,15 +71,15 @@ class Failure:
 
     Attributes:
         verdict: The latter.
-        kind: The former's type.
         text: Its text.
-        where: The same in a few words, without its text.
+        headline: Its type, and the line of the domain's code that led to it.
+        where: The same for a log, which tells no text.
         traceback: Where it came from.
     """
 
     verdict: FailureVerdict
-    kind: str
     text: str
+    headline: str
     where: str
     traceback: str
 

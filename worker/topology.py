@@ -13,6 +13,10 @@ With affinity, the work queue is split into shards, and a command's key chooses 
                                         ^                                                      │
                                         └──(rested)── library.commands.retry <──(sent on)──────┘
 
+What is to be sent later waits in the database; it comes by a queue that one process consumes::
+
+    exchange commands ──library.schedule──> library.schedule ──(limit, reject)──> library.commands.dead
+
 Every hop inside the broker is at-least-once. The arguments are those that RabbitMQ 3.10 and 4.x both honour.
 """
 
@@ -22,13 +26,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # who publishes needs no domain
     from handlers.domain import Domain
 
-__all__ = ["AFFINITY_HEADER", "EXCHANGE", "HASHING", "MAX_RETRY_DELAY", "Address", "Topology", "older"]
+__all__ = [
+    "AFFINITY_HEADER",
+    "EXCHANGE",
+    "HASHING",
+    "MAX_RETRY_DELAY",
+    "REPORT_EXCHANGE",
+    "Address",
+    "Topology",
+    "events_exchange",
+    "older",
+]
 
 EXCHANGE = "commands"
 AFFINITY_HEADER = "affinity-key"
 """The header that chooses a command's shard. Its text is what ``Domain.affinity_key`` returns."""
 HASHING = "x-consistent-hash"
 """The type of the exchange in front of the shards."""
+REPORT_EXCHANGE = "worker.reports"
+"""Where workers of all domains report what they do, for ``worker console``. It is transient, and so is what comes."""
 MAX_RETRY_DELAY = 60.0
 """Seconds. The retry queue lets nothing rest longer; each message carries its own, shorter time."""
 
@@ -63,15 +79,17 @@ class Topology:
     Attributes:
         domain_name: The domain, which is also the routing key on the exchange ``commands``.
         shards: Over how many queues its commands are spread by their key; None for one queue.
+        has_schedule: Whether the queue of what is to be sent later belongs to it. Workers do not need that queue.
     """
 
     domain_name: str
     shards: int | None = None
+    has_schedule: bool = False
 
     @classmethod
-    def of(cls, domain: "Domain") -> "Topology":
+    def of(cls, domain: "Domain", *, has_schedule: bool = False) -> "Topology":
         """Return a domain's."""
-        return cls(domain.name, domain.shards)
+        return cls(domain.name, domain.shards, has_schedule)
 
     @property
     def exchange(self) -> str:
@@ -124,6 +142,11 @@ class Topology:
         return f"{self.queue}{_DEAD}"
 
     @property
+    def schedule_queue(self) -> str:
+        """Where messages come in that are to be sent later; its routing key on the exchange ``commands``, too."""
+        return f"{self.domain_name}.schedule"
+
+    @property
     def spare_queue(self) -> str:
         """A queue that is made after the others, and deleted."""
         return f"{self.queue}.spare"
@@ -155,7 +178,15 @@ class Topology:
         dead = (self.dead_queue, {**quorum, "x-delivery-limit": _UNLIMITED, "x-overflow": "reject-publish"})
         retry = (self.retry_queue, {**rest, **_hop_to(back)})
         works = tuple((name, dict(work)) for name in self.work_queues)
-        return (dead, *works, retry) if self.shards is None else (dead, retry, *works)
+        # One consumer at a time: of two messages of one id, the later one is stored last.
+        schedule = (self.schedule_queue, {**work, "x-single-active-consumer": True})
+        queues = (dead, *works, retry) if self.shards is None else (dead, retry, *works)
+        return (*queues, schedule) if self.has_schedule else queues
+
+
+def events_exchange(domain_name: str) -> str:
+    """Return the topic exchange that a domain's relays publish its events to."""
+    return f"{domain_name}.events"
 
 
 def older(queue: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -310,11 +310,16 @@ class PostgresEventStore:
             yield event
 
     async def latest(
-        self, boundary: Filter, *, limit: int, consistency: Consistency = Consistency.STRONG
+        self,
+        boundary: Filter,
+        *,
+        limit: int,
+        up_to: int | None = None,
+        consistency: Consistency = Consistency.STRONG,
     ) -> EventStream:
         """See ``EventStore.latest``."""
         check_limit(limit)
-        return await latest(self._reader, boundary, limit=limit, consistency=consistency)
+        return await latest(self._reader, boundary, limit=limit, up_to=up_to, consistency=consistency)
 
     async def subscribe(
         self,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,8 +14,11 @@ from handlers.erasure.forgetting import SubjectForgotten
 from handlers.erasure.sensitive import marked, sensitive_problems
 from handlers.errors import InvalidDomain
 from handlers.invariant import Invariant
+from handlers.kind import kind_of
 from handlers.model import Command, DomainEvent
 from handlers.projection import Projection
+from handlers.reaction import Reaction
+from handlers.relay import Relay
 from handlers.scenario import Scenario
 from handlers.upcaster import Upcaster
 from handlers.view import View
@@ -23,13 +27,25 @@ __all__ = ["LISTS", "checked_lists", "refuse_name"]
 
 # It becomes part of queue names and routing keys.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
-LISTS = ("views", "deciders", "events", "upcasters", "projections", "invariants", "scenarios")
+LISTS = (
+    "views",
+    "deciders",
+    "events",
+    "upcasters",
+    "projections",
+    "reactions",
+    "relays",
+    "invariants",
+    "scenarios",
+)
 """The fields of a domain that are tuples."""
 _VALUES: Mapping[str, type] = {
     "views": View,
     "deciders": AnyDecider,
     "upcasters": Upcaster,
     "projections": Projection,
+    "reactions": Reaction,
+    "relays": Relay,
     "invariants": Invariant,
 }
 
@@ -64,15 +80,19 @@ def checked_lists(domain: str, given: Mapping[str, object], affinity: Affinity |
         for each in lists[what]:
             if not isinstance(each, kind):
                 name = "Decider" if kind is AnyDecider else kind.__name__
-                raise InvalidDomain(f"the domain {domain} lists {each!r} among its {what}, which is no {name}")
-    for what, several in (("command", deciders), ("event", events)):
+                raise InvalidDomain(
+                    f"the domain {domain} lists {_listed_as(each)} among its {what}, which is no {name}"
+                )
+    for what, named, several in (("command", "deciders", deciders), ("event", "events", events)):
         if not several:
-            raise InvalidDomain(f"the domain {domain} has no {what}")
+            raise InvalidDomain(f"the domain {domain} has no {what}: list them, as {named}=(…,)")
     _refuse_models(domain, "command", [decider.command for decider in deciders], Command, DomainEvent)
     _refuse_models(domain, "event", events, DomainEvent, Command)
     for scenario in lists["scenarios"]:
         if not isinstance(scenario, type) or not issubclass(scenario, Scenario):
-            raise InvalidDomain(f"the domain {domain} lists {scenario!r} among its scenarios, which is no Scenario")
+            raise InvalidDomain(
+                f"the domain {domain} lists {_listed_as(scenario)} among its scenarios, which is no Scenario"
+            )
     _refuse_namesakes(domain, lists)
     _refuse_marks(domain, events, deciders, affinity)
     return lists
@@ -81,9 +101,15 @@ def checked_lists(domain: str, given: Mapping[str, object], affinity: Affinity |
 def _listed(domain: str, what: str, given: object) -> tuple[Any, ...]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InvalidDomain(
-            f"the domain {domain} takes a tuple as its {what}, and {given!r} is none; is a comma missing?"
+            f"the domain {domain} takes a tuple as its {what}, and {_listed_as(given)} is none; is a comma missing?"
         )
     return tuple(given)
+
+
+def _listed_as(given: object) -> str:
+    if isinstance(given, type):
+        return given.__name__
+    return kind_of(given) if isinstance(given, FunctionType) else repr(given)
 
 
 def _refuse_models(
@@ -92,8 +118,8 @@ def _refuse_models(
     for model in models:
         is_one = isinstance(model, type) and issubclass(model, base) and model is not base
         if not is_one or issubclass(model, other):
-            name = getattr(model, "__name__", repr(model))
-            raise InvalidDomain(f"the domain {domain} lists {name} as {what}, which is no {base.__name__} alone")
+            is_what = f"a {other.__name__} as well" if is_one else f"no subclass of {base.__name__}"
+            raise InvalidDomain(f"the domain {domain} lists {_listed_as(model)} among its {what}s, which is {is_what}")
         for problem in model_problems(model):
             raise InvalidDomain(f"the domain {domain} has the {what} {model.__name__}, but {problem}")
 
@@ -104,6 +130,8 @@ def _refuse_namesakes(domain: str, lists: Mapping[str, Sequence[Any]]) -> None:
         ("kinds of command", [decider.name for decider in lists["deciders"]]),
         ("kinds of event", [event.__name__ for event in lists["events"]]),
         ("projections", [projection.name for projection in lists["projections"]]),
+        ("reactions", [reaction.name for reaction in lists["reactions"]]),
+        ("relays", [relay.name for relay in lists["relays"]]),
         ("tables", [table.name for projection in lists["projections"] for table in projection.tables]),
         ("scenarios", [scenario.name for scenario in lists["scenarios"]]),
     ):

@@ -8,16 +8,22 @@ from handlers.library import (
     events,
     lend_book_copy,
     lendings,
+    mark_loan_overdue,
     projections,
+    reactions,
     readers,
     register_reader,
+    release_reservations,
     remove_book_copy,
+    reserve_book_copy,
     return_book_copy,
 )
 from handlers.library.book_copy import book_copy
 from handlers.library.contract import contract
 from handlers.library.invariants import invariants
+from handlers.library.loan import loan
 from handlers.library.reader import reader
+from handlers.library.reservations import reservations
 from handlers.library.scenarios import scenarios
 
 __all__ = ["domain"]
@@ -28,6 +34,8 @@ domain = Domain(
         book_copy,
         reader,
         contract,
+        loan,
+        reservations,
         books.books_in_circulation,
         books.removed_books,
         lendings.lent_by_reader,
@@ -43,6 +51,9 @@ domain = Domain(
         cancel_reader_contract.decider,
         lend_book_copy.decider,
         return_book_copy.decider,
+        mark_loan_overdue.decider,
+        reserve_book_copy.decider,
+        release_reservations.decider,
     ),
     events=(
         events.BookCopyAddedToCirculation,
@@ -51,12 +62,18 @@ domain = Domain(
         events.ReaderContractCanceled,
         events.BookCopyLentToReader,
         events.BookCopyReturnedByReader,
+        events.LoanDueDateAgreed,
+        events.LoanBecameOverdue,
+        events.BookCopyReservedByReader,
+        events.ReservationReleased,
         events.RemovingBookFromCirculationFailed,
         events.CancelingReaderContractFailed,
         events.LendingBookToReaderFailed,
         events.ReturningBookFromReaderFailed,
     ),
     projections=(projections.lent_out, projections.readers_lendings),
+    reactions=(reactions.release,),
+    relays=(reactions.announcements,),
     invariants=invariants,
     scenarios=scenarios,
 )

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from handlers.model import DomainEvent
 
@@ -10,14 +10,18 @@ __all__ = [
     "BookCopyAddedToCirculation",
     "BookCopyLentToReader",
     "BookCopyRemovedFromCirculation",
+    "BookCopyReservedByReader",
     "BookCopyReturnedByReader",
     "BookID",
     "CancelingReaderContractFailed",
     "LendingBookToReaderFailed",
+    "LoanBecameOverdue",
+    "LoanDueDateAgreed",
     "ReaderContractCanceled",
     "ReaderID",
     "ReaderRegistered",
     "RemovingBookFromCirculationFailed",
+    "ReservationReleased",
     "ReturningBookFromReaderFailed",
 ]
 
@@ -66,6 +70,36 @@ class BookCopyLentToReader(DomainEvent):
 
 class BookCopyReturnedByReader(DomainEvent):
     """A reader brought a copy back."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+
+
+class LoanDueDateAgreed(DomainEvent):
+    """A reader who took a copy home is to bring it back by then."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+    due_at: AwareDatetime = Field(alias="DueAt")
+
+
+class LoanBecameOverdue(DomainEvent):
+    """A reader did not bring a copy back in time."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+    due_at: AwareDatetime = Field(alias="DueAt")
+
+
+class BookCopyReservedByReader(DomainEvent):
+    """A reader waits for a copy."""
+
+    book_id: str = Field(alias="BookID")
+    reader_id: str = Field(alias="ReaderID")
+
+
+class ReservationReleased(DomainEvent):
+    """A reader waits for a copy no more."""
 
     book_id: str = Field(alias="BookID")
     reader_id: str = Field(alias="ReaderID")

@@ -8,6 +8,8 @@ from handlers.library.events import (
     BookCopyLentToReader,
     BookCopyRemovedFromCirculation,
     BookCopyReturnedByReader,
+    LoanBecameOverdue,
+    LoanDueDateAgreed,
     ReaderContractCanceled,
     ReaderRegistered,
 )
@@ -106,9 +108,28 @@ def _contracts() -> Check:
     return check
 
 
+def _overdue() -> Check:
+    due: dict[str, LoanDueDateAgreed] = {}
+
+    def check(number: int, event: DomainEvent) -> str | None:
+        match event:
+            case LoanDueDateAgreed(book_id=book):
+                due[book] = event
+            case BookCopyLentToReader(book_id=book) | BookCopyReturnedByReader(book_id=book):
+                due.pop(book, None)
+            case LoanBecameOverdue(book_id=book, reader_id=reader, due_at=due_at):
+                agreed = due.pop(book, None)  # a loan becomes overdue once
+                if agreed is None or (agreed.reader_id, agreed.due_at) != (reader, due_at):
+                    return f"event {number} has book {book} overdue, which {reader} was not to bring back by then"
+        return None
+
+    return check
+
+
 invariants = (
     Invariant(name="a copy is lent to one reader at a time", start=_one_reader_a_copy),
     Invariant(name=f"a reader has at most {MOST_BOOKS} books", start=_quota),
     Invariant(name="only copies in circulation are lent, and lent copies stay in circulation", start=_circulation),
+    Invariant(name="only what was to be back by a time becomes overdue, once", start=_overdue),
     Invariant(name="only registered readers lend, and readers with loans stay registered", start=_contracts),
 )

@@ -1,11 +1,17 @@
 """Lend a copy to a reader: two entities, one decision."""
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from handlers.decider import Decider
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
 from handlers.library.book_copy import BookCopy, book_copy
-from handlers.library.events import BookCopyLentToReader, BookID, LendingBookToReaderFailed, ReaderID
+from handlers.library.events import (
+    BookCopyLentToReader,
+    BookID,
+    LendingBookToReaderFailed,
+    LoanDueDateAgreed,
+    ReaderID,
+)
 from handlers.library.reader import Reader, reader
 from handlers.model import Command
 
@@ -29,10 +35,11 @@ TOO_MANY_BOOKS = f"reader has {MOST_BOOKS} books"
 
 
 class LendBookCopyToReader(Command):
-    """The reader takes the copy home."""
+    """The reader takes the copy home; where a time is said, to bring it back by then."""
 
     book_id: BookID = Field(alias="BookID")
     reader_id: ReaderID = Field(alias="ReaderID")
+    due_at: AwareDatetime | None = Field(alias="DueAt", default=None)
 
 
 def _decide(command: LendBookCopyToReader, copy: BookCopy, reader: Reader) -> Decision:
@@ -46,7 +53,14 @@ def _decide(command: LendBookCopyToReader, copy: BookCopy, reader: Reader) -> De
         return _rejected(command, LENT_TO_ANOTHER)
     if len(reader.books) >= MOST_BOOKS:
         return _rejected(command, TOO_MANY_BOOKS)
-    return Accepted(events=(BookCopyLentToReader(book_id=command.book_id, reader_id=command.reader_id),))
+    lent = BookCopyLentToReader(book_id=command.book_id, reader_id=command.reader_id)
+    return Accepted(events=(lent, *_due(command)))
+
+
+def _due(command: LendBookCopyToReader) -> tuple[LoanDueDateAgreed, ...]:
+    if command.due_at is None:
+        return ()
+    return (LoanDueDateAgreed(book_id=command.book_id, reader_id=command.reader_id, due_at=command.due_at),)
 
 
 def _rejected(command: LendBookCopyToReader, reason: str) -> Rejected:

@@ -1,11 +1,11 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
-Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat`` or several of them, separated by
-commas (``store,worker`` by default). Of the store and of histories: ``SIZE`` events in the log (1,000,000) and
-``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and ``SUBJECTS``, separated by
-commas: ours, ours by other drivers, the baselines, and the peers, which are left out where they are not installed. Of
-the worker: ``REPEAT`` rounds (7) of ``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of
-``SIZES`` (1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000).
+Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat``, ``reading`` or several of them,
+separated by commas (``store,worker`` by default). Of the store, of histories and of reading: ``SIZE`` events in the
+log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and
+``SUBJECTS``, separated by commas: ours, ours by other drivers, the baselines, and the peers, which are left out where
+they are not installed. Of the worker: ``REPEAT`` rounds (7) of ``COMMANDS`` commands (20,000). Of the oracle:
+``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000).
 """
 
 import json
@@ -21,6 +21,7 @@ from tests.bench.figure import Figure
 from tests.bench.histories.run import run as run_histories
 from tests.bench.oracle import run as run_oracle
 from tests.bench.process import BenchError
+from tests.bench.reading.run import run as run_reading
 from tests.bench.run import BASELINES, DRIVERS, OURS, PEERS, present, run, size_for
 from tests.bench.table import show
 from tests.bench.worker.run import run as run_worker
@@ -88,7 +89,21 @@ def _bloat() -> tuple[list[Figure], list[str]]:
     return run_bloat(count, progress=_progress), [f"bloat: {count:,} appends beside an open snapshot"]
 
 
-_PARTS = {"store": _store, "worker": _worker, "histories": _histories, "oracle": _oracle, "bloat": _bloat}
+def _reading() -> tuple[list[Figure], list[str]]:
+    size = int(os.environ.get("SIZE", "1000000"))
+    rounds = int(os.environ.get("REPEAT", "3"))
+    figures = run_reading(size=size, repeat=rounds, progress=_progress)
+    return figures, [f"reading: {size:,} events, one process; {rounds} rounds, medians"]
+
+
+_PARTS = {
+    "store": _store,
+    "worker": _worker,
+    "histories": _histories,
+    "oracle": _oracle,
+    "bloat": _bloat,
+    "reading": _reading,
+}
 
 
 def _write(figures: Sequence[Figure]) -> None:

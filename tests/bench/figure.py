@@ -12,6 +12,7 @@ __all__ = [
     "HISTORY_KINDS",
     "KINDS",
     "ORACLE_KINDS",
+    "READING_KINDS",
     "WORKER_KINDS",
     "Figure",
     "Kind",
@@ -104,6 +105,15 @@ BLOAT_KINDS = {
     "bloat_append": Kind(unit="ms", ratio_to="bloat_append_0", target="at most 1.2"),
 }
 """Of an open snapshot: a read and an append before and after 100,000 appends, and a ``SELECT 1`` beside each."""
+READING_KINDS = {
+    "project": Kind(unit="1/s", target="20,000 events a second"),
+    "relay_binary": Kind(unit="1/s", target="5,000 events a second"),
+    "relay_structured": Kind(unit="1/s"),
+    "project.cpu": Kind(unit="µs"),
+    "relay_binary.cpu": Kind(unit="µs", target="at most 200 µs"),
+    "relay_structured.cpu": Kind(unit="µs"),
+}
+"""Of what follows the log: one row an event, and one confirmed message an event. CPU time is that of its process."""
 CPU = ".cpu"
 AGAIN = ".again"
 TARGETS = {
@@ -115,7 +125,7 @@ TARGETS = {
     "umadb.hot_16": "at most 1/5",
     "single.hot_book": "at most 1/3",
 }
-_ALL = KINDS | WORKER_KINDS | ORACLE_KINDS | HISTORY_KINDS | BLOAT_KINDS
+_ALL = KINDS | WORKER_KINDS | ORACLE_KINDS | HISTORY_KINDS | BLOAT_KINDS | READING_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

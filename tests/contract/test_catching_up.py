@@ -11,6 +11,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.reads.lookup import Answer
 from eventstore.postgres.reads.reader import Reader
+from eventstore.postgres.reads.routing import Routing
 from tests.support.facts import ANY, about, fact, matching
 from tests.support.fixtures.databases import Database
 
@@ -108,14 +109,14 @@ async def test_a_long_history_is_searched_for_the_first_conflict_alone(
     monkeypatch.setattr("eventstore.postgres.appends.batch._TAIL_LIMIT", 0)
     longest = 0
 
-    async def asked(reader: Reader, *arguments: Any) -> tuple[Answer, Pool]:
+    async def asked(routing: Routing, *arguments: Any) -> tuple[Answer, Pool]:
         nonlocal longest
-        answer, replica = await ask(reader, *arguments)
+        answer, replica = await ask(routing, *arguments)
         longest = max(longest, *(len(events or ()) for events in answer.found))
         return answer, replica
 
-    ask = Reader._asked
-    monkeypatch.setattr(Reader, "_asked", asked)
+    ask = Routing.asked
+    monkeypatch.setattr(Routing, "asked", asked)
     async with PostgresEventStore.connect(database.url) as store:
         read = (await store.append([fact(Book="c")])).position
         for _ in range(2):

@@ -28,6 +28,22 @@ async def test_a_filter_and_its_bounds_hold(store: EventStore) -> None:
     assert numbers((await store.latest(about(Book="d"), limit=3)).events) == []
 
 
+@pytest.mark.parametrize("boundary", [ANY, BOOK])
+async def test_the_last_events_below_a_number_are_found(store: EventStore, boundary: Filter) -> None:
+    await store.append([fact(Book="b") for _ in range(1200)])
+    for up_to, found in (
+        (1150, [1149, 1150]),
+        (2, [1, 2]),
+        (1, [1]),
+        (0, []),
+        (1199, [1198, 1199]),
+        (9999, [1199, 1200]),
+    ):
+        assert numbers((await store.latest(boundary, limit=2, up_to=up_to)).events) == found
+    few = await store.latest(boundary.narrowed_above(1195), limit=3, up_to=1199)
+    assert (numbers(few.events), few.position.number) == ([1197, 1198, 1199], 1200)
+
+
 async def test_many_matches_are_found_as_well_as_few(store: EventStore) -> None:
     # More than are read by the indexes, the last of them far below the head.
     await store.append([fact(Book="b") for _ in range(1100)] + [fact(Book="c") for _ in range(3000)])

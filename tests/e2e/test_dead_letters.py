@@ -36,7 +36,7 @@ async def test_letters_are_listed_filtered_and_summed_up(worker: Worker, client:
         (bug, "LendBookCopyToReader", "handler_error", "3h"),
         (bad, "RegisterReader", "not_json", lines[3][-3]),
     ]
-    assert listing.output.endswith("\nShown: all 3 that fit; there: 3 dead letters.\n")
+    assert listing.output.endswith("\n3 dead letters.\n")
     whole = await said("--json")
     assert listed(whole) == [old, bug, bad]
     document = whole.document()

@@ -27,6 +27,7 @@ SHARDS = {
     "write": r"^(amq\.default|commands\.tally.*|tally\..*)$",
     "read": r"^(commands.*|tally\..*)$",
 }
+SCHEDULE = {"configure": NONE, "write": r"^(amq\.default|commands)$", "read": r"^library\.schedule$"}
 LETTERS = {
     "configure": NONE,
     "write": r"^(amq\.default|commands\.library)$",
@@ -91,6 +92,16 @@ async def test_a_worker_with_the_rights_to_read_and_write_serves_once_the_topolo
     checked = await limited("check", "--json")
     (queue,) = (each for each in checked.document() if each["part"] == "queue library.commands")
     assert queue["good"], queue
+
+
+async def test_what_is_sent_later_needs_no_other_right_of_its_publisher_and_few_of_who_sends_it(
+    worker: Worker, known_as: As, client: AmqpClient
+) -> None:
+    assert (await worker("topology", "declare")).status == 0
+    publisher = worker.having(AMQP_URL=known_as(PUBLISHER))
+    command_id = (await publisher("publish", "RegisterReader", READER, "--at", "2020-01-01T00:00:00Z")).output.strip()
+    async with worker.having(AMQP_URL=known_as(SCHEDULE)).started("schedule", "run"):
+        assert (await client.take("library.commands", seconds=60)).message_id == command_id
 
 
 async def test_a_worker_of_shards_serves_with_its_rights(worker: Worker, known_as: As, serving: Serving) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -15,7 +14,6 @@ from typing import Any
 from tests.support.fixtures.waiting import eventually
 
 _ROOT = Path(__file__).resolve().parents[2]
-_FIGURE = re.compile(r"(\w+) (\d+)")
 _ENDS = (
     "accepted",
     "rejected",
@@ -109,8 +107,7 @@ class WorkerProcess:
 
     def report(self) -> dict[str, int]:
         """Return the figures that it ends with, in which every delivery must be accounted for."""
-        last = [message for message in self.messages if message.startswith(("drained: ", "stopped before "))][-1]
-        figures = {name: int(count) for name, count in _FIGURE.findall(last.partition(": ")[2])}
+        figures: dict[str, int] = [record["figures"] for record in self.records if "figures" in record][-1]
         assert figures["received"] == sum(figures[end] for end in _ENDS)
         return figures
 

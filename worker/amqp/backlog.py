@@ -11,7 +11,7 @@ from worker.amqp.declaration import can_have_shards
 from worker.amqp.rights import missing_rights
 from worker.topology import Topology
 
-__all__ = ["Backlog", "backlog"]
+__all__ = ["Backlog", "BacklogReader", "backlog"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,37 @@ async def backlog(url: str, topology: Topology, *, timeout: float = 5.0) -> Back
     finally:
         await link.close()
     return found
+
+
+class BacklogReader:
+    """Asks again and again, over one connection, which is made when it is needed and again when it has broken.
+
+    Args:
+        url: The broker.
+        name: What the connection is called in the broker's management pages.
+    """
+
+    def __init__(self, url: str, *, name: str) -> None:
+        self._link = Link(url, name=name)
+
+    async def read(self, topology: Topology, *, timeout: float = 5.0) -> Backlog | None:  # noqa: ASYNC109  as above
+        """Return the counts of a domain's queues, as ``backlog`` does; which rights are missing is not looked for.
+
+        Args:
+            topology: The domain's queues.
+            timeout: For all of it, in seconds.
+
+        Raises:
+            BrokerUnavailable: The broker is out of reach.
+            BrokerMisconfigured: It refuses us.
+        """
+        async with self._link.translating(), asyncio.timeout(timeout):
+            await self._link.wire()
+            return await _found(self._link, topology)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._link.close()
 
 
 async def _found(link: Link, topology: Topology) -> Backlog | None:

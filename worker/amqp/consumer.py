@@ -27,7 +27,7 @@ _FLUSH_SECONDS = 1.0
 
 
 class Consumer:
-    """Consumes one domain's queue over a connection of its own.
+    """Consumes one of a domain's queues over a connection of its own.
 
     A broken connection, a restarted broker and a consumer that the broker cancelled all end alike: the connection is
     opened again, what is missing of the topology is declared, and consuming goes on.
@@ -41,6 +41,7 @@ class Consumer:
             cancelled with the channel.
         may_begin: Waited for before consuming begins again. The broker counts every delivery that a connection takes
             along: one that breaks again and again, while nothing can be decided, would use them up.
+        queue: Which of the topology's queues; by default the work queue.
     """
 
     def __init__(
@@ -52,16 +53,18 @@ class Consumer:
         counters: Counters,
         deliver: Callable[[Delivery], None],
         may_begin: Callable[[], Awaitable[object]],
+        queue: str | None = None,
     ) -> None:
         self._topology = topology
+        self._queue = queue or topology.queue
         self._prefetch = prefetch
         self._counters = counters
         self._deliver = deliver
         self._may_begin = may_begin
-        self._interruption = Interruption(topology.queue)
+        self._interruption = Interruption(self._queue)
         self._link = Link(
             url,
-            name=f"worker {topology.domain_name}",
+            name=f"worker {topology.domain_name if queue is None else queue}",
             prepare=self._consume,
             reader=DeliveryReader,
             on_trouble=self._interruption.tell,
@@ -76,7 +79,7 @@ class Consumer:
     @property
     def queue(self) -> str:
         """What it consumes."""
-        return self._topology.queue
+        return self._queue
 
     @property
     def is_consuming(self) -> bool:
@@ -119,7 +122,7 @@ class Consumer:
             try:
                 await self._wire.basic_cancel(self._tag, timeout=5.0)
             except LOST as error:
-                _log.warning("cancelling the consumer of %s failed: %s", self._topology.queue, error)
+                _log.warning("cancelling the consumer of %s failed: %s", self._queue, error)
 
     async def flush(self) -> None:
         """Wait until every acknowledgement was handed to the connection."""
@@ -160,7 +163,7 @@ class Consumer:
         wire.closing.add_done_callback(on_end)
         wire.on_consumer_cancel_callbacks.add(on_end)
         self._link.take_deliveries(wire, on_message)
-        confirmed = await wire.basic_consume(self._topology.queue, passed_by)
+        confirmed = await wire.basic_consume(self._queue, passed_by)
         self._tag = confirmed.consumer_tag
         if not broken.is_set():
             self._interrupted_at = None

@@ -14,11 +14,21 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelPreconditionFailed
 from aiormq.exceptions import ChannelAccessRefused, ChannelClosed, ChannelNotFoundEntity, ConnectionCommandInvalid
 
+from eventstore.counted import counted
 from worker.amqp.connection import Link, WireChannel
 from worker.errors import BrokerMisconfigured
-from worker.topology import AFFINITY_HEADER, EXCHANGE, HASHING, Topology, older
+from worker.topology import AFFINITY_HEADER, EXCHANGE, HASHING, REPORT_EXCHANGE, Topology, older
 
-__all__ = ["can_have_shards", "compare", "declare", "declare_missing", "has_queue", "missing", "outdated"]
+__all__ = [
+    "can_have_shards",
+    "compare",
+    "declare",
+    "declare_missing",
+    "declare_report_exchange",
+    "has_queue",
+    "missing",
+    "outdated",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +81,8 @@ async def declare_missing(link: Link, topology: Topology) -> None:
         lacking = (*lacking, topology.retry_queue)
     if topology.shards is not None and await has_queue(link, topology.shard_queue(topology.shards)):
         raise BrokerMisconfigured(
-            f"the queues of domain {topology.domain_name} are more than {topology.shards} shards; {topology.way_out}"
+            f"the queues of domain {topology.domain_name} are more than {counted(topology.shards, 'shard')}; "
+            f"{topology.way_out}"
         )
     if not lacking:
         # Who may not bind leaves the bindings as they are.
@@ -87,6 +98,22 @@ async def declare_missing(link: Link, topology: Topology) -> None:
             f"{', '.join(lacking)} of domain {topology.domain_name} cannot be made ({error}); run `worker topology "
             "declare` once, as a user that may configure them"
         ) from error
+
+
+async def declare_report_exchange(link: Link) -> None:
+    """See that there is where workers report to, and declare it if there is not.
+
+    It is gone with the broker's end: who publishes there, or listens, does this for each connection.
+
+    Raises:
+        ChannelAccessRefused: It is not there, and the broker refuses to make it.
+    """
+    if await _refused(
+        link, (REPORT_EXCHANGE,), lambda name, wire: wire.exchange_declare(name, passive=True), ChannelNotFoundEntity
+    ):
+        async with link.side_channel() as channel:
+            wire = await link.wire_of(channel)
+            await wire.exchange_declare(REPORT_EXCHANGE, exchange_type="fanout")
 
 
 async def missing(link: Link, topology: Topology) -> tuple[str, ...]:
@@ -178,6 +205,10 @@ async def _make_one_more(channel: AbstractChannel, topology: Topology) -> None:
 
 
 async def _bind(channel: AbstractChannel, topology: Topology) -> None:
+    if topology.has_schedule:
+        # So that who may send commands may also have them sent later.
+        queue = await channel.get_queue(topology.schedule_queue, ensure=False)
+        await queue.bind(EXCHANGE, topology.schedule_queue)
     if topology.shards is None:
         queue = await channel.get_queue(topology.queue, ensure=False)
         await queue.bind(EXCHANGE, topology.routing_key)

@@ -16,6 +16,7 @@ from aiormq import spec
 from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 from yarl import URL
 
+from eventstore.system_error import said_of
 from worker.amqp.tls import tls_trouble
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
 
@@ -102,4 +103,5 @@ def _close_in(error: BaseException) -> spec.Connection.Close | None:
 
 
 def _text(error: Any) -> str:
-    return str(error) or type(error).__name__
+    # The library wraps what the system has raised.
+    return said_of(error.__cause__ if isinstance(error.__cause__, OSError) else error) or type(error).__name__

@@ -28,14 +28,14 @@ from worker.amqp.own_channels import OwnChannels
 from worker.errors import BrokerBusy, MessageRefused, Unroutable
 from worker.topology import Topology
 
-__all__ = ["Properties", "Sender"]
+__all__ = ["CONNECTION_REFUSALS", "PERSISTENT", "Properties", "Sender"]
 
 Properties = spec.Basic.Properties
-_PERSISTENT = 2
+PERSISTENT = 2
+"""The delivery mode of messages that outlive a restart of the broker."""
 # What the frame of the properties holds besides: its beginning, and the mark of a persistent message.
 _BESIDE_PROPERTIES_BYTES = 12 + 1
-# What a broker ends a whole connection with on account of what came over it.
-_CONNECTION_REFUSALS = (
+CONNECTION_REFUSALS = (
     ConnectionChannelError,
     ConnectionCommandInvalid,
     ConnectionFrameError,
@@ -44,6 +44,7 @@ _CONNECTION_REFUSALS = (
     ConnectionSyntaxError,
     ConnectionUnexpectedFrame,
 )
+"""What a broker ends a whole connection with on account of what came over it."""
 _SHARED = "shared"
 
 
@@ -116,7 +117,7 @@ class Sender:
         that the broker does not read for now, it stores when it reads on. Who sends it again before the connection is
         lost may have it stored twice.
         """
-        properties.delivery_mode = _PERSISTENT
+        properties.delivery_mode = PERSISTENT
         async with self._link.translating():
             try:
                 async with asyncio.timeout(timeout):
@@ -136,7 +137,7 @@ class Sender:
                 raise Unroutable(f"no queue takes messages for {target}: there is no such exchange") from error
             except DeliveryError as error:
                 raise BrokerBusy("RabbitMQ refused to store the message: its queue is full; try again later") from error
-            except (ChannelPreconditionFailed, *_CONNECTION_REFUSALS) as error:
+            except (ChannelPreconditionFailed, *CONNECTION_REFUSALS) as error:
                 raise MessageRefused(f"RabbitMQ refuses the message: {error}") from error
 
     async def diagnose(self) -> str:
@@ -182,7 +183,7 @@ class Sender:
                     return
             shares = (exchange, routing_key) if alone else _SHARED
             await self._own.publish(body, properties, **target, shares=shares)
-        except _CONNECTION_REFUSALS:
+        except CONNECTION_REFUSALS:
             # On account of this message, or of any other on the connection.
             link = Link(self._url, name=f"{self._name}, one message")
             try:

@@ -40,8 +40,29 @@ COMMANDS = {
         ),
         Entry(
             name="project",
-            target="worker.cli.project:project",
+            target="worker.cli.follow:project",
             help="Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="console",
+            target="worker.cli.console:console",
+            help="Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM "
+            "or Ctrl-C.",
+        ),
+        Entry(
+            name="react",
+            target="worker.cli.follow:react",
+            help="Send the commands that reactions make of events, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="relay",
+            target="worker.cli.follow:relay",
+            help="Publish the events of relays to the exchange of their domain, in order, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="follow",
+            target="worker.cli.follow:follow",
+            help="Run all projections, reactions and relays of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C.",
         ),
         Entry(
             name="check",
@@ -131,6 +152,80 @@ COMMANDS = {
             help="Have a projection go on that was paused, or try the event again that stopped it.",
         ),
     ),
+    "schedule": (
+        Entry(
+            name="run",
+            target="worker.cli.schedule:run",
+            help="Store what is to be sent later, and send it when its time has come, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="list",
+            target="worker.cli.schedule:list_all",
+            help="List the commands that wait to be sent, what is due first first.",
+        ),
+        Entry(
+            name="cancel",
+            target="worker.cli.schedule:cancel",
+            help="Have a scheduled command not be sent, also where its message still waits in its queue.",
+        ),
+    ),
+    "reactions": (
+        Entry(
+            name="list",
+            target="worker.cli.reactions:list_all",
+            help="List the reactions: how far each is, and what stops it. Exit status 1 when one is stopped.",
+        ),
+        Entry(
+            name="status",
+            target="worker.cli.reactions:status",
+            help="Tell everything of a reaction: how far it is, what stops it and where, and what was left out.",
+        ),
+        Entry(
+            name="skip",
+            target="worker.cli.reactions:skip_event",
+            help="Leave out the event that stops a reaction, and have it go on behind it. Who did so, and why, is "
+            "noted.",
+        ),
+        Entry(
+            name="pause",
+            target="worker.cli.reactions:pause_one",
+            help="Have a reaction rest, whichever process runs it, until it is resumed.",
+        ),
+        Entry(
+            name="resume",
+            target="worker.cli.reactions:resume_one",
+            help="Have a reaction go on that was paused, or try the event again that stopped it; or have it go on "
+            "elsewhere.",
+        ),
+    ),
+    "relays": (
+        Entry(
+            name="list",
+            target="worker.cli.relays:list_all",
+            help="List the relays: how far each is, and what stops it. Exit status 1 when one is stopped.",
+        ),
+        Entry(
+            name="status",
+            target="worker.cli.relays:status",
+            help="Tell everything of a relay: how far it is, what stops it and where, and what was left out.",
+        ),
+        Entry(
+            name="skip",
+            target="worker.cli.relays:skip_event",
+            help="Leave out the event that stops a relay, and have it go on behind it. Who did so, and why, is noted.",
+        ),
+        Entry(
+            name="pause",
+            target="worker.cli.relays:pause_one",
+            help="Have a relay rest, whichever process runs it, until it is resumed.",
+        ),
+        Entry(
+            name="resume",
+            target="worker.cli.relays:resume_one",
+            help="Have a relay go on that was paused, or try the event again that stopped it; or have it go on "
+            "elsewhere.",
+        ),
+    ),
     "load": (
         Entry(
             name="run",
@@ -218,7 +313,7 @@ COMMANDS = {
 def _added(to: typer.Typer, name: str, *, help: str) -> typer.Typer:  # noqa: A002  Typer's own name
     """Add a group to another, and return it."""
     made = group(COMMANDS[name], help=help)
-    to.add_typer(made, name=name.rpartition(" ")[2])
+    to.add_typer(made, name=name.rpartition(" ")[2], short_help=help)
     return made
 
 
@@ -228,14 +323,17 @@ app = group(
     help="Decide commands from RabbitMQ against an event store on PostgreSQL.",
     below={"events": COMMANDS["events"]},
 )
-_added(app, "dead-letters", help="Dead letters: messages that were put aside for a person.")
-_added(app, "projections", help="Read models in tables: how they stand, and what a person does about them.")
-_added(app, "load", help="Run contention scenarios through RabbitMQ and real workers.")
-_added(app, "topology", help="The broker's exchanges and queues.")
+_added(app, "dead-letters", help="List, show, replay and discard dead letters: messages that a worker put aside.")
+_added(app, "projections", help="List, rebuild, pause and resume projections, which are read models in tables.")
+_added(app, "schedule", help="Run, list and cancel commands that are sent later.")
+_added(app, "reactions", help="List, pause and resume reactions, which make commands of events.")
+_added(app, "relays", help="List, pause and resume relays, which publish events to the broker.")
+_added(app, "load", help="Run load scenarios through RabbitMQ and real workers, and have every answer verified.")
+_added(app, "topology", help="Make the broker's exchanges and queues.")
 _added(
-    _added(app, "db", help="The event store's database."),
+    _added(app, "db", help="Migrate, check and look after the event store's database."),
     "db states",
-    help="Stored states of views, from which cold workers go on reading.",
+    help="List and drop stored states of views.",
 )
 
 

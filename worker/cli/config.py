@@ -69,4 +69,4 @@ def _names(settings: Settings, domain: str | None) -> list[str]:
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
-    return "-" if value in ("", ()) else str(value)
+    return "-" if value in (None, "", ()) else str(value)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -40,7 +41,7 @@ class Answer:
     Attributes:
         command_id: The id it was published with.
         reply: The worker's answer, or None.
-        outcome: ``published``, ``no answer``, or what the reply says.
+        outcome: ``published``, ``scheduled``, ``no answer``, or what the reply says.
     """
 
     command_id: UUID
@@ -90,6 +91,7 @@ async def dispatch(
     submissions: Sequence[Submission],
     *,
     wait: bool,
+    at: datetime | None = None,
     timeout: float,  # noqa: ASYNC109  it is each command's, and the publisher's to keep
     done: Callable[[], None],
 ) -> list[Answer]:
@@ -99,6 +101,7 @@ async def dispatch(
         publisher: Where to.
         submissions: What.
         wait: Whether to wait for what becomes of each.
+        at: When they are to be sent; None for at once.
         timeout: For each command, in seconds.
         done: Called after each command.
 
@@ -113,7 +116,7 @@ async def dispatch(
 
     async def send_some() -> None:
         for index, submission in remaining:
-            answers[index] = await _send(publisher, submission, wait=wait, timeout=timeout)
+            answers[index] = await _send(publisher, submission, wait=wait, at=at, timeout=timeout)
             done()
 
     senders = [asyncio.create_task(send_some()) for _ in range(min(_AT_ONCE, len(submissions)))]
@@ -129,10 +132,20 @@ async def dispatch(
     return [answer for answer in answers if answer is not None]
 
 
-async def _send(publisher: Publisher, submission: Submission, *, wait: bool, timeout: float) -> Answer:  # noqa: ASYNC109  as above
+async def _send(
+    publisher: Publisher,
+    submission: Submission,
+    *,
+    wait: bool,
+    at: datetime | None,
+    timeout: float,  # noqa: ASYNC109  as above
+) -> Answer:
     command_id = submission.command_id or uuid4()
     what = (submission.domain_name, submission.command_type, submission.body)
     key = submission.affinity_key
+    if at is not None:
+        await publisher.schedule(*what, at, command_id=command_id, affinity_key=key, timeout=timeout)
+        return Answer(command_id=command_id, outcome="scheduled")
     if not wait:
         await publisher.publish(*what, command_id=command_id, affinity_key=key, timeout=timeout)
         return Answer(command_id=command_id)

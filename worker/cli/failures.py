@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.errors import BrokerBusy, BrokerUnavailable, SettingsError, Unroutable, WorkerError
+from worker.errors import BrokerBusy, BrokerUnavailable, NoSchedule, SettingsError, Unroutable, WorkerError
 from worker.printable import printable
 
 __all__ = ["Mistake", "is_known", "sentence", "store_advice", "telling"]
@@ -17,10 +17,13 @@ _STORE_ADVICE = {
     "53100": "make room on its disk",
     "57P03": "wait until it has started",
 }
+# Where a database of several may be meant, its address stands beside what is said of it.
+_ITS_ADDRESS, _THE_VARIABLE = "its address", "DATABASE_URL"
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (BrokerBusy, "see the broker's limits, alarms and policies, and try again"),
     (BrokerUnavailable, "start RabbitMQ or correct AMQP_URL"),
+    (NoSchedule, "run `worker schedule run`, or `worker topology declare`, which make it"),
     (Unroutable, "start a worker for this domain first, with `worker run`"),
 )
 
@@ -36,11 +39,12 @@ def is_known(error: BaseException) -> bool:
     return _is_of(error, "eventstore.errors", "EventStoreError") or _is_of(error, "handlers.errors", "HandlerError")
 
 
-def sentence(error: BaseException) -> str:
+def sentence(error: BaseException, address: str = _ITS_ADDRESS) -> str:
     """Say what is wrong and what to do, without a traceback. Several wrong settings get a sentence each.
 
     Args:
         error: One that is known, or a group of them, of which the first is told.
+        address: What to correct, if no database answers there.
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -48,12 +52,12 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, SettingsError | Mistake):
         return "\n".join(lines)
     text = " ".join(lines).rstrip(".")
-    if advice := _advice(error):
+    if advice := _advice(error, address):
         return f"{text}; {advice}."
     return text if text.endswith("?") else f"{text}."
 
 
-def store_advice(code: str | None, address: str = "its address") -> str:
+def store_advice(code: str | None, address: str = _ITS_ADDRESS) -> str:
     """Say what to do about a database that does not serve, by what the server itself said of it.
 
     Args:
@@ -65,14 +69,14 @@ def store_advice(code: str | None, address: str = "its address") -> str:
     return _STORE_ADVICE.get(code, "try again, and see the server's log if it stays so")
 
 
-def _advice(error: BaseException) -> str | None:
+def _advice(error: BaseException, address: str) -> str | None:
     """Say what to do about an error that does not say it itself."""
     if isinstance(error, WorkerError):
         return next((advice for family, advice in _ADVICE if isinstance(error, family)), None)
     if not _is_of(error, "eventstore.errors", "StoreUnavailable"):
         return None
     code: str | None = getattr(error, "code", None)
-    return store_advice(code)
+    return store_advice(code, address)
 
 
 def _is_of(error: BaseException, module: str, family: str) -> bool:
@@ -93,11 +97,11 @@ def telling(program: str) -> Iterator[None]:
         known, unknown = group.split(is_known)
         if known is None or unknown is not None:
             raise
-        told = sentence(known)
+        told = sentence(known, _THE_VARIABLE)
     except Exception as error:
         if not is_known(error):
             raise
-        told = sentence(error)
+        told = sentence(error, _THE_VARIABLE)
     else:
         return
     print(f"{program}: {told}", file=sys.stderr)  # noqa: T201  the one place where failures are told

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from worker.cli.current_folder import look_in_current_folder
+from worker.cli.parameter_names import name_plainly
 from worker.cli.plain_parameters import read_plainly
 
 __all__ = ["Entry", "group"]
@@ -20,7 +21,7 @@ class _Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return its parameters."""
-        return read_plainly(super().get_params(ctx))
+        return name_plainly(read_plainly(super().get_params(ctx)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Entry:
     Attributes:
         name: What a person types.
         target: Its function, as ``module:attribute``.
-        help: What a list of commands says of it: the first paragraph of the function's docstring.
+        help: What it does: the first paragraph of the function's docstring. Its first sentence stands in lists.
         any_option: Whether what looks like an option may be an argument, such as a negative number.
     """
 
@@ -38,6 +39,12 @@ class Entry:
     target: str
     help: str
     any_option: bool = False
+
+    @property
+    def in_a_list(self) -> str:
+        """What a list of commands says of it: the first sentence, in full."""
+        first, end, _ = self.help.partition(". ")
+        return f"{first}." if end else first
 
     def load(self) -> Any:
         """Import the command."""
@@ -71,12 +78,14 @@ def group(
         """Has of each command what lists show, and imports the one that is called."""
 
         def __init__(self, *, commands: dict[str, Any], **attributes: Any) -> None:
-            shown = {name: TyperCommand(name, help=entry.help) for name, entry in listed.items()}
+            shown = {
+                name: TyperCommand(name, help=entry.help, short_help=entry.in_a_list) for name, entry in listed.items()
+            }
             super().__init__(commands={**shown, **commands}, **attributes)
 
         def get_params(self, ctx: Any) -> list[Any]:
             """Return its parameters."""
-            return read_plainly(super().get_params(ctx))
+            return name_plainly(read_plainly(super().get_params(ctx)))
 
         def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
             """Find the command that is called, or whose options the shell completes."""

@@ -134,8 +134,10 @@ def _queue(topology: Topology, found: Backlog | None) -> Finding:
             text="not there yet; `worker topology declare` makes it, and so does the first `worker run` that may",
         )
     if not found.fits(topology):
-        wanted = "no affinity" if topology.shards is None else f"{topology.shards} shards"
-        there = [f"{found.shards} shards"] * bool(found.shards) + [f"the queue {topology.queue}"] * found.has_plain
+        wanted = "no affinity" if topology.shards is None else counted(topology.shards, "shard")
+        there = [counted(found.shards, "shard")] * bool(found.shards) + [
+            f"the queue {topology.queue}"
+        ] * found.has_plain
         text = f"the domain has {wanted}, and the broker {' and '.join(there)}: {topology.way_out}."
         return Finding(part=part, good=False, text=text)
     if found.missing_rights:

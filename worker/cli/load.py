@@ -10,8 +10,8 @@ from handlers.domain import Domain
 from handlers.scenario import Scenario
 from worker.cli.failures import Mistake
 from worker.cli.terminal import print_json, table, tell
-from worker.load.chart import brief
 from worker.load.comparison import comparison, differences
+from worker.load.figures import brief
 from worker.load.summary import Summary
 from worker.served_domains import served_domains
 from worker.settings import Settings

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from eventstore.counted import counted
 from eventstore.postgres import PostgresEventStore
 from handlers.domain import Domain
 from handlers.erasure.master_key import MasterKeys
@@ -51,10 +52,12 @@ _FILE_WIDTH = 120
 def run(
     scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Which one; `worker load list` names them.")],
     *,
-    domain: Annotated[str | None, typer.Option(help="Whose scenario; found by its name without this.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="The scenario's domain; found by the scenario's name without this.")
+    ] = None,
     parameters: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the scenario; repeatable."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the scenario; again for more."),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed generates the same commands.")] = 1,
     commands: Annotated[
@@ -64,23 +67,32 @@ def run(
         ),
     ] = None,
     duration: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Send no further command after so long.")
+        float | None,
+        typer.Option(min=0.1, metavar="SECONDS", help="How long to send commands; those under way are waited for."),
     ] = None,
     rate: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="PER_SECOND", help="Open load: so many commands a second, come what may."),
+        typer.Option(
+            min=0.1,
+            metavar="PER_SECOND",
+            help="Open load: send this many commands a second, whether or not they are answered.",
+        ),
     ] = None,
     in_flight: Annotated[
         int | None,
-        typer.Option(min=1, help="Closed load: so many under way; by default what the workers take at a time."),
+        typer.Option(
+            min=1, help="Closed load: how many commands are under way; by default what the workers take at a time."
+        ),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For each answer.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="How long to wait for each answer.")
+    ] = 60.0,
     start_workers: Annotated[
-        int, typer.Option(min=0, max=64, help="Start so many worker processes; 0 uses those that run already.")
+        int, typer.Option(min=0, max=64, help="How many worker processes to start; 0 uses those that run already.")
     ] = 0,
     kill_every: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="SECONDS", help="Every so often, kill a started worker and start another."),
+        typer.Option(min=0.1, metavar="SECONDS", help="How often to kill a started worker and start another."),
     ] = None,
     json: Annotated[
         str | None,
@@ -194,8 +206,8 @@ async def _consumers(settings: Settings, domains: Sequence[Domain], *, start_wor
         serving = 0 if found is None else found.consumers
         if start_workers and serving:
             raise Mistake(
-                f"{serving} workers serve {domain.name} already, and would take part; "
-                "stop them, or leave out --start-workers."
+                f"{counted(serving, 'worker serves', 'workers serve')} {domain.name} already, and would take part; "
+                f"stop {'it' if serving == 1 else 'them'}, or leave out --start-workers."
             )
         if not start_workers and not serving:
             raise Mistake(f"no worker serves {domain.name}; start one with `worker run`, or pass --start-workers 2.")

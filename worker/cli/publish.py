@@ -3,12 +3,14 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from eventstore.counted import counted
+from worker.cli.age import age
 from worker.cli.dispatch import Answer, NotAllPublished, dispatch
 from worker.cli.exporting import exporting
 from worker.cli.failures import Mistake, sentence
@@ -16,7 +18,9 @@ from worker.cli.loop import run_async
 from worker.cli.submission import Submission, Submissions, identity
 from worker.cli.terminal import print_json, progress_bar, table, tell
 from worker.errors import BrokerUnavailable
+from worker.message import BadMessage
 from worker.publisher import Publisher
+from worker.schedule.deliver_at import DELIVER_AT_HEADER, LONGEST_DELAY, read_deliver_at
 from worker.served_domains import served_domains
 from worker.settings import Settings
 
@@ -36,15 +40,29 @@ def publish(
     command_id: Annotated[
         str | None, typer.Option("--id", metavar="UUID", help="The command's id; the same id takes effect once.")
     ] = None,
-    domain: Annotated[str | None, typer.Option(help="Whose command it is; found by its name without this.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="The command's domain; found by the command's name without this.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for what becomes of it, and print it.")] = False,
-    timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For each command.")] = 30.0,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Have it sent later: a time such as 2027-01-31T18:00:00+01:00.")
+    ] = None,
+    delay: Annotated[
+        str | None, typer.Option("--in", metavar="AGE", help="Have it sent later: in 30m, 36h, 90d, 12w from now.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="How long each command may take.")
+    ] = 30.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a command.")] = False,
 ) -> None:
     """Publish a command, or a file of commands. All are checked first: if one is wrong, none is published.
 
-    With --wait, the exit status is 1 when a command failed or was not answered in time.
+    With --wait, the exit status is 1 when a command failed or was not answered in time. What is to be sent later is
+    kept by `worker schedule run`.
     """
+    when = _when(at, delay)
+    if when is not None and wait:
+        raise Mistake("what is sent later is not waited for: leave out --wait, or --at and --in.")
     settings = Settings.load(needs=("amqp_url",))
     checked = Submissions(served_domains(settings), settings, domain)
     if file is not None:
@@ -56,26 +74,56 @@ def publish(
     else:
         text = sys.stdin.buffer.read() if body == "-" else body.encode(errors="surrogateescape")
         submissions = [checked.single(command, text, identity(command_id))]
-    answers = _send(settings, submissions, wait=wait, timeout=timeout, show_progress=file is not None)
-    _show(answers, json=json, wait=wait, summed_up=file is not None)
-    if any(answer.outcome == "failed" for answer in answers):
-        typer.echo("What failed is a dead letter: `worker dead-letters show ID` tells where.", err=True)
+    answers = _send(settings, submissions, wait=wait, at=when, timeout=timeout, show_progress=file is not None)
+    _show(answers, json=json, wait=wait, at=when, summed_up=file is not None)
+    failed = [answer.command_id for answer in answers if answer.outcome == "failed"]
+    if failed:
+        which = str(failed[0]) if len(failed) == 1 else "ID"
+        typer.echo(f"What failed is a dead letter: `worker dead-letters show {which}` shows all of it.", err=True)
     if any(answer.is_bad for answer in answers):
         raise typer.Exit(1)
 
 
 def _send(
-    settings: Settings, submissions: Sequence[Submission], *, wait: bool, timeout: float, show_progress: bool
+    settings: Settings,
+    submissions: Sequence[Submission],
+    *,
+    wait: bool,
+    at: datetime | None,
+    timeout: float,
+    show_progress: bool,
 ) -> list[Answer]:
     async def send(done: Callable[[], None]) -> list[Answer]:
         async with Publisher.connect(settings.amqp_url, name="worker publish") as publisher:
-            return await dispatch(publisher, submissions, wait=wait, timeout=timeout, done=done)
+            return await dispatch(publisher, submissions, wait=wait, at=at, timeout=timeout, done=done)
 
     try:
         with exporting(), progress_bar("publishing", len(submissions), is_wanted=show_progress) as advance:
             return run_async(send(lambda: advance(1)))
     except NotAllPublished as stopped:
         raise Mistake(f"{sentence(stopped.cause)}\n{_what_to_do(stopped, len(submissions))}".rstrip()) from stopped
+
+
+def _when(at: str | None, delay: str | None) -> datetime | None:
+    """Read when commands are to be sent; None for at once.
+
+    Raises:
+        Mistake: It is no time, or more than ten years ahead, or said twice.
+    """
+    if at is None and delay is None:
+        return None
+    if at is not None and delay is not None:
+        raise Mistake("say when, or in how long: leave out --at or --in.")
+    now = datetime.now(UTC)
+    try:
+        when = now + age(delay) if delay is not None else read_deliver_at({DELIVER_AT_HEADER: at})
+    except BadMessage:
+        when = None
+    if when is None:
+        raise Mistake(f"{at!r} is no time: write its offset as well, as in 2027-01-31T18:00:00+01:00, or Z for UTC.")
+    if when - now > LONGEST_DELAY:
+        raise Mistake(f"{when:%Y-%m-%d} is more than ten years ahead: nothing is scheduled as late as that.")
+    return when
 
 
 def _what_to_do(stopped: NotAllPublished, count: int) -> str:
@@ -87,7 +135,7 @@ def _what_to_do(stopped: NotAllPublished, count: int) -> str:
     return ""
 
 
-def _show(answers: Sequence[Answer], *, json: bool, wait: bool, summed_up: bool) -> None:
+def _show(answers: Sequence[Answer], *, json: bool, wait: bool, at: datetime | None, summed_up: bool) -> None:
     if json:
         for answer in answers:
             print_json(answer.document(), indent=False)
@@ -95,7 +143,8 @@ def _show(answers: Sequence[Answer], *, json: bool, wait: bool, summed_up: bool)
         for answer in answers:
             tell(f"{answer.command_id}  {answer.text()}" if wait else str(answer.command_id))
     elif not wait:
-        tell(f"{counted(len(answers), 'command is', 'commands are')} published.")
+        what = "published" if at is None else f"scheduled for {at:%Y-%m-%d %H:%M:%S} UTC"
+        tell(f"{counted(len(answers), 'command is', 'commands are')} {what}.")
     else:
         counts = Counter((answer.outcome, answer.reason or "") for answer in answers)
         listing = table("outcome", "commands", "reason")

@@ -21,14 +21,15 @@ def run(
         typer.Option(
             min=1,
             max=_MOST_PROCESSES,
-            help="Watch over so many worker processes. Without this there is one, which nothing starts again.",
+            help="How many worker processes to run; one that crashes is started again. Without this, one process runs, "
+            "which nothing starts again.",
         ),
     ] = None,
     control_socket: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the domains of WORKER_DOMAINS until SIGTERM or Ctrl-C, then finish what has started.
 
-    With --processes, those that crash are started again. A second signal stops at once.
+    A second signal stops at once.
 
     Exit status 0 after a complete drain, 1 when commands were left to the broker or a process ended again and again.
     """

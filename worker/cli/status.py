@@ -3,7 +3,8 @@
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -19,9 +20,20 @@ from worker.cli.terminal import print_json, table, tell
 from worker.settings import Settings
 from worker.stores import StoreSettings
 
-__all__ = ["status"]
+__all__ = ["AnswersFound", "document", "domain_of", "look_up", "status"]
 
-_Found: TypeAlias = tuple[Receipt, list[RecordedEvent]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersFound:
+    """What is on record of a command.
+
+    Attributes:
+        answers: Each receipt with its events: one for each domain that the id was sent to.
+        silent: Which stores could not be asked, a sentence each.
+    """
+
+    answers: Sequence[tuple[Receipt, Sequence[RecordedEvent]]]
+    silent: Sequence[str] = ()
 
 
 def status(
@@ -40,7 +52,10 @@ def status(
         raise Mistake(f"{command_id!r} is not a UUID; pass the id that `worker publish` printed.") from None
     settings = Settings.load(needs=("database_url",))
     stores = chosen(settings, domain)
-    found = [each for each in run_async(_look_up(stores, identity)) if domain in {None, _domain_of(each[0])}]
+    looked_up = run_async(look_up(stores, identity))
+    for line in looked_up.silent:
+        print(line, file=sys.stderr)  # noqa: T201  beside the answer
+    found = [each for each in looked_up.answers if domain in {None, domain_of(each[0])}]
     if not found:
         if json:
             print_json({"command_id": identity, "outcome": None})
@@ -50,23 +65,24 @@ def status(
                 "or is a dead letter (`worker dead-letters show` tells)."
             )
         raise typer.Exit(1)
-    documents = [_document(receipt, events, settings.worker_trace_url) for receipt, events in found]
+    documents = [document(receipt, events, settings.worker_trace_url) for receipt, events in found]
     if json:
         # One id that was sent to several domains is several commands.
         print_json({**documents[0], "others": documents[1:]} if documents[1:] else documents[0])
     else:
-        for document in documents:
-            _show(document)
+        for each in documents:
+            _show(each)
 
 
-async def _look_up(stores: Sequence[StoreSettings], key: UUID) -> list[_Found]:
-    """Ask every store.
+async def look_up(stores: Sequence[StoreSettings], key: UUID) -> AnswersFound:
+    """Ask every store for the answer to a command.
 
     Raises:
         Mistake: There is no answer in any store that can be asked, and one cannot.
+        EventStoreError: There is one store, and it cannot be asked.
     """
     answers = await asyncio.gather(*(_look_up_in(store, key) for store in stores), return_exceptions=True)
-    found: list[_Found] = []
+    found: list[tuple[Receipt, Sequence[RecordedEvent]]] = []
     silent: list[str] = []
     for store, answer in zip(stores, answers, strict=True):
         if not isinstance(answer, BaseException):
@@ -77,12 +93,10 @@ async def _look_up(stores: Sequence[StoreSettings], key: UUID) -> list[_Found]:
             silent.append(f"{store} cannot be asked: {sentence(answer)}")
     if silent and not found:
         raise Mistake("\n".join(silent))
-    for line in silent:
-        print(line, file=sys.stderr)  # noqa: T201  beside the answer
-    return found
+    return AnswersFound(answers=found, silent=silent)
 
 
-async def _look_up_in(addresses: StoreSettings, key: UUID) -> list[_Found]:
+async def _look_up_in(addresses: StoreSettings, key: UUID) -> list[tuple[Receipt, Sequence[RecordedEvent]]]:
     async with reading_store(addresses, application_name="worker status") as store:
         return [(receipt, await _events(store, receipt)) for receipt in await store.receipts_of(key)]
 
@@ -94,18 +108,26 @@ async def _events(store: PostgresEventStore, receipt: Receipt) -> list[RecordedE
     return [event async for event in store.read(own, up_to=receipt.last)]
 
 
-def _domain_of(receipt: Receipt) -> str | None:
+def domain_of(receipt: Receipt) -> str | None:
+    """Return the domain whose command a receipt answers, as far as it says so."""
     domain = receipt.scope or receipt.outcome.details.get("domain")
     return None if domain is None else str(domain)
 
 
-def _document(receipt: Receipt, events: list[RecordedEvent], trace_url: str) -> dict[str, Any]:
+def document(receipt: Receipt, events: Sequence[RecordedEvent], trace_url: str) -> dict[str, Any]:
+    """Say to a program what became of a command.
+
+    Args:
+        receipt: Its answer.
+        events: What it has recorded.
+        trace_url: Where a person opens a trace, with ``{trace_id}``; empty if nowhere.
+    """
     details = receipt.outcome.details
     trace_id = details.get("trace_id")
     return {
         "command_id": receipt.key,
         "command_type": details.get("command_type"),
-        "domain": _domain_of(receipt),
+        "domain": domain_of(receipt),
         "outcome": receipt.outcome.kind.value,
         "reason": receipt.outcome.reason,
         "events": [
@@ -133,7 +155,9 @@ def _show(document: dict[str, Any]) -> None:
     outcome = document["outcome"] if not document["reason"] else f"{document['outcome']}: {document['reason']}"
     facts.add_row("domain", document["domain"] or "?")
     facts.add_row("outcome", outcome)
-    facts.add_row("decided at", f"position {document['position'].partition(':')[0]}, {document['recorded_at'] or '?'}")
+    at = document["recorded_at"]
+    when = "at a time that is not known" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    facts.add_row("decided at", f"position {document['position'].partition(':')[0]}, {when}")
     facts.add_row("attempts", str(document["attempts"] or "?"))
     facts.add_row("trace", document["trace_url"] or document["trace_id"] or "not recorded")
     tell(facts)

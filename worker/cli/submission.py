@@ -114,8 +114,10 @@ class Submissions:
             return owners[0]
         commands = sorted(decider.name for domain in candidates for decider in domain.deciders)
         hint = meant(command_type, commands)
-        known = f"{hint} Known" if hint else "known"
-        raise Mistake(f"there is no command {command_type!r}; {known} are {', '.join(commands)}.")
+        known = ", ".join(commands)
+        # Nothing like it is there: its decider may have been left out of the domain.
+        told = f"{hint} Known are {known}." if hint else f"known are {known}, by the deciders that the domains list."
+        raise Mistake(f"there is no command {command_type!r}; {told}")
 
     def _read(self, text: bytes, *, more_bytes: int = 0, more_levels: int = 0) -> dict[str, Any]:
         try:

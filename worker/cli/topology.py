@@ -1,16 +1,18 @@
 """``worker topology declare``."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from worker.amqp.connection import Link
 from worker.amqp.declaration import declare_missing, missing, outdated
+from worker.amqp.relay_exchange import declare_exchange, lacks_exchange
 from worker.cli.loop import run_async
 from worker.cli.terminal import tell
 from worker.served_domains import served_domains
 from worker.settings import Settings
-from worker.topology import Topology
+from worker.topology import Topology, events_exchange
 
 __all__ = ["declare"]
 
@@ -26,23 +28,29 @@ def declare(
     """
     settings = Settings.load(needs=("amqp_url",))
     domains = served_domains(settings)
-    lacking = run_async(_declare(settings.amqp_url, [Topology.of(domain) for domain in domains], dry_run=dry_run))
+    topologies = {Topology.of(domain, has_schedule=True): bool(domain.relays) for domain in domains}
+    lacking = run_async(_declare(settings.amqp_url, topologies, dry_run=dry_run))
     if lacking and dry_run:
         raise typer.Exit(1)
 
 
-async def _declare(url: str, topologies: list[Topology], *, dry_run: bool) -> bool:
+async def _declare(url: str, topologies: Mapping[Topology, bool], *, dry_run: bool) -> bool:
+    """Declare what is missing of each, with the exchange for its events if it relays some."""
     link = Link(url, name="worker topology declare")
     lacked = False
     try:
         async with link.translating():
-            for each in topologies:
-                lacking = await missing(link, each)
+            for each, relays in topologies.items():
+                queues = await missing(link, each)
+                events = (events_exchange(each.domain_name),)
+                lacking = (*queues, *events) if relays and await lacks_exchange(link, each.domain_name) else queues
                 lacked = lacked or bool(lacking)
                 if not dry_run:
                     await declare_missing(link, each)
+                    if relays:
+                        await declare_exchange(link, each.domain_name)
                 _tell(each, lacking, dry_run=dry_run)
-                if not lacking or not dry_run:
+                if not queues or not dry_run:
                     for queue in await outdated(link, each):
                         tell(f"{queue} was made by an older version, and serves as it is; docs/broker.md, Policies.")
     finally:

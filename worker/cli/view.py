@@ -39,7 +39,7 @@ def view(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="The view's name; without one, the views are listed.")
     ] = None,
-    key: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="The view's key, a value each.")] = None,
+    key: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="The view's key, a value each.")] = None,
     *,
     domain: Annotated[
         str | None, typer.Option(metavar="DOMAIN", help="Whose view, if several domains have one of this name.")

@@ -19,7 +19,7 @@ from worker.rounds.forwarding import (
 )
 from worker.topology import Topology
 
-__all__ = ["BROKER_REASONS", "REPLAYED_HEADER", "STORY_HEADERS", "DeadLetter", "same_id"]
+__all__ = ["BROKER_REASONS", "REPLAYED_HEADER", "STORY_HEADERS", "DeadLetter", "same_id", "was_scheduled"]
 
 REPLAYED_HEADER = "worker-replayed-at"
 """When the message was last replayed; the one thing that a replayed message remembers of its death."""
@@ -98,7 +98,7 @@ class DeadLetter:
         """Read a message from a domain's dead queue. Any message can be read."""
         headers: Mapping[str, Any] = properties.headers or {}
         history = History.read(headers)
-        death = _broker_death(headers, topology.work_queues)
+        death = _broker_death(headers, (*topology.work_queues, topology.schedule_queue))
         if death is not None:
             # Our own words, if there are any, are about an earlier failure, for which it was sent to the retry queue.
             reason = str(death["reason"])
@@ -163,6 +163,13 @@ class DeadLetter:
             "size": self.size,
             "replayed_at": self.replayed_at,
         }
+
+
+def was_scheduled(properties: AmqpProperties, topology: Topology) -> bool:
+    """Whether a dead letter came from the queue of what is to be sent later, so that it was never due."""
+    headers: Mapping[str, Any] = properties.headers or {}
+    queue = topology.schedule_queue
+    return headers.get(QUEUE_HEADER) == queue or _broker_death(headers, (queue,)) is not None
 
 
 def same_id(text: str) -> str:

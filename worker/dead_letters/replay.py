@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.queue_browser import Held
 from worker.amqp.sender import Sender
-from worker.dead_letters.letter import REPLAYED_HEADER, STORY_HEADERS, DeadLetter
+from worker.dead_letters.letter import REPLAYED_HEADER, STORY_HEADERS, DeadLetter, was_scheduled
 from worker.errors import BrokerError, MessageRefused
 from worker.rounds.forwarding import forward
+from worker.topology import Address
 
 __all__ = ["Bounds", "Progress", "Refused", "Wanted", "discard", "look", "replay"]
 
@@ -75,6 +76,8 @@ async def replay(
 ) -> int:
     """Send letters to the work queue again, each as it was first published: with its id, trace and reply queue.
 
+    One that came from the schedule's queue returns to that: it was never due.
+
     Each begins a new history: what was noted of its failures is left out, and a time is noted instead. A letter is
     removed only when the broker has stored its copy. Whoever is killed in between leaves a letter whose copy was
     sent: replayed again, it is a duplicate, which a worker answers from its receipt.
@@ -96,9 +99,13 @@ async def replay(
 
     On cancellation, copies under way may have been stored; their letters are still there as well.
     """
-    entrance = queue.topology.entrance
+    topology = queue.topology
 
     async def send(held: Held) -> bool:
+        entrance = topology.entrance
+        if was_scheduled(held.properties, topology):
+            # In the work queue it would be decided at once.
+            entrance = Address("", topology.schedule_queue)
         headers = {REPLAYED_HEADER: datetime.now(UTC).isoformat()}
         try:
             await forward(

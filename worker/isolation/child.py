@@ -19,7 +19,7 @@ import uvloop
 from opentelemetry import context, propagate
 
 from eventstore.postgres import PostgresEventStore
-from handlers.complaint import text_of
+from handlers.complaint import headline_of, text_of
 from handlers.domain import Domain
 from worker.counters import Counters
 from worker.errors import HandlerTimedOut
@@ -150,8 +150,8 @@ def _is_cancelled() -> bool:
 def _failure(error: BaseException) -> Failure:
     return Failure(
         verdict=judge(error),
-        kind=type(error).__name__,
         text=text_of(error),
+        headline=headline_of(error),
         where=whereabouts(error),
         # The end tells where it happened; a deep recursion would fill a frame with its middle.
         traceback="".join(traceback.format_exception(error, limit=-30)),

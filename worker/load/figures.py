@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-__all__ = ["milliseconds", "percentile", "share"]
+__all__ = ["brief", "duration", "percentile", "share"]
+
+_THREE_DIGITS = 100
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -16,10 +18,17 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(int(rank), 1) - 1]
 
 
-def milliseconds(seconds: float) -> str:
-    """Write a duration in milliseconds."""
-    value = seconds * 1000
-    return f"{value:,.1f} ms" if value < 100 else f"{value:,.0f} ms"  # noqa: PLR2004  three digits are enough
+def brief(value: float) -> str:
+    """Write a number with as many digits as matter: three, or all that it has before the point."""
+    if value >= _THREE_DIGITS or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration with three digits, in milliseconds below a second: ``1.23 ms``, ``457 ms``, ``18.8 s``."""
+    # What is rounded up to a second is one.
+    return f"{brief(seconds * 1000)} ms" if float(f"{seconds:.3g}") < 1 else f"{brief(seconds)} s"
 
 
 def share(part: float, whole: float) -> str:

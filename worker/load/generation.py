@@ -8,6 +8,7 @@ from typing import Any
 
 from handlers.domain import Domain
 from handlers.errors import InvalidScenario
+from handlers.kind import kind_of
 from handlers.model import Command
 from handlers.place import place_of, raised_at
 from handlers.scenario import Scenario, Workload
@@ -37,7 +38,7 @@ def generated(
     except Exception as bug:  # whatever a scenario of somebody's raises
         raise _told(named, bug) from bug
     if not isinstance(workload, Workload):
-        raise InvalidScenario(f"{named} returns a Workload, not {_kind(workload)}")
+        raise InvalidScenario(f"{named} returns a Workload, not {kind_of(workload)}")
     kinds = {decider.command: decider.name for domain in domains for decider in domain.deciders}
     return replace(
         workload,
@@ -49,7 +50,7 @@ def generated(
 
 def _checked(named: str, what: str, commands: object, kinds: dict[type[Command], str]) -> Iterator[Command]:
     if not isinstance(commands, Iterable):
-        raise InvalidScenario(f"{named} gives {_kind(commands)} as its {what}, which is a list of commands or the like")
+        raise InvalidScenario(f"{named} gives {kind_of(commands)} as its {what}, which is an iterable of commands")
     return _each(named, what, commands, kinds)
 
 
@@ -64,7 +65,7 @@ def _each(named: str, what: str, commands: Iterable[Any], kinds: dict[type[Comma
             raise _told(named, bug) from bug
         if type(command) not in kinds:
             known = ", ".join(sorted(kinds.values()))
-            raise InvalidScenario(f"{named} has {_kind(command)} in its {what}, which is none of the commands {known}")
+            raise InvalidScenario(f"{named} has {kind_of(command)} in its {what}; its commands are {known}")
         yield command
 
 
@@ -83,7 +84,3 @@ def _told(named: str, bug: Exception) -> InvalidScenario:
     where = "" if place is None else f" in {place[0]} ({place[1]})"
     text = f": {bug}" if str(bug) else ""
     return InvalidScenario(f"{named} raised {type(bug).__name__}{where}{text}")
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__}"

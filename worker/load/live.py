@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from eventstore.counted import counted
-from worker.load.figures import milliseconds, percentile
+from worker.load.figures import duration, percentile
 from worker.load.tally import Tally
 
 __all__ = ["watching"]
@@ -66,7 +66,7 @@ class View:
         return table
 
     def _p(self, percent: float) -> str:
-        return milliseconds(percentile(self._recent, percent)) if self._recent else "-"
+        return duration(percentile(self._recent, percent)) if self._recent else "-"
 
     def _kinds(self) -> list[tuple[str, int]]:
         kinds = dict.fromkeys(("accepted", "rejected", "unchanged"), 0)

@@ -1,20 +1,20 @@
-"""The page: a load run as one HTML file that needs nothing else, in light and dark."""
+"""The page: a load run as one HTML file that needs nothing else, in light and dark, for wide and narrow screens."""
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
 from eventstore.counted import counted
-from worker.load.chart import Chart, Line, Mark, Tick, brief, columns, lines, seconds_ticks
-from worker.load.figures import milliseconds, share
-from worker.load.summary import Summary
+from worker.load.cpu import WORKERS
+from worker.load.figures import brief, duration, share
+from worker.load.page_charts import charts
+from worker.load.summary import Latency, Summary
 from worker.printable import printable
 
 __all__ = ["page"]
 
 _CSS = files("worker.load").joinpath("page.css").read_text(encoding="utf-8")
-_MOST_BIN_LABELS = 12
+_NOT_MEASURED = "not measured"
 
 
 def page(summary: Summary, stresses: str = "") -> str:
@@ -30,23 +30,39 @@ def page(summary: Summary, stresses: str = "") -> str:
             '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"/>',
             '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
             f"<title>{_text(title)}</title><style>{_CSS}</style></head><body>",
-            f'<header><h1>{_text(title)}</h1><p class="stresses">{_text(stresses)}</p>{_verdict(summary)}</header>',
+            f'<header><h1>{_text(title)}</h1><p class="stresses">{_text(stresses)}</p>',
+            f"<p>{_text(_run(summary))}</p>{_behind(summary)}{_verdict(summary)}</header>",
             f'<dl class="tiles">{"".join(_tiles(summary))}</dl>',
-            f'<section class="charts">{"".join(_figures(summary))}</section>',
-            f"<h2>Outcomes</h2>{_outcomes(summary)}",
-            f"<h2>CPU</h2>{_cpu(summary)}" if summary.cpu_seconds else "",
+            f'<div class="groups">{"".join(_groups(summary))}</div>',
+            f'<section class="charts">{"".join(_figure(*each) for each in _figures(summary))}</section>',
             f"<h2>Violations</h2>{_violations(summary)}" if summary.violations else "",
-            f"<h2>How it was run</h2>{_settings(summary)}",
+            f'<div class="tables">{"".join(_tables(summary))}</div>',
             f"<h2>Figures over time</h2>{_series(summary)}",
             "</body></html>\n",
         )
     )
 
 
+def _run(summary: Summary) -> str:
+    """Say in a line what was run."""
+    pace = f"{summary.in_flight} in flight" if summary.rate_per_s is None else f"due at {brief(summary.rate_per_s)}/s"
+    workers = "" if summary.workers is None else f", {counted(summary.workers, 'worker process', 'worker processes')}"
+    killed = f" ({summary.workers_killed:,} killed and replaced)" if summary.workers_killed else ""
+    outages = f", a store down {counted(summary.outages, 'time')}" if summary.outages else ""
+    began = f"{summary.began_at:%Y-%m-%d %H:%M:%S} UTC"
+    commands = counted(summary.commands, "command")
+    return f"{commands}, {summary.load} load, {pace}{workers}{killed}{outages}, in {duration(summary.seconds)}; {began}"
+
+
+def _behind(summary: Summary) -> str:
+    told = summary.behind()
+    return "" if told is None else f'<p class="note"><span class="verdict behind">Behind.</span> {_text(told)}</p>'
+
+
 def _verdict(summary: Summary) -> str:
     oracle = summary.oracle
     if summary.violations:
-        return f'<p class="verdict wrong">{counted(summary.violations, "violation")}</p>'
+        return f'<p class="note"><span class="verdict wrong">{counted(summary.violations, "violation")}.</span></p>'
     told = (
         f"{counted(oracle.events, 'event')} numbered without a gap; "
         f"{counted(oracle.receipts, 'command')}, one receipt each; "
@@ -54,135 +70,94 @@ def _verdict(summary: Summary) -> str:
         f"invariants unbroken: "
         f"{'; '.join(oracle.invariants) or 'none declared'}."
     )
-    return f'<p><span class="verdict clean">Clean.</span> {_text(told)}</p>'
+    return f'<p class="note"><span class="verdict clean">Clean.</span> {_text(told)}</p>'
 
 
 def _tiles(summary: Summary) -> Iterator[str]:
-    yield _tile("Throughput", f"{brief(summary.throughput_per_s)}/s", f"{summary.seconds:.1f} s")
-    if (latency := summary.latency_ms) is not None:
-        for name, value in (("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99), ("max", latency.max)):
-            yield _tile(f"Latency, {name}", milliseconds(value / 1000))
+    latency = summary.latency_ms
+    since = "sent" if summary.load == "closed" else "due"
+    yield _tile("Throughput", f"{brief(summary.throughput_per_s)}/s", f"answered over {duration(summary.seconds)}")
+    yield _tile("Latency, p50", _milliseconds(latency, "p50"), f"from {since} to answered")
+    yield _tile("Latency, p99", _milliseconds(latency, "p99"), "1 in 100 took longer")
+    again = summary.attempts.again
+    met = f"{counted(again, 'command')} of {sum(summary.attempts.histogram.values()):,}"
+    yield _tile("Met a conflict", share(again, sum(summary.attempts.histogram.values())), met)
+
+
+def _groups(summary: Summary) -> Iterator[str]:
+    """Show the other figures, by what they are about."""
+    latency, one = summary.latency_ms, summary.unluckiest
+    waiting = [("p95", _milliseconds(latency, "p95"), ""), ("longest", _milliseconds(latency, "max"), "")]
     if summary.p99_over_p50 is not None:
-        yield _tile("Fairness", f"{summary.p99_over_p50:.1f}", "p99 is so many times p50")
-    if (one := summary.unluckiest) is not None:
-        told = f"{one.command_type}, attempts {one.attempts}, {one.command_id}"
-        yield _tile("Unluckiest command", milliseconds(one.latency_ms / 1000), told, kind="long")
-    per_command = share(summary.conflicts, sum(summary.attempts.histogram.values()))
-    yield _tile("Conflicts", f"{summary.conflicts:,}", f"{per_command} of the commands")
-    yield _tile("Attempts", f"{summary.attempts.mean:.3f}", f"on average; at most {summary.attempts.max}")
-    yield _tile("Wasted decisions", f"{summary.wasted_decisions:,}", "by conflicts and duplicates")
-    yield _tile("Duplicates", f"{summary.duplicates:,}", f"{counted(summary.copies, 'copy', 'copies')} sent")
-    replica = summary.replica_read_share
-    yield _tile("Reads by a replica", "not measured" if replica is None else f"{replica:.1%}")
-    cpu = summary.cpu_us_per_command
-    yield _tile("CPU per command", "not measured" if cpu is None else f"{cpu:,.0f} µs", "of the workers")
-
-
-def _figures(summary: Summary) -> Iterator[str]:
-    series = summary.series
-    count, interval = len(series.commands_per_s), series.interval_s
-    each = f"in intervals of {brief(interval)} s"
-    ticks = seconds_ticks(count, interval)
-    across = "time since the load began [s]"
-    rate = Chart(says="Commands answered per second over time", across=across, up="commands/s", ticks=ticks)
-    line = Line("throughput", series.commands_per_s)
-    yield _figure(
-        "Throughput over time", f"commands answered per second, {each}", lines(rate, [line], unit="commands/s")
+        waiting.append(("fairness", f"{summary.p99_over_p50:.1f}", "p99 over p50"))
+    if one is not None:
+        told = f"{one.command_id}, decided {counted(one.attempts, 'time')}"
+        waiting.append(("who waited longest", one.command_type, told))
+    yield _group("Waiting", waiting)
+    stale = "" if not summary.stale_conflicts else f"{summary.stale_conflicts:,} after reading a replica"
+    yield _group(
+        "Contention",
+        [
+            ("conflicts", f"{summary.conflicts:,}", stale),
+            ("decisions a command", f"{summary.attempts.mean:.3f}", f"at most {summary.attempts.max:,}"),
+            ("wasted decisions", f"{summary.wasted_decisions:,}", "by conflicts and duplicates"),
+            ("duplicates", f"{summary.duplicates:,}", f"{counted(summary.copies, 'copy', 'copies')} sent on purpose"),
+        ],
     )
-    conflicts = Chart(says="Conflicts per second over time", across=across, up="conflicts/s", ticks=ticks)
-    titles = [
-        f"{brief(number * interval)} s: {brief(value)} conflicts/s"
-        for number, value in enumerate(series.conflicts_per_s)
-    ]
-    yield _figure(
-        "Conflicts over time",
-        f"met by the commands that were answered then, {each}",
-        columns(conflicts, series.conflicts_per_s, titles, series=2),
+    cpu, replica, letters = summary.cpu_us_per_command, summary.replica_read_share, summary.dead_letters
+    yield _group(
+        "Cost",
+        [
+            ("CPU a command", _NOT_MEASURED if cpu is None else f"{cpu:,.0f} µs", "of the workers"),
+            ("reads by a replica", _NOT_MEASURED if replica is None else f"{replica:.1%}", ""),
+            ("dead letters", _NOT_MEASURED if letters is None else f"{letters:,}", ""),
+            ("no answer in time", f"{summary.unanswered:,}", ""),
+        ],
     )
-    yield _figure("Latency distribution", "each column is 26 % wider than the one before", _distribution(summary))
-    waits = Chart(says="Latency over time, p50 and p99", across=across, up="latency [ms]", ticks=ticks)
-    both = [Line("p50", series.p50_ms), Line("p99", series.p99_ms, 2)]
-    yield _figure(
-        "Latency over time", f"of the commands that were answered then, {each}", lines(waits, both, unit="ms")
-    )
-    yield _figure("Attempts", "how often commands were decided until their answer held", _attempts(summary))
 
 
-def _distribution(summary: Summary) -> str:
-    bins, latency = summary.latency_histogram, summary.latency_ms
-    if not bins or latency is None:
-        return "<p>Nothing was answered.</p>"
-    every = -(-len(bins) // _MOST_BIN_LABELS)
-    ticks = [Tick(number, brief(each.from_ms)) for number, each in enumerate(bins) if number % every == 0]
-    # The bins are even on a logarithmic scale.
-    low, width = math.log10(bins[0].from_ms), math.log10(bins[0].to_ms / bins[0].from_ms)
-    marks = [
-        Mark((math.log10(max(value, bins[0].from_ms)) - low) / width, f"{name} {brief(value)} ms")
-        for name, value in (("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99))
-    ]
-    chart = Chart(
-        says=f"How many commands took how long; half took up to {brief(latency.p50)} ms",
-        across="latency [ms], logarithmic",
-        up="commands",
-        ticks=ticks,
-        marks=marks,
-    )
-    titles = [f"{brief(each.from_ms)} to {brief(each.to_ms)} ms: {counted(each.commands, 'command')}" for each in bins]
-    return columns(chart, [each.commands for each in bins], titles)
+def _figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    yield from charts(summary)
+    yield "Outcomes", "what became of the commands", _outcomes(summary)
 
 
-def _attempts(summary: Summary) -> str:
-    histogram = summary.attempts.histogram
-    if not histogram:
-        return "<p>Nothing was decided.</p>"
-    numbers = range(1, max(histogram) + 1)
-    chart = Chart(
-        says=f"How many commands needed how many attempts; at most {max(histogram)}",
-        across="attempts",
-        up="commands",
-        ticks=[Tick(number - 0.5, f"{number} ({brief(histogram.get(number, 0))})") for number in numbers],
-    )
-    counts = [histogram.get(number, 0) for number in numbers]
-    titles = [
-        f"{counted(number, 'attempt')}: {counted(count, 'command')}"
-        for number, count in zip(numbers, counts, strict=True)
-    ]
-    return columns(chart, counts, titles)
+def _tables(summary: Summary) -> Iterator[str]:
+    if summary.by_domain:
+        rows = [
+            (
+                each.domain,
+                f"{each.answered:,}",
+                *(_milliseconds(each.latency_ms, name) for name in ("p50", "p99", "max")),
+            )
+            for each in summary.by_domain
+        ]
+        listing = _table(("domain", "answered", "p50", "p99", "longest"), rows, numbers=range(1, 5))
+        yield f"<section><h2>By domain</h2>{listing}</section>"
+    if summary.cpu_seconds:
+        yield f"<section><h2>CPU</h2>{_cpu(summary)}</section>"
+    rows = [("seed", str(summary.seed)), *((name, f"{value:g}") for name, value in summary.parameters.items())]
+    yield f"<section><h2>Parameters</h2>{_table(('parameter', 'value'), rows)}</section>"
 
 
 def _outcomes(summary: Summary) -> str:
-    answered = sum(summary.outcomes.values())
-    rows = [(one.outcome, f"{one.commands:,}", share(one.commands, answered), one.reason) for one in summary.reasons]
+    rows = [
+        (one.outcome, f"{one.commands:,}", share(one.commands, summary.commands), one.reason) for one in summary.reasons
+    ]
     if summary.unanswered:
-        rows.append(("no answer", f"{summary.unanswered:,}", "", ""))
+        rows.append(("no answer", f"{summary.unanswered:,}", share(summary.unanswered, summary.commands), ""))
     return _table(("outcome", "commands", "share", "reason"), rows, numbers={1, 2})
 
 
 def _cpu(summary: Summary) -> str:
     answered = sum(summary.outcomes.values())
+    spent = sorted(summary.cpu_seconds.items(), key=lambda one: -one[1])
+    if len(spent) > 1 and WORKERS in summary.cpu_seconds:
+        spent.append(("together", sum(summary.cpu_seconds.values())))
     rows = [
-        (party, f"{spent:.1f}", share(spent, summary.seconds), f"{spent / answered * 1e6:,.0f}" if answered else "-")
-        for party, spent in sorted(summary.cpu_seconds.items(), key=lambda one: -one[1])
+        (party, f"{used:.1f} s", share(used, summary.seconds), f"{used / answered * 1e6:,.0f} µs" if answered else "-")
+        for party, used in spent
     ]
-    return _table(("party", "seconds", "of one core", "µs per command"), rows, numbers={1, 2, 3})
-
-
-def _settings(summary: Summary) -> str:
-    pace = (
-        f"open, {summary.rate_per_s:g} commands/s" if summary.rate_per_s else f"closed, {summary.in_flight} in flight"
-    )
-    workers = "not started by this run" if summary.workers is None else f"{summary.workers}"
-    if summary.workers_killed:
-        workers += f", {summary.workers_killed} killed and replaced"
-    rows = [
-        ("began", f"{summary.began_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("seed", str(summary.seed)),
-        ("commands", f"{summary.commands:,}"),
-        ("load", pace),
-        ("worker processes", workers),
-        *((name, f"{value:g}") for name, value in summary.parameters.items()),
-    ]
-    return _table(("setting", "value"), rows)
+    return _table(("party", "spent", "of one core", "a command"), rows, numbers={1, 2, 3})
 
 
 def _violations(summary: Summary) -> str:
@@ -211,9 +186,20 @@ def _series(summary: Summary) -> str:
     return f"<details><summary>The charts' values</summary>{_table(headings, rows, numbers=range(5))}</details>"
 
 
-def _tile(name: str, value: str, told: str = "", *, kind: str = "short") -> str:
-    small = f"<small>{_text(told)}</small>" if told else ""
-    return f'<div class="{kind}"><dt>{_text(name)}</dt><dd>{_text(value)}{small}</dd></div>'
+def _milliseconds(latency: Latency | None, name: str) -> str:
+    return _NOT_MEASURED if latency is None else duration(getattr(latency, name) / 1000)
+
+
+def _tile(name: str, value: str, told: str) -> str:
+    return f"<div><dt>{_text(name)}</dt><dd>{_text(value)}<small>{_text(told)}</small></dd></div>"
+
+
+def _group(name: str, rows: Iterable[tuple[str, str, str]]) -> str:
+    shown = "".join(
+        f"<div><dt>{_text(what)}</dt><dd>{_text(value)}{f'<small>{_text(told)}</small>' if told else ''}</dd></div>"
+        for what, value, told in rows
+    )
+    return f"<section><h2>{_text(name)}</h2><dl>{shown}</dl></section>"
 
 
 def _figure(name: str, told: str, drawn: str) -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from eventstore.counted import counted
 from worker.load.cpu import WORKERS
-from worker.load.figures import milliseconds, share
+from worker.load.figures import duration, share
 from worker.load.summary import Summary
 from worker.load.traces.spans import Spans
 from worker.printable import printable
@@ -26,6 +26,8 @@ def report(summary: Summary, spans: Spans | None = None) -> Iterator[RenderableT
         summary: The run.
         spans: Its traces, or None when they were recorded elsewhere.
     """
+    if (behind := summary.behind()) is not None:
+        yield Text.assemble(("behind", "bold yellow"), f" - {behind}")
     yield _outcomes(summary)
     yield _figures(summary, spans)
     if summary.cpu_seconds:
@@ -36,9 +38,8 @@ def report(summary: Summary, spans: Spans | None = None) -> Iterator[RenderableT
 def _outcomes(summary: Summary) -> Table:
     """Show how the load's commands ended, by kind, each rejection by its reason."""
     table = _table("outcome", "commands", "share", "reason")
-    answered = sum(summary.outcomes.values())
     for one in sorted(summary.reasons, key=lambda each: (_rank(each.outcome), -each.commands)):
-        table.add_row(one.outcome, f"{one.commands:,}", share(one.commands, answered), printable(one.reason))
+        table.add_row(one.outcome, f"{one.commands:,}", share(one.commands, summary.commands), printable(one.reason))
     if summary.unanswered:
         table.add_row("no answer", f"{summary.unanswered:,}", share(summary.unanswered, summary.commands), "")
     return table
@@ -52,11 +53,9 @@ def _figures(summary: Summary, spans: Spans | None) -> Table:
     latency, unluckiest = summary.latency_ms, summary.unluckiest
     since = "sent" if summary.load == "closed" else "due"
     if latency is not None and unluckiest is not None:
-        percentiles = (f"{name} {milliseconds(getattr(latency, name) / 1000)}" for name in ("p50", "p95", "p99"))
-        table.add_row(
-            f"latency, {since} to answered", f"{', '.join(percentiles)}, max {milliseconds(latency.max / 1000)}"
-        )
-        waited = f"{milliseconds(unluckiest.latency_ms / 1000)}, attempts {unluckiest.attempts}"
+        percentiles = (f"{name} {duration(getattr(latency, name) / 1000)}" for name in ("p50", "p95", "p99"))
+        table.add_row(f"latency, {since} to answered", f"{', '.join(percentiles)}, max {duration(latency.max / 1000)}")
+        waited = f"{duration(unluckiest.latency_ms / 1000)}, decided {counted(unluckiest.attempts, 'time')}"
         table.add_row(
             "fairness",
             f"p99 is {summary.p99_over_p50:.1f} times p50; longest waited {unluckiest.command_type} "
@@ -65,7 +64,7 @@ def _figures(summary: Summary, spans: Spans | None) -> Table:
     for each in summary.by_domain:
         if each.latency_ms is not None:
             p50, p99, most = (
-                milliseconds(ms / 1000) for ms in (each.latency_ms.p50, each.latency_ms.p99, each.latency_ms.max)
+                duration(ms / 1000) for ms in (each.latency_ms.p50, each.latency_ms.p99, each.latency_ms.max)
             )
             table.add_row(f"{each.domain}", f"{each.answered:,} answered, p50 {p50}, p99 {p99}, max {most}")
     table.add_row("conflicts and retries", _conflicts(summary))
@@ -123,15 +122,13 @@ def _verdict(summary: Summary) -> RenderableType:
 
 
 def _conflicts(summary: Summary) -> str:
-    counts = summary.attempts.histogram
-    again = sum(count for number, count in counts.items() if number > 1)
+    again = summary.attempts.again
     if not again:
         return "none"
-    share_of_all = share(again, sum(counts.values()))
-    most = f"at most {counted(summary.attempts.max, 'time')}"
+    met = f"{counted(again, 'command')} ({share(again, sum(summary.attempts.histogram.values()))}) met one or more"
     stale = f"; {summary.stale_conflicts:,} after reading a replica" if summary.stale_conflicts else ""
-    decided_again = f"{counted(again, 'command')} ({share_of_all}) decided again, {most}"
-    return f"{counted(summary.conflicts, 'conflict')}; {decided_again}{stale}"
+    most = f"decided at most {counted(summary.attempts.max, 'time')}"
+    return f"{counted(summary.conflicts, 'conflict')}: {met}, {most}{stale}"
 
 
 def _rank(outcome: str) -> int:

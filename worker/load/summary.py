@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.load.cpu import WORKERS
-from worker.load.figures import percentile
+from worker.load.figures import brief, duration, percentile
 from worker.load.oracle_report import OracleReport
 from worker.load.series import Bin, Series, bins
 from worker.load.session import Plan, Ran
@@ -17,6 +17,8 @@ from worker.load.session import Plan, Ran
 __all__ = ["Attempts", "DomainFigures", "Evidence", "Latency", "Reason", "Summary", "Unluckiest"]
 
 _MILLI, _MICRO = 1e3, 1e6
+# An open load that ends so much later than its last command was due did not keep up: seconds, and a share of the load.
+_LEAST_LATE, _LEAST_LATE_SHARE = 1.0, 0.05
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -65,6 +67,11 @@ class Attempts(_Part):
     mean: float
     max: Count
     histogram: dict[int, Count]
+
+    @property
+    def again(self) -> int:
+        """How many commands met a conflict, and so were decided more than once."""
+        return sum(count for number, count in self.histogram.items() if number > 1)
 
 
 class Evidence(_Part):
@@ -173,6 +180,20 @@ class Summary(_Part):
     violation_details: list[Evidence]
     oracle_checked: Count
     oracle: Checked
+
+    def behind(self) -> str | None:
+        """Say how far an open load was behind its rate in the end; None if it kept up, or was closed load."""
+        if self.rate_per_s is None:
+            return None
+        due = self.commands / self.rate_per_s
+        late = self.seconds - due
+        if late <= max(_LEAST_LATE, _LEAST_LATE_SHARE * due):
+            return None
+        return (
+            f"{brief(self.rate_per_s)} commands a second were due and {brief(self.throughput_per_s)} were answered, so "
+            f"that the load ended {duration(late)} late: the queue grew, and latencies say how long the load lasted, "
+            "not what anybody would wait at a rate that can be kept."
+        )
 
     @classmethod
     def of(cls, plan: Plan, ran: Ran, report: OracleReport) -> Self:

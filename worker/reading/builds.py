@@ -1,16 +1,27 @@
 """Builds: each version of a projection fills tables of its own, and takes the place of the one before it."""
 
+import logging
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from eventstore import EventStore, Filter, HistoryDiverged
 from eventstore.postgres import Session, Transaction
 from handlers import Domain, Projection
 from worker.errors import ProjectionError
-from worker.reading.followers import FollowerName, FollowerRow, Followers
+from worker.reading.follower import Sink
+from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
 from worker.reading.lease import IDLE_SECONDS
 from worker.reading.names import table_schema
+from worker.reading.projection_sink import ProjectionSink
 from worker.reading.tables import drop_tables, make_tables, show_tables
 
+if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+    from worker.reading.outlet import Outlet
+
 __all__ = ["KIND", "Declared", "Superseded", "drop_retired", "needs_build", "promote", "rebuild", "register"]
+
+_log = logging.getLogger(__name__)
 
 KIND = "projection"
 # Readers wait behind whoever waits for their tables.
@@ -33,9 +44,54 @@ class Declared:
         """What its followers are called."""
         return FollowerName(kind=KIND, domain=self.domain.name, name=self.projection.name)
 
+    @property
+    def version(self) -> int:
+        """Which version is declared."""
+        return self.projection.version
+
+    @property
+    def events(self) -> Filter:
+        """Which events it is made of."""
+        return self.projection.events
+
+    @property
+    def is_final(self) -> bool:
+        """See ``Followed``: tables are rolled back with their checkpoint."""
+        return False
+
     def fits(self, row: FollowerRow) -> bool:
         """Whether a follower is of this version, and not derived from a history that was rewritten."""
         return row.version == self.projection.version and row.diverged_at is None
+
+    def lacks_row(self, rows: list[FollowerRow]) -> bool:
+        """See ``needs_build``."""
+        return needs_build(self, rows)
+
+    async def register(self, session: Session, store: EventStore) -> None:  # noqa: ARG002  as ``Followed`` has it
+        """See the function of this name."""
+        await register(session, self)
+
+    def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:  # noqa: ARG002  the same
+        """See ``Followed``."""
+        return ProjectionSink(self.domain, self.projection, session, skipped)
+
+    async def promote(self, session: Session, follower_id: int, fence: int) -> bool:
+        """See the function of this name."""
+        return await promote(session, self, follower_id, fence)
+
+    async def diverged(
+        self,
+        session: Session,
+        store: EventStore,  # noqa: ARG002  the same
+        row: FollowerRow,
+        fence: int,
+        error: HistoryDiverged,
+    ) -> Failure | None:
+        """See ``Followed``: it is built anew."""
+        _log.error("%s: the log was rewritten behind it; it is built anew: %s", row.name, error)
+        async with session.transaction() as transaction:
+            await Followers(transaction).diverge(row.follower_id, fence)
+        return None
 
 
 def needs_build(declared: Declared, rows: list[FollowerRow]) -> bool:

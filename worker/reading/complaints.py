@@ -1,27 +1,29 @@
-"""Complaints: what an error of the database means to who runs projections, with what to do."""
+"""Complaints: what an error of the database means to who follows the log, with what to do."""
 
 from eventstore import EventStoreError, StoreMisconfigured
-from worker.errors import ProjectionError
+from worker.errors import FollowerError
 from worker.reading.names import ROLE
 
 __all__ = ["complaint"]
 
-# SQLSTATEs: a schema, a table or a function that is missing; a right that is.
+# SQLSTATEs: a schema, a table or a function that is missing; a column; a right.
 _MISSING = frozenset({"3F000", "42P01", "42883"})
+_NO_COLUMN = "42703"
 _LACKS_RIGHT = "42501"
 _NO_ROLE = "42704"
 
 
-def complaint(error: EventStoreError) -> EventStoreError | ProjectionError:
-    """Return what is told of an error of the database that a projection's tables are in."""
+def complaint(error: EventStoreError) -> EventStoreError | FollowerError:
+    """Return what is told of an error of the database that checkpoints, and the tables of projections, are in."""
     cause = error.__cause__ or error
-    if error.code in _MISSING and isinstance(error, StoreMisconfigured):
-        return ProjectionError(
-            "the database has nothing for projections yet: run `worker db migrate`, or `worker db migrate "
+    if error.code == _NO_COLUMN or (error.code in _MISSING and isinstance(error, StoreMisconfigured)):
+        return FollowerError(
+            "the database lacks what follows the log needs: run `worker db migrate`, or `worker db migrate "
             f"--projections` where PROJECTIONS_URL names another database ({cause})"
         )
     if error.code in {_LACKS_RIGHT, _NO_ROLE}:
-        return ProjectionError(
-            f"the database role may not run projections: GRANT {ROLE} to it, and to the role that migrates ({cause})"
+        return FollowerError(
+            f"the database role may not run projections, reactions or relays: GRANT {ROLE} to it, and to the role that "
+            f"migrates ({cause})"
         )
     return error

@@ -1,4 +1,4 @@
-"""The coordinator: which projections this process runs now, by the leases that it has, and what becomes of them."""
+"""The coordinator: which followers this process runs now, by the leases that it has, and what becomes of them."""
 
 import asyncio
 import logging
@@ -8,17 +8,22 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from eventstore import EventStore, EventStoreError, HistoryDiverged
+from eventstore import EventStore, EventStoreError, HistoryDiverged, Position
 from eventstore.backoff import Backoff
 from eventstore.postgres import Session
-from worker.errors import ProjectionError
-from worker.reading.builds import KIND, Declared, Superseded, drop_retired, needs_build, promote, register
+from worker.errors import BrokerError, FollowerError
+from worker.reading.builds import Superseded, drop_retired
 from worker.reading.complaints import complaint
+from worker.reading.event_failed import EventFailed
+from worker.reading.followed import Followed
 from worker.reading.follower import Follower, Progress
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
 from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Checkpoint, LeaseLost
-from worker.reading.projection_sink import EventFailed, ProjectionSink
+
+if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+    from worker.reading.outlet import Outlet
 
 __all__ = ["Coordinator", "Running"]
 
@@ -38,54 +43,68 @@ class Running:
         row: As it is on record.
         fence: The lease's number.
         progress: How far it has come.
+        reached: How far its checkpoint was known to be, by this process.
         failure: The event that stopped it.
         trouble: Why it rests, where no event is to blame.
     """
 
-    declared: Declared
+    declared: Followed
     row: FollowerRow
     fence: int
     progress: Progress = field(default_factory=Progress)
+    reached: Position | None = None
     failure: Failure | None = None
     trouble: str | None = None
     task: "asyncio.Task[None] | None" = None
 
 
 class Coordinator:
-    """Runs the projections of one log whose tables are in one database, as far as no other process does.
+    """Runs what follows one log and has its checkpoints in one database, as far as no other process does.
 
     Args:
-        declared: The projections.
+        declared: The projections, reactions and relays.
         store: The log.
-        target: Makes a session with the database of the tables.
+        target: Makes a session with the database of the checkpoints, and of the tables.
+        outlet: The way to the broker; None where nothing is sent.
+        purpose: How its connections appear in ``pg_stat_activity``.
 
     Attributes:
         running: Those that this process has the lease of, by follower.
-        problems: What keeps projections from being run at all, by name.
-        trouble: Why the database of the tables cannot be asked now; None while it can.
+        problems: What keeps some of them from being run at all, by name.
+        trouble: Why the database of the checkpoints cannot be asked now; None while it can.
     """
 
-    def __init__(self, declared: Sequence[Declared], store: EventStore, target: Callable[[str], Session]) -> None:
+    def __init__(
+        self,
+        declared: Sequence[Followed],
+        store: EventStore,
+        target: Callable[[str], Session],
+        *,
+        outlet: "Outlet | None" = None,
+        purpose: str = "worker project",
+    ) -> None:
         self.running: dict[int, Running] = {}
         self.problems: dict[FollowerName, str] = {}
         self.trouble: str | None = None
         self._declared = {each.name: each for each in declared}
         self._store = store
         self._target = target
-        self._session = target("worker project: leases")
+        self._outlet = outlet
+        self._purpose = purpose
+        self._session = target(f"{purpose}: leases")
         self._owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
         self._ticks = 0
 
     async def open(self) -> None:
-        """See that each projection has its tables.
+        """See that each has a follower, and each projection its tables.
 
         Raises:
-            ProjectionError: One cannot be run as it is declared, or as the database is.
+            FollowerError: One cannot be run as it is declared, or as the database is.
             EventStoreError: The database cannot be used now, or as it is.
         """
         for declared in self._declared.values():
             try:
-                await register(self._session, declared)
+                await declared.register(self._session, self._store)
             except Superseded as error:
                 self._problem(declared.name, str(error))
 
@@ -94,7 +113,7 @@ class Coordinator:
         await self._session.close()
 
     async def serve(self) -> None:
-        """Run projections until cancelled; what is under way is rolled back then, and the leases are given back."""
+        """Run them until cancelled; what is under way is rolled back then, and the leases are given back."""
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         try:
             while True:
@@ -115,13 +134,19 @@ class Coordinator:
         held = {follower_id: running.fence for follower_id, running in self.running.items()}
         async with self._session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
             followers = Followers(transaction)
-            rows = [row for row in await followers.all(KIND) if row.name in self._declared]
+            kinds = {name.kind for name in self._declared}
+            rows = [row for row in await followers.all(*kinds) if row.name in self._declared]
             # Last, and in one exchange with the server: a process that is frozen here must not keep rows locked.
             kept = await followers.renew(held, LEASE_SECONDS)
         there = {row.follower_id: row for row in rows}
         for follower_id in held:
             row = there.get(follower_id)
-            if follower_id not in kept or row is None or row.paused_at is not None or row.diverged_at is not None:
+            if (
+                follower_id not in kept
+                or row is None
+                or row.paused_at is not None
+                or not self._declared[row.name].fits(row)
+            ):
                 await self._stop(follower_id)
         for name, declared in self._declared.items():
             await self._see_to(declared, [row for row in rows if row.name == name])
@@ -132,12 +157,12 @@ class Coordinator:
                 _log.warning("the tables of a replaced build cannot be dropped yet: %s", error)
         self._ticks += 1
 
-    async def _see_to(self, declared: Declared, rows: list[FollowerRow]) -> None:
+    async def _see_to(self, declared: Followed, rows: list[FollowerRow]) -> None:
         try:
-            if needs_build(declared, rows):
-                await register(self._session, declared)
+            if declared.lacks_row(rows):
+                await declared.register(self._session, self._store)
                 return  # the next tick sees it
-        except ProjectionError as error:
+        except FollowerError as error:
             self._problem(declared.name, str(error))
             for row in rows:
                 await self._stop(row.follower_id)
@@ -159,39 +184,42 @@ class Coordinator:
             if not row.is_current and running.progress.has_caught_up and running.task is not None:
                 await self._promote(running)
 
-    async def _take(self, declared: Declared, row: FollowerRow) -> Running | None:
+    async def _take(self, declared: Followed, row: FollowerRow) -> Running | None:
         async with self._session.transaction() as transaction:
             fence = await Followers(transaction).take(row.follower_id, self._owner, LEASE_SECONDS)
         if fence is None:
             return None
         running = self.running[row.follower_id] = Running(declared, row, fence)
-        _log.info("%s, version %d: projecting from event %d", row.name, row.version, row.position.number)
+        _log.info("%s %s, version %d: on from event %d", row.name.kind, row.name, row.version, row.position.number)
         return running
 
     async def _promote(self, running: Running) -> None:
         row = running.row
         try:
-            if await promote(self._session, running.declared, row.follower_id, running.fence):
+            if await running.declared.promote(self._session, row.follower_id, running.fence):
                 _log.info("%s: readers read what was built anew, version %d", row.name, row.version)
                 self._ticks = 0  # the old tables are to go
             running.trouble = None
-        except ProjectionError as error:
+        except FollowerError as error:
             running.trouble = str(error)
         except EventStoreError as error:
             _log.warning("%s: what was built anew cannot take its place yet: %s", row.name, error)
 
     def _start(self, running: Running) -> None:
-        running.task = asyncio.create_task(self._run(running), name=f"projection {running.row.name}")
+        running.task = asyncio.create_task(self._run(running), name=f"{running.row.name.kind} {running.row.name}")
 
     async def _run(self, running: Running) -> None:
-        """Project, through every interruption, until an event stops it, the lease is lost, or it is cancelled."""
-        session = self._target(f"worker project: {running.row.name}")
+        """Follow, through every interruption, until an event stops it, the lease is lost, or it is cancelled."""
+        session = self._target(f"{self._purpose}: {running.row.name}")
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         try:
             while True:
-                before = running.progress.events
+                before = running.progress.events, running.reached
                 try:
                     await self._follow(running, session)
+                except _Stopped as stopped:
+                    running.failure = stopped.failure
+                    return  # the row says why, and a person had it in the log when it happened
                 except EventFailed as failed:
                     running.failure = failed.failure
                     _log.error("%s: stopped: %s", running.row.name, failed)
@@ -201,10 +229,10 @@ class Coordinator:
                 except HistoryDiverged as error:
                     await self._diverged(running, session, error)
                     return
-                except EventStoreError as error:
-                    if running.progress.events > before:
+                except (EventStoreError, BrokerError) as error:
+                    if (running.progress.events, running.reached) != before:
                         backoff.reset()
-                    running.trouble = str(complaint(error))
+                    running.trouble = str(complaint(error) if isinstance(error, EventStoreError) else error)
                     _log.warning("%s: rests: %s", running.row.name, running.trouble)
                     await backoff.rest()
                 except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes
@@ -224,10 +252,15 @@ class Coordinator:
             skipped = await followers.skipped(row.name, row.version)
         if now is None or now.fence != running.fence:
             raise LeaseLost
+        if declared.is_final and now.failure is not None and now.diverged_from is not None:
+            raise _Stopped(now.failure)
+        if declared.is_final and running.reached is not None and now.position.number < running.reached.number:
+            # The database that was failed over to lacks the last checkpoints, and with them perhaps events.
+            raise HistoryDiverged(f"position {running.reached} was lost with the checkpoint")
         running.trouble = None
         checkpoint = Checkpoint(now, running.fence)
-        sink = ProjectionSink(declared.domain, declared.projection, session, [each.number for each in skipped])
-        follower = Follower(self._store, declared.projection.events, sink, checkpoint, running.progress)
+        sink = declared.sink(session, [each.number for each in skipped], self._outlet)
+        follower = Follower(self._store, declared.events, sink, checkpoint, running.progress)
         try:
             await follower.run()
         except EventFailed as failed:
@@ -235,13 +268,19 @@ class Coordinator:
                 if not await Followers(transaction).fail(row.follower_id, running.fence, failed.failure):
                     raise LeaseLost from failed
             raise
+        finally:
+            running.reached = checkpoint.position
 
     async def _diverged(self, running: Running, session: Session, error: HistoryDiverged) -> None:
-        _log.error("%s: the log was rewritten behind it; it is built anew: %s", running.row.name, error)
         running.trouble = "the log was rewritten behind it"
         with suppress(EventStoreError):  # where the database does not take it now, the next start finds it again
             async with session.transaction() as transaction:
-                await Followers(transaction).diverge(running.row.follower_id, running.fence)
+                followers = await Followers(transaction).of(running.row.name)
+            row = next((each for each in followers if each.follower_id == running.row.follower_id), running.row)
+            failure = await running.declared.diverged(session, self._store, row, running.fence, error)
+            if failure is not None:
+                running.failure = failure
+                _log.error("%s: stopped: %s", row.name, failure.error)
 
     async def _stop(self, follower_id: int) -> None:
         """Stop what runs for a follower, and give its lease back."""
@@ -270,6 +309,14 @@ class Coordinator:
         if trouble != self.trouble:
             self.trouble = trouble
             _log.warning("%s", f"leases cannot be kept: {trouble}" if trouble else "leases can be kept again")
+
+
+class _Stopped(Exception):
+    """Raised where a follower is stopped until a person says where it goes on."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.error)
+        self.failure = failure
 
 
 async def _cancelled(each: Iterable[Running]) -> None:

@@ -8,12 +8,12 @@ from typing import Any, Self
 from eventstore import Position
 from eventstore.postgres import Transaction
 
-__all__ = ["ADVANCE", "Failure", "FollowerName", "FollowerRow", "Followers", "Skipped"]
+__all__ = ["ADVANCE", "ADVANCE_ON_TRAIL", "HOLDS", "Failure", "FollowerName", "FollowerRow", "Followers", "Skipped"]
 
 _COLUMNS = (
     "follower_id, kind, domain, name, version, layout, is_current, number, token, head, moved_at, owner, fence, "
     "leased_until > clock_timestamp() AS is_leased, paused_at, failed_number, failed_type, error, trace, failed_at, "
-    "diverged_at, clock_timestamp() AS now"
+    "diverged_at, diverged_from, trail, clock_timestamp() AS now"
 )
 _OF_NAME = "WHERE kind = $1 AND domain = $2 AND name = $3"
 
@@ -21,6 +21,12 @@ _OF_NAME = "WHERE kind = $1 AND domain = $2 AND name = $3"
 ADVANCE = "SELECT reading.advance_v1($1, $2, $3, $4, $5, $6, $7)"
 """Moves a checkpoint: see the function. Its values are the follower, the fence, the number to leave, the number and
 token to come to, the head, and the seconds of the lease."""
+
+ADVANCE_ON_TRAIL = "SELECT reading.advance_v2($1, $2, $3, $4, $5, $6, $7)"
+"""Moves a checkpoint as ``ADVANCE`` does, with the same values, and keeps the last positions."""
+
+HOLDS = "SELECT reading.holds_v1($1, $2)"
+"""Tells whether a process may still act for a follower. Its values are the follower and the fence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -79,6 +85,8 @@ class FollowerRow:
         paused_at: Since when it is paused by hand.
         failure: The event that stops it.
         diverged_at: Since when it is known to be derived from a history that was rewritten.
+        diverged_from: The first event that is another one than what it has followed; None where nothing depends on it.
+        trail: The last positions that it had come to, the newest first; none of a projection.
         now: The server's clock.
     """
 
@@ -96,6 +104,8 @@ class FollowerRow:
     paused_at: datetime | None
     failure: Failure | None
     diverged_at: datetime | None
+    diverged_from: int | None
+    trail: tuple[Position, ...]
     now: datetime
 
     @classmethod
@@ -111,11 +121,13 @@ class FollowerRow:
                 at=row["failed_at"],
             )
         same = ("follower_id", "version", "layout", "is_current", "head", "moved_at", "owner", "fence")
-        also = ("is_leased", "paused_at", "diverged_at", "now")
+        also = ("is_leased", "paused_at", "diverged_at", "diverged_from", "now")
+        trail: Sequence[int] = row["trail"]
         return cls(
             name=FollowerName(kind=row["kind"], domain=row["domain"], name=row["name"]),
             position=Position(number=row["number"], token=row["token"]),
             failure=failure,
+            trail=tuple(Position(number=trail[at], token=trail[at + 1]) for at in range(0, len(trail), 2)),
             **{name: row[name] for name in (*same, *also)},
         )
 
@@ -155,11 +167,19 @@ class Followers:
         """Keep others from adding, replacing and retiring followers of a name, to the transaction's end."""
         await self._value("SELECT reading.lock_v1($1, $2, $3)", name.kind, name.domain, name.name)
 
-    async def all(self, kind: str) -> list[FollowerRow]:
-        """Return all of a kind."""
+    async def all(self, *kinds: str) -> list[FollowerRow]:
+        """Return all of some kinds."""
         rows = await self._transaction.fetch(
-            f"SELECT {_COLUMNS} FROM reading.followers WHERE kind = $1 ORDER BY domain, name, is_current DESC",  # noqa: S608  constants
-            kind,
+            f"SELECT {_COLUMNS} FROM reading.followers WHERE kind = ANY ($1) ORDER BY kind, domain, name, "  # noqa: S608  constants
+            "is_current DESC",
+            list(kinds),
+        )
+        return [FollowerRow.of(row) for row in rows]
+
+    async def every(self) -> list[FollowerRow]:
+        """Return all of all kinds."""
+        rows = await self._transaction.fetch(
+            f"SELECT {_COLUMNS} FROM reading.followers ORDER BY kind, domain, name, is_current DESC"  # noqa: S608  the same
         )
         return [FollowerRow.of(row) for row in rows]
 
@@ -183,6 +203,11 @@ class Followers:
         """Add one at the log's start, and return its number."""
         values = (name.kind, name.domain, name.name, version, layout, is_current)
         return int(await self._value("SELECT reading.add_v1($1, $2, $3, $4, $5, $6)", *values))
+
+    async def add_at(self, name: FollowerName, *, version: int, position: Position, head: int) -> int:
+        """Add one that begins at a position, and return its number."""
+        values = (name.kind, name.domain, name.name, version, position.number, position.token, head)
+        return int(await self._value("SELECT reading.add_v2($1, $2, $3, $4, $5, $6, $7)", *values))
 
     async def retire(self, follower_id: int) -> None:
         """Take one away; its tables are to go later."""
@@ -227,6 +252,17 @@ class Followers:
     async def diverge(self, follower_id: int, fence: int) -> bool:
         """Note that the log was rewritten behind one; return whether the fence is the newest."""
         return bool(await self._value("SELECT reading.diverge_v1($1, $2)", follower_id, fence))
+
+    async def stop_diverged(self, follower_id: int, fence: int, *, from_number: int, error: str) -> bool:
+        """Stop one behind which the log was rewritten; return whether the fence is the newest."""
+        values = (follower_id, fence, from_number, error)
+        return bool(await self._value("SELECT reading.diverge_v2($1, $2, $3, $4)", *values))
+
+    async def move(self, follower_id: int, to: Position, *, head: int, by: str) -> bool:
+        """Have one go on at a position, whatever stopped or paused it; return whether there is one."""
+        return bool(
+            await self._value("SELECT reading.move_v1($1, $2, $3, $4, $5)", follower_id, to.number, to.token, head, by)
+        )
 
     async def pause(self, name: FollowerName, *, paused: bool) -> int:
         """Pause those of a name, or have them go on, past no event; return how many there are."""

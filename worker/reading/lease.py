@@ -1,8 +1,8 @@
 """Leases: which process may write for a follower, and the checkpoint that it moves as long as it may."""
 
 from eventstore import Position
-from eventstore.postgres import Prepared, Transaction
-from worker.reading.followers import ADVANCE, FollowerRow
+from eventstore.postgres import Prepared, Session, Transaction
+from worker.reading.followers import ADVANCE, ADVANCE_ON_TRAIL, HOLDS, FollowerRow
 
 __all__ = ["IDLE_SECONDS", "LEASE_SECONDS", "TICK_SECONDS", "Checkpoint", "LeaseLost"]
 
@@ -55,11 +55,39 @@ class Checkpoint:
             LeaseLost: Nothing may be written.
             EventStoreError: As ``Session.transaction``.
         """
-        values = (self.follower_id, self.fence, self.position.number, to.number, to.token, head, LEASE_SECONDS)
-        ((moved,),) = [row.values() for row in await prepared.run(*values)]
+        ((moved,),) = [row.values() for row in await prepared.run(*self._values(to, head))]
         if not moved:
             raise LeaseLost
+
+    async def check(self, session: Session) -> None:
+        """See that the lease is still the caller's, before something is done that cannot be rolled back.
+
+        Raises:
+            LeaseLost: It is not.
+            EventStoreError: As ``Session.transaction``.
+        """
+        async with session.transaction() as transaction:
+            ((holds,),) = [row.values() for row in await transaction.fetch(HOLDS, self.follower_id, self.fence)]
+        if not holds:
+            raise LeaseLost
+
+    async def move_alone(self, session: Session, to: Position, *, head: int) -> None:
+        """Move it in a transaction of its own, behind what was done outside of the database.
+
+        Raises:
+            LeaseLost: The lease is somebody else's by now: what was done may be done again.
+            EventStoreError: As ``Session.transaction``.
+        """
+        async with session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
+            rows = await transaction.fetch(ADVANCE_ON_TRAIL, *self._values(to, head))
+        ((moved,),) = [row.values() for row in rows]
+        if not moved:
+            raise LeaseLost
+        self.moved(to)
 
     def moved(self, to: Position) -> None:
         """Take note of a commit."""
         self.position = to
+
+    def _values(self, to: Position, head: int) -> tuple[object, ...]:
+        return (self.follower_id, self.fence, self.position.number, to.number, to.token, head, LEASE_SECONDS)

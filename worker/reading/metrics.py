@@ -1,4 +1,4 @@
-"""Metrics of projections: how far behind each is, what it takes in, and whether it is stopped."""
+"""Metrics of what follows the log: how far behind each is, what it takes in, and whether it is stopped."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +12,11 @@ __all__ = ["Figures", "observed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What is observed of a projection that a process runs, or would run.
+    """What is observed of what a process runs, or would run.
 
     Attributes:
-        projection: Its name, with its domain.
+        kind: What it is: ``projection``, ``reaction`` or ``relay``.
+        name: Its name, with its domain.
         version: Which version.
         events: How many events it took in.
         behind: How many events of the log it has not looked at.
@@ -23,7 +24,8 @@ class Figures:
         is_stopped: Whether an event, or what it is declared as, keeps it from going on.
     """
 
-    projection: str
+    kind: str
+    name: str
     version: int
     events: int
     behind: int
@@ -33,17 +35,20 @@ class Figures:
     @property
     def attributes(self) -> dict[str, str | int]:
         """What tells it from others."""
-        return {"projection": self.projection, "version": self.version}
+        named: dict[str, str | int] = {self.kind: self.name}
+        # Of the others there is one version.
+        return named | {"version": self.version} if self.kind == "projection" else named
 
 
 _Asked = Callable[[], Sequence[Figures]]
+_Callback = Callable[[CallbackOptions], Iterable[Observation]]
 _sources: set[_Asked] = set()
 _meter = metrics.get_meter("worker")
 
 
 @contextmanager
 def observed(figures: _Asked) -> Iterator[None]:
-    """Have projections observed until the context is left."""
+    """Have what a process runs observed until the context is left."""
     _sources.add(figures)
     try:
         yield
@@ -51,49 +56,104 @@ def observed(figures: _Asked) -> Iterator[None]:
         _sources.discard(figures)
 
 
-def _each() -> Iterator[Figures]:
-    for source in tuple(_sources):
-        yield from source()
+def _observing(kind: str, value: Callable[[Figures], float]) -> _Callback:
+    def observations(_: CallbackOptions) -> Iterable[Observation]:
+        return [
+            Observation(value(each), each.attributes)
+            for source in tuple(_sources)
+            for each in source()
+            if each.kind == kind
+        ]
+
+    return observations
 
 
-def _events(_: CallbackOptions) -> Iterable[Observation]:
-    return [Observation(each.events, each.attributes) for each in _each()]
+def _events(kind: str) -> _Callback:
+    return _observing(kind, lambda each: each.events)
 
 
-def _behind(_: CallbackOptions) -> Iterable[Observation]:
-    return [Observation(each.behind, each.attributes) for each in _each()]
+def _behind(kind: str) -> _Callback:
+    return _observing(kind, lambda each: each.behind)
 
 
-def _behind_seconds(_: CallbackOptions) -> Iterable[Observation]:
-    return [Observation(each.behind_seconds, each.attributes) for each in _each()]
+def _behind_seconds(kind: str) -> _Callback:
+    return _observing(kind, lambda each: each.behind_seconds)
 
 
-def _stopped(_: CallbackOptions) -> Iterable[Observation]:
-    return [Observation(int(each.is_stopped), each.attributes) for each in _each()]
+def _stopped(kind: str) -> _Callback:
+    return _observing(kind, lambda each: int(each.is_stopped))
 
 
 _meter.create_observable_counter(
     "worker.projection.events",
-    [_events],
+    [_events("projection")],
     unit="{event}",
     description="Events that a projection took in, in this process.",
 )
 _meter.create_observable_gauge(
     "worker.projection.behind.events",
-    [_behind],
+    [_behind("projection")],
     unit="{event}",
     description="Events of the log that a projection has not looked at, in the process that runs it.",
 )
 _meter.create_observable_gauge(
     "worker.projection.behind",
-    [_behind_seconds],
+    [_behind_seconds("projection")],
     unit="s",
     description="For how long a projection has not had all there is, in the process that runs it.",
 )
 _meter.create_observable_gauge(
     "worker.projection.stopped",
-    [_stopped],
+    [_stopped("projection")],
     # Not "1": Prometheus would take the gauge for a ratio, and name it so.
     unit="{projection}",
     description="Whether an event, or the way it is declared, keeps a projection from going on: 1 or 0.",
+)
+_meter.create_observable_counter(
+    "worker.reaction.events",
+    [_events("reaction")],
+    unit="{event}",
+    description="Events that a reaction took in, in this process; what it sent on their account is confirmed.",
+)
+_meter.create_observable_gauge(
+    "worker.reaction.behind.events",
+    [_behind("reaction")],
+    unit="{event}",
+    description="Events of the log that a reaction has not looked at, in the process that runs it.",
+)
+_meter.create_observable_gauge(
+    "worker.reaction.behind",
+    [_behind_seconds("reaction")],
+    unit="s",
+    description="For how long a reaction has not had all there is, in the process that runs it.",
+)
+_meter.create_observable_gauge(
+    "worker.reaction.stopped",
+    [_stopped("reaction")],
+    unit="{reaction}",
+    description="Whether an event, or a log that was rewritten, keeps a reaction from going on: 1 or 0.",
+)
+_meter.create_observable_counter(
+    "worker.relay.events",
+    [_events("relay")],
+    unit="{event}",
+    description="Events that a relay published, in this process.",
+)
+_meter.create_observable_gauge(
+    "worker.relay.behind.events",
+    [_behind("relay")],
+    unit="{event}",
+    description="Events of the log that a relay has not looked at, in the process that runs it.",
+)
+_meter.create_observable_gauge(
+    "worker.relay.behind",
+    [_behind_seconds("relay")],
+    unit="s",
+    description="For how long a relay has not had all there is, in the process that runs it.",
+)
+_meter.create_observable_gauge(
+    "worker.relay.stopped",
+    [_stopped("relay")],
+    unit="{relay}",
+    description="Whether an event, or a log that was rewritten, keeps a relay from going on: 1 or 0.",
 )

@@ -1,39 +1,26 @@
 """The sink of a projection: changes and checkpoint in one transaction, so that each event takes effect once."""
 
 import asyncio
-import traceback
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from eventstore import EventStoreError, Position, RecordedEvent, Window
 from eventstore.postgres import Prepared, Session
 from handlers import Domain, Projection
+from worker.reading.event_failed import EventFailed, failure_of
 from worker.reading.followers import Failure
 from worker.reading.lease import IDLE_SECONDS, Checkpoint
 from worker.reading.names import table_schema
 from worker.reading.pending_changes import PendingChanges
 from worker.reading.table_sql import writes
 
-__all__ = ["EventFailed", "ProjectionSink"]
+__all__ = ["ProjectionSink"]
 
 # So many events are looked at before others have their turn on the loop, which keeps the leases.
 _AT_ONCE = 250
 # SQLSTATE classes, and one code, of what a value or a statement is to blame for; of what else there is, the server is.
 _OF_EVENTS = ("21", "22", "23", "2B", "42", "44", "54", "P0", "0A")
 _LACKS_RIGHT = "42501"
-_LONGEST = 4000
-
-
-class EventFailed(Exception):
-    """Raised when an event cannot be projected. What came before it has taken effect.
-
-    Attributes:
-        failure: The event, and what went wrong.
-    """
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(f"event {failure.number} ({failure.event_type}): {failure.error}")
-        self.failure = failure
 
 
 class ProjectionSink:
@@ -75,7 +62,7 @@ class ProjectionSink:
             if not _is_of_events(error) or not events:
                 raise
             if len(events) == 1:
-                raise EventFailed(_failure(events[0], error)) from error
+                raise EventFailed(failure_of(events[0], error)) from error
             middle = len(events) // 2
             await self._take(events[:middle], events[middle - 1].position, head, checkpoint)
             await self._take(events[middle:], to, head, checkpoint)
@@ -91,7 +78,7 @@ class ProjectionSink:
             try:
                 pending.add(projection.changed_by(domain.projected(event)))
             except Exception as bug:  # noqa: BLE001  whatever a function of somebody's raises
-                return pending, (place, _failure(event, bug))
+                return pending, (place, failure_of(event, bug))
         return pending, None
 
     async def _write(self, pending: PendingChanges, to: Position, head: int, checkpoint: Checkpoint) -> None:
@@ -133,16 +120,3 @@ def _is_of_events(error: EventStoreError) -> bool:
     if isinstance(error, ValueError):
         return True
     return code.startswith(_OF_EVENTS) and code != _LACKS_RIGHT
-
-
-def _failure(event: RecordedEvent, error: BaseException) -> Failure:
-    cause = error.__cause__ if isinstance(error, EventStoreError) and error.__cause__ is not None else error
-    told = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-    lines = "".join(traceback.format_exception(error))
-    return Failure(number=event.sequence_number, event_type=event.type, error=_fit(told), trace=_fit(lines[-_LONGEST:]))
-
-
-def _fit(text: str) -> str:
-    """Return what a column of text can hold."""
-    plain = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:_LONGEST]
-    return plain.encode("utf-8", "replace").decode()

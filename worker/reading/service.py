@@ -1,18 +1,21 @@
-"""The service of projections: a process that runs them, from its settings to its exit status."""
+"""The service of what follows the log: a process that runs it, from its settings to its exit status."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from eventstore import EventStoreError
 from eventstore.postgres import PostgresEventStore, Session
+from worker.errors import SettingsError
 from worker.reading.complaints import complaint
 from worker.reading.coordinator import Coordinator
-from worker.reading.declared import targets_of
+from worker.reading.declared import PROJECTION, Target, sends, targets_of
 from worker.reading.metrics import Figures, observed
-from worker.settings import Settings
+from worker.served_domains import served_domains
+from worker.settings import Settings, not_set
 from worker.supervision.control_socket import supervised
 from worker.supervision.health import Health
 from worker.supervision.health_server import health_served
@@ -20,7 +23,10 @@ from worker.supervision.signals import stop_signals
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.providers import Telemetry
 
-__all__ = ["ProjectionService", "run"]
+if TYPE_CHECKING:
+    from worker.reading.outlet import Outlet
+
+__all__ = ["FollowerService", "Wanted", "run"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +36,27 @@ _POOL_SIZE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a process is to run.
+
+    Attributes:
+        names: Which, as ``name`` or ``domain.name``; none: all.
+        kinds: Of which kinds.
+        command: The command that a person has typed.
+        doing: What it does, for its log and its health.
+        may_be_none: Whether it waits where there is nothing to run, as beside domains that get something later.
+    """
+
+    names: tuple[str, ...] = ()
+    kinds: Collection[str] = (PROJECTION,)
+    command: str = "worker project"
+    doing: str = "projecting"
+    may_be_none: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CatchingUp:
-    """How far a projection has come.
+    """How far something has come.
 
     Attributes:
         name: Its name, with its domain.
@@ -46,15 +71,18 @@ class CatchingUp:
     head: int
 
 
-class ProjectionService:
-    """Runs projections of one or several logs in one process.
+class FollowerService:
+    """Runs what follows one or several logs in one process.
 
     Args:
         coordinators: One for each log.
+        doing: What it does, in a word.
     """
 
-    def __init__(self, coordinators: Sequence[Coordinator]) -> None:
+    def __init__(self, coordinators: Sequence[Coordinator], *, doing: str = "projecting") -> None:
         self._coordinators = tuple(coordinators)
+        self._doing = doing
+        self._idle = f"another process is {doing}" if self._coordinators else "there is nothing to do"
         self._draining = False
 
     def health(self) -> Health:
@@ -66,14 +94,15 @@ class ProjectionService:
         return Health(
             live=True,
             ready=not troubles,
-            reason="; ".join(troubles) or (f"projecting {running}" if running else "another process projects"),
+            reason="; ".join(troubles) or (f"{self._doing} {running}" if running else self._idle),
         )
 
     def figures(self) -> list[Figures]:
-        """Return what is observed of each projection that this process runs."""
+        """Return what is observed of each that this process runs."""
         return [
             Figures(
-                projection=str(running.row.name),
+                kind=running.row.name.kind,
+                name=str(running.row.name),
                 version=running.row.version,
                 events=running.progress.events,
                 behind=running.progress.behind,
@@ -100,10 +129,10 @@ class ProjectionService:
 
     def counts(self) -> Mapping[str, int]:
         """Return what a supervisor logs at the end."""
-        return {"projected": sum(figures.events for figures in self.figures())}
+        return {"followed": sum(figures.events for figures in self.figures())}
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run projections until told to stop; then roll back what is under way, and give the leases back."""
+        """Run them until told to stop; then roll back what is under way, and give the leases back."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(coordinator.serve()) for coordinator in self._coordinators]
             waiting = asyncio.create_task(stop.wait())
@@ -120,45 +149,75 @@ def _troubles(coordinator: Coordinator) -> list[str]:
         found.append(coordinator.trouble)
     for running in coordinator.running.values():
         if (failure := running.failure) is not None:
-            found.append(f"{running.row.name} is stopped by event {failure.number}: {failure.error}")
+            # Without a type, it is no event but the whole log.
+            by = f" by event {failure.number}" if failure.event_type else ""
+            found.append(f"{running.row.name} is stopped{by}: {failure.error}")
         elif running.trouble is not None:
             found.append(f"{running.row.name}: {running.trouble}")
     return found
 
 
 @asynccontextmanager
-async def opened(settings: Settings, names: Sequence[str]) -> AsyncIterator[ProjectionService]:
-    """Open logs and databases for projections, and make the tables that are missing.
+async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[FollowerService]:
+    """Open logs, databases and the broker for what is wanted, and make what is missing of followers and tables.
 
     Args:
         settings: Everything.
-        names: Which projections, as ``projection`` or ``domain.projection``; none: all.
+        wanted: What is to be run.
 
     Raises:
-        ProjectionError: There is none of such a name, or one cannot be run as it is declared, or as the database is.
+        FollowerError: There is none of such a name, or one cannot be run as it is declared, or as the database is.
         StoreUnavailable, StoreMisconfigured: A database cannot be used now, or as it is.
+        BrokerMisconfigured: The broker cannot be used as it is.
+        SettingsError: An address is missing or wrong.
     """
+    targets = targets_of(settings, wanted.names, kinds=wanted.kinds, may_be_none=wanted.may_be_none)
+    if not targets:
+        _log.warning("no domain of WORKER_DOMAINS has a projection, a reaction or a relay: there is nothing to do")
     async with AsyncExitStack() as stack:
+        outlet = await _outlet(settings, targets, wanted, stack)
         coordinators = []
-        for target in targets_of(settings, names):
+        for target in targets:
             store = await stack.enter_async_context(
                 PostgresEventStore.connect(
                     target.store.database_url,
                     replica_urls=target.store.database_replica_urls,
                     pool_size=_POOL_SIZE,
                     follow_seconds=_FOLLOW_SECONDS,
-                    application_name="worker project",
+                    application_name=wanted.command,
                     writable=False,
                 )
             )
-            coordinator = Coordinator(target.declared, store, _sessions(target.url))
+            coordinator = Coordinator(
+                target.declared, store, _sessions(target.url), outlet=outlet, purpose=wanted.command
+            )
             stack.push_async_callback(coordinator.close)
             try:
                 await coordinator.open()
             except EventStoreError as error:
                 raise complaint(error) from error
             coordinators.append(coordinator)
-        yield ProjectionService(coordinators)
+        yield FollowerService(coordinators, doing=wanted.doing)
+
+
+async def _outlet(
+    settings: Settings, targets: Sequence[Target], wanted: Wanted, stack: AsyncExitStack
+) -> "Outlet | None":
+    if not any(map(sends, targets)):
+        return None
+    from worker.reading.outlet import Outlet  # noqa: PLC0415  it needs the broker's library, and projections do not
+
+    if not settings.amqp_url:
+        raise SettingsError(not_set("amqp_url"))
+    outlet = Outlet(
+        settings.amqp_url,
+        name=wanted.command,
+        domains={domain.name: domain for domain in served_domains(settings)},
+        source=settings.relay_source,
+        max_message_bytes=settings.worker_max_message_bytes,
+    )
+    stack.push_async_callback(outlet.close)
+    return await outlet.open()
 
 
 def _sessions(url: str) -> Callable[[str], Session]:
@@ -167,16 +226,16 @@ def _sessions(url: str) -> Callable[[str], Session]:
 
 async def run(
     settings: Settings,
-    names: Sequence[str] = (),
+    wanted: Wanted,
     *,
     control_socket: int | None = None,
-    shown: Callable[[ProjectionService, asyncio.Event], object] | None = None,
+    shown: Callable[[FollowerService, asyncio.Event], object] | None = None,
 ) -> int:
-    """Run projections until told to stop, by SIGTERM or SIGINT.
+    """Run what follows the log until told to stop, by SIGTERM or SIGINT.
 
     Args:
         settings: Everything.
-        names: Which projections; none: all.
+        wanted: What is to be run.
         control_socket: The file descriptor of the socket to its supervisor, which then answers health probes.
         shown: Called with the service once it runs, for who shows how far it has come.
 
@@ -185,7 +244,7 @@ async def run(
 
     Raises:
         SettingsError: An address is missing or wrong, or the port for health probes is taken.
-        ProjectionError, StoreUnavailable, StoreMisconfigured: As ``opened``.
+        FollowerError, StoreUnavailable, StoreMisconfigured, BrokerMisconfigured: As ``opened``.
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
     telemetry = Telemetry.start()
@@ -193,7 +252,7 @@ async def run(
         with stop_signals() as (stop, hurry):
             async with (
                 supervised(control_socket, stop=stop, hurry=hurry) as channel,
-                opened(settings, names) as service,
+                opened(settings, wanted) as service,
             ):
                 port = None if channel.is_open else settings.worker_health_port
                 async with (
@@ -203,7 +262,7 @@ async def run(
                     with observed(service.figures):
                         if shown is not None:
                             shown(service, stop)
-                        _log.info("projecting")
+                        _log.info("%s", wanted.doing)
                         await service.serve(stop)
                         # While the counts can still be observed.
                         await asyncio.to_thread(telemetry.stop)

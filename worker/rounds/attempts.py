@@ -7,29 +7,23 @@ from eventstore import (
     ChainBroken,
     ConcurrencyConflict,
     ConflictError,
-    EventStore,
     OutcomeUnknown,
     Receipt,
     TransientStoreError,
 )
-from handlers.domain import Domain
-from handlers.part_reader import PartReader
-from worker.counters import Counters
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.confirmation import Confirmation
 from worker.rounds.job import Job
 from worker.rounds.job_spans import begin_attempt, end_attempt, note_broken, note_conflict
 from worker.rounds.key_order import KeyOrder
-from worker.rounds.own_events import OwnEvents
+from worker.rounds.part_entry import PartEntry
 from worker.rounds.part_reads import PartReads
-from worker.rounds.part_states import PartEntry, PartStates
 from worker.rounds.receipt_lookups import ReceiptLookups
 from worker.rounds.recorder import Recorder
 from worker.rounds.recording import Recording
 from worker.rounds.retries import ConflictRetries
 from worker.rounds.rounds import Rounds
-from worker.rounds.watchdog import Watchdog
-from worker.settings import Settings
+from worker.rounds.shared import Shared
 
 __all__ = ["Attempts"]
 
@@ -41,15 +35,7 @@ class Attempts:
     """Makes attempts at the commands of one domain. These are the ``Outcomes`` of its rounds.
 
     Args:
-        store: Where to read, and to record.
-        domain: Whose commands to decide.
-        settings: The limits.
-        states: What is known of parts.
-        own: Our own events.
-        reader: Reads parts.
-        breaker: Asked before the store is, and told if it does not answer.
-        watchdog: Told whenever a domain's code runs.
-        counters: Where attempts and conflicts are counted.
+        shared: What it shares with the others.
         ended: Called with each command that has its end: its receipt, what kept it from one, or None if nobody would
             hear of it.
 
@@ -60,74 +46,23 @@ class Attempts:
 
     def __init__(
         self,
-        store: EventStore,
-        domain: Domain,
-        settings: Settings,
+        shared: Shared,
         *,
-        states: PartStates,
-        own: OwnEvents,
-        reader: PartReader,
-        breaker: CircuitBreaker,
-        watchdog: Watchdog,
-        counters: Counters,
         ended: Callable[[Job, Receipt | Exception | None], None],
     ) -> None:
-        self._states = states
-        self._breaker = breaker
-        self._counters = counters
+        self._states = shared.states
+        self._breaker = shared.breaker
+        self._counters = shared.counters
         self._ended = ended
-        self._most_lost = settings.worker_conflict_attempts
+        self._most_lost = shared.settings.worker_conflict_attempts
         self._retries = ConflictRetries()
         self.order = KeyOrder(self._put)
         recording = Recording()
-        most_read = 2 * settings.worker_concurrency
-        self._reads = PartReads(
-            reader,
-            states=states,
-            breaker=breaker,
-            watchdog=watchdog,
-            counters=counters,
-            recording=recording,
-            most=most_read,
-            ready=self._put,
-            failed=self._read_failed,
-        )
-        self._lookups = ReceiptLookups(
-            store,
-            domain_name=domain.name,
-            breaker=breaker,
-            recording=recording,
-            most=most_read,
-            done=self._reads.pass_on,
-            failed=self._reads.fail,
-        )
-        self.recorder = Recorder(
-            store,
-            domain_name=domain.name,
-            states=states,
-            storage=reader.storage,
-            breaker=breaker,
-            watchdog=watchdog,
-            order=self.order,
-            recording=recording,
-            outcomes=self,
-            free=self.wake,
-        )
-        self._rounds = Rounds(
-            store,
-            domain=domain,
-            states=states,
-            own=own,
-            reader=reader,
-            breaker=breaker,
-            watchdog=watchdog,
-            counters=counters,
-            order=self.order,
-            recorder=self.recorder,
-            most=settings.worker_concurrency,
-            outcomes=self,
-        )
-        self._confirmation = Confirmation(domain, reader=reader, breaker=breaker, watchdog=watchdog, outcomes=self)
+        self._reads = PartReads(shared, recording=recording, ready=self._put, failed=self._read_failed)
+        self._lookups = ReceiptLookups(shared, recording=recording, done=self._reads.pass_on, failed=self._reads.fail)
+        self.recorder = Recorder(shared, order=self.order, recording=recording, outcomes=self, free=self.wake)
+        self._rounds = Rounds(shared, order=self.order, recorder=self.recorder, outcomes=self)
+        self._confirmation = Confirmation(shared, outcomes=self)
 
     def wake(self) -> None:
         """Look again at what may be done."""
@@ -260,6 +195,8 @@ class Attempts:
         self._counters.conflicts += 1
         self._counters.stale_conflicts += job.read_from_replica
         entry = job.entries[conflict.part] if isinstance(conflict, ConcurrencyConflict) else None
+        if entry is not None:
+            self._states.hot.note_conflict(entry)
         known = entry.kept.position.number if entry is not None and entry.kept is not None else 0
         note_conflict(job, conflict, known)
         end_attempt(job)

@@ -5,15 +5,13 @@ import logging
 from contextvars import Context
 
 from eventstore import Consistency
-from handlers.domain import Domain
 from handlers.glance import Glance
-from handlers.part_reader import PartReader
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.job import Job
 from worker.rounds.outcomes import Outcomes
 from worker.rounds.round import NO_NUMBER
+from worker.rounds.shared import Shared
 from worker.rounds.user_code import UserCode
-from worker.rounds.watchdog import Watchdog
 from worker.telemetry.logs import whereabouts
 
 __all__ = ["Confirmation"]
@@ -33,26 +31,20 @@ class Confirmation:
     believed, whatever it does on a snapshot: its code is not pure.
 
     Args:
-        domain: Whose commands.
-        reader: Reads their parts.
-        breaker: Asked before the store is, and told if it does not answer.
-        watchdog: Told whenever the domain's code runs.
+        shared: What it shares with the others.
         outcomes: Told what became of each command.
     """
 
     def __init__(
         self,
-        domain: Domain,
+        shared: Shared,
         *,
-        reader: PartReader,
-        breaker: CircuitBreaker,
-        watchdog: Watchdog,
         outcomes: Outcomes,
     ) -> None:
-        self._domain = domain
-        self._reader = reader
-        self._breaker = breaker
-        self._watchdog = watchdog
+        self._domain = shared.domain
+        self._reader = shared.reader
+        self._breaker = shared.breaker
+        self._watchdog = shared.watchdog
         self._outcomes = outcomes
         self._tasks: set[asyncio.Task[None]] = set()
 

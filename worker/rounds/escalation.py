@@ -2,18 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from eventstore import Consistency, EventStore, TransientStoreError
-from handlers.domain import Domain
-from handlers.part_reader import PartReader
-from worker.counters import Counters
+from eventstore import Consistency, TransientStoreError
 from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.job import Job
 from worker.rounds.outcomes import Outcomes
-from worker.rounds.own_events import OwnEvents
-from worker.rounds.part_states import PartStates
 from worker.rounds.round import Round, Verdict
+from worker.rounds.shared import Shared
 from worker.rounds.user_code import UserCode
-from worker.rounds.watchdog import Watchdog
 
 __all__ = ["Escalation"]
 
@@ -24,37 +19,23 @@ class Escalation:
     Begun only while nothing of this process is being recorded. Nothing else is decided meanwhile.
 
     Args:
-        store: Whose lock.
-        domain: Whose commands.
-        states: What is known of parts.
-        own: Our own events.
-        reader: Reads parts.
-        watchdog: Told whenever a domain's code runs.
-        counters: Where holds are counted.
+        shared: What it shares with the others.
         decide: Decides a command as the next member of a round.
         outcomes: Told what became of each command.
     """
 
     def __init__(
         self,
-        store: EventStore,
+        shared: Shared,
         *,
-        domain: Domain,
-        states: PartStates,
-        own: OwnEvents,
-        reader: PartReader,
-        watchdog: Watchdog,
-        counters: Counters,
         decide: Callable[[Round, Job], None],
         outcomes: Outcomes,
     ) -> None:
-        self._store = store
-        self._domain = domain
-        self._states = states
-        self._own = own
-        self._reader = reader
-        self._watchdog = watchdog
-        self._counters = counters
+        self._store = shared.store
+        self._shared = shared
+        self._reader = shared.reader
+        self._watchdog = shared.watchdog
+        self._counters = shared.counters
         self._decide = decide
         self._outcomes = outcomes
         self._waiting: list[Job] = []
@@ -103,7 +84,7 @@ class Escalation:
         """
         if not jobs:
             return None, ()
-        round_ = Round(self._domain, self._states, self._own, None)
+        round_ = Round(self._shared, None)
         try:
             return round_, await self._hold(round_, jobs)
         except Exception as failure:

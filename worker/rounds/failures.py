@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from eventstore import EventStore, EventStoreError, Receipt, StoreUnavailable
+from handlers.complaint import text_of
 from worker.amqp.delivery import POISON_HEADER
 from worker.counters import Counters, End
 from worker.history import History
@@ -161,7 +162,12 @@ class Failures:
         if sent is Sent.LOST:
             processing.span.end()
             return
-        _log.error("dead letter: %s: %s", reason, _where(failure) if settlement.bug else failure)
+        if settlement.bug and processing.message is not None:
+            shown = f"`worker dead-letters show {processing.message.command_id}` shows the traceback"
+            where = _where(failure)
+            _log.error("dead letter: %s: %s%s %s", reason, where, "" if where.endswith("?") else ";", shown)
+        else:
+            _log.error("dead letter: %s: %s", reason, text_of(failure))
         self._counters.dead_letters[reason] += 1
         await self._replies.failed(delivery.properties, processing.message, f"{reason}: {headers[ERROR_HEADER]}")
         processing.acknowledge(End.DEAD_LETTERED, reason)

@@ -2,14 +2,15 @@
 
 import re
 import traceback
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from handlers.complaint import text_of
+from handlers.complaint import headline_of, text_of
 from worker.amqp.sender import Properties, Sender
 from worker.message import CAUSATION_HEADER
+from worker.schedule.deliver_at import DELIVER_AT_HEADER
 from worker.settlement import FailedElsewhere
 from worker.topology import AFFINITY_HEADER
 
@@ -22,6 +23,7 @@ __all__ = [
     "TIME_HEADER",
     "TRACEBACK_HEADER",
     "WITHHELD_HEADER",
+    "copy_of",
     "explain",
     "forward",
 ]
@@ -46,7 +48,7 @@ _MAX_NAMES_BYTES = 500
 # What a headers' frame of the least size that a broker can be set to still holds.
 _MIN_ERROR_BYTES = 500
 # Of the publisher's, those that a worker reads.
-_READ_HEADERS = frozenset({"traceparent", "tracestate", CAUSATION_HEADER, AFFINITY_HEADER})
+_READ_HEADERS = frozenset({"traceparent", "tracestate", CAUSATION_HEADER, AFFINITY_HEADER, DELIVER_AT_HEADER})
 _OWN_PREFIX = "worker-"
 # A broker routes by these two as well; and its plugins delay, drop or route by one or another whose name begins so.
 _ROUTING_HEADERS = frozenset({"CC", "BCC"})
@@ -90,6 +92,27 @@ async def forward(
         MessageRefused: The broker refuses the copy for what it is.
         BrokerUnavailable: Not confirmed; the copy may or may not be there.
     """
+    copy = copy_of(properties, sender.fits, headers=headers, without=without, rest=rest)
+    await sender.send(body, copy, exchange=exchange, routing_key=queue, timeout=timeout, alone=True)
+
+
+def copy_of(
+    properties: Properties,
+    fits: Callable[[Properties], bool],
+    *,
+    headers: Mapping[str, Any],
+    without: Collection[str] = (),
+    rest: float | None = None,
+) -> Properties:
+    """Return the properties of a message's copy, as ``forward`` sends it.
+
+    Args:
+        properties: The original's; they are not changed.
+        fits: Says whether some can be written, and travel. What does not fit is left out, from the least important on.
+        headers: What to add to, or replace among, the original's headers.
+        without: Which of the original's headers to leave out.
+        rest: How long the copy may stay in its queue, in seconds; None for as long as the queue lets it.
+    """
     kept: dict[str, Any] = {
         key: _sendable(value) for key, value in _inert(properties.headers or {}).items() if key not in without
     }
@@ -108,9 +131,9 @@ async def forward(
     )
     for fewer in _ever_fewer(kept, {**mark, **headers}):
         copy.headers = fewer
-        if sender.fits(copy):
+        if fits(copy):
             break
-    await sender.send(body, copy, exchange=exchange, routing_key=queue, timeout=timeout, alone=True)
+    return copy
 
 
 def _inert(headers: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,18 +190,18 @@ def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: 
         TIME_HEADER: datetime.now(UTC).isoformat(),
     }
     if with_traceback:
-        kind, text = _origin(failure)
-        headers[ERROR_HEADER] = _clip(f"{kind}: {text_of(failure)}", _MAX_ERROR_BYTES)
+        headline, text = _origin(failure)
+        headers[ERROR_HEADER] = _clip(f"{headline}: {text_of(failure)}", _MAX_ERROR_BYTES)
         headers[TRACEBACK_HEADER] = _clip(text, _MAX_TRACEBACK_BYTES, keep_end=True)
     return headers
 
 
 def _origin(failure: BaseException) -> tuple[str, str]:
-    """Return a failure's type and traceback, also when it was raised in another process."""
+    """Return a failure's headline and traceback, also when it was raised in another process."""
     if isinstance(failure, FailedElsewhere):
-        return failure.failure.kind, failure.failure.traceback
+        return failure.failure.headline, failure.failure.traceback
     # The end tells where it happened; a deep recursion would fill the header with its middle.
-    return type(failure).__name__, "".join(traceback.format_exception(failure, limit=-30))
+    return headline_of(failure), "".join(traceback.format_exception(failure, limit=-30))
 
 
 def _sendable(value: Any) -> Any:

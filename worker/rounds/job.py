@@ -14,7 +14,7 @@ from opentelemetry.trace import Span
 from eventstore import Position
 from handlers.part import Part
 from worker.message import CommandMessage
-from worker.rounds.part_states import PartEntry
+from worker.rounds.part_entry import PartEntry
 from worker.rounds.prepared_command import PreparedCommand
 from worker.settlement import Answer
 

@@ -10,7 +10,8 @@ from eventstore.boundary_index import BoundaryIndex
 from handlers.kept_states import KeptState
 from handlers.state_storage import StateStorage
 from worker.rounds.own_events import OwnEvent, OwnEvents
-from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.part_entry import PartEntry
+from worker.rounds.part_states import PartStates
 
 __all__ = ["Alone", "NotKnown", "Overlay"]
 

@@ -18,16 +18,14 @@ from eventstore.telemetry import shared_by
 from handlers.glance import Glance
 from handlers.kept_states import KeptState
 from handlers.part import Part
-from handlers.part_reader import PartReader
-from worker.counters import Counters
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.job import Job
 from worker.rounds.job_spans import query_span
-from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.part_entry import PartEntry
 from worker.rounds.read_lanes import ReadLane, ReadLanes
 from worker.rounds.recording import Recording
+from worker.rounds.shared import Shared
 from worker.rounds.user_code import UserCode
-from worker.rounds.watchdog import Watchdog
 
 __all__ = ["PartReads"]
 
@@ -39,37 +37,27 @@ class PartReads:
     nobody but those who read it; views that turn out slow are read apart from the others.
 
     Args:
-        reader: Reads parts.
-        states: Where the reader keeps them.
-        breaker: Asked before the store is, and told if it does not answer.
-        watchdog: Told whenever a domain's code runs.
-        counters: Where reads are counted.
+        shared: What it shares with the others.
         recording: What reads keep step with.
-        most: How many parts one statement asks for at most.
         ready: Called with each command that has all it waits for.
         failed: Called with each command that cannot have it, and why.
     """
 
     def __init__(
         self,
-        reader: PartReader,
+        shared: Shared,
         *,
-        states: PartStates,
-        breaker: CircuitBreaker,
-        watchdog: Watchdog,
-        counters: Counters,
         recording: Recording,
-        most: int,
         ready: Callable[[Job], None],
         failed: Callable[[Job, Exception], None],
     ) -> None:
-        self._reader = reader
-        self._states = states
-        self._breaker = breaker
-        self._watchdog = watchdog
-        self._counters = counters
+        self._reader = shared.reader
+        self._states = shared.states
+        self._breaker = shared.breaker
+        self._watchdog = shared.watchdog
+        self._counters = shared.counters
         self._recording = recording
-        self._most = most
+        self._most = 2 * shared.settings.worker_concurrency
         self._ready = ready
         self._failed = failed
         self._lanes = ReadLanes()

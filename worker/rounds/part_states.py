@@ -9,9 +9,11 @@ from eventstore import OwnRange, RecordedEvent
 from eventstore.boundary_index import BoundaryIndex
 from handlers.kept_states import KeptState, state_size
 from handlers.part import Part
-from worker.rounds.own_events import OwnEvent, OwnEvents, Search
+from worker.rounds.hot_parts import HotParts
+from worker.rounds.own_events import OwnEvent, OwnEvents
+from worker.rounds.part_entry import PartEntry
 
-__all__ = ["PartEntry", "PartStates"]
+__all__ = ["PartStates"]
 
 # What an entry costs besides its state.
 _ENTRY_BYTES = 700
@@ -20,67 +22,6 @@ _ENTRY_BYTES = 700
 _LARGEST_LAG = 500
 # An append carries each of them for every part.
 _MOST_RANGES = 8
-
-
-class PartEntry:
-    """What is known of one part.
-
-    Attributes:
-        part: The part.
-        search: How our own events of it are found.
-        kept: Its state at its position; None before it was read.
-        state: Its state with our own events above that position.
-        mark: Another one whenever the state is folded from other events. The state itself does not tell: counts and
-            truths that came of different events are one object for Python.
-        ranges: Where these events lie.
-        seen: Up to which of our own events the state is folded.
-        events: How many events it is folded from.
-        must_read: Whether somebody else's event came in that the state may lack.
-        lacks: The number of somebody else's event that it is known to lack, if it lies above.
-        users: How many commands are under way that read it.
-    """
-
-    __slots__ = (
-        "events",
-        "kept",
-        "lacks",
-        "mark",
-        "measured",
-        "must_read",
-        "part",
-        "ranges",
-        "search",
-        "seen",
-        "size",
-        "state",
-        "users",
-    )
-
-    def __init__(self, part: Part[Any], search: Search) -> None:
-        self.part = part
-        self.search = search
-        self.users = 0
-        self.reset()
-
-    def reset(self) -> None:
-        """Know nothing of the part any more."""
-        self.kept: KeptState | None = None
-        self.state: Any = None
-        self.mark = object()
-        self.ranges: tuple[OwnRange, ...] = ()
-        self.seen = 0
-        self.events = 0
-        self.must_read = False
-        self.lacks = 0
-        self.size = 0
-        self.measured = 0
-
-    @property
-    def number(self) -> int:
-        """How far it is known, without gaps or with our own ranges."""
-        if self.ranges:
-            return self.ranges[-1].last.number
-        return self.kept.position.number if self.kept is not None else 0
 
 
 class PartStates:
@@ -92,6 +33,9 @@ class PartStates:
         own: Our own events.
         most: The most entries to keep besides those in use.
         most_bytes: About how many bytes their states may have together.
+
+    Attributes:
+        hot: Which of the parts are hot.
     """
 
     def __init__(self, own: OwnEvents, most: int, most_bytes: int) -> None:
@@ -102,6 +46,7 @@ class PartStates:
         self._bytes = 0
         self._head = 0
         self._doubted_at = 0.0
+        self.hot = HotParts()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -120,6 +65,7 @@ class PartStates:
             else:
                 self._entries.move_to_end(part)
             entry.users += 1
+            self.hot.note_command(entry)
             used.append(entry)
         return used
 

@@ -64,22 +64,31 @@ class Processing:
         ):
             yield
 
-    def acknowledge(self, end: End, error: str | None = None) -> None:
+    def acknowledge(self, end: End, error: str | None = None) -> float:
         """Tell the broker that the message is done, and end the span.
 
         Args:
             end: How it ended.
             error: Why it has no answer; None if it has.
+
+        Returns:
+            How long it took, in seconds.
         """
         self.delivery.acknowledge(end)
-        self.measure(error)
+        seconds = self.measure(error)
         self.span.end()
+        return seconds
 
-    def measure(self, error: str | None) -> None:
+    def measure(self, error: str | None) -> float:
         """Count how long it took.
 
         Args:
             error: Why it has no answer; None if it has.
+
+        Returns:
+            The same, in seconds.
         """
+        seconds = time.monotonic() - self.delivery.received_at
         labels = self._labels if error is None else {**self._labels, "error.type": error}
-        process_duration.record(time.monotonic() - self.delivery.received_at, labels)
+        process_duration.record(seconds, labels)
+        return seconds

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context
 
-from eventstore import EventStore, EventStoreError
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from eventstore import EventStoreError
+from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.job import Job
 from worker.rounds.recording import Recording
+from worker.rounds.shared import Shared
 
 __all__ = ["ReceiptLookups"]
 
@@ -16,31 +17,25 @@ class ReceiptLookups:
     """Looks for the receipts of one domain's commands. What waits while a statement is under way shares the next one.
 
     Args:
-        store: Where receipts are.
-        domain_name: Whose commands.
-        breaker: Asked before the store is, and told if it does not answer.
+        shared: What it shares with the others.
         recording: What look-ups keep step with.
-        most: How many receipts one statement asks for at most.
         done: Called with each command that was looked up.
         failed: Called with those that could not be, and why.
     """
 
     def __init__(
         self,
-        store: EventStore,
+        shared: Shared,
         *,
-        domain_name: str,
-        breaker: CircuitBreaker,
         recording: Recording,
-        most: int,
         done: Callable[[Job], None],
         failed: Callable[[Sequence[Job], Exception], None],
     ) -> None:
-        self._store = store
-        self._domain_name = domain_name
-        self._breaker = breaker
+        self._store = shared.store
+        self._domain_name = shared.domain.name
+        self._breaker = shared.breaker
         self._recording = recording
-        self._most = most
+        self._most = 2 * shared.settings.worker_concurrency
         self._done = done
         self._failed = failed
         self._waiting: list[Job] = []

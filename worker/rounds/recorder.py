@@ -6,16 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
 
-from eventstore import Append, ChainBroken, EventStore, EventStoreError, OutcomeUnknown, Receipt, StoreUnavailable
-from handlers.state_storage import StateStorage
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from eventstore import Append, ChainBroken, EventStoreError, OutcomeUnknown, Receipt, StoreUnavailable
+from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.key_order import KeyOrder
 from worker.rounds.outcomes import Outcomes
-from worker.rounds.part_states import PartStates
 from worker.rounds.recording import Recording
 from worker.rounds.round import Round, Verdict
+from worker.rounds.shared import Shared
 from worker.rounds.user_code import UserCode
-from worker.rounds.watchdog import Watchdog
 
 __all__ = ["Recorder"]
 
@@ -26,12 +24,7 @@ class Recorder:
     """Has rounds recorded.
 
     Args:
-        store: Where to record.
-        domain_name: Whose rounds.
-        states: What is known of parts.
-        storage: Has states stored that are due.
-        breaker: Told whether the store answers.
-        watchdog: Told whenever a domain's code runs.
+        shared: What it shares with the others.
         order: Holds back commands that would overtake another of their key.
         recording: Told when a round is sent, and when it has its answer.
         outcomes: Told what became of each command.
@@ -43,24 +36,18 @@ class Recorder:
 
     def __init__(
         self,
-        store: EventStore,
+        shared: Shared,
         *,
-        domain_name: str,
-        states: PartStates,
-        storage: StateStorage,
-        breaker: CircuitBreaker,
-        watchdog: Watchdog,
         order: KeyOrder,
         recording: Recording,
         outcomes: Outcomes,
         free: Callable[[], None],
     ) -> None:
-        self._store = store
-        self._domain_name = domain_name
-        self._states = states
-        self._storage = storage
-        self._breaker = breaker
-        self._watchdog = watchdog
+        self._store = shared.store
+        self._domain_name = shared.domain.name
+        self._states = shared.states
+        self._breaker = shared.breaker
+        self._watchdog = shared.watchdog
         self._order = order
         self._under_way = recording
         self._outcomes = outcomes
@@ -122,7 +109,7 @@ class Recorder:
             return
         try:
             with UserCode(self._watchdog, round_.members[0].job.message.command_type):
-                round_.settle(verdicts, self._storage)
+                round_.settle(verdicts)
         except Exception:  # noqa: BLE001  the answers stand
             _log.exception("the states of %s are read anew", self._domain_name)
             self._states.forget()

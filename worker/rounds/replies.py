@@ -10,8 +10,9 @@ from eventstore.backoff import Backoff
 from worker.amqp.direct_reply import is_direct, is_sound
 from worker.amqp.sender import Properties, Sender
 from worker.counters import Counters
-from worker.errors import BrokerUnavailable
+from worker.errors import BrokerUnavailable, Unroutable
 from worker.message import CONTENT_TYPE, CommandMessage, Reply
+from worker.printable import printable
 
 __all__ = ["Replies"]
 
@@ -95,7 +96,9 @@ class Replies:
                 await self._send_again(reply.to_json(), properties, reply_to)
         except Exception as error:  # noqa: BLE001  the answer is on record: whatever a reply fails of, the delivery is done
             self._counters.failed_replies += 1
-            _log.info("the reply could not be sent: %s", error)
+            # Whatever the sender says of its message is said of the reply alone: the command is settled.
+            why = f"nobody listens on {printable(reply_to)} any more" if isinstance(error, Unroutable) else error
+            _log.info("the command is settled, but its reply could not be sent: %s", why)
 
     async def _send_again(self, body: bytes, properties: Properties, queue: str) -> None:
         """Send, and again where the connection breaks meanwhile. The same reply may then come twice."""

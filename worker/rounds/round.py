@@ -19,13 +19,12 @@ from eventstore import (
 )
 from eventstore.append import LARGEST_APPEND
 from eventstore.jsontext import decode_object
-from handlers.domain import Domain
 from handlers.part import Part
-from handlers.state_storage import StateStorage
 from worker.rounds.job import Job
 from worker.rounds.overlay import Alone, Overlay
-from worker.rounds.own_events import OwnEvent, OwnEvents
-from worker.rounds.part_states import PartEntry, PartStates
+from worker.rounds.own_events import OwnEvent
+from worker.rounds.part_entry import PartEntry
+from worker.rounds.shared import Shared
 
 __all__ = ["NO_NUMBER", "Member", "Round", "Verdict"]
 
@@ -59,9 +58,7 @@ class Round:
     """Commands of one domain that are decided together.
 
     Args:
-        domain: Whose commands.
-        states: What is known of the parts, all of them in use.
-        own: Our own events.
+        shared: What it shares with the others.
         previous: The round that is being recorded meanwhile; this one is decided on top of it.
 
     Attributes:
@@ -69,12 +66,13 @@ class Round:
         overlay: The states that it is decided on.
     """
 
-    def __init__(self, domain: Domain, states: PartStates, own: OwnEvents, previous: "Round | None") -> None:
+    def __init__(self, shared: Shared, previous: "Round | None") -> None:
         self.members: list[Member] = []
-        self._domain = domain
-        self._known = states
-        self._own = own
-        self.overlay: Overlay = Overlay(states, own, None if previous is None else previous.overlay)
+        self._domain = shared.domain
+        self._known = shared.states
+        self._own = shared.own
+        self._storage = shared.reader.storage
+        self.overlay: Overlay = Overlay(shared.states, shared.own, None if previous is None else previous.overlay)
         self._events = 0
         self._sent_at = 0.0
 
@@ -152,12 +150,11 @@ class Round:
         boundaries: dict[PartEntry, BoundaryPart] = {}
         return [self._append(member, boundaries) for member in self.members]
 
-    def settle(self, verdicts: Sequence[Verdict], storage: StateStorage) -> None:
+    def settle(self, verdicts: Sequence[Verdict]) -> None:
         """Take note of what was recorded, and of what was not.
 
         Args:
             verdicts: What became of each member.
-            storage: Has states stored that are due.
         """
         self._number(verdicts)
         refused = [
@@ -177,7 +174,7 @@ class Round:
             if isinstance(verdict, Receipt) and not verdict.duplicate:
                 self._known.note_head(verdict.position.number)
                 validators.update(dict.fromkeys(member.job.entries, verdict))
-        self.overlay.hand_over(validators, wrong=wrong, sent_at=self._sent_at, storage=storage)
+        self.overlay.hand_over(validators, wrong=wrong, sent_at=self._sent_at, storage=self._storage)
         for member, verdict in zip(self.members, verdicts, strict=True):
             if isinstance(verdict, ConcurrencyConflict):
                 # Before the next round is sent: who read the same part there would lose as well.

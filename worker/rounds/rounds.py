@@ -9,24 +9,18 @@ from contextvars import Context
 
 from opentelemetry import trace
 
-from eventstore import EventStore
-from handlers.domain import Domain
-from handlers.part_reader import PartReader
-from worker.counters import Counters
-from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
+from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.escalation import Escalation
 from worker.rounds.job import Job
 from worker.rounds.job_spans import decide_span
 from worker.rounds.key_order import KeyOrder
 from worker.rounds.outcomes import Outcomes
 from worker.rounds.overlay import Alone, NotKnown
-from worker.rounds.own_events import OwnEvents
-from worker.rounds.part_states import PartStates
 from worker.rounds.recorder import Recorder
 from worker.rounds.round import Round
 from worker.rounds.sealing import sealed_events
+from worker.rounds.shared import Shared
 from worker.rounds.user_code import UserCode
-from worker.rounds.watchdog import Watchdog
 from worker.telemetry.spans import mark_failed
 
 __all__ = ["Rounds"]
@@ -46,62 +40,36 @@ class Rounds:
     While one round is being recorded the next is decided on top of it; it is sent only after the answer to the former.
 
     Args:
-        store: Where to record.
-        domain: Whose commands.
-        states: What is known of parts.
-        own: Our own events.
-        reader: Has states stored that are due.
-        breaker: Asked before the store is, and told if it does not answer.
-        watchdog: Told whenever a domain's code runs.
-        counters: Where attempts are counted.
+        shared: What it shares with the others.
         order: Holds back commands that would overtake another of their key.
         recorder: Has the rounds recorded.
-        most: How many commands a round has at most.
         outcomes: Told what became of each command.
     """
 
     def __init__(
         self,
-        store: EventStore,
+        shared: Shared,
         *,
-        domain: Domain,
-        states: PartStates,
-        own: OwnEvents,
-        reader: PartReader,
-        breaker: CircuitBreaker,
-        watchdog: Watchdog,
-        counters: Counters,
         order: KeyOrder,
         recorder: Recorder,
-        most: int,
         outcomes: Outcomes,
     ) -> None:
-        self._domain = domain
-        self._states = states
-        self._own = own
-        self._breaker = breaker
-        self._watchdog = watchdog
-        self._counters = counters
+        self._shared = shared
+        self._domain = shared.domain
+        self._states = shared.states
+        self._breaker = shared.breaker
+        self._watchdog = shared.watchdog
+        self._counters = shared.counters
         self._order = order
         self._recorder = recorder
-        self._most = most
+        self._most = shared.settings.worker_concurrency
         self._outcomes = outcomes
         # By their tickets, which are compared without a call.
         self._ready: list[tuple[int, Job]] = []
         self._alone: deque[Job] = deque()
         self._runner: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
-        self._escalation = Escalation(
-            store,
-            domain=domain,
-            states=states,
-            own=own,
-            reader=reader,
-            watchdog=watchdog,
-            counters=counters,
-            decide=self.decide,
-            outcomes=outcomes,
-        )
+        self._escalation = Escalation(shared, decide=self.decide, outcomes=outcomes)
 
     def put(self, job: Job, *, locked: bool) -> None:
         """Take a command that has all it waits for.
@@ -153,7 +121,7 @@ class Rounds:
         await self._news.wait()
 
     async def _decide_round(self, era: int) -> None:
-        round_ = Round(self._domain, self._states, self._own, self._recorder.round)
+        round_ = Round(self._shared, self._recorder.round)
         try:
             if self._alone:
                 job = self._alone.popleft()

@@ -17,10 +17,12 @@ from worker.placement import Placement
 from worker.rounds.active_jobs import ActiveJobs
 from worker.rounds.attempts import Attempts
 from worker.rounds.circuit_breaker import CircuitBreaker
+from worker.rounds.hot_parts import HotPart
 from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvents
 from worker.rounds.part_states import PartStates
 from worker.rounds.prepared_command import PreparedCommand
+from worker.rounds.shared import Shared
 from worker.rounds.time_limits import TimeLimits
 from worker.rounds.user_code import UserCode
 from worker.rounds.watchdog import Watchdog
@@ -77,18 +79,18 @@ class Scheduler:
         own = OwnEvents()
         self._states = PartStates(own, settings.worker_cached_states, settings.worker_cached_state_bytes)
         self._reader = PartReader(store, domain, self._states, long_reads=long_reads, master=master_keys(settings))
-        self._attempts = Attempts(
-            store,
-            domain,
-            settings,
+        shared = Shared(
+            store=store,
+            domain=domain,
+            settings=settings,
             states=self._states,
             own=own,
             reader=self._reader,
             breaker=breaker,
             watchdog=self._watchdog,
             counters=counters,
-            ended=self._ended,
         )
+        self._attempts = Attempts(shared, ended=self._ended)
         self._placement = Placement(domain, counters)
         self._active = ActiveJobs(self._states)
         self._limits = TimeLimits(
@@ -105,6 +107,15 @@ class Scheduler:
     def kept_states(self) -> int:
         """How many parts are known."""
         return len(self._states)
+
+    @property
+    def domain_name(self) -> str:
+        """Whose commands it decides."""
+        return self._domain.name
+
+    def take_hottest(self, most: int) -> list[HotPart]:
+        """Return the parts that most commands have read: see ``HotParts.take``."""
+        return self._states.hot.take(most)
 
     def knows(self, command_type: str) -> bool:
         """Whether the domain has a command of that name."""

@@ -76,6 +76,7 @@ class Settler:
         self._topology = topology
         self._handover = Handover(sender, topology)
         self._replies = replies
+        self._latency = counters.latency
         self._failures = Failures(
             store,
             topology,
@@ -233,7 +234,7 @@ class Settler:
         # By an earlier attempt of ours, whose answer did not come, it is no duplicate.
         end = End.DUPLICATE if receipt.duplicate and not was_sent else _ENDS[outcome.kind.value]
         if message.reply_to is None:
-            processing.acknowledge(end)
+            self._latency.record(processing.acknowledge(end))
         else:
             # The broker hands a message out again for other reasons than that somebody sent it twice.
             repeated = receipt.duplicate and not (was_sent or delivery.is_redelivered or processing.was_retried)
@@ -244,7 +245,7 @@ class Settler:
     ) -> None:
         with processing.current():
             await self._replies.answered(message, receipt, duplicate=repeated)
-        processing.acknowledge(end)
+        self._latency.record(processing.acknowledge(end))
 
     async def _failed(self, processing: Processing, failure: Exception) -> None:
         found = await self._failures.settle(processing, failure)

@@ -4,12 +4,14 @@ It speaks as much of HTTP as probes do: one GET or HEAD a connection, without a 
 """
 
 import asyncio
+import errno
 import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 
+from eventstore.system_error import said_of
 from worker.errors import SettingsError
 from worker.supervision.health import Health
 from worker.supervision.probe import LIVE_PATH, READY_PATH
@@ -63,10 +65,12 @@ async def health_served(host: str, port: int | None, health: Callable[[], Health
     try:
         server = await asyncio.start_server(answer, host, port, limit=_REQUEST_BYTES)
     except OSError as error:
-        raise SettingsError(
-            f"WORKER_HEALTH_PORT: port {port} of {host} cannot be listened on ({error.strerror or error}); "
-            "choose another, or correct WORKER_HEALTH_HOST."
-        ) from error
+        where = f"WORKER_HEALTH_PORT: port {port} of {host} cannot be listened on"
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(
+                f"{where}, since another program does, perhaps another worker; choose another port for this one."
+            ) from error
+        raise SettingsError(f"{where}: {said_of(error)}; choose another, or correct WORKER_HEALTH_HOST.") from error
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -17,7 +17,8 @@ from typing import Any, TextIO
 
 from opentelemetry import trace
 
-from handlers.errors import InvalidDecision, InvalidParts, UnknownEventType
+from handlers.complaint import fields_of, headline_of
+from handlers.errors import InvalidDecision, InvalidParts, InvalidState, UnknownEventType
 from handlers.place import raised_at
 from worker.printable import printable, printable_json
 from worker.settings import LogFormat, LogLevel
@@ -28,7 +29,7 @@ __all__ = ["concerning", "configure_logs", "whereabouts"]
 _NOTHING: Mapping[str, str] = {}
 _concerned: ContextVar[Mapping[str, str]] = ContextVar("concerned", default=_NOTHING)
 # What a domain's code may cause without a line of its own that leads to it.
-_NAMES_CODE_ALONE = (InvalidParts, InvalidDecision, UnknownEventType)
+_NAMES_CODE_ALONE = (InvalidParts, InvalidDecision, InvalidState, UnknownEventType)
 _COLOURS = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
 
 
@@ -72,11 +73,13 @@ def concerning(*, command_id: str | None, command_type: str | None, domain: str)
 def whereabouts(failure: BaseException) -> str:
     """Say what kind of failure it is and where it was raised, in a domain's own code if that led to it.
 
-    Its text may quote a payload, so it is left out; unless it is ours, and names nothing but code.
+    Its text may quote a payload, so it is left out; unless it is ours, and names nothing but code. The fields are named
+    of which pydantic complains.
     """
+    fields = fields_of(failure)
+    if raised_at(failure) is not None:
+        return headline_of(failure) + (f": {fields}" if fields else "")
     kind = type(failure).__name__
-    if (place := raised_at(failure)) is not None:
-        return f"{kind} in {place[0]} ({place[1]})"
     if isinstance(failure, _NAMES_CODE_ALONE):
         return f"{kind}: {failure}"
     frames = traceback.extract_tb(failure.__traceback__)
@@ -119,7 +122,10 @@ class _OnceInAWhile(logging.Filter):
 
 
 class _JsonLines(logging.Formatter):
-    """One line a record, whatever is in it: messages carry text from senders that nobody has checked."""
+    """One line a record, whatever is in it: messages carry text from senders that nobody has checked.
+
+    A record's ``data`` is for programs: lines to read leave it out.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -129,6 +135,7 @@ class _JsonLines(logging.Formatter):
             "process": record.process,
             "message": record.getMessage(),
             **_fields(),
+            **getattr(record, "data", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

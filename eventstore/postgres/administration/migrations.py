@@ -30,8 +30,9 @@ _LOCK = 4_715_018_260_310_001
 _POLL_SECONDS = 0.2
 # Everybody waits behind whoever waits for the tables.
 _LOCK_TIMEOUT = "2s"
-# The migration that another database than the store's may have, too.
+# The migrations that another database than the store's may have, too, each with what shows that it is there.
 _READING = "reading"
+_READING_TOO = {_READING: "reading.followers", "reactions": "reading.moves"}
 # From this version on, the schema's version has a table of its own.
 _OWN_TABLE = 3
 _EVENTS = "eventstore.events"
@@ -140,20 +141,24 @@ async def migrate(
 async def migrate_reading(admin_url: str, *, dry_run: bool = False, wait_seconds: float = 60.0) -> MigrationReport:
     """Bring to a database what projections need of it, where it is another one than the event store's.
 
-    Arguments and errors are those of ``migrate``. Running it again changes nothing. The versions that are reported are
-    1 once it is there, and 0 before.
+    Arguments and errors are those of ``migrate``. Running it again changes nothing. The versions that are reported
+    count its own steps.
     """
     wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
     async with administrator(admin_url, purpose="worker db migrate", wanted=wanted) as connection:
         await _lock(connection, wait_seconds)
-        is_there = await connection.fetchval("SELECT to_regclass('reading.followers') IS NOT NULL")
-        pending = () if is_there else tuple(each for each in migrations() if each.name == _READING)
+        wanted_too = [each for each in migrations() if each.name in _READING_TOO]
+        is_there = "SELECT to_regclass($1) IS NOT NULL"
+        pending = tuple(
+            [each for each in wanted_too if not await connection.fetchval(is_there, _READING_TOO[each.name])]
+        )
         if pending and not dry_run:
             await _prepare_reading(connection)
             async with _short_transaction(connection, "worker db migrate --projections"):
                 for migration in pending:
                     await connection.execute(migration.sql)
-    return MigrationReport(before=int(is_there), after=1, applied=pending, dry_run=dry_run)
+    after = len(_READING_TOO)
+    return MigrationReport(before=after - len(pending), after=after, applied=pending, dry_run=dry_run)
 
 
 async def _lock(connection: AsyncpgConnection, wait_seconds: float) -> None:

@@ -11,6 +11,7 @@ from eventstore.errors import (
 )
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS, failure_of, sqlstate_of
 from eventstore.postgres.drivers.protocol import Failure
+from eventstore.system_error import said_of
 
 __all__ = ["DRIVER_ERRORS", "FULL", "READ_ONLY", "is_connection_loss", "lacks_partition", "translate"]
 
@@ -87,7 +88,7 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
     if code[:2] in _INVALID_CLASSES or code == _CHECK or failure_of(error) is Failure.VALUE:
         return InvalidRequest(f"PostgreSQL refuses a value: {error}", code=code)
     if is_connection_loss(error):
-        words = str(error) or "it does not answer in time"
+        words = said_of(error) or "it does not answer in time"
         return StoreUnavailable(f"PostgreSQL cannot be reached: {words}", code=code)
     return EventStoreError(f"PostgreSQL failed in a way the store does not know: {error}", code=code)
 

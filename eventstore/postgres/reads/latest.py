@@ -17,18 +17,22 @@ __all__ = ["latest"]
 _WINDOW = 1000
 
 
-async def latest(reader: Reader, boundary: Filter, *, limit: int, consistency: Consistency) -> EventStream:
+async def latest(
+    reader: Reader, boundary: Filter, *, limit: int, up_to: int | None, consistency: Consistency
+) -> EventStream:
     """Answer ``EventStore.latest``."""
     if (stream := await reader.short(boundary, consistency=consistency)) is not None:
-        return replace(stream, events=stream.events[-limit:])
+        below = [event for event in stream.events if up_to is None or event.sequence_number <= up_to]
+        return replace(stream, events=tuple(below[-limit:]))
     head = await reader.head(consistency=consistency, bound=boundary.above)
     first, last = await reader.span(boundary, consistency=consistency, min_position=head) or (1, head.number)
+    last = min(last, head.number if up_to is None else min(up_to, head.number))
     found: deque[RecordedEvent] = deque()
     async for stream in walk_back(
         reader,
         boundary.narrowed_above(first - 1),
         head=head,
-        last=min(last, head.number),
+        last=last,
         width=limit,
         batch_size=max(limit, _WINDOW),
         consistency=consistency,

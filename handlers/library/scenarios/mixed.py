@@ -7,7 +7,9 @@ from typing import ClassVar
 from handlers.decider import Command
 from handlers.library.cancel_reader_contract import CancelReaderContract
 from handlers.library.lend_book_copy import LendBookCopyToReader
+from handlers.library.release_reservations import ReleaseReservations
 from handlers.library.remove_book_copy import RemoveBookCopyFromCirculation
+from handlers.library.reserve_book_copy import ReserveBookCopy
 from handlers.library.scenarios.loans import Favourites, Loans, addition, called, opening, registration
 from handlers.scenario import Scenario, Workload, parameter
 
@@ -15,8 +17,9 @@ __all__ = ["Mixed"]
 
 _FEWEST = 20
 _BOOKS_EXPONENT, _READERS_EXPONENT = 0.9, 0.8
-# Cumulated: lend, return, remove, add again, cancel, register again; the rest name what does not exist.
+# Cumulated: lend, return, remove, add again, cancel, register again, reserve, release; the rest name strangers.
 _LEND, _RETURN, _REMOVE, _ADD, _CANCEL, _REGISTER = 0.52, 0.88, 0.905, 0.93, 0.95, 0.97
+_RESERVE, _RELEASE = 0.98, 0.985
 # How many books a reader looks at for one that is on the shelf; who finds none asks for the last one all the same.
 _GLANCES = 3
 _COPIED = 0.02
@@ -58,13 +61,21 @@ def _load(rng: random.Random, commands: int, readers: list[str], books: list[str
             yield loans.lend(wanted, reader.next())
         elif lot < _RETURN:
             yield loans.give_back(rng.choice(loans.books()))
-        elif lot < _REMOVE:
-            yield RemoveBookCopyFromCirculation(book_id=rng.choice(books))
-        elif lot < _ADD:
-            yield addition(rng.choice(books))
-        elif lot < _CANCEL:
-            yield CancelReaderContract(reader_id=rng.choice(readers))
         elif lot < _REGISTER:
-            yield registration(rng.choice(readers))
+            yield _upkeep(rng, lot, readers, books)
+        elif lot < _RESERVE:
+            yield ReserveBookCopy(book_id=book.next(), reader_id=rng.choice(readers))
+        elif lot < _RELEASE:
+            yield ReleaseReservations(reader_id=rng.choice(readers))
         else:
             yield LendBookCopyToReader(book_id=book.next(), reader_id=f"{prefix}stranger-{number}")
+
+
+def _upkeep(rng: random.Random, lot: float, readers: list[str], books: list[str]) -> Command:
+    if lot < _REMOVE:
+        return RemoveBookCopyFromCirculation(book_id=rng.choice(books))
+    if lot < _ADD:
+        return addition(rng.choice(books))
+    if lot < _CANCEL:
+        return CancelReaderContract(reader_id=rng.choice(readers))
+    return registration(rng.choice(readers))

@@ -84,7 +84,7 @@ async def by_hand(store: EventStore, base: Filter, since: datetime | None, until
 
 async def test_a_narrow_period_is_read_by_the_index_on_the_time(filled: PostgresEventStore) -> None:
     boundary = Filter.matching().any_event_type_of("Frequent").occurred_from(at(EVENTS - 5))
-    reads = filled._reader._servers[filled._pools.primary]
+    reads = filled._reader._routing._servers[filled._pools.primary]
     assert await reads._by_time(boundary, frozenset(), None) is not None
     assert await reads._by_time(Filter.matching_any_event().occurred_from(at(3)), frozenset(), None) is None
     rare = Filter.matching().any_event_type_of("Rare").occurred_from(at(EVENTS - 5))

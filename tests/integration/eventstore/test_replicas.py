@@ -44,7 +44,7 @@ async def replica_answers(store: PostgresEventStore) -> bool:
 
 
 async def replica_is_up(store: PostgresEventStore) -> bool:
-    return isinstance(store._reader._replicas.choose(0), Pool)
+    return isinstance(store._reader._routing._replicas.choose(0), Pool)
 
 
 async def replica_has_reached(store: PostgresEventStore, position: Position) -> bool:

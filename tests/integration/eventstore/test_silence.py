@@ -88,7 +88,7 @@ async def test_a_store_is_closed_while_a_read_gets_no_answer(database: Database)
         await store.query(of("a"))
         way.swallow()
         query = asyncio.create_task(store.query(of("a")))
-        reads = store._reader._servers[store._pools.primary].histories
+        reads = store._reader._routing._servers[store._pools.primary].histories
         await eventually(lambda: _is_sending(reads), what="the query to be sent")
         query.cancel()
         async with asyncio.timeout(30):

@@ -14,7 +14,7 @@ NOISE = [Event(type="Noticed", payload={"Key": "a"})] * 100
 
 async def test_where_few_events_matter_walks_go_further(database: Database) -> None:
     async with PostgresEventStore.connect(database.url) as store:
-        reads = store._reader._servers[store._pools.primary]
+        reads = store._reader._routing._servers[store._pools.primary]
         seen = (await store.append([counted("a")])).position
         assert reads._limit.of(BOUNDARY) == 256
         for _ in range(8):

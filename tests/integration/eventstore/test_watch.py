@@ -109,7 +109,7 @@ async def test_reads_that_fail_together_are_one_failure(replicated: Replicated) 
     async with PostgresEventStore.connect(replicated.url, replica_urls=replicated.replica_urls[:1]) as store:
         await store.append([counted("a")])
         assert await replica_answers(store)
-        (known,) = store._reader._replicas._replicas.values()
+        (known,) = store._reader._routing._replicas._replicas.values()
         await asyncio.to_thread(replica.stop)
         await asyncio.gather(*(store.query(of(f"k{n}"), consistency=EVENTUAL) for n in range(50)))
         assert store.read_counts.fallbacks == {Fallback.FAILED: 50}
@@ -135,7 +135,7 @@ async def test_a_replica_that_does_not_answer_is_taken_out_until_it_does(
 
 
 async def _none_is_up(store: PostgresEventStore) -> bool:
-    return isinstance(store._reader._replicas.choose(0), Fallback)
+    return isinstance(store._reader._routing._replicas.choose(0), Fallback)
 
 
 async def test_the_watch_survives_what_it_does_not_know(

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from tests.support.domains.ledger import Booked, Closed, balances, ledger
 from tests.support.fixtures.waiting import eventually
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
+from worker.reading.followed import Followed
+from worker.reading.outlet import Outlet
 from worker.reading.read_models import ReadModels
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,8 +44,19 @@ async def book(store: EventStore, *accounts: str) -> Position:
 async def coordinating(url: str, domain: Domain, *, target: str | None = None) -> AsyncIterator[Coordinator]:
     """Run a domain's projections in this process."""
     declared = [Declared(domain=domain, projection=projection) for projection in domain.projections]
+    async with following(url, declared, target=target) as coordinator:
+        yield coordinator
+
+
+@asynccontextmanager
+async def following(
+    url: str, declared: Sequence[Followed], *, target: str | None = None, outlet: Outlet | None = None
+) -> AsyncIterator[Coordinator]:
+    """Run what follows the log in this process."""
     async with PostgresEventStore.connect(url, follow_seconds=FOLLOW_SECONDS, application_name="projecting") as store:
-        coordinator = Coordinator(declared, store, lambda purpose: Session(target or url, purpose=purpose))
+        coordinator = Coordinator(
+            declared, store, lambda purpose: Session(target or url, purpose=purpose), outlet=outlet
+        )
         try:
             await coordinator.open()
         except BaseException:
@@ -103,7 +116,7 @@ async def owner_of(url: str, projection: str = "balances") -> str | None:
 
 
 class Projecting:
-    """``python -m worker project`` for the ledger."""
+    """``python -m worker project`` for the ledger, or another command for another domain."""
 
     def __init__(self, process: Process) -> None:
         self.lines: list[str] = []
@@ -112,12 +125,15 @@ class Projecting:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, url: str, *names: str, **variables: str) -> AsyncIterator["Projecting"]:
+    async def running(
+        cls, url: str, *names: str, command: str = "project", doing: str = "projecting", **variables: str
+    ) -> AsyncIterator["Projecting"]:
         """Start one; killed if it is left running."""
-        process = await start("project", *(names or ("balances",)), url=url, **variables)
+        meant = names or (("balances",) if command == "project" else ())
+        process = await start(command, *meant, url=url, **variables)
         found = cls(process)
         try:
-            await found.says("projecting")
+            await found.says(doing)
             yield found
         finally:
             await found.kill()
@@ -177,7 +193,7 @@ async def waits_for_lock(url: str) -> None:
         found = await rows(
             url,
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            " AND application_name LIKE 'worker project%'",
+            " AND application_name LIKE 'worker %'",
         )
         return bool(found[0][0])
 
@@ -195,3 +211,13 @@ async def totals_locked(admin_url: str) -> AsyncIterator[None]:
             yield
     finally:
         await connection.close()
+
+
+async def lose(admin_url: str, *, above: int) -> None:
+    """Rewrite the log behind everybody's back, as a failover does that loses the last events."""
+    connection = await asyncpg.connect(admin_url)
+    async with connection.transaction():
+        await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER USER")
+        await connection.execute("DELETE FROM eventstore.events WHERE sequence_number > $1", above)
+        await connection.execute("ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER events_are_facts")
+    await connection.close()

@@ -13,6 +13,7 @@ from tests.integration.reading.projecting import (
     booked,
     check_balances,
     coordinating,
+    lose,
     reached,
     rows,
 )
@@ -112,7 +113,7 @@ async def test_what_was_derived_from_a_history_that_was_rewritten_is_built_anew(
         coordinator = await stack.enter_async_context(coordinating(database.url, ledger(balances)))
         await reached(database.url, await book(store, "kept", "lost", "lost"))
         before = await rows(database.admin_url, CURRENT)
-        await _lose(database.admin_url, above=1)
+        await lose(database.admin_url, above=1)
         await book(store, "new", "new", "new", "new")
         await _is_replaced(database.admin_url, before)
         await reached(database.url, await book(store, "new"))
@@ -131,16 +132,6 @@ async def test_what_was_derived_from_a_lost_history_is_of_no_position_until_it_i
         await rows(database.admin_url, "SELECT reading.diverge_v1($1, fence) FROM reading.followers", follower)
         found = "SELECT number FROM reading.position_v1('projection', 'ledger', 'balances')"
         assert await rows(database.url, found) == [(0,)]
-
-
-async def _lose(admin_url: str, *, above: int) -> None:
-    """Rewrite the log behind everybody's back, as a failover does that loses the last events."""
-    connection = await asyncpg.connect(admin_url)
-    async with connection.transaction():
-        await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER USER")
-        await connection.execute("DELETE FROM eventstore.events WHERE sequence_number > $1", above)
-        await connection.execute("ALTER TABLE eventstore.events ENABLE ALWAYS TRIGGER events_are_facts")
-    await connection.close()
 
 
 async def test_a_view_that_is_made_of_a_table_keeps_it_from_changing_its_columns_and_is_named(

@@ -25,7 +25,7 @@ from worker.reading.administration import pause, resume, skip
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 from worker.reading.read_models import ReadModels
-from worker.reading.service import ProjectionService
+from worker.reading.service import FollowerService
 
 DECLARED = Declared(domain=ledger(balances), projection=balances)
 TOO_MUCH = 2**62
@@ -55,7 +55,7 @@ async def test_an_event_that_fails_stops_its_projection_alone_behind_all_before_
             assert (number, failed, event_type) == (700, 701, "Booked")
             assert error == "ValueError: bad cannot go below nothing"
             assert "ledger.py" in trace
-            health = ProjectionService([coordinator]).health()
+            health = FollowerService([coordinator]).health()
             assert (health.live, health.ready) == (True, False)
             assert "ledger.balances is stopped by event 701: ValueError" in health.reason
             session = Session(database.url, purpose="test")
@@ -123,8 +123,8 @@ async def test_a_person_sees_what_stops_it_and_goes_on_without_the_event(databas
         await store.append([booked("a"), booked("bad", -1), booked("a")])
     async with Projecting.running(url) as process:
         await process.says("stopped: event 2 (Booked): ValueError: bad cannot go below nothing")
-        status, output, _ = await told("projections", "list", url=url)
-        assert status == 1
+        status, output, errors = await told("projections", "list", url=url)
+        assert (status, errors) == (1, "")
         assert "stopped by event 2" in output
         status, output, _ = await told("projections", "status", "balances", "--json", url=url)
         assert status == 1
@@ -168,7 +168,9 @@ async def test_a_right_that_is_missing_is_one_sentence(database: Database) -> No
     await admin.close()
     status, output, errors = await told("project", url=database.url)
     assert (status, output) == (2, "")
-    assert "the database role may not run projections: GRANT eventstore_projections to it" in errors
+    assert (
+        "the database role may not run projections, reactions or relays: GRANT eventstore_projections to it" in errors
+    )
     assert "Traceback" not in errors
 
 
@@ -179,7 +181,7 @@ async def test_a_database_without_what_projections_need_is_one_sentence(database
     assert (status, output) == (2, "")
     assert "run `worker db migrate`" in errors
     report = await migrate_reading(other.admin_url)
-    assert (report.before, report.after, len(report.applied)) == (0, 1, 1)
+    assert (report.before, report.after, len(report.applied)) == (0, 2, 2)
     assert (await migrate_reading(other.admin_url)).applied == ()
     await admin.close()
     async with (

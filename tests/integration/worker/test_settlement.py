@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -95,7 +96,8 @@ async def test_a_handlers_bug_is_tried_three_times_and_shown_with_its_traceback(
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
     assert (letter.message_id, letter.body, letter.type) == (command_id, A, "Explode")
     headers = dict(letter.headers)
-    assert headers.pop("worker-error") == "ZeroDivisionError: a exploded at 0"
+    error = str(headers.pop("worker-error"))
+    assert re.fullmatch(r"ZeroDivisionError in decide_explode \(.*/tally\.py:\d+\): a exploded at 0", error)
     assert 'raise ZeroDivisionError(f"{command.key} exploded' in str(headers.pop("worker-traceback"))
     first = datetime.fromisoformat(str(headers.pop("worker-first-failure")))
     last = datetime.fromisoformat(str(headers.pop("worker-failed-at")))
@@ -110,7 +112,7 @@ async def test_a_handlers_bug_is_tried_three_times_and_shown_with_its_traceback(
         "worker-reason": "handler_error",
         "worker-queue": QUEUES.queue,
     }
-    assert (answer["outcome"], answer["reason"]) == ("failed", "handler_error: ZeroDivisionError: a exploded at 0")
+    assert (answer["outcome"], answer["reason"]) == ("failed", f"handler_error: {error}")
     assert service.counters.ends == {End.RETRIED: 2, End.DEAD_LETTERED: 1, End.ACCEPTED: 1}
     assert dict(service.counters.dead_letters) == {"handler_error": 1}
     assert await client.ready(QUEUES.retry_queue) == 0

@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 import worker
+from deploy.site import pages
 from eventstore import Position
 from eventstore.postgres.connections.session_settings import SESSION_SETTINGS
 from examples.shop import shop
@@ -25,8 +26,10 @@ from handlers.erasure.sealing import SEALED
 from handlers.erasure.sensitive import sensitive_problems
 from handlers.library import domain as library
 from handlers.library import events as library_events
-from handlers.library import projections
+from handlers.library import projections, reactions
+from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.testing import forgotten, kit
+from worker.cli.app import COMMANDS
 from worker.credentials import file_variable
 from worker.dead_letters.letter import BROKER_REASONS
 from worker.domain_variables import own_variables
@@ -39,8 +42,6 @@ from worker.settings import IN_FILES, Settings
 ROOT = Path(__file__).parents[3]
 TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
-# Not wrapped anew yet.
-WIDE = {"CHANGELOG.md", "load.md", "reading.md"}
 WEB = "".join(path.read_text() for path in sorted((ROOT / "examples" / "library_web").rglob("*.py")))
 SHOP = (ROOT / "examples" / "shop" / "shop" / "orders.py").read_text()
 
@@ -82,9 +83,21 @@ def test_every_page_is_listed_by_need() -> None:
     assert sorted(listed) == sorted(path.name for path in PAGES if path.parent.name == "docs" and path.stem != "index")
 
 
-def test_the_site_has_every_page_in_the_same_order() -> None:
-    pages = re.findall(r"(\w+\.md)\b", page("mkdocs.yml").split("\nnav:")[1])
-    assert pages == ["index.md", *re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))]
+def test_the_site_has_the_pages_of_the_index_by_need() -> None:
+    first, *groups = pages.navigation(page("docs/index.md"))
+    assert first == "index.md"
+    assert [name for group in groups for name in group] == ["Learn", "Do", "Look up", "Understand"]
+    listed = [name for group in groups for names in group.values() for name in names]
+    assert listed == re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))
+
+
+def test_every_command_is_described() -> None:
+    text = page("docs/commands.md").split("## Exit status")[0]
+    for group, entries in COMMANDS.items():
+        for entry in entries:
+            words = f"worker {group} {entry.name}".replace("  ", " ")
+            # A row may name a second one of its group by its last word.
+            assert re.search(rf"`{words}\b|`worker {group} .*, `{entry.name}\b", text), words
 
 
 def test_the_reference_names_what_there_is() -> None:
@@ -96,7 +109,7 @@ def test_the_reference_names_what_there_is() -> None:
             assert hasattr(found, member), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if path.name not in WIDE], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_no_line_is_wider_than_a_screen(path: Path) -> None:
     prose = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
     assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")] == []
@@ -124,7 +137,7 @@ async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: p
         inspect.signature(Publisher.connect).bind(*arguments, **options)
         yield publisher
 
-    (shown,) = code("docs/messages.md")
+    shown, _ = code("docs/messages.md")
     program = compile(shown, "docs/messages.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     assert isinstance(program, CodeType)
     monkeypatch.setattr(worker, "Publisher", SimpleNamespace(connect=connect))
@@ -136,6 +149,30 @@ async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: p
     for domain_name, command_type, body in (call.args for call in calls):
         assert domain_name == library.name
         library.parse(command_type, body, allow_unknown_fields=False)
+
+
+async def test_a_command_is_scheduled_as_the_documentation_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", "amqp://worker@mq/")
+    publisher = create_autospec(Publisher, instance=True, spec_set=True)
+
+    @asynccontextmanager
+    async def connect(*_: Any) -> AsyncIterator[Publisher]:
+        yield publisher
+
+    shown, decider = code("docs/time.md")
+    assert all(part in page("handlers/library/mark_loan_overdue.py") for part in decider.strip().split("\n\n\n")[1:])
+    program = compile(shown, "docs/time.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    assert isinstance(program, CodeType)
+    monkeypatch.setattr(worker, "Publisher", SimpleNamespace(connect=connect))
+    names: dict[str, Any] = {}
+    exec("import os", names)  # noqa: S102  what every program has
+    await eval(program, names)  # noqa: S307  the documentation's own code
+    (domain_name, command_type, body, at) = publisher.schedule.await_args.args
+    assert domain_name == library.name
+    command = library.parse(command_type, body, allow_unknown_fields=False)
+    assert isinstance(command, MarkLoanOverdue)
+    assert command.at == at
+    publisher.cancel.assert_awaited_once_with(library.name, publisher.schedule.return_value)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -195,7 +232,15 @@ def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
 def test_every_reason_of_a_dead_letter_is_described() -> None:
     source = "".join(
         (ROOT / "worker" / name).read_text()
-        for name in ("message.py", "body_form.py", "rounds/prepared_command.py", "settlement.py")
+        for name in (
+            "message.py",
+            "body_form.py",
+            "rounds/prepared_command.py",
+            "schedule/deliver_at.py",
+            "schedule/request.py",
+            "schedule/storing.py",
+            "settlement.py",
+        )
     )
     raised = set(re.findall(r'BadMessage\(\s*"(\w+)"', source)) | set(re.findall(r'_named\("(\w+)"\)', source))
     described = first_cells(page("docs/messages.md").split("| reason |")[1])
@@ -218,6 +263,7 @@ def test_every_metric_is_described_with_its_unit() -> None:
             "eventstore/postgres/metrics.py",
             "worker/telemetry/metrics.py",
             "worker/reading/metrics.py",
+            "worker/schedule/metrics.py",
         )
     )
     made = set(re.findall(r'create_\w+\(\s*"([\w.]+)",.*?unit="(.*?)"', source, re.DOTALL))
@@ -261,6 +307,18 @@ def test_the_projection_in_the_documentation_is_the_one_that_is_run() -> None:
     names: dict[str, object] = {**vars(projections), **vars(library_events), "kit": kit, "domain": library}
     exec(test, names)  # noqa: S102  the documentation's own code
     run = names["test_a_book_is_lent_out_until_it_is_returned"]
+    assert callable(run)
+    run()
+
+
+def test_the_reaction_and_the_relay_in_the_documentation_are_those_that_are_run() -> None:
+    reaction, test, relay = code("docs/reacting.md")
+    source = page("handlers/library/reactions.py")
+    for part in (*reaction.strip().split("\n\n\n"), relay.strip()):
+        assert part in source
+    names: dict[str, object] = {**vars(reactions), **vars(library_events), "kit": kit, "domain": library}
+    exec(test, names)  # noqa: S102  the documentation's own code
+    run = names["test_a_cancelled_contract_releases_the_readers_reservations"]
     assert callable(run)
     run()
 

@@ -66,7 +66,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryEventStore:
     """A store in memory, where programs open one on PostgreSQL: with ``async with`` or with ``await``."""
     made = MemoryEventStore()
-    made.close = AsyncMock()  # type: ignore[attr-defined]  only the servers' has it
+    made.close = AsyncMock()  # type: ignore[attr-defined]  # only the one on servers has it
 
     class Opened:
         def __await__(self) -> Any:
@@ -116,10 +116,11 @@ def test_the_tutorials_test_finds_what_it_is_there_for(
         run_tests(module("test_shop", tutorial.files()["test_shop.py"]))
 
 
-def test_the_tutorial_types_commands_that_there_are() -> None:
-    typed = [shlex.split(step.command, comments=True) for step in tutorial.steps() if isinstance(step, Typed)]
-    calls = [[word for word in words[1:] if word != "&"] for words in typed if words[0] == "worker"]
-    assert len(calls) == 7
+@pytest.mark.parametrize(("name", "count"), [("README.md", 5), ("docs/tutorial.md", 7)])
+def test_a_guide_types_commands_that_there_are(name: str, count: int) -> None:
+    text = (DOCS.parent / name).read_text(encoding="utf-8")
+    calls = [shlex.split(line.removesuffix(" &")) for line in re.findall(r"^\$ worker (.*)$", text, re.MULTILINE)]
+    assert len(calls) == count
     for arguments in calls:
         assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0, arguments
 
@@ -189,7 +190,7 @@ async def test_the_web_application_answers_as_the_page_says(
     store: MemoryEventStore, publisher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fastapi = SimpleNamespace(FastAPI=Application, HTTPException=Refused, Request=object)
-    monkeypatch.setitem(sys.modules, "fastapi", fastapi)  # type: ignore[arg-type]  it is asked for its names alone
+    monkeypatch.setitem(sys.modules, "fastapi", fastapi)
     web: Application = module("web", blocks("programs.md")[0]).app
     place, left = web.routes["PUT /orders/{command_id}"], web.routes["GET /shelves/{product}"]
     request = SimpleNamespace(app=web)

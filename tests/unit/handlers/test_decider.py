@@ -58,9 +58,9 @@ def test_decide_gets_the_state_of_each_part_in_order() -> None:
 @pytest.mark.parametrize(
     ("parts", "problem"),
     [
-        (lambda _: None, "returns a part, parts, or a tuple of these, not a NoneType"),
+        (lambda _: None, "returns a part, parts, or a tuple of these, not None"),
         (lambda _: [light.at("a")], "returns a part, parts, or a tuple of these, not a list"),
-        (lambda _: light.events("a"), "returns a part, parts, or a tuple of these, not a OpenFilter"),
+        (lambda _: light.events("a"), "returns a part, parts, or a tuple of these, not an OpenFilter"),
         (
             lambda _: (light.at("a"), light),
             ("returns a part, parts, or a tuple of these, not a tuple with a view without its key: write light.at(…)"),
@@ -135,11 +135,11 @@ def test_the_events_of_an_acceptance_may_come_from_any_iterable() -> None:
     [
         (
             lambda: Accepted(events=SwitchedOn(lamp="a", watts=5)),  # type: ignore[arg-type]  # that is the point
-            "an accepted command has a tuple of events, not a SwitchedOn: add a comma",
+            "an accepted command has a tuple of events, not a SwitchedOn: write events=(…,)",
         ),
         (
             lambda: Accepted(events=None),  # type: ignore[arg-type]  # that is the point
-            "an accepted command has a tuple of events, not a NoneType",
+            "an accepted command has a tuple of events, not None",
         ),
         (
             lambda: Accepted(events=("on",)),  # type: ignore[arg-type]  # that is the point
@@ -147,7 +147,7 @@ def test_the_events_of_an_acceptance_may_come_from_any_iterable() -> None:
         ),
         (
             lambda: Rejected(reason=None),  # type: ignore[arg-type]  # that is the point
-            "a rejected command has a text as its reason, not a NoneType",
+            "a rejected command has a text as its reason, not None",
         ),
         (
             lambda: Rejected(reason="no", event=()),  # type: ignore[arg-type]  # that is the point
@@ -173,8 +173,8 @@ def one_by_one(command: SwitchOn) -> Iterator[Any]:
     ("change", "sentence"),
     [
         ({"parts": light.at("a")}, "the decider of SwitchOn needs a function as its parts, not a Part"),
-        ({"parts": None}, "the decider of SwitchOn needs a function as its parts, not a NoneType"),
-        ({"decide": None}, "the decider of SwitchOn needs a function as its decide, not a NoneType"),
+        ({"parts": None}, "the decider of SwitchOn needs a function as its parts, not None"),
+        ({"decide": None}, "the decider of SwitchOn needs a function as its decide, not None"),
         (
             {"decide": later},
             "the decider of SwitchOn needs a function as its decide, and this one is async: nothing is awaited here",

@@ -378,14 +378,17 @@ class Both(Command, DomainEvent):
 
 @pytest.mark.parametrize("model", [Broke, Both, Command, str])
 def test_only_a_command_is_decided(model: Any) -> None:
-    name = getattr(model, "__name__", repr(model))
     with pytest.raises(InvalidDomain) as raised:
         replace(domain, deciders=(Decider(command=model, parts=lambda _: (), decide=lambda _: Unchanged()),))
-    assert str(raised.value) == f"the domain lamps lists {name} as command, which is no Command alone"
+    assert str(raised.value) == f"the domain lamps lists {model.__name__} among its commands, which is " + (
+        "a DomainEvent as well" if model is Both else "no subclass of Command"
+    )
 
 
 @pytest.mark.parametrize("model", [SwitchOn, Both, DomainEvent, str])
 def test_only_an_event_is_listed_as_one(model: Any) -> None:
     with pytest.raises(InvalidDomain) as raised:
         replace(domain, events=(*domain.events, model))
-    assert str(raised.value) == f"the domain lamps lists {model.__name__} as event, which is no DomainEvent alone"
+    assert str(raised.value) == f"the domain lamps lists {model.__name__} among its events, which is " + (
+        "a Command as well" if model is Both else "no subclass of DomainEvent"
+    )

@@ -20,6 +20,7 @@ BROKEN = {
     "shadowed": "from handlers.orders import place_order\n",
     "needy": "import a_package_that_nobody_has\n",
     "hollow": "from handlers import Domain\ndomain = Domain(name='Hollow', views=(), deciders=(), events=())\n",
+    "foreign": "from handlers import DomainEvent\nclass Lamp:\n    pass\nclass Lit(DomainEvent):\n    lamp: Lamp\n",
     "plain": "domain = 'lamps'\n",
     "street": "from dataclasses import replace\nfrom handlers import DomainEvent\n"
     "from tests.unit.handlers.lamps import domain as lamps\n"
@@ -91,6 +92,7 @@ NO_DOMAIN = (
             ),
         ),
         ("lantern.plain", "WORKER_DOMAINS: 'lantern.plain' must have the form module:attribute"),
+        ("lantern", "WORKER_DOMAINS: 'lantern' must have the form module:attribute, such as lantern:domain"),
         (":domain", "WORKER_DOMAINS: ':domain' must have the form module:attribute"),
         ("lantern.plain:", "WORKER_DOMAINS: 'lantern.plain:' must have the form module:attribute"),
         (
@@ -116,7 +118,7 @@ NO_DOMAIN = (
         ),
         (
             "lantern.misspelt:domain",
-            "WORKER_DOMAINS: lantern.misspelt cannot be imported: SyntaxError: invalid syntax (misspelt.py, line 1)",
+            "WORKER_DOMAINS: lantern.misspelt cannot be imported ({folder}/misspelt.py:1): SyntaxError: invalid syntax",
         ),
         (
             "lantern.failing:domain",
@@ -129,13 +131,25 @@ NO_DOMAIN = (
         (
             "lantern.hollow:domain",
             (
-                "WORKER_DOMAINS: lantern.hollow cannot be imported ({folder}/hollow.py:2): InvalidDomain: "
+                "WORKER_DOMAINS: lantern.hollow ({folder}/hollow.py:2): "
                 "a domain's name is up to 50 small letters, digits, _ and -, and begins with a letter; 'Hollow' is not"
+            ),
+        ),
+        (
+            "lantern.foreign:domain",
+            (
+                "WORKER_DOMAINS: lantern.foreign cannot be imported ({folder}/foreign.py:4): Unable to generate "
+                "pydantic-core schema for <class 'lantern.foreign.Lamp'>; give its field a type that JSON has, or a "
+                "model of such types"
             ),
         ),
         (".lantern:domain", "WORKER_DOMAINS: '.lantern:domain' must have the form module:attribute"),
         ("lantern.plain:lamps", "WORKER_DOMAINS: lantern.plain has no attribute lamps"),
-        ("lantern.plain:domain", "WORKER_DOMAINS: lantern.plain:domain is no Domain, but of type str"),
+        (
+            "lantern.street:domains",
+            "WORKER_DOMAINS: lantern.street has no attribute domains; did you mean domain or lamps or shared?",
+        ),
+        ("lantern.plain:domain", "WORKER_DOMAINS: lantern.plain:domain is no Domain, but a str"),
         (f"{LAMPS},{LAMPS}", "WORKER_DOMAINS names two domains that are called lamps"),
     ],
 )

@@ -403,9 +403,9 @@ def test_the_decider_under_test_is_the_domains() -> None:
     ("returned", "said"),
     [
         (None, "None"),
-        (ON, "a value of type SwitchedOn"),
-        ("rejected", "a value of type str"),
-        (Unchanged, "a value of type type"),
+        (ON, "a SwitchedOn"),
+        ("rejected", "a str"),
+        (Unchanged, "the class Unchanged"),
     ],
 )
 def test_what_is_no_decision_is_refused_whatever_is_expected(returned: Any, said: str) -> None:
@@ -448,18 +448,18 @@ def test_what_a_decision_itself_calls_wrongly_is_its_own_bug() -> None:
 @pytest.mark.parametrize(
     ("mistaken", "sentence"),
     [
-        (lambda: anything(lamps), "kit takes a Domain; tests.unit.handlers.lamps is none"),
+        (lambda: anything(lamps), "kit takes a Domain; the module tests.unit.handlers.lamps is none"),
         (lambda: anything(light), "kit takes a Domain; a View is none"),
         (lambda: given([ON]), "given takes events, one after the other; a list is none"),
         (lambda: given(ON, SwitchOn(lamp="a")), "given takes events, one after the other; a SwitchOn is none"),
-        (lambda: given(SwitchedOn), "given takes events, one after the other; SwitchedOn is none"),
+        (lambda: given(SwitchedOn), "given takes events, one after the other; the class SwitchedOn is none"),
         (
             lambda: given(ON).sees(light, "on"),
             "sees takes a part, which is a view at a key, such as shelf.at(…); a View is none",
         ),
         (
             lambda: given(ON).when(SwitchOn(lamp="a")).then(unchanged),
-            "then takes accepted(…), rejected(…) or unchanged(); unchanged is none",
+            "then takes accepted(…), rejected(…) or unchanged(); the function unchanged is none",
         ),
         (
             lambda: given().when(SwitchOn(lamp="a")).then(ON),

@@ -167,7 +167,7 @@ def other_member(payload: dict[str, Any]) -> dict[str, Any]:
         (split_name, "raised ValueError: not enough values to unpack (expected 2, got 1) at "),
         (leave, f"raised SystemExit: 3 at {line_of(leave, 1)}"),
         (empty, f"({line_of(empty)}) returns the payload of the next version, not None"),
-        (lambda payload: [*payload], "returns the payload of the next version, not a value of type list"),
+        (lambda payload: [*payload], "returns the payload of the next version, not a list"),
         (other_member, f"({line_of(other_member)}) changes the field 'Member'; add it to its changes"),
         (lambda _: {}, "changes the field 'Member'; add it to its changes"),
         (lambda payload: payload | {"Name": float("inf")}, "returns a payload that "),
@@ -235,7 +235,7 @@ async def nothing(payload: dict[str, Any]) -> dict[str, Any]:
         ({"version": "1"}, "no upcaster reads '1'"),
         ({"changes": "Name"}, "takes a tuple as its changes, not 'Name'; is a comma missing?"),
         ({"changes": (1,)}, "changes fields by their JSON names, not 1"),
-        ({"upcast": None}, "needs a function as its upcast, not a NoneType"),
+        ({"upcast": None}, "needs a function as its upcast, not None"),
         ({"upcast": nothing}, "and this one is async: nothing is awaited here"),
     ],
 )

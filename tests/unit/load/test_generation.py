@@ -68,14 +68,14 @@ def test_nothing_is_generated_before_it_is_asked_for() -> None:
     ("made", "sentence"),
     [
         (lambda: None, "returns a Workload, not None"),
-        (lambda: [COUNT], "returns a Workload, not a value of type list"),
+        (lambda: [COUNT], "returns a Workload, not a list"),
         (
             lambda: Workload(setup=None, load=()),  # type: ignore[arg-type]  # a mistake
-            "gives None as its set-up, which is a list of commands or the like",
+            "gives None as its set-up, which is an iterable of commands",
         ),
         (
             lambda: Workload(setup=(), load=COUNT.key.upper),  # type: ignore[arg-type]  # a mistake
-            "gives a value of type builtin_function_or_method as its load, which is a list of commands or the like",
+            "gives a builtin_function_or_method as its load, which is an iterable of commands",
         ),
     ],
 )
@@ -103,13 +103,13 @@ def test_commands_that_fail_while_they_are_generated_name_their_line() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "kind"),
-    [({"key": "a"}, "type dict"), (Counted(key="a"), "type Counted"), (Command(), "type Command")],
+    [({"key": "a"}, "dict"), (Counted(key="a"), "Counted"), (Command(), "Command")],
 )
 def test_what_is_no_command_of_the_domain_is_refused(wrong: Any, kind: str) -> None:
     made = generate(lambda: Workload(setup=(), load=[COUNT, wrong]))
     with pytest.raises(InvalidScenario) as raised:
         list(made.load)
-    assert told(raised) == f"has a value of {kind} in its load, which is none of the commands Count, CountOnce"
+    assert told(raised) == f"has a {kind} in its load; its commands are Count, CountOnce"
 
 
 def test_what_listens_to_answers_and_fails_is_told() -> None:

@@ -1,5 +1,6 @@
 """The page is well-formed, stands by itself, and shows what it was given, whatever that contains."""
 
+import itertools
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
@@ -8,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from tests.unit.load.runs import empty, random_summary, summary
-from worker.load.chart import Chart, Line, Tick, brief, columns, lines, seconds_ticks
+from worker.load.chart import CHARACTER, Chart, Column, Line, Mark, Size, columns, lines
 from worker.load.page import page
 from worker.load.report import report
-from worker.load.summary import Summary
+from worker.load.scale import linear, logarithmic
+from worker.load.summary import Latency, Summary
 
 RUNS = {
     "clean": summary(),
@@ -68,15 +70,71 @@ def test_it_is_well_formed_and_needs_nothing_else(made: Summary) -> None:
 
 @every_run
 def test_every_chart_has_its_axes_named_and_says_what_it_shows(made: Summary) -> None:
-    document = ET.fromstring(page(made).removeprefix("<!DOCTYPE html>"))  # noqa: S314  our own
-    charts = list(document.iter("svg"))
-    assert len(charts) == (5 if made.latency_ms is not None else 3)
+    charts = charts_of(page(made))
+    # Each is drawn for wide and for narrow screens.
+    assert len(charts) == 2 * (5 if made.latency_ms is not None else 2)
     for chart in charts:
         assert chart.get("role") == "img"
         assert chart.get("aria-label")
         labels = ["".join(text.itertext()) for text in chart.iter("text") if "label" in (text.get("class") or "")]
         assert len(labels) == 2
         assert all(float(rect.get("height") or "x") >= 0 for rect in chart.iter("rect"))
+
+
+@every_run
+def test_nothing_that_is_written_runs_into_anything_else_that_is(made: Summary) -> None:
+    for chart in charts_of(page(made)):
+        see_that_texts_are_apart(chart)
+
+
+def test_names_of_values_that_are_close_together_are_apart() -> None:
+    """Wherever they stand: at an edge, in the middle, all on one spot."""
+    places = [100, 110, 150, 480, 500]
+    for size in (Size(width=600, height=280, ticks=7), Size(width=380, height=280, ticks=4)):
+        for three in itertools.combinations_with_replacement(places, 3):
+            named = zip(("p50", "p95", "p99"), three, strict=True)
+            chart = Chart(
+                says="s",
+                size=size,
+                across="a",
+                up="commands",
+                x=logarithmic(100, 500, most=size.ticks),
+                y=linear(1_000_000, most=5),
+                marks=tuple(Mark(value, f"{name} {value:g} ms") for name, value in named),
+            )
+            see_that_texts_are_apart(ET.fromstring(columns(chart, [])))  # noqa: S314  our own
+
+
+def charts_of(text: str) -> list[ET.Element]:
+    return list(ET.fromstring(text.removeprefix("<!DOCTYPE html>")).iter("svg"))  # noqa: S314  our own
+
+
+def see_that_texts_are_apart(chart: ET.Element) -> None:
+    """See that no text of a chart reaches into another one, into a mark's line, or over the edge."""
+    _, _, width, height = map(float, (chart.get("viewBox") or "").split())
+    boxes = [(box_of(text), "".join(text.itertext())) for text in chart.iter("text")]
+    for (left, top, right, bottom), text in boxes:
+        assert left >= -0.1, text
+        assert top >= 0, text
+        assert right <= width + 0.1, text
+        assert bottom <= height, text
+    for (one, text), (other, its_text) in itertools.combinations(boxes, 2):
+        is_apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+        assert is_apart, (text, its_text)
+    for line in chart.iter("line"):
+        if line.get("class") == "mark":
+            x, y1, y2 = (float(line.get(name) or "x") for name in ("x1", "y1", "y2"))
+            for (left, top, right, bottom), text in boxes:
+                assert not (left < x < right and y1 < bottom and top < y2), text
+
+
+def box_of(text: ET.Element) -> tuple[float, float, float, float]:
+    """As the page's font has it at most."""
+    x, y = float(text.get("x") or "x"), float(text.get("y") or "x")
+    width = CHARACTER * len("".join(text.itertext()))
+    kinds = (text.get("class") or "").split()
+    left = x - width if "end" in kinds else x - width / 2 if "middle" in kinds else x
+    return left, y - 10, left + width, y + 3
 
 
 def test_what_messages_brought_is_shown_and_nothing_more() -> None:
@@ -93,11 +151,12 @@ def test_what_messages_brought_is_shown_and_nothing_more() -> None:
 def test_it_has_both_themes() -> None:
     text = page(RUNS["clean"])
     assert "color-scheme: light dark" in text
-    assert "@media (prefers-color-scheme: dark)" in text
+    # What is printed is light in either.
+    assert "@media screen and (prefers-color-scheme: dark)" in text
     light, dark = (dict(re.findall(r"(--\w+): (#\w{6})", part)) for part in text.split("prefers-color-scheme", 1))
     assert light.keys() == dark.keys()
     for theme in (light, dark):
-        for name in ("--text", "--soft", "--good", "--bad"):
+        for name in ("--text", "--soft", "--good", "--bad", "--warn"):
             assert contrast(theme[name], theme["--panel"]) >= 4.5, name
         for name in ("--one", "--two", "--mark"):
             assert contrast(theme[name], theme["--panel"]) >= 3, name
@@ -128,33 +187,74 @@ def test_the_terminal_shows_the_same_run(made: Summary) -> None:
         assert str(made.unluckiest and made.unluckiest.command_id) in text
 
 
+def test_the_page_says_how_many_commands_met_a_conflict_and_how_many_conflicts_there_were() -> None:
+    """Those are two figures: of 100 commands 8 met one conflict, and 2 met three."""
+    shown = read(page(RUNS["clean"])).text
+    at = shown.index("Met a conflict")
+    assert shown[at + 1 : at + 3] == ["10.0%", "10 commands of 100"]
+    at = shown.index("conflicts")
+    assert shown[at + 1 : at + 3] == ["14", "8 after reading a replica"]
+    drawn = "".join(texts_of(RUNS["clean"]))
+    assert "14 conflicts: 10 commands (10.0%) met one or more, decided at most 4 times; 8 after reading" in drawn
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (60.9, None),  # the last command was due after 60 seconds, and answered a moment later
+        (78.786, "100 commands a second were due and 76.2 were answered, so that the load ended 18.8 s late"),
+    ],
+)
+def test_an_open_load_that_did_not_keep_up_says_so_at_the_top(seconds: float, told: str | None) -> None:
+    made = RUNS["clean"].model_copy(
+        update={
+            "load": "open",
+            "rate_per_s": 100.0,
+            "commands": 6000,
+            "seconds": seconds,
+            "throughput_per_s": 6000 / seconds,
+        }
+    )
+    text = page(made)
+    head = "".join(read(text[: text.index("</header>")] + "</header></body></html>").text)
+    assert ("Behind." in head) == (told is not None)
+    assert (told or "") in head
+    lines_drawn = texts_of(made)
+    assert lines_drawn[0].startswith("behind - ") == (told is not None)
+
+
+def test_durations_are_written_as_people_say_them() -> None:
+    slow = Latency(p50=1200.0, p95=17_000.0, p99=18_786.0, max=19_000.0)
+    shown = "".join(read(page(RUNS["clean"].model_copy(update={"latency_ms": slow}))).text)
+    assert "18.8 s" in shown
+    assert "18,786" not in shown
+
+
+def texts_of(made: Summary) -> list[str]:
+    console = Console(width=300, color_system=None)
+    with console.capture() as drawn:
+        for part in report(made):
+            console.print(part)
+    return drawn.get().splitlines()
+
+
 def test_columns_are_as_high_as_their_values() -> None:
-    chart = Chart(says="s", across="a", up="u", ticks=[Tick(0.5, "one")])
-    document = ET.fromstring(columns(chart, [1, 4, 0, 2], ["a", "b", "c", "<d>"]))  # noqa: S314  our own
-    rects = list(document.iter("rect"))
-    heights = [float(rect.get("height") or 0) for rect in rects]
+    drawn = [Column(number, number + 1, value, "<d>") for number, value in enumerate([1, 4, 0, 2])]
+    document = ET.fromstring(columns(chart_to(4), drawn))  # noqa: S314  our own
+    heights = [float(rect.get("height") or 0) for rect in document.iter("rect")]
     assert heights == pytest.approx([heights[1] / 4, heights[1], 0, heights[1] / 2], abs=0.1)
-    assert ["".join(title.itertext()) for title in document.iter("title")] == ["a", "b", "c", "<d>"]
+    assert {"".join(title.itertext()) for title in document.iter("title")} == {"<d>"}
 
 
 def test_a_line_has_a_gap_where_there_is_no_value() -> None:
-    chart = Chart(says="s", across="a", up="u", ticks=[])
-    drawn = lines(chart, [Line("p50", [1.0, 2.0, None, 3.0]), Line("p99", [None] * 4, 2)], unit="ms")
+    drawn = lines(
+        chart_to(4), [0, 1, 2, 3], [Line("p50", [1.0, 2.0, None, 3.0]), Line("p99", [None] * 4, 2)], unit="ms"
+    )
     document = ET.fromstring(drawn)  # noqa: S314  our own
     points = [(each.get("points") or "").split() for each in document.iter("polyline")]
     assert [len(each) for each in points] == [2, 1]
 
 
-@pytest.mark.parametrize(
-    ("count", "interval", "texts"),
-    [(10, 1.0, ["0", "2", "4", "6", "8", "10"]), (3, 0.1, ["0", "0.1", "0.2", "0.3"])],
-)
-def test_a_time_axis_has_round_seconds(count: int, interval: float, texts: list[str]) -> None:
-    ticks = seconds_ticks(count, interval)
-    assert [tick.text for tick in ticks] == texts
-    assert ticks[-1].at == pytest.approx(count)
-
-
-@pytest.mark.parametrize(("value", "text"), [(0, "0"), (1234.5, "1,234"), (12.345, "12.3"), (0.00123, "0.00123")])
-def test_numbers_have_as_many_digits_as_matter(value: float, text: str) -> None:
-    assert brief(value) == text
+def chart_to(highest: float) -> Chart:
+    axis = linear(highest, most=5)
+    return Chart(says="s", size=Size(width=600, height=280, ticks=7), across="a", up="u", x=axis, y=axis)

@@ -99,7 +99,8 @@ async def test_who_says_nothing_holds_nobody_up(worker: Worker) -> None:
 async def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"WORKER_HEALTH_PORT: port {port} of 127.0.0.1 cannot be listened on"):
+        said = rf"^WORKER_HEALTH_PORT: port {port} of 127.0.0.1 cannot be listened on, since another program does, .*;"
+        with pytest.raises(SettingsError, match=said):
             async with health_served(HOST, port, lambda: PAUSED):
                 pass
 

@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import NoReturn
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from handlers import Decider, InvalidParts
+from handlers import Decider, DomainEvent, InvalidParts
+from handlers.complaint import fields_of
 from tests.unit.handlers.lamps import SwitchedOn, SwitchOn
 from tests.unit.handlers.lamps import domain as lamps
+from worker.rounds.forwarding import ERROR_HEADER, explain
 from worker.telemetry.logs import _HumanLines, _JsonLines, concerning, whereabouts
 
 _SAY = (
@@ -49,6 +51,13 @@ def test_a_line_names_the_command_that_it_concerns() -> None:
     assert "command_id" not in json.loads(said(_JsonLines()))
     with concerning(command_id=None, command_type="", domain="tally"):
         assert json.loads(said(_JsonLines())).keys() & COMMAND.keys() == {"domain"}
+
+
+def test_figures_are_for_programs_alone() -> None:
+    record = logging.LogRecord("worker.x", logging.INFO, __file__, 1, "drained: no delivery came in", (), None)
+    record.data = {"figures": {"received": 0}}
+    assert json.loads(_JsonLines().format(record))["figures"] == {"received": 0}
+    assert _HumanLines(coloured=False).format(record).endswith("drained: no delivery came in")
 
 
 def test_a_line_to_read_cannot_steer_the_terminal() -> None:
@@ -98,7 +107,25 @@ def test_whereabouts_name_the_innermost_line_of_the_domain() -> None:
     with pytest.raises(ValidationError) as raised:
         served.decide(command, served.reads(command), {})
     line = decide_badly.__code__.co_firstlineno + 1
-    assert whereabouts(raised.value) == f"ValidationError in decide_badly ({__file__}:{line})"
+    place = f"ValidationError in decide_badly ({__file__}:{line})"
+    assert whereabouts(raised.value) == f"{place}: SwitchedOn.Lamp, SwitchedOn.Watts"
+    explained = explain(raised.value, reason="handler_error", queue="lamps.commands", with_traceback=True)
+    assert explained[ERROR_HEADER] == f"{place}: SwitchedOn: Lamp is missing; Watts is missing"
+
+
+class Entry(DomainEvent):
+    where: dict[str, int]
+
+
+def test_fields_are_named_and_nothing_that_they_hold() -> None:
+    """The place of what is wrong in a mapping holds its key."""
+    with pytest.raises(ValidationError) as raised:
+        Entry(where={"a secret": "here"})
+    assert "a secret" in str(raised.value)
+    assert fields_of(raised.value) == "Entry.where"
+    with pytest.raises(ValidationError) as raised:
+        TypeAdapter(dict[str, int]).validate_python({"a secret": "here"})
+    assert fields_of(raised.value) == ""
 
 
 def test_whereabouts_without_a_line_of_the_domain_say_what_our_own_words_are() -> None:

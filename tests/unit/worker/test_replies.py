@@ -64,6 +64,23 @@ async def test_a_reply_that_fails_of_whatever_is_counted_and_no_more(failure: Ex
     assert counters.failed_replies == 3
 
 
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (Unroutable("no queue takes messages for there; nothing was stored"), "nobody listens on there any more"),
+        (TypeError("too long"), "too long"),
+    ],
+)
+async def test_what_a_reply_failed_of_is_not_said_of_the_command(
+    failure: Exception, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is on record: that nothing was stored would be wrong."""
+    caplog.set_level("INFO")
+    replies = Replies(cast("Sender", Failing(failure)), cast("Sender", None), Counters(), timeout=0.01)
+    await replies.answered(MESSAGE, RECEIPT, duplicate=False)
+    assert caplog.messages == [f"the command is settled, but its reply could not be sent: {why}"]
+
+
 @pytest.mark.parametrize("repeated", [True, False])
 async def test_a_reply_says_whether_its_sender_was_told_before(*, repeated: bool) -> None:
     sent = Sent()

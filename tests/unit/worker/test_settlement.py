@@ -131,7 +131,9 @@ def test_headers_that_make_no_sense_are_no_history(headers: dict[str, object]) -
     "failure", [BadMessage("too_deep", "…"), CONFLICT, StoreUnavailable("…"), ZeroDivisionError("…")]
 )
 def test_what_failed_in_another_process_is_settled_as_it_was_judged_there(failure: Exception) -> None:
-    reported = Failure(verdict=judge(failure), kind=type(failure).__name__, text=str(failure), where="", traceback="")
+    reported = Failure(
+        verdict=judge(failure), text=str(failure), headline=type(failure).__name__, where="", traceback=""
+    )
     for history in (None, History(attempts=2, bugs=2, first_failure=NOW)):
         assert settled(FailedElsewhere(reported), history) == settled(failure, history)
 

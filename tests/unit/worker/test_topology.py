@@ -26,3 +26,14 @@ def test_the_retry_queue_of_other_shards_is_another() -> None:
         "tally.commands.0",
         "tally.commands.1",
     ]
+
+
+def test_the_queue_of_what_is_sent_later_belongs_to_those_that_ask_for_it() -> None:
+    plain, topology = Topology("tally"), Topology("tally", has_schedule=True)
+    assert topology.schedule_queue == plain.schedule_queue == "tally.schedule"
+    assert topology.queues()[:-1] == plain.queues()
+    name, arguments = topology.queues()[-1]
+    assert name == "tally.schedule"
+    work = dict(plain.queues())["tally.commands"]
+    # As safe as the work queue, and in order.
+    assert arguments == {**work, "x-single-active-consumer": True}

@@ -26,10 +26,10 @@ from worker.stores import stores_of
 
 __all__ = ["discard", "list_letters", "replay", "show"]
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The letters' message ids.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The letters' message ids.")]
 Domain = Annotated[str | None, typer.Option(help="Whose letters; of all domains without this.")]
-Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only letters of this reason; may be repeated.")]
-Commands = Annotated[list[str] | None, typer.Option("--command", help="Only letters of this command; may be repeated.")]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only letters of this reason; again for more.")]
+Commands = Annotated[list[str] | None, typer.Option("--command", help="Only letters of this command; again for more.")]
 Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died longer ago: 30m, 36h, 90d.")]
 Younger = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died after that.")]
 All = Annotated[bool, typer.Option("--all", help="Every letter.")]
@@ -45,7 +45,7 @@ def list_letters(
     command: Commands = None,
     older_than: Older = None,
     younger_than: Younger = None,
-    limit: Annotated[int, typer.Option(min=0, help="Show the newest so many; all are counted.")] = 100,
+    limit: Annotated[int, typer.Option(min=0, help="How many letters to show, the newest; all are counted.")] = 100,
     json: Json = False,
 ) -> None:
     """List dead letters, the newest last, and count them by reason. Looking removes nothing and keeps their order."""
@@ -75,11 +75,11 @@ def list_letters(
             tell(rows(newest, now=choice.asked_at, with_domain=len(found.there) > 1))
             tell()
         tell(kinds(found.kinds))
-        shown = (
-            f"the newest {len(newest):,} of {found.meant:,}" if len(newest) < found.meant else f"all {found.meant:,}"
-        )
         tell()
-        tell(f"Shown: {shown} that fit; there: {counted(found.total, 'dead letter')}.")
+        letters = counted(found.total, "dead letter")
+        fitting = f"{found.meant:,} of {letters} fit" if found.meant < found.total else letters
+        newest_alone = f"; shown are the newest {len(newest):,}" if len(newest) < found.meant else ""
+        tell(f"{fitting}{newest_alone}.")
     if not json:
         tell_each(found.absent(choice.selection))
     if found.unseen and not json:
@@ -121,7 +121,9 @@ def replay(
     command: Commands = None,
     older_than: Older = None,
     younger_than: Younger = None,
-    rate: Annotated[float | None, typer.Option(min=0.01, metavar="N", help="At most so many a second.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, metavar="NUMBER", help="At most this many letters a second.")
+    ] = None,
     assign_id: Annotated[
         bool, typer.Option("--assign-id", help="Also letters that came without an id, under the one they were given.")
     ] = False,

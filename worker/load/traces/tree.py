@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.text import Text
 from rich.tree import Tree
 
-from worker.load.figures import milliseconds
+from worker.load.figures import duration
 from worker.load.traces.spans import Span, SpanEvent
 
 __all__ = ["trace_tree"]
@@ -51,8 +51,8 @@ def trace_tree(spans: Sequence[Span]) -> Tree:
 
 def _label(span: Span, began: float) -> Text:
     label = Text(span.name, style="bold")
-    label.append(f"  {milliseconds(span.seconds)}", style="cyan")
-    label.append(f" at {milliseconds(span.start - began)} in {span.process}", style="dim")
+    label.append(f"  {duration(span.seconds)}", style="cyan")
+    label.append(f" at {duration(span.start - began)} in {span.process}", style="dim")
     told = [f"{words}{span.attributes[name]}" for name, words in _TELLING.items() if name in span.attributes]
     if "eventstore.replica" in span.attributes:
         told.append("on the replica" if span.attributes["eventstore.replica"] else "on the primary")

@@ -19,6 +19,7 @@ _OBJECTS = [
     ("Cluster", "database"),
     ("ConfigMap", "worker-settings"),
     ("CronJob", "worker-prune"),
+    ("Deployment", "follower"),
     ("Deployment", "worker"),
     ("Job", "worker-migrate"),
     ("Namespace", "dynamic-streams"),

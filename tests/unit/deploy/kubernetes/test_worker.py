@@ -16,7 +16,8 @@ from worker.supervision.probe import LIVE_PATH, READY_PATH
 from worker.supervision.supervisor import RestartLimits
 
 _WORKER, _MIGRATION, _PRUNING = ("Deployment", "worker"), ("Job", "worker-migrate"), ("CronJob", "worker-prune")
-_PODS = [_WORKER, _MIGRATION, _PRUNING]
+_FOLLOWER = ("Deployment", "follower")
+_PODS = [_WORKER, _FOLLOWER, _MIGRATION, _PRUNING]
 
 
 @pytest.fixture(params=[BASE, EXAMPLE], ids=["base", "example"])
@@ -148,7 +149,7 @@ def test_the_image_is_the_one_that_is_built() -> None:
 
 def test_it_runs_what_the_image_offers(manifests: list[Manifest]) -> None:
     services: dict[str, Any] = composition(example_environment())["services"]
-    for (kind, name), service in ((_WORKER, "worker"), (_MIGRATION, "migrate")):
+    for (kind, name), service in ((_WORKER, "worker"), (_FOLLOWER, "follow"), (_MIGRATION, "migrate")):
         assert container(pod(manifests, kind, name))["args"] == services[service]["command"]
     for kind, name in _PODS:
         assert "command" not in container(pod(manifests, kind, name))  # it would replace the entry point
@@ -217,6 +218,14 @@ def test_nodes_can_be_drained_while_the_database_is_down(manifests: list[Manifes
     assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
 
 
+def _selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    """Whether a policy is for pods with these labels."""
+    expressions = selector.get("matchExpressions", ())
+    assert {each["operator"] for each in expressions} <= {"In"}
+    within = all(labels.get(each["key"]) in each["values"] for each in expressions)
+    return within and selector["matchLabels"].items() <= labels.items()
+
+
 def test_nobody_connects_to_workers_and_all_that_they_reach_is_named() -> None:
     manifests = build(EXAMPLE)
     policies = [manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
@@ -228,7 +237,7 @@ def test_nobody_connects_to_workers_and_all_that_they_reach_is_named() -> None:
         reached = {
             port["port"]
             for policy in policies
-            if policy["podSelector"]["matchLabels"].items() <= labels.items()
+            if _selects(policy["podSelector"], labels)
             for rule in policy["egress"]
             for port in rule["ports"]
             if rule["to"]

@@ -1,5 +1,7 @@
 """What happened in a library, in short words."""
 
+from datetime import UTC, datetime
+
 from handlers.decider import DomainEvent
 from handlers.library import events
 from handlers.library.add_book_copy import AddBookCopyToCirculation
@@ -38,5 +40,20 @@ def lent(book: str, reader: str) -> DomainEvent:
     return events.BookCopyLentToReader(book_id=book, reader_id=reader)
 
 
+DUE = datetime(2027, 1, 31, 18, tzinfo=UTC)
+
+
+def due(book: str, reader: str, at: datetime = DUE) -> DomainEvent:
+    return events.LoanDueDateAgreed(book_id=book, reader_id=reader, due_at=at)
+
+
+def overdue(book: str, reader: str, at: datetime = DUE) -> DomainEvent:
+    return events.LoanBecameOverdue(book_id=book, reader_id=reader, due_at=at)
+
+
 def returned(book: str, reader: str) -> DomainEvent:
     return events.BookCopyReturnedByReader(book_id=book, reader_id=reader)
+
+
+def reserved(book: str, reader: str) -> DomainEvent:
+    return events.BookCopyReservedByReader(book_id=book, reader_id=reader)

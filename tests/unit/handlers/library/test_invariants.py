@@ -4,9 +4,9 @@ import pytest
 
 from handlers.decider import DomainEvent
 from handlers.library import domain
-from tests.unit.handlers.library.facts import added, cancelled, lent, registered, removed, returned
+from tests.unit.handlers.library.facts import added, cancelled, due, lent, overdue, registered, removed, returned
 
-ONE_READER, QUOTA, CIRCULATION, CONTRACTS = domain.invariants
+ONE_READER, QUOTA, CIRCULATION, OVERDUE, CONTRACTS = domain.invariants
 SHELF = [f"book {number}" for number in range(11)]
 
 History = tuple[DomainEvent, ...]
@@ -101,6 +101,16 @@ def test_a_right_log_breaks_none(history: History) -> None:
             (added("a"), registered("r"), lent("a", "r"), cancelled("r")),
             "event 4 cancels the contract of r, who has 1 books",
         ),
+        (
+            OVERDUE.name,
+            (added("a"), registered("r"), lent("a", "r"), due("a", "r"), overdue("a", "r"), overdue("a", "r")),
+            "event 6 has book a overdue, which r was not to bring back by then",
+        ),
+        (
+            OVERDUE.name,
+            (added("a"), registered("r"), lent("a", "r"), due("a", "r"), returned("a", "r"), overdue("a", "r")),
+            "event 6 has book a overdue, which r was not to bring back by then",
+        ),
         (CONTRACTS.name, (added("a"), lent("a", "r")), "event 2 lends a book to r, who is not registered"),
     ],
 )
@@ -110,4 +120,4 @@ def test_a_wrong_log_breaks_the_invariant_and_the_event_is_named(name: str, hist
 
 
 def test_every_invariant_has_a_name_of_its_own() -> None:
-    assert len({invariant.name for invariant in domain.invariants}) == len(domain.invariants) == 4
+    assert len({invariant.name for invariant in domain.invariants}) == len(domain.invariants) == 5

@@ -3,17 +3,34 @@
 Each history also holds what concerns others, which must change nothing.
 """
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from handlers.decider import Command, DomainEvent
 from handlers.library import domain, events
 from handlers.library.cancel_reader_contract import CancelReaderContract
 from handlers.library.lend_book_copy import LendBookCopyToReader
+from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.library.register_reader import RegisterReader
+from handlers.library.release_reservations import ReleaseReservations
 from handlers.library.remove_book_copy import RemoveBookCopyFromCirculation
+from handlers.library.reserve_book_copy import ReserveBookCopy
 from handlers.library.return_book_copy import ReturnBookCopyFromReader
 from handlers.testing import Given, accepted, kit, rejected, unchanged
-from tests.unit.handlers.library.facts import add, added, cancelled, lent, registered, removed, returned
+from tests.unit.handlers.library.facts import (
+    DUE,
+    add,
+    added,
+    cancelled,
+    due,
+    lent,
+    overdue,
+    registered,
+    removed,
+    reserved,
+    returned,
+)
 
 BOOK, READER = "book", "ada"
 OTHERS = (
@@ -267,6 +284,41 @@ def test_a_copy_is_not_taken_back_from_somebody_else(history: History, reason: s
     given(*history).when(ReturnBookCopyFromReader(book_id=BOOK, reader_id=READER)).then(rejected(reason, failure))
 
 
+# Reservations
+
+
+def test_a_reader_waits_for_a_copy_until_it_is_lent_to_the_reader() -> None:
+    history = (added(BOOK), registered(READER), registered("bob"), lent(BOOK, "bob"))
+    reserve = ReserveBookCopy(book_id=BOOK, reader_id=READER)
+    given(*history).when(reserve).then(accepted(reserved(BOOK, READER))).then_again(unchanged())
+    had = (*history, reserved(BOOK, READER), returned(BOOK, "bob"), lent(BOOK, READER))
+    given(*had).when(reserve).then(accepted(reserved(BOOK, READER)))
+
+
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        ((added(BOOK),), "reader is not registered"),
+        ((registered(READER),), "book is not in circulation"),
+        (
+            (added(BOOK), registered(READER), *(reserved(f"b{number}", READER) for number in range(10))),
+            "reader has 10 reservations",
+        ),
+    ],
+)
+def test_a_copy_is_not_reserved(history: History, reason: str) -> None:
+    given(*history).when(ReserveBookCopy(book_id=BOOK, reader_id=READER)).then(rejected(reason))
+
+
+def test_who_has_no_contract_any_more_waits_for_nothing() -> None:
+    history = (registered(READER), reserved("b", READER), reserved("a", READER), reserved("c", "bob"))
+    release = ReleaseReservations(reader_id=READER)
+    given(*history).when(release).then(unchanged())
+    released = (events.ReservationReleased(book_id=book, reader_id=READER) for book in "ab")
+    given(*history, cancelled(READER)).when(release).then(accepted(*released)).then_again(unchanged())
+    given(*history, cancelled(READER), registered(READER)).when(release).then(unchanged())
+
+
 # What all of them have in common
 
 
@@ -279,6 +331,8 @@ def test_a_copy_is_not_taken_back_from_somebody_else(history: History, reason: s
         CancelReaderContract(reader_id=READER),
         LendBookCopyToReader(book_id=BOOK, reader_id=READER),
         ReturnBookCopyFromReader(book_id=BOOK, reader_id=READER),
+        ReserveBookCopy(book_id=BOOK, reader_id=READER),
+        ReleaseReservations(reader_id=READER),
     ],
 )
 def test_a_failure_on_record_changes_no_decision(command: Command) -> None:
@@ -293,6 +347,49 @@ def test_a_failure_on_record_changes_no_decision(command: Command) -> None:
         when.then(given(*history).when(command).decision)
         # They grow with every refusal; a boundary without them does not.
         assert not [event for event in when.seen if event.type.endswith("Failed")]
+
+
+# Loans that are due
+
+
+ON_LOAN = (added(BOOK), registered(READER), lent(BOOK, READER), due(BOOK, READER))
+EARLIER, LATER = DUE - timedelta(days=1), DUE + timedelta(days=1)
+
+
+def overdue_at(at: datetime) -> MarkLoanOverdue:
+    return MarkLoanOverdue(book_id=BOOK, reader_id=READER, at=at)
+
+
+def test_a_lending_with_a_time_says_by_when_the_copy_is_to_be_back() -> None:
+    lend = LendBookCopyToReader(book_id=BOOK, reader_id=READER, due_at=DUE)
+    given(added(BOOK), registered(READER)).when(lend).then(accepted(lent(BOOK, READER), due(BOOK, READER)))
+
+
+@pytest.mark.parametrize("at", [DUE, LATER])
+def test_a_loan_becomes_overdue_when_the_command_says_that_its_time_is_up(at: datetime) -> None:
+    given(*ON_LOAN).when(overdue_at(at)).then(accepted(overdue(BOOK, READER))).then_again(unchanged())
+
+
+@pytest.mark.parametrize(
+    "history", [ON_LOAN, (*ON_LOAN, returned(BOOK, READER), lent(BOOK, READER), due(BOOK, READER))]
+)
+def test_a_loan_is_not_overdue_before_its_time(history: History) -> None:
+    given(*history).when(overdue_at(EARLIER)).then(rejected("loan is not due yet"))
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        (),
+        ON_LOAN[:3],
+        (*ON_LOAN, returned(BOOK, READER)),
+        (*ON_LOAN, overdue(BOOK, READER)),
+        (*ON_LOAN, returned(BOOK, READER), registered("bob"), lent(BOOK, "bob"), due(BOOK, "bob")),
+        (*ON_LOAN, overdue(BOOK, READER), returned(BOOK, READER), lent(BOOK, READER)),
+    ],
+)
+def test_what_is_back_or_has_no_time_does_not_become_overdue(history: History) -> None:
+    given(*history).when(overdue_at(LATER)).then(unchanged())
 
 
 def test_a_lending_reads_all_that_happened_to_the_copy_and_to_the_reader() -> None:
@@ -315,6 +412,9 @@ def test_the_domain_is_complete() -> None:
         "CancelReaderContract",
         "LendBookCopyToReader",
         "ReturnBookCopyFromReader",
+        "MarkLoanOverdue",
+        "ReserveBookCopy",
+        "ReleaseReservations",
     }
     fields = {
         event.__name__: sorted(field.alias or name for name, field in event.model_fields.items())
@@ -323,4 +423,4 @@ def test_the_domain_is_complete() -> None:
     assert fields["BookCopyLentToReader"] == fields["BookCopyReturnedByReader"] == ["BookID", "ReaderID"]
     assert fields["LendingBookToReaderFailed"] == ["BookID", "ReaderID", "Reason"]
     assert sum(name.endswith("Failed") for name in fields) == 4
-    assert len(fields) == 10
+    assert len(fields) == 14

@@ -104,7 +104,9 @@ def test_every_parameter_has_a_unit_or_is_a_pure_number_and_a_meaning(kind: type
 
 def test_mixed_has_every_kind_of_command() -> None:
     _, load = generated(domain.scenarios[-1](), 1, 5000)
-    assert {type(command).__name__ for command in load} == {decider.name for decider in domain.deciders}
+    kinds = {decider.name for decider in domain.deciders}
+    # This one comes when a loan's time is up, and no load is as long.
+    assert {type(command).__name__ for command in load} == kinds - {"MarkLoanOverdue"}
 
 
 def test_no_two_uncontended_commands_share_a_boundary() -> None:

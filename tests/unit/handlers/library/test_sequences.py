@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import uuid4
 
 from hypothesis import given, settings
@@ -13,10 +14,11 @@ from handlers.decider import Command
 from handlers.library import domain
 from handlers.library.cancel_reader_contract import CancelReaderContract
 from handlers.library.lend_book_copy import LendBookCopyToReader
+from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.library.register_reader import RegisterReader
 from handlers.library.remove_book_copy import RemoveBookCopyFromCirculation
 from handlers.library.return_book_copy import ReturnBookCopyFromReader
-from tests.unit.handlers.library.facts import add
+from tests.unit.handlers.library.facts import DUE, add
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
 from worker.message import CommandMessage
@@ -26,12 +28,14 @@ from worker.settings import Settings
 # More books than a reader may have, so that the quota is met; few readers, so that they meet each other.
 SHELF = [f"book {number}" for number in range(12)]
 BOOKS, READERS = st.sampled_from(SHELF), st.sampled_from(["r", "s"])
+TIMES = st.sampled_from([DUE, DUE + timedelta(days=1)])
 COMMANDS = st.one_of(
     BOOKS.map(add),
     st.builds(RemoveBookCopyFromCirculation, BookID=BOOKS),
     st.builds(RegisterReader, ReaderID=READERS, Name=st.just("…")),
     st.builds(CancelReaderContract, ReaderID=READERS),
-    st.builds(LendBookCopyToReader, BookID=BOOKS, ReaderID=READERS),
+    st.builds(LendBookCopyToReader, BookID=BOOKS, ReaderID=READERS, DueAt=st.none() | TIMES),
+    st.builds(MarkLoanOverdue, BookID=BOOKS, ReaderID=READERS, At=TIMES),
     st.builds(ReturnBookCopyFromReader, BookID=BOOKS, ReaderID=READERS),
 )
 OPEN_LIBRARY: list[Command] = [*map(add, SHELF), RegisterReader(reader_id="r", name="…")]
@@ -48,7 +52,7 @@ async def judged(commands: Sequence[Command]) -> OracleReport:
             CommandMessage(
                 command_id=command_id,
                 command_type=type(command).__name__,
-                body=json.dumps(command.model_dump(by_alias=True)).encode(),
+                body=json.dumps(command.model_dump(by_alias=True, mode="json")).encode(),
                 correlation_id=str(command_id),
                 causation_id=str(command_id),
                 headers={},

@@ -54,6 +54,8 @@ def test_people_get_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert table.split("\n", 1)[0].split() == ["setting", "value", "unit", "origin", "meaning"]
     for name in Settings.described():
         assert name.upper() in table
+    # What is not set looks alike, whichever kind it is of.
+    assert "None" not in table
 
 
 def test_an_address_that_stands_where_a_path_belongs_is_not_shown(

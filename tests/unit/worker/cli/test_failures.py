@@ -33,6 +33,8 @@ from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable, Se
 )
 def test_what_is_known_is_told_in_a_sentence(error: Exception, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert sentence(error) == told
+    # What ends a command concerns the one database that it has.
+    told = told.replace("its address", "DATABASE_URL")
     with pytest.raises(SystemExit) as raised, telling("worker"):
         raise error
     assert raised.value.code == 2

@@ -97,6 +97,8 @@ def test_a_probe_loads_hardly_anything() -> None:
         (("db", "migrate"), _NOWHERE, 2, _ASKED),
         (("db", "states", "list"), _NOWHERE, 2, _ASKED),
         (("db", "prune", "--older-than", "90d", "--yes"), _NOWHERE, 2, _ASKED),
+        # What serves the page is loaded when it is going to.
+        (("console",), {}, 2, _SERVERS - {"uvloop", "asyncio"} | _SDK | _OURS | {"starlette", "uvicorn", "jinja2"}),
         # Domains are made of pydantic's models; progress and tables are drawn only where somebody looks.
         (("dead-letters", "list"), {}, 2, _SDK | {"asyncpg", "eventstore.postgres", "grpc", "rich"}),
         (("view",), {"WORKER_DOMAINS": "handlers.library:domain"}, 0, _SDK | _BROKER | {"grpc"}),

@@ -48,8 +48,17 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
             ("Register", ADA),
             (
                 "there is no command 'Register'; did you mean RegisterReader? Known are AddBookCopyToCirculation, "
-                "CancelReaderContract, "
-                "LendBookCopyToReader, RegisterReader, RemoveBookCopyFromCirculation, ReturnBookCopyFromReader."
+                "CancelReaderContract, LendBookCopyToReader, MarkLoanOverdue, RegisterReader, ReleaseReservations, "
+                "RemoveBookCopyFromCirculation, ReserveBookCopy, ReturnBookCopyFromReader."
+            ),
+        ),
+        (
+            ("Burn", "{}"),
+            (
+                "there is no command 'Burn'; known are AddBookCopyToCirculation, CancelReaderContract, "
+                "LendBookCopyToReader, MarkLoanOverdue, RegisterReader, ReleaseReservations, "
+                "RemoveBookCopyFromCirculation, ReserveBookCopy, ReturnBookCopyFromReader, by the "
+                "deciders that the domains list."
             ),
         ),
         (("RegisterReader", "{}"), "RegisterReader: ReaderID is missing; Name is missing."),
@@ -173,7 +182,14 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
             {"DATABASE_URL": "mysql://db/events"},
             "DATABASE_URL: it must have the form postgresql://user:password@host:5432/database.",
         ),
-        (("run",), {}, "DATABASE_URL is not set; give it the form postgresql://user:password@host:5432/database."),
+        (
+            ("run",),
+            {},
+            (
+                "DATABASE_URL is not set; give it the form postgresql://user:password@host:5432/database, in each "
+                "terminal."
+            ),
+        ),
         (
             ("run",),
             {"DATABASE_URL": "postgresql://db/events", "AMQP_URL": "amqp://mq:port"},
@@ -182,23 +198,26 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("publish", "RegisterReader", ADA),
             {"AMQP_URL": ""},
-            "AMQP_URL is not set; give it the form amqp://user:password@host:5672/vhost.",
+            "AMQP_URL is not set; give it the form amqp://user:password@host:5672/vhost, in each terminal.",
         ),
         (
             ("publish", "RegisterReader", ADA),
             {"WORKER_DOMAINS": "handlers.library:domian"},
-            "WORKER_DOMAINS: handlers.library has no attribute domian.",
+            "WORKER_DOMAINS: handlers.library has no attribute domian; did you mean domain?",
         ),
         (
             ("publish", "RegisterReader", ADA),
             {"WORKER_DOMAINS": "handlers.library:scenarios"},
-            "WORKER_DOMAINS: handlers.library:scenarios is no Domain, but of type tuple.",
+            "WORKER_DOMAINS: handlers.library:scenarios is no Domain, but a tuple.",
         ),
         (("status", "42"), {}, "'42' is not a UUID; pass the id that `worker publish` printed."),
         (
             ("db", "migrate"),
             {},
-            "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database.",
+            (
+                "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database, in "
+                "each terminal."
+            ),
         ),
         (
             ("db", "prune", "--older-than", "90"),
@@ -239,7 +258,10 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("db", "states", "list"),
             {},
-            "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database.",
+            (
+                "DATABASE_ADMIN_URL is not set; give it the form postgresql://owner:password@host:5432/database, in "
+                "each terminal."
+            ),
         ),
         (
             ("config",),

@@ -229,6 +229,38 @@ def test_a_part_far_behind_the_head_is_read() -> None:
     assert not states.is_known(entry)
 
 
+def test_the_hottest_parts_are_those_that_most_commands_read_since_somebody_asked() -> None:
+    states = PartStates(OwnEvents(), 10, 10**6)
+    a, b, c = (tally.at(key) for key in "abc")
+    states.use([a, a, a])
+    # Nobody has asked before: nothing was counted.
+    assert states.hot.take(10) == []
+    (cold,) = states.use([c])
+    states.release([cold])
+    for _ in range(8):
+        states.release(states.use([a]))
+    (entry,) = states.use([b])
+    states.hot.note_conflict(entry)
+    found = [(hot.key, hot.commands, hot.conflicts) for hot in states.hot.take(2)]
+    assert found == [('["b"]', 1, 1), ('["a"]', 8, 0)]
+    assert states.hot.take(10) == []
+    # A conflict may come after the last command that has read the part was counted.
+    states.hot.note_conflict(entry)
+    states.use([b])
+    assert [(hot.key, hot.commands, hot.conflicts) for hot in states.hot.take(10)] == [('["b"]', 1, 1)]
+
+
+def test_a_hot_part_is_found_among_very_many() -> None:
+    states = PartStates(OwnEvents(), 10_000, 10**8)
+    states.hot.take(0)
+    for n in range(6000):
+        states.use([tally.at("hot")] if n % 100 == 0 else [tally.at(str(n))])
+    assert [(hot.key, hot.commands) for hot in states.hot.take(1)] == [('["hot"]', 60)]
+    # What was not counted then is counted now.
+    states.release(states.use([tally.at("5999")]))
+    assert [(hot.key, hot.commands) for hot in states.hot.take(9)] == [('["5999"]', 1)]
+
+
 def test_a_transaction_is_forgotten_as_a_whole() -> None:
     own = OwnEvents(most_recorded=2)
     last = Position(number=9, token=9)

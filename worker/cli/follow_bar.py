@@ -1,11 +1,11 @@
-"""The bars of `worker project`: how far each projection has come, at which rate, and for how long yet."""
+"""The bars of what follows the log: how far each has come, at which rate, and for how long yet."""
 
 import asyncio
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from worker.reading.service import ProjectionService
+from worker.reading.service import FollowerService
 
 __all__ = ["show"]
 
@@ -13,14 +13,14 @@ _SECONDS = 0.5
 _tasks: set["asyncio.Task[None]"] = set()
 
 
-def show(service: ProjectionService, stop: asyncio.Event) -> None:
-    """Show a bar on standard error for each projection that has not caught up, until told to stop."""
+def show(service: FollowerService, stop: asyncio.Event) -> None:
+    """Show a bar on standard error for each that has not caught up, until told to stop."""
     task = asyncio.create_task(_show(service, stop))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 
 
-async def _show(service: ProjectionService, stop: asyncio.Event) -> None:
+async def _show(service: FollowerService, stop: asyncio.Event) -> None:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,0 +1,53 @@
+"""Loans of the library become overdue: a command that is sent when their time is up, and says which time that is."""
+
+from datetime import UTC, datetime, timedelta
+
+from eventstore import Filter
+from eventstore.postgres import PostgresEventStore
+from handlers import Command
+from handlers.library import domain
+from handlers.library.lend_book_copy import LendBookCopyToReader
+from handlers.library.mark_loan_overdue import MarkLoanOverdue
+from handlers.library.register_reader import RegisterReader
+from handlers.library.return_book_copy import ReturnBookCopyFromReader
+from tests.integration.schedule.scheduling import scheduling
+from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
+from tests.support.serving import serving_domain
+from worker.publisher import Publisher
+
+COPY = {"ISBN": "1", "Title": "T", "Authors": "A", "Edition": "1", "Publisher": "P", "PublicationYear": 2000}
+
+
+async def test_a_loan_that_is_not_back_in_time_is_overdue(
+    database: Database, vhost: str, publisher: Publisher, client: AmqpClient
+) -> None:
+    due = datetime.now(UTC) + timedelta(seconds=2)
+
+    async def accepted(command: Command) -> None:
+        reply = await publisher.request("library", type(command).__name__, command)
+        assert reply.outcome == "accepted", reply
+
+    async def schedule(book: str) -> str:
+        command = MarkLoanOverdue(book_id=book, reader_id="ada", at=due)
+        sent = await publisher.schedule("library", "MarkLoanOverdue", command, due, reply_to=client.replies)
+        return str(sent)
+
+    async with (
+        PostgresEventStore.connect(database.url) as store,
+        serving_domain(domain, store, vhost),
+        scheduling(database.url, vhost, domains="handlers.library:domain"),
+    ):
+        await accepted(RegisterReader(reader_id="ada", name="Ada"))
+        for book in ("kept", "back"):
+            await publisher.request("library", "AddBookCopyToCirculation", {"BookID": book, **COPY})
+            await accepted(LendBookCopyToReader(book_id=book, reader_id="ada", due_at=due))
+        kept, back = await schedule("kept"), await schedule("back")
+        await accepted(ReturnBookCopyFromReader(book_id="back", reader_id="ada"))
+        answers = await client.answers(2)
+        assert datetime.now(UTC) >= due
+        assert {answers[kept]["outcome"], answers[back]["outcome"]} == {"accepted", "unchanged"}
+        assert answers[kept]["outcome"] == "accepted"
+        (event,) = (await store.query(Filter.matching().any_event_type_of("LoanBecameOverdue"))).events
+        assert (event.payload["BookID"], event.payload["ReaderID"]) == ("kept", "ada")
+        assert datetime.fromisoformat(event.payload["DueAt"]) == due

@@ -1,0 +1,119 @@
+"""Reactions and relays: what cannot be declared, what is returned, and the ids of commands."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from eventstore import Filter, Position
+from handlers import InvalidDomain, InvalidReaction, InvalidRelay, Reaction, Relay, Send, UnknownCommand
+from handlers.testing import kit
+from tests.support.domains.bells import RUNG, Ring, Rung, Toll, bells, late, tolling, tolls
+
+DOMAIN = bells(reactions=(tolling, late))
+
+
+def _reaction(**changed: Any) -> Reaction:
+    chosen: dict[str, Any] = {"name": "tolling", "events": RUNG, "commands": tolls} | changed
+    return Reaction(**chosen)
+
+
+@pytest.mark.parametrize(
+    ("changed", "refusal"),
+    [
+        ({"name": "To ll"}, "a reaction's name is up to 50 small letters"),
+        ({"events": "Rung"}, "the reaction tolling takes a Filter as its events, not a str"),
+        ({"events": RUNG.sequence_number_higher_than(3)}, "have a bound on time or number"),
+        ({"commands": 3}, "the reaction tolling needs a function as its commands, not an int"),
+        ({"begins": "now"}, "begins at the end or at the start, not at 'now'"),
+    ],
+)
+def test_what_cannot_be_declared_is_refused(changed: dict[str, Any], refusal: str) -> None:
+    with pytest.raises(InvalidReaction, match=refusal):
+        _reaction(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "refusal"),
+    [
+        ({"name": ""}, "a relay's name is up to 50"),
+        ({"events": 3}, "the relay aloud takes a Filter"),
+        ({"mode": "xml"}, "has the mode binary or structured, not 'xml'"),
+        ({"subject": ""}, "is the name of a field, not ''"),
+        ({"begins": 3}, "begins at the end or at the start"),
+    ],
+)
+def test_a_relay_that_cannot_be_is_refused(changed: dict[str, Any], refusal: str) -> None:
+    with pytest.raises(InvalidRelay, match=refusal):
+        Relay(**{"name": "aloud"} | changed)
+
+
+def test_a_domain_refuses_two_of_one_name_and_events_that_it_does_not_have() -> None:
+    with pytest.raises(InvalidDomain, match="has two reactions with one name: tolling"):
+        bells(reactions=(tolling, _reaction()))
+    stranger = _reaction(events=Filter.matching().any_event_type_of("Melted"))
+    with pytest.raises(InvalidDomain, match=r"the reaction tolling \(.*bells.py:\d+\) is made of the event Melted"):
+        bells(reactions=(stranger,))
+    with pytest.raises(InvalidDomain, match="the relay aloud is made of the event Melted"):
+        bells(relays=(Relay(name="aloud", events=stranger.events),))
+    with pytest.raises(InvalidDomain, match="among its reactions, which is no Reaction"):
+        bells(reactions=(Relay(name="aloud"),))  # type: ignore[arg-type]  # what a person may write
+
+
+def test_a_command_of_no_domain_is_refused() -> None:
+    with pytest.raises(InvalidReaction, match="Send takes a command, not a str"):
+        Send(command="Toll")  # type: ignore[arg-type]  # the same
+    with pytest.raises(InvalidReaction, match="a domain's name is up to 50"):
+        Send(command=Toll(bell="a"), to="the tower")
+
+
+def test_the_kit_holds_what_is_sent_to_what_is_expected() -> None:
+    given = kit(DOMAIN)
+    given(Rung(bell="a"), Rung(bell="mute"), Rung(bell="twin"), Rung(bell="abroad")).sends(
+        tolling, [Toll(bell="a"), Toll(bell="left"), Toll(bell="right"), Send(command=Toll(bell="abroad"), to="tower")]
+    )
+    with pytest.raises(AssertionError, match=r"tolling sends .*'a'.*\nexpected \[\]\non account of 1 Rung"):
+        given(Rung(bell="a")).sends(tolling, [])
+    with pytest.raises(ValueError, match="the bell is cracked"):
+        given(Rung(bell="cracked")).sends(tolling, [])
+    with pytest.raises(AssertionError, match="does not list the reaction tolling"):
+        given().sends(_reaction(), [])
+    with pytest.raises(TypeError, match="sends takes a reaction"):
+        given().sends("tolling", [])  # type: ignore[arg-type]  # the same
+
+
+def test_the_kit_finds_what_a_process_would_trip_over() -> None:
+    seen: list[object] = []
+
+    def counts(_: object) -> Toll:
+        seen.append(_)
+        return Toll(bell=str(len(seen)))
+
+    changing = _reaction(commands=counts)
+    with pytest.raises(AssertionError, match="is not pure: asked twice about event 1"):
+        kit(bells(reactions=(changing,)))(Rung(bell="a")).sends(changing, [])
+    wrong = _reaction(commands=lambda _: "Toll")
+    with pytest.raises(InvalidReaction, match="returns 'T', which is no command"):
+        kit(bells(reactions=(wrong,)))(Rung(bell="a")).sends(wrong, [])
+
+    class Melt(Ring):
+        pass
+
+    unknown = _reaction(commands=lambda _: Melt(bell="a"))
+    with pytest.raises(UnknownCommand, match="has no command 'Melt'"):
+        kit(bells(reactions=(unknown,)))(Rung(bell="a")).sends(unknown, [])
+
+
+def test_an_id_is_the_same_for_ever_and_of_one_event_of_one_reaction_alone() -> None:
+    at = Position(number=7, token=11)
+    # In no later version it may be another one: what was sent before would be sent again.
+    assert tolling.command_id("bells", at, 0) == UUID("89b749c0-aa2d-5567-bba7-0d520b2aeb4a")
+    others = {
+        tolling.command_id("bells", at, 1),
+        tolling.command_id("tower", at, 0),
+        tolling.command_id("bells", Position(number=7, token=12), 0),
+        tolling.command_id("bells", Position(number=8, token=11), 0),
+        late.command_id("bells", at, 0),
+        tolling.command_id("bells", at, 0),
+    }
+    assert len(others) == 6

@@ -1,0 +1,28 @@
+"""Help pages, as a person reads them."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from worker.cli.app import COMMANDS, app
+
+
+def help_of(*words: str) -> str:
+    return CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80"}).output
+
+
+@pytest.mark.parametrize("group", COMMANDS)
+def test_lists_of_commands_break_off_no_sentence(group: str) -> None:
+    listed = help_of(*group.split()).partition("Commands:")[2] if group != "events" else ""
+    assert "..." not in listed
+    # Lines that are broken belong together.
+    told = re.sub(r"\s+", " ", listed)
+    for entry in COMMANDS[group] if listed else ():
+        assert f" {entry.name} {entry.in_a_list}" in told
+
+
+@pytest.mark.parametrize("words", [(*group.split(), each.name) for group, every in COMMANDS.items() for each in every])
+def test_values_are_named_in_a_persons_words(words: tuple[str, ...]) -> None:
+    """Not by a type of Python's."""
+    assert re.findall(r" <(?!ndjson)[^>]*>", help_of(*words)) == []

@@ -1,0 +1,53 @@
+"""Queue rates: how fast commands come and go, as the broker's management interface counts them."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from worker.amqp.management import ask, vhost_of
+from worker.topology import Topology
+
+__all__ = ["QueueRates", "queue_rates"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRates:
+    """What happens in a domain's work queues, by the second.
+
+    Attributes:
+        published: Commands that come in, those that have rested included.
+        delivered: Commands that are handed to workers.
+        acknowledged: Commands that are done, in whichever way.
+    """
+
+    published: float
+    delivered: float
+    acknowledged: float
+
+
+def queue_rates(management_url: str, amqp_url: str, topology: Topology) -> QueueRates:
+    """Ask for the rates of a domain's work queues. It blocks.
+
+    Args:
+        management_url: The interface, with a login in it.
+        amqp_url: The broker and virtual host.
+        topology: The domain's queues.
+
+    Raises:
+        BrokerUnavailable: The interface cannot be reached.
+        BrokerMisconfigured: It refuses the login, or the right to see this.
+    """
+    vhost = vhost_of(amqp_url)
+    found = [ask(management_url, f"queues/{vhost}/{quote(name, safe='')}") for name in topology.work_queues]
+    stats = [queue.get("message_stats") or {} for queue in found if isinstance(queue, dict)]
+    return QueueRates(
+        published=sum(_rate(each, "publish") for each in stats),
+        delivered=sum(_rate(each, "deliver_get") for each in stats),
+        acknowledged=sum(_rate(each, "ack") for each in stats),
+    )
+
+
+def _rate(stats: dict[str, Any], what: str) -> float:
+    # A queue in which it has never happened has no such entry.
+    details = stats.get(f"{what}_details")
+    return float(details.get("rate", 0.0)) if isinstance(details, dict) else 0.0

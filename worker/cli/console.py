@@ -1,0 +1,68 @@
+"""``worker console``."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.terminal import tell
+from worker.settings import Settings
+
+__all__ = ["console"]
+
+
+def console(
+    *,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The address to listen on. Another than this machine's own needs WORKER_CONSOLE_PASSWORD.",
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 8200,
+    allow_actions: Annotated[
+        bool, typer.Option("--allow-actions", help="Let pages replay and discard dead letters; else they only show.")
+    ] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            metavar="NAME",
+            help="A name that browsers may call it by, besides localhost and IP addresses; may be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM or Ctrl-C.
+
+    It needs the extra `console`. Workers report to it by RabbitMQ; docs/console.md tells more.
+    """
+    settings = Settings.load(needs=("amqp_url",))
+    try:
+        from worker.console import service  # noqa: PLC0415  what it is made of may not be installed
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in {"jinja2", "markupsafe", "starlette", "uvicorn"}:
+            raise
+        raise Mistake(
+            f"`worker console` is not installed ({error}): pip install 'dynamic-streams-worker[console]'."
+        ) from None
+
+    def listening(address: str) -> None:
+        tell(f"The console answers at {address}{'' if allow_actions else ', and changes nothing'}.")
+        # Who waits for it may read from a pipe.
+        sys.stdout.flush()
+
+    raise typer.Exit(
+        run_async(
+            service.run(
+                settings,
+                host=host,
+                port=port,
+                allow_actions=allow_actions,
+                names=allowed_host or (),
+                listening=listening,
+            )
+        )
+    )

@@ -1,0 +1,85 @@
+"""``worker project | react | relay [NAMES…]``, and ``worker follow``."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from worker.cli.loop import run_async
+from worker.reading import service
+from worker.reading.declared import EVERY_KIND, PROJECTION, REACTION, RELAY, targets_of
+from worker.reading.service import Wanted
+from worker.settings import Settings
+from worker.supervision.supervisor import supervise
+
+__all__ = ["follow", "project", "react", "relay"]
+
+_MOST_PROCESSES = 64
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME", help="Which, by name; without one, all of WORKER_DOMAINS."),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=_MOST_PROCESSES,
+        help="Watch over so many processes, which share the work. Without this there is one, which nothing starts "
+        "again.",
+    ),
+]
+ControlSocket = Annotated[int | None, typer.Option(hidden=True)]
+
+
+def project(names: Names = None, *, processes: Processes = None, control_socket: ControlSocket = None) -> None:
+    """Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.
+
+    Any number of processes may run, on any host: one of them projects each projection at a time, and another takes over
+    when that ends. What an event stops waits for a person: see `worker projections`.
+    """
+    wanted = Wanted(names=tuple(names or ()), kinds=(PROJECTION,), command="worker project", doing="projecting")
+    _run(wanted, processes, control_socket)
+
+
+def react(names: Names = None, *, processes: Processes = None, control_socket: ControlSocket = None) -> None:
+    """Send the commands that reactions make of events, until SIGTERM or Ctrl-C.
+
+    Any number of processes may run, as with `worker project`. What stops a reaction waits for a person: see `worker
+    reactions`.
+    """
+    wanted = Wanted(names=tuple(names or ()), kinds=(REACTION,), command="worker react", doing="reacting")
+    _run(wanted, processes, control_socket)
+
+
+def relay(names: Names = None, *, processes: Processes = None, control_socket: ControlSocket = None) -> None:
+    """Publish the events of relays to the exchange of their domain, in order, until SIGTERM or Ctrl-C.
+
+    Any number of processes may run, as with `worker project`. What stops a relay waits for a person: see `worker
+    relays`.
+    """
+    wanted = Wanted(names=tuple(names or ()), kinds=(RELAY,), command="worker relay", doing="relaying")
+    _run(wanted, processes, control_socket)
+
+
+def follow(*, processes: Processes = None, control_socket: ControlSocket = None) -> None:
+    """Run all projections, reactions and relays of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C.
+
+    Where there are none, it waits: it may stand beside the workers of any domains.
+    """
+    wanted = Wanted(kinds=EVERY_KIND, command="worker follow", doing="following", may_be_none=True)
+    _run(wanted, processes, control_socket)
+
+
+def _run(wanted: Wanted, processes: int | None, control_socket: int | None) -> None:
+    settings = Settings.load(needs=("database_url",))
+    # A mistake is told before a process is started.
+    targets_of(settings, wanted.names, kinds=wanted.kinds, may_be_none=wanted.may_be_none)
+    if processes is not None and control_socket is None:
+        raise typer.Exit(run_async(supervise(settings, processes)))
+    shown = None
+    if control_socket is None and sys.stderr.isatty():
+        from worker.cli.follow_bar import show  # noqa: PLC0415  only for what is drawn
+
+        shown = show
+    raise typer.Exit(run_async(service.run(settings, wanted, control_socket=control_socket, shown=shown)))

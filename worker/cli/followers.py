@@ -1,0 +1,261 @@
+"""What is typed about projections, reactions and relays alike: how they stand, and what a person does about them."""
+
+import getpass
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from eventstore import EventStoreError
+from eventstore.postgres import PostgresEventStore, Session
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json, table, tell
+from worker.errors import FollowerError
+from worker.reading import administration
+from worker.reading.administration import COMMANDS, Standing
+from worker.reading.complaints import complaint
+from worker.reading.declared import PROJECTION, AnyDeclared, Target, targets_of
+from worker.reading.followers import FollowerRow
+from worker.reading.outputs import position_before
+from worker.settings import Settings
+
+__all__ = [
+    "By",
+    "EventNumber",
+    "From",
+    "Json",
+    "Name",
+    "Reason",
+    "asked",
+    "go_on",
+    "list_all",
+    "one",
+    "pause",
+    "skip",
+    "status",
+]
+
+T = TypeVar("T")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Which, as NAME or DOMAIN.NAME.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+EventNumber = Annotated[
+    int | None, typer.Option("--event", min=1, help="The event's number, to be sure that it is this one.")
+]
+Reason = Annotated[str, typer.Option(help="Why; it is written down.")]
+By = Annotated[str | None, typer.Option(help="Who wants it; without this, who is logged in.")]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="EVENT|end",
+        help="Go on with this event, whatever was sent before; or with what is recorded from now on.",
+    ),
+]
+
+
+def list_all(kind: str, *, json: bool) -> None:
+    """List those of a kind: how far each is, and what stops it. Exit status 1 when one is stopped."""
+    found: list[Standing] = []
+    for target in targets_of(_settings(), kinds=(kind,)):
+        found += asked(target, partial(administration.standings, kind=kind, declared=target.declared, others=True))
+    # Where several logs share the database of the checkpoints, each would tell of the others' again.
+    by_name = {each.name: each for each in found if each.declared is None}
+    by_name |= {each.name: each for each in found if each.declared is not None}
+    listed = list(by_name.values())
+    if json:
+        print_json([_document(each) for each in listed])
+    else:
+        versions = ("version",) if kind == PROJECTION else ()
+        listing = table(kind, *versions, "state", "event", "behind", "moved", "process")
+        for each in listed:
+            for row in each.rows:
+                moved = "" if row.moved_at is None else f"{row.moved_at:%Y-%m-%d %H:%M:%S} UTC"
+                owner = (row.owner or "") if row.is_leased else ""
+                figures = (f"{row.position.number:,}", f"{max(row.head - row.position.number, 0):,}")
+                version = (str(row.version),) if versions else ()
+                listing.add_row(str(each.name), *version, _state(each, row), *figures, moved, owner)
+            if not each.rows:
+                version = (str(each.declared),) if versions else ()
+                listing.add_row(str(each.name), *version, "never run", "", "", "", "")
+        tell(listing)
+    if any(row.failure is not None for each in listed for row in each.rows):
+        raise typer.Exit(1)
+
+
+def status(kind: str, name: str, *, json: bool) -> None:
+    """Tell everything of one: how far it is, what stops it and where, and what was left out.
+
+    Exit status 1 when it is stopped.
+    """
+    target, declared = one(kind, name)
+    (found,) = asked(target, partial(administration.standings, kind=kind, declared=[declared], others=False))
+    if json:
+        print_json(_document(found))
+    else:
+        _tell(found)
+    if any(row.failure is not None for row in found.rows):
+        raise typer.Exit(1)
+
+
+def skip(kind: str, name: str, event: int | None, *, reason: str, by: str | None) -> None:
+    """Leave out the event that stops one, and have it go on behind it. Who did so, and why, is noted."""
+    target, declared = one(kind, name)
+    who = by or _user()
+    left_out = asked(target, lambda session: administration.skip(session, declared.name, event, by=who, reason=reason))
+    tell(f"{declared.name} goes on without event {', '.join(map(str, left_out))}.")
+
+
+def pause(kind: str, name: str) -> None:
+    """Have one rest, whichever process runs it, until it is resumed."""
+    target, declared = one(kind, name)
+    asked(target, lambda session: administration.pause(session, declared.name))
+    tell(f"{declared.name} is paused.")
+
+
+def go_on(kind: str, name: str, *, where: str | None = None, by: str | None = None) -> None:
+    """Have one go on that was paused, or try the event again that stopped it; or have it go on elsewhere."""
+    target, declared = one(kind, name)
+    if where is None:
+        asked(target, lambda session: administration.resume(session, declared.name))
+        tell(f"{declared.name} goes on.")
+        return
+    number = _number(where)
+    who = by or _user()
+    asked(target, lambda session: _moved(session, target, declared, number, who))
+    tell(f"{declared.name} goes on with {f'event {number}' if number else 'what is recorded from now on'}.")
+
+
+def one(kind: str, name: str) -> tuple[Target, AnyDeclared]:
+    """Return what is meant by a name, and where it is kept."""
+    (target,) = targets_of(_settings(), [name], kinds=(kind,))
+    (declared,) = target.declared
+    return target, declared
+
+
+def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
+    """Ask the database of the checkpoints."""
+
+    async def answer() -> T:
+        session = Session(target.url, purpose="worker followers")
+        try:
+            return await ask(session)
+        except EventStoreError as error:
+            raise complaint(error) from error
+        finally:
+            await session.close()
+
+    return run_async(answer())
+
+
+async def _moved(session: Session, target: Target, declared: AnyDeclared, number: int | None, by: str) -> None:
+    async with PostgresEventStore.connect(
+        target.store.database_url, application_name="worker followers", writable=False
+    ) as log:
+        position, head = await position_before(log, number)
+    await administration.move(session, declared.name, position, head=head, by=by)
+
+
+def _number(where: str) -> int | None:
+    if where == "end":
+        return None
+    if not where.isdecimal() or not where.isascii() or int(where) < 1:
+        raise FollowerError(f"--from takes the number of an event, or `end`, not {where!r}")
+    return int(where)
+
+
+def _settings() -> Settings:
+    return Settings.load(needs=("database_url",))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        raise FollowerError("nobody is logged in whose name could be written down: pass --by") from None
+
+
+def _state(standing: Standing, row: FollowerRow) -> str:
+    if row.diverged_from is not None:
+        return f"stopped: the log was rewritten from event {row.diverged_from:,} on"
+    if row.failure is not None:
+        return f"stopped by event {row.failure.number:,}"
+    if row.paused_at is not None:
+        return "paused"
+    if row.diverged_at is not None:
+        return "derived from a lost history"
+    if standing.declared is None or not row.is_leased:
+        return "nothing runs it" if standing.declared is not None else "not in WORKER_DOMAINS"
+    return "running" if row.is_current else "being built"
+
+
+def _document(standing: Standing) -> dict[str, Any]:
+    kind = standing.name.kind
+    rows = [_row(standing, row) for row in standing.rows]
+    builds = {"declared_version": standing.declared, "builds": rows}
+    # Of the others there is one, which has no version.
+    its = builds if kind == PROJECTION else {"state": "never run", **(rows[0] if rows else {})}
+    if kind != PROJECTION:
+        for name in ("id", "version", "is_current"):
+            its.pop(name, None)
+    return {
+        kind: str(standing.name),
+        **its,
+        "skipped": [
+            {"event": each.number, "type": each.event_type, "error": each.error, "reason": each.reason}
+            | {"by": each.skipped_by, "at": each.skipped_at}
+            for each in standing.skipped
+        ],
+    }
+
+
+def _row(standing: Standing, row: FollowerRow) -> dict[str, Any]:
+    return {
+        "id": row.follower_id,
+        "version": row.version,
+        "is_current": row.is_current,
+        "state": _state(standing, row),
+        "position": str(row.position),
+        "head": row.head,
+        "moved_at": row.moved_at,
+        "process": row.owner if row.is_leased else None,
+        "failure": None
+        if row.failure is None
+        else {
+            "event": row.failure.number,
+            "type": row.failure.event_type,
+            "error": row.failure.error,
+            "trace": row.failure.trace,
+            "at": row.failure.at,
+        },
+    }
+
+
+def _tell(standing: Standing) -> None:
+    runs, command = COMMANDS[standing.name.kind]
+    is_projection = standing.name.kind == PROJECTION
+    tell(f"{standing.name}, declared as version {standing.declared}" if is_projection else str(standing.name))
+    if not standing.rows:
+        tell(f"It was never run: start `{runs}`.")
+    for row in standing.rows:
+        what = "what readers read" if row.is_current else "what is being built"
+        at = f"at event {row.position.number:,} of {row.head:,}"
+        version = f"version {row.version}, {what}: " if is_projection else ""
+        tell(f"  {version}{_state(standing, row)}, {at}")
+        if row.failure is not None and row.diverged_from is not None:
+            tell(f"  {row.failure.error}")
+            tell(
+                f"  See what was sent, then have it go on: `{command} resume {standing.name} --from "
+                f"{row.diverged_from}` with the events that are there now, `--from end` with what is yet to come."
+            )
+        elif row.failure is not None:
+            tell(f"  event {row.failure.number} ({row.failure.event_type}): {row.failure.error}")
+            for line in row.failure.trace.rstrip().split("\n"):
+                tell(f"    {line}")
+            tell(
+                f"  Correct it and start `{runs}` again, or `{command} resume {standing.name}`; or go on without it: "
+                f"`{command} skip {standing.name} --reason …`."
+            )
+    for each in standing.skipped:
+        who = f"by {each.skipped_by}, {each.skipped_at:%Y-%m-%d %H:%M} UTC"
+        tell(f"  left out: event {each.number} ({each.event_type}), {who}: {each.reason}")

@@ -1,0 +1,153 @@
+"""``worker schedule run | list | cancel``."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+import typer
+
+from eventstore import EventStoreError
+from eventstore.postgres import Session
+from worker.cli.failures import Mistake
+from worker.cli.loop import run_async
+from worker.cli.stores import DomainOption, domain_names
+from worker.cli.terminal import print_json, table, tell
+from worker.schedule import service
+from worker.schedule.complaints import complaint
+from worker.schedule.scheduled import Cancelled, ScheduledCommands, Waiting
+from worker.served_domains import served_domains
+from worker.settings import Settings
+from worker.stores import StoreSettings, stores_of
+from worker.supervision.supervisor import supervise
+
+__all__ = ["cancel", "list_all", "run"]
+
+T = TypeVar("T")
+_MOST_PROCESSES = 64
+_MOST = 100_000
+
+
+def run(
+    *,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=_MOST_PROCESSES,
+            help="Watch over so many processes, of which one works at a time. Without this there is one, which nothing "
+            "starts again.",
+        ),
+    ] = None,
+    control_socket: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Store what is to be sent later, and send it when its time has come, until SIGTERM or Ctrl-C.
+
+    Any number of processes may run, on any host: one of them works for a domain at a time, and another takes over when
+    that ends.
+    """
+    settings = Settings.load(needs=("database_url", "amqp_url"))
+    if processes is not None and control_socket is None:
+        raise typer.Exit(run_async(supervise(settings, processes)))
+    raise typer.Exit(run_async(service.run(settings, control_socket=control_socket)))
+
+
+def list_all(
+    *,
+    domain: DomainOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many, at most.")] = 100,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the commands that wait to be sent, what is due first first.
+
+    What was scheduled and is still in its queue is not among them. Exit status 1 when one is due and could not be sent.
+    """
+    found: list[Waiting] = []
+    for store in _stores(Settings.load(needs=("database_url",)), domain):
+        found += _asked(store, partial(ScheduledCommands.waiting, domains=store.domains, most=limit))
+    listed = sorted(found, key=lambda each: each.due_at)[:limit]
+    if json:
+        print_json([_document(each) for each in listed])
+    elif not listed:
+        tell("No command waits.")
+    else:
+        listing = table("command id", "type", "domain", "due", "state")
+        for each in listed:
+            due = f"{each.due_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+            listing.add_row(str(each.command_id), each.command_type, each.domain, due, _state(each))
+        tell(listing)
+        if len(listed) == limit:
+            tell(f"There may be more; --limit shows more than {limit:,}.")
+    if any(each.error is not None for each in listed):
+        raise typer.Exit(1)
+
+
+def cancel(
+    command_id: Annotated[str, typer.Argument(metavar="COMMAND_ID", help="The command's id, a UUID.")],
+    *,
+    domain: DomainOption = None,
+) -> None:
+    """Have a scheduled command not be sent, also where its message still waits in its queue.
+
+    Exit status 1 when it is too late, or nothing waits under this id.
+    """
+    try:
+        identity = UUID(command_id)
+    except ValueError:
+        raise Mistake(f"{command_id!r} is not a UUID; `worker schedule list` shows the ids.") from None
+    stores = _stores(Settings.load(needs=("database_url",)), domain)
+    names = [name for store in stores for name in store.domains]
+    if len(names) > 1:
+        raise Mistake(f"one id may be scheduled in several domains: say in which with --domain, of {', '.join(names)}.")
+    verdict: Cancelled = _asked(stores[0], partial(ScheduledCommands.cancel, domain=names[0], command_id=identity))
+    if verdict == "cancelled":
+        tell(f"Command {identity} is cancelled.")
+        return
+    if verdict == "being_sent":
+        tell(f"It is too late: command {identity} is being sent. `worker status` tells what becomes of it.")
+    else:
+        tell(
+            f"No command waits under the id {identity}: it was sent (`worker status` tells), or never scheduled. If "
+            "its message is still in the queue, it will not be sent."
+        )
+    raise typer.Exit(1)
+
+
+def _stores(settings: Settings, domain: str | None) -> tuple[StoreSettings, ...]:
+    """Return the stores with the domains that are meant."""
+    domain_names(settings, domain)
+    return stores_of(settings, [each.name for each in served_domains(settings)], only=domain)
+
+
+def _asked(store: StoreSettings, ask: Callable[[ScheduledCommands], Awaitable[T]]) -> T:
+    async def asked() -> T:
+        commands = ScheduledCommands(Session(store.database_url, purpose="worker schedule"))
+        try:
+            return await ask(commands)
+        except EventStoreError as error:
+            raise complaint(error) from error
+        finally:
+            await commands.close()
+
+    return run_async(asked())
+
+
+def _state(waiting: Waiting) -> str:
+    if waiting.error is not None:
+        return f"refused: {waiting.error}"
+    if waiting.is_being_sent:
+        return "being sent"
+    return "due" if waiting.due_at <= datetime.now(UTC) else "waits"
+
+
+def _document(waiting: Waiting) -> dict[str, Any]:
+    return {
+        "command_id": waiting.command_id,
+        "type": waiting.command_type,
+        "domain": waiting.domain,
+        "due_at": waiting.due_at,
+        "received_at": waiting.received_at,
+        "state": _state(waiting),
+        "error": waiting.error,
+    }

@@ -1,0 +1,150 @@
+"""Dead letters: a list, everything of one, and, where that is allowed, replaying and discarding them."""
+
+import hmac
+import logging
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from worker.console.attempt import attempt
+from worker.console.console import Console
+from worker.console.letters import Action, Letters
+from worker.dead_letters.letter import DeadLetter, same_id
+from worker.dead_letters.selection import Selection
+from worker.rounds.forwarding import ERROR_HEADER, TRACEBACK_HEADER
+from worker.topology import Topology
+
+__all__ = ["DeadLettersPage"]
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 60.0
+_TREAT_SECONDS = 300.0
+_MOST_FORM_BYTES = 64 * 1024
+_MOST_BODY = 64 * 1024
+_SHOWN_ABOVE = frozenset({ERROR_HEADER, TRACEBACK_HEADER})
+_PARTICIPLES = {Action.REPLAY: "replayed", Action.DISCARD: "discarded"}
+
+
+class DeadLettersPage:
+    """The pages below ``/dead-letters``.
+
+    Args:
+        console: Where they look.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._letters = Letters(console.settings)
+
+    async def show(self, request: Request) -> Response:
+        """List the letters of a domain, or of all."""
+        query = request.query_params
+        asked = {name: query.get(name, "").strip() for name in ("domain", "reason", "command", "id")}
+        selection = Selection(
+            ids=frozenset({same_id(asked["id"])} if asked["id"] else ()),
+            reasons=frozenset({asked["reason"]} if asked["reason"] else ()),
+            commands=frozenset({asked["command"]} if asked["command"] else ()),
+        )
+        topologies = self._console.topologies()
+        found = [
+            (topology, await attempt(self._letters.listed(topology, selection), seconds=_LOOK_SECONDS))
+            for topology in topologies
+            if asked["domain"] in {"", topology.domain_name}
+        ]
+        return self._console.renderer.page(
+            "dead_letters.html",
+            asked=asked,
+            found=found,
+            domains=[topology.domain_name for topology in topologies],
+        )
+
+    async def show_one(self, request: Request) -> Response:
+        """Show everything of a letter."""
+        topology = self._topology(request.path_params["domain"])
+        found = await attempt(self._letters.one(topology, request.path_params["id"]), seconds=_LOOK_SECONDS)
+        letter = found.value
+        return self._console.renderer.page(
+            "dead_letter.html",
+            status=200 if letter is not None or found.trouble else 404,
+            domain=topology.domain_name,
+            id=request.path_params["id"],
+            letter=letter,
+            trouble=found.trouble,
+            body=None if letter is None else letter.body[:_MOST_BODY].decode(errors="backslashreplace"),
+            is_cut=letter is not None and letter.size > _MOST_BODY,
+            headers=[] if letter is None else _headers(letter),
+            trace_url=self._trace_url(letter),
+        )
+
+    async def treat(self, request: Request) -> Response:
+        """Ask whether letters are to be replayed or discarded, and do it once that was answered."""
+        if not self._console.allow_actions:
+            raise HTTPException(403, "The console only looks: start it with --allow-actions to replay and discard.")
+        form = await _form(request)
+        self._check_token(form)
+        action, topology, ids = self._meant(form)
+        asked: dict[str, Any] = {"action": action.value, "domain": topology.domain_name, "ids": ids}
+        if form.get("confirmed") != ["yes"]:
+            return self._console.renderer.page("confirm.html", participle=_PARTICIPLES[action], **asked)
+        found = await attempt(self._letters.treat(action, topology, ids), seconds=_TREAT_SECONDS)
+        done = 0 if found.value is None else found.value.count
+        _log.warning(
+            "%s of %d dead letters of %s were %s from %s: %s",
+            *(done, len(ids), topology.domain_name, _PARTICIPLES[action]),
+            "an unknown address" if request.client is None else request.client.host,
+            ", ".join(ids),
+        )
+        return self._console.renderer.page("done.html", participle=_PARTICIPLES[action], found=found, **asked)
+
+    def _meant(self, form: dict[str, list[str]]) -> tuple[Action, Topology, Sequence[str]]:
+        try:
+            action = Action(*form.get("action", []))
+        except (ValueError, TypeError):
+            raise HTTPException(400, "It does not say what is to be done.") from None
+        names = form.get("domain", [])
+        if len(names) != 1:
+            raise HTTPException(400, "It does not say whose letters are meant.")
+        ids = list(dict.fromkeys(form.get("id", [])))
+        if not ids:
+            raise HTTPException(400, "No letter is chosen: go back, and choose some.")
+        return action, self._topology(names[0]), ids
+
+    def _topology(self, domain: str) -> Topology:
+        for topology in self._console.topologies():
+            if topology.domain_name == domain:
+                return topology
+        raise HTTPException(404, f"No worker serves a domain {domain}, and WORKER_DOMAINS does not name it.")
+
+    def _check_token(self, form: dict[str, list[str]]) -> None:
+        given = "".join(form.get("token", []))
+        if not hmac.compare_digest(given.encode(), self._console.token.encode()):
+            raise HTTPException(403, "This page is of an earlier console: load it again, and do it there.")
+
+    def _trace_url(self, letter: DeadLetter | None) -> str | None:
+        page = self._console.settings.worker_trace_url
+        # It consists of hexadecimal digits, or is none.
+        return page.replace("{trace_id}", letter.trace_id) if page and letter is not None and letter.trace_id else None
+
+
+def _headers(letter: DeadLetter) -> list[tuple[str, Any]]:
+    return sorted((name, value) for name, value in letter.document()["headers"].items() if name not in _SHOWN_ABOVE)
+
+
+async def _form(request: Request) -> dict[str, list[str]]:
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise HTTPException(415, "A form is expected.")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_FORM_BYTES:
+            raise HTTPException(413, "The form is too large: choose fewer letters.")
+    try:
+        found: dict[str, Any] = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=1000)
+    except ValueError:
+        raise HTTPException(400, "The form cannot be read.") from None
+    return found

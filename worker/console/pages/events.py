@@ -1,0 +1,153 @@
+"""Events: the log of a subject, or of whatever else a filter asks for, page by page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from eventstore import Filter, RecordedEvent
+from worker.cli.event_filter import selected
+from worker.cli.failures import Mistake
+from worker.cli.reading_store import reading_store
+from worker.cli.stores import chosen
+from worker.console.attempt import attempt
+from worker.console.console import Console
+from worker.console.payloads import shown_fields
+from worker.settings import Settings
+from worker.stores import StoreSettings
+
+__all__ = ["Events"]
+
+_PAGE = 50
+# Any number of fewer digits is one that an event may have.
+_MOST_DIGITS = 19
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is asked for, as it was typed.
+
+    Attributes:
+        types: Event types, separated by white space or commas.
+        where: Conditions, a line each.
+        any: Whether one of these suffices.
+        since: The earliest time.
+        until: The latest time.
+        domain: Whose log, where there are several.
+        after: The first events above this number; empty for the last events.
+        before: The last events below this number; empty for the last of all.
+    """
+
+    types: str = ""
+    where: str = ""
+    any: str = ""
+    since: str = ""
+    until: str = ""
+    domain: str = ""
+    after: str = ""
+    before: str = ""
+
+    @classmethod
+    def of(cls, query: QueryParams) -> "_Asked":
+        given = {name: "\n".join(query.getlist(name)).strip() for name in cls.__slots__}
+        return cls(**given)
+
+    def filter(self) -> Filter:
+        try:
+            return selected(
+                self.types.replace(",", " ").split(),
+                [line.strip() for line in self.where.splitlines() if line.strip()],
+                any_condition=bool(self.any),
+                since=self.since or None,
+                until=self.until or None,
+            )
+        except Mistake as mistake:
+            # It names the options of the command line.
+            raise Mistake(str(mistake).replace("--where", "The condition").replace("--", "")) from None
+
+    def link(self, **place: int) -> str:
+        """Return the address of another page of the same."""
+        given: dict[str, str | int] = {name: getattr(self, name) for name in self.__slots__}
+        given |= {"after": "", "before": ""}
+        given |= place
+        return "/events?" + urlencode({name: value for name, value in given.items() if value != ""})
+
+
+class Events:
+    """The page ``/events``.
+
+    Args:
+        console: Where it looks.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def show(self, request: Request) -> Response:
+        """Show the last events that fit, or those around a number."""
+        asked = _Asked.of(request.query_params)
+        found = await attempt(self._found(asked))
+        events = found.value or []
+        has_older = bool(events) and (len(events) == _PAGE or bool(asked.after)) and events[0].sequence_number > 1
+        has_newer = bool(events) and (bool(asked.before) or (bool(asked.after) and len(events) == _PAGE))
+        return self._console.renderer.page(
+            "events.html",
+            asked=asked,
+            trouble=found.trouble,
+            rows=[(event, shown_fields(event.payload, domain=asked.domain or None)) for event in events],
+            domains=_domains(self._console.settings),
+            older=asked.link(before=events[0].sequence_number) if has_older else None,
+            newer=asked.link(after=events[-1].sequence_number) if has_newer else None,
+            oldest=asked.link(after=0),
+            newest=asked.link(),
+        )
+
+    async def _found(self, asked: _Asked) -> Sequence[RecordedEvent]:
+        boundary = asked.filter()
+        after, before = _number("after", asked.after), _number("before", asked.before)
+        async with reading_store(
+            _store(self._console.settings, asked.domain), application_name="worker console"
+        ) as store:
+            if after is None:
+                up_to = None if before is None else before - 1
+                return (await store.latest(boundary, limit=_PAGE, up_to=up_to)).events
+            events = []
+            async for event in store.read(boundary.narrowed_above(after), batch_size=_PAGE):
+                events.append(event)
+                if len(events) == _PAGE:
+                    break
+            return events
+
+
+def _store(settings: Settings, domain: str) -> StoreSettings:
+    """Return the store that is meant.
+
+    Raises:
+        Mistake: There are several, and no domain is named; or there is none of that domain.
+    """
+    # Where all domains share one log, it does not matter whose it is.
+    stores = chosen(settings, domain or None) if settings.domain_databases else chosen(settings, None)
+    if len(stores) > 1:
+        raise Mistake("There are several databases, each with a log of its own: choose a domain.")
+    return stores[0]
+
+
+def _domains(settings: Settings) -> list[str]:
+    """Return the domains to choose from, where they have several databases."""
+    if not settings.domain_databases:
+        return []
+    try:
+        return sorted({name for store in chosen(settings, None) for name in store.domains})
+    except Exception:  # noqa: BLE001  why there are none is told where the events would be
+        return []
+
+
+def _number(name: str, text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS):
+        raise Mistake(f"{name} is the number of an event: digits, and nothing else.")
+    return int(text)

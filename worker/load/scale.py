@@ -1,0 +1,115 @@
+"""The scale: where a value stands on an axis of a chart, and which values are written there."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.load.figures import brief
+
+__all__ = ["Scale", "Tick", "counts", "linear", "logarithmic"]
+
+_STEPS = (1, 2, 5)
+# What of a decade is written, from all of it to its first value alone.
+_OF_A_DECADE = (_STEPS, (1, 5), (1,))
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A value that is written on an axis.
+
+    Attributes:
+        value: The value.
+        text: What is written there.
+    """
+
+    value: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """An axis.
+
+    Attributes:
+        low: The value at its beginning.
+        high: The value at its end, above that.
+        ticks: What is written on it, in ascending order.
+        is_logarithmic: Whether equal factors are equally far apart. Then ``low`` is above zero.
+    """
+
+    low: float
+    high: float
+    ticks: tuple[Tick, ...]
+    is_logarithmic: bool = False
+
+    def at(self, value: float) -> float:
+        """Return where a value stands, from 0 at the beginning to 1 at the end, at which what lies outside stands."""
+        low, high = self.low, self.high
+        if self.is_logarithmic:
+            low, high, value = math.log10(low), math.log10(high), math.log10(max(value, low))
+        return min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+def linear(highest: float, *, most: int, is_rounded: bool = True, text: Callable[[float], str] = brief) -> Scale:
+    """Return a scale from zero, with steps of 1, 2 or 5 times a power of ten.
+
+    Args:
+        highest: The highest value that it must hold. A scale of nothing ends at 1.
+        most: How many ticks it has at most, besides the one at zero.
+        is_rounded: Whether it ends with a tick; if not, at the highest value.
+        text: Writes a tick.
+    """
+    if highest <= 0:
+        return Scale(low=0.0, high=1.0, ticks=(Tick(0.0, text(0.0)),))
+    step = _step(highest / most)
+    count = math.ceil(highest / step - 1e-9) if is_rounded else math.floor(highest / step + 1e-9)
+    ticks = tuple(Tick(number * step, text(number * step)) for number in range(count + 1))
+    return Scale(low=0.0, high=count * step if is_rounded else highest, ticks=ticks)
+
+
+def logarithmic(low: float, high: float, *, most: int, text: Callable[[float], str] = brief) -> Scale:
+    """Return a logarithmic scale that begins and ends with 1, 2 or 5 times a power of ten, as in 100, 200, 500, 1000.
+
+    Args:
+        low: The lowest value that it must hold, above zero.
+        high: The highest one.
+        most: How many ticks it has at most; where all are more, only some of each decade are written.
+        text: Writes a tick.
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1
+    every = [(power, factor) for power in range(first, last + 1) for factor in _STEPS]
+    begin = max(each for each in every if _value(*each) <= low * (1 + 1e-9))
+    end = min(each for each in every if _value(*each) >= high * (1 - 1e-9) and each > begin)
+    inside = [each for each in every if begin <= each <= end]
+    chosen = next(
+        (some for factors in _OF_A_DECADE if len(some := [each for each in inside if each[1] in factors]) <= most),
+        None,
+    )
+    if chosen is None:
+        decades = [each for each in inside if each[1] == 1]
+        chosen = decades[:: math.ceil(len(decades) / most)]
+    ticks = tuple(Tick(_value(*each), text(_value(*each))) for each in chosen)
+    return Scale(low=_value(*begin), high=_value(*end), ticks=ticks, is_logarithmic=True)
+
+
+def counts(last: int, *, most: int) -> Scale:
+    """Return a scale of the numbers from 1 on, each in the middle of a band of its own.
+
+    Args:
+        last: The last number.
+        most: How many of them are written at most.
+    """
+    step = max(round(_step(last / most)), 1)
+    numbers = range(1, last + 1) if step == 1 else range(step, last + 1, step)
+    return Scale(low=0.5, high=last + 0.5, ticks=tuple(Tick(number, f"{number:,}") for number in numbers))
+
+
+def _step(least: float) -> float:
+    """Return the smallest of 1, 2 and 5 times a power of ten that is at least this."""
+    power = math.floor(math.log10(least))
+    return next(found for factor in (*_STEPS, 10) if (found := _value(power, factor)) >= least * (1 - 1e-9))
+
+
+def _value(power: int, factor: int) -> float:
+    # Written and read: 5 * 10 ** -1 is not 0.5 in every case.
+    return float(f"{factor}e{power}")

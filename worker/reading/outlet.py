@@ -1,0 +1,78 @@
+"""The outlet: the connections by which a process sends what reactions and relays make of events."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Self
+
+from handlers import Domain
+from worker.amqp.ordered_sender import OrderedSender
+from worker.amqp.refusals import broker_address
+from worker.amqp.relay_exchange import declare_exchange
+from worker.amqp.reply_queue import ReplyQueue
+from worker.amqp.sender import Sender
+from worker.errors import BrokerUnavailable
+from worker.publisher import Publisher
+
+__all__ = ["Outlet"]
+
+_OPEN_SECONDS = 5.0
+
+
+class Outlet:
+    """What is sent goes this way. Each connection is made when it is needed, and again when it was lost.
+
+    Args:
+        amqp_url: The broker.
+        name: What the connections are called in the broker's management pages.
+        domains: Those that the process knows: their commands are looked at before they are sent.
+        source: What events name as their source; empty for ``/`` and their domain's name.
+        max_message_bytes: The largest command to send.
+
+    Attributes:
+        publisher: For commands.
+        domains: The same, by name.
+        source: The same.
+
+    Raises:
+        BrokerMisconfigured: The address cannot be read.
+    """
+
+    def __init__(
+        self, amqp_url: str, *, name: str, domains: Mapping[str, Domain], source: str, max_message_bytes: int
+    ) -> None:
+        self.domains = domains
+        self.source = source
+        self._url = amqp_url
+        self._name = name
+        self._sender = Sender(amqp_url, name=f"{name}, commands")
+        self.publisher = Publisher(
+            self._sender,
+            ReplyQueue(amqp_url, name=f"{name}, replies"),
+            address=broker_address(amqp_url),
+            max_message_bytes=max_message_bytes,
+        )
+        self._ordered: dict[str, OrderedSender] = {}
+
+    def events_of(self, domain: str) -> OrderedSender:
+        """Return what publishes the events of a domain."""
+        if domain not in self._ordered:
+            self._ordered[domain] = OrderedSender(
+                self._url, name=f"{self._name}, events of {domain}", prepare=lambda link: declare_exchange(link, domain)
+            )
+        return self._ordered[domain]
+
+    async def open(self) -> Self:
+        """Connect now rather than with the first message, so that a mistake is told. One that is down may come.
+
+        Raises:
+            BrokerMisconfigured: The broker refuses the connection.
+        """
+        with suppress(BrokerUnavailable):
+            await self._sender.open(_OPEN_SECONDS)
+        return self
+
+    async def close(self) -> None:
+        """Close the connections. Safe to repeat."""
+        await self.publisher.close()
+        for each in self._ordered.values():
+            await each.close()

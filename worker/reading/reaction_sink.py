@@ -1,0 +1,123 @@
+"""The sink of a reaction: commands with derived ids, so that each takes effect once however often it is sent."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from opentelemetry.context import attach
+
+from eventstore import RecordedEvent
+from eventstore.postgres import Session
+from handlers import Domain, InvalidReaction, Reaction, Send
+from worker.amqp.ordered_sender import Unsent
+from worker.reading.outlet import Outlet
+from worker.reading.sending_sink import SendingSink
+from worker.telemetry.trace_context import extracted
+
+__all__ = ["ReactionSink"]
+
+# So many are under way to the broker at a time.
+_AT_ONCE = 256
+_SEND_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    """A command, and where it comes from.
+
+    Attributes:
+        command_id: Its derived id.
+        to: The domain that decides it.
+        send: What the reaction returned.
+        affinity_key: What chooses its shard, as far as that can be told.
+        cause: The event's position, as text.
+        metadata: The event's.
+    """
+
+    command_id: UUID
+    to: str
+    send: Send
+    affinity_key: str | None
+    cause: str
+    metadata: Mapping[str, Any]
+
+
+class ReactionSink(SendingSink[_Command]):
+    """Sends what a reaction returns.
+
+    Args:
+        domain: Whose events.
+        reaction: The reaction.
+        session: The database of the checkpoint; nobody else uses it meanwhile.
+        outlet: The way to the broker.
+        skipped: The numbers of events that are left out.
+    """
+
+    def __init__(
+        self, domain: Domain, reaction: Reaction, session: Session, outlet: Outlet, skipped: Collection[int] = ()
+    ) -> None:
+        super().__init__(session, skipped)
+        self._domain = domain
+        self._reaction = reaction
+        self._outlet = outlet
+
+    def made(self, event: RecordedEvent) -> list[_Command]:
+        """See ``SendingSink``."""
+        reaction, position, metadata = self._reaction, event.position, event.metadata
+        return [
+            _Command(
+                command_id=reaction.command_id(self._domain.name, position, index),
+                to=send.to or self._domain.name,
+                send=send,
+                affinity_key=self._affinity_key(send),
+                cause=str(position),
+                metadata=metadata,
+            )
+            for index, send in enumerate(reaction.sent_by(self._domain.projected(event)))
+        ]
+
+    async def send(self, messages: Sequence[_Command]) -> Unsent | None:
+        """See ``SendingSink``."""
+        for start in range(0, len(messages), _AT_ONCE):
+            some = messages[start : start + _AT_ONCE]
+            outcomes = await asyncio.gather(*map(self._published, some), return_exceptions=True)
+            for place, outcome in enumerate(outcomes, start=start):
+                if isinstance(outcome, Exception):
+                    return Unsent(place=place, error=outcome)
+                if outcome is not None:
+                    raise outcome
+        return None
+
+    async def _published(self, each: _Command) -> None:
+        # Each is sent in a task of its own, with which the context ends.
+        attach(extracted(each.metadata))
+        await self._outlet.publisher.publish(
+            each.to,
+            type(each.send.command).__name__,
+            each.send.command,
+            command_id=each.command_id,
+            correlation_id=_text(each.metadata, "correlation_id"),
+            causation_id=_text(each.metadata, "command_id") or each.cause,
+            affinity_key=each.affinity_key,
+            timeout=_SEND_SECONDS,
+        )
+
+    def _affinity_key(self, send: Send) -> str | None:
+        """Return what chooses its shard, if its domain is known here, and see that it has such a command."""
+        to = self._domain if send.to is None else self._outlet.domains.get(send.to)
+        if to is None:
+            return None
+        decider = to.decider(type(send.command).__name__)
+        if not isinstance(send.command, decider.command):
+            raise InvalidReaction(
+                f"commands of {self._reaction.described} returns a {decider.name} that is not the command of this name "
+                f"of the domain {to.name}"
+            )
+        return to.affinity_key(send.command)
+
+
+def _text(metadata: Mapping[str, Any], name: str) -> str | None:
+    found = metadata.get(name)
+    return found if isinstance(found, str) and found else None

@@ -1,0 +1,69 @@
+"""The sink of a relay: events in their order to the domain's topic exchange, each once or more."""
+
+from collections.abc import Collection, Sequence
+
+from eventstore import RecordedEvent
+from eventstore.postgres import Session
+from handlers import Domain, Relay
+from worker.amqp.ordered_sender import Outgoing, Unsent
+from worker.errors import BrokerUnavailable, MessageRefused, Unroutable
+from worker.reading.cloud_event import message_of
+from worker.reading.outlet import Outlet
+from worker.reading.sending_sink import SendingSink
+from worker.topology import events_exchange
+
+__all__ = ["RelaySink"]
+
+# So many are under way to the broker at a time.
+_AT_ONCE = 500
+_SEND_SECONDS = 30.0
+
+
+class RelaySink(SendingSink[Outgoing]):
+    """Publishes events.
+
+    Args:
+        domain: Whose events.
+        relay: The relay.
+        session: The database of the checkpoint; nobody else uses it meanwhile.
+        outlet: The way to the broker.
+        skipped: The numbers of events that are left out.
+    """
+
+    def __init__(
+        self, domain: Domain, relay: Relay, session: Session, outlet: Outlet, skipped: Collection[int] = ()
+    ) -> None:
+        super().__init__(session, skipped)
+        self._domain = domain
+        self._relay = relay
+        self._source = outlet.source
+        self._sender = outlet.events_of(domain.name)
+        self._exchange = events_exchange(domain.name)
+
+    def made(self, event: RecordedEvent) -> list[Outgoing]:
+        """See ``SendingSink``."""
+        return [message_of(event, self._domain, self._relay, self._source)]
+
+    async def send(self, messages: Sequence[Outgoing]) -> Unsent | None:
+        """See ``SendingSink``."""
+        for start in range(0, len(messages), _AT_ONCE):
+            unsent = await self._published(messages[start : start + _AT_ONCE], start)
+            place = unsent.place if unsent is not None else len(messages)
+            if unsent is not None and isinstance(unsent.error, MessageRefused):
+                # It may be one behind the first that is not confirmed, and only alone it tells that it is the one.
+                unsent = None
+                while unsent is None and place < min(start + _AT_ONCE, len(messages)):
+                    unsent = await self._published([messages[place]], place)
+                    place += 1
+            if unsent is not None:
+                return unsent
+        return None
+
+    async def _published(self, messages: Sequence[Outgoing], start: int) -> Unsent | None:
+        unsent = await self._sender.send(messages, exchange=self._exchange, timeout=_SEND_SECONDS)
+        if unsent is None:
+            return None
+        error = unsent.error
+        # Somebody has deleted the exchange: it is made again with the next channel.
+        passing = BrokerUnavailable(str(error)) if isinstance(error, Unroutable) else error
+        return Unsent(place=start + unsent.place, error=passing)

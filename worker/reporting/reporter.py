@@ -1,0 +1,192 @@
+"""The reporter: has a worker process publish its report every few seconds, beside its work and never in its way."""
+
+import asyncio
+import heapq
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Protocol
+from uuid import uuid4
+
+from worker import __version__
+from worker.amqp.report_publisher import ReportPublisher
+from worker.counters import Counters
+from worker.errors import BrokerError, BrokerMisconfigured
+from worker.reporting.latency import BOUNDS
+from worker.reporting.report import DomainReport, PartReport, Report, encode, hashed
+from worker.rounds.hot_parts import HotPart
+from worker.settings import Settings
+from worker.supervision.health import Health
+
+__all__ = ["Reported", "Reporter", "reporting"]
+
+_log = logging.getLogger(__name__)
+
+_MOST_PARTS = 10
+_MOST_KEY = 200
+_MOST_STATE = 300
+# What a person has to change is not tried again every two seconds.
+_REFUSED_SECONDS = 30.0
+# Of the time after the drain, and as long for closing the connection.
+_LAST_SECONDS = 0.5
+
+
+class Reported(Protocol):
+    """What is reported of."""
+
+    counters: Counters
+
+    @property
+    def domains(self) -> Sequence[DomainReport]:
+        """What is served."""
+
+    def health(self) -> Health:
+        """Judge whether it does what it is there for."""
+
+    def take_hottest(self, most: int) -> list[tuple[str, HotPart]]:
+        """Return the hottest parts of each domain since the last call, with the domain's name, so many of each."""
+
+
+class Reporter:
+    """Makes a process's reports, and publishes them. What cannot be published is dropped, and so are no commands.
+
+    Args:
+        reported: What is reported of.
+        publish: Publishes a report's body. It raises a ``BrokerError`` where it cannot.
+        interval: How many seconds pass between two reports.
+        plain_keys: Whether keys of parts are told as they are.
+        host: The host's name.
+    """
+
+    def __init__(
+        self,
+        reported: Reported,
+        publish: Callable[[bytes], Awaitable[None]],
+        *,
+        interval: float,
+        plain_keys: bool = False,
+        host: str | None = None,
+    ) -> None:
+        self._reported = reported
+        self._publish = publish
+        self._interval = interval
+        self._plain_keys = plain_keys
+        self._worker = uuid4().hex
+        self._host = host or socket.gethostname() or "unknown"
+        self._started_at = datetime.now(UTC)
+        self._watched_since = asyncio.get_running_loop().time()
+        self._told: str | None = None
+
+    def report(self, *, ended: bool = False) -> Report:
+        """Make a report. The parts in it are those since the one before."""
+        now = asyncio.get_running_loop().time()
+        seconds, self._watched_since = max(now - self._watched_since, 0.001), now
+        health = self._reported.health()
+        hot = heapq.nlargest(_MOST_PARTS, self._reported.take_hottest(_MOST_PARTS), key=lambda found: found[1].heat)
+        return Report(
+            worker=self._worker,
+            host=self._host,
+            pid=os.getpid(),
+            version=__version__,
+            started_at=self._started_at,
+            interval=self._interval,
+            ready=health.ready and not ended,
+            state="stopped" if ended else health.reason[:_MOST_STATE],
+            ended=ended,
+            domains=tuple(self._reported.domains),
+            counters=self._reported.counters.report(),
+            bounds=BOUNDS,
+            latency=tuple(self._reported.counters.latency.counts),
+            seconds=seconds,
+            parts=tuple(self._part(domain, each) for domain, each in hot),
+        )
+
+    async def run(self) -> None:
+        """Publish a report now, and one after each interval, until it is cancelled."""
+        clock = asyncio.get_running_loop().time
+        # Before the first report nobody watches the parts.
+        self._reported.take_hottest(0)
+        not_before = clock()
+        while True:
+            body = encode(self.report())
+            if clock() >= not_before and not await self._has_published(body):
+                not_before = clock() + _REFUSED_SECONDS
+            await asyncio.sleep(self._interval)
+
+    async def say_goodbye(self, seconds: float = _LAST_SECONDS) -> None:
+        """Publish the last report, if that takes no longer than so many seconds."""
+        with suppress(BrokerError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._publish(encode(self.report(ended=True)))
+
+    async def _has_published(self, body: bytes) -> bool:
+        """Publish. Returns whether it is worth trying again soon if it was in vain."""
+        try:
+            async with asyncio.timeout(self._interval):
+                await self._publish(body)
+        except TimeoutError:
+            return True  # a broker that is away or takes nothing is told of by those who need it
+        except BrokerError as error:
+            if self._told != (told := str(error)):
+                self._told = told
+                _log.info(
+                    "nothing is reported to `worker console` (%s); docs/console.md names the rights that it takes, and "
+                    "WORKER_REPORT_INTERVAL=0 does without",
+                    error,
+                )
+            return not isinstance(error, BrokerMisconfigured)
+        self._told = None
+        return True
+
+    def _part(self, domain: str, hot: HotPart) -> PartReport:
+        key = hot.key if self._plain_keys and len(hot.key) <= _MOST_KEY else hashed(hot.key)
+        return PartReport(
+            domain=domain,
+            view=hot.view,
+            key=key,
+            hashed=key != hot.key,
+            commands=hot.commands,
+            conflicts=hot.conflicts,
+        )
+
+
+@asynccontextmanager
+async def reporting(
+    reported: Reported, settings: Settings, *, host: str | None = None, patience: Callable[[float], float] = float
+) -> AsyncIterator[None]:
+    """Report for as long as the ``async with`` lasts, unless the settings say that nothing is reported.
+
+    Args:
+        reported: What is reported of.
+        settings: Where to, how often, and whether with keys.
+        host: The host's name; without it, the machine's.
+        patience: Says of a number of seconds how many of them the end may take.
+    """
+    if not settings.worker_report_interval:
+        yield
+        return
+    publisher = ReportPublisher(settings.amqp_url)
+    reporter = Reporter(
+        reported,
+        publisher.publish,
+        interval=settings.worker_report_interval,
+        plain_keys=settings.worker_report_keys == "plain",
+        host=host,
+    )
+    running = asyncio.create_task(reporter.run(), name="reports")
+    running.add_done_callback(_tell)
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await reporter.say_goodbye(patience(_LAST_SECONDS))
+        await publisher.close(patience(_LAST_SECONDS))
+
+
+def _tell(running: asyncio.Task[None]) -> None:
+    if not running.cancelled() and (bug := running.exception()) is not None:
+        _log.error("nothing is reported any more", exc_info=bug)

@@ -1,0 +1,86 @@
+"""The header ``deliver-at``: when a command is to be sent, or that it is not to be sent any more."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from worker.message import BadMessage
+
+__all__ = ["DELIVER_AT_HEADER", "LONGEST_DELAY", "NEVER", "read_deliver_at", "written"]
+
+DELIVER_AT_HEADER = "deliver-at"
+NEVER = "never"
+"""In the place of a time: the command of this id is not to be sent."""
+LONGEST_DELAY = timedelta(days=3652)
+"""Ten years. What is further ahead is a mistake, such as milliseconds that were taken for seconds."""
+
+_HOW = "write a time with its offset, such as 2027-01-31T18:00:00Z, or an AMQP timestamp"
+_LONGEST_SHOWN = 100
+
+
+def read_deliver_at(headers: Mapping[str, Any]) -> datetime | None:
+    """Read when a command is to be sent.
+
+    Args:
+        headers: Its message's. The time is a text as RFC 3339 has it, or an AMQP timestamp.
+
+    Returns:
+        The time, in UTC; None where it is not to be sent any more.
+
+    Raises:
+        BadMessage: ``missing_deliver_at`` or ``bad_deliver_at``.
+    """
+    if DELIVER_AT_HEADER not in headers:
+        raise BadMessage("missing_deliver_at", f"the message has no header {DELIVER_AT_HEADER}: {_HOW}")
+    given = headers[DELIVER_AT_HEADER]
+    if given == NEVER:
+        return None
+    if given is None:  # so are read, too, timestamps that count micro- or nanoseconds
+        raise _bad("", "is empty, or outside the calendar")
+    if isinstance(given, datetime):
+        # What AMQP calls a timestamp is in UTC.
+        return _in_utc(given if given.tzinfo is not None else given.replace(tzinfo=UTC), given)
+    if not isinstance(given, str):
+        raise _bad(given, f"is a {_kind(given)}, which says no time")
+    # Days alone, which the library reads as well, have no offset.
+    try:
+        time = datetime.fromisoformat(given.upper())
+    except ValueError:
+        raise _bad(given, "is no time") from None
+    if time.tzinfo is None:
+        raise _bad(given, "has no offset from UTC")
+    return _in_utc(time, given)
+
+
+def written(at: datetime) -> str:
+    """Write a time as the header has it.
+
+    Raises:
+        ValueError: It has no time zone, or is outside the calendar in UTC.
+    """
+    if at.utcoffset() is None:
+        raise ValueError(f"the time {at} has no time zone: datetime.now(UTC) has one")
+    try:
+        return at.astimezone(UTC).isoformat()
+    except OverflowError:
+        raise ValueError(f"the time {at} is outside the calendar") from None
+
+
+def _in_utc(time: datetime, given: object) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise _bad(given, "is outside the calendar") from None
+
+
+def _bad(given: object, problem: str) -> BadMessage:
+    return BadMessage(
+        "bad_deliver_at", f"the header {DELIVER_AT_HEADER}, {str(given)[:_LONGEST_SHOWN]!r}, {problem}: {_HOW}"
+    )
+
+
+def _kind(given: object) -> str:
+    if isinstance(given, bool):
+        return "truth"
+    return "number" if isinstance(given, int | float | Decimal) else "value of another kind"

@@ -1,0 +1,175 @@
+"""The schedule of one domain: what waits for its time, kept by the one process that has the lease."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from eventstore import EventStoreError, StoreUnavailable
+from eventstore.backoff import Backoff
+from worker.amqp.sender import Sender
+from worker.errors import BrokerError
+from worker.reading.lease import TICK_SECONDS, LeaseLost
+from worker.rounds.replies import Replies
+from worker.schedule.complaints import complaint
+from worker.schedule.scheduled import Lease, ScheduledCommands
+from worker.schedule.sending import Sending
+from worker.schedule.storing import Storing
+from worker.schedule.tally import Tally
+from worker.schedule.together import together
+from worker.topology import Topology
+
+__all__ = ["Schedule"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST_REST, _LONGEST_REST = 0.5, 5.0
+_CLOSE_SECONDS = 2.0
+_ANSWER_SECONDS = 10.0
+
+
+class Schedule:
+    """Stores what a domain's schedule is asked for, and sends it when its time has come.
+
+    One process does so at a time. It stops as soon as it cannot keep its lease, and another one goes on.
+
+    Args:
+        topology: The domain's queues, with that of the schedule.
+        commands: Where commands wait. Not closed here.
+        url: The broker.
+        sender: Sends what is due, and what is put aside.
+        replies: Tells the senders of what is put aside.
+        owner: What this process is called.
+        most_bytes: The largest body that workers accept.
+        answer_seconds: How long the database may take to answer before it counts as silent: longer than the largest
+            batch takes, which keeps the lease itself.
+
+    Attributes:
+        tally: What this process did.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        commands: ScheduledCommands,
+        *,
+        url: str,
+        sender: Sender,
+        replies: Replies,
+        owner: str,
+        most_bytes: int,
+        answer_seconds: float = _ANSWER_SECONDS,
+    ) -> None:
+        self.tally = Tally()
+        self._answer_seconds = answer_seconds
+        self._topology = topology
+        self._commands = commands
+        self._url = url
+        self._sender = sender
+        self._replies = replies
+        self._owner = owner
+        self._most_bytes = most_bytes
+        self._backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        self._trouble: str | None = None
+        self._storing: Storing | None = None
+        self._sending: Sending | None = None
+
+    @property
+    def domain(self) -> str:
+        """The domain's name."""
+        return self._topology.domain_name
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this process has the lease."""
+        return self._storing is not None
+
+    @property
+    def troubles(self) -> list[str]:
+        """What keeps it from storing or from sending now."""
+        parts = [part.trouble for part in (self._storing, self._sending) if part is not None]
+        return [trouble for trouble in (self._trouble, *parts) if trouble is not None]
+
+    async def open(self) -> None:
+        """See that the database and the broker have what it needs.
+
+        Raises:
+            ScheduleError, EventStoreError: The database cannot be used now, or as it is.
+            BrokerUnavailable, BrokerMisconfigured: Nor can the broker.
+        """
+        try:
+            await self._commands.register(self.domain)
+        except EventStoreError as error:
+            raise complaint(error) from error
+        await self._sender.declare(self._topology)
+
+    async def serve(self) -> None:
+        """Take the lease whenever it is free, and work under it, until cancelled. It is given back then."""
+        while True:
+            try:
+                lease = await self._commands.take(self.domain, self._owner)
+                if lease is not None:
+                    await self._work(lease)
+            except LeaseLost:
+                _log.warning("%s: another process has the lease by now", self._topology.schedule_queue)
+            except (EventStoreError, BrokerError) as error:
+                self._tell(error)
+                await self._backoff.rest()
+                continue
+            except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes
+                self._say("it failed in a way that this program does not know; its log has the trace")
+                _log.exception("%s: failed", self._topology.schedule_queue)
+                await self._backoff.rest()
+                continue
+            self._goes_on()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _work(self, lease: Lease) -> None:
+        sending = Sending(self._topology, self._commands, sender=self._sender, tally=self.tally)
+        storing = Storing(
+            self._url,
+            self._topology,
+            self._commands,
+            sender=self._sender,
+            replies=self._replies,
+            tally=self.tally,
+            most_bytes=self._most_bytes,
+            wake=sending.wake,
+        )
+        self._storing, self._sending = storing, sending
+        _log.info("%s: storing and sending", self._topology.schedule_queue)
+        try:
+            await together(self._keep(lease, storing), storing.run(lease), sending.run(lease))
+        except (EventStoreError, BrokerError) as error:
+            self._tell(error)  # before the lease is given back, which may take a while then
+            raise
+        finally:
+            self._storing = self._sending = None
+            self.tally.late = 0.0
+            # Where that cannot be, it runs out by itself.
+            with suppress(EventStoreError, TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self._commands.release(lease)
+
+    async def _keep(self, lease: Lease, storing: Storing) -> None:
+        while True:
+            # Without an answer we could not tell that another process has the lease, and would keep it from consuming.
+            try:
+                async with asyncio.timeout(self._answer_seconds):
+                    await self._commands.renew(lease)
+            except TimeoutError:
+                raise StoreUnavailable(f"the database has not answered for {self._answer_seconds:g} s") from None
+            if storing.trouble is None:
+                self._goes_on()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _goes_on(self) -> None:
+        self._say(None)
+        self._backoff.reset()
+
+    def _tell(self, error: EventStoreError | BrokerError) -> None:
+        self._say(str(complaint(error)) if isinstance(error, EventStoreError) else str(error))
+
+    def _say(self, trouble: str | None) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            _log.warning("%s: %s", self._topology.schedule_queue, f"rests: {trouble}" if trouble else "goes on")

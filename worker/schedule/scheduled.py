@@ -1,0 +1,302 @@
+"""Scheduled commands: the rows that wait for their time, and what may be done with them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from eventstore.postgres import Session, Transaction
+from worker.reading.followers import FollowerName, Followers
+from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, LeaseLost
+
+__all__ = ["Cancelled", "Due", "Lease", "Outlook", "Scheduled", "ScheduledCommands", "Stored", "Waiting"]
+
+KIND = "schedule"
+_NAME = "commands"
+
+Stored = Literal["stored", "cancelled", "too_far"]
+"""What became of a command that was to be stored: ``cancelled`` before, or more than ten years ahead."""
+Cancelled = Literal["cancelled", "being_sent", "unknown"]
+"""What became of a command that was to be cancelled: it waited; it was too late; or none waits, and none will."""
+
+_PUT = "SELECT id, verdict FROM schedule.put_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+_CANCEL = "SELECT id, verdict FROM schedule.cancel_v1($1, $2)"
+_CLAIM = "SELECT * FROM schedule.claim_v1($1, $2, $3, $4, $5, $6, $7)"
+_SENT = "SELECT schedule.sent_v1($1, $2, $3)"
+_REFUSED = "SELECT schedule.refused_v1($1, $2, $3, $4, $5)"
+# Of what was refused, the time that it was due at counts, and not that of the next try.
+_OUTLOOK = """
+SELECT one.moment, extract(epoch FROM n.send_at - one.moment)::float8 AS next_in,
+    greatest(extract(epoch FROM one.moment - least(n.due_at, r.due_at))::float8, 0) AS late, r.error
+FROM (SELECT clock_timestamp() AS moment) AS one
+LEFT JOIN (
+    SELECT c.send_at, c.due_at FROM schedule.commands c
+    WHERE c.domain = $1 AND c.send_at > coalesce($2::timestamptz, '-infinity') ORDER BY c.send_at LIMIT 1
+) n ON true
+LEFT JOIN (
+    SELECT c.due_at, c.error FROM schedule.commands c WHERE c.domain = $1 AND c.error IS NOT NULL
+    ORDER BY c.due_at LIMIT 1
+) r ON true
+"""
+_WAITING = """
+SELECT domain, command_id, command_type, due_at, received_at, claimed IS NOT NULL AS is_being_sent, error
+FROM schedule.commands WHERE domain = ANY ($1) ORDER BY due_at, domain, command_id LIMIT $2
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to write for a domain's schedule.
+
+    Attributes:
+        follower_id: The row that it is of.
+        fence: Its number.
+    """
+
+    follower_id: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduled:
+    """A command that is to be sent later.
+
+    Attributes:
+        command_id: Its id.
+        command_type: Its name.
+        due_at: When.
+        properties: Its AMQP properties, as they travel.
+        body: Its bytes.
+    """
+
+    command_id: UUID
+    command_type: str
+    due_at: datetime
+    properties: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A command that is to be sent now.
+
+    Attributes:
+        command_id: Its id.
+        revision: Which message of this id it is.
+        command_type: Its name.
+        properties: Its AMQP properties, as they travel.
+        body: Its bytes.
+    """
+
+    command_id: UUID
+    revision: int
+    command_type: str
+    properties: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a domain's schedule has before it.
+
+    Attributes:
+        moment: When it was looked at, by the server's clock.
+        next_in: In how many seconds the next command is to be sent, by the server's clock; None where none waits.
+        late: For how many seconds one has been due that is not sent yet; 0 where none has.
+        error: Why the broker did not take the one that has waited longest; None where it took all.
+    """
+
+    moment: datetime
+    next_in: float | None
+    late: float
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A command that waits, as a person is told of it.
+
+    Attributes:
+        domain: Its domain.
+        command_id: Its id.
+        command_type: Its name.
+        due_at: When it is to be sent.
+        received_at: When it was stored.
+        is_being_sent: Whether it can be cancelled no more.
+        error: Why the broker did not take it when its time had come.
+    """
+
+    domain: str
+    command_id: UUID
+    command_type: str
+    due_at: datetime
+    received_at: datetime
+    is_being_sent: bool
+    error: str | None
+
+
+class ScheduledCommands:
+    """The rows of a database. Each method is a transaction of its own, and safe to call at once with others.
+
+    Args:
+        session: The database.
+
+    Raises:
+        EventStoreError: As ``Session.transaction``, from each method.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._turn = asyncio.Lock()
+
+    async def register(self, domain: str) -> None:
+        """See that a domain's schedule has the row that its lease is of."""
+        name = _name(domain)
+        async with self._transaction() as transaction:
+            followers = Followers(transaction)
+            await followers.lock(name)
+            if not await followers.of(name):
+                await followers.add(name, version=1, layout=b"", is_current=True)
+
+    async def take(self, domain: str, owner: str) -> Lease | None:
+        """Take the lease of a domain's schedule; None where another process has it."""
+        async with self._transaction() as transaction:
+            followers = Followers(transaction)
+            for row in await followers.of(_name(domain)):
+                fence = await followers.take(row.follower_id, owner, LEASE_SECONDS)
+                return None if fence is None else Lease(follower_id=row.follower_id, fence=fence)
+        return None
+
+    async def renew(self, lease: Lease) -> None:
+        """Keep a lease.
+
+        Raises:
+            LeaseLost: Another process has it.
+        """
+        async with self._transaction() as transaction:
+            kept = await Followers(transaction).renew({lease.follower_id: lease.fence}, LEASE_SECONDS)
+        if lease.follower_id not in kept:
+            raise LeaseLost
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back."""
+        async with self._transaction() as transaction:
+            await Followers(transaction).release(lease.follower_id, lease.fence)
+
+    async def put(
+        self, lease: Lease, domain: str, commands: Sequence[Scheduled], cancelled: Sequence[UUID] = ()
+    ) -> dict[UUID, Stored]:
+        """Store commands, each in the place of an earlier one of its id, and cancel others before that.
+
+        Args:
+            lease: The right to.
+            domain: Whose.
+            commands: What; no id twice.
+            cancelled: The ids of others, or of the same: what is cancelled is not stored.
+
+        Returns:
+            What became of each that was to be stored.
+
+        Raises:
+            LeaseLost: Another process has the lease; nothing was stored or cancelled.
+        """
+        values = (
+            [each.command_id for each in commands],
+            [each.command_type for each in commands],
+            [each.due_at for each in commands],
+            [each.properties for each in commands],
+            [each.body for each in commands],
+        )
+        async with self._transaction() as transaction:
+            if cancelled:
+                await transaction.fetch(_CANCEL, domain, list(cancelled))
+            if not commands:
+                return {}
+            rows = await transaction.fetch(_PUT, lease.follower_id, lease.fence, LEASE_SECONDS, domain, *values)
+            if not rows:
+                raise LeaseLost
+        return {row["id"]: row["verdict"] for row in rows}
+
+    async def cancel(self, domain: str, command_id: UUID) -> Cancelled:
+        """Have a command not be sent any more, also where its message comes later."""
+        async with self._transaction() as transaction:
+            (row,) = await transaction.fetch(_CANCEL, domain, [command_id])
+        verdict: Cancelled = row["verdict"]
+        return verdict
+
+    async def outlook(self, domain: str, since: datetime | None = None) -> Outlook:
+        """Tell when there is something to do.
+
+        Args:
+            domain: Whose.
+            since: Up to when nothing was to be sent when it was looked at last; None to look at all.
+        """
+        async with self._transaction() as transaction:
+            (row,) = await transaction.fetch(_OUTLOOK, domain, since)
+        return Outlook(**row)
+
+    async def claim(
+        self, lease: Lease, domain: str, *, since: datetime | None = None, most: int, most_bytes: int
+    ) -> list[Due]:
+        """Take up what is due: it can be cancelled no more, and stays until ``sent``.
+
+        Args:
+            lease: The right to. Without it nothing is taken up.
+            domain: Whose.
+            since: As in ``outlook``.
+            most: How many, at most.
+            most_bytes: How many bytes of bodies, beyond which one more is taken.
+        """
+        async with self._transaction() as transaction:
+            rows = await transaction.fetch(
+                _CLAIM, lease.follower_id, lease.fence, LEASE_SECONDS, domain, since, most, most_bytes
+            )
+        return [
+            Due(
+                command_id=row["id"],
+                revision=row["its_revision"],
+                command_type=row["its_type"],
+                properties=row["its_properties"],
+                body=row["its_body"],
+            )
+            for row in rows
+        ]
+
+    async def sent(self, domain: str, commands: Sequence[Due]) -> None:
+        """Take away what the broker has confirmed, unless a later message of its id has come."""
+        async with self._transaction() as transaction:
+            await transaction.fetch(_SENT, domain, *_identities(commands))
+
+    async def refused(self, domain: str, commands: Mapping[Due, str], *, again_in: float) -> None:
+        """Note why the broker did not take commands, and when they are tried again, in seconds from now."""
+        async with self._transaction() as transaction:
+            errors = list(commands.values())
+            await transaction.fetch(_REFUSED, domain, *_identities(list(commands)), errors, again_in)
+
+    async def waiting(self, domains: Sequence[str], most: int) -> list[Waiting]:
+        """Return what waits, what is due first first."""
+        async with self._transaction() as transaction:
+            rows = await transaction.fetch(_WAITING, list(domains), most)
+        return [Waiting(**row) for row in rows]
+
+    async def close(self) -> None:
+        """Close the connection. Safe to repeat."""
+        await self._session.close()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Transaction]:
+        # Of a process that is frozen in one, the server lets go soon: others wait for its rows.
+        limit = {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s"}
+        async with self._turn, self._session.transaction(**limit) as transaction:
+            yield transaction
+
+
+def _name(domain: str) -> FollowerName:
+    return FollowerName(kind=KIND, domain=domain, name=_NAME)
+
+
+def _identities(commands: Sequence[Due]) -> tuple[list[Any], list[Any]]:
+    return [each.command_id for each in commands], [each.revision for each in commands]

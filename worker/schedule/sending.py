@@ -1,0 +1,136 @@
+"""Sending: commands whose time has come go to the commands exchange, confirmed, and are taken away after that."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from eventstore.backoff import Backoff
+from worker.amqp.properties import read_properties
+from worker.amqp.sender import Sender
+from worker.errors import BrokerError, MessageRefused, Unroutable
+from worker.reading.lease import TICK_SECONDS
+from worker.rounds.forwarding import forward
+from worker.schedule.scheduled import Due, Lease, ScheduledCommands
+from worker.schedule.tally import Tally
+from worker.topology import EXCHANGE, Topology
+
+__all__ = ["Sending"]
+
+_log = logging.getLogger(__name__)
+
+_MOST = 128
+_MOST_BYTES = 8 * 1024 * 1024
+_SEND_SECONDS = 10.0
+_FIRST_REST, _LONGEST_REST = 0.1, 5.0
+# What the broker refuses for what it is, or for want of a queue, waits for a person: others go on.
+_AGAIN_SECONDS = 10.0
+# What was sent lies below what is to be sent, and costs each look while an old snapshot keeps it from being cleared
+# away: so one begins where the last one found nothing, and a little before it, for a clock that has been set back.
+_OVERLAP = timedelta(minutes=1)
+_LOOK_AT_ALL_SECONDS = 60.0
+
+
+class Sending:
+    """Sends what is due of one domain's schedule, as long as a lease holds.
+
+    Args:
+        topology: The domain's queues.
+        commands: What waits.
+        sender: Sends it.
+        tally: What is done is counted there.
+    """
+
+    def __init__(self, topology: Topology, commands: ScheduledCommands, *, sender: Sender, tally: Tally) -> None:
+        self._topology = topology
+        self._commands = commands
+        self._sender = sender
+        self._tally = tally
+        self._stored = asyncio.Event()
+        self._trouble: str | None = None
+        self._refusal: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing, or not all that is due, can be sent now."""
+        return self._trouble or self._refusal
+
+    def wake(self) -> None:
+        """Have it look again: something was stored that may be due before all else."""
+        self._stored.set()
+
+    async def run(self, lease: Lease) -> None:
+        """Send until cancelled. What was sent and is not taken away by then is sent again, with the same id.
+
+        Raises:
+            EventStoreError: What is due cannot be told now.
+        """
+        domain = self._topology.domain_name
+        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        since: datetime | None = None
+        looked_at_all = time.monotonic()
+        while True:
+            self._stored.clear()
+            if time.monotonic() - looked_at_all > _LOOK_AT_ALL_SECONDS:
+                since, looked_at_all = None, time.monotonic()
+            outlook = await self._commands.outlook(domain, since)
+            self._tally.late, self._refusal = outlook.late, outlook.error
+            if outlook.next_in is None or outlook.next_in > 0:
+                since = outlook.moment - _OVERLAP
+                await self._rest(TICK_SECONDS if outlook.next_in is None else min(outlook.next_in, TICK_SECONDS))
+                continue
+            due = await self._commands.claim(lease, domain, since=since, most=_MOST, most_bytes=_MOST_BYTES)
+            trouble = await self._send_all(due)
+            self._say(trouble)
+            if trouble is None:
+                backoff.reset()
+            else:
+                await backoff.rest()
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stored.wait()
+
+    async def _send_all(self, due: list[Due]) -> str | None:
+        """Send what was taken up; return why not all of it is settled, or None."""
+        failures = dict(zip(due, await asyncio.gather(*map(self._send, due)), strict=True))
+        if astray := [each for each, failure in failures.items() if isinstance(failure, Unroutable)]:
+            # Somebody has deleted their queue, which no worker may have noticed yet.
+            with suppress(BrokerError):
+                await self._sender.declare(self._topology)
+            failures |= zip(astray, await asyncio.gather(*map(self._send, astray)), strict=True)
+        domain = self._topology.domain_name
+        sent = [each for each, failure in failures.items() if failure is None]
+        if sent:
+            await self._commands.sent(domain, sent)
+            self._tally.sent += len(sent)
+        refused = {each: str(why) for each, why in failures.items() if isinstance(why, MessageRefused | Unroutable)}
+        if refused:
+            for each, why in refused.items():
+                _log.error("%s %s is due and cannot be sent: %s", each.command_type, each.command_id, why)
+            await self._commands.refused(domain, refused, again_in=_AGAIN_SECONDS)
+        return next((str(why) for each, why in failures.items() if why is not None and each not in refused), None)
+
+    async def _send(self, due: Due) -> BrokerError | None:
+        """Send a command; return what the broker has against it, or why its answer is not known."""
+        try:
+            await forward(
+                self._sender,
+                due.body,
+                read_properties(due.properties),
+                exchange=EXCHANGE,
+                queue=self._topology.routing_key,
+                headers={},
+                timeout=_SEND_SECONDS,
+            )
+        except BrokerError as error:
+            return error
+        return None
+
+    def _say(self, trouble: str | None) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if trouble is not None:
+                _log.warning("what is due in %s cannot be sent now: %s", self._topology.domain_name, trouble)
