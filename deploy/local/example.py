@@ -5,7 +5,6 @@ Servers, a worker, a process that fills the tables of the read models, and the s
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
@@ -33,7 +32,7 @@ from worker.load.fleet import Fleet
 from worker.telemetry.library_loggers import quieten_libraries
 
 _DOMAIN = "handlers.library:domain"
-_PR_SET_PDEATHSIG = 1
+_PARENT_CHECK_SECONDS = 0.5
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -46,7 +45,7 @@ def example(
     processes: Annotated[int, typer.Option(min=1, help="How many worker processes decide commands.")] = 1,
 ) -> None:
     """Start servers, workers, projections and a web program, and print its address; stop all of it at Ctrl-C."""
-    _end_with_parent()
+    parent = os.getppid()
     # As Ctrl-C, which the loop's runner turns into a cancellation: an exception could come up anywhere in the loop.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     quieten_libraries()
@@ -63,6 +62,7 @@ def example(
                 _example(
                     console,
                     found,
+                    parent=parent,
                     folder=folder,
                     processes=processes,
                     settings=_settings(found, host),
@@ -78,10 +78,18 @@ def example(
 
 
 async def _example(
-    console: Console, found: Servers, *, folder: Path, processes: int, settings: Settings, listening: socket
+    console: Console,
+    found: Servers,
+    *,
+    parent: int,
+    folder: Path,
+    processes: int,
+    settings: Settings,
+    listening: socket,
 ) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in own_variables(os.environ)}
     environment = {**kept, **found.addresses, "WORKER_DOMAINS": _DOMAIN}
+    watching = asyncio.create_task(_end_with(parent))
     await migrate(found.addresses["DATABASE_ADMIN_URL"])
     async with (
         Fleet.running(processes, environment, folder),
@@ -95,6 +103,7 @@ async def _example(
             console.print(f"The library is open: {address} (stop it with Ctrl-C)")
 
         await run(settings, listening, started=started, log_level="warning")
+    watching.cancel()
 
 
 def _settings(found: Servers, host: str) -> Settings:
@@ -106,14 +115,11 @@ def _settings(found: Servers, host: str) -> Settings:
     )
 
 
-def _end_with_parent() -> None:
-    """Have a parent that ends, in whatever way, end this as Ctrl-C does; nobody else would. Only Linux knows how."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before the kernel knew the wish
-        sys.exit(130)
+async def _end_with(parent: int) -> None:
+    """Have a parent that ends, in whatever way, end this as SIGTERM does; nobody else would."""
+    while os.getppid() == parent:  # noqa: ASYNC110  the system tells of a parent's end in no other way everywhere
+        await asyncio.sleep(_PARENT_CHECK_SECONDS)
+    signal.raise_signal(signal.SIGTERM)
 
 
 if __name__ == "__main__":

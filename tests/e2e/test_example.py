@@ -53,7 +53,10 @@ async def test_the_example_ends_with_whoever_has_started_it(worker: Worker, tmp_
         async def is_gone() -> bool:
             return left_below(tmp_path) == []
 
-        await eventually(is_gone, what="the example to end", seconds=30)
+        try:
+            await eventually(is_gone, what="the example to end", seconds=60)
+        finally:
+            assert left_below(tmp_path) == []  # a failure names what is left
 
 
 async def test_the_program_itself_tells_in_a_sentence_why_it_cannot_start() -> None:
