@@ -1,5 +1,6 @@
 """Reactions and relays: what cannot be declared, what is returned, and the ids of commands."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -65,6 +66,8 @@ def test_a_command_of_no_domain_is_refused() -> None:
         Send(command="Toll")  # type: ignore[arg-type]  # the same
     with pytest.raises(InvalidReaction, match="a domain's name is up to 50"):
         Send(command=Toll(bell="a"), to="the tower")
+    with pytest.raises(InvalidReaction, match="a datetime with a time zone, not datetime"):
+        Send(command=Toll(bell="a"), at=datetime(2027, 1, 31, 18))  # noqa: DTZ001  that is refused
 
 
 def test_the_kit_holds_what_is_sent_to_what_is_expected() -> None:
