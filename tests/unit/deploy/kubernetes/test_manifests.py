@@ -20,6 +20,7 @@ _OBJECTS = [
     ("ConfigMap", "worker-settings"),
     ("CronJob", "worker-prune"),
     ("Deployment", "follower"),
+    ("Deployment", "scheduler"),
     ("Deployment", "worker"),
     ("Job", "worker-migrate"),
     ("Namespace", "dynamic-streams"),
