@@ -35,6 +35,9 @@ example: $(VENV)/.ready ## open a library in the browser, on servers and workers
 load: $(VENV)/.ready ## run a load scenario on servers and workers of its own, and have every answer verified
 	@$(BIN)/python -m deploy.local.load $(SCENARIO) $(ARGS)
 
+# What Python made of a module, and pytest of a test module, is kept, also where the surroundings say otherwise.
+test unit: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.ready ## run the tests on real servers
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
@@ -49,7 +52,7 @@ $(VENV)/.bench: requirements-bench.lock $(VENV)/.ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bench.lock
 	@touch $@
 
-bench: $(VENV)/.bench ## measure the store and the worker beside their floors, ceilings and peers (PART=store, worker, histories, oracle or bloat)
+bench: $(VENV)/.bench ## measure the store and the worker beside their floors, ceilings and peers (PART=store, worker, histories, oracle, bloat or reading)
 	@SIZE=$(SIZE) $(if $(REPEAT),REPEAT=$(REPEAT)) $(BIN)/python -m tests.bench
 
 lint: $(VENV)/.ready ## check style and types
@@ -80,7 +83,7 @@ $(VENV)/.docs: requirements-docs.lock $(VENV)/.ready
 	@touch $@
 
 docs: $(VENV)/.docs ## make the pages a site in .site/; warnings are fatal
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header

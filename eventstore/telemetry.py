@@ -1,43 +1,30 @@
-"""Spans and durations of the store's operations, by the semantic conventions for database clients.
+"""Telemetry of the store: its spans, by the semantic conventions for database clients.
 
 Source: https://opentelemetry.io/docs/specs/semconv/database/ (stable). Without a configured SDK they cost next to
 nothing.
 """
 
-from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from time import perf_counter
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.util.types import AttributeValue
 
 from eventstore.append import Append
-from eventstore.errors import ConflictError, EventStoreError
+from eventstore.errors import EventStoreError
 from eventstore.filter import Filter
 from eventstore.filter_item import FilterShape
-from eventstore.metrics import append_duration, conflicts, event_count, query_duration
-from eventstore.receipt import Receipt
-from eventstore.stream import Consistency, EventStream, ServerAddress
+from eventstore.operations import AppendOperation, QueryOperation, mark_failed
+from eventstore.stream import Consistency, ServerAddress
 
-__all__ = ["AppendOperation", "QueryOperation", "Telemetry", "child_span", "mark_failed", "shared_by"]
+__all__ = ["Telemetry", "child_span", "shared_by"]
 
-_NO_FILTER = "none"
 _FILTER_TYPES = {shape: {"filter_type": shape.value} for shape in FilterShape}
-# From so many events on, all counts have one label.
-_MORE = 11
-_EVENT_COUNTS = [{"event_count": event_count(count)} for count in range(_MORE + 1)]
-# A caller's own deadline arrives as a cancellation; the store's own, on a server's answer, is a timeout.
-_CANCELLED, _TIMEOUT = "cancelled", "timeout"
-_BROKEN_OFF = (_CANCELLED, _TIMEOUT)
-
 # The spans of those who share the next query; None if it is one caller's own.
 _sharers: ContextVar[Sequence[Span] | None] = ContextVar("sharers", default=None)
 
@@ -79,95 +66,6 @@ def _is_left_out(context: Context | None) -> bool:
     """
     parent = trace.get_current_span(context)
     return not parent.is_recording() and parent.get_span_context().is_valid
-
-
-class QueryOperation:
-    """One query under way. Leaving its context ends its span and records its duration.
-
-    The span is not made the current one, since nothing happens below it.
-    """
-
-    __slots__ = ("_labels", "_span", "_started")
-
-    def __init__(self, span: Span, labels: dict[str, str]) -> None:
-        self._span = span
-        self._labels = labels
-        self._started = perf_counter()
-
-    def found(self, streams: Sequence[EventStream]) -> None:
-        """Note what a query found, and where."""
-        if self._span.is_recording():
-            self._span.set_attribute("eventstore.events", sum(len(stream.events) for stream in streams))
-            self._span.set_attribute("eventstore.position", streams[0].position.number)
-            self._span.set_attribute("eventstore.replica", streams[0].replica)
-            if (server := streams[0].server) is not None:
-                self._span.set_attribute("server.address", server.host)
-                if server.port is not None:
-                    self._span.set_attribute("server.port", server.port)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if isinstance(error, ConflictError):
-            conflicts.add(1, self._labels)
-        query_duration.record(perf_counter() - self._started, _end(self._span, error, self._labels))
-
-
-class AppendOperation:
-    """Appends under way: one, or those of a chain. Leaving its context ends their spans and records their durations.
-
-    Attributes:
-        spans: Theirs.
-        answers: What the store answered to each; empty until it has.
-    """
-
-    __slots__ = ("_appends", "_started", "answers", "spans")
-
-    def __init__(self, appends: Sequence[Append], spans: Sequence[Span]) -> None:
-        self._appends = appends
-        self.spans = spans
-        self.answers: Sequence[Receipt | EventStoreError] = ()
-        self._started = perf_counter()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        seconds = perf_counter() - self._started
-        answers: Sequence[object] = self.answers or [error] * len(self._appends)
-        for append, span, answer in zip(self._appends, self.spans, answers, strict=True):
-            labels = _EVENT_COUNTS[min(len(append.events), _MORE)]
-            if isinstance(answer, Receipt):
-                if span.is_recording():
-                    span.set_attribute("eventstore.position", answer.position.number)
-                    span.set_attribute("eventstore.duplicate", answer.duplicate)
-                    span.end()
-            else:
-                if isinstance(answer, ConflictError):
-                    shape = append.shape
-                    conflicts.add(1, {"filter_type": _NO_FILTER if shape is None else shape.value})
-                labels = _end(span, answer, labels)
-            append_duration.record(seconds, labels)
-
-
-def _end(span: Span, answer: object, labels: dict[str, str]) -> dict[str, str]:
-    """End an operation's span by its answer, or by what kept it from having one; return the labels of its duration."""
-    if answer is None:
-        pass
-    elif isinstance(answer, ConflictError):
-        # An answer, not an error.
-        span.set_attribute("eventstore.conflict", type(answer).__name__)
-    elif isinstance(answer, EventStoreError | CancelledError):
-        mark_failed(span, answer)
-        if (broken_off := _error_type(answer)) in _BROKEN_OFF:
-            labels = {**labels, "error.type": broken_off}
-    span.end()
-    return labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,15 +190,3 @@ class Telemetry:
         for member in recorded:
             member.add_link(span.get_span_context())
         return span
-
-
-def mark_failed(span: Span, error: EventStoreError | CancelledError) -> None:
-    """Say on a span that its operation failed, or that its caller gave it up."""
-    span.set_attribute("error.type", _error_type(error))
-    span.set_status(Status(StatusCode.ERROR, str(error)))
-
-
-def _error_type(error: EventStoreError | CancelledError) -> str:
-    if isinstance(error, CancelledError):
-        return _CANCELLED
-    return _TIMEOUT if error.code == TimeoutError.__name__ else error.code or type(error).__name__

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeAlias, final, get_args
 from uuid import UUID, uuid5
 
@@ -9,6 +10,7 @@ from eventstore import Filter, Position
 from handlers.checks.followers import check_events, check_name
 from handlers.contained import Contained
 from handlers.errors import InvalidReaction
+from handlers.kind import kind_of
 from handlers.model import Command
 from handlers.place import place_of
 from handlers.plain_function import refusal
@@ -26,24 +28,29 @@ _NAMESPACE = UUID("0c3b3f0a-7c59-5b0e-9b4e-6a1f1d9c7e42")
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """A command of another domain, or of one's own.
+    """A command of another domain, or for later.
 
     Attributes:
         command: The command.
         to: The domain that decides it; None for the reaction's own.
+        at: When it is to be sent, with a time zone; None for at once. It comes out of the event: a reaction asks no
+            clock. What is past by then is sent at once. It needs ``worker schedule run`` for that domain.
 
     Raises:
-        InvalidReaction: It is no command, or the domain is no name.
+        InvalidReaction: It is no command, the domain is no name, or the time has no time zone.
     """
 
     command: Command
     to: str | None = None
+    at: datetime | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.command, Command):
-            raise InvalidReaction(f"Send takes a command, not a {type(self.command).__name__}")
+            raise InvalidReaction(f"Send takes a command, not {kind_of(self.command)}")
         if self.to is not None:
             check_name("domain", self.to, InvalidReaction)
+        if self.at is not None and (not isinstance(self.at, datetime) or self.at.utcoffset() is None):
+            raise InvalidReaction(f"Send takes as its time a datetime with a time zone, not {self.at!r}")
 
 
 @final

@@ -32,20 +32,16 @@ from types import UnionType
 from typing import Any
 
 from eventstore import Event, RecordedEvent
-from handlers.comparison import same, seems_same
+from handlers.checks.history import CheckedHistory, NotCopied, facts_of
 from handlers.decision import Accepted, Decision, Rejected, Unchanged
-from handlers.deep_copy import deep_copy
 from handlers.domain import Domain
 from handlers.erasure.sensitive import sensitive_fields
 from handlers.event_versions import EVENT_VERSION
 from handlers.kind import kind_of
 from handlers.model import Command, DomainEvent
 from handlers.part import Part
-from handlers.place import place_of
 from handlers.projection import Projection
 from handlers.reaction import Reaction, Send
-from handlers.row_change import Statement
-from handlers.row_tables import RowTables
 from handlers.table import Table
 
 __all__ = [
@@ -65,10 +61,6 @@ __all__ = [
 
 class NotAsserted(UserWarning):
     """Warned of when a decision was made and held to nothing: ``then`` was forgotten."""
-
-
-class NotCopied(UserWarning):
-    """Warned of when a state or a command cannot be copied: the kit does not see whether it is changed in place."""
 
 
 def kit(domain: Domain) -> "Callable[..., Given]":
@@ -156,21 +148,10 @@ class Given:
             AssertionError: A worker would trip over it; the text says how.
         """
         __tracebackhide__ = True  # of pytest: its reader wrote none of this
-        reads = self.domain.reads(command)
-        log = self._log()
-        states = {part: self._state(part, log) for part in reads.parts}
-        watched = [("the command", command), *((f"the state of {part!r}", state) for part, state in states.items())]
-        untouched = [_copy(what, value) for what, value in watched]
-        decision, again = (self.domain.decide(command, reads, states) for _ in range(2))
-        decider = self.domain.decider(type(command).__name__)
-        place = f"decide of {decider.name} ({place_of(decider.decide)})"
-        if not seems_same(untouched, [value for _, value in watched]):
-            raise AssertionError(f"{place} changes the command or a state in place; a worker shares states")
-        if decision != again:
-            raise AssertionError(f"{place} is not pure: asked twice, it decides {decision!r} and {again!r}")
-        _read_back(self.domain, _facts(decision))
-        seen = tuple(event for event in log if any(part.filter.holds(event) for part in reads.parts))
-        return When(self, command, decision, seen, _told(log, reads.parts))
+        history = CheckedHistory(self.domain, self.events)
+        decision, reads = history.decided(command)
+        seen = tuple(event for event in history.log if any(part.filter.holds(event) for part in reads.parts))
+        return When(self, command, decision, seen, history.told(reads.parts))
 
     def sees(self, part: Part[Any], state: Any) -> None:
         """Hold what a view shows on this history to what is expected.
@@ -184,10 +165,10 @@ class Given:
         _refuse_other("sees takes a part, which is a view at a key, such as shelf.at(…)", part, Part)
         if self.domain.view(part.view.name) is not part.view:
             raise AssertionError(f"the domain {self.domain.name} has another view named {part.view.name}")
-        log = self._log()
-        shown = self._state(part, log)
+        history = CheckedHistory(self.domain, self.events)
+        shown = history.state(part)
         if shown != state:
-            raise AssertionError(f"{part!r} shows {shown!r}\nexpected {state!r}\n{_told(log, (part,))}")
+            raise AssertionError(f"{part!r} shows {shown!r}\nexpected {state!r}\n{history.told((part,))}")
 
     def fills(self, projection: Projection, rows: Mapping[Table, Iterable[Mapping[str, Any]]]) -> None:
         """Hold the rows that a projection makes of this history to what is expected.
@@ -208,29 +189,16 @@ class Given:
             raise AssertionError(f"the domain {self.domain.name} has another projection named {projection.name}")
         if strangers := [table.name for table in rows if table not in projection.tables]:
             raise AssertionError(f"the projection {projection.name} has no table {', '.join(strangers)}")
-        tables = RowTables(projection.tables)
-        seen = [event for event in self._log() if projection.events.holds(event)]
-        for event in seen:
-            facts = [self.domain.projected(event) for _ in range(2)]
-            changes, again = (projection.changed_by(fact) for fact in facts)
-            if changes != again:
-                raise AssertionError(
-                    f"changes of {projection.name} ({projection.place}) is not pure: asked twice about event "
-                    f"{event.sequence_number}, it returns {changes!r} and {again!r}"
-                )
-            for change in changes:
-                if isinstance(change, Statement):
-                    raise AssertionError(  # noqa: TRY004  the kit's word for what a test has found
-                        f"changes of {projection.name} returns a Statement at event {event.sequence_number}, which "
-                        "only a server can run: test it with one"
-                    )
-                tables.apply(change)
+        history = CheckedHistory(self.domain, self.events)
+        tables = history.filled(projection)
         for table in projection.tables:
             found = tables.rows(table)
             expected = [table.insert(**row).row for row in rows.get(table, ())]
             missing = [row for row in expected if row not in found]
             if missing or len(found) != len(expected):
-                raise AssertionError(f"{table.name} holds {found!r}\nexpected {expected!r}\nmade of {_list(seen)}")
+                raise AssertionError(
+                    f"{table.name} holds {found!r}\nexpected {expected!r}\nmade of {history.seen_by(projection.events)}"
+                )
 
     def sends(self, reaction: Reaction, commands: Iterable[Command | Send]) -> None:
         """Hold what a reaction sends on account of this history to what is expected.
@@ -252,54 +220,13 @@ class Given:
         for command in commands:
             _refuse_other("sends takes commands", command, Command | Send)
             expected.append(command if isinstance(command, Send) else Send(command=command))
-        found: list[Send] = []
-        seen = [event for event in self._log() if reaction.events.holds(event)]
-        for event in seen:
-            sent, again = (reaction.sent_by(self.domain.projected(event)) for _ in range(2))
-            if sent != again:
-                raise AssertionError(
-                    f"commands of {reaction.name} ({reaction.place}) is not pure: asked twice about event "
-                    f"{event.sequence_number}, it returns {sent!r} and {again!r}"
-                )
-            for each in sent:
-                if each.to in {None, self.domain.name}:
-                    self.domain.decider(type(each.command).__name__)
-            found += sent
+        history = CheckedHistory(self.domain, self.events)
+        found = history.sent(reaction)
         if found != expected:
-            raise AssertionError(f"{reaction.name} sends {found!r}\nexpected {expected!r}\non account of {_list(seen)}")
-
-    def _log(self) -> list[RecordedEvent]:
-        __tracebackhide__ = True
-        return _read_back(self.domain, self.events)
-
-    def _state(self, part: Part[Any], log: Iterable[RecordedEvent]) -> Any:
-        """Fold a part as a worker does, looking for what it would trip over."""
-        __tracebackhide__ = True
-        for problem in self.domain.examination.problems_of(part):
-            raise AssertionError(problem)
-        view = part.view
-        state = part.initial()
-        last: RecordedEvent | None = None
-        for event in log:
-            if not part.filter.holds(event):
-                continue
-            fact = self.domain.recorded(event)
-            watched = [("its state", state), ("the event", fact)]
-            untouched = [_copy(f"the state of {part!r}", state), _copy(f"the event {event.type}", fact)]
-            after = part.evolved(state, fact)
-            for (what, value), before in zip(watched, untouched, strict=True):
-                if not seems_same(before, value):
-                    raise AssertionError(
-                        f"evolve of the view {view.name} ({place_of(view.evolve)}) changes {what} in place "
-                        f"at event {event.sequence_number} ({event.type}); a worker shares states and events"
-                    )
-            state, last = after, event
-        if view.stored_every is not None and self.domain.codec(view).write(part, state, last) is None:
             raise AssertionError(
-                f"states of the view {view.name} are to be stored, but this one is not read back as it was written: "
-                f"{state!r}"
+                f"{reaction.name} sends {found!r}\nexpected {expected!r}\n"
+                f"on account of {history.seen_by(reaction.events)}"
             )
-        return state
 
 
 class When:
@@ -368,7 +295,7 @@ class Then:
             HandlerError, AssertionError: As ``when`` and ``then``.
         """
         __tracebackhide__ = True
-        after = Given(self._given.domain, (*self._given.events, *_facts(self._decision)))
+        after = Given(self._given.domain, (*self._given.events, *facts_of(self._decision)))
         after.when(self._command).then(expected)
 
 
@@ -376,52 +303,3 @@ def _refuse_other(what: str, given: object, kind: type | UnionType) -> None:
     __tracebackhide__ = True
     if not isinstance(given, kind):
         raise TypeError(f"{what}; {kind_of(given)} is none")
-
-
-def _read_back(domain: Domain, facts: Iterable[DomainEvent | Event]) -> list[RecordedEvent]:
-    """Write events as a worker does, and read them back."""
-    __tracebackhide__ = True
-    given = list(facts)
-    written = [fact if isinstance(fact, Event) else domain.to_record(fact, {}) for fact in given]
-    log = [event.recorded(number, token=0) for number, event in enumerate(written, start=1)]
-    for fact, event in zip(given, log, strict=True):
-        again = domain.recorded(event)
-        if isinstance(fact, Event):
-            if not same(again, third := domain.recorded(event)):
-                raise AssertionError(
-                    f"an upcaster of {event.type} is not pure: read twice, it is {again!r} and {third!r}"
-                )
-        elif not same(fact, again):
-            raise AssertionError(f"{event.type} is not read back as it was written: {fact!r} comes back as {again!r}")
-    return log
-
-
-def _copy(what: str, value: Any) -> Any:
-    try:
-        return deep_copy(value)
-    except Exception as error:  # noqa: BLE001  whatever a class of somebody's does when it is copied
-        text = f"{what} cannot be copied, so that a change in place is not seen: {type(error).__name__}: {error}"
-        warnings.warn(text, NotCopied, stacklevel=2)
-        return value
-
-
-def _told(log: Iterable[RecordedEvent], parts: Iterable[Part[Any]]) -> str:
-    """Say which events which part saw, and which none did."""
-    lines = []
-    unseen = {event.sequence_number: event for event in log}
-    for part in parts:
-        seen = [event for event in log if part.filter.holds(event)]
-        for event in seen:
-            unseen.pop(event.sequence_number, None)
-        lines.append(f"{part!r} saw {_list(seen)}")
-    return "\n".join([*lines, f"not seen: {_list(unseen.values())}"])
-
-
-def _list(events: Iterable[RecordedEvent]) -> str:
-    return ", ".join(f"{event.sequence_number} {event.type}" for event in events) or "no event"
-
-
-def _facts(decision: Decision) -> tuple[DomainEvent, ...]:
-    if isinstance(decision, Accepted):
-        return decision.events
-    return (decision.event,) if isinstance(decision, Rejected) and decision.event is not None else ()

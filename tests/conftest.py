@@ -9,6 +9,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.drivers.choice import DriverName
 
 pytest_plugins = (
+    "tests.support.fixtures.collecting",
     "tests.support.fixtures.interrupts",
     "tests.support.fixtures.unhurried",
     "tests.support.fixtures.host",
@@ -16,6 +17,7 @@ pytest_plugins = (
     "tests.support.fixtures.databases",
     "tests.support.fixtures.second_database",
     "tests.support.fixtures.vhosts",
+    "tests.support.fixtures.brokers",
     "tests.support.fixtures.failover",
     "tests.support.fixtures.secured",
 )

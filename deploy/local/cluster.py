@@ -34,7 +34,12 @@ _ACCESS = f"""\
 host all         all {LOOPBACK}/32 scram-sha-256
 host replication all {LOOPBACK}/32 scram-sha-256
 """
+# Passwords here are long and random. Thousands of rounds, which make others hard to guess, would be most of what each
+# connection costs; PostgreSQL before 16 knows no other number.
 _CONTENT = """
+SELECT set_config('scram_iterations', '1', false) WHERE current_setting('server_version_num')::int >= 160000
+\\g /dev/null
+ALTER ROLE :"admin" PASSWORD :'admin_password';
 CREATE ROLE :"worker" LOGIN PASSWORD :'password';
 CREATE ROLE eventstore_runtime NOLOGIN;
 CREATE ROLE eventstore_projections NOLOGIN;
@@ -81,7 +86,14 @@ def start_cluster(guard: Guard, *, programs: Path, admin: Login, worker: Login, 
         guard.run(["cp", "-a", str(primary.data), str(standby.data)], log=standby.log)
         guard.write(standby.data / "standby.signal", "")
     primary.start()
-    primary.query(_CONTENT, worker=worker.user, password=worker.password, name=DATABASE)
+    primary.query(
+        _CONTENT,
+        admin=admin.user,
+        admin_password=admin.password,
+        worker=worker.user,
+        password=worker.password,
+        name=DATABASE,
+    )
     for standby in standbys:
         standby.start()
         until(partial(_has_content, standby), READY_SECONDS, f"the server {standby.name} to follow the primary")

@@ -5,12 +5,12 @@ Servers, a worker, a process that fills the tables of the read models, and the s
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from socket import socket
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
@@ -24,6 +24,7 @@ from eventstore.postgres import migrate
 from examples.library_web.library_web.__main__ import run
 from examples.library_web.library_web.connections import opened
 from examples.library_web.library_web.sample import fill
+from examples.library_web.library_web.server import AddressTaken, listen
 from examples.library_web.library_web.settings import NAMES, Settings
 from worker.cli.failures import telling
 from worker.domain_variables import own_variables
@@ -31,7 +32,7 @@ from worker.load.fleet import Fleet
 from worker.telemetry.library_loggers import quieten_libraries
 
 _DOMAIN = "handlers.library:domain"
-_PR_SET_PDEATHSIG = 1
+_PARENT_CHECK_SECONDS = 0.5
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -44,20 +45,31 @@ def example(
     processes: Annotated[int, typer.Option(min=1, help="How many worker processes decide commands.")] = 1,
 ) -> None:
     """Start servers, workers, projections and a web program, and print its address; stop all of it at Ctrl-C."""
-    _end_with_parent()
+    parent = os.getppid()
     # As Ctrl-C, which the loop's runner turns into a cancellation: an exception could come up anywhere in the loop.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     quieten_libraries()
     console = Console(highlight=False, soft_wrap=True)
     try:
         with telling("example"), ExitStack() as stack:
+            listening = stack.enter_context(listen(host, port))
             with console.status("Starting PostgreSQL, a replica, and RabbitMQ"):
                 found = stack.enter_context(servers())
             console.print(f"Servers: {found.origin}.")
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="example-")))
             runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-            runner.run(_example(console, found, folder, processes, _settings(found, host, port)))
-    except (StackError, OSError) as error:
+            runner.run(
+                _example(
+                    console,
+                    found,
+                    parent=parent,
+                    folder=folder,
+                    processes=processes,
+                    settings=_settings(found, host),
+                    listening=listening,
+                )
+            )
+    except (StackError, AddressTaken) as error:
         print(f"example: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
@@ -65,9 +77,19 @@ def example(
     console.print("Stopped.")
 
 
-async def _example(console: Console, found: Servers, folder: Path, processes: int, settings: Settings) -> None:
+async def _example(
+    console: Console,
+    found: Servers,
+    *,
+    parent: int,
+    folder: Path,
+    processes: int,
+    settings: Settings,
+    listening: socket,
+) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in own_variables(os.environ)}
     environment = {**kept, **found.addresses, "WORKER_DOMAINS": _DOMAIN}
+    watching = asyncio.create_task(_end_with(parent))
     await migrate(found.addresses["DATABASE_ADMIN_URL"])
     async with (
         Fleet.running(processes, environment, folder),
@@ -80,26 +102,24 @@ async def _example(console: Console, found: Servers, folder: Path, processes: in
             console.print(f"Workers: {processes}, and a process that projects. Their logs: {folder}")
             console.print(f"The library is open: {address} (stop it with Ctrl-C)")
 
-        await run(settings, started=started, log_level="warning")
+        await run(settings, listening, started=started, log_level="warning")
+    watching.cancel()
 
 
-def _settings(found: Servers, host: str, port: int) -> Settings:
+def _settings(found: Servers, host: str) -> Settings:
     return Settings(
         database_url=found.addresses["DATABASE_URL"],
         replica_urls=tuple(url for url in found.addresses.get("DATABASE_REPLICA_URLS", "").split(",") if url),
         amqp_url=found.addresses["AMQP_URL"],
-        host=host,
-        port=port,
         names=(*NAMES, host),
     )
 
 
-def _end_with_parent() -> None:
-    """Have a parent that ends, in whatever way, end this as Ctrl-C does; nobody else would."""
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before the kernel knew the wish
-        sys.exit(130)
+async def _end_with(parent: int) -> None:
+    """Have a parent that ends, in whatever way, end this as SIGTERM does; nobody else would."""
+    while os.getppid() == parent:  # noqa: ASYNC110  the system tells of a parent's end in no other way everywhere
+        await asyncio.sleep(_PARENT_CHECK_SECONDS)
+    signal.raise_signal(signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from deploy.local.errors import StackError
 __all__ = ["Guard", "last_line"]
 
 _POLL_SECONDS = 0.02
-_STOP_SECONDS = 30.0
+_STOP_SECONDS = 120.0
 
 
 class Guard:

@@ -13,7 +13,7 @@ from deploy.local.ports import is_free
 __all__ = ["READY_SECONDS", "Server", "until"]
 
 READY_SECONDS = 60.0
-_STOP_SECONDS = 30.0
+_STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _ATTEMPTS = 5
 

@@ -72,7 +72,7 @@ domain = Domain(
         events.ReturningBookFromReaderFailed,
     ),
     projections=(projections.lent_out, projections.readers_lendings),
-    reactions=(reactions.release,),
+    reactions=(reactions.release, reactions.overdue),
     relays=(reactions.announcements,),
     invariants=invariants,
     scenarios=scenarios,

@@ -1,7 +1,7 @@
 """Boundaries of parts: each part is checked from its own position, besides what it has seen itself."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -173,26 +173,24 @@ async def test_one_part_is_the_same_request_as_its_filter(store: EventStore) -> 
     assert await store.append([fact(Book="b")], boundary=[part(BOOK)], key=key) == first.as_duplicate()
 
 
-@pytest.mark.parametrize(
-    ("boundary", "after", "message"),
-    [
-        ([], None, "one part at least"),
-        ([part(BOOK)], START, "a position of its own"),
-        ([BOOK], None, "as its boundary"),
-        ([part(BOOK), None], None, "as its boundary"),
-        ("Lent", None, "as its boundary"),
-        ([replace(part(BOOK), after=cast("Position", 3))], None, "as its boundary"),
-        ([replace(part(BOOK), besides=cast("tuple[OwnRange, ...]", [1]))], None, "as its boundary"),
-    ],
-)
-async def test_what_is_no_boundary_is_refused(
-    store: EventStore, boundary: Sequence[BoundaryPart], after: Position | None, message: str
-) -> None:
-    with pytest.raises(InvalidRequest, match=message):
-        await store.append([fact()], boundary=boundary, after=after)
-    with pytest.raises(InvalidRequest, match=message):
-        await store.append_chain([Append(events=[fact()], boundary=boundary, after=after, key=uuid4())])
-    assert await log(store) == []
+NO_BOUNDARIES: list[tuple[Any, Position | None, str]] = [
+    ([], None, "one part at least"),
+    ([part(BOOK)], START, "a position of its own"),
+    ([BOOK], None, "as its boundary"),
+    ([part(BOOK), None], None, "as its boundary"),
+    ("Lent", None, "as its boundary"),
+    ([replace(part(BOOK), after=cast("Position", 3))], None, "as its boundary"),
+    ([replace(part(BOOK), besides=cast("tuple[OwnRange, ...]", [1]))], None, "as its boundary"),
+]
+
+
+async def test_what_is_no_boundary_is_refused(store: EventStore) -> None:
+    for boundary, after, message in NO_BOUNDARIES:
+        with pytest.raises(InvalidRequest, match=message):
+            await store.append([fact()], boundary=boundary, after=after)
+        with pytest.raises(InvalidRequest, match=message):
+            await store.append_chain([Append(events=[fact()], boundary=boundary, after=after, key=uuid4())])
+        assert await log(store) == [], boundary
 
 
 async def test_a_chain_relies_part_by_part(store: EventStore) -> None:

@@ -1,5 +1,6 @@
 """Whose key a key is: one key in two scopes is two keys; a receipt without a scope is its domain's."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -93,11 +94,12 @@ async def test_a_scoped_receipt_does_not_answer_without_the_scope(store: EventSt
     assert not (await store.append([fact(Book="b")], key=KEY, digest=DIGEST)).duplicate
 
 
-@pytest.mark.parametrize("scope", ["x" * 201, "a\0b", "\ud800", 7])
-async def test_what_can_be_no_scope_is_refused(store: EventStore, scope: str) -> None:
-    with pytest.raises(InvalidRequest, match="scope"):
-        await store.append([fact()], key=KEY, scope=scope)
-    assert await matching(store, ANY) == []
+async def test_what_can_be_no_scope_is_refused(store: EventStore) -> None:
+    scope: Any
+    for scope in ("x" * 201, "a\0b", "\ud800", 7):
+        with pytest.raises(InvalidRequest, match="scope"):
+            await store.append([fact()], key=KEY, scope=scope)
+        assert await matching(store, ANY) == [], scope
 
 
 async def test_the_longest_scope_is_kept(store: EventStore) -> None:

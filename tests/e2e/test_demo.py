@@ -80,7 +80,7 @@ async def test_a_demo_shows_what_happened_and_calls_it_clean(worker: Worker, dat
     assert {kind for kind, _ in outcomes} == {"accepted", "rejected", "unchanged"}
     assert re.search(r"^throughput +\d+ commands/s over [\d.]+ s", end.output, re.MULTILINE)
     assert re.search(r"^latency, sent to answered +p50 .*, p95 .*, p99 .*, max ", end.output, re.MULTILINE)
-    assert re.search(r"^conflicts and retries +(none|\d+ conflicts?; )", end.output, re.MULTILINE)
+    assert re.search(r"^conflicts and retries +(none|\d+ conflicts?: )", end.output, re.MULTILINE)
     assert re.search(r"^reads +[\d,]+, [\d.]+% served by the replica", end.output, re.MULTILINE)
     # The set-up and the load; every one of them on record, and nothing else.
     made = Mixed().workload(random.Random(1), 300)  # noqa: S311  a workload, not a secret

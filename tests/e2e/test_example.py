@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import sys
 from asyncio.subprocess import Process
 from pathlib import Path
@@ -52,20 +53,39 @@ async def test_the_example_ends_with_whoever_has_started_it(worker: Worker, tmp_
         async def is_gone() -> bool:
             return left_below(tmp_path) == []
 
-        await eventually(is_gone, what="the example to end", seconds=30)
+        try:
+            await eventually(is_gone, what="the example to end", seconds=60)
+        finally:
+            assert left_below(tmp_path) == []  # a failure names what is left
 
 
 async def test_the_program_itself_tells_in_a_sentence_why_it_cannot_start() -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "examples" / "library_web")])
     nobody = {"DATABASE_URL": "postgresql://127.0.0.1:1/x", "AMQP_URL": "amqp://127.0.0.1:1/"}
 
-    async def ends(given: dict[str, str]) -> Ended:
+    async def ends(*program: str, **given: str) -> Ended:
         environment = kept() | {"PYTHONPATH": path, "LIBRARY_WEB_PORT": "0"} | given
-        async with started(sys.executable, "-m", "library_web", environment=environment) as process:
+        async with started(sys.executable, "-m", *program, environment=environment) as process:
             return await ended(process)
 
-    both = await asyncio.gather(ends({}), ends(nobody))
-    for end, told in zip(both, ("set DATABASE_URL and AMQP_URL", "RabbitMQ at"), strict=True):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = str(other.getsockname()[1])
+        ends_of = await asyncio.gather(
+            ends("library_web"),
+            ends("library_web", **nobody),
+            ends("library_web", **nobody, LIBRARY_WEB_PORT=taken),
+            ends("deploy.local.example", "--port", taken),
+        )
+    for end, told in zip(
+        ends_of,
+        (
+            "library_web: set DATABASE_URL and AMQP_URL",
+            "library_web: RabbitMQ at",
+            f"library_web: nothing can listen at 127.0.0.1:{taken}",
+            f"example: nothing can listen at 127.0.0.1:{taken}",
+        ),
+        strict=True,
+    ):
         assert (end.status, end.output) == (2, ""), end
-        assert end.complaint.startswith(f"library_web: {told}")
+        assert end.complaint.startswith(told)
         assert end.complaint.count("\n") == 1

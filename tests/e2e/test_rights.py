@@ -181,6 +181,14 @@ async def test_a_check_names_the_policies_by_which_something_can_be_lost(
             "the policy all drops a letter that was looked at 20 times (library.commands.dead)",
         )
     )
+    for name, kind in (("all", "policies"), ("strict", "operator-policies")):
+        management.request("DELETE", f"/api/{kind}{folder}/{name}")
+    body = {"pattern": r"\.schedule$", "definition": {"message-ttl": 1000}, "apply-to": "queues"}
+    management.request("PUT", f"/api/policies{folder}/brief", body)
+    assert await told() == [(True, "none that can lose something")]
+    assert (await worker("topology", "declare")).status == 0
+    text = "the policy brief makes a dead letter of each command that has waited in library.schedule for 1,000 ms"
+    assert await told() == [(False, f"{text}: {way}")]
 
 
 async def test_a_dead_queue_of_an_older_version_serves_and_is_told(

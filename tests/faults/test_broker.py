@@ -10,11 +10,11 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 
 from deploy.local.server import until
-from deploy.local.stack import LocalStack
-from eventstore.postgres import migrate
 from tests.faults.conftest import Settle
 from tests.faults.size import Size
 from tests.faults.trial import LIBRARY, Ground, Trial
+from tests.support.fixtures.brokers import RabbitInTurn
+from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 
 
@@ -33,29 +33,29 @@ async def test_the_broker_closes_connections(
         settle(await trial.audit())
 
 
-async def test_the_broker_is_restarted(tmp_path: Path, settle: Settle) -> None:
-    with LocalStack(replicas=0) as stack:
-        addresses = stack.environment()
-        await migrate(addresses["DATABASE_ADMIN_URL"])
-        ground = Ground(database_url=addresses["DATABASE_URL"], amqp_url=addresses["AMQP_URL"])
-        size = Size.chosen(short_blows=1, most_blows=8)
-        async with Trial.of("broker stopped or killed, and started", ground, tmp_path, size) as trial:
-            # A broker that is killed before it wrote down the names of new queues never finds them again.
-            await asyncio.to_thread(until, partial(_names_are_kept, stack), 20, "the queues' names")
-            ways = [stack.broker.kill, stack.broker.stop]
+async def test_the_broker_is_restarted(
+    breakable_broker: RabbitInTurn, database: Database, tmp_path: Path, settle: Settle
+) -> None:
+    broker = breakable_broker
+    ground = Ground(database_url=database.url, amqp_url=broker.url, replica_urls=database.replica_urls)
+    size = Size.chosen(short_blows=1, most_blows=8)
+    async with Trial.of("broker stopped or killed, and started", ground, tmp_path, size) as trial:
+        # A broker that is killed before it wrote down the names of new queues never finds them again.
+        await asyncio.to_thread(until, partial(_names_are_kept, broker), 20, "the queues' names")
+        ways = [broker.kill, broker.stop]
 
-            async def restart(_: random.Random) -> None:
-                ways.append(way := ways.pop(0))
-                await asyncio.to_thread(way)
-                await asyncio.to_thread(stack.broker.start)
+        async def restart(_: random.Random) -> None:
+            ways.append(way := ways.pop(0))
+            await asyncio.to_thread(way)
+            await asyncio.to_thread(broker.start)
 
-            await trial.suffer(restart)
-            settle(await trial.audit())
+        await trial.suffer(restart)
+        settle(await trial.audit())
 
 
-def _names_are_kept(stack: LocalStack) -> bool:
-    kept = b"".join(names.read_bytes() for names in stack.folder.rglob("names.dets"))
-    return all(name.encode() in kept for name, _ in LIBRARY.queues())
+def _names_are_kept(broker: RabbitInTurn) -> bool:
+    kept = b"".join(names.read_bytes() for names in broker.log.parent.rglob("names.dets"))
+    return all(f"{broker.vhost}_{name}".encode() in kept for name, _ in LIBRARY.queues())
 
 
 def _close_some(management: Management, amqp_url: str, rng: random.Random) -> int:

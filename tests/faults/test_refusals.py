@@ -5,7 +5,7 @@ import itertools
 import random
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,13 @@ from uuid import UUID
 import pytest
 from aiormq.exceptions import DeliveryError
 
-from deploy.local.broker import RabbitServer
-from deploy.local.stack import LocalStack
 from handlers.library.register_reader import RegisterReader
 from tests.faults.conftest import Settle
 from tests.faults.load import UNDER_WAY
 from tests.faults.size import Size
 from tests.faults.trial import LIBRARY, Ground, Trial
 from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.brokers import RabbitInTurn
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
@@ -47,14 +46,14 @@ class Broker:
         folder: Where workers log.
     """
 
-    server: RabbitServer
+    server: RabbitInTurn
     management: Management
     folder: Path
 
     def allow(self, what: str) -> None:
         """Let the workers' user do everything, or nothing more than connect."""
         rights = dict.fromkeys(("configure", "write", "read"), what)
-        self.management.request("PUT", f"/api/permissions/%2F/{_CREW}", rights)
+        self.management.request("PUT", f"/api/permissions/{self.server.vhost}/{_CREW}", rights)
 
     def close_connections(self) -> None:
         """Close all that it knows of."""
@@ -73,7 +72,7 @@ class Broker:
 
 async def refuses_connections(broker: Broker, trial: Trial) -> None:
     """There may be none any more."""
-    limit = "/api/vhost-limits/%2F/max-connections"
+    limit = f"/api/vhost-limits/{broker.server.vhost}/max-connections"
     await asyncio.to_thread(broker.management.request, "PUT", limit, {"value": 0})
     try:
         await _counts_up(broker.turned_away, by=_FEW, while_doing=broker.close_connections, trial=trial)
@@ -92,7 +91,7 @@ async def refuses_rights(broker: Broker, trial: Trial) -> None:
 
 async def refuses_messages(broker: Broker, trial: Trial) -> None:
     """By a policy, the queue of commands has room for one, while workers are refused: they would empty it at once."""
-    policy = "/api/policies/%2F/full"
+    policy = f"/api/policies/{broker.server.vhost}/full"
     definition = {"max-length": 1, "overflow": "reject-publish"}
     body = {"pattern": f"^{LIBRARY.queue}$", "definition": definition, "apply-to": "queues"}
     await trial.load.finish()
@@ -109,11 +108,11 @@ async def refuses_messages(broker: Broker, trial: Trial) -> None:
 
 async def takes_nothing(broker: Broker, trial: Trial) -> None:
     """It finds that it uses too much memory, and reads nothing from those who publish."""
-    await asyncio.to_thread(broker.server.control, "set_vm_memory_high_watermark", "0.0000001")
+    await asyncio.to_thread(broker.server.use_memory, "0.0000001")
     try:
         await _counts_up(lambda: trial.load.repeated, by=1, trial=trial)
     finally:
-        await asyncio.to_thread(broker.server.control, "set_vm_memory_high_watermark", "0.9")
+        await asyncio.to_thread(broker.server.use_memory, "0.9")
 
 
 REFUSALS: tuple[Callable[[Broker, Trial], Awaitable[None]], ...] = (
@@ -125,9 +124,8 @@ REFUSALS: tuple[Callable[[Broker, Trial], Awaitable[None]], ...] = (
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with LocalStack(replicas=0) as stack:
-        yield Broker(stack.broker, Management(stack.broker.management_url), tmp_path)
+def broker(breakable_broker: RabbitInTurn, tmp_path: Path) -> Broker:
+    return Broker(breakable_broker, Management(breakable_broker.management_url), tmp_path)
 
 
 async def test_the_broker_refuses(broker: Broker, database: Database, tmp_path: Path, settle: Settle) -> None:

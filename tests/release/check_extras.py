@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -29,7 +30,7 @@ async def main():
 
 asyncio.run(main())
 """
-# What each extra is for, as a program that fails without it.
+# What each extra is for, as a program that fails without it. Only the console needs another one beside it.
 _PROMISES = {
     "": _STORE,
     "worker": _STORE
@@ -37,6 +38,7 @@ _PROMISES = {
     "psycopg": _STORE + "import eventstore.postgres.drivers.psycopg\n",
     "sqlalchemy": _STORE + "import eventstore.postgres.drivers.sqlalchemy\n",
     "erasure": _STORE + "from handlers import MasterKeys\nMasterKeys(['A' * 43 + '='])\n",
+    "worker,console": _STORE + "import worker.console.app, worker.console.service\n",
 }
 
 
@@ -58,12 +60,18 @@ def check_an_extra_alone_brings_what_it_promises(extra: str, tmp_path: Path) -> 
     )
     assert version.stdout == worker.__version__
     called = run(tmp_path / "venv" / "bin" / "worker", "--version", folder=tmp_path)
-    if extra == "worker":
+    if "worker" in extra:
         assert called.stdout == f"worker {worker.__version__}\n"
     else:
         # One sentence that says what to install, and no traceback.
         assert (called.returncode, called.stderr.count("\n")) == (2, 1)
         assert f"pip install '{PROJECT}[worker]'" in called.stderr
+
+
+def check_no_extra_is_left_out() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = {extra for extras in _PROMISES for extra in extras.split(",")} - {""}
+    assert installed == set(project["optional-dependencies"])
 
 
 def check_the_wheel_that_the_sources_make_is_the_wheel(tmp_path: Path) -> None:
@@ -82,9 +90,10 @@ def check_the_package_holds_its_types_its_statements_and_no_tests() -> None:
     (wheel,) = DIST.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"{package}/py.typed" for package in ("eventstore", "handlers", "worker")} <= names
-    statements = {path.relative_to(ROOT).as_posix() for path in (ROOT / "eventstore").rglob("*.sql")}
-    assert statements
-    assert statements <= names
+    # Whatever lies beside the code: statements, migrations, pages, templates.
+    tracked = run("git", "ls-files", "eventstore", "handlers", "worker", folder=ROOT).stdout.splitlines()
+    assert tracked
+    assert set(tracked) <= names
     assert {name.partition("/")[0] for name in names} == {
         *("eventstore", "handlers", "worker", "dynamic_streams_worker.py"),
         f"dynamic_streams_worker-{worker.__version__}.dist-info",

@@ -3,15 +3,24 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from aio_pika.abc import AbstractChannel
+from aiormq import spec
+from aiormq.abc import ChannelFrame
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError
+from pamqp.body import ContentBody
+from pamqp.header import ContentHeader
 
 from worker.amqp.connection import Link
 from worker.amqp.sender import CONNECTION_REFUSALS, PERSISTENT, Properties
 from worker.errors import BrokerBusy, BrokerError, MessageRefused, Unroutable
 
 __all__ = ["OrderedSender", "Outgoing", "Unsent"]
+
+Frame: TypeAlias = spec.Basic.Publish | ContentHeader | ContentBody
+# So many messages are handed to the connection's writer at once; others have their turn in between.
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,32 +115,38 @@ class OrderedSender:
     async def _publish(self, messages: Sequence[Outgoing], exchange: str, confirmed: list[Outgoing]) -> None:
         wire = await self._link.wire()
         under_way = []
-        for message in messages:
-            message.properties.delivery_mode = PERSISTENT
-            # Tasks begin in the order in which they are made, and the channel's lock keeps it.
-            publishing = wire.basic_publish(
-                message.body,
-                exchange=exchange,
-                routing_key=message.routing_key,
-                properties=message.properties,
-                wait=False,
-            )
-            under_way.append(asyncio.ensure_future(publishing))
         try:
+            # What the library does for each message in a task of its own, at a third of the cost: the frames of many go
+            # to its writer at once, and the lock keeps them together.
+            async with wire.lock:
+                for start in range(0, len(messages), _AT_ONCE):
+                    some = messages[start : start + _AT_ONCE]
+                    frames = [frame for each in some for frame in _frames(each, exchange, wire.max_content_size)]
+                    for _ in some:
+                        wire.delivery_tag += 1
+                        wire.confirmations[wire.delivery_tag] = confirmation = wire.create_future()
+                        under_way.append(confirmation)
+                    await wire.write_queue.put(ChannelFrame.marshall(wire.number, frames))
             await asyncio.gather(*under_way)
         except BaseException:
-            for each in under_way:
-                each.cancel()
-            ends = await asyncio.gather(*under_way, return_exceptions=True)
-            confirmed += _confirmed(messages, ends)
+            confirmed += _confirmed(messages, under_way)
             # What is written to a channel may still arrive while it is open, behind what is sent next.
             await self._link.reset()
             raise
 
 
-def _confirmed(messages: Sequence[Outgoing], ends: Sequence[object]) -> Iterator[Outgoing]:
-    """Iterate over messages up to the first that ended with an error."""
-    for message, end in zip(messages, ends, strict=True):
-        if isinstance(end, BaseException):
+def _frames(message: Outgoing, exchange: str, largest: int) -> Iterator[Frame]:
+    """Iterate over the frames of a message."""
+    message.properties.delivery_mode = PERSISTENT
+    yield spec.Basic.Publish(exchange=exchange, routing_key=message.routing_key)
+    yield ContentHeader(properties=message.properties, body_size=len(message.body))
+    for start in range(0, len(message.body), largest):
+        yield ContentBody(message.body[start : start + largest])
+
+
+def _confirmed(messages: Sequence[Outgoing], confirmations: "Sequence[asyncio.Future[object]]") -> Iterator[Outgoing]:
+    """Iterate over messages up to the first that is not confirmed."""
+    for message, each in zip(messages, confirmations, strict=False):
+        if not each.done() or each.cancelled() or each.exception() is not None:
             return
         yield message

@@ -63,13 +63,18 @@ def relay(names: Names = None, *, processes: Processes = None, control_socket: C
 
 
 def follow(*, processes: Processes = None, control_socket: ControlSocket = None) -> None:
-    """Run all projections, reactions and relays of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C."""
-    _run(Wanted(kinds=EVERY_KIND, command="worker follow", doing="following"), processes, control_socket)
+    """Run all projections, reactions and relays of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C.
+
+    Where there are none, it waits: it may stand beside the workers of any domains.
+    """
+    wanted = Wanted(kinds=EVERY_KIND, command="worker follow", doing="following", may_be_none=True)
+    _run(wanted, processes, control_socket)
 
 
 def _run(wanted: Wanted, processes: int | None, control_socket: int | None) -> None:
     settings = Settings.load(needs=("database_url",))
-    targets_of(settings, wanted.names, kinds=wanted.kinds)  # a mistake is told before a process is started
+    # A mistake is told before a process is started.
+    targets_of(settings, wanted.names, kinds=wanted.kinds, may_be_none=wanted.may_be_none)
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
     shown = None

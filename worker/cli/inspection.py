@@ -157,11 +157,13 @@ async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
     if not settings.rabbitmq_management_url:
         text = "not looked at; with RABBITMQ_MANAGEMENT_URL, those that can lose something are found"
         return [Finding(part=part, good=True, text=text)]
-    names = [name for name, _ in topology.queues()]
+    names = [name for name, _ in replace(topology, has_schedule=True).queues()]
     try:
         rules = await rules_of(settings.rabbitmq_management_url, settings.amqp_url, names)
     except BrokerError as error:
         return [Finding(part=part, good=False, text=f"{error}.")]
+    # A domain may have no schedule: then there is nothing to lose in it.
+    rules = {queue: its for queue, its in rules.items() if its.arguments or queue != topology.schedule_queue}
     found = [Finding(part=part, good=False, text=f"{loss}: {WAY}.") for loss in losses(topology, rules)]
     if found:
         return found

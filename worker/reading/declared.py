@@ -38,7 +38,7 @@ class Target:
 
 
 def targets_of(
-    settings: Settings, names: Sequence[str] = (), *, kinds: Collection[str] = (PROJECTION,)
+    settings: Settings, names: Sequence[str] = (), *, kinds: Collection[str] = (PROJECTION,), may_be_none: bool = False
 ) -> list[Target]:
     """Return what is to be run, by log.
 
@@ -46,6 +46,7 @@ def targets_of(
         settings: The addresses, and the domains.
         names: Which, as ``name`` or ``domain.name``; none: all.
         kinds: Of which kinds.
+        may_be_none: Whether it is no mistake that there are none.
 
     Raises:
         FollowerError: There are none, or none of such a name.
@@ -53,7 +54,7 @@ def targets_of(
     """
     domains = served_domains(settings)
     wanted = chosen(domains, names, kinds=kinds)
-    if not wanted:
+    if not wanted and not may_be_none:
         listed = ", ".join(domain.name for domain in domains)
         raise FollowerError(f"no domain of WORKER_DOMAINS has a {' or a '.join(kinds)}: {listed} has none")
     targets = []

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -93,10 +94,11 @@ class ReactionSink(SendingSink[_Command]):
     async def _published(self, each: _Command) -> None:
         # Each is sent in a task of its own, with which the context ends.
         attach(extracted(each.metadata))
-        await self._outlet.publisher.publish(
+        publisher, send = self._outlet.publisher, each.send
+        await (publisher.publish if send.at is None else partial(publisher.schedule, at=send.at))(
             each.to,
-            type(each.send.command).__name__,
-            each.send.command,
+            type(send.command).__name__,
+            send.command,
             command_id=each.command_id,
             correlation_id=_text(each.metadata, "correlation_id"),
             causation_id=_text(each.metadata, "command_id") or each.cause,

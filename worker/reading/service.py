@@ -44,12 +44,14 @@ class Wanted:
         kinds: Of which kinds.
         command: The command that a person has typed.
         doing: What it does, for its log and its health.
+        may_be_none: Whether it waits where there is nothing to run, as beside domains that get something later.
     """
 
     names: tuple[str, ...] = ()
     kinds: Collection[str] = (PROJECTION,)
     command: str = "worker project"
     doing: str = "projecting"
+    may_be_none: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ class FollowerService:
     def __init__(self, coordinators: Sequence[Coordinator], *, doing: str = "projecting") -> None:
         self._coordinators = tuple(coordinators)
         self._doing = doing
+        self._idle = f"another process is {doing}" if self._coordinators else "there is nothing to do"
         self._draining = False
 
     def health(self) -> Health:
@@ -91,8 +94,7 @@ class FollowerService:
         return Health(
             live=True,
             ready=not troubles,
-            reason="; ".join(troubles)
-            or (f"{self._doing} {running}" if running else f"another process is {self._doing}"),
+            reason="; ".join(troubles) or (f"{self._doing} {running}" if running else self._idle),
         )
 
     def figures(self) -> list[Figures]:
@@ -169,7 +171,9 @@ async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[FollowerSe
         BrokerMisconfigured: The broker cannot be used as it is.
         SettingsError: An address is missing or wrong.
     """
-    targets = targets_of(settings, wanted.names, kinds=wanted.kinds)
+    targets = targets_of(settings, wanted.names, kinds=wanted.kinds, may_be_none=wanted.may_be_none)
+    if not targets:
+        _log.warning("no domain of WORKER_DOMAINS has a projection, a reaction or a relay: there is nothing to do")
     async with AsyncExitStack() as stack:
         outlet = await _outlet(settings, targets, wanted, stack)
         coordinators = []

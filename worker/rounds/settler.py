@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -25,6 +23,7 @@ from worker.rounds.poison_queue import PoisonQueue
 from worker.rounds.processing import Processing
 from worker.rounds.replies import Replies
 from worker.rounds.scheduler import Scheduler
+from worker.rounds.settlements import Settlements
 from worker.settings import Settings
 from worker.settlement import Answer
 from worker.shard_keys import ShardKeys
@@ -91,7 +90,7 @@ class Settler:
         self._hold = _HOLD_SECONDS
         self._shard_keys = ShardKeys(topology, counters)
         self._poison = PoisonQueue(isolator, topology.domain_name, breaker)
-        self._tasks: dict[asyncio.Task[None], Delivery] = {}
+        self._settlements = Settlements()
         self._draining = False
         self._labels = {
             "messaging.system": "rabbitmq",
@@ -107,7 +106,7 @@ class Settler:
     def take(self, delivery: Delivery) -> None:
         """Take a delivery, or give it back at once while we drain, or if it cannot be taken."""
         if self._draining:
-            self._spawn(delivery, partial(self._give_back, delivery))
+            self._settlements.give_back(delivery)
             return
         try:
             self._take(delivery)
@@ -115,7 +114,7 @@ class Settler:
             # Nothing is acknowledged, so nothing is lost: the broker delivers it again, and counts.
             _log.exception("taking delivery %d failed", delivery.tag)
             if delivery.is_open:
-                self._spawn(delivery, partial(self._give_back, delivery))
+                self._settlements.give_back(delivery)
 
     def _take(self, delivery: Delivery) -> None:
         try:
@@ -124,7 +123,7 @@ class Settler:
         except BadMessage as bad:
             # Whose trace it belongs to cannot be told from an envelope that makes no sense.
             senseless = self._processing(delivery, None, trace.INVALID_SPAN)
-            self._spawn(delivery, partial(self._failed, senseless, bad))
+            self._settlements.begin(delivery, partial(self._failed, senseless, bad))
             return
         if self._scheduler.knows(message.command_type):
             delivery.command = message.command_type
@@ -192,9 +191,7 @@ class Settler:
             # Rounded, since it is told.
             seconds = round(max(until - clock(), 0.0), 1)
             left = sum(await asyncio.gather(self._scheduler.drain(seconds), self._poison.drain(seconds)))
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=max(until - clock(), 0.0))
-            left += len(self._tasks)
+            left += await self._settlements.finish(max(until - clock(), 0.0))
         finally:
             # Also when we are told to hurry: every delivery is accounted for by then.
             await self.close()
@@ -206,19 +203,16 @@ class Settler:
         await asyncio.gather(self._scheduler.close(), self._poison.close())
         # One turn, in which those just ended say so.
         await asyncio.sleep(0)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._settlements.close()
 
     def _ended(self, processing: Processing, job: Job, happened: Answer | Exception | None) -> None:
         if isinstance(happened, Answer):
             self._answer(processing, job.message, happened, was_sent=job.was_sent)
         elif happened is None:
             processing.span.end()
-            self._spawn(processing.delivery, partial(self._give_back, processing.delivery))
+            self._settlements.give_back(processing.delivery)
         else:
-            self._spawn(processing.delivery, partial(self._failed, processing, happened))
+            self._settlements.begin(processing.delivery, partial(self._failed, processing, happened))
 
     def _answer(self, processing: Processing, message: CommandMessage, answer: Answer, *, was_sent: bool) -> None:
         delivery, span, receipt = processing.delivery, processing.span, answer.receipt
@@ -238,7 +232,9 @@ class Settler:
         else:
             # The broker hands a message out again for other reasons than that somebody sent it twice.
             repeated = receipt.duplicate and not (was_sent or delivery.is_redelivered or processing.was_retried)
-            self._spawn(delivery, partial(self._reply, processing, message, receipt, end, repeated=repeated))
+            self._settlements.begin(
+                delivery, partial(self._reply, processing, message, receipt, end, repeated=repeated)
+            )
 
     async def _reply(
         self, processing: Processing, message: CommandMessage, receipt: Receipt, end: End, *, repeated: bool
@@ -251,30 +247,3 @@ class Settler:
         found = await self._failures.settle(processing, failure)
         if found is not None and processing.message is not None:
             self._answer(processing, processing.message, Answer(receipt=found, attempts=0), was_sent=True)
-
-    async def _give_back(self, delivery: Delivery) -> None:
-        if delivery.is_lost:
-            delivery.abandon()
-        else:
-            await delivery.give_back()
-
-    async def _see_to(self, delivery: Delivery, settle_it: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have a delivery settled, one way or the other."""
-        try:
-            await settle_it()
-        except Exception:  # noqa: BLE001  one delivery's failure is not another's
-            # Nothing is acknowledged, so nothing is lost: the broker delivers it again, and counts.
-            _log.exception("settling delivery %d failed", delivery.tag)
-            if delivery.is_open:
-                await self._give_back(delivery)
-
-    def _spawn(self, delivery: Delivery, settle_it: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = asyncio.get_running_loop().create_task(self._see_to(delivery, settle_it))
-        self._tasks[task] = delivery
-        task.add_done_callback(self._ended_task)
-
-    def _ended_task(self, task: asyncio.Task[None]) -> None:
-        delivery = self._tasks.pop(task)
-        if delivery.is_open:
-            # It was cut short: the broker delivers the message again.
-            delivery.abandon()

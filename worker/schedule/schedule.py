@@ -68,6 +68,7 @@ class Schedule:
         self._replies = replies
         self._owner = owner
         self._most_bytes = most_bytes
+        self._backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         self._trouble: str | None = None
         self._storing: Storing | None = None
         self._sending: Sending | None = None
@@ -103,7 +104,6 @@ class Schedule:
 
     async def serve(self) -> None:
         """Take the lease whenever it is free, and work under it, until cancelled. It is given back then."""
-        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         while True:
             try:
                 lease = await self._commands.take(self.domain, self._owner)
@@ -113,15 +113,14 @@ class Schedule:
                 _log.warning("%s: another process has the lease by now", self._topology.schedule_queue)
             except (EventStoreError, BrokerError) as error:
                 self._tell(error)
-                await backoff.rest()
+                await self._backoff.rest()
                 continue
             except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes
                 self._say("it failed in a way that this program does not know; its log has the trace")
                 _log.exception("%s: failed", self._topology.schedule_queue)
-                await backoff.rest()
+                await self._backoff.rest()
                 continue
-            self._say(None)
-            backoff.reset()
+            self._goes_on()
             await asyncio.sleep(TICK_SECONDS)
 
     async def _work(self, lease: Lease) -> None:
@@ -139,7 +138,7 @@ class Schedule:
         self._storing, self._sending = storing, sending
         _log.info("%s: storing and sending", self._topology.schedule_queue)
         try:
-            await together(self._keep(lease), storing.run(lease), sending.run(lease))
+            await together(self._keep(lease, storing), storing.run(lease), sending.run(lease))
         except (EventStoreError, BrokerError) as error:
             self._tell(error)  # before the lease is given back, which may take a while then
             raise
@@ -151,7 +150,7 @@ class Schedule:
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await self._commands.release(lease)
 
-    async def _keep(self, lease: Lease) -> None:
+    async def _keep(self, lease: Lease, storing: Storing) -> None:
         while True:
             # Without an answer we could not tell that another process has the lease, and would keep it from consuming.
             try:
@@ -159,8 +158,13 @@ class Schedule:
                     await self._commands.renew(lease)
             except TimeoutError:
                 raise StoreUnavailable(f"the database has not answered for {self._answer_seconds:g} s") from None
-            self._say(None)
+            if storing.trouble is None:
+                self._goes_on()
             await asyncio.sleep(TICK_SECONDS)
+
+    def _goes_on(self) -> None:
+        self._say(None)
+        self._backoff.reset()
 
     def _tell(self, error: EventStoreError | BrokerError) -> None:
         self._say(str(complaint(error)) if isinstance(error, EventStoreError) else str(error))

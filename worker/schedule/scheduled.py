@@ -24,15 +24,18 @@ Cancelled = Literal["cancelled", "being_sent", "unknown"]
 
 _PUT = "SELECT id, verdict FROM schedule.put_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _CANCEL = "SELECT id, verdict FROM schedule.cancel_v1($1, $2)"
-_CLAIM = "SELECT * FROM schedule.claim_v1($1, $2, $3, $4, $5, $6)"
+_CLAIM = "SELECT * FROM schedule.claim_v1($1, $2, $3, $4, $5, $6, $7)"
 _SENT = "SELECT schedule.sent_v1($1, $2, $3)"
 _REFUSED = "SELECT schedule.refused_v1($1, $2, $3, $4, $5)"
 # Of what was refused, the time that it was due at counts, and not that of the next try.
 _OUTLOOK = """
-SELECT extract(epoch FROM n.send_at - clock_timestamp())::float8 AS next_in,
-    greatest(extract(epoch FROM clock_timestamp() - least(n.due_at, r.due_at))::float8, 0) AS late, r.error
-FROM (SELECT 1) AS one
-LEFT JOIN (SELECT c.send_at, c.due_at FROM schedule.commands c WHERE c.domain = $1 ORDER BY c.send_at LIMIT 1) n ON true
+SELECT one.moment, extract(epoch FROM n.send_at - one.moment)::float8 AS next_in,
+    greatest(extract(epoch FROM one.moment - least(n.due_at, r.due_at))::float8, 0) AS late, r.error
+FROM (SELECT clock_timestamp() AS moment) AS one
+LEFT JOIN (
+    SELECT c.send_at, c.due_at FROM schedule.commands c
+    WHERE c.domain = $1 AND c.send_at > coalesce($2::timestamptz, '-infinity') ORDER BY c.send_at LIMIT 1
+) n ON true
 LEFT JOIN (
     SELECT c.due_at, c.error FROM schedule.commands c WHERE c.domain = $1 AND c.error IS NOT NULL
     ORDER BY c.due_at LIMIT 1
@@ -100,11 +103,13 @@ class Outlook:
     """What a domain's schedule has before it.
 
     Attributes:
+        moment: When it was looked at, by the server's clock.
         next_in: In how many seconds the next command is to be sent, by the server's clock; None where none waits.
         late: For how many seconds one has been due that is not sent yet; 0 where none has.
         error: Why the broker did not take the one that has waited longest; None where it took all.
     """
 
+    moment: datetime
     next_in: float | None
     late: float
     error: str | None
@@ -222,24 +227,32 @@ class ScheduledCommands:
         verdict: Cancelled = row["verdict"]
         return verdict
 
-    async def outlook(self, domain: str) -> Outlook:
-        """Tell when there is something to do."""
-        async with self._transaction() as transaction:
-            (row,) = await transaction.fetch(_OUTLOOK, domain)
-        return Outlook(next_in=row["next_in"], late=row["late"] or 0.0, error=row["error"])
+    async def outlook(self, domain: str, since: datetime | None = None) -> Outlook:
+        """Tell when there is something to do.
 
-    async def claim(self, lease: Lease, domain: str, *, most: int, most_bytes: int) -> list[Due]:
+        Args:
+            domain: Whose.
+            since: Up to when nothing was to be sent when it was looked at last; None to look at all.
+        """
+        async with self._transaction() as transaction:
+            (row,) = await transaction.fetch(_OUTLOOK, domain, since)
+        return Outlook(**row)
+
+    async def claim(
+        self, lease: Lease, domain: str, *, since: datetime | None = None, most: int, most_bytes: int
+    ) -> list[Due]:
         """Take up what is due: it can be cancelled no more, and stays until ``sent``.
 
         Args:
             lease: The right to. Without it nothing is taken up.
             domain: Whose.
+            since: As in ``outlook``.
             most: How many, at most.
             most_bytes: How many bytes of bodies, beyond which one more is taken.
         """
         async with self._transaction() as transaction:
             rows = await transaction.fetch(
-                _CLAIM, lease.follower_id, lease.fence, LEASE_SECONDS, domain, most, most_bytes
+                _CLAIM, lease.follower_id, lease.fence, LEASE_SECONDS, domain, since, most, most_bytes
             )
         return [
             Due(

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
+from datetime import datetime, timedelta
 
 from eventstore.backoff import Backoff
 from worker.amqp.properties import read_properties
@@ -24,6 +26,10 @@ _SEND_SECONDS = 10.0
 _FIRST_REST, _LONGEST_REST = 0.1, 5.0
 # What the broker refuses for what it is, or for want of a queue, waits for a person: others go on.
 _AGAIN_SECONDS = 10.0
+# What was sent lies below what is to be sent, and costs each look while an old snapshot keeps it from being cleared
+# away: so one begins where the last one found nothing, and a little before it, for a clock that has been set back.
+_OVERLAP = timedelta(minutes=1)
+_LOOK_AT_ALL_SECONDS = 60.0
 
 
 class Sending:
@@ -62,14 +68,19 @@ class Sending:
         """
         domain = self._topology.domain_name
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        since: datetime | None = None
+        looked_at_all = time.monotonic()
         while True:
             self._stored.clear()
-            outlook = await self._commands.outlook(domain)
+            if time.monotonic() - looked_at_all > _LOOK_AT_ALL_SECONDS:
+                since, looked_at_all = None, time.monotonic()
+            outlook = await self._commands.outlook(domain, since)
             self._tally.late, self._refusal = outlook.late, outlook.error
             if outlook.next_in is None or outlook.next_in > 0:
+                since = outlook.moment - _OVERLAP
                 await self._rest(TICK_SECONDS if outlook.next_in is None else min(outlook.next_in, TICK_SECONDS))
                 continue
-            due = await self._commands.claim(lease, domain, most=_MOST, most_bytes=_MOST_BYTES)
+            due = await self._commands.claim(lease, domain, since=since, most=_MOST, most_bytes=_MOST_BYTES)
             trouble = await self._send_all(due)
             self._say(trouble)
             if trouble is None:

@@ -1,35 +1,39 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from socket import socket
 
 from eventstore import EventStoreError
 from worker.errors import WorkerError
 
 from .app import create_app
 from .connections import opened
-from .server import serve
+from .server import AddressTaken, listen, serve
 from .settings import SettingMissing, Settings
 from .shelves import ReadModelsAway
 
 # What is told in one sentence. All else is a bug, and keeps its traceback.
-TOLD = (SettingMissing, EventStoreError, WorkerError, ReadModelsAway, OSError)
+TOLD = (SettingMissing, EventStoreError, WorkerError, ReadModelsAway, AddressTaken)
 
 
 def main() -> None:
     try:
-        asyncio.run(run(Settings.load(os.environ), started=print))
+        settings = Settings.load(os.environ)
+        with listen(settings.host, settings.port) as listening:
+            asyncio.run(run(settings, listening, started=print))
     except TOLD as error:
         print(f"library_web: {error}", file=sys.stderr)  # noqa: T201  for a person at a terminal
         sys.exit(2)
 
 
-async def run(settings: Settings, *, started: Callable[[str], object], log_level: str = "info") -> None:
+async def run(
+    settings: Settings, listening: socket, *, started: Callable[[str], object], log_level: str = "info"
+) -> None:
     """Serve until SIGTERM or Ctrl-C: then streams end, requests are answered, and what was opened is closed."""
-    with stopping() as stop, socket.create_server((settings.host, settings.port)) as listening:
+    with stopping() as stop:
         async with opened(settings) as library:
             host, port = listening.getsockname()[:2]
             started(f"http://{host}:{port}/")

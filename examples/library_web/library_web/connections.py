@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from .changes import Changes
 from .commands import Commands
 from .settings import Settings
 from .shelves import TROUBLES, ReadModelsAway, ShelfReader
+
+_log = logging.getLogger(__name__)
 
 SHELF_EVENTS = Filter.matching().any_event_type_of(
     "BookCopyAddedToCirculation",
@@ -45,6 +48,7 @@ async def opened(settings: Settings) -> AsyncIterator[Library]:
         reader = Reader(store, domain)
         changes = Changes(store, SHELF_EVENTS)
         following = asyncio.create_task(changes.run())
+        following.add_done_callback(_ended)
         try:
             yield Library(
                 commands=Commands(publisher, store, seconds=settings.answer_seconds),
@@ -56,6 +60,12 @@ async def opened(settings: Settings) -> AsyncIterator[Library]:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             await reader.close()
+
+
+def _ended(following: asyncio.Task[None]) -> None:
+    """Tell of a failure that nobody awaits: without it, pages would just not be live any more."""
+    if not following.cancelled() and (error := following.exception()) is not None:
+        _log.error("nothing is live until this program is started again", exc_info=error)
 
 
 @asynccontextmanager

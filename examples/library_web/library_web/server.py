@@ -7,6 +7,17 @@ import uvicorn
 from starlette.types import ASGIApp
 
 
+class AddressTaken(Exception):
+    pass
+
+
+def listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise AddressTaken(f"nothing can listen at {host}:{port} ({error.strerror}): choose another port") from error
+
+
 class Server(uvicorn.Server):
     """A server that leaves signals to the program, which has more to close than this."""
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.reads import replicas
 from tests.integration.eventstore.cluster import cluster, replicated
 from tests.integration.eventstore.library import libraries
 from tests.integration.eventstore.staging import Connection, connected
@@ -16,6 +17,12 @@ from tests.support.fixtures.environment import Environment
 __all__ = ["cluster", "libraries", "replicated"]
 
 _counter = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no replica taken out of the reads because this machine is busy."""
+    monkeypatch.setattr(replicas, "_LOOK_SECONDS", 20.0)
 
 
 @pytest.fixture

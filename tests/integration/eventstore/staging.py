@@ -1,18 +1,23 @@
 """What stages a race: the head's lock in the test's own hands, and a look at who waits for it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 import asyncpg
 
+from eventstore import TransientStoreError
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.connections.pool import Pool
 from tests.support.fixtures.waiting import eventually
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+_Answer = TypeVar("_Answer")
+
+_ANSWER_SECONDS = 30.0
 _WAITING = """
 SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%append_v3%' AND pid <> ALL ($1)
@@ -67,6 +72,16 @@ async def waiting(admin: Connection, count: int, *, besides: tuple[int, ...] = (
 
 async def _are_waiting(admin: Connection, count: int, besides: tuple[int, ...]) -> bool:
     return len(await admin.fetch(_WAITING, besides)) == count
+
+
+async def answered(ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    """Ask a store whose time for a statement is short until it answers: a busy machine may take longer than that."""
+    async with asyncio.timeout(_ANSWER_SECONDS):
+        while True:
+            try:
+                return await ask()
+            except TransientStoreError:
+                await asyncio.sleep(0)
 
 
 async def terminate(admin: Connection, pid: int) -> None:

@@ -90,7 +90,7 @@ async def test_what_a_worker_decided_is_right(run: Run) -> None:
     verdict = await run.judge()
     assert verdict.violations == []
     assert (verdict.receipts, verdict.decided_again) == (len(COMMANDS), len(COMMANDS))
-    assert len(verdict.invariants) == 4
+    assert len(verdict.invariants) == 5
 
 
 @pytest.mark.parametrize(

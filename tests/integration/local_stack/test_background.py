@@ -97,7 +97,7 @@ def test_an_up_that_is_interrupted_leaves_nothing(record: Record, base: Path, nu
     up = subprocess.Popen(
         _command(record, "up"), cwd=_CLONE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    until(lambda: list(base.glob("*/primary/postmaster.pid")), 30, "the primary")
+    until(lambda: list(base.glob("*/primary/postmaster.pid")), 60, "the primary")
     up.send_signal(number)
     _, said = up.communicate(timeout=60)
     if number == signal.SIGINT:

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.local.record import Record
 from deploy.local.server import until
+from deploy.local.stack import LocalStack
 from tests.support.processes import left_below
 
 _CLONE = Path(__file__).parents[3]
@@ -39,15 +40,28 @@ http.server.HTTPServer(("127.0.0.1", int(page)), Page).serve_forever()
 """
 
 
-@pytest.mark.parametrize(("name", "version"), [("jaeger", "v2.20.0"), ("jaeger-all-in-one", "v1.76.0")])
-def test_a_stand_in_named_jaeger_is_started_told_and_gone_with_the_stack(
-    tmp_path: Path, base: Path, name: str, version: str
-) -> None:
-    program = tmp_path / "bin" / name
+def _path_with(folder: Path, name: str, version: str) -> str:
+    """Make a stand-in, and return a PATH on which it is found."""
+    program = folder / "bin" / name
     program.parent.mkdir()
     program.write_text(_STAND_IN.format(version=version))
     program.chmod(0o755)
-    environment = os.environ | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    return f"{program.parent}:{os.environ['PATH']}"
+
+
+def test_a_stand_in_named_as_version_1_is_started_told_and_gone_with_the_stack(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", _path_with(tmp_path, "jaeger-all-in-one", "v1.76.0"))
+    with LocalStack(replicas=0, broker=False, jaeger=True) as stack:
+        addresses = stack.environment()
+    assert addresses["WORKER_TRACE_URL"].endswith("/trace/{trace_id}")
+    assert addresses["OTEL_METRICS_EXPORTER"] == "none"
+    assert left_below(base) == []
+
+
+def test_a_stand_in_named_jaeger_is_started_told_and_gone_with_the_stack(tmp_path: Path, base: Path) -> None:
+    environment = os.environ | {"PATH": _path_with(tmp_path, "jaeger", "v2.20.0")}
     record = Record(tmp_path / "record")
 
     def run(command: str) -> "subprocess.CompletedProcess[str]":

@@ -129,7 +129,8 @@ class Projecting:
         cls, url: str, *names: str, command: str = "project", doing: str = "projecting", **variables: str
     ) -> AsyncIterator["Projecting"]:
         """Start one; killed if it is left running."""
-        process = await start(command, *(names or ("balances",)), url=url, **variables)
+        meant = names or (("balances",) if command == "project" else ())
+        process = await start(command, *meant, url=url, **variables)
         found = cls(process)
         try:
             await found.says(doing)

@@ -1,6 +1,7 @@
 """Reactions on real servers: each command takes effect once, whatever ends the process that sends it."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 
@@ -10,6 +11,7 @@ import pytest
 from eventstore import Filter, Position
 from eventstore.postgres import PostgresEventStore, Session
 from tests.integration.reading.bell_tower import (
+    BELLS,
     QUEUE,
     passed,
     queues,
@@ -20,7 +22,7 @@ from tests.integration.reading.bell_tower import (
     stopped,
     taken,
 )
-from tests.integration.reading.projecting import lose, rows, waits_for_lock
+from tests.integration.reading.projecting import Projecting, lose, rows, told, waits_for_lock
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.bells import bells, late, tolling
 from tests.support.fixtures.databases import Database
@@ -286,3 +288,56 @@ async def test_a_checkpoint_that_was_lost_with_the_log_stops_the_process_that_ha
         await rows(database.admin_url, back, number, token)
         await ring(store, "new")
         assert "the log was rewritten from event 2 on" in await stopped(coordinator)
+
+
+async def test_a_person_sees_what_stops_it_and_has_it_go_on_elsewhere(
+    database: Database, vhost: str, store: PostgresEventStore, client: AmqpClient
+) -> None:
+    await queues(client)
+    last = await ring(store, "a", "cracked", "b")
+    surroundings = {"url": database.url, "AMQP_URL": vhost, "WORKER_DOMAINS": BELLS}
+    async with Projecting.running(command="follow", doing="following", **surroundings) as process:
+        await process.says("stopped: event 2 (Rung): ValueError: the bell is cracked")
+        await passed(database.admin_url, last, name="aloud")
+        status, output, errors = await told("reactions", "list", **surroundings)
+        assert (status, errors) == (1, "")
+        assert "bells.tolling" in output
+        assert "stopped by event 2" in output
+        status, output, errors = await told("relays", "list", "--json", **surroundings)
+        assert (status, errors) == (0, "")
+        ((relay),) = json.loads(output)
+        assert (relay["relay"], relay["state"]) == ("bells.aloud", "running")
+        status, output, errors = await told("reactions", "status", "tolling", **surroundings)
+        assert (status, errors) == (1, "")
+        assert "worker reactions resume bells.tolling" in output
+        assert "bells.py" in output
+        status, output, errors = await told(
+            *("reactions", "resume", "tolling", "--from", "3", "--by", "ada"), **surroundings
+        )
+        assert (status, output, errors) == (0, "bells.tolling goes on with event 3.\n", "")
+        await passed(database.admin_url, last)
+    assert [body for _, body in await taken(client)] == ['{"Bell":"a"}', '{"Bell":"b"}']
+    noted = "SELECT moved_by, from_number, to_number FROM reading.moves"
+    assert await rows(database.admin_url, noted) == [("ada", 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("react", "toll"), "there is no reaction 'toll'; known are bells.tolling."),
+        (("relays", "resume", "aloud", "--from", "now"), "--from takes the number of an event, or `end`, not 'now'."),
+        (("reactions", "pause", "tolling"), "bells.tolling was never run: start `worker react`."),
+    ],
+)
+async def test_a_mistake_is_one_sentence(
+    database: Database, vhost: str, arguments: tuple[str, ...], sentence: str
+) -> None:
+    status, output, errors = await told(*arguments, url=database.url, AMQP_URL=vhost, WORKER_DOMAINS=BELLS)
+    assert (status, output, errors) == (2, "", f"worker: {sentence}\n")
+
+
+async def test_where_there_is_nothing_to_follow_it_waits() -> None:
+    service, stop = FollowerService([], doing="following"), asyncio.Event()
+    assert (service.health().ready, service.health().reason) == (True, "there is nothing to do")
+    stop.set()
+    await service.serve(stop)

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Sized
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
@@ -14,11 +15,12 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from eventstore.postgres import PostgresEventStore
 from handlers.library import domain as library
 from handlers.library.events import BookCopyLentToReader
-from tests.integration.reading.bell_tower import passed, ring, sending
+from tests.integration.reading.bell_tower import passed, queues, ring, sending
 from tests.integration.reading.projecting import ROOT, lose, rows
 from tests.support.amqp_client import AmqpClient
-from tests.support.domains.bells import Tolled, aloud, bells, whole
+from tests.support.domains.bells import Tolled, aloud, bells, tolling, whole
 from tests.support.fixtures.databases import Database
+from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
 from tests.support.tcp_proxy import proxy
 from worker.amqp.connection import Link
@@ -196,3 +198,34 @@ async def test_a_consumer_that_knows_nothing_of_ours_hears_what_the_documentatio
             consuming.cancel()
             await asyncio.gather(consuming, return_exceptions=True)
     assert heard == ["2 b1", "3 b2"]
+
+
+async def test_who_sends_needs_to_write_to_its_exchanges_and_no_other_right(
+    database: Database, vhost: str, store: PostgresEventStore, client: AmqpClient, management: Management
+) -> None:
+    domain = bells(reactions=(tolling,), relays=(aloud,))
+    await queues(client)
+    parts = urlsplit(vhost)
+    user = f"{parts.path[1:]}-sends"
+    management.request("PUT", f"/api/users/{user}", {"password": "of-this-test", "tags": ""})
+    try:
+        limited = parts._replace(netloc=f"{user}:of-this-test@{parts.hostname}:{parts.port}").geturl()
+        rights = {"configure": "^$", "write": "^commands$", "read": "^$"}
+        management.request("PUT", f"/api/permissions{parts.path}/{user}", rights)
+        async with sending(database.url, limited, domain) as coordinator:
+            last = await ring(store, "a")
+            await passed(database.admin_url, last)
+            told = "the exchange bells.events cannot be made"
+
+            async def rests() -> bool:
+                return any(told in (running.trouble or "") for running in coordinator.running.values())
+
+            await eventually(rests, what="the relay to say what it lacks")
+        async with _listening(client, vhost) as queue:
+            rights["write"] = r"^(commands|bells\.events)$"
+            management.request("PUT", f"/api/permissions{parts.path}/{user}", rights)
+            async with sending(database.url, limited, domain):
+                await passed(database.admin_url, last, name="aloud")
+                assert _ids(await _heard(client, queue, 1)) == [1]
+    finally:
+        management.request("DELETE", f"/api/users/{user}")

@@ -190,6 +190,27 @@ async def test_a_database_that_ends_all_connections_loses_and_doubles_nothing(
         await waits(database.admin_url, 0)
 
 
+async def test_a_broker_that_is_away_is_told_and_what_is_due_is_sent_when_it_is_back(
+    database: Database, vhost: str, publisher: Publisher, client: AmqpClient
+) -> None:
+    async with Relay.to(vhost) as relay, scheduling(database.url, relay.url) as service:
+        await _runs(service)
+        ids = [await publisher.schedule("tally", "Count", {"Key": "a"}, HOUR) for _ in range(3)]
+        await waits(database.admin_url, 3)
+        await relay.cut()
+        ids.append(await publisher.schedule("tally", "Count", {"Key": "b"}, NOW))
+        await make_due(database.admin_url)
+
+        async def is_told() -> bool:
+            return not service.health().ready and service.health().live
+
+        await eventually(is_told, what="the broker to be missed")
+        await relay.mend()
+        await _come(client, ids)
+        await waits(database.admin_url, 0)
+        await _runs(service)
+
+
 async def test_a_database_that_falls_silent_for_one_process_stops_no_other(
     database: Database, vhost: str, publisher: Publisher, client: AmqpClient
 ) -> None:

@@ -10,12 +10,15 @@ from handlers.library.lend_book_copy import LendBookCopyToReader
 from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.library.register_reader import RegisterReader
 from handlers.library.return_book_copy import ReturnBookCopyFromReader
+from tests.integration.reading.bell_tower import sending
 from tests.integration.schedule.scheduling import scheduling
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving_domain
 from worker.publisher import Publisher
 
+OVERDUE = Filter.matching().any_event_type_of("LoanBecameOverdue")
 COPY = {"ISBN": "1", "Title": "T", "Authors": "A", "Edition": "1", "Publisher": "P", "PublicationYear": 2000}
 
 
@@ -48,6 +51,30 @@ async def test_a_loan_that_is_not_back_in_time_is_overdue(
         assert datetime.now(UTC) >= due
         assert {answers[kept]["outcome"], answers[back]["outcome"]} == {"accepted", "unchanged"}
         assert answers[kept]["outcome"] == "accepted"
-        (event,) = (await store.query(Filter.matching().any_event_type_of("LoanBecameOverdue"))).events
+        (event,) = (await store.query(OVERDUE)).events
         assert (event.payload["BookID"], event.payload["ReaderID"]) == ("kept", "ada")
         assert datetime.fromisoformat(event.payload["DueAt"]) == due
+
+
+async def test_a_reaction_has_a_loan_marked_when_it_is_due(
+    database: Database, vhost: str, publisher: Publisher
+) -> None:
+    due = datetime.now(UTC) + timedelta(seconds=1)
+    async with (
+        PostgresEventStore.connect(database.url) as store,
+        serving_domain(domain, store, vhost),
+        scheduling(database.url, vhost, domains="handlers.library:domain"),
+        sending(database.url, vhost, domain),
+    ):
+        await publisher.request("library", "RegisterReader", RegisterReader(reader_id="ada", name="Ada"))
+        await publisher.request("library", "AddBookCopyToCirculation", {"BookID": "kept", **COPY})
+        lend = LendBookCopyToReader(book_id="kept", reader_id="ada", due_at=due)
+        assert (await publisher.request("library", "LendBookCopyToReader", lend)).outcome == "accepted"
+
+        async def is_marked() -> bool:
+            return bool((await store.query(OVERDUE)).events)
+
+        await eventually(is_marked, what="the loan to be marked")
+        (event,) = (await store.query(OVERDUE)).events
+    assert event.occurred_at >= due
+    assert datetime.fromisoformat(event.payload["DueAt"]) == due

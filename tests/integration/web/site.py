@@ -1,7 +1,6 @@
 """The web program as a test sees it: over HTTP, by what its pages say."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from eventstore import Filter, P, RecordedEvent
 from eventstore.postgres import PostgresEventStore
 from examples.library_web.library_web.app import create_app
 from examples.library_web.library_web.connections import Library, opened
-from examples.library_web.library_web.server import serve
+from examples.library_web.library_web.server import listen, serve
 from examples.library_web.library_web.settings import Settings
 from handlers import Command
 from handlers.library.add_book_copy import AddBookCopyToCirculation
@@ -84,7 +83,7 @@ class Site:
 async def served(settings: Settings) -> AsyncIterator[tuple[str, Library]]:
     """Serve the program from this process until the end of the ``async with``."""
     stop = asyncio.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with listen("127.0.0.1", 0) as listening:
         async with opened(settings) as library:
             app = create_app(library, settings)
             serving = asyncio.create_task(

@@ -1,32 +1,23 @@
 """The web program in a real browser: what others do shows without a reload."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from tests.integration.web.site import Site
+from tests.support.chromium import opened_chromium
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("library_web")]
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _MILLISECONDS = 30_000
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """The system's browser."""
-    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    async with async_playwright() as playwright:
-        # Root may not have the sandbox; the pages are our own.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = await playwright.chromium.launch(executable_path=program, args=arguments)
+    async with opened_chromium() as browser:
         yield browser
-        await browser.close()
 
 
 async def test_a_book_that_is_lent_shows_in_another_window_without_a_reload(site: Site, chromium: Browser) -> None:

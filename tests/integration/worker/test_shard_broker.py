@@ -10,7 +10,7 @@ from deploy.local.broker import RabbitServer
 from eventstore.postgres import PostgresEventStore
 from tests.integration.worker.shards import DOMAIN, SHARDED, all_consumed, counts, decided
 from tests.support.domains.sharded import domain
-from tests.support.fixtures.brokers import running
+from tests.support.fixtures.brokers import RabbitInTurn, running
 from tests.support.serving import consuming, serving_domain
 from worker.amqp.declaration import declare
 from worker.cli.inspection import inspect
@@ -37,13 +37,6 @@ def bare() -> Iterator[RabbitServer]:
         yield server
 
 
-@pytest.fixture
-def broker() -> Iterator[RabbitServer]:
-    """A broker of the test's own."""
-    with running() as server:
-        yield server
-
-
 async def test_a_broker_without_the_plugin_is_told_in_a_sentence(bare: RabbitServer) -> None:
     connection = await aio_pika.connect(bare.url)
     async with connection:
@@ -57,9 +50,10 @@ async def test_a_broker_without_the_plugin_is_told_in_a_sentence(bare: RabbitSer
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_shards_are_consumed_again_when_the_broker_has_started_again(
-    broker: RabbitServer, store: PostgresEventStore, end: str
+    breakable_broker: RabbitInTurn, store: PostgresEventStore, end: str
 ) -> None:
     """Also right after they were made, when a broker that is killed has not noted all of it."""
+    broker = breakable_broker
     async with serving_domain(domain, store, broker.url, worker_concurrency=1) as service:
         async with Publisher.connect(broker.url) as publisher:
             sent = await counts(publisher, KEYS, each=5)

@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 import worker
+from deploy.site import pages
 from eventstore import Position
 from eventstore.postgres.connections.session_settings import SESSION_SETTINGS
 from examples.shop import shop
@@ -28,6 +29,7 @@ from handlers.library import events as library_events
 from handlers.library import projections, reactions
 from handlers.library.mark_loan_overdue import MarkLoanOverdue
 from handlers.testing import forgotten, kit
+from worker.cli.app import COMMANDS
 from worker.credentials import file_variable
 from worker.dead_letters.letter import BROKER_REASONS
 from worker.domain_variables import own_variables
@@ -40,8 +42,6 @@ from worker.settings import IN_FILES, Settings
 ROOT = Path(__file__).parents[3]
 TOP = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
-# Not wrapped anew yet.
-WIDE = {"CHANGELOG.md", "load.md", "reading.md"}
 WEB = "".join(path.read_text() for path in sorted((ROOT / "examples" / "library_web").rglob("*.py")))
 SHOP = (ROOT / "examples" / "shop" / "shop" / "orders.py").read_text()
 
@@ -83,9 +83,21 @@ def test_every_page_is_listed_by_need() -> None:
     assert sorted(listed) == sorted(path.name for path in PAGES if path.parent.name == "docs" and path.stem != "index")
 
 
-def test_the_site_has_every_page_in_the_same_order() -> None:
-    pages = re.findall(r"(\w+\.md)\b", page("mkdocs.yml").split("\nnav:")[1])
-    assert pages == ["index.md", *re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))]
+def test_the_site_has_the_pages_of_the_index_by_need() -> None:
+    first, *groups = pages.navigation(page("docs/index.md"))
+    assert first == "index.md"
+    assert [name for group in groups for name in group] == ["Learn", "Do", "Look up", "Understand"]
+    listed = [name for group in groups for names in group.values() for name in names]
+    assert listed == re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))
+
+
+def test_every_command_is_described() -> None:
+    text = page("docs/commands.md").split("## Exit status")[0]
+    for group, entries in COMMANDS.items():
+        for entry in entries:
+            words = f"worker {group} {entry.name}".replace("  ", " ")
+            # A row may name a second one of its group by its last word.
+            assert re.search(rf"`{words}\b|`worker {group} .*, `{entry.name}\b", text), words
 
 
 def test_the_reference_names_what_there_is() -> None:
@@ -97,7 +109,7 @@ def test_the_reference_names_what_there_is() -> None:
             assert hasattr(found, member), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if path.name not in WIDE], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_no_line_is_wider_than_a_screen(path: Path) -> None:
     prose = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
     assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")] == []

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from handlers import InvalidDomain, InvalidKey
+from handlers.kind import kind_of
 from tests.support.domains.jars import Drop, domain
 
 COMMAND = Drop(jar="j1", coin=1)
@@ -56,7 +57,7 @@ def test_a_key_has_one_text(key: Any, text: str) -> None:
 
 @pytest.mark.parametrize("key", [None, 1.5, b"tea", ["tea"], "a\x00b", "\ud800"])
 def test_what_is_no_key_is_refused(key: Any) -> None:
-    with pytest.raises(InvalidKey, match=f"returns a {type(key).__name__} for Drop: use a str"):
+    with pytest.raises(InvalidKey, match=f"returns {kind_of(key)} for Drop: use a str"):
         replace(domain, affinity=lambda _: key).affinity_key(COMMAND)
 
 

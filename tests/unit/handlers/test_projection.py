@@ -56,7 +56,7 @@ def projection(**changed: Any) -> Projection:
         ({"tables": ("plain",)}, "lists 'plain' among its tables"),
         ({"tables": ()}, "has no table"),
         ({"tables": (plain, plain)}, "two of one name"),
-        ({"changes": 1}, "needs a function as its changes, not a int"),
+        ({"changes": 1}, "needs a function as its changes, not an int"),
     ],
 )
 def test_what_is_no_projection_is_refused(changed: dict[str, Any], refusal: str) -> None:

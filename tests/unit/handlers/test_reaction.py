@@ -1,5 +1,6 @@
 """Reactions and relays: what cannot be declared, what is returned, and the ids of commands."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ def _reaction(**changed: Any) -> Reaction:
         ({"name": "To ll"}, "a reaction's name is up to 50 small letters"),
         ({"events": "Rung"}, "the reaction tolling takes a Filter as its events, not a str"),
         ({"events": RUNG.sequence_number_higher_than(3)}, "have a bound on time or number"),
-        ({"commands": 3}, "the reaction tolling needs a function as its commands, not a int"),
+        ({"commands": 3}, "the reaction tolling needs a function as its commands, not an int"),
         ({"begins": "now"}, "begins at the end or at the start, not at 'now'"),
     ],
 )
@@ -65,6 +66,8 @@ def test_a_command_of_no_domain_is_refused() -> None:
         Send(command="Toll")  # type: ignore[arg-type]  # the same
     with pytest.raises(InvalidReaction, match="a domain's name is up to 50"):
         Send(command=Toll(bell="a"), to="the tower")
+    with pytest.raises(InvalidReaction, match="a datetime with a time zone, not datetime"):
+        Send(command=Toll(bell="a"), at=datetime(2027, 1, 31, 18))  # noqa: DTZ001  that is refused
 
 
 def test_the_kit_holds_what_is_sent_to_what_is_expected() -> None:

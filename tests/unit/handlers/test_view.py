@@ -13,6 +13,7 @@ from typing_extensions import TypeAliasType
 
 from eventstore import Filter, InvalidFilter, P
 from handlers import DomainEvent, InvalidKey, InvalidView, Part, View
+from handlers.kind import kind_of
 from tests.unit.handlers.lamps import evolve, light
 
 Isbn = NewType("Isbn", str)
@@ -318,7 +319,7 @@ def test_several_keys_that_are_one_for_python_are_refused() -> None:
 
 @pytest.mark.parametrize("keys", ["abc", b"abc", 5, None])
 def test_one_key_is_not_several(keys: Any) -> None:
-    with pytest.raises(InvalidKey, match=f"at_each takes several keys, not one {type(keys).__name__}"):
+    with pytest.raises(InvalidKey, match=f"at_each takes several keys, not {kind_of(keys)}"):
         light.at_each(keys)
 
 

@@ -46,7 +46,7 @@ async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptu
     )
     message = Received(1, cast("Any", properties), b"{}", is_redelivered=False)
     settler.take(Delivery(wire.acks, message, counters))
-    (task,) = settler._tasks
+    (task,) = settler._settlements._tasks
     await task
     assert (wire.returned, counters.ends) == ([1], {End.RETURNED: 1})
     assert "taking delivery 1 failed" in caplog.text
@@ -81,7 +81,7 @@ async def test_a_drain_has_one_time_for_those_that_are_decided_and_those_that_ar
     properties = SimpleNamespace(headers={})
     delivery = Delivery(wire.acks, Received(1, cast("Any", properties), b"{}", is_redelivered=False), counters)
     never: Any = asyncio.Event().wait
-    settler._spawn(delivery, never)
+    settler._settlements.begin(delivery, never)
     began = asyncio.get_running_loop().time()
     assert await settler.drain(began + seconds) == 1
     assert seconds <= asyncio.get_running_loop().time() - began < 2 * seconds

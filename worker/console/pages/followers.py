@@ -70,6 +70,8 @@ class FollowersPage:
 
 def state_of(row: FollowerRow) -> tuple[str, str]:
     """Return how a follower stands, in a word for its look and in words for a person."""
+    if row.diverged_from is not None:
+        return "bad", f"stopped: the log was rewritten from event {row.diverged_from:,} on"
     if row.failure is not None:
         return "bad", f"stopped by event {row.failure.number:,}"
     if row.diverged_at is not None:

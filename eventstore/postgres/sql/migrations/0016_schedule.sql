@@ -9,7 +9,8 @@ CREATE TABLE schedule.commands (
     command_id   uuid        NOT NULL,
     command_type text        NOT NULL,
     due_at       timestamptz NOT NULL,
-    -- When it is tried: at its time, or later where it was refused.
+    -- When it is tried: at its time, or when it was stored if that is past, or later where it was refused. So whoever
+    -- has once seen that nothing was to be sent up to a moment need not look below it again.
     send_at      timestamptz NOT NULL,
     -- Which message of this id it is, so that who sent an earlier one does not take the later one away.
     revision     bigint      NOT NULL DEFAULT 1,
@@ -79,7 +80,7 @@ BEGIN
         FROM unnest($5, $6, $7, $8, $9) AS g (given, command_type, due_at, properties, body)
     ), stored AS (
         INSERT INTO schedule.commands AS c (domain, command_id, command_type, due_at, send_at, properties, body, received_at)
-        SELECT $4, j.given, j.command_type, j.due_at, j.due_at, j.properties, j.body, moment
+        SELECT $4, j.given, j.command_type, j.due_at, greatest(j.due_at, moment), j.properties, j.body, moment
         FROM judged j WHERE j.found = 'stored'
         ON CONFLICT (domain, command_id) DO UPDATE SET
             command_type = excluded.command_type, due_at = excluded.due_at, send_at = excluded.send_at,
@@ -129,11 +130,13 @@ END
 $$;
 
 -- Purpose: take up commands whose time has come by this server's clock, the one that is due longest first.
--- Parameters: the follower, the fence, the lease's seconds; the domain; how many commands at most, and how many bytes
--- of bodies, beyond which one more is taken.
+-- Parameters: the follower, the fence, the lease's seconds; the domain; the moment up to which nothing was to be sent
+-- when it was looked at last, or null; how many commands at most, and how many bytes of bodies, beyond which one more is
+-- taken. Below that moment lie those that were sent, which nothing clears away while an old snapshot is open.
 -- Result: a row for each; none where nothing is due, or the lease is somebody else's. They stay until sent_v1.
 CREATE FUNCTION schedule.claim_v1(
-    follower_id bigint, fence bigint, seconds double precision, domain text, most integer, most_bytes bigint
+    follower_id bigint, fence bigint, seconds double precision, domain text, since timestamptz, most integer,
+    most_bytes bigint
 ) RETURNS TABLE (id uuid, its_revision bigint, its_type text, its_properties bytea, its_body bytea)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = schedule, pg_temp
@@ -154,11 +157,12 @@ BEGIN
         ) - octet_length(d.body) AS before
         FROM (
             SELECT n.command_id, n.send_at, n.body FROM schedule.commands n
-            WHERE n.domain = $4 AND n.send_at <= moment ORDER BY n.send_at LIMIT $5
+            WHERE n.domain = $4 AND n.send_at > coalesce($5, '-infinity') AND n.send_at <= moment
+            ORDER BY n.send_at LIMIT $6
         ) d
     )
     UPDATE schedule.commands c SET claimed = $2
-    FROM due WHERE c.domain = $4 AND c.command_id = due.command_id AND due.before < $6
+    FROM due WHERE c.domain = $4 AND c.command_id = due.command_id AND due.before < $7
     RETURNING c.command_id, c.revision, c.command_type, c.properties, c.body;
 END
 $$;

@@ -423,4 +423,4 @@ def test_the_domain_is_complete() -> None:
     assert fields["BookCopyLentToReader"] == fields["BookCopyReturnedByReader"] == ["BookID", "ReaderID"]
     assert fields["LendingBookToReaderFailed"] == ["BookID", "ReaderID", "Reason"]
     assert sum(name.endswith("Failed") for name in fields) == 4
-    assert len(fields) == 12
+    assert len(fields) == 14

@@ -132,6 +132,8 @@ def follower(**changes: Any) -> FollowerRow:
         "paused_at": None,
         "failure": None,
         "diverged_at": None,
+        "diverged_from": None,
+        "trail": (),
         "now": report().started_at,
     }
     return FollowerRow(**(chosen | changes))
@@ -167,6 +169,7 @@ async def test_followers_of_every_kind_are_shown_with_what_stops_them(
         ({}, ("good", "running")),
         ({"is_current": False}, ("good", "being built")),
         ({"is_leased": False}, ("bad", "nothing runs it")),
+        ({"diverged_from": 7}, ("bad", "stopped: the log was rewritten from event 7 on")),
         ({"diverged_at": report().started_at}, ("bad", "derived from a lost history")),
     ],
 )
