@@ -237,7 +237,7 @@ async def test_workers_that_are_missing_or_too_many_are_told(worker: Worker, ser
     async with serving(worker):
         many = await worker("load", "run", "hot-book", "--start-workers", "2")
     assert many.mistake() == (
-        "1 workers serve library already, and would take part; stop them, or leave out --start-workers."
+        "1 worker serves library already, and would take part; stop it, or leave out --start-workers."
     )
 
 
