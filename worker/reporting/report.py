@@ -140,7 +140,7 @@ def read_report(body: bytes) -> Report:
         ValueError: It is no report.
     """
     if len(body) > MOST_BYTES:
-        raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
+        raise ValueError(f"it is larger than {MOST_BYTES // 1024} KiB")
     return _decoder.decode(body)
 
 

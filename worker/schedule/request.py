@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from eventstore.counted import counted
 from worker.amqp.sender import Properties
 from worker.message import BadMessage, CommandMessage, read_command_id
 from worker.rounds.forwarding import copy_of
@@ -44,7 +45,7 @@ def read_request(
         return Cancellation(command_id=read_command_id(properties))
     message = CommandMessage.parse(properties, body)
     if len(body) > most_bytes:
-        raise BadMessage("too_large", f"the body has {len(body):,} bytes; at most {most_bytes:,} are read")
+        raise BadMessage("too_large", f"the body has {counted(len(body), 'byte')}; at most {most_bytes:,} are read")
     if "\0" in message.command_type:
         raise BadMessage("not_storable", "the type has a NUL character")
     return Scheduled(
