@@ -21,6 +21,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("kind", ["memory", *DRIVERS, PARTITIONED, *pools])
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out further cases of a test by the drivers that are extras: they run the same SQL, and one finds a driver.
+
+    With ``--pools``, as in the long form, all are there.
+    """
+    if config.getoption("--pools"):
+        return
+    seen: set[tuple[str, str]] = set()
+    left: list[pytest.Item] = []
+    for item in list(items):
+        callspec = getattr(item, "callspec", None)
+        kind = callspec.params.get("kind") if callspec is not None else None
+        if kind not in DRIVERS[1:] or not isinstance(item, pytest.Function):
+            continue
+        name = (f"{item.path}::{item.originalname}", kind)
+        if name in seen:
+            left.append(item)
+        seen.add(name)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
 @pytest.fixture
 def own_database(request: pytest.FixtureRequest, kind: str) -> Database | None:
     """The database of the store under test, None for the one without."""

@@ -52,7 +52,7 @@ async def test_a_view_is_asked_at_its_key(worker: Worker, database: Database) ->
             (
                 "there is no view 'lent-by-raeder'; did you mean lent-by-reader? Known are book-copy, "
                 "books-in-circulation, cancelled-contracts, contract, finished-lendings, lent-by-reader, lent-out, "
-                "loan, reader, registered-readers, removed-books."
+                "loan, reader, registered-readers, removed-books, reservations."
             ),
         ),
         (

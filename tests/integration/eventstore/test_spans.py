@@ -51,7 +51,7 @@ def durations(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     """The labels of the durations that are recorded."""
     histogram = Histogram()
     for name in ("query_duration", "append_duration"):
-        monkeypatch.setattr(f"eventstore.telemetry.{name}", histogram)
+        monkeypatch.setattr(f"eventstore.operations.{name}", histogram)
     return histogram.labels
 
 
