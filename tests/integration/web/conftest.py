@@ -14,9 +14,12 @@ from tests.support.fixtures.vhosts import Management, made_vhost
 from tests.support.serving import serving_domain
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(shelf: Shelf, stack_environment: Environment, management: Management) -> AsyncIterator[Site]:
-    """The web program, with a worker and projections beside it: one for all tests, each with books of its own."""
+    """The web program, with a worker and projections beside it: one for a module's tests, each with books of its own.
+
+    Not longer: between the last test and its end nothing would run the loop, and the broker gives up who says nothing.
+    """
     database = await shelf.take()
     try:
         with made_vhost(stack_environment, management) as amqp_url:

@@ -9,11 +9,11 @@ from playwright.async_api import Browser, expect
 from tests.integration.web.site import Site
 from tests.support.chromium import opened_chromium
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("library_web")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("library_web")]
 _MILLISECONDS = 30_000
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
     """The system's browser."""
     async with opened_chromium() as browser:

@@ -23,7 +23,7 @@ from worker.amqp.declaration import declare
 from worker.topology import Topology
 
 # One start for all of them, in one process.
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("library_web")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("library_web")]
 
 
 async def test_a_person_sees_the_book_that_was_just_lent_and_then_returned(site: Site) -> None:
