@@ -14,7 +14,7 @@ from eventstore.postgres.connections.dialing import SessionAttribute
 from handlers.decider import Command
 from tests.support.fixtures.waiting import eventually
 from worker.amqp.reply_queue import ReplyQueue
-from worker.errors import BrokerUnavailable
+from worker.errors import BrokerUnavailable, Unroutable
 from worker.message import Reply
 from worker.publisher import Publisher
 
@@ -169,7 +169,8 @@ class Load:
                         reply_to=await self._reply_queue.open(),
                         timeout=_CONFIRM_SECONDS,
                     )
-            except (BrokerUnavailable, TimeoutError):
+            except (BrokerUnavailable, Unroutable, TimeoutError):
+                # A broker that has just been started may know an exchange before what is bound to it.
                 self.repeated += 1
             else:
                 return

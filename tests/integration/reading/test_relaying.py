@@ -184,14 +184,15 @@ async def test_a_consumer_that_knows_nothing_of_ours_hears_what_the_documentatio
         await passed(database.admin_url, (await store.append(lent[:1])).position, name="announcements")
         consuming = asyncio.create_task(names["consume"](heard))
         try:
-            async with AmqpClient.open(vhost) as client:
 
-                async def listens() -> bool:
-                    with suppress(ChannelNotFoundEntity):
+            async def listens() -> bool:
+                # The broker closes the channel that asks for a queue which is not there.
+                with suppress(ChannelNotFoundEntity):
+                    async with AmqpClient.open(vhost) as client:
                         return await client.consumers("lendings") == 1
-                    return False
+                return False
 
-                await eventually(listens, what="the consumer to listen")
+            await eventually(listens, what="the consumer to listen")
             await store.append(lent[1:])
             await eventually(lambda: _has(heard, 2), what="the lendings to be heard")
         finally:
