@@ -27,19 +27,29 @@ class Outlet:
         domains: Those that the process knows: their commands are looked at before they are sent.
         source: What events name as their source; empty for ``/`` and their domain's name.
         max_message_bytes: The largest command to send.
+        route_seconds: How long a command that no queue takes is sent again before it counts as one that none takes.
 
     Attributes:
         publisher: For commands.
         domains: The same, by name.
         source: The same.
+        route_seconds: The same.
 
     Raises:
         BrokerMisconfigured: The address cannot be read.
     """
 
     def __init__(
-        self, amqp_url: str, *, name: str, domains: Mapping[str, Domain], source: str, max_message_bytes: int
+        self,
+        amqp_url: str,
+        *,
+        name: str,
+        domains: Mapping[str, Domain],
+        source: str,
+        max_message_bytes: int,
+        route_seconds: float = 10.0,
     ) -> None:
+        self.route_seconds = route_seconds
         self.domains = domains
         self.source = source
         self._url = amqp_url

@@ -1,6 +1,7 @@
 """The sink of a reaction: commands with derived ids, so that each takes effect once however often it is sent."""
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,9 +11,11 @@ from uuid import UUID
 from opentelemetry.context import attach
 
 from eventstore import RecordedEvent
+from eventstore.backoff import Backoff
 from eventstore.postgres import Session
 from handlers import Domain, InvalidReaction, Reaction, Send
 from worker.amqp.ordered_sender import Unsent
+from worker.errors import Unroutable
 from worker.reading.outlet import Outlet
 from worker.reading.sending_sink import SendingSink
 from worker.telemetry.trace_context import extracted
@@ -22,6 +25,7 @@ __all__ = ["ReactionSink"]
 # So many are under way to the broker at a time.
 _AT_ONCE = 256
 _SEND_SECONDS = 30.0
+_FIRST_REST, _LONGEST_REST = 0.1, 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,18 @@ class ReactionSink(SendingSink[_Command]):
     async def _published(self, each: _Command) -> None:
         # Each is sent in a task of its own, with which the context ends.
         attach(extracted(each.metadata))
+        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        until = time.monotonic() + self._outlet.route_seconds
+        while True:
+            try:
+                return await self._published_once(each)
+            except Unroutable:
+                # A broker that has just been started may know an exchange before what is bound to it.
+                if time.monotonic() >= until:
+                    raise
+            await backoff.rest()
+
+    async def _published_once(self, each: _Command) -> None:
         publisher, send = self._outlet.publisher, each.send
         await (publisher.publish if send.at is None else partial(publisher.schedule, at=send.at))(
             each.to,

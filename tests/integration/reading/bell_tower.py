@@ -42,7 +42,12 @@ def outputs(domain: Domain) -> list[Output]:
 async def sending(url: str, amqp_url: str, domain: Domain, *, source: str = "") -> AsyncIterator[Coordinator]:
     """Run a domain's reactions and relays in this process."""
     outlet = Outlet(
-        amqp_url, name="sending", domains={domain.name: domain}, source=source, max_message_bytes=1024 * 1024
+        amqp_url,
+        name="sending",
+        domains={domain.name: domain},
+        source=source,
+        max_message_bytes=1024 * 1024,
+        route_seconds=0.2,
     )
     try:
         async with following(url, outputs(domain), outlet=outlet) as coordinator:
