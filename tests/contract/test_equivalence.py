@@ -23,7 +23,7 @@ def test_postgres_answers_as_memory_does(database: Database, monkeypatch: pytest
     run_state_machine_as_test(
         OnItsDatabase,
         settings=settings(
-            max_examples=25,
+            max_examples=40,
             stateful_step_count=15,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
