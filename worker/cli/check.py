@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from worker.chosen_stores import chosen, domain_names
 from worker.cli.database_inspection import inspect_database
 from worker.cli.findings import Finding, report
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, chosen, domain_names
+from worker.cli.stores import DomainOption
 from worker.errors import SettingsError
 from worker.settings import Settings
 from worker.stores import StoreSettings

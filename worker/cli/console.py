@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.terminal import tell
+from worker.failures import Mistake
 from worker.settings import Settings
 
 __all__ = ["console"]

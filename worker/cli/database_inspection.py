@@ -8,9 +8,9 @@ from eventstore.counted import counted
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, Survey, survey
 from worker.capacity import connections_to
 from worker.cli.condition import connections, primary_condition, replica_condition
-from worker.cli.failures import sentence
 from worker.cli.findings import Finding
 from worker.credentials import address_of
+from worker.failures import sentence
 from worker.settings import DatabaseDriver
 from worker.stores import StoreSettings
 

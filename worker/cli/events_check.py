@@ -14,14 +14,14 @@ from eventstore.counted import counted
 from eventstore.postgres import PostgresEventStore
 from handlers.checks.readability import Readability, TypeReadability
 from handlers.domain import Domain
+from worker.chosen_stores import chosen, chosen_one
 from worker.cli.loop import run_async
-from worker.cli.reading_store import reading_store
-from worker.cli.stores import chosen, chosen_one
-from worker.cli.suggestion import hints
 from worker.cli.terminal import print_json, progress_bar, table, tell
+from worker.reading_store import reading_store
 from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.stores import StoreSettings
+from worker.suggestion import hints
 
 __all__ = ["check"]
 

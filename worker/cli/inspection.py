@@ -15,11 +15,11 @@ from worker.amqp.policies import rules_of
 from worker.amqp.refusals import broker_address
 from worker.amqp.shard_bindings import wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replica
-from worker.cli.failures import sentence
 from worker.cli.findings import Finding
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.credentials import address_of
 from worker.errors import BrokerError, SettingsError
+from worker.failures import sentence
 from worker.misspelt import unknown
 from worker.served_domains import served_domains
 from worker.settings import Settings

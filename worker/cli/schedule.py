@@ -10,11 +10,11 @@ import typer
 
 from eventstore import EventStoreError
 from eventstore.postgres import Session
-from worker.cli.failures import Mistake
+from worker.chosen_stores import domain_names
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, domain_names
+from worker.cli.stores import DomainOption
 from worker.cli.terminal import print_json, table, tell
-from worker.schedule import service
+from worker.failures import Mistake
 from worker.schedule.complaints import complaint
 from worker.schedule.scheduled import Cancelled, ScheduledCommands, Waiting
 from worker.served_domains import served_domains
@@ -50,7 +50,10 @@ def run(
     settings = Settings.load(needs=("database_url", "amqp_url"))
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
-    raise typer.Exit(run_async(service.run(settings, control_socket=control_socket)))
+    from worker import leased_service  # noqa: PLC0415  who lists or cancels does without the broker's library
+    from worker.schedule.service import opened  # noqa: PLC0415  the same
+
+    raise typer.Exit(run_async(leased_service.run(settings, opened(settings), control_socket=control_socket)))
 
 
 def list_all(

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from worker.cli.failures import is_known, sentence
+from worker.failures import is_known, sentence
 
 __all__ = ["Found", "Fresh", "attempt"]
 

@@ -35,11 +35,6 @@ class Progress:
     behind_since: float | None = field(default_factory=time.monotonic)
 
     @property
-    def behind(self) -> int:
-        """How many events of the log it has not looked at."""
-        return max(self.head - self.number, 0)
-
-    @property
     def behind_seconds(self) -> float:
         """For how long it has not had all there is."""
         return 0.0 if self.behind_since is None else time.monotonic() - self.behind_since

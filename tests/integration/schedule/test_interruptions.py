@@ -10,23 +10,23 @@ import pytest
 
 from eventstore import Filter
 from eventstore.postgres import PostgresEventStore, Session
-from tests.integration.schedule.scheduling import TALLY, make_due, rows, scheduling, waiting, waits
+from tests.integration.schedule.scheduling import TALLY, make_due, rows, running, scheduling, waiting, waits
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving
 from tests.support.slow_relay import Relay
 from worker.amqp.delivery import Delivery
+from worker.leased_service import LeasedService
 from worker.publisher import Publisher
 from worker.reading.lease import LeaseLost
 from worker.schedule.scheduled import Due, Lease, Scheduled, ScheduledCommands
-from worker.schedule.service import ScheduleService
 
 HOUR = timedelta(hours=1)
 NOW = timedelta()
 
 
-async def _runs(service: ScheduleService) -> None:
+async def _runs(service: LeasedService) -> None:
     async def does() -> bool:
         return service.health().reason == "scheduling 1"
 
@@ -99,7 +99,7 @@ async def test_of_two_processes_one_works_and_the_other_goes_on(
     async with scheduling(database.url, vhost) as second:
         await _runs(second)
         async with scheduling(database.url, vhost) as first:
-            assert first.health().reason == "another process schedules"
+            assert first.health().reason == "another process is scheduling"
             ids = [await publisher.schedule("tally", "Count", {"Key": "a"}, HOUR) for _ in range(20)]
             await waits(database.admin_url, 20)
             # The one that has the lease loses it, as if its time had run out unnoticed.
@@ -114,7 +114,7 @@ async def test_of_two_processes_one_works_and_the_other_goes_on(
 
             async def one_works() -> bool:
                 return {each.health().reason for each in (first, second)} == {
-                    *("scheduling 1", "another process schedules"),
+                    *("scheduling 1", "another process is scheduling"),
                 }
 
             await eventually(one_works, what="one of them to work")
@@ -215,7 +215,7 @@ async def test_a_database_that_falls_silent_for_one_process_stops_no_other(
     database: Database, vhost: str, publisher: Publisher, client: AmqpClient
 ) -> None:
     async with Relay.to(database.url) as relay, scheduling(relay.url, vhost) as cut_off:
-        cut_off._schedules[0]._answer_seconds = 1.0
+        running(cut_off)._answer_seconds = 1.0
         await _runs(cut_off)
         async with scheduling(database.url, vhost) as other:
             waiting_for = await publisher.schedule("tally", "Count", {"Key": "a"}, HOUR)

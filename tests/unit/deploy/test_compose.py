@@ -35,7 +35,6 @@ _SERVICES = (
     "migrate",
     "worker",
     "follow",
-    "schedule",
 )
 _SECONDS = {"s": 1, "m": 60}
 
@@ -98,7 +97,7 @@ def test_no_password_is_written_in_the_file() -> None:
 
 
 def test_every_service_that_stays_has_a_health_check(services: dict[str, Any]) -> None:
-    for name in set(_SERVICES) - {"migrate", "worker", "follow", "schedule"}:
+    for name in set(_SERVICES) - {"migrate", "worker", "follow"}:
         assert services[name]["healthcheck"]["test"][0] == "CMD", name
     # As root, it could make the cookie of Erlang before the server does, which then could not read it.
     assert services["rabbitmq"]["healthcheck"]["test"][1:4] == ["gosu", "rabbitmq", "rabbitmq-diagnostics"]
@@ -120,10 +119,9 @@ def test_workers_start_after_what_they_need(services: dict[str, Any]) -> None:
         assert services[name]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
 
 
-@pytest.mark.parametrize(("name", "command"), [("follow", ["follow"]), ("schedule", ["schedule", "run"])])
-def test_what_runs_beside_workers_has_what_they_have(services: dict[str, Any], name: str, command: list[str]) -> None:
-    worker, beside = services["worker"], services[name]
-    assert beside["command"] == command
+def test_what_runs_beside_workers_has_what_they_have(services: dict[str, Any]) -> None:
+    worker, beside = services["worker"], services["follow"]
+    assert beside["command"] == ["follow"]
     same = ("image", "environment", "depends_on", "stop_grace_period", "cap_drop", "read_only")
     assert {what: beside[what] for what in same} == {what: worker[what] for what in same}
 

@@ -8,12 +8,13 @@ from starlette.responses import Response
 
 from eventstore import EventStoreError
 from eventstore.postgres import Session
-from worker.cli.stores import chosen
+from worker.chosen_stores import chosen
 from worker.console.attempt import Fresh
 from worker.console.console import Console
 from worker.credentials import address_of
 from worker.reading.complaints import complaint
 from worker.reading.followers import FollowerRow, Followers
+from worker.reading.state import state_of
 from worker.settings import Settings
 
 __all__ = ["FollowerGroup", "FollowersPage"]
@@ -66,21 +67,6 @@ class FollowersPage:
                 of_kind = [row for row in rows if row.name.kind == kind]
                 groups.append(FollowerGroup(place=address_of(url), kind=kind, rows=of_kind))
         return groups
-
-
-def state_of(row: FollowerRow) -> tuple[str, str]:
-    """Return how a follower stands, in a word for its look and in words for a person."""
-    if row.diverged_from is not None:
-        return "bad", f"stopped: the log was rewritten from event {row.diverged_from:,} on"
-    if row.failure is not None:
-        return "bad", f"stopped by event {row.failure.number:,}"
-    if row.diverged_at is not None:
-        return "bad", "derived from a lost history"
-    if row.paused_at is not None:
-        return "rest", "paused"
-    if not row.is_leased:
-        return "bad", "nothing runs it"
-    return "good", "running" if row.is_current else "being built"
 
 
 def _databases(settings: Settings) -> list[str]:

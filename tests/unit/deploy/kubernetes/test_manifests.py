@@ -20,7 +20,6 @@ _OBJECTS = [
     ("ConfigMap", "worker-settings"),
     ("CronJob", "worker-prune"),
     ("Deployment", "follower"),
-    ("Deployment", "scheduler"),
     ("Deployment", "worker"),
     ("Job", "worker-migrate"),
     ("Namespace", "dynamic-streams"),

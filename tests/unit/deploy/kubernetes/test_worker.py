@@ -16,8 +16,8 @@ from worker.supervision.probe import LIVE_PATH, READY_PATH
 from worker.supervision.supervisor import RestartLimits
 
 _WORKER, _MIGRATION, _PRUNING = ("Deployment", "worker"), ("Job", "worker-migrate"), ("CronJob", "worker-prune")
-_FOLLOWER, _SCHEDULER = ("Deployment", "follower"), ("Deployment", "scheduler")
-_PODS = [_WORKER, _FOLLOWER, _SCHEDULER, _MIGRATION, _PRUNING]
+_FOLLOWER = ("Deployment", "follower")
+_PODS = [_WORKER, _FOLLOWER, _MIGRATION, _PRUNING]
 
 
 @pytest.fixture(params=[BASE, EXAMPLE], ids=["base", "example"])
@@ -149,7 +149,7 @@ def test_the_image_is_the_one_that_is_built() -> None:
 
 def test_it_runs_what_the_image_offers(manifests: list[Manifest]) -> None:
     services: dict[str, Any] = composition(example_environment())["services"]
-    offered = {_WORKER: "worker", _FOLLOWER: "follow", _SCHEDULER: "schedule", _MIGRATION: "migrate"}
+    offered = {_WORKER: "worker", _FOLLOWER: "follow", _MIGRATION: "migrate"}
     for (kind, name), service in offered.items():
         assert container(pod(manifests, kind, name))["args"] == services[service]["command"]
     for kind, name in _PODS:
