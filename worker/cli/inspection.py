@@ -16,6 +16,7 @@ from worker.amqp.refusals import broker_address
 from worker.amqp.shard_bindings import wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replica
 from worker.cli.findings import Finding
+from worker.cli.followers_inspection import inspect_followers
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.credentials import address_of
 from worker.errors import BrokerError, SettingsError
@@ -29,21 +30,26 @@ from worker.topology import Topology
 __all__ = ["inspect"]
 
 
-async def inspect(settings: Settings, domain: str | None = None) -> list[Finding]:
+async def inspect(settings: Settings, domain: str | None = None, *, followers: bool = False) -> list[Finding]:
     """Look at every part that the settings name. Nothing is changed anywhere.
 
     Args:
         settings: Everything.
         domain: The one domain whose parts are looked at; None for those of all.
+        followers: Whether what `worker follow` lacks is wrong.
 
     Returns:
         One finding a part, in the order in which a person would mend them.
     """
     found, served = _domains(settings)
     domains = [each for each in served if domain in {None, each.name}]
-    database, broker = await asyncio.gather(_databases(settings, served, domain), _broker(settings, domains))
+    database, broker, followed = await asyncio.gather(
+        _databases(settings, served, domain),
+        _broker(settings, domains),
+        inspect_followers(settings, domains, needed=followers),
+    )
     views = [finding for each in domains for finding in _views(each)]
-    return [found, *_variables(settings, served), *views, *database, *broker]
+    return [found, *_variables(settings, served), *views, *database, *broker, *followed]
 
 
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:

@@ -19,11 +19,12 @@ from worker.settings import Settings, not_set
 if TYPE_CHECKING:
     from worker.reading.outlet import Outlet
 
-__all__ = ["Wanted", "opened"]
+__all__ = ["POOL_SIZE", "Wanted", "opened"]
 
 # How often the log is asked for what is new, in seconds: a small part of how late a reader may be.
 _FOLLOW_SECONDS = 0.1
-_POOL_SIZE = 4
+POOL_SIZE = 4
+"""How many connections it has at most to each server of a log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ async def _coordinators(
             PostgresEventStore.connect(
                 target.store.database_url,
                 replica_urls=target.store.database_replica_urls,
-                pool_size=_POOL_SIZE,
+                pool_size=POOL_SIZE,
                 follow_seconds=_FOLLOW_SECONDS,
                 application_name=wanted.command,
                 writable=False,
