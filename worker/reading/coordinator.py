@@ -20,7 +20,7 @@ from worker.reading.event_failed import EventFailed
 from worker.reading.followed import Followed
 from worker.reading.follower import Follower, Progress
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
-from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Checkpoint, LeaseLost
+from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Candidate, Checkpoint, LeaseLost
 from worker.reading.metrics import Figures
 
 if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
@@ -102,7 +102,7 @@ class Coordinator:
         self._outlet = outlet
         self._purpose = purpose
         self._session = target(f"{purpose}: leases")
-        self._owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+        self._candidate = Candidate(f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}")
         self._ticks = 0
 
     @property
@@ -215,7 +215,7 @@ class Coordinator:
                 continue
             running = self.running.get(row.follower_id)
             if running is None:
-                if not row.is_leased and (running := await self._take(declared, row)) is not None:
+                if (running := await self._take(declared, row)) is not None:
                     self._start(running)
                 continue
             running.row = row
@@ -227,8 +227,7 @@ class Coordinator:
                 await self._promote(running)
 
     async def _take(self, declared: Followed, row: FollowerRow) -> Running | None:
-        async with self._session.transaction() as transaction:
-            fence = await Followers(transaction).take(row.follower_id, self._owner, LEASE_SECONDS)
+        fence = await self._candidate.take(self._session, row)
         if fence is None:
             return None
         running = self.running[row.follower_id] = Running(declared, row, fence)

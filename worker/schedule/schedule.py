@@ -9,7 +9,7 @@ from eventstore import EventStoreError, StoreUnavailable
 from eventstore.backoff import Backoff
 from worker.amqp.sender import Sender
 from worker.errors import BrokerError, BrokerUnavailable
-from worker.reading.lease import TICK_SECONDS, LeaseLost
+from worker.reading.lease import TICK_SECONDS, Candidate, LeaseLost
 from worker.rounds.replies import Replies
 from worker.schedule.complaints import complaint
 from worker.schedule.metrics import Figures
@@ -42,7 +42,7 @@ class Schedule:
         url: The broker.
         sender: Sends what is due, and what is put aside.
         replies: Tells the senders of what is put aside.
-        owner: What this process is called.
+        candidate: Takes the lease for this process.
         most_bytes: The largest body that workers accept.
         answer_seconds: How long the database may take to answer before it counts as silent: longer than the largest
             batch takes, which keeps the lease itself.
@@ -59,7 +59,7 @@ class Schedule:
         url: str,
         sender: Sender,
         replies: Replies,
-        owner: str,
+        candidate: Candidate,
         most_bytes: int,
         answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
@@ -70,7 +70,7 @@ class Schedule:
         self._url = url
         self._sender = sender
         self._replies = replies
-        self._owner = owner
+        self._candidate = candidate
         self._most_bytes = most_bytes
         self._backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         self._trouble: str | None = None
@@ -127,7 +127,7 @@ class Schedule:
         """Take the lease whenever it is free, and work under it, until cancelled. It is given back then."""
         while True:
             try:
-                lease = await self._commands.take(self.domain, self._owner)
+                lease = await self._commands.take(self.domain, self._candidate)
                 if lease is not None:
                     await self._work(lease)
             except LeaseLost:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from eventstore.postgres import Session, Transaction
 from worker.reading.followers import FollowerName, Followers
-from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, LeaseLost
+from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, Candidate, LeaseLost
 
 __all__ = ["Cancelled", "Due", "Lease", "Outlook", "Scheduled", "ScheduledCommands", "Stored", "Waiting"]
 
@@ -161,13 +161,14 @@ class ScheduledCommands:
             if not await followers.of(name):
                 await followers.add(name, version=1, layout=b"", is_current=True)
 
-    async def take(self, domain: str, owner: str) -> Lease | None:
+    async def take(self, domain: str, candidate: Candidate) -> Lease | None:
         """Take the lease of a domain's schedule; None where another process has it."""
         async with self._transaction() as transaction:
-            followers = Followers(transaction)
-            for row in await followers.of(_name(domain)):
-                fence = await followers.take(row.follower_id, owner, LEASE_SECONDS)
-                return None if fence is None else Lease(follower_id=row.follower_id, fence=fence)
+            rows = await Followers(transaction).of(_name(domain))
+        for row in rows:
+            async with self._turn:
+                fence = await candidate.take(self._session, row)
+            return None if fence is None else Lease(follower_id=row.follower_id, fence=fence)
         return None
 
     async def renew(self, lease: Lease) -> None:

@@ -12,6 +12,7 @@ from worker.amqp.sender import Sender
 from worker.counters import Counters
 from worker.errors import SettingsError
 from worker.leased_service import LeasedService
+from worker.reading.lease import Candidate
 from worker.rounds.replies import Replies
 from worker.schedule.metrics import observed
 from worker.schedule.schedule import Schedule
@@ -67,7 +68,8 @@ async def schedules(settings: Settings) -> AsyncIterator[list[Schedule]]:
                     url=settings.amqp_url,
                     sender=sender,
                     replies=replies,
-                    owner=owner,
+                    # Of its own: followers of two databases may have the same number.
+                    candidate=Candidate(owner),
                     most_bytes=settings.worker_max_message_bytes,
                 )
                 await schedule.open()

@@ -19,7 +19,7 @@ from tests.support.slow_relay import Relay
 from worker.amqp.delivery import Delivery
 from worker.leased_service import LeasedService
 from worker.publisher import Publisher
-from worker.reading.lease import LeaseLost
+from worker.reading.lease import Candidate, LeaseLost
 from worker.schedule.scheduled import Due, Lease, Scheduled, ScheduledCommands
 
 HOUR = timedelta(hours=1)
@@ -124,13 +124,13 @@ async def test_who_has_lost_the_lease_writes_nothing(database: Database) -> None
     commands = ScheduledCommands(Session(database.url, purpose="test"))
     await commands.register("tally")
     await commands.register("tally")
-    old = await commands.take("tally", "one")
+    old = await commands.take("tally", Candidate("one"))
     assert old is not None
-    assert await commands.take("tally", "two") is None
+    assert await commands.take("tally", Candidate("two")) is None
     scheduled = _scheduled(uuid4(), "first")
     assert await commands.put(old, "tally", [scheduled]) == {scheduled.command_id: "stored"}
     await rows(database.admin_url, "UPDATE reading.followers SET leased_until = now() - interval '1 s'")
-    new = await commands.take("tally", "two")
+    new = await commands.take("tally", Candidate("two"))
     assert new is not None
     with pytest.raises(LeaseLost):
         await commands.put(old, "tally", [_scheduled(scheduled.command_id, "late")], [scheduled.command_id])
@@ -241,6 +241,6 @@ def _scheduled(command_id: UUID, body: str, *, ago: float = 1.0) -> Scheduled:
 
 async def _leased(commands: ScheduledCommands) -> Lease:
     await commands.register("tally")
-    lease = await commands.take("tally", "test")
+    lease = await commands.take("tally", Candidate("test"))
     assert lease is not None
     return lease

@@ -130,6 +130,7 @@ def follower(**changes: Any) -> FollowerRow:
         "owner": "w",
         "fence": 1,
         "is_leased": True,
+        "lease_end": 0.0,
         "paused_at": None,
         "failure": None,
         "diverged_at": None,
