@@ -83,8 +83,8 @@ COMMANDS = {
         Entry(
             name="console",
             target="worker.cli.console:console",
-            help="Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM "
-            "or Ctrl-C.",
+            help="Serve a page that shows queues, workers, commands, events, followers, what is scheduled, and dead "
+            "letters.",
         ),
         Entry(
             name="react",

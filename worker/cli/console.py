@@ -24,7 +24,12 @@ def console(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 8200,
     allow_actions: Annotated[
-        bool, typer.Option("--allow-actions", help="Let pages replay and discard dead letters; else they only show.")
+        bool,
+        typer.Option(
+            "--allow-actions",
+            help="Let pages replay and discard dead letters, cancel scheduled commands, and pause, resume and skip "
+            "followers; else they only show.",
+        ),
     ] = False,
     allowed_host: Annotated[
         list[str] | None,
@@ -35,7 +40,7 @@ def console(
         ),
     ] = None,
 ) -> None:
-    """Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM or Ctrl-C.
+    """Serve a page that shows queues, workers, commands, events, followers, what is scheduled, and dead letters.
 
     It needs the extra `console`. Workers report to it by RabbitMQ; docs/console.md tells more.
     """

@@ -75,10 +75,11 @@ def list_all(
     elif not listed:
         tell("No command waits.")
     else:
+        now = datetime.now(UTC)
         listing = table("command id", "type", "domain", "due", "state")
         for each in listed:
             due = f"{each.due_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            listing.add_row(str(each.command_id), each.command_type, each.domain, due, _state(each))
+            listing.add_row(str(each.command_id), each.command_type, each.domain, due, each.state(now))
         tell(listing)
         if len(listed) == limit:
             tell(f"There may be more; --limit shows more than {limit:,}.")
@@ -136,14 +137,6 @@ def _asked(store: StoreSettings, ask: Callable[[ScheduledCommands], Awaitable[T]
     return run_async(asked())
 
 
-def _state(waiting: Waiting) -> str:
-    if waiting.error is not None:
-        return f"refused: {waiting.error}"
-    if waiting.is_being_sent:
-        return "being sent"
-    return "due" if waiting.due_at <= datetime.now(UTC) else "waits"
-
-
 def _document(waiting: Waiting) -> dict[str, Any]:
     return {
         "command_id": waiting.command_id,
@@ -151,6 +144,6 @@ def _document(waiting: Waiting) -> dict[str, Any]:
         "domain": waiting.domain,
         "due_at": waiting.due_at,
         "received_at": waiting.received_at,
-        "state": _state(waiting),
+        "state": waiting.state(datetime.now(UTC)),
         "error": waiting.error,
     }

@@ -43,7 +43,7 @@ LEFT JOIN (
 """
 _WAITING = """
 SELECT domain, command_id, command_type, due_at, received_at, claimed IS NOT NULL AS is_being_sent, error
-FROM schedule.commands WHERE domain = ANY ($1) ORDER BY due_at, domain, command_id LIMIT $2
+FROM schedule.commands WHERE $1::text[] IS NULL OR domain = ANY ($1) ORDER BY due_at, domain, command_id LIMIT $2
 """
 
 
@@ -136,6 +136,18 @@ class Waiting:
     received_at: datetime
     is_being_sent: bool
     error: str | None
+
+    def state(self, now: datetime) -> str:
+        """Say how it stands, in words.
+
+        Args:
+            now: What time it is.
+        """
+        if self.error is not None:
+            return f"refused: {self.error}"
+        if self.is_being_sent:
+            return "being sent"
+        return "due" if self.due_at <= now else "waits"
 
 
 class ScheduledCommands:
@@ -277,10 +289,15 @@ class ScheduledCommands:
             errors = list(commands.values())
             await transaction.fetch(_REFUSED, domain, *_identities(list(commands)), errors, again_in)
 
-    async def waiting(self, domains: Sequence[str], most: int) -> list[Waiting]:
-        """Return what waits, what is due first first."""
+    async def waiting(self, domains: Sequence[str] | None, most: int) -> list[Waiting]:
+        """Return what waits, what is due first first.
+
+        Args:
+            domains: Whose; None for whatever waits there.
+            most: How many, at most.
+        """
         async with self._transaction() as transaction:
-            rows = await transaction.fetch(_WAITING, list(domains), most)
+            rows = await transaction.fetch(_WAITING, None if domains is None else list(domains), most)
         return [Waiting(**row) for row in rows]
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
+from typer.testing import CliRunner
 
 from tests.support.composition import (
     ROOT,
@@ -21,6 +22,7 @@ from tests.support.composition import (
     raw_composition,
     variables,
 )
+from worker.cli.app import app
 from worker.settings import Settings
 
 _SERVICES = (
@@ -35,6 +37,7 @@ _SERVICES = (
     "migrate",
     "worker",
     "follow",
+    "console",
 )
 _SECONDS = {"s": 1, "m": 60}
 
@@ -124,6 +127,18 @@ def test_what_runs_beside_workers_has_what_they_have(services: dict[str, Any]) -
     assert beside["command"] == ["follow"]
     same = ("image", "environment", "depends_on", "stop_grace_period", "cap_drop", "read_only")
     assert {what: beside[what] for what in same} == {what: worker[what] for what in same}
+
+
+def test_the_console_is_there_for_who_asks_and_answers_by_a_password(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = services["console"]
+    assert console["profiles"] == ["console"]
+    assert CliRunner().invoke(app, [console["command"][0], "--help"]).exit_code == 0
+    assert console["environment"].items() > services["worker"]["environment"].items()
+    for name, value in console["environment"].items():
+        monkeypatch.setenv(name, str(value))
+    assert Settings.load().worker_console_password
 
 
 def test_workers_can_be_scaled(services: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ _OBJECTS = [
     ("Cluster", "database"),
     ("ConfigMap", "worker-settings"),
     ("CronJob", "worker-prune"),
+    ("Deployment", "console"),
     ("Deployment", "follower"),
     ("Deployment", "worker"),
     ("Job", "worker-migrate"),

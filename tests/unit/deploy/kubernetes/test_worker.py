@@ -16,8 +16,8 @@ from worker.supervision.probe import LIVE_PATH, READY_PATH
 from worker.supervision.supervisor import RestartLimits
 
 _WORKER, _MIGRATION, _PRUNING = ("Deployment", "worker"), ("Job", "worker-migrate"), ("CronJob", "worker-prune")
-_FOLLOWER = ("Deployment", "follower")
-_PODS = [_WORKER, _FOLLOWER, _MIGRATION, _PRUNING]
+_FOLLOWER, _CONSOLE = ("Deployment", "follower"), ("Deployment", "console")
+_PODS = [_WORKER, _FOLLOWER, _CONSOLE, _MIGRATION, _PRUNING]
 
 
 @pytest.fixture(params=[BASE, EXAMPLE], ids=["base", "example"])
@@ -154,6 +154,14 @@ def test_it_runs_what_the_image_offers(manifests: list[Manifest]) -> None:
         assert container(pod(manifests, kind, name))["args"] == services[service]["command"]
     for kind, name in _PODS:
         assert "command" not in container(pod(manifests, kind, name))  # it would replace the entry point
+
+
+def test_the_console_is_there_for_who_asks_and_open_to_nobody_else(manifests: list[Manifest]) -> None:
+    assert named(manifests, *_CONSOLE)["spec"]["replicas"] == 0
+    described = container(pod(manifests, *_CONSOLE))
+    # It listens inside of the pod, and so needs no password.
+    assert described["args"] == ["console"]
+    assert "ports" not in described
 
 
 def test_receipts_are_deleted_only_by_who_wants_it_and_as_the_program_can(manifests: list[Manifest]) -> None:
