@@ -16,7 +16,7 @@ from worker.reading.followers import Failure, FollowerName, FollowerRow, Followe
 if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
     from worker.reading.outlet import Outlet
 
-__all__ = ["REACTION", "RELAY", "Output", "position_before", "stop_of"]
+__all__ = ["REACTION", "RELAY", "Output", "position_before"]
 
 _log = logging.getLogger(__name__)
 
@@ -107,14 +107,6 @@ class Output:
         async with session.transaction() as transaction:
             await Followers(transaction).stop_diverged(row.follower_id, fence, from_number=number, error=told)
         return Failure(number=number, event_type="", error=told, trace="")
-
-
-def stop_of(row: FollowerRow) -> str | None:
-    """Say what stops a follower until a person does something; None where nothing does."""
-    if row.diverged_from is not None and row.failure is not None:
-        return row.failure.error
-    failure = row.failure
-    return None if failure is None else f"event {failure.number} ({failure.event_type}): {failure.error}"
 
 
 async def position_before(store: EventStore, number: int | None) -> tuple[Position, int]:
