@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
-import asyncpg
 from aio_pika.abc import AbstractIncomingMessage
 
 from eventstore import Filter, RecordedEvent
 from eventstore.postgres import PostgresEventStore, Session
+from handlers import Reaction, Relay
 from handlers.decider import Command
 from handlers.library import domain as library
 from handlers.library.lend_book_copy import LendBookCopyToReader
@@ -129,7 +129,8 @@ class Following:
         session = Session(self.database_url, purpose="faults")
         async with PostgresEventStore.connect(self.database_url) as store:
             start, head = await position_before(store, 1)
-            for output in (*library.reactions, *library.relays):
+            outputs: list[Reaction | Relay] = [*library.reactions, *library.relays]
+            for output in outputs:
                 await move(session, Output(domain=library, output=output).name, start, head=head, by="the trial")
         await session.close()
 
@@ -177,11 +178,12 @@ class Following:
         return {key for (key,) in await self._query("SELECT key FROM eventstore.receipts WHERE key IS NOT NULL")}
 
     async def _query(self, sql: str) -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(self.database_url, target_session_attrs="read-write")
+        session = Session(self.database_url, purpose="faults")
         try:
-            return [tuple(row) for row in await connection.fetch(sql)]
+            async with session.transaction() as transaction:
+                return [tuple(row.values()) for row in await transaction.fetch(sql)]
         finally:
-            await connection.close()
+            await session.close()
 
     async def _heard(self) -> list[AbstractIncomingMessage]:
         async with AmqpClient.open(self._amqp_url) as client:

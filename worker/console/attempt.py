@@ -64,6 +64,10 @@ class Fresh(Generic[T]):
         self._found: Found[T] | None = None
         self._asked_at = 0.0
 
+    def forget(self) -> None:
+        """Have the next one who looks ask, since something was changed."""
+        self._found = None
+
     async def get(self) -> Found[T]:
         """Return the answer. Raises as ``attempt``."""
         async with self._asking:

@@ -107,6 +107,7 @@ class FollowersPage:
         if action is Action.SKIP and not reason:
             raise HTTPException(400, "It does not say why: go back, and write the reason.")
         found = await attempt(_done(url, action, name, event, reason=reason, by=f"console, from {form.address}"))
+        self._found.forget()
         form.log(f"{name.kind} {name}: {action.value}: {found.value or found.trouble}")
         return self._console.renderer.page(
             "done.html",
