@@ -1,4 +1,4 @@
-"""The kept cancellation: who is told to stop while the broker's library works stops, whatever the library makes of it."""
+"""The kept cancellation: a task that is told to stop stops, whatever the broker's library makes of it."""
 
 import asyncio
 from types import TracebackType

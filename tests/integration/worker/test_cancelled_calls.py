@@ -1,7 +1,7 @@
-"""Whoever is told to stop while the broker is asked for something stops, at whichever call of the library that comes."""
+"""Whoever is told to stop while the broker is asked for something stops, at whichever call that comes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiormq
@@ -44,9 +44,9 @@ class Calls:
 
         monkeypatch.setattr(aiormq.Channel, "rpc", rpc)
 
-    async def run(self, work: Callable[[], Awaitable[object]]) -> bool:
+    async def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Run some work; return whether it was cancelled."""
-        self.task = asyncio.ensure_future(work())
+        self.task = asyncio.create_task(work())
         await asyncio.wait({self.task}, timeout=20)
         assert self.task.done()
         return self.task.cancelled()
@@ -101,7 +101,7 @@ async def _at_once() -> None:
 
 @pytest.mark.parametrize("work", [_consume, _send, _look, _begin_again])
 async def test_whoever_is_told_to_stop_stops(
-    vhost: str, work: Callable[[str], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+    vhost: str, work: Callable[[str], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         assert not await Calls(patch).run(lambda: _consume(vhost))  # what is missing is there by now
