@@ -15,6 +15,7 @@ from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import DeliveryReader, Received, passed_by
 from worker.amqp.dialing import HEARTBEAT_SECONDS
 from worker.amqp.interruption import Interruption
+from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.refusals import LOST
 from worker.counters import Counters
 from worker.errors import BrokerError
@@ -123,10 +124,11 @@ class Consumer:
     async def stop(self) -> None:
         """Take no more deliveries. Those that came in can still be settled."""
         if self._wire is not None and self._tag is not None and self.is_consuming:
-            try:
-                await self._wire.basic_cancel(self._tag, timeout=5.0)
-            except LOST as error:
-                _log.warning("cancelling the consumer of %s failed: %s", self._queue, error)
+            with KeptCancellation():
+                try:
+                    await self._wire.basic_cancel(self._tag, timeout=5.0)
+                except LOST as error:
+                    _log.warning("cancelling the consumer of %s failed: %s", self._queue, error)
 
     async def flush(self) -> None:
         """Wait until every acknowledgement was handed to the connection."""
