@@ -4,15 +4,13 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
-
-from aio_pika.abc import AbstractIncomingMessage
 
 from eventstore import Filter, RecordedEvent
 from eventstore.postgres import PostgresEventStore, Session
@@ -29,7 +27,7 @@ from worker.reading.administration import move
 from worker.reading.outputs import Output, position_before
 from worker.topology import Topology, events_exchange
 
-__all__ = ["Following", "with_due_dates"]
+__all__ = ["Following", "out_of_order", "with_due_dates"]
 
 _HEARD = "heard"
 _SECONDS = 90.0
@@ -153,7 +151,9 @@ class Following:
             there = set(await self._query(_ROWS[projection]))
             if rows != there:
                 faults.append(f"{projection} lacks {len(rows - there)} rows, and has {len(there - rows)} too many")
-        return faults + _out_of_order(events, await self._heard())
+        return faults + out_of_order(
+            {event.sequence_number: event.occurred_at for event in events}, await self._heard()
+        )
 
     async def _done(self) -> None:
         async with AmqpClient.open(self._amqp_url) as client:
@@ -185,13 +185,13 @@ class Following:
         finally:
             await session.close()
 
-    async def _heard(self) -> list[AbstractIncomingMessage]:
+    async def _heard(self) -> list[tuple[int, datetime]]:
         async with AmqpClient.open(self._amqp_url) as client:
             queue = await client.channel.get_queue(_HEARD, ensure=False)
-            take = partial(queue.get, no_ack=True, fail=False)
             heard = []
-            while (message := await take()) is not None:
-                heard.append(message)
+            while (message := await queue.get(no_ack=True, fail=False)) is not None:
+                number, at = (str(message.headers[f"cloudEvents_{name}"]) for name in ("id", "time"))
+                heard.append((int(number), datetime.fromisoformat(at)))
             return heard
 
 
@@ -210,20 +210,22 @@ def _folded(events: list[RecordedEvent]) -> Rows:
     return {"books-lent-out": set(lent.values()), "reader-history": history}
 
 
-def _out_of_order(events: list[RecordedEvent], heard: list[AbstractIncomingMessage]) -> list[str]:
-    """Say what is wrong with the order of what was relayed: each event once or more, and none before one below it."""
-    times = {event.sequence_number: event.occurred_at for event in events}
+def out_of_order(recorded: Mapping[int, datetime], heard: Sequence[tuple[int, datetime]]) -> list[str]:
+    """Say what is wrong with what was relayed: each event once or more, and none before those below it.
+
+    Args:
+        recorded: When each event of the log was recorded, by number.
+        heard: The number and time of each event that was relayed, in the order in which they came.
+    """
     faults = []
-    before = first_missing = 0
-    for message in heard:
-        number = int(str(message.headers["cloudEvents_id"]))
+    before = reached = 0
+    for number, at in heard:
         if number > before + 1:
             faults.append(f"event {number} was relayed right behind {before}")
         before = number
         # Of a history that was lost, the number is another event's.
-        at = datetime.fromisoformat(str(message.headers["cloudEvents_time"]))
-        if number == first_missing + 1 and times.get(number) == at:
-            first_missing = number
-    if first_missing != len(events):
-        faults.append(f"event {first_missing + 1} of {len(events)} was not relayed in its turn")
+        if number == reached + 1 and recorded.get(number) == at:
+            reached = number
+    if reached != len(recorded):
+        faults.append(f"event {reached + 1} of {len(recorded)} was not relayed in its turn")
     return faults[:5]

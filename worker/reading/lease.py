@@ -53,14 +53,16 @@ class Candidate:
         Raises:
             EventStoreError: As ``Session.transaction``.
         """
+        # Of a process that is frozen in one, the server lets go soon: the others are passed by its row.
+        limits = {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s", "lock_timeout": _LOCK_TIMEOUT}
         if not row.is_leased:
-            async with session.transaction() as transaction:
+            async with session.transaction(**limits) as transaction:
                 return await Followers(transaction).take(row.follower_id, self._owner, LEASE_SECONDS)
         if not self._is_abandoned(row):
             return None
         # Who has its row locked is in a batch: it is looked at again.
         with suppress(EventStoreError):
-            async with session.transaction(lock_timeout=_LOCK_TIMEOUT) as transaction:
+            async with session.transaction(**limits) as transaction:
                 return await Followers(transaction).take_abandoned(row, self._owner, LEASE_SECONDS)
         return None
 
