@@ -53,7 +53,7 @@ class Candidate:
         Raises:
             EventStoreError: As ``Session.transaction``.
         """
-        # Of a process that is frozen in one, the server lets go soon: the others are passed by its row.
+        # A process that is frozen in one keeps the row locked for no longer.
         limits = {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s", "lock_timeout": _LOCK_TIMEOUT}
         if not row.is_leased:
             async with session.transaction(**limits) as transaction:
