@@ -27,7 +27,7 @@ async def test_they_ask_by_a_pool_and_give_each_connection_back(database: Databa
             at = await models.position("ledger.balances")
             assert (at.number, at.token) == (7, 8)
             assert await models.wait_for("ledger.balances", at, seconds=0) == at
-            with pytest.raises(ProjectionError, match="there is no projection 'ledger.balance' here"):
+            with pytest.raises(ProjectionError, match=r"there is no projection 'ledger\.balance' here"):
                 await models.position("ledger.balance")
         async with ReadModels.over(pool) as models:
             assert await models.position("ledger.balances") == at
