@@ -8,7 +8,7 @@ from asyncio.base_subprocess import BaseSubprocessTransport
 from asyncio.subprocess import Process, SubprocessStreamProtocol
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, cast
 
 __all__ = ["Copy", "connected", "told"]
 
@@ -57,8 +57,8 @@ class Copy:
 class _Transport(BaseSubprocessTransport):
     """What is between a copy and asyncio's streams."""
 
-    def _start(self, *_arguments: Any, copy: Copy, **_options: Any) -> None:
-        self._proc = copy
+    def _start(self, *, copy: Copy, **_options: Any) -> None:  # type: ignore[override]  # asyncio calls it so
+        self._proc = cast("Any", copy)  # it has what is used of one of subprocess
         self._ending = asyncio.create_task(self._await_end(copy))
 
     async def _await_end(self, copy: Copy) -> None:

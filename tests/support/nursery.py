@@ -205,10 +205,9 @@ async def started(
 
 async def _readable(connection: socket.socket) -> None:
     """Wait until something can be received."""
-    loop = asyncio.get_running_loop()
-    there = loop.create_future()
-    loop.add_reader(connection, lambda: there.done() or there.set_result(None))
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection, there.set)
     try:
-        await there
+        await there.wait()
     finally:
         loop.remove_reader(connection)
