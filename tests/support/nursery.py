@@ -49,7 +49,6 @@ class Call:
         strict: Whether each warning is an error, as with ``python -W error``.
         fresh: Whether Python's start is part of what is tested.
         descriptors: Those of this process that it has, too, under the same numbers.
-        entry: A function that takes them, as ``module:name``, for a copy to call; by default it is ``worker``.
     """
 
     arguments: Sequence[str] = ()
@@ -58,7 +57,6 @@ class Call:
     strict: bool = False
     fresh: bool = False
     descriptors: Sequence[int] = ()
-    entry: str = ""
 
     @property
     def program(self) -> tuple[str, ...]:

@@ -91,10 +91,6 @@ def _become(call: Call) -> None:
         sys.warnoptions.clear()
         warnings.filters.remove(_STRICT)  # type: ignore[attr-defined]  # a list, which typeshed calls a sequence
     sys.path[0] = call.folder
-    if call.entry:
-        module, _, name = call.entry.partition(":")
-        getattr(importlib.import_module(module), name)(*call.descriptors)
-        return
     sys.argv = ["worker", *call.arguments]
     # Who starts others of its kind starts them as it was started itself.
     sys.orig_argv[:] = call.program

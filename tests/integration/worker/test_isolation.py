@@ -26,8 +26,6 @@ from worker.publisher import Publisher
 from worker.service import Service
 from worker.supervision.stop_times import StopTimes
 
-pytestmark = pytest.mark.usefixtures("poison_processes")
-
 DOMAIN = "tests.integration.worker.troubles:domain"
 POISON = {"worker-suspect": True}
 GOOD = 30

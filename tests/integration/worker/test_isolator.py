@@ -28,8 +28,6 @@ from worker.message import CommandMessage
 from worker.settings import Settings
 from worker.settlement import Action, Answer, FailedElsewhere
 
-pytestmark = pytest.mark.usefixtures("poison_processes")
-
 DOMAIN, DOMAIN_NAME = "tests.integration.worker.troubles:domain", "tally"
 SEGFAULT = b'{"Key": "k", "Signal": %d}' % signal.SIGSEGV
 
