@@ -16,6 +16,7 @@ _COMMAND = (
     *(sys.executable, "-m", "pip_audit", "--requirement", str(_LOCK), "--require-hashes", "--disable-pip"),
     *("--vulnerability-service", "osv", "--format", "json", "--progress-spinner", "off", "--timeout", "15"),
 )
+_LONGEST_REASON = 120
 
 
 def main() -> int:
@@ -32,7 +33,10 @@ def report(answer: str, errors: str) -> tuple[int, str]:
         packages = json.loads(answer)["dependencies"]
     except (json.JSONDecodeError, KeyError, TypeError):
         last = (errors.strip().splitlines() or ["it printed nothing"])[-1]
-        return 2, f"It is not known whether dependencies are vulnerable, since pip-audit could not find out: {last}"
+        return 2, (
+            "Whether a dependency is vulnerable is not known, since pip-audit could not ask the OSV database: run this "
+            f"where its service can be reached, as in CI ({last[:_LONGEST_REASON]})."
+        )
     skipped = [f"{each['name']}: {each['skip_reason']}" for each in packages if "skip_reason" in each]
     known = [
         f"{each['name']} {each['version']}: {found['id']}, mended in {', '.join(found['fix_versions']) or 'no version'}"

@@ -58,12 +58,12 @@ def said_by(package: str) -> str:
         importlib.metadata.PackageNotFoundError: It is not installed here.
     """
     said = metadata.metadata(package)
-    if expression := said.get("License-Expression"):
-        return expression
+    for expression in said.get_all("License-Expression") or ():
+        return str(expression)
     kinds = [kind.rpartition(" :: ")[2] for kind in said.get_all("Classifier") or () if kind.startswith("License ::")]
-    named = said.get("License") or ""
     # The text may be the whole licence.
-    one = named if named and "\n" not in named else " AND ".join(kinds)
+    named = [str(text) for text in said.get_all("License") or () if "\n" not in text]
+    one = named[0] if named else " AND ".join(kinds)
     return _SPDX.get(one, one)
 
 

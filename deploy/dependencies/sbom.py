@@ -4,10 +4,14 @@ The pinned packages are installed, by their hashes, in an environment of their o
 list has the versions, the licences and who needs what, as the packages themselves say.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from deploy.dependencies.licences import said_by
+from worker import __version__
 
 __all__ = ["main"]
 
@@ -34,6 +38,13 @@ def main() -> int:
             *(sys.executable, "-m", "cyclonedx_py", "environment", "--pyproject", _ROOT / "pyproject.toml"),
             *("--mc-type", "application", "--output-reproducible", "--output-file", _LISTED, python),
         )
+    listed = json.loads(_LISTED.read_text(encoding="utf-8"))
+    # What cyclonedx-py does not find out: a version that is computed, and licences in words of their own.
+    listed["metadata"]["component"]["version"] = __version__
+    for component in listed["components"]:
+        if "licenses" not in component:
+            component["licenses"] = [{"expression": said_by(component["name"])}]
+    _LISTED.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write(f"{_LISTED.relative_to(_ROOT)} is written.\n")
     return 0
 

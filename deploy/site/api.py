@@ -30,6 +30,8 @@ _TITLES = {
     "yields": "Yields",
     "raises": "Raises",
 }
+_STARS = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}
+_LONGEST_VALUE = 80
 
 
 class _Section(NamedTuple):
@@ -74,13 +76,13 @@ def page() -> str:
 def _described(name: str, found: griffe.Object | griffe.Alias) -> Iterator[str]:
     target = found.final_target if isinstance(found, griffe.Alias) else found
     yield f"### {name}\n"
-    yield f"```python\n{_declared(target)}\n```\n"
+    yield _code(_declared(target))
     yield from _documented(target)
     if isinstance(target, griffe.Class):
         for member in target.members.values():
             if _is_public(member):
                 yield f"#### {name}.{member.name}\n"
-                yield f"```python\n{_declared(member)}\n```\n"
+                yield _code(_declared(member))
                 yield from _documented(member)
 
 
@@ -103,7 +105,8 @@ def _declared(found: griffe.Object | griffe.Alias) -> str:
     if not isinstance(found, griffe.Attribute):
         raise TypeError(f"{found.path} is a {found.kind.value}, for which the page has no form")
     typed = f": {found.annotation}" if found.annotation is not None else ""
-    return f"{found.name}{typed}" + ("" if "property" in found.labels else f" = {found.value}")
+    value = str(found.value) if len(str(found.value)) <= _LONGEST_VALUE else "..."
+    return f"{found.name}{typed}" + ("" if "property" in found.labels else f" = {value}")
 
 
 def _class(found: griffe.Class) -> str:
@@ -147,9 +150,7 @@ def _call(begin: str, parameters: Sequence[griffe.Parameter], end: str) -> str:
     for parameter in parameters:
         if parameter.kind is griffe.ParameterKind.keyword_only and not any(p.startswith("*") for p in written):
             written.append("*")
-        stars = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}.get(
-            parameter.kind, ""
-        )
+        stars = _STARS.get(parameter.kind, "") if parameter.kind is not None else ""
         typed = f": {parameter.annotation}" if parameter.annotation is not None else ""
         default = "" if parameter.default is None or stars else f" = {parameter.default}"
         written.append(f"{stars}{parameter.name}{typed}{default}")
@@ -174,6 +175,11 @@ def _documented(found: griffe.Object | griffe.Alias) -> Iterator[str]:
             )
 
 
+def _code(text: str) -> str:
+    # Quoted as everywhere in the code: values come back in the form of Python's own.
+    return "```python\n" + (text if '"' in text else text.replace("'", '"')) + "\n```\n"
+
+
 def _prose(text: str) -> Iterator[str]:
     """Return paragraphs, lists and code as Markdown has them."""
     for block in re.split(r"\n\n(?=\S)", text.strip()):
@@ -186,7 +192,7 @@ def _prose(text: str) -> Iterator[str]:
         elif told:
             yield _filled(told + (":" if literal else "")) + "\n"
         if literal:
-            yield f"```python\n{textwrap.dedent(code).rstrip()}\n```\n"
+            yield _code(textwrap.dedent(code).rstrip())
 
 
 def _items(items: Iterable[Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ append condition is a boundary with the position up to which it was read.
 """
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,7 @@ async def test_reading_starts_from_a_position(store: EventStore) -> None:
 
 async def test_events_are_persisted_all_or_none(store: EventStore) -> None:
     """Writing: MUST provide a way to atomically persist one or more events."""
+
     async def seen() -> int:
         return len((await store.query(ANY)).events)
 
@@ -170,7 +172,7 @@ async def test_an_append_of_no_events_records_none(store: EventStore) -> None:
 
 async def test_an_event_contains_its_type_its_data_and_its_tags(store: EventStore) -> None:
     """Event: MUST contain type, data and tags; all tags must be exposed, and none is given twice."""
-    payload = {"student": "s1", "course": "c1", "grade": [1, {"oral": True}], "remark": None}
+    payload: dict[str, Any] = {"student": "s1", "course": "c1", "grade": [1, {"oral": True}], "remark": None}
     await store.append([fact("Graded", **payload), fact("Closed")])
     graded, closed = await log(store)
     assert (graded.type, graded.payload) == ("Graded", payload)

@@ -102,7 +102,7 @@ def check_the_list_of_what_is_installed_is_the_lock() -> None:
     )
     found = {each["name"].lower().replace("_", "-"): each for each in listed["components"]}
     lock = (ROOT / "requirements-runtime.lock").read_text(encoding="utf-8")
-    pinned = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)(?! ; sys_platform == 'win32')", lock, re.MULTILINE))
+    pinned = dict(re.findall(r"^([a-z0-9.-]+)==(\S+) (?!; sys_platform == 'win32')", lock, re.MULTILINE))
     assert {name: each["version"] for name, each in found.items()} == pinned
     assert [name for name, each in found.items() if not each.get("licenses")] == []
 

@@ -78,7 +78,7 @@ def test_the_image_has_what_its_extras_need() -> None:
             "a 1: PYSEC-1, mended in 2",
         ),
         ({"dependencies": [{"name": "a", "skip_reason": "not found"}]}, "", 2, "a: not found"),
-        (None, "WARNING:first\nERROR:no route to the service", 2, "could not find out: ERROR:no route to the service"),
+        (None, "WARNING:first\nERROR:no route to the service", 2, "as in CI (ERROR:no route to the service)."),
     ],
 )
 def test_an_audit_says_what_is_known(answer: object, errors: str, status: int, says: str) -> None:
