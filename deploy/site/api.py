@@ -61,16 +61,25 @@ def page() -> str:
     for package in sorted({section.module.partition(".")[0] for section in _SECTIONS}):
         loader.load(package)
     loader.resolve_aliases(implicit=False, external=False)
-    blocks = [_HEAD]
+    blocks, seen = [_HEAD], set[str]()
     for section in _SECTIONS:
         module = loader.modules_collection[section.module]
         listed = section.names or tuple(str(name) for name in module.exports or ())
         names = sorted((name for name in listed if not name.startswith("_")), key=str.lower)
         blocks.append(f"## {section.title}\n")
-        blocks.append(_filled(" · ".join(f"[{name}](#{name.lower()})" for name in names)) + "\n")
-        for name in names:
-            blocks += _described(name, module.members[name])
+        headings = {name: _heading(name, section.module, seen) for name in names}
+        links = [f"[{name}](#{heading.lower().replace('.', '')})" for name, heading in headings.items()]
+        blocks.append(_filled(" · ".join(links)) + "\n")
+        for name, heading in headings.items():
+            blocks += _described(heading, module.members[name])
     return "\n".join(blocks)
+
+
+def _heading(name: str, module: str, seen: set[str]) -> str:
+    """Return a name, with its module where one before it has the same letters: links do not tell capitals."""
+    heading = name if name.lower() not in seen else f"{module}.{name}"
+    seen.add(name.lower())
+    return heading
 
 
 def _described(name: str, found: griffe.Object | griffe.Alias) -> Iterator[str]:
