@@ -112,5 +112,5 @@ dashboards: ## fetch the vendors' dashboards of RabbitMQ and PostgreSQL for Graf
 # The local stack first: without its folder, nobody knows what to stop.
 clean: ## stop the local stack, and remove what the other targets made
 	@if test -e .stack; then $(MAKE) --no-print-directory down; fi
-	rm -rf $(VENDORS) $(VENV) dist .site .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
+	rm -rf $(VENDORS) $(VENV) .packages dist .site .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,11 +22,14 @@ _STOP_SECONDS = 60.0
 _ANSWER_SECONDS = 2.0
 
 
-def up(record: Record) -> dict[str, str]:
-    """Start a stack that outlives this process, and return its addresses by environment variable.
+def up(record: Record) -> tuple[dict[str, str], list[str]]:
+    """Start a stack that outlives this process.
 
     Args:
         record: Where it is recorded.
+
+    Returns:
+        Its addresses by environment variable, and what was left out of it, each a sentence.
 
     Raises:
         StackError: It could not be started, or one runs already.
@@ -55,8 +58,7 @@ def up(record: Record) -> dict[str, str]:
     if "error" in reply:
         keeper.wait()
         raise StackError(reply["error"])
-    addresses: dict[str, str] = reply["addresses"]
-    return addresses
+    return reply["addresses"], reply["notes"]
 
 
 def down(record: Record) -> bool:
