@@ -67,14 +67,14 @@ format: $(VENV)/.ready ## put the code in its standard form
 up: $(VENV)/.ready ## start the local stack and print its addresses
 	@$(BIN)/python -m deploy.local up
 
-down: $(VENV)/.ready ## stop the local stack and remove its files
+down: $(VENV)/.ready ## stop the local stack and remove its files, with what was fetched for it
 	@$(BIN)/python -m deploy.local down
 
 dist: $(VENV)/.ready ## build the wheel and the source distribution into dist/
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build --target sdist --target wheel
 
-release-check: dist ## install each extra alone in a new environment, and follow the tutorial line by line
+release-check: dist ## install each extra alone in a new environment, follow the tutorial line by line, and fetch servers as any user
 	@$(BIN)/python -m pytest -q -rN -s -o python_functions='check_*' --timeout=1800 tests/release/check_*.py $(ARGS)
 
 # What makes the site is installed for that alone.

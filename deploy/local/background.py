@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.local.binaries import rabbitmq_server
 from deploy.local.errors import StackError
 from deploy.local.record import Record
 from deploy.local.server import until
+from deploy.local.stack import LocalStack
 
 __all__ = ["answers", "down", "up"]
 
@@ -36,7 +36,7 @@ def up(record: Record) -> tuple[dict[str, str], list[str]]:
 
     On any exception, an interrupt among them, no stack is left.
     """
-    rabbitmq_server()  # here, where a person sees that it is being installed
+    LocalStack.check()  # here, where a person sees that something is being installed or fetched
     keeper = subprocess.Popen(
         [sys.executable, "-m", "deploy.local.keeper", str(record.folder)],
         cwd=_CLONE,

@@ -63,6 +63,7 @@ class LocalStack:
         Raises:
             StackError: Something is missing; the text says what to do.
         """
+        Guard.check()
         Account.for_servers()
         postgres_folder()
         epmd(rabbitmq_server())

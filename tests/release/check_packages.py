@@ -72,7 +72,7 @@ with LocalStack(watched=True) as stack:
 def home() -> Iterator[Path]:
     """A folder of an ordinary user's own, with a clone in it that nobody else may enter."""
     uid = pwd.getpwnam(_USER).pw_uid if os.geteuid() == 0 else os.geteuid()
-    home = Path(tempfile.mkdtemp(prefix="first-steps-", dir="/var/tmp"))  # noqa: S108  made by mkdtemp
+    home = Path(tempfile.mkdtemp(prefix="first-steps-", dir="/var/tmp"))
     clone = home / "clone"
     shutil.copytree(ROOT / "deploy", clone / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
     wheel = postgres_folder().parent
@@ -92,7 +92,7 @@ def _as_ordinary_user(command: list[str]) -> list[str]:
         if installed := [place for place in _HIDDEN if Path(place).exists()]:
             pytest.skip(f"{installed[0]} is installed here, and only root can hide it")
         return command
-    hide = "; ".join(f'if test -e {place}; then mount -t tmpfs none {place} || exit 77; fi' for place in _HIDDEN)
+    hide = "; ".join(f"if test -e {place}; then mount -t tmpfs none {place} || exit 77; fi" for place in _HIDDEN)
     drop = f"exec setpriv --reuid={_USER} --regid={_USER} --clear-groups --inh-caps=-all"
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", f'{hide}; {drop} "$@"', "sh", *command]
 

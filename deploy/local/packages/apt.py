@@ -15,11 +15,12 @@ __all__ = ["Apt", "Package", "missing", "planned", "unpack"]
 _TOOLS = ("apt-get", "dpkg-query", "dpkg-deb")
 # Inst erlang-base (1:25.2.3+dfsg-1 Debian:12.11/oldstable, Debian-Security:12/oldstable-security [amd64])
 _PLANNED = re.compile(r"^Inst (\S+) .*?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
-# What the machine does after its own update is not ours to do. Appending is apt's only other way to set a list.
+# What the machine does after an update of its own is not ours to do.
 _CONFIGURATION = """\
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
+#clear APT::Update::Post-Invoke-Stats;
 """
 _OPTIONS = (
     # Nothing that is not signed, whatever the machine's own apt is told to take.
@@ -63,7 +64,7 @@ class Package:
 
 
 class Apt:
-    """apt with lists, cache and state of its own. For it nothing is installed, so what it plans is all there is to need.
+    """apt with lists, cache and state of its own. For it nothing is installed, so what it plans is all that is needed.
 
     Whatever is fetched is checked against the signed lists, as for root.
 
@@ -77,7 +78,7 @@ class Apt:
 
     def __init__(self, folder: Path, *, options: Iterable[str] = ()) -> None:
         if lacking := [tool for tool in _TOOLS if shutil.which(tool) is None]:
-            raise StackError(f"This machine has no {lacking[0]}, by which Debian and Ubuntu fetch packages.")
+            raise StackError(f"this machine has no {lacking[0]}")
         for name in ("lists", "cache"):
             (folder / name / "partial").mkdir(parents=True)
         (folder / "cache" / "archives" / "partial").mkdir(parents=True)

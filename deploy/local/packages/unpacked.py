@@ -101,10 +101,8 @@ class Unpacked:
         return found
 
     def _fetch(self, recipe: Recipe) -> None:
-        print(
-            f"{recipe.name} is not installed: fetching its packages into {self.folder.name}, without installing them ...",
-            flush=True,
-        )
+        into = f"{self.folder.name}, without installing them"
+        print(f"{recipe.name} is not installed: fetching its packages into {into} ...", flush=True)
         draft = Path(tempfile.mkdtemp(prefix=f"{recipe.package}{_PART}", dir=self.folder))
         try:
             place, archives, apt = draft / "place", draft / "archives", draft / "apt"

@@ -90,9 +90,7 @@ class CollectorServer(TelemetryServer):
         self._guard.write(folder / "collector-local.yaml", self._addresses())
         # The later file wins, mapping by mapping.
         files = ("collector.yaml", "collector-local.yaml")
-        return self._guard.start(
-            [str(self._program), *(f"--config={folder / file}" for file in files)], log=self.log
-        )
+        return self._guard.start([str(self._program), *(f"--config={folder / file}" for file in files)], log=self.log)
 
     def _addresses(self) -> str:
         ports = {

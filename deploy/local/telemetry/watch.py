@@ -54,9 +54,7 @@ class Watch:
             )
             return
         port = None if self._jaeger is None else self._jaeger.otlp_port
-        self._collector = self._started(
-            CollectorServer(self._guard, program, copied=self._copied, jaeger_port=port)
-        )
+        self._collector = self._started(CollectorServer(self._guard, program, copied=self._copied, jaeger_port=port))
 
     def start_prometheus(self, addresses: Mapping[str, str]) -> None:
         """Start Prometheus, when all that it looks at serves.

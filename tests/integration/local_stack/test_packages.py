@@ -52,7 +52,9 @@ class Source:
     def trust(self, *, trusted: bool) -> None:
         self._list.write_text(f"deb {'[trusted=yes] ' if trusted else ''}file:{self.folder} ./\n")
 
-    def add(self, name: str, version: str, files: dict[str, str], *, depends: str = "") -> Path:
+    def add(
+        self, name: str, version: str, files: dict[str, str], *, depends: str = "", architecture: str = "all"
+    ) -> Path:
         """Make a package and list it; return its archive."""
         tree = self.folder / "trees" / name
         for path, text in files.items():
@@ -60,8 +62,15 @@ class Source:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
             file.chmod(0o755)
-        control = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: tests <tests@example.org>\n"
-        control += f"Description: one of the tests'\n{f'Depends: {depends}' if depends else ''}".rstrip() + "\n"
+        fields = {
+            "Package": name,
+            "Version": version,
+            "Architecture": architecture,
+            "Maintainer": "tests <tests@example.org>",
+            "Description": "of the tests",
+            **({"Depends": depends} if depends else {}),
+        }
+        control = "".join(f"{field}: {value}\n" for field, value in fields.items())
         (tree / "DEBIAN").mkdir(parents=True)
         (tree / "DEBIAN" / "control").write_text(control)
         archive = self.folder / f"{name}.deb"
@@ -70,7 +79,14 @@ class Source:
         with (self.folder / "Packages").open("a") as packages:
             digest = hashlib.sha256(content).hexdigest()
             packages.write(f"{control}Filename: ./{archive.name}\nSize: {len(content)}\nSHA256: {digest}\n\n")
+        self._release()
         return archive
+
+    def _release(self) -> None:
+        """List the list, as a source must; what would be signed is this."""
+        content = (self.folder / "Packages").read_bytes()
+        listed = f"{hashlib.sha256(content).hexdigest()} {len(content)} Packages"
+        (self.folder / "Release").write_text(f"Date: Wed, 01 Jan 2025 00:00:00 UTC\nSHA256:\n {listed}\n")
 
 
 @pytest.fixture
@@ -78,6 +94,10 @@ def source(tmp_path: Path) -> Source:
     folder = tmp_path / "source"
     folder.mkdir()
     source = Source(folder)
+    # Installed on every Debian and Ubuntu, so it is not to be fetched.
+    shown = ["dpkg-query", "--show", "--showformat", "${Architecture}", "base-files"]
+    native = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+    source.add("base-files", "99", {"usr/share/marker": "not this one\n"}, architecture=native)
     source.add("test-greeting", "1.0-1", {"usr/share/greeting/words": "good morning\n"})
     source.add("test-greeter", "2.1-1", {"usr/lib/greeter/greet": _GREET}, depends="test-greeting, base-files")
     return source
@@ -95,8 +115,7 @@ def test_a_package_is_fetched_with_what_is_missing_and_runs_where_it_lies(source
     shutil.copytree(programs.parent, moved / "test-greeter")
     for greet in (programs / "greet", moved / "test-greeter" / "bin" / "greet"):
         assert subprocess.run([greet], capture_output=True, text=True, check=True).stdout == "good morning\n"
-    # Installed on every Debian, so neither fetched nor unpacked; and nothing but the packages is left.
-    assert not (programs.parent / "files" / "etc" / "debian_version").exists()
+    assert not (programs.parent / "files" / "usr" / "share" / "marker").exists()
     assert [path.name for path in place.iterdir()] == ["test-greeter"]
 
 

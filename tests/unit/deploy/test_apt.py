@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_what_is_installed_is_fetched_only_where_it_is_of_the_family() -> None:
 def test_apt_works_in_its_own_folder_and_takes_nothing_unsigned(tmp_path: Path) -> None:
     command = Apt(tmp_path).command("update")
     assert (command[0], command[-1]) == ("apt-get", "update")
-    options = dict(word.split("=", 1) for flag, word in zip(command, command[1:], strict=False) if flag == "--option")
+    options = dict(word.split("=", 1) for flag, word in pairwise(command) if flag == "--option")
     for name in ("Dir::State", "Dir::State::lists", "Dir::State::status", "Dir::Cache", "Dir::Cache::archives"):
         assert Path(options[name]).is_relative_to(tmp_path), name
     assert options["APT::Get::AllowUnauthenticated"] == "false"

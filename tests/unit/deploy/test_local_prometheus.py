@@ -25,5 +25,7 @@ def test_what_is_there_is_scraped_at_its_address_and_the_rest_is_left_out() -> N
 
 def test_every_job_can_be_given_an_address() -> None:
     whole = yaml.safe_load(_TEXT)
-    targets = [target for job in whole["scrape_configs"] for each in job["static_configs"] for target in each["targets"]]
+    targets = [
+        target for job in whole["scrape_configs"] for each in job["static_configs"] for target in each["targets"]
+    ]
     assert yaml.safe_load(with_targets(_TEXT, {target: target for target in targets})) == whole

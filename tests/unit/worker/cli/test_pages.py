@@ -54,9 +54,7 @@ async def test_pages_are_named_without_passwords_and_told_where_they_do_not_answ
         ("https://grafana.example/explore?left={trace_id}", "https://grafana.example/"),
     ],
 )
-async def test_a_page_of_traces_is_where_a_person_begins(
-    url: str, shown: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_page_of_traces_is_where_a_person_begins(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(*_: object) -> None:
         raise ConnectionRefusedError
 
@@ -74,7 +72,9 @@ async def test_a_page_of_traces_is_where_a_person_begins(
         (b"", False),
     ],
 )
-async def test_only_a_console_is_told_as_one(answer: bytes, *, is_console: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_a_console_is_told_as_one(
+    answer: bytes, *, is_console: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with answering(answer) as port:
         monkeypatch.setattr(looked_at, "CONSOLE_PORT", port)
         found = await pages(Settings())
