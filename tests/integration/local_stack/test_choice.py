@@ -70,7 +70,7 @@ def test_a_variable_that_is_empty_is_not_set() -> None:
 
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine without RabbitMQ, PostgreSQL and Docker, seen by an ordinary user; returns its one folder of programs."""
+    """A machine without RabbitMQ, PostgreSQL and Docker, seen by an ordinary user; returns its folder of programs."""
     monkeypatch.delenv("RABBITMQ_SERVER", raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(binaries, "_RABBITMQ_SERVER", tmp_path / "rabbitmq-server")
@@ -116,7 +116,10 @@ def test_what_is_installed_comes_before_what_could_be_fetched(nothing_installed:
 
 def test_without_apt_a_user_is_told_what_to_install(nothing_installed: Path) -> None:
     del nothing_installed
-    with pytest.raises(StackError, match=r"^RabbitMQ is not installed: install the package rabbitmq-server"), servers({}):
+    with (
+        pytest.raises(StackError, match=r"^RabbitMQ is not installed: install the package rabbitmq-server"),
+        servers({}),
+    ):
         pass
 
 
@@ -136,8 +139,13 @@ def test_what_cannot_be_fetched_is_told_with_every_other_way(
     )
 
 
-def test_elsewhere_than_on_linux_nothing_is_looked_for(nothing_installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elsewhere_than_on_linux_nothing_is_looked_for(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _apt(nothing_installed)
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(StackError, match=r"^The local stack runs on Linux only: .* Or start a Docker engine"), servers({}):
+    with (
+        pytest.raises(StackError, match=r"^The local stack runs on Linux only: .* Or start a Docker engine"),
+        servers({}),
+    ):
         pass
