@@ -21,7 +21,7 @@ export PATH
 # A library that is installed is found as ever; these are looked for first, and are those that are not.
 _LIBRARIES = 'LD_LIBRARY_PATH="{folders}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"\nexport LD_LIBRARY_PATH\n'
 _RUN = 'exec "$root/{program}" "$@"\n'
-# The package's own script has the place in it that it was made for.
+# The package's own script has the place in it that it was made for, and whatever lies beside it calls that one.
 _ERLANG = f"""\
 ROOTDIR="$root/{ERLANG}"
 for BINDIR in "$ROOTDIR"/erts-*/bin; do :; done
@@ -30,6 +30,7 @@ PROGNAME=erl
 export ROOTDIR BINDIR EMU PROGNAME
 exec "$BINDIR/erlexec" "$@"
 """
+_ESCRIPT = 'ESCRIPT_EMULATOR="$here/erl"\nexport ESCRIPT_EMULATOR\n'
 
 
 def write_programs(recipe: Recipe, place: Path) -> None:
@@ -54,7 +55,12 @@ def write_programs(recipe: Recipe, place: Path) -> None:
             raise StackError(f"the package {recipe.package} brought no {pattern}")
         for path in found:
             script = scripts / path.name
-            rest = _ERLANG if path.name == "erl" else _RUN.format(program=path.relative_to(files))
+            rest = _RUN.format(program=path.relative_to(files))
+            match path.name:
+                case "erl":
+                    rest = _ERLANG
+                case "escript":
+                    rest = _ESCRIPT + rest
             script.write_text(start + rest, encoding="utf-8")
             script.chmod(0o755)
 

@@ -43,6 +43,7 @@ RABBITMQ = Recipe(
         f"{ERLANG}/bin/epmd",
         f"{ERLANG}/bin/erl",
         f"{ERLANG}/bin/erl_call",
+        f"{ERLANG}/bin/escript",
     ),
 )
 # With TLS and the contributed extensions, which the wheel lacks.
