@@ -78,7 +78,7 @@ format: $(VENV)/.ready ## put the code in its standard form
 up: $(VENV)/.ready ## start the local stack and print its addresses
 	@$(BIN)/python -m deploy.local up
 
-down: $(VENV)/.ready ## stop the local stack and remove its files
+down: $(VENV)/.ready ## stop the local stack and remove its files, with what was fetched for it
 	@$(BIN)/python -m deploy.local down
 
 dist: $(VENV)/.ready ## build the wheel and the source distribution into dist/
@@ -103,7 +103,7 @@ sbom: $(VENV)/.audit ## list what the image installs, with versions, licences an
 audit: $(VENV)/.audit ## look for known vulnerabilities of what the image installs (needs the OSV service)
 	@$(BIN)/python -m deploy.dependencies.audit
 
-release-check: dist $(VENV)/.audit ## install each extra alone in a new environment, and follow the tutorial line by line
+release-check: dist $(VENV)/.audit ## install each extra alone in a new environment, follow the tutorial line by line, and fetch servers as any user
 	@$(BIN)/python -m pytest -q -rN -s -o python_functions='check_*' --timeout=1800 tests/release/check_*.py $(ARGS)
 
 # What makes the site is installed for that alone.
@@ -145,5 +145,5 @@ dashboards: ## fetch the vendors' dashboards of RabbitMQ and PostgreSQL for Graf
 # The local stack first: without its folder, nobody knows what to stop.
 clean: ## stop the local stack, and remove what the other targets made
 	@if test -e .stack; then $(MAKE) --no-print-directory down; fi
-	rm -rf $(VENDORS) $(VENV) dist .site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
+	rm -rf $(VENDORS) $(VENV) .packages dist .site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

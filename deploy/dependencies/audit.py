@@ -47,7 +47,7 @@ def report(answer: str, errors: str) -> tuple[int, str]:
         return 1, "\n".join([f"{len(known)} known vulnerabilities:", *known])
     if skipped:
         return 2, "\n".join(["It is not known whether these are vulnerable:", *skipped])
-    return 0, f"No vulnerability is known of the {len(packages)} packages in {_LOCK.name}."
+    return 0, f"No vulnerability is known of what {_LOCK.name} pins."
 
 
 if __name__ == "__main__":
