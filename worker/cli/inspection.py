@@ -17,6 +17,7 @@ from worker.amqp.shard_bindings import wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replica
 from worker.cli.findings import Finding
 from worker.cli.followers_inspection import inspect_followers
+from worker.cli.pages import pages
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.credentials import address_of
 from worker.errors import BrokerError, SettingsError
@@ -39,17 +40,18 @@ async def inspect(settings: Settings, domain: str | None = None, *, followers: b
         followers: Whether what `worker follow` lacks is wrong.
 
     Returns:
-        One finding a part, in the order in which a person would mend them.
+        One finding a part, in the order in which a person would mend them; at last, the pages that can be opened.
     """
     found, served = _domains(settings)
     domains = [each for each in served if domain in {None, each.name}]
-    database, broker, followed = await asyncio.gather(
+    database, broker, opened, followed = await asyncio.gather(
         _databases(settings, served, domain),
         _broker(settings, domains),
+        pages(settings),
         inspect_followers(settings, domains, needed=followers),
     )
     views = [finding for each in domains for finding in _views(each)]
-    return [found, *_variables(settings, served), *views, *database, *broker, *followed]
+    return [found, *_variables(settings, served), *views, *database, *broker, *opened, *followed]
 
 
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
