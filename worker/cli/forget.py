@@ -48,7 +48,7 @@ def forget(
             wanted = found.made_at is not None and not dry_run and (yes or _agreed(whom, found, whose))
             done = run_async(delete_key(store.database_admin_url, whom)) if wanted else None
         refused |= found.made_at is not None and not dry_run and not wanted
-        is_known |= found.made_at is not None or found.before is not None
+        is_known |= found.made_at is not None or found.before is not None or found.archived is not None
         documents.append(_document(whom, found, done, dry_run=dry_run))
         if not json:
             tell(_told(whom, found, done, dry_run=dry_run))
@@ -87,6 +87,11 @@ def _described(whom: Subject, found: KnownSubject) -> str:
 
 def _told(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_run: bool) -> str:
     if found.made_at is None:
+        if found.before is None and found.archived is not None:
+            return (
+                f"{whom} has no key: it was forgotten, as one of the archived events up to {found.archived:,} records, and "
+                "nothing was sealed since."
+            )
         if found.before is None:
             return f"{whom} has no key: nothing was ever sealed for it."
         return f"{whom} has no key: it was forgotten, as event {found.before} records, and nothing was sealed since."
