@@ -176,16 +176,16 @@ class IdempotencyKeyReused(PermanentError):
 class HistoryArchived(PermanentError):
     """Raised by reads, and by ``append`` from far behind: events that may be needed were moved out of the database.
 
-    What is in the database cannot answer, and is not passed off as all there is. Restore the range, or ask for what lies
-    above it.
+    What is in the database cannot answer, and is not passed off as all there is. Restore the range, or ask for what
+    lies above it.
 
     Attributes:
         first: The first number of the range; if it concerns several, of the first of them.
         last: Its last number.
         places: Of a question of several filters, which of them cannot be answered, from 0; empty if the whole question
             cannot.
-        position: The number of a position that lies in the range, if that is the reason: nobody can tell whether it is of
-            this history. What is read from the beginning, or from a later position, does without it.
+        position: The number of a position that lies in the range, if that is the reason: nobody can tell whether it is
+            of this history. What is read from the beginning, or from a later position, does without it.
     """
 
     def __init__(self, *, first: int, last: int, places: tuple[int, ...] = (), position: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Archived ranges in memory: what is known of events that are not to be had any more, and which reads can do without."""
+"""Archived ranges in memory: what is known of events that are gone from the log, and which reads can do without."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -133,7 +133,7 @@ class MemoryLog:
             raise PositionNotReached(f"the log ends at {len(self.events)}, before {number}")
 
     def check_history(self, position: Position) -> None:
-        """Raise ``HistoryDiverged`` if a position does not lie in the log, ``HistoryArchived`` if that cannot be told."""
+        """Raise ``HistoryDiverged`` for a position that is not in the log, ``HistoryArchived`` if nobody can tell."""
         self.archive.check_position(position)
         if not self.is_in_history(position):
             raise HistoryDiverged(f"position {position} is not in this store's history")

@@ -257,8 +257,8 @@ class PartReader:
     ) -> None:
         """Leave out the parts whose events may be archived. Others of the same question can be read all the same.
 
-        What is known up to a position that is archived cannot be gone on from. Perhaps nothing of that part is archived,
-        and it can be read from the beginning.
+        What is known up to a position that is archived cannot be gone on from. Perhaps nothing of that part is
+        archived, and it can be read from the beginning.
 
         Raises:
             HistoryArchived: It concerns no part in particular.

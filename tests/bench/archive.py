@@ -52,7 +52,7 @@ def run(count: int, *, progress: Callable[[str], None]) -> list[Figure]:
 async def _measured(
     urls: Sequence[Sequence[str]], count: int, directory: Path, progress: Callable[[str], None]
 ) -> dict[str, list[float]]:
-    (url, admin_url), (whole_url, whole_admin) = urls
+    (url, admin_url), (whole_url, _) = urls
     await migrate(admin_url, partition_size=_PARTITION)
     day = _day(count + count // 6)
     progress(f"archive: {count:,} commands of a library's day")
@@ -149,10 +149,11 @@ async def _timed(stores: Sequence[tuple[str, PostgresEventStore]]) -> dict[str, 
     taken: dict[str, list[float]] = defaultdict(list)
     for number in range(_SAMPLES):
         boundary = Filter.matching().any_event_type_of("BookCopyLentToReader").and_any_predicate_of(P("BookID", number))
+        event = Event(type="Noted", payload={"Number": number})
         for suffix, store in stores:
             asked: dict[str, Callable[[], Awaitable[object]]] = {
-                "archive_query": lambda store=store: store.query(boundary),
-                "archive_append": lambda store=store: store.append([Event(type="Noted", payload={"Number": number})]),
+                "archive_query": lambda store=store, boundary=boundary: store.query(boundary),
+                "archive_append": lambda store=store, event=event: store.append([event]),
             }
             for name, ask in asked.items():
                 started = time.perf_counter()

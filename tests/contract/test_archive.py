@@ -54,19 +54,33 @@ class Archived:
 
 
 @pytest.fixture(params=["memory", *DRIVERS])
-async def archived(request: pytest.FixtureRequest) -> AsyncIterator[Archived]:
-    if request.param == "memory":
+def way(request: pytest.FixtureRequest) -> str:
+    """How the store is had."""
+    return str(request.param)
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, way: str) -> Database | None:
+    """Where its log is, in partitions of 2 events, of 2, and of many; None in memory."""
+    if way == "memory":
+        return None
+    database = request.getfixturevalue("partitioned_database")
+    assert isinstance(database, Database)
+    return database
+
+
+@pytest.fixture
+async def archived(way: str, place: Database | None) -> AsyncIterator[Archived]:
+    if place is None:
         memory = MemoryEventStore()
         positions = await _recorded(memory)
         await memory.archive(2)
         await memory.archive(4)
         yield Archived(memory, positions)
         return
-    database = request.getfixturevalue("partitioned_database")
-    assert isinstance(database, Database)
-    async with opened(request.param, database.url, follow_seconds=0.01) as store:
+    async with opened(way, place.url, follow_seconds=0.01) as store:
         positions = await _recorded(store)
-        async with connected(database.admin_url) as admin:
+        async with connected(place.admin_url) as admin:
             await fill(admin)
             # What was planned before is planned anew.
             assert len((await store.query(about(book="b1"))).events) == 2
@@ -99,7 +113,9 @@ async def test_a_read_that_can_do_without_archived_events_is_answered(archived: 
         assert numbers((await store.latest(boundary, limit=9)).events) == expected
     assert numbers((await store.query(ANY, min_position=archived.positions[6])).events[:0]) == []
     # From the last event of a range on, it can be told whether the history is the same.
-    streams = await store.query_many([ANY, about(book="b6")], after=[archived.positions[4], archived.positions[5]], most=1)
+    streams = await store.query_many(
+        [ANY, about(book="b6")], after=[archived.positions[4], archived.positions[5]], most=1
+    )
     assert [numbers(stream.events) for stream in streams] == [[], [6]]
     stranger = Position(number=4, token=archived.positions[4].token + 1)
     with pytest.raises(HistoryDiverged):
@@ -191,7 +207,8 @@ async def test_an_append_is_judged_by_all_events_or_refused(archived: Archived) 
         await store.append([], boundary=old, after=Position(number=4, token=3))
     with pytest.raises(HistoryArchived):
         await store.append(
-            [], boundary=[BoundaryPart(filter=new, after=positions[6]), BoundaryPart(filter=about(book="b2"), after=START)]
+            [],
+            boundary=[BoundaryPart(filter=new, after=positions[6]), BoundaryPart(filter=about(book="b2"), after=START)],
         )
 
 

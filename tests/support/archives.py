@@ -27,6 +27,4 @@ async def drop_oldest(admin: Connection) -> None:
     """Archive the oldest partition, nowhere."""
     first = await admin.fetchval("SELECT min(first_number) FROM eventstore.partitions")
     (row,) = await admin.fetch("SELECT * FROM eventstore.describe_archive_v1($1)", first)
-    await admin.fetch(
-        "SELECT eventstore.move_out_v1($1, $2, $3, 'nowhere')", first, row["events"], row["checksum"]
-    )
+    await admin.fetch("SELECT eventstore.move_out_v1($1, $2, $3, 'nowhere')", first, row["events"], row["checksum"])

@@ -46,8 +46,8 @@ def archive(
     """Move whole old partitions of the log in the database of DATABASE_ADMIN_URL into Parquet files, after asking.
 
     Each is written, read back and compared before it is dropped, beside running workers. Commands and reads that can do
-    without its events go on; others are told that they are archived, and never answered without them. It can be ended at
-    any time: called again, it goes on where it was. Exit status 1 when the answer was no.
+    without its events go on; others are told that they are archived, and never answered without them. It can be ended
+    at any time: called again, it goes on where it was. Exit status 1 when the answer was no.
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     bound = _bound(before)
@@ -73,8 +73,8 @@ def restore_archive(
 ) -> None:
     """Put archived events back into the log in the database of DATABASE_ADMIN_URL, beside running workers.
 
-    What was archived last comes back first. Each file is checked against its manifest and the database before anything is
-    changed, and the events in the database against it after. The files stay.
+    What was archived last comes back first. Each file is checked against its manifest and the database before anything
+    is changed, and the events in the database against it after. The files stay.
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     if not directory.is_dir():

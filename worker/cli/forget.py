@@ -87,14 +87,7 @@ def _described(whom: Subject, found: KnownSubject) -> str:
 
 def _told(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_run: bool) -> str:
     if found.made_at is None:
-        if found.before is None and found.archived is not None:
-            return (
-                f"{whom} has no key: it was forgotten, as one of the archived events up to {found.archived:,} records, and "
-                "nothing was sealed since."
-            )
-        if found.before is None:
-            return f"{whom} has no key: nothing was ever sealed for it."
-        return f"{whom} has no key: it was forgotten, as event {found.before} records, and nothing was sealed since."
+        return f"{whom} has no key: {_why_none(found)}."
     if dry_run:
         text = _described(whom, found)
         return f"{text[0].upper()}{text[1:]} would be deleted."
@@ -106,6 +99,15 @@ def _told(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_ru
         f"Forgot {whom}: its key and {counted(done.states, 'stored state')} are deleted, as event {done.number} "
         "records. Dead letters, backups and copies elsewhere are not reached; docs/erasure.md says what to do."
     )
+
+
+def _why_none(found: KnownSubject) -> str:
+    if found.before is not None:
+        return f"it was forgotten, as event {found.before} records, and nothing was sealed since"
+    if found.archived is not None:
+        one = f"one of the archived events up to {found.archived:,}"
+        return f"it was forgotten, as {one} records, and nothing was sealed since"
+    return "nothing was ever sealed for it"
 
 
 def _document(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_run: bool) -> dict[str, Any]:

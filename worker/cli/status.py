@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from eventstore import EventStoreError, Filter, Receipt, RecordedEvent
+from eventstore import EventStoreError, Filter, HistoryArchived, Receipt, RecordedEvent
 from eventstore.postgres import PostgresEventStore
 from worker.cli.events import fields
 from worker.cli.failures import Mistake, sentence
@@ -105,7 +105,10 @@ async def _events(store: PostgresEventStore, receipt: Receipt) -> list[RecordedE
     if receipt.first is None or receipt.last is None:
         return []
     own = Filter.matching_any_event().sequence_number_higher_than(receipt.first - 1)
-    return [event async for event in store.read(own, up_to=receipt.last)]
+    try:
+        return [event async for event in store.read(own, up_to=receipt.last)]
+    except HistoryArchived:
+        return []  # the receipt says all else
 
 
 def domain_of(receipt: Receipt) -> str | None:
@@ -139,6 +142,7 @@ def document(receipt: Receipt, events: Sequence[RecordedEvent], trace_url: str) 
             }
             for event in events
         ],
+        "events_archived": receipt.first is not None and not events,
         "position": str(receipt.position),
         "recorded_at": receipt.recorded_at,
         "attempts": details.get("attempts"),
@@ -161,6 +165,9 @@ def _show(document: dict[str, Any]) -> None:
     facts.add_row("attempts", str(document["attempts"] or "?"))
     facts.add_row("trace", document["trace_url"] or document["trace_id"] or "not recorded")
     tell(facts)
+    if document["events_archived"]:
+        tell("What it recorded is archived: `worker db restore-archive` brings it back.")
+        return
     if not document["events"]:
         tell("No event was recorded.")
         return

@@ -34,7 +34,9 @@ class Archived(msgspec.Struct, frozen=True, gc=False):
         own = {position.number for position in after}
         if other := [number for number in self.positions if number not in own]:
             return _of_position(other, self.positions, ())
-        places = {place: self.positions[seen.number] for place, seen in enumerate(after) if seen.number in self.positions}
+        places = {
+            place: self.positions[seen.number] for place, seen in enumerate(after) if seen.number in self.positions
+        }
         if places:
             named = [after[place].number for place in places]
             return _of_position(named, self.positions, tuple(sorted({*places, *self.filters})))

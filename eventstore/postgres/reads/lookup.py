@@ -163,9 +163,7 @@ class Shared:
 
     def _lacking(self, lookup: Lookup) -> Archived | None:
         """Tell what one of the lookups does not find because it is archived."""
-        positions = {
-            number: found for number, found in self._archived_positions.items() if number in lookup.milestones
-        }
+        positions = {number: found for number, found in self._archived_positions.items() if number in lookup.milestones}
         if self.is_one_filter:
             # Its statement may know other branches than it does.
             filters = {0: min(self._archived.values())} if self._archived else {}
@@ -173,7 +171,11 @@ class Shared:
             filters = {
                 place: min(found)
                 for place, branches in enumerate(lookup.filters)
-                if (found := [self._archived[number] for each in branches if (number := self._numbers[each]) in self._archived])
+                if (
+                    found := [
+                        self._archived[number] for each in branches if (number := self._numbers[each]) in self._archived
+                    ]
+                )
             }
         return Archived(filters, positions) if filters or positions else None
 

@@ -116,7 +116,7 @@ class Reader:
                 ask, consistency, Requirement.for_filter(boundary, min_position, reach)
             )
         except HistoryArchived as error:
-            if error.position != up_to or up_to == error.last or up_to == min_position.number:
+            if error.position != up_to or up_to in (error.last, min_position.number):
                 raise
             # Nothing that is asked for is archived. Of the numbers of a range only the last can be gone on from.
             return await self.window(

@@ -1,6 +1,4 @@
-"""Archiving on real servers: what is moved out and back is the same to the byte, whatever happens in between, and whoever
-reads at that moment sees all of it or is told that it is archived.
-"""
+"""Archiving on real servers: what comes back is the same, whatever happens, and whoever reads then is never misled."""
 
 import asyncio
 import contextlib
@@ -19,7 +17,6 @@ import pytest
 from eventstore import (
     ConcurrencyConflict,
     Consistency,
-    Event,
     HistoryArchived,
     InvalidRequest,
     StoreMisconfigured,
@@ -86,10 +83,17 @@ async def rows(admin: Connection) -> list[str]:
     return [row[0] for row in await admin.fetch(_ROWS)]
 
 
+def files_of(directory: Path, pattern: str = "*") -> list[Path]:
+    return sorted(directory.glob(pattern))
+
+
 async def test_what_is_moved_out_and_back_is_the_same(filled: Database, admin: Connection, tmp_path: Path) -> None:
     before, directory = await rows(admin), tmp_path / "deep" / "archive"
     dry = await archive(filled.admin_url, before=5, to=directory, dry_run=True)
-    assert (dry.ranges, dry.kept) == (((1, 2), (3, 4)), "the partition 5 to 1,000,004 is too near to the end of the log, 8,196")
+    assert (dry.ranges, dry.kept) == (
+        ((1, 2), (3, 4)),
+        "the partition 5 to 1,000,004 is too near to the end of the log, 8,196",
+    )
     assert (await rows(admin), directory.exists()) == (before, False)
     told: list[tuple[int, int]] = []
     one = await archive(filled.admin_url, before=4, to=directory, progress=lambda *done: told.append(done))
@@ -158,9 +162,9 @@ async def test_whatever_ends_an_archiving_it_is_gone_on_with_and_nothing_is_lost
                 await archive(filled.admin_url, before=5, to=tmp_path)
         assert await rows(admin) == before, place
         assert await admin.fetchval("SELECT count(*) FROM eventstore.archives WHERE archived_at IS NOT NULL") == 0
-    assert [path.suffix for path in sorted(tmp_path.iterdir())] == [".json", ".parquet"]
+    assert [path.suffix for path in files_of(tmp_path)] == [".json", ".parquet"]
     # A file that is damaged as long as the events are there is written again.
-    (next(tmp_path.glob("*.parquet"))).write_bytes(b"PAR1")
+    files_of(tmp_path, "*.parquet")[0].write_bytes(b"PAR1")
 
     async def answer_lost(connection: Any, name: str, *parameters: Any) -> None:
         await turn.with_the_table(connection, name, *parameters)
@@ -203,11 +207,8 @@ async def _is_gone(admin: Connection) -> bool:
 
 
 async def _count(admin: Connection, condition: str) -> int:
-    found: int = await admin.fetchval(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        f" AND {condition}"  # noqa: S608  of ours
-    )
-    return found
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    return int(await admin.fetchval(f"{others} AND {condition}"))
 
 
 async def test_files_that_are_not_what_was_archived_are_not_restored(
@@ -215,7 +216,10 @@ async def test_files_that_are_not_what_was_archived_are_not_restored(
 ) -> None:
     await archive(filled.admin_url, before=5, to=tmp_path)
     tables = await admin.fetch("SELECT relname FROM pg_class WHERE relnamespace = 'eventstore'::regnamespace")
-    last, manifest = tmp_path / "events-0000000000000000003-0000000000000000004.parquet", next(tmp_path.glob("*3-*.json"))
+    last, manifest = (
+        tmp_path / "events-0000000000000000003-0000000000000000004.parquet",
+        files_of(tmp_path, "*3-*.json")[0],
+    )
     good, told = last.read_bytes(), manifest.read_bytes()
     spoilt = bytearray(good)
     spoilt[len(good) // 3] ^= 1
@@ -231,7 +235,7 @@ async def test_files_that_are_not_what_was_archived_are_not_restored(
     other = json.loads(told)
     import hashlib  # noqa: PLC0415  for this alone
 
-    for content in (bytes(spoilt), next(tmp_path.glob("*1-*.parquet")).read_bytes()):
+    for content in (bytes(spoilt), files_of(tmp_path, "*1-*.parquet")[0].read_bytes()):
         last.write_bytes(content)
         other |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         manifest.write_text(json.dumps(other))
@@ -265,7 +269,9 @@ async def test_what_cannot_be_archived_is_told(
 ) -> None:
     with pytest.raises(InvalidRequest, match="the log is one table, and partitions are what is archived"):
         await archive(database.admin_url, before=5, to=tmp_path)
-    long_ago = (await admin.fetchval("SELECT occurred_at FROM eventstore.events WHERE sequence_number = 1")).replace(year=9)
+    long_ago = (await admin.fetchval("SELECT occurred_at FROM eventstore.events WHERE sequence_number = 1")).replace(
+        year=9
+    )
     assert "has an event of" in str((await archive(filled.admin_url, before=long_ago, to=tmp_path)).kept)
     await admin.execute("SELECT pg_advisory_lock($1)", turn._LOCK)
     with pytest.raises(StoreUnavailable, match="another process archives or restores"):
@@ -280,9 +286,14 @@ async def test_what_cannot_be_archived_is_told(
                 await archive(filled.admin_url, before=5, to=tmp_path)
     # Who works, cannot.
     async with connected(filled.url) as runtime:
-        for attempt in ("describe_archive_v1(1)", "move_out_v1(1, 2, 0, '')", "begin_restore_v1(1)", "define_archived()"):
+        for attempt in (
+            "describe_archive_v1(1)",
+            "move_out_v1(1, 2, 0, '')",
+            "begin_restore_v1(1)",
+            "define_archived()",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await runtime.fetch(f"SELECT eventstore.{attempt}")  # noqa: S608  of ours
+                await runtime.fetch(f"SELECT eventstore.{attempt}")
     # Not even the owner moves out what was not found elsewhere, or what is near to the end.
     await admin.fetch("SELECT eventstore.describe_archive_v1(1)")
     with pytest.raises(asyncpg.PostgresError, match="is not as it was described"):
@@ -300,7 +311,7 @@ async def test_what_cannot_be_archived_is_told(
 async def test_a_read_sees_the_events_or_that_they_are_archived_at_each_moment(
     filled: Database, admin: Connection, tmp_path: Path
 ) -> None:
-    """Staged: a long read has the table, the archiving waits for it, and a read that was planned before waits for that."""
+    """Staged: a long read has the table, the archiving waits for it, and a read with an old plan waits for that."""
     async with (
         PostgresEventStore.connect(filled.url, pool_size=1) as store,
         connected(filled.admin_url) as holder,
@@ -395,5 +406,7 @@ async def test_a_replica_that_lags_behind_the_archiving_is_right_and_so_is_who_d
 async def _is_archived(url: str) -> bool:
     async with connected(url) as connection:
         with contextlib.suppress(asyncpg.PostgresError):
-            return bool(await connection.fetchval("SELECT count(*) = 2 FROM eventstore.archives WHERE archived_at IS NOT NULL"))
+            return bool(
+                await connection.fetchval("SELECT count(*) = 2 FROM eventstore.archives WHERE archived_at IS NOT NULL")
+            )
     return False

@@ -1,4 +1,4 @@
-"""Manifests: what is in a file of archived events, so that the file can be told from any other, and from a broken one."""
+"""Manifests: what is in a file of archived events, so that it can be told from any other, and from a broken one."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Moving out: the oldest partitions, one after the other, each written, read back and compared before it is dropped.
 
-Whatever ends the process, the next one goes on: a partition is in the log until its last step, which is one transaction.
+Whatever ends the process, the next one goes on: a partition is in the log until its last step, one transaction.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -68,8 +68,8 @@ async def archive(
     Raises:
         InvalidRequest: The log is one table; or a file is not what was written. Nothing is dropped then.
         StoreUnavailable: The server cannot be reached, or another process archives or restores.
-        StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all the
-            time.
+        StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
+            the time.
         OSError: The directory cannot be written to.
     """
     parquet()
@@ -77,7 +77,7 @@ async def archive(
         ranges, kept = await _chosen(connection, before)
         if dry_run:
             return ArchiveReport(ranges=tuple(ranges), kept=kept, dry_run=True)
-        to.mkdir(parents=True, exist_ok=True)
+        to.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  nobody else is on this loop
         total = sum(last - first + 1 for first, last in ranges)
         done = 0
         files = []
@@ -97,9 +97,7 @@ async def _move(connection: AsyncpgConnection, first: int, to: Path, written: Ca
     found = _found(file)
     if found is None:
         found = file.verify(await file.write(_rows(connection, described), written=written))
-    await with_the_table(
-        connection, "archive_move_out", first, found.events, found.checksum, str(to.resolve())
-    )
+    await with_the_table(connection, "archive_move_out", first, found.events, found.checksum, str(to.resolve()))  # noqa: ASYNC240  the same
     return file.path
 
 
@@ -119,8 +117,8 @@ async def _chosen(connection: AsyncpgConnection, before: int | datetime) -> tupl
     (found,) = await connection.fetch(statement("archivable"))
     if not found["firsts"]:
         raise InvalidRequest(
-            "the log is one table, and partitions are what is archived: run `worker db migrate --partition-size` first; "
-            "its events can be archived when as many have come after them"
+            "the log is one table, and partitions are what is archived: run `worker db migrate --partition-size`, "
+            "and its events can be archived when as many have come after them"
         )
     chosen: list[tuple[int, int]] = []
     for first, last in zip(found["firsts"], found["lasts"], strict=True):

@@ -59,11 +59,11 @@ async def restore_archive(
         progress: Is told how many events are back, and of how many.
 
     Raises:
-        InvalidRequest: There is nothing to restore; a file is not what was archived, or is damaged; or a later range lies
-            elsewhere and comes first.
+        InvalidRequest: There is nothing to restore; a file is not what was archived, or is damaged; or a later range
+            lies elsewhere and comes first.
         StoreUnavailable: The server cannot be reached, or another process archives or restores.
-        StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all the
-            time.
+        StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
+            the time.
 
     After any error, and on cancellation, each range is back whole, or archived as before.
     """
@@ -101,8 +101,8 @@ def _chosen(known: Sequence[Mapping[str, Any]], found: Sequence[Manifest], direc
     if not chosen:
         latest = known[0]
         raise InvalidRequest(
-            f"the events {latest['first_number']:,} to {latest['last_number']:,} were archived last and come back first: "
-            f"they are not in {directory}, but were moved to {latest['place']}"
+            f"the events {latest['first_number']:,} to {latest['last_number']:,} were archived last and come back "
+            f"first: they are not in {directory}, but were moved to {latest['place']}"
         )
     return chosen
 
@@ -110,9 +110,7 @@ def _chosen(known: Sequence[Mapping[str, Any]], found: Sequence[Manifest], direc
 async def _restore(
     connection: AsyncpgConnection, manifest: Manifest, directory: Path, restored: Callable[[int], None]
 ) -> None:
-    described = Described(
-        first=manifest.first, last=manifest.last, events=manifest.events, checksum=manifest.checksum
-    )
+    described = Described(first=manifest.first, last=manifest.last, events=manifest.events, checksum=manifest.checksum)
     file = ArchiveFile(directory=directory, described=described)
     file.verify(manifest)
     async with connection.transaction():

@@ -36,7 +36,9 @@ async def archiving(admin_url: str, *, purpose: str) -> AsyncIterator[AsyncpgCon
         yield connection
 
 
-async def with_the_table(connection: AsyncpgConnection, name: str, *parameters: object, rest: float = _REST_SECONDS) -> None:
+async def with_the_table(
+    connection: AsyncpgConnection, name: str, *parameters: object, rest: float = _REST_SECONDS
+) -> None:
     """Run a statement that needs the table of events alone for a moment, again and again while others have it.
 
     Args:
