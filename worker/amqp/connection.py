@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import cast
 
@@ -13,6 +13,7 @@ from eventstore.backoff import Backoff
 from worker.amqp.delivery_reader import DeliveryReader, Received
 from worker.amqp.dialing import dialled, release_writers
 from worker.amqp.frame_reader import FrameReader, FrameTransport
+from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.library_logs import unlogged
 from worker.amqp.refusals import LOST, broker_address, translated
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
@@ -116,8 +117,9 @@ class Link:
         # Whoever prepares the first channel has the connection already.
         if not self._preparing:
             await self.wire()
-        async with self._another(confirms=confirms) as channel:
-            yield channel
+        with KeptCancellation():
+            async with self._another(confirms=confirms) as channel:
+                yield channel
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
         """Open another channel, which lives as long as the connection unless it is closed before.
@@ -129,7 +131,7 @@ class Link:
             BrokerUnavailable: There is no connection now.
         """
         channel = self._another(confirms=confirms)
-        with unlogged():
+        with unlogged(), KeptCancellation():
             await channel.initialize()
         return channel
 
@@ -187,6 +189,7 @@ class Link:
                 refuse the other's certificate; a TLS file is no use.
             BrokerUnavailable: It is out of reach, or the connection broke. So does a cancellation that did not come
                 from outside: the library cancels its waiting callers when a channel closes.
+            asyncio.CancelledError: The caller was told to stop inside, whatever came of it.
         """
         return _Translating(self)
 
@@ -253,10 +256,10 @@ class Link:
             if channel is not None and not channel.is_closed:
                 # Closing the channel first has the broker confirm that it took every acknowledgement sent before;
                 # closing the connection would drop those that wait to be written.
-                with suppress(*LOST):
+                with KeptCancellation(*LOST):
                     async with asyncio.timeout_at(closed_by):
                         await channel.close()
-            with suppress(*LOST):  # a connection that broke needs no farewell
+            with KeptCancellation(*LOST):  # a connection that broke needs no farewell
                 async with asyncio.timeout_at(closed_by):
                     await connection.close()
         finally:
@@ -266,16 +269,18 @@ class Link:
 class _Translating:
     """What ``Link.translating`` returns. No generator: every message that is sent passes through one."""
 
-    __slots__ = ("_link",)
+    __slots__ = ("_kept", "_link")
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._kept = KeptCancellation()
 
     async def __aenter__(self) -> None:
-        pass
+        self._kept.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._kept.__exit__(kind, error, traceback)
         if error is not None and (translated := await self._link.translation(error)) is not None:
             raise translated from error
