@@ -184,13 +184,12 @@ class PartReader:
     ) -> Glance:
         asked = monotonic()
         before = dict(before)
-        while True:
+        streams: Sequence[EventStream] | None = None
+        while streams is None:
             try:
                 streams = await self._streams(before, consistency, min_position, held)
             except HistoryArchived as error:
                 self._set_aside(error, before, failures, running)
-            else:
-                break
         parts = list(before)
         if anew := [
             part

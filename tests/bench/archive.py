@@ -6,6 +6,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -152,8 +153,8 @@ async def _timed(stores: Sequence[tuple[str, PostgresEventStore]]) -> dict[str, 
         event = Event(type="Noted", payload={"Number": number})
         for suffix, store in stores:
             asked: dict[str, Callable[[], Awaitable[object]]] = {
-                "archive_query": lambda store=store, boundary=boundary: store.query(boundary),
-                "archive_append": lambda store=store, event=event: store.append([event]),
+                "archive_query": partial(store.query, boundary),
+                "archive_append": partial(store.append, [event]),
             }
             for name, ask in asked.items():
                 started = time.perf_counter()

@@ -6,6 +6,7 @@ Whatever ends the process, the next one goes on: a partition is in the log until
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from eventstore.errors import InvalidRequest
@@ -82,12 +83,13 @@ async def archive(
         done = 0
         files = []
         for first, last in ranges:
-            before_it = done
-            files.append(
-                await _move(connection, first, to, lambda count, base=before_it: progress(base + count, total))
-            )
+            files.append(await _move(connection, first, to, partial(_tell, progress, done, total)))
             done += last - first + 1
     return ArchiveReport(ranges=tuple(ranges), kept=kept, files=tuple(files))
+
+
+def _tell(progress: Callable[[int, int], None], done: int, total: int, count: int) -> None:
+    progress(done + count, total)
 
 
 async def _move(connection: AsyncpgConnection, first: int, to: Path, written: Callable[[int], None]) -> Path:

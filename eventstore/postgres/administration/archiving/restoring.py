@@ -5,6 +5,7 @@ Each is one transaction: it is back whole, or archived as before.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,13 @@ async def restore_archive(
         total = sum(manifest.events for manifest in chosen)
         done = 0
         for manifest in chosen:
-            base = done
-            await _restore(connection, manifest, directory, lambda count, base=base: progress(base + count, total))
+            await _restore(connection, manifest, directory, partial(_tell, progress, done, total))
             done += manifest.events
     return RestoreReport(ranges=ranges, left=left)
+
+
+def _tell(progress: Callable[[int, int], None], done: int, total: int, count: int) -> None:
+    progress(done + count, total)
 
 
 def _chosen(known: Sequence[Mapping[str, Any]], found: Sequence[Manifest], directory: Path) -> list[Manifest]:

@@ -82,22 +82,27 @@ BEGIN
     END IF;
     IF cardinality(archive_hits_v1.above) > 0 THEN
         RETURN QUERY
+        WITH asked AS MATERIALIZED (
+            -- Hashed once, however many ranges there are.
+            SELECT b.*, ARRAY(
+                SELECT eventstore.field_hash_v1(f.key, f.value) FROM jsonb_each(b.contained) AS f
+            ) AS hashes
+            FROM unnest(
+                archive_hits_v1.types, archive_hits_v1.contained, archive_hits_v1.above, archive_hits_v1.since,
+                archive_hits_v1.until
+            ) WITH ORDINALITY AS b (types, contained, above, since, until, place)
+        )
         SELECT -4, a.first_number, a.last_number, b.place::text
-        FROM eventstore.archives a
-        CROSS JOIN unnest(
-            archive_hits_v1.types, archive_hits_v1.contained, archive_hits_v1.above, archive_hits_v1.since,
-            archive_hits_v1.until
-        ) WITH ORDINALITY AS b (types, contained, above, since, until, place)
+        FROM asked b
+        JOIN eventstore.archives a ON a.last_number > b.above
         WHERE a.archived_at IS NOT NULL
-            AND b.above < a.last_number
             AND (archive_hits_v1.up_to IS NULL OR archive_hits_v1.up_to >= a.first_number)
             AND (b.since IS NULL OR b.since <= a.until)
             AND (b.until IS NULL OR b.until >= a.since)
             AND (b.types IS NULL OR b.types ?| a.event_types)
             AND NOT EXISTS (
                 SELECT
-                FROM jsonb_each(b.contained) AS f
-                CROSS JOIN LATERAL (SELECT eventstore.field_hash_v1(f.key, f.value) AS hash) h
+                FROM unnest(b.hashes) AS h (hash)
                 WHERE NOT coalesce((
                     SELECT eventstore.fingerprint_v1(h.hash) = ANY (s.fingerprints)
                     FROM eventstore.archive_fields s
@@ -106,6 +111,18 @@ BEGIN
             );
     END IF;
 END
+$$;
+
+-- Purpose: tell whether a position that is not in the log lies among archived events. Whether it is of this history can be
+-- told of the last one of a range.
+CREATE FUNCTION eventstore.may_be_archived_v1(number bigint, token bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+AS $$
+    SELECT EXISTS (
+        SELECT FROM eventstore.archives a
+        WHERE a.archived_at IS NOT NULL AND $1 BETWEEN a.first_number AND a.last_number
+            AND ($1 < a.last_number OR $2 = a.last_token)
+    )
 $$;
 
 -- Purpose: have every read tell what it may need of archived events, and cost nothing where none is archived: whoever asks
@@ -161,7 +178,7 @@ BEGIN
         END IF;
         -- Every plan that has it is made anew once it changes.
         IF (SELECT p.prosrc FROM pg_proc p WHERE p.oid = format('eventstore.%s()', name)::regprocedure)
-            <> CASE language WHEN 'sql' THEN body ELSE refusal END
+            <> (CASE language WHEN 'sql' THEN body ELSE refusal END)
         THEN
             EXECUTE format(
                 'CREATE OR REPLACE FUNCTION eventstore.%I() RETURNS TABLE (sequence_number bigint, token bigint)'
@@ -442,7 +459,8 @@ END
 $$;
 
 REVOKE ALL ON FUNCTION eventstore.field_hash_v1, eventstore.bucket_v1, eventstore.fingerprint_v1,
-    eventstore.archive_hits_v1, eventstore.archived_v1, eventstore.head_v2, eventstore.define_archived,
+    eventstore.archive_hits_v1, eventstore.may_be_archived_v1, eventstore.archived_v1, eventstore.head_v2,
+    eventstore.define_archived,
     eventstore.archive_sum_v1, eventstore.describe_archive_v1, eventstore.check_archivable, eventstore.move_out_v1,
     eventstore.begin_restore_v1, eventstore.restore_rows_v1, eventstore.finish_restore_v1 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION eventstore.field_hash_v1, eventstore.bucket_v1, eventstore.fingerprint_v1,
@@ -464,15 +482,16 @@ BEGIN
             AND strpos(p.prosrc, 'eventstore.head_v1()') > 0
     LOOP
         IF function.name = 'append_v3' THEN
-            judging := replace(replace(function.definition,
+            judging := replace(replace(replace(function.definition,
                 'SELECT t.part FROM lost l JOIN told t', 'SELECT t.part, l.number, l.token FROM lost l JOIN told t'),
                 'faults[line.part] := lost;',
-                'faults[line.part] := least(faults[line.part], CASE WHEN EXISTS ('
-                'SELECT FROM eventstore.archives a'
-                ' WHERE a.archived_at IS NOT NULL AND line.number BETWEEN a.first_number AND a.last_number'
-                ' AND (line.number < a.last_number OR line.token = a.last_token)'
-                ') THEN far ELSE lost END);');
-            IF strpos(judging, 'l.number, l.token') = 0 OR strpos(judging, 'THEN far ELSE lost END') = 0 THEN
+                'faults[line.part] := least(faults[line.part],'
+                ' CASE WHEN eventstore.may_be_archived_v1(line.number, line.token) THEN far ELSE lost END);'),
+                'faults[1] := lost;',
+                'faults[1] := CASE WHEN eventstore.may_be_archived_v1(lowest, tokens[1]) THEN far ELSE lost END;');
+            IF strpos(judging, 'l.number, l.token') = 0 OR strpos(judging, '(line.number, line.token) THEN far') = 0
+                OR strpos(judging, '(lowest, tokens[1]) THEN far') = 0
+            THEN
                 RAISE EXCEPTION 'append_v3 judges positions in a way that this migration does not know';
             END IF;
             function.definition := judging;
