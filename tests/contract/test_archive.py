@@ -23,8 +23,7 @@ from eventstore import (
     Position,
     Receipt,
 )
-from tests.integration.eventstore.staging import connected
-from tests.support.archives import drop_oldest, fill
+from tests.support.archives import drop_oldest, fill, owner_of
 from tests.support.facts import ANY, MONDAY, about, collected, fact, numbers
 from tests.support.fixtures.databases import Database
 from tests.support.ways import DRIVERS, opened
@@ -79,7 +78,7 @@ async def archived(way: str, place: Database | None) -> AsyncIterator[Archived]:
         return
     async with opened(way, place.url, follow_seconds=0.01) as store:
         positions = await _recorded(store)
-        async with connected(place.admin_url) as admin:
+        async with owner_of(place.admin_url) as admin:
             await fill(admin)
             # What was planned before is planned anew.
             assert len((await store.query(about(book="b1"))).events) == 2

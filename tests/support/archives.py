@@ -1,10 +1,12 @@
 """Archived ranges for tests that are not about the files: described and dropped, as the command does it in the end."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 import asyncpg
 
-__all__ = ["drop_oldest", "fill"]
+__all__ = ["drop_oldest", "fill", "owner_of"]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -15,6 +17,16 @@ INSERT INTO eventstore.events (sequence_number, token, event_type, occurred_at, 
 SELECT h.last + n, 77, 'Filler', now(), '{}', '{}'
 FROM generate_series(1, $1) n, (SELECT coalesce(max(sequence_number), 0) AS last FROM eventstore.events) h
 """
+
+
+@asynccontextmanager
+async def owner_of(admin_url: str) -> AsyncIterator[Connection]:
+    """A connection of the one who may archive."""
+    connection = await asyncpg.connect(admin_url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def fill(admin: Connection, count: int = _FILLER) -> None:

@@ -84,10 +84,10 @@ async def walk_back(
     seen = last
     while seen > boundary.above:
         window = boundary.narrowed_above(max(seen - width, 0))
-        while True:
+        stream: EventStream | None = None
+        while stream is None:
             try:
                 stream = await reader.query(window, consistency=consistency, min_position=head, up_to=seen)
-                break
             except HistoryArchived as error:
                 if not window.above < error.last < seen:
                     raise
