@@ -193,7 +193,7 @@ class HistoryArchived(PermanentError):
             reason = f"events {first:,} to {last:,} are archived, and may be among those that this needs"
             remedy = "restore them with `worker db restore-archive`, and try again"
         else:
-            reason = f"position {position:,} lies among the events {first:,} to {last:,}, which are archived"
+            reason = f"events {first:,} to {last:,} are archived, and with them position {position:,}"
             remedy = "begin anew, or restore them with `worker db restore-archive`, and try again"
         super().__init__(f"{reason}: {remedy}")
         self.first = first

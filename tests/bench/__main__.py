@@ -6,7 +6,7 @@ events in the log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of the store: ``
 ``SUBJECTS``, separated by commas: ours, ours by other drivers, the baselines, and the peers, which are left out where
 they are not installed. Of the worker: ``REPEAT`` rounds (7) of ``COMMANDS`` commands (20,000). Of the oracle:
 ``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000). Of
-archives: ``COMMANDS`` commands before half of the log is archived (30,000).
+archives: ``COMMANDS`` commands before half of the log is archived (20,000).
 """
 
 import json
@@ -99,7 +99,7 @@ def _reading() -> tuple[list[Figure], list[str]]:
 
 
 def _archive() -> tuple[list[Figure], list[str]]:
-    count = int(os.environ.get("COMMANDS", "30000"))
+    count = int(os.environ.get("COMMANDS", "20000"))
     figures = run_archive(count, progress=_progress)
     return figures, [f"archive: {count:,} commands of library-day before, a sixth as many after"]
 

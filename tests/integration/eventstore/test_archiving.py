@@ -237,7 +237,7 @@ async def test_files_that_are_not_what_was_archived_are_not_restored(
     for content, reason in (
         (
             files_of(tmp_path, "*1-*.parquet")[0].read_bytes(),
-            "does not hold the events 3 to 4 as the database knows them",
+            "does not hold the events 3 to 4 that the database knows",
         ),
         (b"PAR1", "cannot be read as archived events"),
     ):

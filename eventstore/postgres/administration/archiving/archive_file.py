@@ -110,7 +110,7 @@ class ArchiveFile:
         known = self.described
         if (total.events, total.checksum, total.last) != (known.events, known.checksum, known.last):
             raise InvalidRequest(
-                f"{self.path} does not hold the events {known.first:,} to {known.last:,} as the database knows them; "
+                f"{self.path} does not hold the events {known.first:,} to {known.last:,} that the database knows; "
                 "nothing was changed in the database"
             )
         return total

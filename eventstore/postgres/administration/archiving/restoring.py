@@ -127,7 +127,7 @@ async def _restore(
         (found,) = await connection.fetch(statement("archive_sum"), name, manifest.first, manifest.last)
         if (found["events"], found["checksum"]) != (manifest.events, manifest.checksum):
             raise InvalidRequest(
-                f"the database does not hold the events {manifest.first:,} to {manifest.last:,} as the file does; "
+                f"the database does not hold the events {manifest.first:,} to {manifest.last:,} that the file has; "
                 "nothing was restored"
             )
         await with_the_table(connection, "restore_finish", manifest.first)
