@@ -117,9 +117,12 @@ class Link:
         # Whoever prepares the first channel has the connection already.
         if not self._preparing:
             await self.wire()
-        with KeptCancellation():
-            async with self._another(confirms=confirms) as channel:
-                yield channel
+        channel = await self.channel(confirms=confirms)
+        try:
+            yield channel
+        finally:
+            with KeptCancellation():
+                await channel.close()
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
         """Open another channel, which lives as long as the connection unless it is closed before.
@@ -181,21 +184,34 @@ class Link:
         if self._transport.stream is not None:
             self._transport.stream.transport.abort()
 
-    def translating(self) -> "_Translating":
+    def translating(self, *, holds_groups: bool = False) -> "_Translating":
         """Raise the worker's own errors in place of the library's, inside an ``async with``.
+
+        Args:
+            holds_groups: Whether there may be task groups inside, as in whatever a caller does.
 
         Raises:
             BrokerMisconfigured: The broker refuses the user, the virtual host, the rights or a declaration; it or we
                 refuse the other's certificate; a TLS file is no use.
             BrokerUnavailable: It is out of reach, or the connection broke. So does a cancellation that did not come
                 from outside: the library cancels its waiting callers when a channel closes.
-            asyncio.CancelledError: The caller was told to stop inside, whatever came of it.
+            asyncio.CancelledError: The caller was told to stop inside, and the library raised another error in its
+                place. Not with ``holds_groups``.
         """
-        return _Translating(self)
+        return _Translating(self, None if holds_groups else KeptCancellation())
 
-    async def translation(self, error: BaseException) -> BrokerMisconfigured | BrokerUnavailable | None:
-        """Return the worker's own error for one of the library's; None for any other."""
-        return await self._diagnosis() if isinstance(error, TimeoutError) else translated(error, self._address)
+    async def translation(
+        self, error: BaseException, *, is_cancelled: bool
+    ) -> BrokerMisconfigured | BrokerUnavailable | None:
+        """Return the worker's own error for one of the library's; None for any other.
+
+        Args:
+            error: What was raised.
+            is_cancelled: Whether the task was told to stop, so that a cancellation is not the library's.
+        """
+        if isinstance(error, TimeoutError):
+            return await self._diagnosis()
+        return translated(error, self._address, is_cancelled=is_cancelled)
 
     async def diagnose(self) -> str:
         """Say why the broker does not answer."""
@@ -271,16 +287,28 @@ class _Translating:
 
     __slots__ = ("_kept", "_link")
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, kept: KeptCancellation | None) -> None:
         self._link = link
-        self._kept = KeptCancellation()
+        self._kept = kept
 
     async def __aenter__(self) -> None:
-        self._kept.__enter__()
+        if self._kept is not None:
+            self._kept.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._kept.__exit__(kind, error, traceback)
-        if error is not None and (translated := await self._link.translation(error)) is not None:
-            raise translated from error
+        if error is None:
+            return
+        is_cancelled = _is_cancelled() if self._kept is None else self._kept.is_cancelled
+        translated = await self._link.translation(error, is_cancelled=is_cancelled)
+        if translated is None:
+            return
+        if self._kept is not None:
+            self._kept.__exit__(kind, error, traceback)
+        raise translated from error
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -41,7 +41,7 @@ class DeadQueue:
         """
         queue = cls(url, topology)
         try:
-            async with queue._link.translating():
+            async with queue._link.translating(holds_groups=True):
                 async with asyncio.timeout(timeout):
                     await queue._link.wire()
                 yield queue

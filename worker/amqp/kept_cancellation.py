@@ -12,6 +12,9 @@ class KeptCancellation:
     A library that waits for the broker while it closes a channel takes a cancellation for the channel's end, and goes
     on: the task that was cancelled would never hear of it. So would one that gets "channel closed" in its place.
 
+    Nothing inside may have a task group of its own: before Python 3.13, one that fails may leave its task's requests to
+    cancel counted, as if somebody else had told it to stop.
+
     Args:
         suppressed: What is passed over in silence, where no cancellation came.
 
