@@ -60,7 +60,7 @@ $(VENV)/.bench: requirements-bench.lock $(VENV)/.ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-bench.lock
 	@touch $@
 
-bench: $(VENV)/.bench ## measure the store and the worker beside their floors, ceilings and peers (PART=store, worker, histories, oracle, bloat or reading)
+bench: $(VENV)/.bench ## measure the store and the worker beside their floors, ceilings and peers (PART=store, worker, histories, oracle, bloat, reading or archive)
 	@SIZE=$(SIZE) $(if $(REPEAT),REPEAT=$(REPEAT)) $(BIN)/python -m tests.bench
 
 conformance: $(VENV)/.bench ## hold the store to the rules of DCB, and to the tests that eventsourcing publishes for it

@@ -18,6 +18,7 @@ __all__ = [
     "ConcurrencyConflict",
     "ConflictError",
     "EventStoreError",
+    "HistoryArchived",
     "HistoryDiverged",
     "HoldExpired",
     "IdempotencyKeyReused",
@@ -170,6 +171,35 @@ class IdempotencyKeyReused(PermanentError):
     def __init__(self, key: UUID) -> None:
         super().__init__(f"key {key} was used before, for a different request")
         self.key = key
+
+
+class HistoryArchived(PermanentError):
+    """Raised by reads, and by ``append`` from far behind: events that may be needed were moved out of the database.
+
+    What is in the database cannot answer, and is not passed off as all there is. Restore the range, or ask for what
+    lies above it.
+
+    Attributes:
+        first: The first number of the range; if it concerns several, of the first of them.
+        last: Its last number.
+        places: Of a question of several filters, which of them cannot be answered, from 0; empty if the whole question
+            cannot.
+        position: The number of a position that lies in the range, if that is the reason: nobody can tell whether it is
+            of this history. What is read from the beginning, or from a later position, does without it.
+    """
+
+    def __init__(self, *, first: int, last: int, places: tuple[int, ...] = (), position: int | None = None) -> None:
+        if position is None:
+            reason = f"events {first:,} to {last:,} are archived, and may be among those that this needs"
+            remedy = "restore them with `worker db restore-archive`, and try again"
+        else:
+            reason = f"events {first:,} to {last:,} are archived, and with them position {position:,}"
+            remedy = "begin anew, or restore them with `worker db restore-archive`, and try again"
+        super().__init__(f"{reason}: {remedy}")
+        self.first = first
+        self.last = last
+        self.places = places
+        self.position = position
 
 
 class StoreMisconfigured(PermanentError):

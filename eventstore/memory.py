@@ -155,9 +155,7 @@ class MemoryEventStore:
         for position in (after or START, min_position or START):
             self._log.check_reached(position.number)
             self._log.check_history(position)
-        for event in tuple(self._log.matching(boundary, above=(after or START).number)):
-            if up_to is not None and event.sequence_number > up_to:
-                return
+        for event in tuple(self._log.matching(boundary, above=(after or START).number, up_to=up_to)):
             yield copy_of(event)
 
     async def latest(
@@ -170,9 +168,10 @@ class MemoryEventStore:
     ) -> EventStream:
         """See ``EventStore.latest``."""
         check_limit(limit)
-        matching = self._log.matching(boundary, above=0)
-        found = [event for event in matching if up_to is None or event.sequence_number <= up_to][-limit:]
-        return EventStream(events=tuple(map(copy_of, found)), position=self._log.head())
+        found = self._log.matching(boundary, above=self._log.archive.last, up_to=up_to)
+        if len(found) < limit:
+            found = self._log.matching(boundary, above=0, up_to=up_to)
+        return EventStream(events=tuple(map(copy_of, found[-limit:])), position=self._log.head())
 
     async def subscribe(
         self,
@@ -255,6 +254,19 @@ class MemoryEventStore:
             done = Forgetting(number=len(self._log.events), states=len(dropped), before=before)
         await self._tell()
         return done
+
+    async def archive(self, last: int) -> None:
+        """Move the events up to a number out, as far as they are not out: they are not to be had any more.
+
+        On PostgreSQL an administrator does so, by ``eventstore.postgres.archive``.
+        """
+        async with self._lock:
+            self._log.archive.add(self._log.events[self._log.archive.last : last])
+
+    async def restore_archive(self) -> None:
+        """Take back what was moved out last."""
+        async with self._lock:
+            self._log.archive.remove()
 
     async def all_receipts(self, *, batch_size: int = 1000) -> AsyncIterator[Receipt]:
         """See ``EventStore.all_receipts``."""

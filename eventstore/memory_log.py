@@ -13,6 +13,7 @@ from eventstore.errors import (
     ChainBroken,
     ConcurrencyConflict,
     EventStoreError,
+    HistoryArchived,
     HistoryDiverged,
     IdempotencyKeyReused,
     PositionNotReached,
@@ -20,6 +21,7 @@ from eventstore.errors import (
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.jsontext import canonical, decode_object
+from eventstore.memory_archive import MemoryArchive
 from eventstore.position import START, Position
 from eventstore.question import Question
 from eventstore.receipt import Receipt, answers_scope
@@ -34,15 +36,18 @@ class MemoryLog:
     Attributes:
         events: The events, in their order.
         receipts: The receipts with their digests, by key and scope.
+        archive: Which of the events are not to be had any more.
     """
 
     def __init__(self) -> None:
         self.events: list[RecordedEvent] = []
         self.receipts: dict[tuple[UUID, str], tuple[bytes, Receipt]] = {}
+        self.archive = MemoryArchive()
 
     def answered(self, question: Question) -> list[EventStream]:
         """Answer a question. Raises as ``check_history``."""
         head = self.head()
+        self.archive.check_question(question)
         for position in question.positions:
             self.check_history(position)
         return [self._stream(each, head, question.most) for each in question.filters]
@@ -58,6 +63,9 @@ class MemoryLog:
             keys.add((append.key, append.scope))
             try:
                 answer = self.judged(append, before, missing, repeats=repeats)
+            except HistoryArchived as error:
+                # As of every position that lies far behind: a read tells.
+                found.append(ChainBroken(str(error)))
             except EventStoreError as error:
                 found.append(error)
             else:
@@ -77,9 +85,14 @@ class MemoryLog:
             return EventStream(events=(), position=head, complete=False)
         return EventStream(events=tuple(map(copy_of, found)), position=head)
 
-    def matching(self, boundary: Filter, *, above: int) -> list[RecordedEvent]:
-        """Return the events of a filter above a number. Who gives one away makes a ``copy_of`` it."""
-        return [event for event in self.events[above:] if boundary.holds(event)]
+    def matching(self, boundary: Filter, *, above: int, up_to: int | None = None) -> list[RecordedEvent]:
+        """Return the events of a filter above a number, and up to one. Who gives one away makes a ``copy_of`` it.
+
+        Raises:
+            HistoryArchived: Some may be archived.
+        """
+        self.archive.check(boundary, above=above, up_to=up_to)
+        return [event for event in self.events[above:up_to] if boundary.holds(event)]
 
     def repeated(self, append: Append) -> Receipt | None:
         """Return the receipt of an append that is on record already; None if it is not.
@@ -108,7 +121,9 @@ class MemoryLog:
         return None if stored is None else stored[1]
 
     def is_in_history(self, position: Position) -> bool:
-        """Whether a position lies in the log."""
+        """Whether a position lies in the log, and that can be told."""
+        if self.archive.holds(position):
+            return False
         at = self.events[position.number - 1].position if 0 < position.number <= len(self.events) else START
         return at == position
 
@@ -118,7 +133,8 @@ class MemoryLog:
             raise PositionNotReached(f"the log ends at {len(self.events)}, before {number}")
 
     def check_history(self, position: Position) -> None:
-        """Raise ``HistoryDiverged`` if a position does not lie in the log."""
+        """Raise ``HistoryDiverged`` for a position that is not in the log, ``HistoryArchived`` if nobody can tell."""
+        self.archive.check_position(position)
         if not self.is_in_history(position):
             raise HistoryDiverged(f"position {position} is not in this store's history")
 
@@ -131,6 +147,7 @@ class MemoryLog:
 
         Raises:
             HistoryDiverged: A position of it does not lie in the log.
+            HistoryArchived: A position of it, or events that are against it, may be archived.
             ConcurrencyConflict: It has an event that was not seen.
         """
         for part in parts:

@@ -20,12 +20,14 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         positions: The distinct positions that must lie in the answering server's history.
         most: How many events of one filter are wanted at most; None: all.
         known: For each filter how many events are left out because they are known already; empty if that is not told.
+        after: For each filter the position from which it is asked; empty if none has one.
     """
 
     filters: tuple[Filter, ...]
     positions: tuple[Position, ...] = ()
     most: int | None = None
     known: tuple[int, ...] = ()
+    after: tuple[Position, ...] = ()
 
     @classmethod
     def of(
@@ -60,6 +62,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             positions=tuple(dict.fromkeys(position for position in needed if position != START)) if needed else (),
             most=most,
             known=tuple(known),
+            after=tuple(after) if after is not None else (),
         )
 
     @property

@@ -46,6 +46,7 @@ class EventStore(Protocol):
         Raises:
             PositionNotReached: No server came this far within the store's bound.
             HistoryDiverged: ``min_position`` is not in this store's history.
+            HistoryArchived: Matching events may be archived, or ``min_position`` is.
         """
         ...
 
@@ -80,6 +81,8 @@ class EventStore(Protocol):
                 wanted.
             PositionNotReached: No server came as far as was asked for, within the store's bound.
             HistoryDiverged: A position is not in this store's history.
+            HistoryArchived: Events that a filter matches may be archived, or a position is. It names the filters that
+                are concerned: the others can be asked without them.
         """
         ...
 
@@ -129,6 +132,8 @@ class EventStore(Protocol):
             ConcurrencyConflict: An event in the boundary lies above ``after``, or above its part's position and in none
                 of that part's own ranges. Nothing is recorded.
             HistoryDiverged: ``after``, or a position or own range of a part, is not in this store's history. Nothing is
+                recorded.
+            HistoryArchived: Events above a position that lies far back may be archived, or the position is. Nothing is
                 recorded.
             IdempotencyKeyReused: The key has, in its scope, a receipt of a request with another digest.
             InvalidRequest: An argument is wrong, or they are too many. Nothing is recorded.
@@ -251,6 +256,7 @@ class EventStore(Protocol):
             InvalidRequest: A batch of no events was asked for, or of more than can be numbered.
             PositionNotReached: No server came as far as ``after`` or ``min_position`` within the store's bound.
             HistoryDiverged: One of them is not in this store's history.
+            HistoryArchived: Matching events may be archived, or one of them is: also in the midst of it.
         """
         ...
 
@@ -276,6 +282,7 @@ class EventStore(Protocol):
 
         Raises:
             InvalidRequest: No event was asked for.
+            HistoryArchived: Of what lies above the archived events, fewer match, and among these some may.
         """
         ...
 
@@ -296,6 +303,7 @@ class EventStore(Protocol):
             InvalidRequest: A batch of no events was asked for.
             HistoryDiverged: ``after``, or what was brought already, is not in this store's history any more. Found out
                 as soon as the log is that far again. Drop what was derived from it, and begin anew.
+            HistoryArchived: Matching events may be archived, or where it is.
         """
         ...
 
@@ -315,6 +323,7 @@ class EventStore(Protocol):
         Raises:
             InvalidRequest: A batch of no events was asked for.
             HistoryDiverged: As ``subscribe``.
+            HistoryArchived: As ``subscribe``.
         """
         ...
 

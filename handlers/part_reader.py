@@ -13,7 +13,9 @@ from eventstore import (
     SUBJECT_FORGOTTEN,
     Consistency,
     EventStore,
+    EventStream,
     Held,
+    HistoryArchived,
     HistoryDiverged,
     Position,
     PositionNotReached,
@@ -181,21 +183,14 @@ class PartReader:
         held: Held | None,
     ) -> Glance:
         asked = monotonic()
+        before = dict(before)
+        streams: Sequence[EventStream] | None = None
+        while streams is None:
+            try:
+                streams = await self._streams(before, consistency, min_position, held)
+            except HistoryArchived as error:
+                self._set_aside(error, before, failures, running)
         parts = list(before)
-        filters = [self._domain.sensitive.watched(part) for part in parts]
-        after = [before[part].position for part in parts]
-        known = [before[part].events for part in parts]
-        if held is not None:
-            streams = await held.query_many(filters, after=after, known=known, most=LONGEST_AT_ONCE)
-        else:
-            streams = await self._store.query_many(
-                filters,
-                after=after,
-                known=known,
-                most=LONGEST_AT_ONCE,
-                consistency=consistency,
-                min_position=min_position,
-            )
         if anew := [
             part
             for part, stream in zip(parts, streams, strict=True)
@@ -229,6 +224,57 @@ class PartReader:
             replica=first is not None and first.replica,
             events=events,
         )
+
+    async def _streams(
+        self,
+        before: Mapping[Part[Any], KeptState],
+        consistency: Consistency,
+        min_position: Position | None,
+        held: Held | None,
+    ) -> Sequence[EventStream]:
+        """Read what has come since the states that are known, all from one snapshot."""
+        filters = [self._domain.sensitive.watched(part) for part in before]
+        after = [kept.position for kept in before.values()]
+        known = [kept.events for kept in before.values()]
+        if held is not None:
+            return await held.query_many(filters, after=after, known=known, most=LONGEST_AT_ONCE)
+        return await self._store.query_many(
+            filters,
+            after=after,
+            known=known,
+            most=LONGEST_AT_ONCE,
+            consistency=consistency,
+            min_position=min_position,
+        )
+
+    def _set_aside(
+        self,
+        error: HistoryArchived,
+        before: dict[Part[Any], KeptState],
+        failures: dict[Part[Any], Exception],
+        running: Running,
+    ) -> None:
+        """Leave out the parts whose events may be archived. Others of the same question can be read all the same.
+
+        What is known up to a position that is archived cannot be gone on from. Perhaps nothing of that part is
+        archived, and it can be read from the beginning.
+
+        Raises:
+            HistoryArchived: It concerns no part in particular.
+        """
+        if not error.places:
+            raise error
+        parts = list(before)
+        for part in [parts[place] for place in error.places]:
+            if before[part].position == START:
+                failures[part] = error
+                del before[part]
+                continue
+            try:
+                before[part] = self._folding.begun(part, running)
+            except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
+                failures[part] = bug
+                del before[part]
 
     async def close(self) -> None:
         """End long reads, and wait a little for states that are being stored."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from eventstore import EventStoreError, Filter, Receipt, RecordedEvent
+from eventstore import EventStoreError, Filter, HistoryArchived, Receipt, RecordedEvent
 from eventstore.postgres import PostgresEventStore
 from worker.failures import Mistake, sentence
 from worker.reading_store import reading_store
@@ -59,7 +59,10 @@ async def _events(store: PostgresEventStore, receipt: Receipt) -> list[RecordedE
     if receipt.first is None or receipt.last is None:
         return []
     own = Filter.matching_any_event().sequence_number_higher_than(receipt.first - 1)
-    return [event async for event in store.read(own, up_to=receipt.last)]
+    try:
+        return [event async for event in store.read(own, up_to=receipt.last)]
+    except HistoryArchived:
+        return []  # the receipt says all else
 
 
 def domain_of(receipt: Receipt) -> str | None:
@@ -93,6 +96,7 @@ def document(receipt: Receipt, events: Sequence[RecordedEvent], trace_url: str) 
             }
             for event in events
         ],
+        "events_archived": receipt.first is not None and not events,
         "position": str(receipt.position),
         "recorded_at": receipt.recorded_at,
         "attempts": details.get("attempts"),

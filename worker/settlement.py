@@ -8,6 +8,7 @@ from enum import StrEnum
 from eventstore import (
     ConflictError,
     EventStoreError,
+    HistoryArchived,
     IdempotencyKeyReused,
     InvalidRequest,
     OutcomeUnknown,
@@ -174,6 +175,8 @@ _RULES = (
     _Rule((BadMessage,), Action.DEAD_LETTER, _own_code),
     _Rule((IdempotencyKeyReused,), Action.DEAD_LETTER, _named("id_reused")),
     _Rule((InvalidRequest,), Action.DEAD_LETTER, _named("not_storable")),
+    # It can be decided when the events are restored, and then a person has it replayed.
+    _Rule((HistoryArchived,), Action.DEAD_LETTER, _named("history_archived")),
     _Rule((ConflictError,), Action.RETRY, _named("conflicts_exhausted")),
     _Rule((TransientStoreError, PositionNotReached), Action.RETRY, _named("store_transient")),
     _Rule((HandlerTimedOut,), Action.RETRY, _named("handler_timeout")),

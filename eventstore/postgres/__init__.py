@@ -13,6 +13,8 @@ from eventstore.postgres.reads.replicas import MOST_LAG
 from eventstore.postgres.statements import SCHEMA_VERSION, Migration
 
 if TYPE_CHECKING:
+    from eventstore.postgres.administration.archiving.moving import ArchiveReport, archive
+    from eventstore.postgres.administration.archiving.restoring import RestoreReport, restore_archive
     from eventstore.postgres.administration.bulk.adoption import Adoption, adopt
     from eventstore.postgres.administration.bulk.importing import (
         CheckedImport,
@@ -33,6 +35,7 @@ __all__ = [
     "MOST_LAG",
     "SCHEMA_VERSION",
     "Adoption",
+    "ArchiveReport",
     "CheckedImport",
     "Import",
     "KnownSubject",
@@ -43,11 +46,13 @@ __all__ = [
     "PostgresEventStore",
     "Prepared",
     "Prunable",
+    "RestoreReport",
     "Session",
     "Survey",
     "Transaction",
     "ViewStates",
     "adopt",
+    "archive",
     "check_import",
     "count_prunable",
     "drop_states",
@@ -61,10 +66,13 @@ __all__ = [
     "migrate_reading",
     "prune",
     "receipts_since",
+    "restore_archive",
     "survey",
 ]
 
 _LATER = {
+    "administration.archiving.moving": ("ArchiveReport", "archive"),
+    "administration.archiving.restoring": ("RestoreReport", "restore_archive"),
     "administration.bulk.adoption": ("Adoption", "adopt"),
     "administration.bulk.importing": ("CheckedImport", "check_import", "find_imports", "import_events"),
     "administration.bulk.recorder": ("Import",),

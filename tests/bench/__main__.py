@@ -1,12 +1,12 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
-Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat``, ``reading`` or several of them,
-separated by commas (``store,worker`` by default). Of the store, of histories and of reading: ``SIZE`` events in the
-log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), ``HISTORY``
-events of the longest history (100,000), and ``SUBJECTS``, separated by commas: ours, ours by other drivers, the
-baselines, and the peers, which are left out where they are not installed. Of the worker: ``REPEAT`` rounds (7) of
+Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat``, ``reading``, ``archive`` or
+several of them, separated by commas (``store,worker`` by default). Of the store, of histories and of reading: ``SIZE``
+events in the log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3),
+``HISTORY`` events of the longest history (100,000), and ``SUBJECTS``, separated by commas: ours, ours by other drivers,
+the baselines, and the peers, which are left out where they are not installed. Of the worker: ``REPEAT`` rounds (7) of
 ``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands.
-Of bloat: ``COUNT`` appends (100,000).
+Of bloat: ``COUNT`` appends (100,000). Of archives: ``COMMANDS`` commands before half of the log is archived (20,000).
 """
 
 import json
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.errors import StackError
+from tests.bench.archive import run as run_archive
 from tests.bench.bloat import run as run_bloat
 from tests.bench.figure import Figure
 from tests.bench.histories.run import run as run_histories
@@ -97,6 +98,12 @@ def _reading() -> tuple[list[Figure], list[str]]:
     return figures, [f"reading: {size:,} events, one process; {rounds} rounds, medians"]
 
 
+def _archive() -> tuple[list[Figure], list[str]]:
+    count = int(os.environ.get("COMMANDS", "20000"))
+    figures = run_archive(count, progress=_progress)
+    return figures, [f"archive: {count:,} commands of library-day before, a sixth as many after"]
+
+
 _PARTS = {
     "store": _store,
     "worker": _worker,
@@ -104,6 +111,7 @@ _PARTS = {
     "oracle": _oracle,
     "bloat": _bloat,
     "reading": _reading,
+    "archive": _archive,
 }
 
 

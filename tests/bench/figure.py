@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = [
     "AGAIN",
+    "ARCHIVE_KINDS",
     "BLOAT_KINDS",
     "CPU",
     "HISTORY_KINDS",
@@ -26,7 +27,7 @@ class Kind:
 
     Attributes:
         unit: ``ms`` of one caller's operation, ``1/s`` of all callers together, ``µs`` of CPU time per command, ``s``
-            of it for a whole replay, ``MB``, or ``of 100``.
+            of it for a whole replay, ``MB``, ``B`` an event, or ``of 100``.
         ratio_to: What our own figure is compared with; a peer's or baseline's is compared with ours.
         target: What the ratio is to reach, in words.
     """
@@ -114,6 +115,21 @@ READING_KINDS = {
     "relay_structured.cpu": Kind(unit="µs"),
 }
 """Of what follows the log: one row an event, and one confirmed message an event. CPU time is that of its process."""
+ARCHIVE_KINDS = {
+    "archive_events": Kind(unit="1/s"),
+    "archive_bytes": Kind(unit="B"),
+    "archive_summary_bytes": Kind(unit="B"),
+    "archive_query": Kind(unit="ms"),
+    "archive_query_beside": Kind(unit="ms", ratio_to="archive_query"),
+    "archive_append": Kind(unit="ms"),
+    "archive_append_beside": Kind(unit="ms", ratio_to="archive_append"),
+    "archive_decided_whole": Kind(unit="of 100", target="all"),
+    "archive_decided": Kind(unit="of 100"),
+    "archive_decided_new": Kind(unit="of 100", target="all"),
+}
+"""Of archives: how many events a second are moved out, bytes an event in a file and in the summary that is left; one
+caller's query and append of something new without and beside archived ranges; and how many commands still decide.
+"""
 CPU = ".cpu"
 AGAIN = ".again"
 TARGETS = {
@@ -125,7 +141,7 @@ TARGETS = {
     "umadb.hot_16": "at most 1/5",
     "single.hot_book": "at most 1/3",
 }
-_ALL = KINDS | WORKER_KINDS | ORACLE_KINDS | HISTORY_KINDS | BLOAT_KINDS | READING_KINDS
+_ALL = KINDS | WORKER_KINDS | ORACLE_KINDS | HISTORY_KINDS | BLOAT_KINDS | READING_KINDS | ARCHIVE_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ PRIMARY = [
     "guard",
     "log",
     "partitions",
+    "archive",
     "retention",
     "connections",
     "pooler",

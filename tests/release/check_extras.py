@@ -41,6 +41,7 @@ _PROMISES = {
     "psycopg": _STORE + "import eventstore.postgres.drivers.psycopg\n",
     "sqlalchemy": _STORE + "import eventstore.postgres.drivers.sqlalchemy\n",
     "erasure": _STORE + "from handlers import MasterKeys\nMasterKeys(['A' * 43 + '='])\n",
+    "archive": _STORE + "from eventstore.postgres.administration.archiving.event_table import parquet\nparquet()\n",
     "worker,console": _STORE + "import worker.console.app, worker.console.service\n",
 }
 

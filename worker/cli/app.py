@@ -241,6 +241,17 @@ COMMANDS = {
             "DATABASE_ADMIN_URL.",
         ),
         Entry(
+            name="archive",
+            target="worker.cli.archive:archive",
+            help="Move whole old partitions of the log in the database of DATABASE_ADMIN_URL into Parquet files, after "
+            "asking.",
+        ),
+        Entry(
+            name="restore-archive",
+            target="worker.cli.archive:restore_archive",
+            help="Put archived events back into the log in the database of DATABASE_ADMIN_URL, beside running workers.",
+        ),
+        Entry(
             name="check",
             target="worker.cli.check:check_database",
             help="Tell what is wrong with the database, or will be, and what to do. Exit status 2 when something is.",

@@ -54,6 +54,7 @@ def primary_condition(found: Survey, wanted: int) -> Iterator[Finding]:
         wrong=f"{complaint}.",
     )
     yield _partitions(found)
+    yield _archives(found)
     yield _retention(found)
     yield connections(found, wanted)
     yield _judged(
@@ -137,6 +138,15 @@ def _partitions(found: Survey) -> Finding:
         wrong=f"room for only {counted(room, 'further event')}, since no worker has made the next one: see what their "
         "logs say of it, and run `worker db migrate`, which makes it.",
     )
+
+
+def _archives(found: Survey) -> Finding:
+    """See what of the log is archived. Only a person can tell whether the files are still there."""
+    if not found.archives:
+        return _well("archive", "none: the database has the whole log")
+    places = ", ".join(found.archive_places)
+    ranges = counted(found.archives, "range")
+    return _well("archive", f"events 1 to {found.wholeness.archived:,}, in {ranges}, were moved to {places}")
 
 
 def _role(found: Survey) -> Finding:

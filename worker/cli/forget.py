@@ -49,7 +49,7 @@ def forget(
             wanted = found.made_at is not None and not dry_run and (yes or _agreed(whom, found, whose))
             done = run_async(delete_key(store.database_admin_url, whom)) if wanted else None
         refused |= found.made_at is not None and not dry_run and not wanted
-        is_known |= found.made_at is not None or found.before is not None
+        is_known |= found.made_at is not None or found.before is not None or found.archived is not None
         documents.append(_document(whom, found, done, dry_run=dry_run))
         if not json:
             tell(_told(whom, found, done, dry_run=dry_run))
@@ -88,9 +88,7 @@ def _described(whom: Subject, found: KnownSubject) -> str:
 
 def _told(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_run: bool) -> str:
     if found.made_at is None:
-        if found.before is None:
-            return f"{whom} has no key: nothing was ever sealed for it."
-        return f"{whom} has no key: it was forgotten, as event {found.before} records, and nothing was sealed since."
+        return f"{whom} has no key: {_why_none(found)}."
     if dry_run:
         text = _described(whom, found)
         return f"{text[0].upper()}{text[1:]} would be deleted."
@@ -102,6 +100,15 @@ def _told(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_ru
         f"Forgot {whom}: its key and {counted(done.states, 'stored state')} are deleted, as event {done.number} "
         "records. Dead letters, backups and copies elsewhere are not reached; docs/erasure.md says what to do."
     )
+
+
+def _why_none(found: KnownSubject) -> str:
+    if found.before is not None:
+        return f"it was forgotten, as event {found.before} records, and nothing was sealed since"
+    if found.archived is not None:
+        one = f"one of the archived events up to {found.archived:,}"
+        return f"it was forgotten, as {one} records, and nothing was sealed since"
+    return "nothing was ever sealed for it"
 
 
 def _document(whom: Subject, found: KnownSubject, done: Forgetting | None, *, dry_run: bool) -> dict[str, Any]:

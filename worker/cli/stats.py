@@ -78,7 +78,8 @@ def _show(found: Measures, replicas: list[_Row]) -> None:
     database = found.database
     facts = table("", "")
     facts.show_header = False
-    facts.add_row("events", f"{database['head']:,}")
+    archived = f", of which {database['archived']:,} are archived" if database["archived"] else ""
+    facts.add_row("events", f"{database['head']:,}{archived}")
     facts.add_row("size", decimal(database["bytes"]))
     ratio = database["cache_hit_ratio"]
     facts.add_row("found in the cache", "-" if ratio is None else f"{ratio:.1%} of the blocks")

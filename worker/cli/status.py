@@ -69,6 +69,9 @@ def _show(document: dict[str, Any]) -> None:
     facts.add_row("attempts", str(document["attempts"] or "?"))
     facts.add_row("trace", document["trace_url"] or document["trace_id"] or "not recorded")
     tell(facts)
+    if document["events_archived"]:
+        tell("What it recorded is archived: `worker db restore-archive` brings it back.")
+        return
     if not document["events"]:
         tell("No event was recorded.")
         return

@@ -147,7 +147,8 @@ class PartReads:
             self._fail(batch, bug)
         else:
             self._breaker.served(era)
-            if lane.consistency is Consistency.STRONG and seen.position.number < least:
+            was_answered = bool(seen.events or seen.long)
+            if was_answered and lane.consistency is Consistency.STRONG and seen.position.number < least:
                 # The log has lost its end. By what is known of these parts, no read would ever be far enough.
                 self._states.forget()
             self._lanes.measure(lane, batch, time.monotonic() - started)

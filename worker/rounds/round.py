@@ -8,6 +8,7 @@ from eventstore import (
     SUBJECT_FORGOTTEN,
     Append,
     BoundaryPart,
+    ChainBroken,
     ConcurrencyConflict,
     Event,
     HistoryDiverged,
@@ -182,8 +183,20 @@ class Round:
                 # What forgets a subject concerns all that was read of it, and what seals for it.
                 lacking = entries if verdict.event_type == SUBJECT_FORGOTTEN else [entries[verdict.part]]
                 self._known.distrust(lacking, verdict.sequence_number)
+        for member in self._far_behind(verdicts):
+            self._known.distrust(member.job.entries)
         # Not before: the states of this round are made of them.
         self._own.trim()
+
+    def _far_behind(self, verdicts: Sequence[Verdict]) -> list[Member]:
+        """Find who was refused for nobody's sake: what is known of their parts lies too far behind to be judged."""
+        found = []
+        for member, verdict in zip(self.members, verdicts, strict=True):
+            if isinstance(verdict, ChainBroken):
+                found.append(member)
+            elif not _is_new(verdict):
+                break  # those behind it may have relied on it
+        return found
 
     def abandon(self) -> None:
         """Take note that nobody knows what was recorded: everything decided here counts as refused."""

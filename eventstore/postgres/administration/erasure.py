@@ -21,11 +21,13 @@ class KnownSubject:
         made_at: Since when it has a key; None without one: there is nothing to forget.
         states: How many stored states would be deleted.
         before: The event that records that it was forgotten before, if there is one; the last of several.
+        archived: Up to which number archived events may record that it was forgotten; None if none may.
     """
 
     made_at: datetime | None
     states: int
     before: int | None
+    archived: int | None = None
 
 
 async def find_subject(admin_url: str, subject: Subject) -> KnownSubject:

@@ -13,7 +13,17 @@ __all__ = ["Survey", "survey"]
 
 _SECONDS = 10.0
 # What is not a column of the answer.
-_DERIVED = {"unfinished", "missing_indexes", "pooled", "wholeness", "collation", "idle_slots", "prepared", "feedback"}
+_DERIVED = {
+    "unfinished",
+    "missing_indexes",
+    "archive_places",
+    "pooled",
+    "wholeness",
+    "collation",
+    "idle_slots",
+    "prepared",
+    "feedback",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +47,8 @@ class Survey:
         partition_size: How many events each further partition of the log takes; None if the log is one table.
         partitions: How many partitions there are.
         last_number: The last number that there is a partition for; None if the log is one table.
+        archives: How many ranges of the log are archived.
+        archive_places: Where they were moved to.
         pooled: Whether a pooler stands between.
         wholeness: Whether the tables belong together.
         idle_slots: The replication slots that nobody reads from, and how many bytes of log each keeps.
@@ -61,6 +73,8 @@ class Survey:
     partition_size: int | None
     partitions: int
     last_number: int | None
+    archives: int
+    archive_places: tuple[str, ...]
     pooled: bool
     wholeness: Wholeness
     collation: str | None
@@ -98,6 +112,7 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         **{name: row[name] for name in Survey.__dataclass_fields__ if name not in _DERIVED},
         unfinished=any(each.finishing is not None and each.version > row["finished"] for each in migrations()),
         missing_indexes=tuple(row["missing_indexes"]),
+        archive_places=tuple(row["archive_places"]),
         # A pooler tells its clients a process of its own making.
         pooled=row["process"] != told,
         wholeness=Wholeness.of(whole),

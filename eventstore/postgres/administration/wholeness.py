@@ -24,6 +24,7 @@ class Wholeness:
     Attributes:
         first: The first event's number, 0 without events.
         last: The last event's.
+        archived: The last one's that is archived, 0 if none is.
         kept_head: The head that older builds read, None where none is served.
         looked_at: How many receipts were looked at.
         strays: How many of these name a position that is not in the log.
@@ -31,6 +32,7 @@ class Wholeness:
 
     first: int
     last: int
+    archived: int
     kept_head: int | None
     looked_at: int
     strays: int
@@ -48,8 +50,9 @@ class Wholeness:
                 f"of {counted(self.looked_at, 'receipt')} looked at, {counted(self.strays, 'is', 'are')} of events "
                 f"that the log does not have, as after a restore that was cut short: {_ADVICE}"
             )
-        if self.first > 1:
-            return f"the log begins with event {self.first:,}, so that earlier ones are lost: {_ADVICE}"
+        if self.first > self.archived + 1:
+            since = f", and what is archived ends at {self.archived:,}" if self.archived else ""
+            return f"the log begins with event {self.first:,}{since}, so that earlier ones are lost: {_ADVICE}"
         if self.kept_head is not None and self.kept_head != self.last:
             return (
                 f"the log ends at {self.last:,}, and the head that older builds read is {self.kept_head:,}, as after a "

@@ -97,6 +97,10 @@ class Appender:
 
     async def _search(self, part: BoundaryPart) -> tuple[RecordedEvent | None, Position]:
         """Find the first event of a part that it has not seen, if there is one, and how far the log was read."""
+        if part.besides:
+            # They are judged under the lock, each by its token, unless they are archived.
+            own = [each.last for each in part.besides]
+            await self._reader.head(consistency=Consistency.STRONG, positions=own)
         above = part.filter.narrowed_above(part.after.number)
         found = await self._reader.short(above, consistency=Consistency.STRONG, min_position=part.after)
         if found is not None:

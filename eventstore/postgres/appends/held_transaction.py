@@ -99,6 +99,7 @@ class HeldTransaction:
 
         Raises:
             HistoryDiverged: A position is not in this store's history.
+            HistoryArchived: What is asked for may be archived.
             HoldExpired: The transaction was ended.
             EventStoreError: As ``translate`` says.
         """
@@ -108,6 +109,8 @@ class HeldTransaction:
         shared = Shared([lookup])
         shared.learn(await self._fetch_held(*mixed_statement(shared.branches, shared.most, shared.milestones)))
         answer = shared.answer(lookup)
+        if answer.archived is not None:
+            raise answer.archived.refusal(question.after)
         for position in question.positions:
             if answer.tokens.get(position.number) != position.token:
                 raise HistoryDiverged(f"position {position} is not in this store's history")

@@ -5,6 +5,7 @@ from itertools import islice
 
 from msgspec.structs import replace
 
+from eventstore.errors import HistoryArchived
 from eventstore.events import RecordedEvent
 from eventstore.filter import Filter
 from eventstore.postgres.reads.reader import Reader
@@ -21,7 +22,11 @@ async def latest(
     reader: Reader, boundary: Filter, *, limit: int, up_to: int | None, consistency: Consistency
 ) -> EventStream:
     """Answer ``EventStore.latest``."""
-    if (stream := await reader.short(boundary, consistency=consistency)) is not None:
+    try:
+        stream = await reader.short(boundary, consistency=consistency)
+    except HistoryArchived:
+        stream = None  # the last ones may lie above what is archived
+    if stream is not None:
         below = [event for event in stream.events if up_to is None or event.sequence_number <= up_to]
         return replace(stream, events=tuple(below[-limit:]))
     head = await reader.head(consistency=consistency, bound=boundary.above)

@@ -11,8 +11,9 @@ import msgspec
 from eventstore.events import RecordedEvent
 from eventstore.position import START, Position
 from eventstore.postgres.drivers.protocol import Row
+from eventstore.postgres.reads.archived import Archived, Range
 from eventstore.postgres.reads.branches import Branch
-from eventstore.postgres.reads.rows import HEAD, TOKEN, event_of
+from eventstore.postgres.reads.rows import ARCHIVED, ARCHIVED_POSITION, HEAD, TOKEN, event_of
 
 __all__ = ["Answer", "Lookup", "Numbers", "Shared"]
 
@@ -41,11 +42,13 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         found: For each filter its events, in order, each once; None if there are more than were wanted.
         position: The head.
         tokens: The tokens of the events at the milestones, by number. Of those beyond the head there are none.
+        archived: What it lacks because it is archived; None if it lacks nothing.
     """
 
     found: tuple[tuple[RecordedEvent, ...] | None, ...]
     position: Position
     tokens: dict[int, int]
+    archived: Archived | None = None
 
 
 class Numbers(Answer, frozen=True, gc=False):
@@ -56,16 +59,30 @@ class Numbers(Answer, frozen=True, gc=False):
         reached: About how far they go, if some are missing.
     """
 
-    numbers: Sequence[int]
-    reached: int | None
+    numbers: Sequence[int] = ()
+    reached: int | None = None
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Self:
-        """Read the rows of ``numbers.sql``."""
+        """Read the rows of ``numbers.sql``, which are those of one filter."""
         shared = Shared([])
-        shared.learn([row for row in rows if row[0] <= 0])
+        filters: dict[int, Range] = {}
+        positions: dict[int, Range] = {}
+        for row in rows:
+            if row[0] == ARCHIVED:
+                filters.setdefault(0, (row[1], row[2]))
+            elif row[0] == ARCHIVED_POSITION:
+                positions[row[1]] = (row["numbers"][0], row[2])
+        shared.learn([row for row in rows if row[0] in (HEAD, TOKEN)])
         (found,) = [row for row in rows if row[0] > 0]
-        return cls((), shared.position, shared.tokens, array("q", found["numbers"]), found["sequence_number"])
+        return cls(
+            found=(),
+            position=shared.position,
+            tokens=shared.tokens,
+            archived=Archived(filters, positions) if filters or positions else None,
+            numbers=array("q", found["numbers"]),
+            reached=found["sequence_number"],
+        )
 
 
 class Shared:
@@ -100,6 +117,9 @@ class Shared:
         self._count = 0
         self.position = START
         self.tokens: dict[int, int] = {}
+        # By branch, and by milestone.
+        self._archived: dict[int, Range] = {}
+        self._archived_positions: dict[int, Range] = {}
 
     @property
     def is_long(self) -> bool:
@@ -118,6 +138,10 @@ class Shared:
                 self.position = Position(number=row[1], token=row[2])
             elif branch == TOKEN:
                 self.tokens[row[1]] = row[2]
+            elif branch == ARCHIVED:
+                self._archived.setdefault(int(row[3]), (row[1], row[2]))
+            elif branch == ARCHIVED_POSITION:
+                self._archived_positions[row[1]] = (int(row[3]), row[2])
 
     async def read_ahead(self) -> None:
         """Read the events of many rows, in turn with others on the loop."""
@@ -131,8 +155,29 @@ class Shared:
     def answer(self, lookup: Lookup) -> Answer:
         """Answer one of the lookups from the rows."""
         return Answer(
-            tuple([self._found(branches, lookup.most) for branches in lookup.filters]), self.position, self.tokens
+            tuple([self._found(branches, lookup.most) for branches in lookup.filters]),
+            self.position,
+            self.tokens,
+            self._lacking(lookup) if self._archived or self._archived_positions else None,
         )
+
+    def _lacking(self, lookup: Lookup) -> Archived | None:
+        """Tell what one of the lookups does not find because it is archived."""
+        positions = {number: found for number, found in self._archived_positions.items() if number in lookup.milestones}
+        if self.is_one_filter:
+            # Its statement may know other branches than it does.
+            filters = {0: min(self._archived.values())} if self._archived else {}
+        else:
+            filters = {
+                place: min(found)
+                for place, branches in enumerate(lookup.filters)
+                if (
+                    found := [
+                        self._archived[number] for each in branches if (number := self._numbers[each]) in self._archived
+                    ]
+                )
+            }
+        return Archived(filters, positions) if filters or positions else None
 
     def _found(self, branches: Sequence[Branch], most: int | None) -> tuple[RecordedEvent, ...] | None:
         """Read the events of a filter, in order; one that several filters find is read once."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from eventstore.errors import HistoryArchived
 from eventstore.filter import Filter
 from eventstore.position import START, Position
 from eventstore.postgres.connections.pool import Pool
@@ -55,12 +56,14 @@ class Reader:
             # Whatever the primary answers is far enough, and in its history.
             self._routing.counts.primary += 1
             answer = await self._routing.primary.query(question.filters, NO_MILESTONES, question.most, question.known)
+            if answer.archived is not None:
+                raise answer.archived.refusal()
             return self._streams((answer, self._primary))
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.query(question.filters, milestones, question.most, question.known)
 
-        least = Requirement.of(question.positions, bound=question.bound)
+        least = Requirement.of(question.positions, bound=question.bound, after=question.after)
         return self._streams(await self._routing.asked(ask, consistency, least))
 
     async def query(
@@ -108,7 +111,17 @@ class Reader:
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.range(boundary, up_to, milestones | {up_to})
 
-        answer, _ = await self._routing.asked(ask, consistency, Requirement.for_filter(boundary, min_position, reach))
+        try:
+            answer, _ = await self._routing.asked(
+                ask, consistency, Requirement.for_filter(boundary, min_position, reach)
+            )
+        except HistoryArchived as error:
+            if error.position != up_to or up_to in (error.last, min_position.number):
+                raise
+            # Nothing that is asked for is archived. Of the numbers of a range only the last can be gone on from.
+            return await self.window(
+                boundary, consistency=consistency, min_position=min_position, up_to=error.last, reach=reach
+            )
         (events,), head = answer.found, answer.position
         ends_there = head.number <= up_to
         position = head if ends_there else Position(number=up_to, token=answer.tokens[up_to])

@@ -20,17 +20,21 @@ class Requirement:
         positions: What must lie in the history that was read.
         number: How far the log must go on.
         bound: How far it must go on if a replica answers.
+        after: Of each filter the position from which it is asked, if there are any; they are among the positions.
     """
 
     positions: tuple[Position, ...]
     number: int
     bound: int
+    after: tuple[Position, ...] = ()
 
     @classmethod
-    def of(cls, positions: tuple[Position, ...], *, reach: int = 0, bound: int = 0) -> Self:
+    def of(
+        cls, positions: tuple[Position, ...], *, reach: int = 0, bound: int = 0, after: tuple[Position, ...] = ()
+    ) -> Self:
         """Demand these positions, and that the log reaches a number in whichever history."""
         number = max(reach, *[position.number for position in positions]) if positions else reach
-        return cls(positions, number, max(bound, number))
+        return cls(positions, number, max(bound, number), after)
 
     @classmethod
     def for_filter(cls, boundary: Filter | None, min_position: Position | None, reach: int = 0) -> Self:

@@ -59,6 +59,7 @@ class Routing:
         Raises:
             PositionNotReached: No server came that far.
             HistoryDiverged: A position is not in the primary's history.
+            HistoryArchived: The primary cannot answer: what is asked for may be archived.
         """
         if not self.is_primary(consistency):
             match await self._from_replica(ask, least):
@@ -102,6 +103,8 @@ class Routing:
         self._replicas.succeeded(pool)
         if answer.position.number < least.bound or least.stranger(answer) is not None:
             return Fallback.BEHIND  # or in another history: the primary tells
+        if answer.archived is not None:
+            return Fallback.BEHIND  # it may be restored already
         self.counts.replicas[pool.address] += 1
         return answer, pool
 
@@ -111,6 +114,8 @@ class Routing:
         while True:
             answer = await ask(self.primary, least.milestones)
             if answer.position.number >= least.number:
+                if answer.archived is not None:
+                    raise answer.archived.refusal(least.after)
                 if (stranger := least.stranger(answer)) is not None:
                     raise HistoryDiverged(f"position {stranger} is not in this store's history")
                 return answer

@@ -11,13 +11,19 @@ from eventstore.postgres.drivers.protocol import Row
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.subject_key import Subject, SubjectKey
 
-__all__ = ["HEAD", "TOKEN", "event_of", "head_of", "key_of", "state_of", "walk_of"]
+__all__ = ["ARCHIVED", "ARCHIVED_POSITION", "HEAD", "TOKEN", "event_of", "head_of", "key_of", "state_of", "walk_of"]
 
 HEAD = 0
 """The branch of the row that is the head."""
 
 TOKEN = -1
 """The branch of rows that hold the tokens that were asked for."""
+
+ARCHIVED = -4
+"""The branch of rows that tell which branch may match in an archived range."""
+
+ARCHIVED_POSITION = -5
+"""The branch of rows that tell which token that was asked for lies in an archived range."""
 
 _WALK = -2
 # What an ``UnreadEvent`` takes for an object.

@@ -9,6 +9,7 @@ from eventstore.filter import Filter
 from eventstore.position import LAST_NUMBER, Position
 from eventstore.postgres.arrays import json_array, number_array
 from eventstore.postgres.connections.pool import Pool
+from eventstore.postgres.reads.archived import Archived
 from eventstore.postgres.reads.branches import Branch, branches_of, columns, is_period, matches_any, types_of
 from eventstore.postgres.reads.coalescer import Coalescer
 from eventstore.postgres.reads.lookup import Answer, Lookup, Numbers, Shared
@@ -57,7 +58,7 @@ class ServerReads:
         answer: Answer | None = None
         if False not in near:
             answer = await self.tails.ask(Lookup(branches, milestones, most))
-            if any(answer.position.number - each.above > LONGEST_TAIL for each in filters):
+            if answer.archived is None and any(answer.position.number - each.above > LONGEST_TAIL for each in filters):
                 answer = None  # the head had moved on; the statement did not look for these
         if answer is None and len(filters) == 1 and is_period(filters[0]):
             answer = await self._by_time(filters[0], milestones, most)
@@ -92,7 +93,12 @@ class ServerReads:
     async def span(self, boundary: Filter, milestones: frozenset[int]) -> Numbers:
         """Find the lowest and the highest number of a filter's period, if that is a small part of the log."""
         parameters = (boundary.since, boundary.until, sorted(milestones))
-        return Numbers.of(await self.pool.fetch(statement("span"), parameters, seconds=self._seconds))
+        found = Numbers.of(await self.pool.fetch(statement("span"), parameters, seconds=self._seconds))
+        if found.archived is None or not found.archived.filters:
+            return found
+        # Some of the period is archived. Whoever looks along the log comes across it, and is told what that means.
+        positions = found.archived.positions
+        return replace(found, reached=0, archived=Archived({}, positions) if positions else None)
 
     async def listed(self, numbers: Sequence[int], milestones: frozenset[int]) -> Answer:
         """Read events by their numbers."""
@@ -144,7 +150,7 @@ class ServerReads:
         if shares and (suffice or most is not None or not any(map(matches_any, filters))):
             shared = LONGEST_SHARED if most is None else min(most, LONGEST_SHARED)
             answer = await coalescer.ask(Lookup(branches, milestones, shared))
-            if None not in answer.found or shared == most:
+            if None not in answer.found or shared == most or answer.archived is not None:
                 return answer
             for each, found in zip(filters, answer.found, strict=True):
                 if found is None:

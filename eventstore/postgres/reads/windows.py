@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from eventstore.errors import HistoryArchived
 from eventstore.filter import Filter
 from eventstore.position import Position
 from eventstore.postgres.reads.reader import Reader
@@ -76,10 +77,20 @@ async def walk_back(
 
     Yields:
         Each window's stream, the last one first.
+
+    Raises:
+        HistoryArchived: It has come to what is archived.
     """
     seen = last
     while seen > boundary.above:
         window = boundary.narrowed_above(max(seen - width, 0))
-        stream = await reader.query(window, consistency=consistency, min_position=head, up_to=seen)
+        stream: EventStream | None = None
+        while stream is None:
+            try:
+                stream = await reader.query(window, consistency=consistency, min_position=head, up_to=seen)
+            except HistoryArchived as error:
+                if not window.above < error.last < seen:
+                    raise
+                window = boundary.narrowed_above(error.last)  # perhaps what lies above is enough
         yield stream
         seen, width = window.above, next_width(width, len(stream.events), batch_size)

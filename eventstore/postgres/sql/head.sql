@@ -7,6 +7,6 @@ SELECT 0 AS branch, coalesce(h.sequence_number, 0) AS sequence_number, coalesce(
     current_setting('synchronous_commit') AS synchronous_commit
 FROM eventstore.schema_version s
 LEFT JOIN LATERAL (
-    SELECT e.sequence_number, e.token FROM eventstore.head_v1() e
+    SELECT e.sequence_number, e.token FROM eventstore.head_v2() e
 ) h ON true
 WHERE s.singleton

@@ -5,8 +5,14 @@
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::text AS payload, NULL::text AS metadata
-    FROM eventstore.head_v1() e
+    FROM eventstore.head_v2() e
 )
+UNION ALL
+SELECT a.branch, a.sequence_number, a.token, a.event_type, NULL, NULL, NULL
+FROM eventstore.archived_v1(
+    ARRAY[NULL::jsonb], ARRAY[NULL::jsonb], ARRAY[($1::bigint[])[1] - 1], ARRAY[NULL::timestamptz],
+    ARRAY[NULL::timestamptz], NULL, $2::bigint[]
+) a
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e

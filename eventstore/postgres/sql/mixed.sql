@@ -6,7 +6,7 @@
 -- Result: as of query.sql, and one row of branch -2 as of tail.sql. The limit holds for what is not walked.
 -- Plan: as of tail.sql for what is walked, as of query.sql for the rest, and the primary key for branches of any event.
 WITH head AS MATERIALIZED (
-    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v1() e
+    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v2() e
 ), asked AS MATERIALIZED (
     SELECT b.*, b.tail AND h.number - b.above <= $10::bigint AS walked
     FROM unnest(
@@ -45,6 +45,12 @@ FROM head h
 UNION ALL
 SELECT -2, w.highest - w.lowest, (SELECT count(*) FROM event), NULL, NULL, NULL, NULL
 FROM walk w
+UNION ALL
+SELECT a.branch, a.sequence_number, a.token, a.event_type, NULL, NULL, NULL
+FROM eventstore.archived_v1(
+    $1::text::jsonb[], $2::text[]::jsonb[], $4::text::bigint[],
+    $5::text::timestamptz[], $6::text::timestamptz[], NULL, $8::bigint[]
+) a
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e

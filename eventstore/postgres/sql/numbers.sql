@@ -4,7 +4,8 @@
 --   $8 bigint    the most numbers to find for one branch, or for one type of a branch without an object
 --   $9 bigint[]  numbers of events whose tokens are asked for, in ascending order
 -- Result: the head and tokens as of query.sql, and one row of branch 1: the numbers, in order, each once. Where the limit
--- was reached some are missing, and sequence_number says about how far they go; otherwise it is null.
+-- was reached some are missing, and sequence_number says about how far they go; otherwise it is null. What is archived is
+-- told as by query.sql, but that numbers has what event_type has there.
 -- Plan: the index on the payload, or the one on the type, once a branch. The number is added to 0, or compared together
 -- with the type, so that no plan walks the primary key instead.
 WITH branch AS MATERIALIZED (
@@ -44,8 +45,14 @@ WITH branch AS MATERIALIZED (
 )
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL::bigint[] AS numbers
-    FROM eventstore.head_v1() e
+    FROM eventstore.head_v2() e
 )
+UNION ALL
+SELECT a.branch, a.sequence_number, a.token, ARRAY[a.event_type::bigint]
+FROM eventstore.archived_v1(
+    $1::text::jsonb[], $2::text[]::jsonb[], $4::text::bigint[],
+    $5::text::timestamptz[], $6::text::timestamptz[], $7::bigint, $9::bigint[]
+) a
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL
 FROM eventstore.events e

@@ -10,7 +10,7 @@
 -- there are few of it. Then the index on the time, whose ranges are as wide as the log is long. The type is written so that
 -- no plan takes its index instead.
 WITH head AS MATERIALIZED (
-    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v1() e
+    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v2() e
 ), probe AS MATERIALIZED (
     SELECT count(*) FILTER (
         WHERE ($3::timestamptz IS NULL OR e.occurred_at >= $3::timestamptz)
@@ -34,6 +34,12 @@ UNION ALL
 SELECT -3, 0, 0, NULL, NULL, NULL, NULL
 FROM way w
 WHERE NOT w.is_good
+UNION ALL
+SELECT a.branch, a.sequence_number, a.token, a.event_type, NULL, NULL, NULL
+FROM eventstore.archived_v1(
+    ARRAY[to_jsonb($1::text[])], ARRAY[NULL::jsonb], ARRAY[$2::bigint], ARRAY[$3::timestamptz], ARRAY[$4::timestamptz],
+    NULL, $6::bigint[]
+) a
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e

@@ -9,7 +9,8 @@
 --   $7 bigint    the most events to return of one branch, or null for all
 --   $8 bigint[]  numbers of events whose tokens are asked for, in ascending order
 -- Result: events, each with its branch, in no order; one row of branch 0 holds the number and token of the head, unless the
--- log is empty, and rows of branch -1 those of the events of $8.
+-- log is empty, and rows of branch -1 those of the events of $8; rows of branch -4 and -5 say what is archived, as
+-- eventstore.archive_hits_v1 does.
 -- Plan: the log's last entry by the primary key; then the index on the payload, or the one on the type, once a branch. The
 -- number is added to 0 so that no plan walks the primary key instead. What is bounded by parameters themselves opens the
 -- partitions that lie between, and no others.
@@ -24,8 +25,14 @@ WITH branch AS MATERIALIZED (
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::text AS payload, NULL::text AS metadata
-    FROM eventstore.head_v1() e
+    FROM eventstore.head_v2() e
 )
+UNION ALL
+SELECT a.branch, a.sequence_number, a.token, a.event_type, NULL, NULL, NULL
+FROM eventstore.archived_v1(
+    $1::text::jsonb[], $2::text[]::jsonb[], $4::text::bigint[],
+    $5::text::timestamptz[], $6::text::timestamptz[], NULL, $8::bigint[]
+) a
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e

@@ -11,8 +11,14 @@
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::text AS payload, NULL::text AS metadata
-    FROM eventstore.head_v1() e
+    FROM eventstore.head_v2() e
 )
+UNION ALL
+SELECT a.branch, a.sequence_number, a.token, a.event_type, NULL, NULL, NULL
+FROM eventstore.archived_v1(
+    array_fill($2::text::jsonb, ARRAY[cardinality($1::text::jsonb[])]), $1::text::jsonb[],
+    array_fill($3::bigint, ARRAY[cardinality($1::text::jsonb[])]), NULL, NULL, NULL, NULL
+) a
 UNION ALL
 (
     SELECT 1, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text

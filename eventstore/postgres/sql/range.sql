@@ -7,8 +7,14 @@
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::text AS payload, NULL::text AS metadata
-    FROM eventstore.head_v1() e
+    FROM eventstore.head_v2() e
 )
+UNION ALL
+SELECT a.branch, a.sequence_number, a.token, a.event_type, NULL, NULL, NULL
+FROM eventstore.archived_v1(
+    $1::text::jsonb[], $2::text[]::jsonb[], $4::text::bigint[],
+    $5::text::timestamptz[], $6::text::timestamptz[], $8::bigint, $9::bigint[]
+) a
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e

@@ -5,7 +5,7 @@
 -- is no such event; its sequence_number is not null if nothing was looked for.
 -- Plan: as of period.sql. Adding 0 keeps the least and the greatest number from being looked for along the primary key.
 WITH head AS MATERIALIZED (
-    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v1() e
+    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v2() e
 ), probe AS MATERIALIZED (
     SELECT count(*) FILTER (
         WHERE ($1::timestamptz IS NULL OR e.occurred_at >= $1::timestamptz)
@@ -19,6 +19,12 @@ WITH head AS MATERIALIZED (
 )
 SELECT 0 AS branch, h.number AS sequence_number, h.token, NULL::bigint[] AS numbers
 FROM head h
+UNION ALL
+SELECT a.branch, a.sequence_number, a.token, ARRAY[a.event_type::bigint]
+FROM eventstore.archived_v1(
+    ARRAY[NULL::jsonb], ARRAY[NULL::jsonb], ARRAY[0::bigint], ARRAY[$1::timestamptz], ARRAY[$2::timestamptz], NULL,
+    $3::bigint[]
+) a
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL
 FROM eventstore.events e

@@ -2,7 +2,7 @@
 -- Parameters: none.
 -- Result: one row. The cache's counts are since the statistics were reset, or null; extension is the schema in which
 -- pg_stat_statements lies, or null.
-SELECT coalesce((SELECT e.sequence_number FROM eventstore.head_v1() e), 0) AS head,
+SELECT coalesce((SELECT e.sequence_number FROM eventstore.head_v2() e), 0) AS head,
     v.version AS schema_version,
     current_user::text AS role,
     pg_has_role('pg_read_all_stats', 'USAGE') AS sees_all,
@@ -10,6 +10,7 @@ SELECT coalesce((SELECT e.sequence_number FROM eventstore.head_v1() e), 0) AS he
     current_setting('server_version') AS server_version,
     current_setting('max_connections')::integer AS max_connections,
     pg_database_size(current_database()) AS bytes,
+    (SELECT coalesce(max(a.last_number), 0) FROM eventstore.archives a WHERE a.archived_at IS NOT NULL) AS archived,
     d.blks_hit::float8 / nullif(d.blks_hit + d.blks_read, 0) AS cache_hit_ratio,
     d.deadlocks,
     d.stats_reset,

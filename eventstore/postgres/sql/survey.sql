@@ -2,7 +2,7 @@
 -- Parameters: none.
 -- Result: one row. Rights are those of the role that asks, settings those of a session that sets nothing itself.
 SELECT v.version AS schema_version, v.finished,
-    coalesce((SELECT e.sequence_number FROM eventstore.head_v1() e), 0) AS head,
+    coalesce((SELECT e.sequence_number FROM eventstore.head_v2() e), 0) AS head,
     pg_is_in_recovery() AS in_recovery,
     pg_backend_pid() AS process,
     current_user::text AS role,
@@ -14,12 +14,15 @@ SELECT v.version AS schema_version, v.finished,
     (
         SELECT coalesce(bool_and(has_table_privilege(t.name, 'SELECT')), false)
         FROM unnest(ARRAY[
-            'eventstore.store', 'eventstore.events', 'eventstore.receipts', 'eventstore.states', 'eventstore.schema_version'
+            'eventstore.store', 'eventstore.events', 'eventstore.receipts', 'eventstore.states', 'eventstore.schema_version',
+            'eventstore.archives', 'eventstore.archive_fields'
         ]) AS t (name)
     ) AND (
-        SELECT count(*) = 5
+        SELECT count(*) = 7
         FROM pg_proc p
-        WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname IN ('append_v3', 'hold_v1', 'put_state_v1', 'head_v1', 'extend_v1')
+        WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname IN (
+            'append_v3', 'hold_v1', 'put_state_v1', 'head_v2', 'extend_v1', 'archived_v1', 'archive_hits_v1'
+        )
             AND has_function_privilege(p.oid, 'EXECUTE')
     ) AS may_work,
     (
@@ -54,7 +57,11 @@ SELECT v.version AS schema_version, v.finished,
     ) AS guarded,
     (SELECT p.size FROM eventstore.partitioning p) AS partition_size,
     (SELECT count(*) FROM eventstore.partitions) AS partitions,
-    (SELECT max(p.last_number) FROM eventstore.partitions p) AS last_number
+    (SELECT max(p.last_number) FROM eventstore.partitions p) AS last_number,
+    (SELECT count(*) FROM eventstore.archives a WHERE a.archived_at IS NOT NULL) AS archives,
+    ARRAY(
+        SELECT DISTINCT a.place FROM eventstore.archives a WHERE a.archived_at IS NOT NULL ORDER BY a.place
+    ) AS archive_places
 FROM eventstore.store s
 CROSS JOIN eventstore.schema_version v
 WHERE s.singleton

@@ -6,9 +6,10 @@
 -- many of them have a type that is asked for. Nothing for a branch that is further behind than $7: whoever asked for it
 -- must compare its number with the head. The others are answered all the same.
 -- Plan: the tail by primary key; the fields of what has a type that any branch asks for expanded once, and joined with the
--- branches' fields by equality. An index on the payload would fetch a key's whole history for it.
+-- branches' fields by equality. An index on the payload would fetch a key's whole history for it. No event so near to the
+-- head is archived, only what $8 may ask for.
 WITH head AS MATERIALIZED (
-    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v1() e
+    SELECT e.sequence_number AS number, e.token FROM eventstore.head_v2() e
 ), branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest(
@@ -47,6 +48,9 @@ FROM head h
 UNION ALL
 SELECT -2, w.highest - w.lowest, (SELECT count(*) FROM event), NULL, NULL, NULL, NULL
 FROM walk w
+UNION ALL
+SELECT a.branch, a.sequence_number, a.token, a.event_type, NULL, NULL, NULL
+FROM eventstore.archived_v1(NULL, NULL, NULL, NULL, NULL, NULL, $8::bigint[]) a
 UNION ALL
 SELECT -1, e.sequence_number, e.token, NULL, NULL, NULL, NULL
 FROM eventstore.events e

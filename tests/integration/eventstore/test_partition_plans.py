@@ -137,6 +137,23 @@ async def test_the_numbers_of_a_long_history_cost_one_look_at_it(session: Connec
         assert plan.touched("events") == 1 + EVENTS // 50
 
 
+async def test_what_is_archived_costs_no_statement_anything_as_long_as_nothing_is(session: Connection) -> None:
+    asked = (
+        ("query", whole(BOOK, milestones=[5])),
+        ("query_one", (['{"BookID": "b17"}'], None, 0, None)),
+        ("tail", (*columns(branches_of(BOOK)), 6000, [5], 0)),
+        ("mixed", (*columns(branches_of(BOOK)), 1001, [5], [False], 6000, 0)),
+        ("range", (*columns(branches_of(BOOK)), 10, 20, [5])),
+        ("listed", ([7], [5])),
+        ("numbers", (*columns(branches_of(BOOK)), EVENTS, 100, [5])),
+        ("period", (None, 0, None, None, 10, [5])),
+        ("span", (None, None, [5])),
+    )
+    for name, parameters in asked:
+        (plan,) = await plans(session, statement(name), parameters, times=1)
+        assert "archive" not in str(plan.root), name
+
+
 # Counted by the server as rows are touched, also inside functions; and each partition that something was looked for in.
 _TOUCHED = """
 SELECT c.relname::text, coalesce(s.seq_tup_read + coalesce(s.idx_tup_fetch, 0), 0), s.seq_scan + coalesce(s.idx_scan, 0)

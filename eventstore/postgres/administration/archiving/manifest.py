@@ -1,0 +1,105 @@
+"""Manifests: what is in a file of archived events, so that it can be told from any other, and from a broken one."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from eventstore.errors import InvalidRequest
+
+__all__ = ["Manifest", "written_whole"]
+
+_FORMAT = 1
+_PATTERN = "events-*.json"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in one file.
+
+    Attributes:
+        format: How the file is written; 1.
+        first: The number of its first event.
+        last: That of its last one.
+        events: How many it has.
+        checksum: What they add up to, as ``RowSum`` does it.
+        event_types: Which types they have.
+        file: The file's name, beside the manifest.
+        bytes: How long it is.
+        sha256: The digest of all of it, in hexadecimal digits.
+    """
+
+    format: int
+    first: int
+    last: int
+    events: int
+    checksum: str
+    event_types: tuple[str, ...]
+    file: str
+    bytes: int
+    sha256: str
+
+    @staticmethod
+    def stem(first: int, last: int) -> str:
+        """Return what the files of a range are called, but for their ends; they sort as their numbers do."""
+        return f"events-{first:019}-{last:019}"
+
+    @classmethod
+    def all_in(cls, directory: Path) -> list[Self]:
+        """Read the manifests of a directory, that of the last range first.
+
+        Raises:
+            InvalidRequest: One cannot be read.
+        """
+        return [cls.read(path) for path in sorted(directory.glob(_PATTERN), reverse=True)]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a manifest.
+
+        Raises:
+            InvalidRequest: It is none, or one of a later release.
+        """
+        try:
+            found = msgspec.json.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.DecodeError) as error:
+            raise InvalidRequest(f"{path} cannot be read as the manifest of archived events: {error}") from error
+        if found.format != _FORMAT or Path(found.file).name != found.file:
+            raise InvalidRequest(f"{path} is not a manifest that this release knows: use the release that wrote it")
+        return found
+
+    @classmethod
+    def of(
+        cls, *, first: int, last: int, events: int, checksum: str, event_types: tuple[str, ...], size: int, sha256: str
+    ) -> Self:
+        """Make the manifest of a range's file."""
+        return cls(
+            format=_FORMAT,
+            first=first,
+            last=last,
+            events=events,
+            checksum=checksum,
+            event_types=event_types,
+            file=f"{cls.stem(first, last)}.parquet",
+            bytes=size,
+            sha256=sha256,
+        )
+
+    def write(self, directory: Path) -> None:
+        """Write it into a directory. It is there whole, or not at all, also after a crash."""
+        path = directory / f"{self.stem(self.first, self.last)}.json"
+        partial = path.with_suffix(".json.part")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
+        written_whole(partial, path)
+
+
+def written_whole(partial: Path, path: Path) -> None:
+    """Give a file that is written its name, once it is on the disk."""
+    for each, flags in ((partial, os.O_RDONLY), (None, os.O_RDONLY | os.O_DIRECTORY)):
+        if each is None:
+            partial.replace(path)
+        descriptor = os.open(path.parent if each is None else each, flags)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

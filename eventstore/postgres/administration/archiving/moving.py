@@ -1,0 +1,160 @@
+"""Moving out: the oldest partitions, one after the other, each written, read back and compared before it is dropped.
+
+Whatever ends the process, the next one goes on: a partition is in the log until its last step, one transaction.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from eventstore.errors import InvalidRequest
+from eventstore.postgres.administration.archiving.archive_file import ArchiveFile, Described
+from eventstore.postgres.administration.archiving.archived_row import ArchivedRow, RowSum
+from eventstore.postgres.administration.archiving.event_table import parquet
+from eventstore.postgres.administration.archiving.turn import archiving, with_the_table
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.statements import statement
+
+__all__ = ["ArchiveReport", "archive"]
+
+_PURPOSE = "worker db archive"
+_ROWS_AT_ONCE = 5_000
+# What a position may be behind and still be judged under the lock, twice; the database refuses less.
+_LEAST_LEFT = 8_192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveReport:
+    """What was moved out, or would be.
+
+    Attributes:
+        ranges: The first and the last number of each partition, oldest first.
+        kept: Why the next one stays, if there is one.
+        files: The files that were written, or found, one for each range.
+        dry_run: Whether the ranges were only listed.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    kept: str | None
+    files: tuple[Path, ...] = ()
+    dry_run: bool = False
+
+    @property
+    def events(self) -> int:
+        """How many events they have."""
+        return sum(last - first + 1 for first, last in self.ranges)
+
+
+async def archive(
+    admin_url: str,
+    *,
+    before: int | datetime,
+    to: Path,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> ArchiveReport:
+    """Move whole old partitions into a directory, as Parquet files with manifests, and drop them.
+
+    Safe to repeat after anything that ended it, with the same directory.
+
+    Args:
+        admin_url: The address of the primary, with the role that owns the schema.
+        before: Only partitions whose numbers are all lower, or whose events all occurred before.
+        to: The directory; it is made if it is missing.
+        dry_run: Only say which.
+        progress: Is told how many events are written, and of how many.
+
+    Raises:
+        InvalidRequest: The log is one table; or a file is not what was written. Nothing is dropped then.
+        StoreUnavailable: The server cannot be reached, or another process archives or restores.
+        StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
+            the time.
+        OSError: The directory cannot be written to.
+    """
+    parquet()
+    async with archiving(admin_url, purpose=_PURPOSE) as connection:
+        ranges, kept = await _chosen(connection, before)
+        if dry_run:
+            return ArchiveReport(ranges=tuple(ranges), kept=kept, dry_run=True)
+        to.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  nobody else is on this loop
+        total = sum(last - first + 1 for first, last in ranges)
+        done = 0
+        files = []
+        for first, last in ranges:
+            files.append(await _move(connection, first, to, partial(_tell, progress, done, total)))
+            done += last - first + 1
+    return ArchiveReport(ranges=tuple(ranges), kept=kept, files=tuple(files))
+
+
+def _tell(progress: Callable[[int, int], None], done: int, total: int, count: int) -> None:
+    progress(done + count, total)
+
+
+async def _move(connection: AsyncpgConnection, first: int, to: Path, written: Callable[[int], None]) -> Path:
+    """Move one partition out."""
+    described = await _described(connection, first)
+    file = ArchiveFile(directory=to, described=described)
+    found = _found(file)
+    if found is None:
+        found = file.verify(await file.write(_rows(connection, described), written=written))
+    await with_the_table(connection, "archive_move_out", first, found.events, found.checksum, str(to.resolve()))  # noqa: ASYNC240  the same
+    return file.path
+
+
+def _found(file: ArchiveFile) -> RowSum | None:
+    """Return what the file of a process that was ended adds up to, if it is there whole."""
+    manifest = file.find()
+    if manifest is None:
+        return None
+    try:
+        return file.verify(manifest)
+    except InvalidRequest:
+        return None  # the events are still in the log: it is written again
+
+
+async def _chosen(connection: AsyncpgConnection, before: int | datetime) -> tuple[list[tuple[int, int]], str | None]:
+    """Return the partitions that are old enough, oldest first, and why the next one is not."""
+    (found,) = await connection.fetch(statement("archivable"))
+    if not found["firsts"]:
+        raise InvalidRequest(
+            "the log is one table, and partitions are what is archived: run `worker db migrate --partition-size`, "
+            "and its events can be archived when as many have come after them"
+        )
+    chosen: list[tuple[int, int]] = []
+    for first, last in zip(found["firsts"], found["lasts"], strict=True):
+        named = f"the partition {first:,} to {last:,}"
+        if found["head"] - last < _LEAST_LEFT:
+            return chosen, f"{named} is too near to the end of the log, {found['head']:,}"
+        if isinstance(before, int):
+            if last >= before:
+                return chosen, f"{named} does not end before {before:,}"
+            chosen.append((first, last))
+            continue
+        until: datetime = await connection.fetchval(statement("archive_until"), first, last)
+        if until >= before:
+            return chosen, f"{named} has an event of {until:%Y-%m-%d %H:%M} UTC"
+        chosen.append((first, last))
+    return chosen, None
+
+
+async def _described(connection: AsyncpgConnection, first: int) -> Described:
+    (row,) = await connection.fetch(statement("archive_describe"), first)
+    return Described(
+        first=row["first_number"],
+        last=row["last_number"],
+        events=row["events"],
+        checksum=row["checksum"],
+        event_types=tuple(row["event_types"]),
+    )
+
+
+async def _rows(connection: AsyncpgConnection, described: Described) -> AsyncIterator[Sequence[ArchivedRow]]:
+    seen = described.first - 1
+    while seen < described.last:
+        rows = await connection.fetch(statement("archive_rows"), seen, described.last, _ROWS_AT_ONCE)
+        if not rows:
+            return  # the sum will tell
+        yield [ArchivedRow(*row) for row in rows]
+        seen = rows[-1]["sequence_number"]

@@ -1,0 +1,146 @@
+"""Restoring: archived ranges are put back into the log, the one that was archived last first.
+
+Each is one transaction: it is back whole, or archived as before.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from eventstore.errors import InvalidRequest
+from eventstore.postgres.administration.archiving.archive_file import ArchiveFile, Described
+from eventstore.postgres.administration.archiving.archived_row import ArchivedRow
+from eventstore.postgres.administration.archiving.event_table import EventTable, parquet
+from eventstore.postgres.administration.archiving.manifest import Manifest
+from eventstore.postgres.administration.archiving.turn import archiving, with_the_table
+from eventstore.postgres.arrays import json_array, name_array
+from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.statements import statement
+
+__all__ = ["RestoreReport", "restore_archive"]
+
+_PURPOSE = "worker db restore-archive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreReport:
+    """What was restored, or would be.
+
+    Attributes:
+        ranges: The first and the last number of each range, in the order in which they came back: the last one first.
+        left: The last number that is still archived, 0 if none is.
+        dry_run: Whether the ranges were only listed.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    left: int
+    dry_run: bool = False
+
+    @property
+    def events(self) -> int:
+        """How many events they have."""
+        return sum(last - first + 1 for first, last in self.ranges)
+
+
+async def restore_archive(
+    admin_url: str,
+    directory: Path,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> RestoreReport:
+    """Put the archived ranges of a directory back into the log. Its files stay.
+
+    Args:
+        admin_url: The address of the primary, with the role that owns the schema.
+        directory: Where they were archived to.
+        dry_run: Only say which, from what the manifests say.
+        progress: Is told how many events are back, and of how many.
+
+    Raises:
+        InvalidRequest: There is nothing to restore; a file is not what was archived, or is damaged; or a later range
+            lies elsewhere and comes first.
+        StoreUnavailable: The server cannot be reached, or another process archives or restores.
+        StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
+            the time.
+
+    After any error, and on cancellation, each range is back whole, or archived as before.
+    """
+    parquet()
+    async with archiving(admin_url, purpose=_PURPOSE) as connection:
+        known = await connection.fetch(statement("archives"))
+        chosen = _chosen([dict(row) for row in known], Manifest.all_in(directory), directory)
+        left = max([row["last_number"] for row in known[len(chosen) :]], default=0)
+        ranges = tuple((manifest.first, manifest.last) for manifest in chosen)
+        if dry_run:
+            return RestoreReport(ranges=ranges, left=left, dry_run=True)
+        total = sum(manifest.events for manifest in chosen)
+        done = 0
+        for manifest in chosen:
+            await _restore(connection, manifest, directory, partial(_tell, progress, done, total))
+            done += manifest.events
+    return RestoreReport(ranges=ranges, left=left)
+
+
+def _tell(progress: Callable[[int, int], None], done: int, total: int, count: int) -> None:
+    progress(done + count, total)
+
+
+def _chosen(known: Sequence[Mapping[str, Any]], found: Sequence[Manifest], directory: Path) -> list[Manifest]:
+    """Return the manifests of the ranges that were archived last and are there, the last one first."""
+    if not known:
+        raise InvalidRequest("nothing is archived: the database has the whole log")
+    by_range = {(manifest.first, manifest.last): manifest for manifest in found}
+    chosen = []
+    for row in known:
+        first, last = row["first_number"], row["last_number"]
+        manifest = by_range.get((first, last))
+        if manifest is None:
+            break
+        if (manifest.events, manifest.checksum) != (row["events"], row["checksum"]):
+            raise InvalidRequest(f"the events {first:,} to {last:,} in {directory} are not those that were archived")
+        chosen.append(manifest)
+    if not chosen:
+        latest = known[0]
+        raise InvalidRequest(
+            f"the events {latest['first_number']:,} to {latest['last_number']:,} were archived last and come back "
+            f"first: they are not in {directory}, but were moved to {latest['place']}"
+        )
+    return chosen
+
+
+async def _restore(
+    connection: AsyncpgConnection, manifest: Manifest, directory: Path, restored: Callable[[int], None]
+) -> None:
+    described = Described(first=manifest.first, last=manifest.last, events=manifest.events, checksum=manifest.checksum)
+    file = ArchiveFile(directory=directory, described=described)
+    file.verify(manifest)
+    async with connection.transaction():
+        name = await connection.fetchval(statement("restore_begin"), manifest.first)
+        done = 0
+        for rows in EventTable(file.path).rows():
+            await _put(connection, manifest.first, rows)
+            done += len(rows)
+            restored(done)
+        (found,) = await connection.fetch(statement("archive_sum"), name, manifest.first, manifest.last)
+        if (found["events"], found["checksum"]) != (manifest.events, manifest.checksum):
+            raise InvalidRequest(
+                f"the database does not hold the events {manifest.first:,} to {manifest.last:,} that the file has; "
+                "nothing was restored"
+            )
+        await with_the_table(connection, "restore_finish", manifest.first)
+
+
+async def _put(connection: AsyncpgConnection, first: int, rows: Sequence[ArchivedRow]) -> None:
+    await connection.execute(
+        statement("restore_rows"),
+        first,
+        [row.number for row in rows],
+        [row.token for row in rows],
+        name_array([row.event_type for row in rows]),
+        [row.occurred for row in rows],
+        json_array([row.payload for row in rows]),
+        json_array([row.metadata for row in rows]),
+    )

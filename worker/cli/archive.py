@@ -1,0 +1,168 @@
+"""``worker db archive`` and ``worker db restore-archive``."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from eventstore.counted import counted
+from eventstore.postgres import ArchiveReport, RestoreReport
+from eventstore.postgres import archive as move_out
+from eventstore.postgres import restore_archive as put_back
+from worker.chosen_stores import chosen_one
+from worker.cli.bulk_progress import bulk_progress, told_to_go_on
+from worker.cli.consent import agreed
+from worker.cli.loop import run_async
+from worker.cli.terminal import print_json, tell
+from worker.failures import Mistake
+from worker.settings import Settings
+from worker.stores import StoreSettings
+
+__all__ = ["archive", "restore_archive"]
+
+_NUMBER = re.compile(r"[0-9][0-9_,]{0,24}")
+
+_DomainOption = Annotated[
+    str | None, typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own.")
+]
+
+
+def archive(
+    before: Annotated[
+        str,
+        typer.Option(metavar="NUMBER|DATE", help="Only partitions that end below this number, or before this time."),
+    ],
+    to: Annotated[Path, typer.Option(metavar="DIRECTORY", help="Where the files are written; made if it is missing.")],
+    *,
+    domain: _DomainOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Move whole old partitions of the log in the database of DATABASE_ADMIN_URL into Parquet files, after asking.
+
+    Each is written, read back and compared before it is dropped, beside running workers. Commands and reads that can do
+    without its events go on; others are told that they are archived, and never answered without them. It can be ended
+    at any time: called again, it goes on where it was. Exit status 1 when the answer was no.
+    """
+    store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
+    bound = _bound(before)
+    with told_to_go_on(store), _directory_named(to):
+        report = run_async(move_out(store.database_admin_url, before=bound, to=to, dry_run=True))
+        wanted = bool(report.ranges) and not dry_run and (yes or _agreed(report, to))
+        if wanted:
+            report = _archive(store, bound, to)
+    if json:
+        print_json(_document(report, to))
+    else:
+        tell(_told(report, to, wanted=wanted, dry_run=dry_run))
+    if report.ranges and not wanted and not dry_run:
+        raise typer.Exit(1)
+
+
+def restore_archive(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Where they were archived to.")],
+    *,
+    domain: _DomainOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be restored.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Put archived events back into the log in the database of DATABASE_ADMIN_URL, beside running workers.
+
+    What was archived last comes back first. Each file is checked against its manifest and the database before anything
+    is changed, and the events in the database against it after. The files stay.
+    """
+    store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
+    if not directory.is_dir():
+        raise Mistake(f"{directory} is no directory: name the one that was archived to.")
+    with told_to_go_on(store), bulk_progress("restoring") as progress:
+        report = run_async(put_back(store.database_admin_url, directory, dry_run=dry_run, progress=progress))
+    if json:
+        print_json(
+            {"ranges": _ranges(report), "events": report.events, "left_up_to": report.left, "dry_run": report.dry_run}
+        )
+    else:
+        tell(_told_back(report))
+
+
+def _bound(text: str) -> int | datetime:
+    if _NUMBER.fullmatch(text):
+        return int(re.sub("[_,]", "", text))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Mistake(
+            f"--before {text!r} is neither the number of an event nor a date: write 12000000, or 2025-01-01."
+        ) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+@contextmanager
+def _directory_named(directory: Path) -> Iterator[None]:
+    """Say of a directory that cannot be written to that it is that."""
+    try:
+        yield
+    except OSError as error:
+        raise Mistake(f"{directory} cannot be written to: {error.strerror or error}.") from error
+
+
+def _archive(store: StoreSettings, before: int | datetime, to: Path) -> ArchiveReport:
+    with bulk_progress("archiving") as progress:
+        return run_async(move_out(store.database_admin_url, before=before, to=to, progress=progress))
+
+
+def _agreed(report: ArchiveReport, to: Path) -> bool:
+    return agreed(
+        f"{_described(report)} will be moved to {to}. What may need them is told so, and commands that do become dead "
+        "letters, until they are restored.",
+        "Move them?",
+        nobody="there is nobody to ask before events are moved out: pass --yes, or --dry-run to see which.",
+    )
+
+
+def _told(report: ArchiveReport, to: Path, *, wanted: bool, dry_run: bool) -> str:
+    kept = f" {report.kept[0].upper()}{report.kept[1:]}." if report.kept else ""
+    if not report.ranges:
+        return f"There is nothing to move.{kept}"
+    if dry_run:
+        return f"{_described(report)} would be moved to {to}.{kept}"
+    if not wanted:
+        return "Nothing was moved."
+    return (
+        f"Moved {_described(report)} to {to}: keep the files, and copies of them elsewhere; "
+        f"`worker db restore-archive {to}` brings the events back.{kept}"
+    )
+
+
+def _told_back(report: RestoreReport) -> str:
+    verb = "Would restore" if report.dry_run else "Restored"
+    left = f" Events 1 to {report.left:,} are still archived." if report.left else " The log is whole."
+    return f"{verb} {_described(report)}.{'' if report.dry_run and not report.left else left}"
+
+
+def _described(report: ArchiveReport | RestoreReport) -> str:
+    numbers = [number for each in report.ranges for number in each]
+    return f"{counted(report.events, 'event')}, {min(numbers):,} to {max(numbers):,}, of {_partitions(report)}"
+
+
+def _partitions(report: ArchiveReport | RestoreReport) -> str:
+    return counted(len(report.ranges), "partition")
+
+
+def _document(report: ArchiveReport, to: Path) -> dict[str, Any]:
+    return {
+        "ranges": _ranges(report),
+        "events": report.events,
+        "directory": str(to),
+        "files": [str(path) for path in report.files],
+        "kept": report.kept,
+        "dry_run": not report.files,
+    }
+
+
+def _ranges(report: ArchiveReport | RestoreReport) -> list[dict[str, int]]:
+    return [{"first": first, "last": last} for first, last in report.ranges]
