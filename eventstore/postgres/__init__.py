@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from eventstore.postgres.connections.session import Prepared, Session, Transaction
 from eventstore.postgres.engine import PostgresEventStore
 from eventstore.postgres.reads.replicas import MOST_LAG
+from eventstore.postgres.schema import Schema
 from eventstore.postgres.statements import SCHEMA_VERSION, Migration
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     "PostgresEventStore",
     "Prepared",
     "Prunable",
+    "Schema",
     "Session",
     "Survey",
     "Transaction",

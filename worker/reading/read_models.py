@@ -7,6 +7,7 @@ from typing import Self
 
 from eventstore import Position
 from eventstore.postgres import Session
+from eventstore.schema_name import DEFAULT_SCHEMA
 from worker.errors import PositionNotProjected, ProjectionError
 from worker.reading.builds import KIND
 
@@ -31,10 +32,11 @@ class ReadModels:
     Args:
         url: That database, or a replica of it, as whoever reads the tables: no right but to connect is needed. Ask the
             server that is read from: another one may be further.
+        schema: That of the store whose events they are made of.
     """
 
-    def __init__(self, url: str) -> None:
-        self._session = Session(url, purpose="read models", reads=True)
+    def __init__(self, url: str, *, schema: str = DEFAULT_SCHEMA) -> None:
+        self._session = Session(url, purpose="read models", schema=schema, reads=True)
         self._turn = asyncio.Lock()
 
     async def position(self, projection: str) -> Position:
@@ -49,7 +51,7 @@ class ReadModels:
         """
         domain, _, name = projection.partition(".")
         async with self._turn, self._session.transaction() as transaction:
-            rows = await transaction.fetch(_POSITION, KIND, domain, name)
+            rows = await transaction.fetch_own(_POSITION, KIND, domain, name)
         if not rows:
             raise ProjectionError(f"there is no projection {projection!r} here; names have the form domain.projection")
         return Position(number=rows[0]["number"], token=rows[0]["token"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventstore import EventStoreError
-from eventstore.postgres import PostgresEventStore, Session
+from eventstore.postgres import PostgresEventStore, Schema, Session
 from worker.errors import SettingsError
 from worker.reading.complaints import complaint
 from worker.reading.coordinator import Coordinator
@@ -181,6 +181,7 @@ async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[FollowerSe
             store = await stack.enter_async_context(
                 PostgresEventStore.connect(
                     target.store.database_url,
+                    schema=target.store.database_schema,
                     replica_urls=target.store.database_replica_urls,
                     pool_size=_POOL_SIZE,
                     follow_seconds=_FOLLOW_SECONDS,
@@ -188,14 +189,12 @@ async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[FollowerSe
                     writable=False,
                 )
             )
-            coordinator = Coordinator(
-                target.declared, store, _sessions(target.url), outlet=outlet, purpose=wanted.command
-            )
+            coordinator = Coordinator(target.declared, store, _sessions(target), outlet=outlet, purpose=wanted.command)
             stack.push_async_callback(coordinator.close)
             try:
                 await coordinator.open()
             except EventStoreError as error:
-                raise complaint(error) from error
+                raise complaint(error, Schema(target.store.database_schema)) from error
             coordinators.append(coordinator)
         yield FollowerService(coordinators, doing=wanted.doing)
 
@@ -220,8 +219,8 @@ async def _outlet(
     return await outlet.open()
 
 
-def _sessions(url: str) -> Callable[[str], Session]:
-    return lambda purpose: Session(url, purpose=purpose)
+def _sessions(target: Target) -> Callable[[str], Session]:
+    return lambda purpose: Session(target.url, purpose=purpose, schema=target.store.database_schema)
 
 
 async def run(

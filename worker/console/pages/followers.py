@@ -11,10 +11,10 @@ from eventstore.postgres import Session
 from worker.cli.stores import chosen
 from worker.console.attempt import Fresh
 from worker.console.console import Console
-from worker.credentials import address_of
 from worker.reading.complaints import complaint
 from worker.reading.followers import FollowerRow, Followers
 from worker.settings import Settings
+from worker.stores import place_of
 
 __all__ = ["FollowerGroup", "FollowersPage"]
 
@@ -60,11 +60,11 @@ class FollowersPage:
 
     async def _look(self) -> list[FollowerGroup]:
         groups = []
-        for url in _databases(self._console.settings):
-            rows = await _followers(url)
+        for url, schema in _databases(self._console.settings):
+            rows = await _followers(url, schema)
             for kind in dict.fromkeys(row.name.kind for row in rows):
                 of_kind = [row for row in rows if row.name.kind == kind]
-                groups.append(FollowerGroup(place=address_of(url), kind=kind, rows=of_kind))
+                groups.append(FollowerGroup(place=place_of(url, schema), kind=kind, rows=of_kind))
         return groups
 
 
@@ -83,17 +83,19 @@ def state_of(row: FollowerRow) -> tuple[str, str]:
     return "good", "running" if row.is_current else "being built"
 
 
-def _databases(settings: Settings) -> list[str]:
+def _databases(settings: Settings) -> list[tuple[str, str]]:
+    """Return where there are followers: the addresses of databases, each with the schema of a store."""
     stores = chosen(settings, None)
-    return list(dict.fromkeys(settings.projections_url or store.database_url for store in stores))
+    found = [(settings.projections_url or store.database_url, store.database_schema) for store in stores]
+    return list(dict.fromkeys(found))
 
 
-async def _followers(url: str) -> list[FollowerRow]:
-    session = Session(url, purpose="worker console", reads=True)
+async def _followers(url: str, schema: str) -> list[FollowerRow]:
+    session = Session(url, purpose="worker console", schema=schema, reads=True)
     try:
         async with session.transaction() as transaction:
             return await Followers(transaction).every()
     except EventStoreError as error:
-        raise complaint(error) from error
+        raise complaint(error, session.schema) from error
     finally:
         await session.close()
