@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import cast
 
@@ -13,6 +13,7 @@ from eventstore.backoff import Backoff
 from worker.amqp.delivery_reader import DeliveryReader, Received
 from worker.amqp.dialing import dialled, release_writers
 from worker.amqp.frame_reader import FrameReader, FrameTransport
+from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.library_logs import unlogged
 from worker.amqp.refusals import LOST, broker_address, translated
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
@@ -116,8 +117,12 @@ class Link:
         # Whoever prepares the first channel has the connection already.
         if not self._preparing:
             await self.wire()
-        async with self._another(confirms=confirms) as channel:
+        channel = await self.channel(confirms=confirms)
+        try:
             yield channel
+        finally:
+            with KeptCancellation():
+                await channel.close()
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
         """Open another channel, which lives as long as the connection unless it is closed before.
@@ -129,7 +134,7 @@ class Link:
             BrokerUnavailable: There is no connection now.
         """
         channel = self._another(confirms=confirms)
-        with unlogged():
+        with unlogged(), KeptCancellation():
             await channel.initialize()
         return channel
 
@@ -179,20 +184,34 @@ class Link:
         if self._transport.stream is not None:
             self._transport.stream.transport.abort()
 
-    def translating(self) -> "_Translating":
+    def translating(self, *, holds_groups: bool = False) -> "_Translating":
         """Raise the worker's own errors in place of the library's, inside an ``async with``.
+
+        Args:
+            holds_groups: Whether there may be task groups inside, as in whatever a caller does.
 
         Raises:
             BrokerMisconfigured: The broker refuses the user, the virtual host, the rights or a declaration; it or we
                 refuse the other's certificate; a TLS file is no use.
             BrokerUnavailable: It is out of reach, or the connection broke. So does a cancellation that did not come
                 from outside: the library cancels its waiting callers when a channel closes.
+            asyncio.CancelledError: The caller was told to stop inside, and the library raised another error in its
+                place. Not with ``holds_groups``.
         """
-        return _Translating(self)
+        return _Translating(self, None if holds_groups else KeptCancellation())
 
-    async def translation(self, error: BaseException) -> BrokerMisconfigured | BrokerUnavailable | None:
-        """Return the worker's own error for one of the library's; None for any other."""
-        return await self._diagnosis() if isinstance(error, TimeoutError) else translated(error, self._address)
+    async def translation(
+        self, error: BaseException, *, is_cancelled: bool
+    ) -> BrokerMisconfigured | BrokerUnavailable | None:
+        """Return the worker's own error for one of the library's; None for any other.
+
+        Args:
+            error: What was raised.
+            is_cancelled: Whether the task was told to stop, so that a cancellation is not the library's.
+        """
+        if isinstance(error, TimeoutError):
+            return await self._diagnosis()
+        return translated(error, self._address, is_cancelled=is_cancelled)
 
     async def diagnose(self) -> str:
         """Say why the broker does not answer."""
@@ -253,10 +272,10 @@ class Link:
             if channel is not None and not channel.is_closed:
                 # Closing the channel first has the broker confirm that it took every acknowledgement sent before;
                 # closing the connection would drop those that wait to be written.
-                with suppress(*LOST):
+                with KeptCancellation(*LOST):
                     async with asyncio.timeout_at(closed_by):
                         await channel.close()
-            with suppress(*LOST):  # a connection that broke needs no farewell
+            with KeptCancellation(*LOST):  # a connection that broke needs no farewell
                 async with asyncio.timeout_at(closed_by):
                     await connection.close()
         finally:
@@ -266,16 +285,30 @@ class Link:
 class _Translating:
     """What ``Link.translating`` returns. No generator: every message that is sent passes through one."""
 
-    __slots__ = ("_link",)
+    __slots__ = ("_kept", "_link")
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, kept: KeptCancellation | None) -> None:
         self._link = link
+        self._kept = kept
 
     async def __aenter__(self) -> None:
-        pass
+        if self._kept is not None:
+            self._kept.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None and (translated := await self._link.translation(error)) is not None:
-            raise translated from error
+        if error is None:
+            return
+        is_cancelled = _is_cancelled() if self._kept is None else self._kept.is_cancelled
+        translated = await self._link.translation(error, is_cancelled=is_cancelled)
+        if translated is None:
+            return
+        if self._kept is not None:
+            self._kept.__exit__(kind, error, traceback)
+        raise translated from error
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -14,6 +14,7 @@ from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import DeliveryReader, Received, passed_by
 from worker.amqp.interruption import Interruption
+from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.refusals import LOST
 from worker.counters import Counters
 from worker.errors import BrokerError
@@ -119,10 +120,11 @@ class Consumer:
     async def stop(self) -> None:
         """Take no more deliveries. Those that came in can still be settled."""
         if self._wire is not None and self._tag is not None and self.is_consuming:
-            try:
-                await self._wire.basic_cancel(self._tag, timeout=5.0)
-            except LOST as error:
-                _log.warning("cancelling the consumer of %s failed: %s", self._queue, error)
+            with KeptCancellation():
+                try:
+                    await self._wire.basic_cancel(self._tag, timeout=5.0)
+                except LOST as error:
+                    _log.warning("cancelling the consumer of %s failed: %s", self._queue, error)
 
     async def flush(self) -> None:
         """Wait until every acknowledgement was handed to the connection."""

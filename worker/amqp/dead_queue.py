@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Self
 
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from worker.amqp.connection import Link
+from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.queue_browser import QueueBrowser, ready
 from worker.amqp.refusals import LOST
 from worker.topology import Topology
@@ -40,7 +41,7 @@ class DeadQueue:
         """
         queue = cls(url, topology)
         try:
-            async with queue._link.translating():
+            async with queue._link.translating(holds_groups=True):
                 async with asyncio.timeout(timeout):
                     await queue._link.wire()
                 yield queue
@@ -73,6 +74,6 @@ class DeadQueue:
             yield walk
         finally:
             # Without an answer the broker puts everything back by itself, when the connection is closed.
-            with suppress(*LOST):
+            with KeptCancellation(*LOST):
                 async with asyncio.timeout(_GIVE_BACK_SECONDS):
                     await walk.give_back()

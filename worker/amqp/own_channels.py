@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -11,6 +10,7 @@ from aiormq import spec
 from aiormq.exceptions import PublishError
 
 from worker.amqp.connection import Link, WireChannel
+from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.refusals import LOST
 
 __all__ = ["OwnChannels"]
@@ -113,5 +113,5 @@ class OwnChannels:
 
 async def _close(channel: AbstractChannel) -> None:
     if not channel.is_closed:
-        with suppress(*LOST):
+        with KeptCancellation(*LOST):
             await channel.close()

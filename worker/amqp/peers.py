@@ -14,6 +14,7 @@ from aiormq.exceptions import PublishError
 from eventstore.backoff import Backoff
 from worker.amqp.connection import Link, WireChannel
 from worker.amqp.declaration import declare_missing
+from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.refusals import LOST
 from worker.errors import BrokerError
 from worker.topology import Topology
@@ -99,7 +100,7 @@ class Peers:
     async def leave(self) -> None:
         """Tell the others that this process takes no more shards, and close the connection. Safe to repeat."""
         try:
-            with suppress(*LOST, BrokerError):
+            with KeptCancellation(*LOST, BrokerError):
                 async with asyncio.timeout(_WORD_SECONDS):
                     if self._link.is_open:
                         await self._send(await self._link.wire(), _LEFT, exchange=self._topology.peer_exchange)

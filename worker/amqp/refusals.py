@@ -26,12 +26,15 @@ LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 """What aio-pika raises when a connection or channel is gone, or does not answer."""
 
 
-def translated(error: BaseException, address: str) -> BrokerMisconfigured | BrokerUnavailable | None:
+def translated(
+    error: BaseException, address: str, *, is_cancelled: bool
+) -> BrokerMisconfigured | BrokerUnavailable | None:
     """Return the worker's own error for one of the library's; None for any other.
 
     Args:
         error: What was raised.
         address: The broker's, as ``broker_address`` tells it.
+        is_cancelled: Whether the task was told to stop, so that a cancellation is not the library's.
     """
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
         return BrokerMisconfigured(f"RabbitMQ at {address} refuses the user name or password; correct AMQP_URL")
@@ -39,11 +42,9 @@ def translated(error: BaseException, address: str) -> BrokerMisconfigured | Brok
         return BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}")
     if isinstance(error, LOST):
         return _lost(error, address)
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, asyncio.CancelledError) and not is_cancelled:
         # The library cancels its waiting callers when a channel closes.
-        task = asyncio.current_task()
-        if task is not None and not task.cancelling():
-            return BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost")
+        return BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost")
     return None
 
 

@@ -24,6 +24,7 @@ from aiormq.exceptions import (
 
 from worker.amqp.connection import Link, WireChannel
 from worker.amqp.declaration import declare_missing
+from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.own_channels import OwnChannels
 from worker.errors import BrokerBusy, MessageRefused, Unroutable
 from worker.topology import Topology
@@ -172,7 +173,8 @@ class Sender:
         try:
             if not alone:
                 try:
-                    await self._publish(body, properties, **target)
+                    with KeptCancellation():
+                        await self._publish(body, properties, **target)
                 except PublishError:
                     raise
                 except (ChannelClosed, ChannelInvalidStateError, DeliveryError):

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
 from aio_pika.abc import AbstractChannel
 
@@ -12,6 +11,7 @@ from worker.amqp.connection import Link, WireChannel
 from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import Received, passed_by
 from worker.amqp.intake import Intake
+from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.refusals import LOST
 from worker.counters import Counters
 
@@ -117,6 +117,6 @@ class ShardChannel:
         await self._intake.emptied()
         await self.flush()
         if not self._wire.is_closed:
-            with suppress(*LOST):
+            with KeptCancellation(*LOST):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await self._channel.close()

@@ -76,11 +76,18 @@ async def _commits(admin: Connection, statement: str) -> bool:
 async def cut_short(admin: Connection, statement: str) -> None:
     """Cancel the wait of a statement like this one for the standby, as an impatient administrator does."""
     await eventually(partial(_commits, admin, statement), what="the statement to wait for the standby")
-    await admin.execute(
-        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+    cut = await admin.fetch(
+        "SELECT pid, query_start, pg_cancel_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND wait_event = 'SyncRep' AND query LIKE $1",
         statement,
     )
+
+    async def have_ended() -> bool:
+        # A process that has not noticed yet would be taken for one that waits again.
+        query = "SELECT FROM pg_stat_activity WHERE pid = $1 AND query_start = $2 AND wait_event = 'SyncRep'"
+        return not any([await admin.fetch(query, wait["pid"], wait["query_start"]) for wait in cut])
+
+    await eventually(have_ended, what="the wait to end")
 
 
 async def _waits(admin: Connection, besides: int) -> bool:
