@@ -4,23 +4,23 @@ import re
 
 __all__ = ["DEFAULT_SCHEMA", "LONGEST_NAME", "RESERVED_WORDS", "schema_name_complaint"]
 
+_WORDS = """
+all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
+column concurrently constraint create cross current_catalog current_date current_role current_schema current_time
+current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze
+from full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit
+localtime localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references
+returning right select session_user similar some symmetric system_user table tablesample then to trailing true union
+unique user using variadic verbose when where window with
+"""
+
 DEFAULT_SCHEMA = "eventstore"
 """The schema of a store that is given no other."""
 
 LONGEST_NAME = 40
 """How long a name may be: what is named after it has to be a name of PostgreSQL, too."""
 
-RESERVED_WORDS = frozenset(
-    """
-    all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
-    column concurrently constraint create cross current_catalog current_date current_role current_schema current_time
-    current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze
-    from full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit
-    localtime localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references
-    returning right select session_user similar some symmetric system_user table tablesample then to trailing true union
-    unique user using variadic verbose when where window with
-    """.split()
-)
+RESERVED_WORDS = frozenset(_WORDS.split())
 """The words of SQL that PostgreSQL takes for no name of a schema."""
 
 _FORM = re.compile(r"[a-z][a-z0-9_]*")
