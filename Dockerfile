@@ -2,6 +2,7 @@
 #
 #   docker build --tag dynamic-streams-worker .
 #
+# `make image` does so, too, and has the labels say version and revision.
 # A domain of your own is a package on top of it; see docs/deployment.md.
 ARG PYTHON_IMAGE=python:3.13.14-slim-trixie
 
@@ -19,12 +20,23 @@ COPY eventstore eventstore
 COPY handlers handlers
 COPY worker worker
 COPY dynamic_streams_worker.py ./
+# A version that is told must be the package's own.
+ARG VERSION
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
-    && /opt/worker/bin/pip install --no-deps --no-index /wheels/*.whl
+    && /opt/worker/bin/pip install --no-deps --no-index /wheels/*.whl \
+    && test "worker ${VERSION:-$(/opt/worker/bin/python -c 'import worker; print(worker.__version__)')}" = "$(/opt/worker/bin/worker --version)"
 
 FROM ${PYTHON_IMAGE}
+ARG VERSION
+ARG REVISION
+ARG SOURCE
+# The licences are those of all packages inside, as docs/dependencies.md lists them.
 LABEL org.opencontainers.image.title="dynamic-streams-worker" \
-    org.opencontainers.image.licenses="MIT"
+    org.opencontainers.image.description="Command processing with dynamic consistency boundaries (DCB): event sourcing on PostgreSQL, commands from RabbitMQ, asyncio." \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.source="${SOURCE}" \
+    org.opencontainers.image.licenses="Apache-2.0 AND BSD-2-Clause AND BSD-3-Clause AND ISC AND MIT AND MIT-0 AND MPL-2.0 AND PSF-2.0"
 RUN groupadd --gid 10001 worker \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin worker
 ENV PATH=/opt/worker/bin:$PATH \

@@ -10,7 +10,8 @@ PROCESSES ?= 2
 SCENARIO ?= hot-book
 SIZE ?= 1000000
 
-.PHONY: help demo example load test unit faults bench lint format up down dist docs release-check lock dashboards clean
+.PHONY: help demo example load test unit coverage faults bench conformance lint format up down dist image sbom audit docs \
+	api release-check lock dashboards clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -44,6 +45,13 @@ test: $(VENV)/.ready ## run the tests on real servers
 unit: $(VENV)/.ready ## run the tests that need no server
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit $(ARGS)
 
+# Processes that tests start are counted as well; what was counted before is forgotten.
+coverage: $(VENV)/.ready ## run the tests that need no server, and report the lines that nothing reaches (ARGS="tests/contract" for others)
+	@mkdir -p .coverage && $(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadgroup $(or $(ARGS),tests/unit)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
 faults: $(VENV)/.ready ## break every part under load, 20,000 commands a fault, and audit what is left
 	@$(BIN)/python -m tests.faults $(ARGS)
 
@@ -54,6 +62,9 @@ $(VENV)/.bench: requirements-bench.lock $(VENV)/.ready
 
 bench: $(VENV)/.bench ## measure the store and the worker beside their floors, ceilings and peers (PART=store, worker, histories, oracle, bloat or reading)
 	@SIZE=$(SIZE) $(if $(REPEAT),REPEAT=$(REPEAT)) $(BIN)/python -m tests.bench
+
+conformance: $(VENV)/.bench ## hold the store to the rules of DCB, and to the tests that eventsourcing publishes for it
+	@$(BIN)/python -m pytest -q -rA -o python_functions='check_* test_*' tests/contract/test_dcb.py tests/conformance/check_*.py $(ARGS)
 
 lint: $(VENV)/.ready ## check style and types
 	@$(BIN)/ruff check .
@@ -67,20 +78,41 @@ format: $(VENV)/.ready ## put the code in its standard form
 up: $(VENV)/.ready ## start the local stack and print its addresses
 	@$(BIN)/python -m deploy.local up
 
-down: $(VENV)/.ready ## stop the local stack and remove its files
+down: $(VENV)/.ready ## stop the local stack and remove its files, with what was fetched for it
 	@$(BIN)/python -m deploy.local down
 
 dist: $(VENV)/.ready ## build the wheel and the source distribution into dist/
 	@rm -rf dist
 	@$(BIN)/python -m hatchling build --target sdist --target wheel
 
-release-check: dist ## install each extra alone in a new environment, and follow the tutorial line by line
+# An image that is built from changed files says so in its revision.
+image: ## build the worker's image, and label it with its version and revision (needs Docker)
+	@docker build --tag dynamic-streams-worker \
+		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' worker/__init__.py)" \
+		--build-arg REVISION="$$(git describe --always --dirty --abbrev=40 --exclude='*')" \
+		--build-arg SOURCE="$$(git remote get-url origin 2>/dev/null | grep '^https://')" .
+
+# What lists and examines dependencies is installed for that alone.
+$(VENV)/.audit: requirements-audit.lock $(VENV)/.ready
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-audit.lock
+	@touch $@
+
+sbom: $(VENV)/.audit ## list what the image installs, with versions, licences and who needs what, in dist/sbom.cdx.json (CycloneDX)
+	@$(BIN)/python -m deploy.dependencies.sbom
+
+audit: $(VENV)/.audit ## look for known vulnerabilities of what the image installs (needs the OSV service)
+	@$(BIN)/python -m deploy.dependencies.audit
+
+release-check: dist $(VENV)/.audit ## install each extra alone in a new environment, follow the tutorial line by line, and fetch servers as any user
 	@$(BIN)/python -m pytest -q -rN -s -o python_functions='check_*' --timeout=1800 tests/release/check_*.py $(ARGS)
 
 # What makes the site is installed for that alone.
 $(VENV)/.docs: requirements-docs.lock $(VENV)/.ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-docs.lock
 	@touch $@
+
+api: $(VENV)/.ready ## write docs/api.md from the docstrings
+	@$(BIN)/python -m deploy.site.api
 
 docs: $(VENV)/.docs ## make the pages a site in .site/; warnings are fatal
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -93,6 +125,7 @@ lock: ## pin the dependencies anew (needs uv)
 	$(COMPILE) --group dev --all-extras pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock --group pyproject.toml:bench -o requirements-bench.lock
 	$(COMPILE) --constraint requirements.lock --group pyproject.toml:docs -o requirements-docs.lock
+	$(COMPILE) --constraint requirements.lock --group pyproject.toml:audit -o requirements-audit.lock
 	$(COMPILE) --constraint requirements.lock --extra worker --extra erasure --extra console pyproject.toml -o requirements-runtime.lock
 	echo hatchling | $(COMPILE) --constraint requirements.lock - -o requirements-build.lock
 
@@ -112,5 +145,5 @@ dashboards: ## fetch the vendors' dashboards of RabbitMQ and PostgreSQL for Graf
 # The local stack first: without its folder, nobody knows what to stop.
 clean: ## stop the local stack, and remove what the other targets made
 	@if test -e .stack; then $(MAKE) --no-print-directory down; fi
-	rm -rf $(VENDORS) $(VENV) dist .site .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
+	rm -rf $(VENDORS) $(VENV) .packages dist .site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .bench
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,6 +19,7 @@ pytest_plugins = (
     "tests.support.fixtures.vhosts",
     "tests.support.fixtures.brokers",
     "tests.support.fixtures.failover",
+    "tests.support.fixtures.nurseries",
     "tests.support.fixtures.secured",
 )
 

@@ -65,6 +65,10 @@ def _page(value: str) -> None:
         raise ValueError("it must have the form http://localhost:16686/trace/{trace_id}, with {trace_id} as it is")
 
 
+def _metrics_page(value: str) -> None:
+    check_port(value, _HTTP_SCHEMES, "http://localhost:9090")
+
+
 def _interval(value: float) -> None:
     if value and not _SHORTEST_INTERVAL <= value <= _LONGEST_INTERVAL:
         raise ValueError(f"it must be 0, or between {_SHORTEST_INTERVAL:g} and {_LONGEST_INTERVAL:g}")
@@ -272,6 +276,11 @@ class Settings(DatabaseAddresses):
         "Where a person opens a trace, for `worker status` and `worker console`: "
         "`http://localhost:16686/trace/{trace_id}` in Jaeger.",
         check=_page,
+    )
+    worker_metrics_url: str = setting(
+        "",
+        "Where a person looks at metrics, for `worker check`: `http://localhost:9090` in Prometheus.",
+        check=_metrics_page,
     )
     worker_log_format: LogFormat = setting(
         "auto",

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from deploy.local import background
 from deploy.local.errors import StackError
+from deploy.local.packages.unpacked import Unpacked
 from deploy.local.record import Record
 
 _NAMES = {
@@ -20,8 +21,9 @@ _NAMES = {
     "DATABASE_ADMIN_URL": "PostgreSQL primary, as administrator",
     "AMQP_URL": "RabbitMQ",
     "RABBITMQ_MANAGEMENT_URL": "RabbitMQ management",
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "Jaeger, where traces are sent",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "where traces and metrics are sent",
     "WORKER_TRACE_URL": "Jaeger, to look at traces",
+    "WORKER_METRICS_URL": "Prometheus, to look at metrics",
 }
 
 
@@ -62,11 +64,21 @@ def _up(record: Record) -> int:
         print("The local stack runs already; stop it with 'make down'.")
         return _show(record, record.addresses())
     print("Starting PostgreSQL and RabbitMQ ...", flush=True)
-    return _show(record, background.up(record))
+    addresses, notes = background.up(record)
+    status = _show(record, addresses)
+    if "WORKER_TRACE_URL" not in addresses and not notes:
+        notes = ["For traces, have a Jaeger on the PATH: docs/telemetry.md says how to get one."]
+    for note in notes:
+        print(note)
+    return status
 
 
 def _down(record: Record) -> int:
     print("The local stack is stopped." if background.down(record) else "No local stack runs here.")
+    # What was fetched is the clone's, and so is the stack that is recorded where all look for it.
+    if record.is_default and (unpacked := Unpacked()).folder.exists():
+        gone = unpacked.remove()
+        print(f"What was fetched into {unpacked.folder.name} {'is removed' if gone else 'stays: it is in use'}.")
     return 0
 
 

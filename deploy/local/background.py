@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.local.binaries import rabbitmq_server
 from deploy.local.errors import StackError
 from deploy.local.record import Record
 from deploy.local.server import until
+from deploy.local.stack import LocalStack
 
 __all__ = ["answers", "down", "up"]
 
@@ -22,18 +22,21 @@ _STOP_SECONDS = 60.0
 _ANSWER_SECONDS = 2.0
 
 
-def up(record: Record) -> dict[str, str]:
-    """Start a stack that outlives this process, and return its addresses by environment variable.
+def up(record: Record) -> tuple[dict[str, str], list[str]]:
+    """Start a stack that outlives this process.
 
     Args:
         record: Where it is recorded.
+
+    Returns:
+        Its addresses by environment variable, and what was left out of it, each a sentence.
 
     Raises:
         StackError: It could not be started, or one runs already.
 
     On any exception, an interrupt among them, no stack is left.
     """
-    rabbitmq_server()  # here, where a person sees that it is being installed
+    LocalStack.check()  # here, where a person sees that something is being installed or fetched
     keeper = subprocess.Popen(
         [sys.executable, "-m", "deploy.local.keeper", str(record.folder)],
         cwd=_CLONE,
@@ -55,8 +58,7 @@ def up(record: Record) -> dict[str, str]:
     if "error" in reply:
         keeper.wait()
         raise StackError(reply["error"])
-    addresses: dict[str, str] = reply["addresses"]
-    return addresses
+    return reply["addresses"], reply["notes"]
 
 
 def down(record: Record) -> bool:

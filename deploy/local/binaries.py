@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.errors import StackError
+from deploy.local.packages.recipe import POSTGRES, RABBITMQ, Recipe
+from deploy.local.packages.unpacked import Unpacked
 
 __all__ = ["copy_postgres", "epmd", "postgres_folder", "rabbitmq_server", "system_postgres_folder"]
 
@@ -64,17 +66,15 @@ def copy_postgres(source: Path, target: Path) -> Path:
 def system_postgres_folder() -> Path:
     """Return the folder of the system's PostgreSQL, which has TLS and the contributed extensions.
 
-    The wheel has neither. Debian's package is installed where it is missing and root asks.
+    The wheel has neither. Where Debian's package is missing, it is installed if root asks, and unpacked for others.
 
     Raises:
-        StackError: It is missing and cannot be installed.
+        StackError: It is missing, and can be neither installed nor fetched.
     """
     if (found := _system_postgres()) is not None:
         return found
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise StackError(
-            "The system's PostgreSQL is not installed: install the package postgresql (apt-get install postgresql)."
-        )
+    if os.geteuid() != 0:
+        return _unpacked(POSTGRES).parent
     _install("postgresql")
     if (found := _system_postgres()) is None:
         raise StackError(f"The package postgresql brought no server below {_SYSTEM_POSTGRES}: install PostgreSQL 15.")
@@ -82,12 +82,13 @@ def system_postgres_folder() -> Path:
 
 
 def rabbitmq_server() -> Path:
-    """Return the program of the RabbitMQ server, installing Debian's package where it is missing and root asks.
+    """Return the program of the RabbitMQ server; ``rabbitmqctl`` lies beside it.
 
-    ``RABBITMQ_SERVER`` names another one, such as of another version; ``rabbitmqctl`` lies beside it.
+    In this order: the one that ``RABBITMQ_SERVER`` names, such as of another version; the system's; and where that is
+    missing, Debian's package, which is installed if root asks, and unpacked in the clone for others.
 
     Raises:
-        StackError: It is missing and cannot be installed.
+        StackError: It is missing, and can be neither installed nor fetched.
     """
     if named := os.environ.get("RABBITMQ_SERVER"):
         if os.access(named, os.X_OK):
@@ -95,22 +96,25 @@ def rabbitmq_server() -> Path:
         raise StackError(f"RABBITMQ_SERVER: {named} is no program; name a rabbitmq-server of version 3.10 or newer.")
     if _RABBITMQ_SERVER.exists():
         return _RABBITMQ_SERVER
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise StackError(
-            "RabbitMQ is not installed: install the package rabbitmq-server (apt-get install rabbitmq-server)."
-        )
+    if os.geteuid() != 0:
+        return _unpacked(RABBITMQ) / "rabbitmq-server"
     _install("rabbitmq-server")
     if not _RABBITMQ_SERVER.exists():
         raise StackError(f"The package rabbitmq-server brought no {_RABBITMQ_SERVER}: install RabbitMQ 3.10 or newer.")
     return _RABBITMQ_SERVER
 
 
-def epmd() -> Path:
+def epmd(server: Path) -> Path:
     """Return the program of Erlang's port mapper, which comes with RabbitMQ.
+
+    Args:
+        server: RabbitMQ's; the mapper that was unpacked with it lies beside it.
 
     Raises:
         StackError: It is missing.
     """
+    if (beside := server.with_name("epmd")).exists():
+        return beside
     if (found := shutil.which("epmd", path="/usr/bin:/usr/local/bin:" + os.defpath)) is None:
         raise StackError("Erlang's epmd is not installed: install the package erlang-base.")
     return Path(found)
@@ -121,7 +125,17 @@ def _system_postgres() -> Path | None:
     return servers[-1].parents[1] if servers else None
 
 
+def _unpacked(recipe: Recipe) -> Path:
+    if shutil.which("apt-get") is None:
+        raise StackError(
+            f"{recipe.name} is not installed: install the package {recipe.package} (apt-get install {recipe.package})."
+        )
+    return Unpacked().programs(recipe)
+
+
 def _install(package: str) -> None:
+    if shutil.which("apt-get") is None:
+        raise StackError(f"The package {package} is not installed: install it (apt-get install {package}).")
     print(f"Installing the package {package} ...", flush=True)
     arguments = ("--yes", "--no-install-recommends", package)
     with _kept_from_starting():

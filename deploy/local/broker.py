@@ -17,6 +17,7 @@ from deploy.local.server import Server
 __all__ = ["RabbitServer"]
 
 _ASK_SECONDS = 2.0
+_METRICS_PLUGIN = "rabbitmq_prometheus"
 
 
 class RabbitServer(Server):
@@ -30,16 +31,24 @@ class RabbitServer(Server):
         login: The one user, an administrator; the default virtual host is ``/``.
         port: The AMQP port on the loopback interface; the same after a restart.
         management_port: The management interface's.
+        metrics_port: Where Prometheus finds its metrics, if they are wanted.
+
+    Args:
+        guard: Runs it.
+        login: The user to create.
+        metrics: Whether it serves metrics for Prometheus.
     """
 
     plugins: ClassVar[tuple[str, ...]] = ("rabbitmq_management", "rabbitmq_consistent_hash_exchange")
     port: int
     management_port: int
+    metrics_port: int
 
-    def __init__(self, guard: Guard, *, login: Login) -> None:
+    def __init__(self, guard: Guard, *, login: Login, metrics: bool = False) -> None:
+        self._with_metrics = metrics
         super().__init__(guard, "rabbitmq")
         self._program = rabbitmq_server()
-        self._mapper_program = epmd()
+        self._mapper_program = epmd(self._program)
         self._mapper: int | None = None
         self._home = guard.folder / self.name
         self._node = f"stack-{secrets.token_hex(4)}@localhost"
@@ -78,12 +87,13 @@ class RabbitServer(Server):
 
     def _choose_ports(self) -> None:
         self.port, self.management_port = free_port(), free_port()
-        self._distribution_port, self._mapper_port = free_port(), free_port()
+        self._distribution_port, self._mapper_port, self.metrics_port = free_port(), free_port(), free_port()
 
     def _ports(self) -> tuple[int, ...]:
         # The mapper's own port is taken by the mapper, if by nobody else.
         mapper = () if self._mapper_runs() else (self._mapper_port,)
-        return (self.port, self.management_port, self._distribution_port, *mapper)
+        metrics = (self.metrics_port,) if self._with_metrics else ()
+        return (self.port, self.management_port, self._distribution_port, *metrics, *mapper)
 
     def _mapper_runs(self) -> bool:
         return self._mapper is not None and self._guard.status(self._mapper) is None
@@ -100,7 +110,8 @@ class RabbitServer(Server):
         home = str(self._home)
         self._guard.run(["mkdir", "-p", home], log=self.log)
         self._guard.write(self._home / "rabbitmq.conf", self._configuration())
-        self._guard.write(self._home / "enabled_plugins", f"[{','.join(self.plugins)}].\n")
+        plugins = (*self.plugins, *((_METRICS_PLUGIN,) if self._with_metrics else ()))
+        self._guard.write(self._home / "enabled_plugins", f"[{','.join(plugins)}].\n")
         environment = {
             "HOME": home,
             "LANG": "C.UTF-8",
@@ -129,6 +140,8 @@ class RabbitServer(Server):
         return self._guard.start([str(self._program)], env=environment, log=self.log)
 
     def _configuration(self) -> str:
+        # A setting of a plugin that is not enabled keeps the server from starting.
+        metrics = [f"prometheus.tcp.ip = {LOOPBACK}", f"prometheus.tcp.port = {self.metrics_port}"]
         return "\n".join(
             [
                 f"default_user = {self.login.user}",
@@ -136,6 +149,7 @@ class RabbitServer(Server):
                 "loopback_users = none",
                 f"management.tcp.ip = {LOOPBACK}",
                 f"management.tcp.port = {self.management_port}",
+                *(metrics if self._with_metrics else ()),
                 "log.console.level = warning",
                 "",
             ]

@@ -37,8 +37,7 @@ class Guard:
     """
 
     def __init__(self, account: Account, *, held: Sequence[int] = ()) -> None:
-        if sys.platform != "linux":
-            raise StackError("The local stack runs on Linux only: set DATABASE_URL and AMQP_URL to servers elsewhere.")
+        self.check()
         self._account = account
         self._lock = threading.Lock()
         self._closed = False
@@ -59,6 +58,16 @@ class Guard:
             self.close()
             raise
         self.folder = Path(greeting["folder"])
+
+    @staticmethod
+    def check() -> None:
+        """See whether a guardian can work here.
+
+        Raises:
+            StackError: This is not Linux, whose kernel ends what a killed guardian leaves.
+        """
+        if sys.platform != "linux":
+            raise StackError("The local stack runs on Linux only: set DATABASE_URL and AMQP_URL to servers elsewhere.")
 
     def write(self, path: Path, text: str) -> None:
         """Write a file that only the servers' account may read; whatever the umask, and whoever writes."""

@@ -34,9 +34,9 @@ def _keep(record: Record) -> None:
         _say({"error": "A local stack runs already: stop it with 'make down'."})
         return
     try:
-        with LocalStack(jaeger=True, held=record.locks) as stack:
+        with LocalStack(watched=True, held=record.locks) as stack:
             record.note(stack.environment())
-            _say({"addresses": stack.environment()})
+            _say({"addresses": stack.environment(), "notes": stack.notes})
             while True:
                 signal.pause()
     except StackError as error:

@@ -32,6 +32,11 @@ class Record:
         self._descriptor: int | None = None
 
     @property
+    def is_default(self) -> bool:
+        """Whether it is where a clone has its stack."""
+        return self.folder == _CLONE / ".stack"
+
+    @property
     def variables(self) -> Path:
         """The file that a shell can source for the addresses."""
         return self.folder / "env"

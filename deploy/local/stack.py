@@ -13,8 +13,9 @@ from deploy.local.broker import RabbitServer
 from deploy.local.cluster import Cluster, start_cluster
 from deploy.local.errors import StackError
 from deploy.local.guard import Guard
-from deploy.local.jaeger import JaegerServer, jaeger_program
+from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import Login, PostgresServer
+from deploy.local.telemetry.watch import Watch
 
 __all__ = ["LocalStack"]
 
@@ -30,18 +31,18 @@ class LocalStack:
     Args:
         replicas: How many streaming replicas the primary gets.
         broker: Whether RabbitMQ is started too.
-        jaeger: Whether Jaeger is started too, where its program is on the PATH.
+        watched: Whether Jaeger, the collector and Prometheus are started too, each where it is on the PATH.
         held: Descriptors that stay open until the last process is gone, however this one ends.
     """
 
     def __init__(
-        self, *, replicas: int = 1, broker: bool = True, jaeger: bool = False, held: Sequence[int] = ()
+        self, *, replicas: int = 1, broker: bool = True, watched: bool = False, held: Sequence[int] = ()
     ) -> None:
         self._held = held
         self._replica_count = replicas
         self._with_broker = broker
-        self._with_jaeger = jaeger
-        self._jaeger: JaegerServer | None = None
+        self._is_watched = watched
+        self._watch: Watch | None = None
         self._guard: Guard | None = None
         self._cluster: Cluster | None = None
         self._broker: RabbitServer | None = None
@@ -57,15 +58,15 @@ class LocalStack:
 
     @staticmethod
     def check() -> None:
-        """See whether this machine has what a stack needs; RabbitMQ is installed where it is missing and root asks.
+        """See whether this machine has what a stack needs; RabbitMQ is installed or fetched where it is missing.
 
         Raises:
             StackError: Something is missing; the text says what to do.
         """
+        Guard.check()
         Account.for_servers()
         postgres_folder()
-        rabbitmq_server()
-        epmd()
+        epmd(rabbitmq_server())
 
     def start(self) -> None:
         """Start all servers, at the same time, and wait until they serve; the replicas stream by then.
@@ -82,11 +83,15 @@ class LocalStack:
             self._guard = guard = Guard(account, held=self._held)
             with ThreadPoolExecutor(3, thread_name_prefix="stack") as pool:
                 try:
-                    broker = pool.submit(self._start_broker, guard)
-                    jaeger = pool.submit(self._start_jaeger, guard, copied=account.is_other)
+                    watch = Watch(guard, copied=account.is_other) if self._is_watched else None
+                    broker = pool.submit(self._start_broker, guard, metrics=watch is not None and watch.wants_metrics())
+                    receivers = pool.submit(watch.start_receivers) if watch is not None else None
                     self._cluster = self._start_postgres(guard, programs, copied=account.is_other)
                     broker.result()
-                    jaeger.result()
+                    if watch is not None and receivers is not None:
+                        receivers.result()
+                        watch.start_prometheus(self._scraped())
+                        self._watch = watch
                 except BaseException:
                     guard.close()  # so that the other thread ends, too
                     raise
@@ -97,7 +102,7 @@ class LocalStack:
     def stop(self) -> None:
         """End all servers and remove their files, and wait until that is done. Does nothing when none run."""
         guard, self._guard = self._guard, None
-        self._cluster, self._broker, self._jaeger = None, None, None
+        self._cluster, self._broker, self._watch = None, None, None
         if guard is not None:
             guard.close()
 
@@ -131,21 +136,24 @@ class LocalStack:
         }
         if self._broker is not None:
             addresses |= {"AMQP_URL": self._broker.url, "RABBITMQ_MANAGEMENT_URL": self._broker.management_url}
-        if self._jaeger is not None:
-            addresses |= self._jaeger.variables()
+        if self._watch is not None:
+            addresses |= self._watch.variables()
         return addresses
 
-    def _start_broker(self, guard: Guard) -> None:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be started and is not needed, each a sentence."""
+        return () if self._watch is None else tuple(self._watch.notes)
+
+    def _start_broker(self, guard: Guard, *, metrics: bool) -> None:
         if self._with_broker:
-            broker = RabbitServer(guard, login=_login("worker"))
+            broker = RabbitServer(guard, login=_login("worker"), metrics=metrics)
             broker.start()
             self._broker = broker
 
-    def _start_jaeger(self, guard: Guard, *, copied: bool) -> None:
-        if self._with_jaeger and (program := jaeger_program()) is not None:
-            jaeger = JaegerServer(guard, program, copied=copied)
-            jaeger.start()
-            self._jaeger = jaeger
+    def _scraped(self) -> dict[str, str]:
+        """Return what serves metrics, by its name in ``deploy/prometheus``."""
+        return {} if self._broker is None else {"rabbitmq:15692": f"{LOOPBACK}:{self._broker.metrics_port}"}
 
     def _start_postgres(self, guard: Guard, programs: Path, *, copied: bool) -> Cluster:
         if copied:

@@ -2,10 +2,11 @@
 
 Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat``, ``reading`` or several of them,
 separated by commas (``store,worker`` by default). Of the store, of histories and of reading: ``SIZE`` events in the
-log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), and
-``SUBJECTS``, separated by commas: ours, ours by other drivers, the baselines, and the peers, which are left out where
-they are not installed. Of the worker: ``REPEAT`` rounds (7) of ``COMMANDS`` commands (20,000). Of the oracle:
-``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands. Of bloat: ``COUNT`` appends (100,000).
+log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3), ``HISTORY``
+events of the longest history (100,000), and ``SUBJECTS``, separated by commas: ours, ours by other drivers, the
+baselines, and the peers, which are left out where they are not installed. Of the worker: ``REPEAT`` rounds (7) of
+``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands.
+Of bloat: ``COUNT`` appends (100,000).
 """
 
 import json

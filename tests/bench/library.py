@@ -1,17 +1,20 @@
 """The library whose log is measured: loans and returns, all keys alike, so that a boundary holds some ten events."""
 
+import os
 import random
 from collections.abc import Iterator
 
 from tests.bench.subject import Loan
 
-__all__ = ["HISTORIES", "LENT", "RETURNED", "TYPES", "Library", "loans"]
+__all__ = ["HISTORIES", "LENT", "LONGEST_HISTORY", "RETURNED", "TYPES", "Library", "loans"]
 
 LENT = "BookCopyLentToReader"
 RETURNED = "BookCopyReturnedByReader"
 TYPES = (LENT, RETURNED)
 HISTORIES = {10: "of-ten", 100_000: "of-a-hundred-thousand"}
 """Books with so many events each, beside the others."""
+LONGEST_HISTORY = int(os.environ.get("HISTORY", "100000"))
+"""How many of them each has at most: fewer, for a run whose figures nobody reads."""
 _EVENTS_OF_A_KEY = 5
 
 

@@ -16,10 +16,13 @@ FOLLOW_SECONDS = 0.01
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Put each store to the test: in memory, by each driver and, if that is asked for, over each kind of pool."""
+    """Put each store to the test: in memory, by each driver and, if that is asked for, over each kind of pool.
+
+    A module may name fewer kinds in ``KINDS``.
+    """
     if "kind" in metafunc.fixturenames:
         pools = POOLS if metafunc.config.getoption("--pools") else ()
-        metafunc.parametrize("kind", ["memory", *DRIVERS, PARTITIONED, *pools])
+        metafunc.parametrize("kind", getattr(metafunc.module, "KINDS", ["memory", *DRIVERS, PARTITIONED, *pools]))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

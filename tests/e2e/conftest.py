@@ -1,19 +1,24 @@
-import os
-from collections.abc import AsyncIterator, Iterator
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import pytest
 
-from tests.e2e.nursery import Nursery
-from tests.e2e.program import Worker, kept
+from tests.e2e.program import Worker
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
+from tests.support.nursery import Call, started
 from worker.amqp.connection import Link
 from worker.amqp.declaration import declare
+from worker.load import load_worker
 from worker.load.fleet import Fleet
+from worker.supervision.control_socket import SupervisorChannel
 from worker.topology import Topology
+
+# A worker process is started by ``python -m worker`` and its arguments.
+_PROGRAM = 3
 
 
 class Serving(Protocol):
@@ -22,16 +27,20 @@ class Serving(Protocol):
     def __call__(self, worker: Worker, count: int = 1) -> AbstractAsyncContextManager[Fleet]: ...
 
 
-@pytest.fixture(scope="session", autouse=True)
-def nursery() -> Iterator[None]:
-    """Has calls of ``worker`` that are run to their end made in copies of one process, for all tests of this one."""
-    if os.environ.get("E2E_FRESH"):
-        yield
-        return
-    with Nursery.opened(kept()) as nursery:
-        Worker.nursery = nursery
-        yield
-        Worker.nursery = None
+async def _started(
+    command: Sequence[str], *, environment: Mapping[str, str], log: IO[bytes]
+) -> tuple[Process, SupervisorChannel]:
+    """Start a worker process in a copy."""
+    channel, theirs = await SupervisorChannel.pair()
+    with theirs:
+        descriptor = theirs.fileno()
+        call = Call(
+            arguments=(*command[_PROGRAM:], "--control-socket", str(descriptor)),
+            environment=environment,
+            descriptors=(descriptor,),
+        )
+        process = await started(call, stdin=DEVNULL, stdout=log.fileno(), stderr=log.fileno())
+    return process, channel
 
 
 @pytest.fixture
@@ -49,8 +58,9 @@ def worker(database: Database, vhost: str) -> Worker:
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Serving:
-    """Runs ``worker run`` with the settings of a test."""
+def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
+    """Runs ``worker run`` with the settings of a test. How a load run starts workers is the tests' of those."""
+    monkeypatch.setattr(load_worker, "started", _started)
 
     def serve(worker: Worker, count: int = 1) -> AbstractAsyncContextManager[Fleet]:
         return Fleet.running(count, worker.environment, tmp_path)

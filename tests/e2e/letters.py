@@ -1,16 +1,15 @@
 """Dead letters of the library, put in their queue by hand, and a person who is asked what to do with them."""
 
-import asyncio
 import json
 import os
 import pty
-import sys
 from asyncio.subprocess import PIPE
 from typing import Any
 
-from tests.e2e.program import ROOT, Ended, Worker
+from tests.e2e.program import Ended, Worker
 from tests.support.amqp_client import AmqpClient
 from tests.support.dead_letters import story
+from tests.support.nursery import Call, started
 from worker.topology import Topology
 
 LIBRARY = Topology("library")
@@ -40,14 +39,8 @@ async def asked(worker: Worker, *arguments: str, answer: str) -> Ended:
     """Run a command at a terminal and type an answer."""
     keyboard, terminal = pty.openpty()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker", "dead-letters", *arguments),
-            env=worker.environment,
-            cwd=ROOT,
-            stdin=terminal,
-            stdout=PIPE,
-            stderr=PIPE,
-        )
+        call = Call(arguments=("dead-letters", *arguments), environment=worker.environment)
+        process = await started(call, stdin=terminal, stdout=PIPE, stderr=PIPE)
         os.write(keyboard, f"{answer}\n".encode())
         output, complaint = await process.communicate()
     finally:

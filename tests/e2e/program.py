@@ -2,21 +2,20 @@
 
 import asyncio
 import json
-import os
-import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from tests.e2e.nursery import Call, Nursery
+from tests.support.nursery import Call, Nursery, kept
+from tests.support.nursery import started as started_call
+
+__all__ = ["ROOT", "Ended", "Worker", "ended", "kept", "started"]
 
 ROOT = Path(__file__).parents[2]
 _SECONDS = 60.0
-# What a program needs of ours to start at all.
-_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +51,17 @@ class Worker:
     Args:
         environment: Its settings.
         folder: Where it is called.
-
-    Attributes:
-        nursery: What calls are made by that are run to their end; without one, each starts Python anew.
+        fresh: Whether each call starts Python anew, whatever its environment.
     """
 
-    nursery: ClassVar[Nursery | None] = None
-
-    def __init__(self, environment: Mapping[str, str], folder: Path = ROOT) -> None:
+    def __init__(self, environment: Mapping[str, str], folder: Path = ROOT, *, fresh: bool = False) -> None:
         self.environment = {**kept(), **environment}
         self.folder = folder
+        self.fresh = fresh
 
     def having(self, **settings: str) -> "Worker":
         """Return the same with other settings."""
-        return Worker(self.environment | settings, self.folder)
+        return Worker(self.environment | settings, self.folder, fresh=self.fresh)
 
     async def __call__(self, *arguments: str, stdin: str | bytes = b"", script: Path | None = None) -> Ended:
         """Run it to its end.
@@ -76,10 +72,11 @@ class Worker:
             script: Another way to start it than ``python -m worker``.
         """
         given = stdin if isinstance(stdin, bytes) else stdin.encode()
-        if script is None and self.nursery is not None and not any(map(_is_for_python, self.environment)):
-            call = Call(arguments=arguments, environment=self.environment, folder=str(self.folder))
+        call = self._call(arguments)
+        nursery = Nursery.shared() if script is None and call.is_for_a_copy() else None
+        if nursery is not None:
             async with asyncio.timeout(_SECONDS):
-                status, output, complaint = await self.nursery.run(call, given)
+                status, output, complaint = await nursery.run(call, given)
             return Ended(status=status, output=output.decode(), complaint=complaint.decode())
         async with self.started(*arguments, script=script) as process:
             return await ended(process, given)
@@ -87,23 +84,20 @@ class Worker:
     @asynccontextmanager
     async def started(self, *arguments: str, script: Path | None = None) -> AsyncIterator[Process]:
         """Start it, and have it gone at the end of the ``async with``."""
-        program = (sys.executable, "-m", "worker") if script is None else (str(script),)
-        async with started(*program, *arguments, environment=self.environment, folder=self.folder) as process:
+        if script is not None:
+            async with started(script, *arguments, environment=self.environment, folder=self.folder) as process:
+                yield process
+            return
+        process = await started_call(self._call(arguments), stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        async with _gone(process):
             yield process
 
-
-def kept() -> dict[str, str]:
-    """Return what a program needs of this process's environment."""
-    return {name: os.environ[name] for name in _KEPT if name in os.environ}
-
-
-def _is_for_python(name: str) -> bool:
-    """Whether Python itself reads a variable when it starts."""
-    return name.startswith("PYTHON")
+    def _call(self, arguments: Sequence[str]) -> Call:
+        return Call(arguments=arguments, environment=self.environment, folder=str(self.folder), fresh=self.fresh)
 
 
 @asynccontextmanager
-async def started(*program: str, environment: Mapping[str, str], folder: Path = ROOT) -> AsyncIterator[Process]:
+async def started(*program: str | Path, environment: Mapping[str, str], folder: Path = ROOT) -> AsyncIterator[Process]:
     """Start a program, and have it gone at the end of the ``async with``."""
     process = await asyncio.create_subprocess_exec(
         *program,
@@ -115,8 +109,14 @@ async def started(*program: str, environment: Mapping[str, str], folder: Path = 
         # A group of its own, as a shell gives it.
         start_new_session=True,
     )
-    try:
+    async with _gone(process):
         yield process
+
+
+@asynccontextmanager
+async def _gone(process: Process) -> AsyncIterator[None]:
+    try:
+        yield
     finally:
         if process.returncode is None:
             process.kill()

@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.program import Worker, ended
 from tests.support.fixtures.ports import free_port
 from tests.support.fixtures.waiting import eventually
+from worker.cli.pages import console_runs
 
 PASSWORD = "twelve-and-more"
 
@@ -55,6 +56,7 @@ async def test_a_worker_is_seen_and_missed_when_it_is_killed(worker: Worker) -> 
     async with serving_console(worker) as (console, address):
         async with worker.started("run") as killed, worker.started("run") as stopped:
             await shows(address, rf"{killed.pid} consuming library")
+            assert await console_runs(urlsplit(address).port or 0)
             await shows(address, rf"{stopped.pid} consuming library")
             killed.kill()
             stopped.terminate()
@@ -77,6 +79,7 @@ async def test_other_machines_are_answered_with_a_password_only(worker: Worker, 
         local = address.replace("0.0.0.0", "127.0.0.1")  # noqa: S104  as above
         login = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
         assert (await get(local))[0] == 401
+        assert await console_runs(urlsplit(local).port or 0)
         assert (await get(local, Authorization=f"Basic {login}"))[0] == 200
         assert (await get(local, Authorization=f"Basic {login}", Host="evil.example"))[0] == 421
         console.terminate()

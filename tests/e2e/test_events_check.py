@@ -4,7 +4,7 @@ import asyncio
 import os
 import pty
 import re
-import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 from eventstore import Event
@@ -16,6 +16,7 @@ from tests.support.domains.members import ADA, domain, first, next_release, seco
 from tests.support.fixtures.administration import on
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.ports import free_port
+from tests.support.nursery import Call, started
 from worker.publisher import Publisher
 from worker.topology import Topology
 
@@ -132,13 +133,8 @@ async def test_progress_is_shown_at_a_terminal_alone(worker: Worker, database: D
     club = worker.having(WORKER_DOMAINS=CLUB, DATABASE_REPLICA_URLS="", TERM="xterm", COLUMNS="120")
     keyboard, terminal = pty.openpty()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker", "events", "check", "--json"),
-            cwd=club.folder,
-            env=club.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=terminal,
-        )
+        call = Call(arguments=("events", "check", "--json"), environment=club.environment)
+        process = await started(call, stdout=PIPE, stderr=terminal)
         output, _ = await process.communicate()
     finally:
         os.close(terminal)

@@ -11,7 +11,7 @@ import pytest
 from deploy.local import containers
 from deploy.local.account import Account
 from deploy.local.guard import Guard
-from deploy.local.jaeger import JaegerServer, jaeger_program
+from deploy.local.telemetry.jaeger import JaegerServer, jaeger_program
 from tests.e2e.conftest import Serving
 from tests.e2e.program import Worker
 from tests.support.fixtures.waiting import eventually

@@ -157,6 +157,8 @@ async def test_a_check_names_the_policies_by_which_something_can_be_lost(
 
     async def told() -> list[tuple[bool, str]]:
         found = (await checking("check", "--json")).document()
+        # The page to open is named beside them, without who may look.
+        assert [urlsplit(each["text"]).username for each in found if each["part"] == "page of RabbitMQ"] == [None]
         return [(each["good"], each["text"]) for each in found if each["part"].startswith("policies")]
 
     assert await told() == [(True, "none that can lose something")]

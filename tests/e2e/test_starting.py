@@ -41,6 +41,12 @@ async def silent() -> AsyncIterator[SilentServer]:
         yield server
 
 
+@pytest.fixture
+def worker(worker: Worker) -> Worker:
+    """Python's own start is part of what is tested here."""
+    return Worker(worker.environment, fresh=True)
+
+
 @pytest.mark.parametrize("processes", [(), ("--processes", "2")])
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "AMQP_URL"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,6 +13,12 @@ from worker.topology import Topology
 LIBRARY = Topology("library")
 
 
+@pytest.fixture
+def worker(worker: Worker) -> Worker:
+    """Python's own start is part of what is tested here."""
+    return Worker(worker.environment, fresh=True)
+
+
 @pytest.mark.usefixtures("queues")
 async def test_a_publisher_that_waits_stops_at_once_and_without_a_traceback(worker: Worker) -> None:
     url = worker.environment["AMQP_URL"]

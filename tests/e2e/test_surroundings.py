@@ -192,7 +192,8 @@ async def test_a_limit_of_connections_is_told_in_the_brokers_own_words(
 async def test_a_check_finds_all_well(worker: Worker) -> None:
     end = await worker("check", "--json")
     assert end.status == 0, end
-    findings = end.document()
+    # A console may run on this machine.
+    findings = [finding for finding in end.document() if not finding["part"].startswith("page of")]
     parts = [finding["part"].split()[0] for finding in findings]
     assert parts == [
         "domains",

@@ -1,10 +1,13 @@
 """What the package promises in an environment that has nothing else: each extra, installed alone from the wheel."""
 
+import json
+import re
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,10 @@ def check_an_extra_alone_brings_what_it_promises(extra: str, tmp_path: Path) -> 
     assert installed.returncode == 0, installed.stderr
     promised = run(python, "-W", "error", "-c", _PROMISES[extra], folder=tmp_path)
     assert promised.returncode == 0, promised.stderr
+    if not extra:
+        # Without an extra, its promise is not kept: so keeping it shows something.
+        for other in set(_PROMISES) - {""}:
+            assert "ModuleNotFoundError" in run(python, "-c", _PROMISES[other], folder=tmp_path).stderr, other
     version = run(
         python, "-c", f"import importlib.metadata as m; print(m.version({PROJECT!r}), end='')", folder=tmp_path
     )
@@ -72,6 +79,32 @@ def check_no_extra_is_left_out() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     installed = {extra for extras in _PROMISES for extra in extras.split(",")} - {""}
     assert installed == set(project["optional-dependencies"])
+
+
+def check_the_wheel_says_what_it_is() -> None:
+    (wheel,) = DIST.glob("*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        (named,) = (name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
+        said = message_from_string(files.read(named).decode())
+    assert (said["Name"], said["Version"], said["License-Expression"]) == (PROJECT, worker.__version__, "MIT")
+    assert "Typing :: Typed" in said.get_all("Classifier", [])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (said["Summary"], said["Requires-Python"]) == (project["description"], project["requires-python"])
+    assert set(said.get_all("Provides-Extra", [])) == set(project["optional-dependencies"])
+
+
+def check_the_list_of_what_is_installed_is_the_lock() -> None:
+    assert run(sys.executable, "-m", "deploy.dependencies.sbom", folder=ROOT).returncode == 0
+    listed = json.loads((DIST / "sbom.cdx.json").read_text(encoding="utf-8"))
+    assert (listed["metadata"]["component"]["name"], listed["metadata"]["component"]["version"]) == (
+        PROJECT,
+        worker.__version__,
+    )
+    found = {each["name"].lower().replace("_", "-"): each for each in listed["components"]}
+    lock = (ROOT / "requirements-runtime.lock").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([a-z0-9.-]+)==(\S+) (?!; sys_platform == 'win32')", lock, re.MULTILINE))
+    assert {name: each["version"] for name, each in found.items()} == pinned
+    assert [name for name, each in found.items() if not each.get("licenses")] == []
 
 
 def check_the_wheel_that_the_sources_make_is_the_wheel(tmp_path: Path) -> None:

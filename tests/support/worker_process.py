@@ -4,16 +4,14 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from tests.support.fixtures.waiting import eventually
+from tests.support.nursery import Call, started
 
-_ROOT = Path(__file__).resolve().parents[2]
 _ENDS = (
     "accepted",
     "rejected",
@@ -61,12 +59,8 @@ class WorkerProcess:
             "WORKER_DOMAINS": "tests.support.domains.tally:domain",
             **variables,
         }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "worker", "run", *arguments),
-            cwd=_ROOT,
-            env=environment,
-            stderr=PIPE,
-        )
+        call = Call(arguments=("run", *arguments), environment=environment, strict=True)
+        process = await started(call, stderr=PIPE)
         worker = cls(process)
         try:
             await worker.says("consuming tally.commands")

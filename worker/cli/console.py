@@ -7,6 +7,7 @@ import typer
 
 from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
+from worker.cli.pages import CONSOLE_PORT
 from worker.cli.terminal import tell
 from worker.settings import Settings
 
@@ -22,7 +23,7 @@ def console(
             help="The address to listen on. Another than this machine's own needs WORKER_CONSOLE_PASSWORD.",
         ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 8200,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = CONSOLE_PORT,
     allow_actions: Annotated[
         bool, typer.Option("--allow-actions", help="Let pages replay and discard dead letters; else they only show.")
     ] = False,

@@ -17,6 +17,7 @@ from worker.amqp.shard_bindings import wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replica
 from worker.cli.failures import sentence
 from worker.cli.findings import Finding
+from worker.cli.pages import pages
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.errors import BrokerError, SettingsError
 from worker.misspelt import unknown
@@ -36,13 +37,15 @@ async def inspect(settings: Settings, domain: str | None = None) -> list[Finding
         domain: The one domain whose parts are looked at; None for those of all.
 
     Returns:
-        One finding a part, in the order in which a person would mend them.
+        One finding a part, in the order in which a person would mend them; at last, the pages that can be opened.
     """
     found, served = _domains(settings)
     domains = [each for each in served if domain in {None, each.name}]
-    database, broker = await asyncio.gather(_databases(settings, served, domain), _broker(settings, domains))
+    database, broker, opened = await asyncio.gather(
+        _databases(settings, served, domain), _broker(settings, domains), pages(settings)
+    )
     views = [finding for each in domains for finding in _views(each)]
-    return [found, *_variables(settings, served), *views, *database, *broker]
+    return [found, *_variables(settings, served), *views, *database, *broker, *opened]
 
 
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from worker import process
 from worker.cli.loop import run_async
 from worker.settings import Settings
 from worker.supervision.supervisor import supervise
@@ -36,4 +35,6 @@ def run(
     settings = Settings.load()
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
+    from worker import process  # noqa: PLC0415  a supervisor needs hardly anything of it
+
     raise typer.Exit(run_async(process.run(settings, processes=processes or 1, control_socket=control_socket)))

@@ -12,7 +12,7 @@ from eventstore import ConcurrencyConflict, Event, EventStream, Filter, P, Posit
 from eventstore.postgres import PostgresEventStore, migrate
 from eventstore.postgres.drivers.choice import DriverName
 from handlers.library import domain
-from tests.bench.library import HISTORIES, LENT, TYPES, loans
+from tests.bench.library import HISTORIES, LENT, LONGEST_HISTORY, TYPES, loans
 from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
 from tests.bench.subjects.postgres import Connection, administration, copy, rebuilt_indexes, serve
 from worker.rounds.scheduler import Scheduler
@@ -133,7 +133,7 @@ def _rows(events: Iterable[tuple[str, Loan]]) -> Iterator[str]:
 
 def _histories() -> Iterator[tuple[str, Loan]]:
     for length, book in HISTORIES.items():
-        for place in range(length):
+        for place in range(min(length, LONGEST_HISTORY)):
             yield TYPES[place % 2], Loan(book, f"h{place // 2}")
 
 

@@ -63,8 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store_figures(folder: Path) -> Figures:
     """What a small run of the store's part wrote down, by name."""
-    small = {"PART": "store", "SIZE": "2000", "REPEAT": "1", "SLICE": "0.02", "SUBJECTS": "ours,single,cte"}
-    return figures_of_run(folder, small, shows="typical_128")
+    small = {"PART": "store", "SIZE": "2000", "HISTORY": "500", "REPEAT": "1", "SLICE": "0.02"}
+    return figures_of_run(folder, small | {"SUBJECTS": "ours,single,cte"}, shows="typical_128")
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,16 @@
 """Which servers are used."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from deploy.local.binaries import rabbitmq_server
+from deploy.local import binaries, containers
+from deploy.local.binaries import epmd, rabbitmq_server
 from deploy.local.errors import StackError
+from deploy.local.packages.recipe import Recipe
+from deploy.local.packages.unpacked import Unpacked
 from deploy.local.servers import servers
 
 _NAMED = {
@@ -60,4 +65,87 @@ def test_a_stack_runs_the_broker_that_is_named(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_variable_that_is_empty_is_not_set() -> None:
     with pytest.raises(StackError, match="but AMQP_URL is not set"), servers(_NAMED | {"AMQP_URL": ""}):
+        pass
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine without RabbitMQ, PostgreSQL and Docker, seen by an ordinary user; returns its folder of programs."""
+    monkeypatch.delenv("RABBITMQ_SERVER", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(binaries, "_RABBITMQ_SERVER", tmp_path / "rabbitmq-server")
+    monkeypatch.setattr(binaries, "_SYSTEM_POSTGRES", tmp_path / "postgresql")
+    monkeypatch.setattr(containers, "engine_answers", lambda: False)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    return programs
+
+
+def _apt(programs: Path) -> None:
+    apt = programs / "apt-get"
+    apt.write_text("#!/bin/sh\n")
+    apt.chmod(0o755)
+
+
+def test_an_ordinary_user_has_fetched_what_is_not_installed(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _apt(nothing_installed)
+    unpacked = nothing_installed.parent / "unpacked"
+
+    def programs(_: Unpacked, recipe: Recipe) -> Path:
+        return unpacked / recipe.package / "bin"
+
+    monkeypatch.setattr(Unpacked, "programs", programs)
+    assert rabbitmq_server() == unpacked / "rabbitmq-server" / "bin" / "rabbitmq-server"
+    assert binaries.system_postgres_folder() == unpacked / "postgresql"
+    # Erlang's port mapper is the one that came with it.
+    mapper = rabbitmq_server().with_name("epmd")
+    mapper.parent.mkdir(parents=True)
+    mapper.touch()
+    assert epmd(rabbitmq_server()) == mapper
+
+
+def test_what_is_installed_comes_before_what_could_be_fetched(nothing_installed: Path) -> None:
+    _apt(nothing_installed)
+    installed = nothing_installed.parent / "rabbitmq-server"
+    installed.touch()
+    assert rabbitmq_server() == installed
+
+
+def test_without_apt_a_user_is_told_what_to_install(nothing_installed: Path) -> None:
+    del nothing_installed
+    with (
+        pytest.raises(StackError, match=r"^RabbitMQ is not installed: install the package rabbitmq-server"),
+        servers({}),
+    ):
+        pass
+
+
+def test_what_cannot_be_fetched_is_told_with_every_other_way(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _apt(nothing_installed)
+
+    def programs(_: Unpacked, recipe: Recipe) -> Path:
+        raise StackError(f"{recipe.name} cannot be fetched.")
+
+    monkeypatch.setattr(Unpacked, "programs", programs)
+    with pytest.raises(StackError) as raised, servers({}):
+        pass
+    assert str(raised.value) == (
+        "RabbitMQ cannot be fetched. Or start a Docker engine, or set DATABASE_URL, DATABASE_ADMIN_URL, AMQP_URL."
+    )
+
+
+def test_elsewhere_than_on_linux_nothing_is_looked_for(
+    nothing_installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _apt(nothing_installed)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with (
+        pytest.raises(StackError, match=r"^The local stack runs on Linux only: .* Or start a Docker engine"),
+        servers({}),
+    ):
         pass

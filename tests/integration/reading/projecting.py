@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 from handlers import Domain
 from tests.support.domains.ledger import Booked, Closed, balances, ledger
 from tests.support.fixtures.waiting import eventually
+from tests.support.nursery import Call, started
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 from worker.reading.followed import Followed
@@ -180,13 +180,7 @@ async def start(*arguments: str, url: str, **variables: str) -> Process:
         "WORKER_DOMAINS": "tests.support.domains.ledger:domain",
         **variables,
     }
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "-m", "worker", *arguments),
-        cwd=ROOT,
-        env=environment,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
+    return await started(Call(arguments=arguments, environment=environment, strict=True), stdout=PIPE, stderr=PIPE)
 
 
 async def told(*arguments: str, url: str, **variables: str) -> tuple[int, str, str]:

@@ -233,25 +233,21 @@ async def test_a_drain_that_cannot_wait_ends_the_process_too(service: Service, c
 
 
 async def test_a_process_whose_worker_is_killed_does_not_live_on(
-    database: Database, vhost: str, client: AmqpClient
+    database: Database, vhost: str, client: AmqpClient, tmp_path: Path
 ) -> None:
     async with WorkerProcess.running(database.url, vhost, WORKER_DOMAINS=DOMAIN) as worker:
-        await client.put(b'{"Key": "b", "Until": "/never"}', message_type="Compute", headers=POISON)
-        found: list[int] = []
+        begun = tmp_path / "begun"
+        body = b'{"Key": "b", "Until": "/never", "Begun": "%s"}' % str(begun).encode()
+        await client.put(body, message_type="Compute", headers=POISON)
 
         async def computes() -> bool:
-            pid = worker._process.pid
-            found[:] = map(int, of_kernel(pid, f"task/{pid}/children").split())
-            return any(seconds(process) > 3.0 for process in found)
+            return begun.exists()
 
         await eventually(computes, what="the message to be decided", seconds=60)
+        pid = worker._process.pid
+        found = [int(process) for process in of_kernel(pid, f"task/{pid}/children").split()]
+        assert found
         worker.signal(signal.SIGKILL)
         assert await worker.status() == -signal.SIGKILL
     for process in found:
         await gone(process)
-
-
-def seconds(process: int) -> float:
-    """How long a process has computed."""
-    fields = of_kernel(process, "stat").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0

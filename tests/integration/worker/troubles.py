@@ -12,10 +12,11 @@ from tests.support.domains import tally
 
 
 class Compute(Command):
-    """Keep the process busy until a file is there."""
+    """Keep the process busy until a file is there; make another when that begins, if one is named."""
 
     key: str = Field(alias="Key")
     until: str = Field(alias="Until")
+    begun: str | None = Field(alias="Begun", default=None)
 
 
 class Crash(Command):
@@ -44,6 +45,8 @@ def parts(command: Compute | Crash | Panic) -> Part[tally.Tally]:
 
 
 def decide_compute(command: Compute, _: tally.Tally) -> Decision:
+    if command.begun is not None:
+        Path(command.begun).touch()
     while not Path(command.until).exists():
         pass
     return Accepted(events=(tally.Counted(key=command.key),))

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from deploy.local.telemetry.collector import on_this_machine
 from tests.support.composition import composition, example_environment
 from tests.unit.deploy.watching import yaml_of
 
@@ -88,3 +89,19 @@ def test_it_listens_where_workers_send_and_where_its_health_is_asked(
 def test_it_is_given_its_file(collector: dict[str, Any]) -> None:
     assert collector["command"] == ["--config=/etc/otelcol/collector.yaml"]
     assert "./deploy/otel:/etc/otelcol:ro" in collector["volumes"]
+
+
+@pytest.mark.parametrize("jaeger", [None, 15009])
+def test_on_one_machine_it_is_reached_from_there_alone(jaeger: int | None) -> None:
+    ports = {"grpc": 15001, "http": 15002, "metrics": 15003, "own": 15004, "health": 15005}
+    merged = _merged(yaml_of("otel/collector.yaml"), on_this_machine(ports, jaeger=jaeger))
+    text = str(merged)
+    assert "0.0.0.0" not in text  # noqa: S104  what must not be there
+    assert all(f"127.0.0.1:{port}" in text for name, port in ports.items() if name != "own")
+    traces = merged["service"]["pipelines"]["traces"]["exporters"]
+    if jaeger is None:
+        assert traces == ["nop"]
+    else:
+        assert merged["exporters"][traces[0]]["endpoint"] == f"127.0.0.1:{jaeger}"
+    for pipeline in merged["service"]["pipelines"].values():
+        assert all(name in merged[kind] for kind in _KINDS for name in pipeline[kind])

@@ -38,6 +38,8 @@ _SERVICES = (
     "schedule",
 )
 _SECONDS = {"s": 1, "m": 60}
+# Addresses that are for people: a browser opens them, on the machine that the containers run on.
+_PAGES = {"WORKER_TRACE_URL", "WORKER_METRICS_URL"}
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_only_the_migration_is_an_administrator(services: dict[str, Any]) -> Non
         name: urlsplit(value).username
         for service in ("worker", "migrate")
         for name, value in services[service]["environment"].items()
-        if name.endswith(("_URL", "_URLS")) and name != "WORKER_TRACE_URL"
+        if name.endswith(("_URL", "_URLS")) and name not in _PAGES
     }
     assert users == {
         "DATABASE_URL": "worker",
@@ -226,16 +228,16 @@ def test_the_brokers_plugins_serve_metrics_and_shards(
 def test_addresses_name_services_of_the_file(services: dict[str, Any]) -> None:
     for service in ("worker", "migrate"):
         for name, value in services[service]["environment"].items():
-            # But for the address that is for people.
-            if "://" in str(value) and name != "WORKER_TRACE_URL":
+            if "://" in str(value) and name not in _PAGES:
                 assert urlsplit(value).hostname in services, name
 
 
-def test_the_address_of_a_trace_is_where_jaeger_can_be_seen() -> None:
-    for environment in (example_environment(), example_environment() | {"JAEGER_PORT": "1234"}):
+@pytest.mark.parametrize(("name", "service"), [("WORKER_TRACE_URL", "jaeger"), ("WORKER_METRICS_URL", "grafana")])
+def test_the_address_of_a_page_is_where_it_can_be_seen(name: str, service: str) -> None:
+    for environment in (example_environment(), example_environment() | {f"{service.upper()}_PORT": "1234"}):
         services = composition(environment)["services"]
-        (port,) = services["jaeger"]["ports"]
-        address = urlsplit(services["worker"]["environment"]["WORKER_TRACE_URL"])
+        (port,) = services[service]["ports"]
+        address = urlsplit(services["worker"]["environment"][name])
         assert (address.hostname, str(address.port)) == ("localhost", port.split(":")[1])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import worker
 from tests.support.composition import ROOT
 
 
@@ -82,6 +83,23 @@ def test_it_holds_no_settings_and_no_secrets() -> None:
     values = [rest for name, rest in _instructions() if name in {"ENV", "ARG"}]
     assert values
     assert not [value for value in values if re.search(r"URL|PASSWORD|SECRET|TOKEN|KEY|DOMAINS|OTEL", value)]
+
+
+def test_its_labels_say_what_it_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', _last("LABEL")))
+    assert (labels["title"], labels["description"]) == (project["name"], project["description"])
+    # Told by `make image`, which has the version from the one place where it stands.
+    told = {name: f"${{{name.upper()}}}" for name in ("version", "revision", "source")}
+    assert told.items() <= labels.items()
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nimage:")[2].partition("\n\n")[0]
+    assert set(re.findall(r"--build-arg (\w+)=", recipe)) == {name.upper() for name in told}
+    found = re.search(r"sed -n '(.*?)' (\S+)\)", recipe)
+    assert found is not None
+    # As make hands it to sed.
+    script, place = found[1].replace("$$", "$"), found[2]
+    read = subprocess.run(["/usr/bin/env", "sed", "-n", script, place], cwd=ROOT, capture_output=True, check=True)
+    assert read.stdout.decode().strip() == worker.__version__
 
 
 def test_what_is_copied_exists_and_is_not_ignored() -> None:

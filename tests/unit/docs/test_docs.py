@@ -3,7 +3,6 @@
 import ast
 import inspect
 import json
-import pkgutil
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -91,6 +90,15 @@ def test_the_site_has_the_pages_of_the_index_by_need() -> None:
     assert listed == re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))
 
 
+def test_the_rules_of_dcb_are_listed_with_their_tests() -> None:
+    text = page("docs/conformance.md")
+    tests = re.findall(r"^async def (test_\w+)", page("tests/contract/test_dcb.py"), re.MULTILINE)
+    assert tests
+    assert re.findall(r"`(test_\w+)`", text.split("## ")[1]) == tests
+    (version,) = re.findall(r"^eventsourcing==(\S+)", page("requirements-bench.lock"), re.MULTILINE)
+    assert f"eventsourcing {version}" in text
+
+
 def test_every_command_is_described() -> None:
     text = page("docs/commands.md").split("## Exit status")[0]
     for group, entries in COMMANDS.items():
@@ -98,15 +106,6 @@ def test_every_command_is_described() -> None:
             words = f"worker {group} {entry.name}".replace("  ", " ")
             # A row may name a second one of its group by its last word.
             assert re.search(rf"`{words}\b|`worker {group} .*, `{entry.name}\b", text), words
-
-
-def test_the_reference_names_what_there_is() -> None:
-    named = re.findall(r"^::: ([\w.]+)\n(?: +options: \{members: \[(.*)\]\}\n)?", page("docs/api.md"), re.MULTILINE)
-    assert len(named) == page("docs/api.md").count(":::")
-    for name, members in named:
-        found = pkgutil.resolve_name(name)
-        for member in filter(None, members.split(", ")):
-            assert hasattr(found, member), f"{name}.{member}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -1,22 +1,16 @@
 """Jaeger, where a program of that name is on the PATH: version 2, or version 1's all-in-one."""
 
-import http.client
 import re
-import shutil
-import socket
 import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.server import Server
+from deploy.local.telemetry.server import TelemetryServer, program
 
 __all__ = ["JaegerServer", "jaeger_program"]
 
 _NAMES = ("jaeger", "jaeger-all-in-one")
-_ASK_SECONDS = 2.0
 _VERSION_SECONDS = 10.0
 _FIRST = re.compile(r"\bv?1\.\d+\.\d+")
 # Version 2 is configured by a file alone.
@@ -46,11 +40,10 @@ exporters:
 
 def jaeger_program() -> Path | None:
     """Return the program on the PATH, or None."""
-    found = next((path for name in _NAMES if (path := shutil.which(name)) is not None), None)
-    return None if found is None else Path(found).resolve()
+    return program(*_NAMES)
 
 
-class JaegerServer(Server):
+class JaegerServer(TelemetryServer):
     """A Jaeger that keeps traces in memory.
 
     Attributes:
@@ -67,18 +60,18 @@ class JaegerServer(Server):
     otlp_port: int
 
     def __init__(self, guard: Guard, program: Path, *, copied: bool) -> None:
-        super().__init__(guard, "jaeger")
+        super().__init__(guard, "jaeger", program, copied=copied)
         self._is_first = _is_first(program)
-        self._program = program
-        if copied:
-            self._program = guard.folder / "jaeger-program"
-            shutil.copyfile(program, self._program)
-            self._program.chmod(0o755)
 
     @property
     def page_url(self) -> str:
         """The address of its pages and of the query API."""
         return f"http://{LOOPBACK}:{self.page_port}"
+
+    @property
+    def trace_url(self) -> str:
+        """Where a person opens a trace, with ``{trace_id}``."""
+        return f"{self.page_url}/trace/{{trace_id}}"
 
     def variables(self) -> dict[str, str]:
         """Return the environment that has the project's programs send traces here, and say where to look at them."""
@@ -87,7 +80,7 @@ class JaegerServer(Server):
             "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
             # Jaeger takes traces only.
             "OTEL_METRICS_EXPORTER": "none",
-            "WORKER_TRACE_URL": f"{self.page_url}/trace/{{trace_id}}",
+            "WORKER_TRACE_URL": self.trace_url,
         }
 
     def _choose_ports(self) -> None:
@@ -124,18 +117,11 @@ class JaegerServer(Server):
         self._guard.write(file, _CONFIGURATION.format(host=LOOPBACK, **ports))
         return self._guard.start([str(self._program), "--config", str(file)], log=self.log)
 
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.page_url}/api/services", timeout=_ASK_SECONDS) as response:  # noqa: S310  a fixed scheme
-                if response.status != http.HTTPStatus.OK:
-                    return False
-            socket.create_connection((LOOPBACK, self.otlp_port), timeout=_ASK_SECONDS).close()
-        except urllib.error.HTTPError as error:
-            error.close()
-            return False
-        except (OSError, http.client.HTTPException):
-            return False
-        return True
+    def _pages(self) -> tuple[str, ...]:
+        return (f"{self.page_url}/api/services",)
+
+    def _listening(self) -> tuple[int, ...]:
+        return (self.otlp_port,)
 
 
 def _is_first(program: Path) -> bool:

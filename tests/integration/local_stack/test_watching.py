@@ -1,6 +1,6 @@
-"""Starting and stopping Jaeger with the stack of ``make up``. A stand-in has its name.
+"""Starting and stopping what watches with the stack of ``make up``. Stand-ins have the names of Jaeger.
 
-What real Jaeger takes, only ``tests/e2e/test_jaeger.py`` can tell.
+What real Jaeger takes, only ``tests/e2e/test_jaeger.py`` can tell; what real Prometheus does, ``make release-check``.
 """
 
 import os
@@ -53,7 +53,7 @@ def test_a_stand_in_named_as_version_1_is_started_told_and_gone_with_the_stack(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", _path_with(tmp_path, "jaeger-all-in-one", "v1.76.0"))
-    with LocalStack(replicas=0, broker=False, jaeger=True) as stack:
+    with LocalStack(replicas=0, broker=False, watched=True) as stack:
         addresses = stack.environment()
     assert addresses["WORKER_TRACE_URL"].endswith("/trace/{trace_id}")
     assert addresses["OTEL_METRICS_EXPORTER"] == "none"
@@ -72,7 +72,7 @@ def test_a_stand_in_named_jaeger_is_started_told_and_gone_with_the_stack(tmp_pat
         up = run("up")
         assert up.returncode == 0, up.stderr
         assert up.stdout.count("answers") == 7
-        assert "Jaeger, where traces are sent" in up.stdout
+        assert "Jaeger, to look at traces" in up.stdout
         addresses = record.addresses()
         assert addresses["WORKER_TRACE_URL"].endswith("/trace/{trace_id}")
         sourced = subprocess.run(
@@ -86,3 +86,20 @@ def test_a_stand_in_named_jaeger_is_started_told_and_gone_with_the_stack(tmp_pat
         down = run("down")
     assert down.returncode == 0, down.stderr
     until(lambda: not left_below(base), 60, "all to be gone")
+
+
+def test_what_does_not_start_is_left_out_and_told(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("otelcol", "prometheus"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\necho 'error: this machine is too old' >&2\nexit 3\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with LocalStack(replicas=0, broker=False, watched=True) as stack:
+        addresses, notes = stack.environment(), stack.notes
+    assert not [name for name in addresses if name.startswith(("OTEL", "WORKER"))]
+    assert notes == tuple(
+        f"{name.capitalize()} is left out, though it is on the PATH. "
+        f"The server {name} did not start: error: this machine is too old"
+        for name in ("collector", "prometheus")
+    )
+    assert left_below(base) == []

@@ -1,0 +1,1 @@
+"""What the image installs: listed (``sbom``), examined for vulnerabilities (``audit``), and its ``licences``."""

@@ -1,0 +1,31 @@
+"""The configuration of Prometheus with addresses of one machine."""
+
+import yaml
+
+from deploy.local.telemetry.prometheus import with_targets
+from tests.support.composition import ROOT
+
+_TEXT = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
+_ADDRESSES = {"rabbitmq:15692": "127.0.0.1:15001", "localhost:9090": "127.0.0.1:15002"}
+
+
+def test_what_is_there_is_scraped_at_its_address_and_the_rest_is_left_out() -> None:
+    moved, whole = yaml.safe_load(with_targets(_TEXT, _ADDRESSES)), yaml.safe_load(_TEXT)
+    jobs = {job["job_name"]: job for job in moved["scrape_configs"]}
+    assert {name: job["static_configs"] for name, job in jobs.items()} == {
+        "rabbitmq": [{"targets": ["127.0.0.1:15001"]}],
+        "rabbitmq-queues": [{"targets": ["127.0.0.1:15001"]}],
+        "prometheus": [{"targets": ["127.0.0.1:15002"]}],
+    }
+    # What else a job says, and what is said of all, stays.
+    (queues,) = (job for job in whole["scrape_configs"] if job["job_name"] == "rabbitmq-queues")
+    assert jobs["rabbitmq-queues"] == {**queues, "static_configs": [{"targets": ["127.0.0.1:15001"]}]}
+    assert {**moved, "scrape_configs": []} == {**whole, "scrape_configs": []}
+
+
+def test_every_job_can_be_given_an_address() -> None:
+    whole = yaml.safe_load(_TEXT)
+    targets = [
+        target for job in whole["scrape_configs"] for each in job["static_configs"] for target in each["targets"]
+    ]
+    assert yaml.safe_load(with_targets(_TEXT, {target: target for target in targets})) == whole
