@@ -70,6 +70,10 @@ class MemoryEventStore:
         self._log.check_reached(question.least)
         return self._log.answered(question)
 
+    async def position(self, *, consistency: Consistency = Consistency.STRONG) -> Position:
+        """See ``EventStore.position``."""
+        return self._log.head()
+
     async def append(
         self,
         events: Sequence[Event],

@@ -83,6 +83,16 @@ class EventStore(Protocol):
         """
         ...
 
+    async def position(self, *, consistency: Consistency = Consistency.STRONG) -> Position:
+        """Return how far the log is: the head, or ``START`` while it is empty.
+
+        What was committed before the call lies at or below it; a replica may not be so far.
+
+        Args:
+            consistency: Whether a replica may answer.
+        """
+        ...
+
     async def append(
         self,
         events: Sequence[Event],

@@ -198,6 +198,13 @@ class Reply:
     position: Position | None = None
     duplicate: bool = False
 
+    @property
+    def code(self) -> str | None:
+        """The machine-readable reason of one that failed, such as ``handler_error``; None of any other outcome."""
+        if self.outcome != "failed" or self.reason is None:
+            return None
+        return self.reason.partition(":")[0]
+
     def to_json(self) -> bytes:
         """Write it as it goes over the wire; the position in the form ``number:token``."""
         return msgspec.json.encode(

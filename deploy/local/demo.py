@@ -24,8 +24,8 @@ from eventstore import Filter
 from eventstore.postgres import PostgresEventStore, migrate
 from handlers.library import domain as library
 from handlers.library.scenarios.mixed import Mixed
-from worker.cli.failures import telling
 from worker.domain_variables import own_variables
+from worker.failures import telling
 from worker.load import session
 from worker.load.report import report
 from worker.load.runner import Pace

@@ -26,8 +26,8 @@ from examples.library_web.library_web.connections import opened
 from examples.library_web.library_web.sample import fill
 from examples.library_web.library_web.server import AddressTaken, listen
 from examples.library_web.library_web.settings import NAMES, Settings
-from worker.cli.failures import telling
 from worker.domain_variables import own_variables
+from worker.failures import telling
 from worker.load.fleet import Fleet
 from worker.telemetry.library_loggers import quieten_libraries
 

@@ -15,7 +15,7 @@ from deploy.local.servers import Servers, servers
 from eventstore.postgres import migrate
 from eventstore.postgres.administration.administrator import administrator
 from worker.cli.app import app
-from worker.cli.failures import telling
+from worker.failures import telling
 from worker.settings import Settings
 from worker.stores import stores_of
 from worker.telemetry.library_loggers import quieten_libraries

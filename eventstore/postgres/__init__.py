@@ -6,6 +6,7 @@ What administrators use is imported when it is asked for for the first time: wor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from eventstore.postgres.connections.lent_reads import LentReads
 from eventstore.postgres.connections.session import Prepared, Session, Transaction
 from eventstore.postgres.engine import PostgresEventStore
 from eventstore.postgres.reads.replicas import MOST_LAG
@@ -36,6 +37,7 @@ __all__ = [
     "CheckedImport",
     "Import",
     "KnownSubject",
+    "LentReads",
     "Measures",
     "Migration",
     "MigrationReport",

@@ -209,6 +209,10 @@ class PostgresEventStore:
             operation.found(streams)
             return streams
 
+    async def position(self, *, consistency: Consistency = Consistency.STRONG) -> Position:
+        """See ``EventStore.position``."""
+        return await self._reader.head(consistency=consistency)
+
     async def append(
         self,
         events: Sequence[Event],

@@ -2,10 +2,17 @@ from datetime import timedelta
 
 import pytest
 
-from eventstore import Consistency, EventStore, Filter, InvalidRequest, Position
+from eventstore import START, Consistency, EventStore, Filter, InvalidRequest, Position
 from tests.support.facts import ANY, MONDAY, about, collected, fact, log, numbers
 
 BOOK = about(Book="b")
+
+
+async def test_the_position_is_that_of_the_last_event(store: EventStore) -> None:
+    assert await store.position() == START
+    await store.append([fact(), fact()])
+    for consistency in Consistency:
+        assert await store.position(consistency=consistency) == (await log(store))[-1].position
 
 
 @pytest.mark.parametrize("consistency", Consistency)

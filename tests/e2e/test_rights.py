@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from tests.e2e.conftest import Serving
 from tests.e2e.letters import bury, listed
-from tests.e2e.program import Worker
+from tests.e2e.program import Ended, Worker
 from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 
 READER = '{"ReaderID": "ada", "Name": "Ada Lovelace"}'
@@ -146,6 +148,40 @@ async def test_a_check_names_the_right_that_is_missing(worker: Worker, known_as:
         assert named in queue["text"]
     # Nothing was taken or stored for that.
     assert await client.ready("library.commands") == 1
+
+
+async def test_a_check_names_what_followers_and_schedules_lack(
+    worker: Worker, known_as: As, database: Database
+) -> None:
+    absent = await worker("check", "--followers", "--json")
+    assert absent.status == 2
+    assert "library.events, library.schedule not there yet at the broker" in _followers(absent)["text"]
+    assert (await worker("topology", "declare")).status == 0
+    assert _followers(await worker("check", "--followers", "--json")) == {
+        "part": "followers and schedule of library",
+        "good": True,
+        "text": "may be run",
+    }
+    admin = await asyncpg.connect(database.admin_url)
+    await admin.execute("REVOKE USAGE ON SCHEMA schedule FROM eventstore_projections")
+    await admin.close()
+    limited = worker.having(AMQP_URL=known_as(WORKER))
+    # Of who only serves, nothing is missing.
+    told = _followers(await limited("check", "--json"))
+    assert told["good"]
+    for lacking in (
+        "eventstore_projections, of which worker is a member, lacks USAGE ON SCHEMA schedule",
+        "write commands (reactions and what is due)",
+        "write library.events (relays)",
+        "read library.schedule (what is to be sent later)",
+    ):
+        assert lacking in told["text"]
+
+
+def _followers(checked: Ended) -> dict[str, Any]:
+    (found,) = (each for each in checked.document() if each["part"].startswith("followers"))
+    assert isinstance(found, dict)
+    return found
 
 
 @pytest.mark.usefixtures("queues")

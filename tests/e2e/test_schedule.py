@@ -137,6 +137,22 @@ async def test_processes_that_are_killed_at_any_point_have_each_command_take_eff
         assert not service.counters.dead_letters
 
 
+async def test_the_queue_of_a_process_that_is_frozen_is_consumed_by_the_next_one(
+    worker: Worker, database: Database, vhost: str
+) -> None:
+    tally = worker.having(WORKER_DOMAINS=TALLY)
+    later = timedelta(hours=1)
+    async with Publisher.connect(vhost) as publisher, tally.started("schedule", "run") as frozen:
+        await eventually(lambda: _has_queue(publisher), what="the schedule", seconds=60)
+        await publisher.schedule("tally", "Count", {"Key": "a"}, later)
+        await _waits(database, 1)
+        frozen.send_signal(signal.SIGSTOP)
+        async with tally.started("schedule", "run"):
+            # The broker hands this one to the frozen one, whose consumer is the only one; and again when that is gone.
+            await publisher.schedule("tally", "Count", {"Key": "b"}, later)
+            await _waits(database, 2, seconds=20)
+
+
 async def _has_queue(publisher: Publisher) -> bool:
     try:
         await publisher.cancel("tally", uuid4())

@@ -203,19 +203,20 @@ async def test_a_check_finds_all_well(worker: Worker) -> None:
         "broker",
         "queue",
         "policies",
+        "followers",
     ]
     assert all(finding["good"] for finding in findings)
     assert findings[0]["text"] == f"library ({len(library.deciders)} commands)"
     assert findings[1]["text"].startswith("accepts appends, 0 events")
-    assert findings[-2]["text"].startswith("not there yet; `worker topology declare` makes it")
-    assert findings[-1]["text"].startswith("not looked at; with RABBITMQ_MANAGEMENT_URL, ")
+    assert findings[-3]["text"].startswith("not there yet; `worker topology declare` makes it")
+    assert findings[-2]["text"].startswith("not looked at; with RABBITMQ_MANAGEMENT_URL, ")
 
 
 async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
     assert (await served(*REGISTER, "--wait")).status == 0
     findings = (await served("check", "--json")).document()
     assert findings[1]["text"].startswith("accepts appends, 1 event,")
-    assert findings[-2]["text"] == "0 waiting, 1 consumer, 0 to be retried, 0 dead letters"
+    assert findings[-3]["text"] == "0 waiting, 1 consumer, 0 to be retried, 0 dead letters"
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ class Crew(Fleet):
         ]
         return departures + [
             f"{log.name}: {line[:2000]}"
-            for log in sorted(self._folder.glob("worker-*.log"))
+            for log in sorted(self._folder.glob(f"{self._kind}-*.log"))
             for line in log.read_text().splitlines()
             if any(sign in line for sign in _NEVER)
         ]

@@ -3,7 +3,9 @@
 import os
 from dataclasses import dataclass
 
-__all__ = ["Size"]
+import pytest
+
+__all__ = ["WITH_FOLLOWERS", "Size"]
 
 _SHORT_COMMANDS = 300
 _SHORT_BLOWS = 3
@@ -44,3 +46,14 @@ class Size:
     def is_long() -> bool:
         """Whether this is the long form."""
         return "FAULTS_COMMANDS" in os.environ
+
+
+WITH_FOLLOWERS = (
+    pytest.param(0, id="workers"),
+    pytest.param(
+        2,
+        id="followers",
+        marks=pytest.mark.skipif(not Size.is_long(), reason="their short form is that of killed ones"),
+    ),
+)
+"""How many processes follow the log in a trial: none, and in the long form two as well."""

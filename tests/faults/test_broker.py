@@ -9,9 +9,11 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 
+import pytest
+
 from deploy.local.server import until
 from tests.faults.conftest import Settle
-from tests.faults.size import Size
+from tests.faults.size import WITH_FOLLOWERS, Size
 from tests.faults.trial import LIBRARY, Ground, Trial
 from tests.support.fixtures.brokers import RabbitInTurn
 from tests.support.fixtures.databases import Database
@@ -33,13 +35,14 @@ async def test_the_broker_closes_connections(
         settle(await trial.audit())
 
 
+@pytest.mark.parametrize("followers", WITH_FOLLOWERS)
 async def test_the_broker_is_restarted(
-    breakable_broker: RabbitInTurn, database: Database, tmp_path: Path, settle: Settle
+    breakable_broker: RabbitInTurn, database: Database, tmp_path: Path, settle: Settle, followers: int
 ) -> None:
     broker = breakable_broker
     ground = Ground(database_url=database.url, amqp_url=broker.url, replica_urls=database.replica_urls)
     size = Size.chosen(short_blows=1, most_blows=8)
-    async with Trial.of("broker stopped or killed, and started", ground, tmp_path, size) as trial:
+    async with Trial.of("broker stopped or killed, and started", ground, tmp_path, size, followers=followers) as trial:
         # A broker that is killed before it wrote down the names of new queues never finds them again.
         await asyncio.to_thread(until, partial(_names_are_kept, broker), 20, "the queues' names")
         ways = [broker.kill, broker.stop]

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from deploy.local.errors import StackError
 from deploy.local.postgres import DATABASE, PostgresServer
@@ -13,7 +14,7 @@ from deploy.local.server import until
 from deploy.local.stack import LocalStack
 from eventstore.postgres import migrate
 from tests.faults.conftest import Settle
-from tests.faults.size import Size
+from tests.faults.size import WITH_FOLLOWERS, Size
 from tests.faults.trial import Ground, Trial
 from tests.support.fixtures.databases import Database
 
@@ -40,7 +41,8 @@ async def test_sessions_are_terminated(ground: Ground, database: Database, tmp_p
         settle(await trial.audit())
 
 
-async def test_the_database_is_restarted(vhost: str, tmp_path: Path, settle: Settle) -> None:
+@pytest.mark.parametrize("followers", WITH_FOLLOWERS)
+async def test_the_database_is_restarted(vhost: str, tmp_path: Path, settle: Settle, followers: int) -> None:
     with LocalStack(replicas=1, broker=False) as stack:
         primary = stack.primary
         await migrate(primary.url(primary.admin))
@@ -50,7 +52,9 @@ async def test_the_database_is_restarted(vhost: str, tmp_path: Path, settle: Set
             replica_urls=tuple(replica.url(replica.worker) for replica in stack.replicas),
         )
         size = Size.chosen(short_blows=2)
-        async with Trial.of("PostgreSQL stopped or killed, and started", ground, tmp_path, size) as trial:
+        async with Trial.of(
+            "PostgreSQL stopped or killed, and started", ground, tmp_path, size, followers=followers
+        ) as trial:
             ways = [primary.kill, primary.stop]
 
             async def restart(_: random.Random) -> None:

@@ -6,11 +6,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from deploy.local.postgres import DATABASE
 from eventstore.postgres import migrate
 from tests.faults.conftest import Settle
 from tests.faults.load import UNDER_WAY
-from tests.faults.size import Size
+from tests.faults.size import WITH_FOLLOWERS, Size
 from tests.faults.trial import Ground, Trial, settled
 from tests.support.fixtures.failover import PrimaryAndStandby
 from tests.support.fixtures.silent import frozen
@@ -19,14 +21,16 @@ from tests.support.fixtures.silent import frozen
 _AWAY = 2 * UNDER_WAY
 
 
+@pytest.mark.parametrize("followers", WITH_FOLLOWERS)
 async def test_a_synchronous_standby_is_promoted(
-    primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle
+    primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle, followers: int
 ) -> None:
     primary, standby = primary_and_standby
     ground = await _ground(primary_and_standby, vhost)
     _wait_for_the_standby(primary_and_standby)
     size = Size.chosen(short_blows=1, most_blows=1)
-    async with Trial.of("primary killed, synchronous standby promoted", ground, tmp_path, size) as trial:
+    fault = "primary killed, synchronous standby promoted"
+    async with Trial.of(fault, ground, tmp_path, size, followers=followers) as trial:
         assert primary.query("SELECT sync_state FROM pg_stat_replication") == "sync"
 
         async def fail_over(_: random.Random) -> None:
@@ -56,19 +60,26 @@ async def test_a_frozen_primary_is_replaced_by_a_synchronous_standby(
             settle(await trial.audit())
 
 
+@pytest.mark.parametrize("followers", WITH_FOLLOWERS)
 async def test_an_asynchronous_standby_is_promoted_without_the_last_events(
-    primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle
+    primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle, followers: int
 ) -> None:
     primary, standby = primary_and_standby
     ground = await _ground(primary_and_standby, vhost)
     size = Size.chosen(short_blows=1, most_blows=1)
-    async with Trial.of("primary killed, standby promoted without its last events", ground, tmp_path, size) as trial:
+    fault = "primary killed, standby promoted without its last events"
+    async with Trial.of(fault, ground, tmp_path, size, followers=followers) as trial:
         load, sent = trial.load, set[UUID]()
 
         async def fail_over(_: random.Random) -> None:
             await asyncio.to_thread(standby.stop)
             await load.reach(len(load.answered) + _AWAY)
-            await asyncio.to_thread(primary.kill)
+            with ExitStack() as stack:
+                if trial.following is not None:
+                    # What they have seen by then is all that they can have sent on account of.
+                    stack.enter_context(trial.following.frozen())
+                    trial.following.sent_before = await trial.following.expected()
+                await asyncio.to_thread(primary.kill)
             sent.update(load.commands)
             await asyncio.to_thread(standby.start)
             await asyncio.to_thread(standby.promote)
@@ -82,6 +93,8 @@ async def test_an_asynchronous_standby_is_promoted_without_the_last_events(
         assert missing <= sent
         assert len(missing) >= _AWAY - UNDER_WAY
         await trial.repeat_lost(missing)
+        if trial.following is not None:
+            await trial.following.go_on()
         settle(await trial.audit())
 
 

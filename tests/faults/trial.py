@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from handlers.library.scenarios.mixed import Mixed
 from tests.faults.audit import Audit
 from tests.faults.crew import Crew
 from tests.faults.figures import Figures, recovery
+from tests.faults.followers import Following, with_due_dates
 from tests.faults.load import Load
 from tests.faults.size import Size
 from tests.support.amqp_client import AmqpClient
@@ -83,15 +84,27 @@ class Trial:
         size: How large it is.
         doomed: Commands beside the load that must be dead letters, with their reasons.
         report: What the workers counted that drained, all together; empty before the audit.
+        following: What follows the log; None where nothing does.
     """
 
-    def __init__(self, fault: str, ground: Ground, size: Size, *, crew: Crew, load: Load, setup: int) -> None:
+    def __init__(
+        self,
+        fault: str,
+        ground: Ground,
+        size: Size,
+        *,
+        crew: Crew,
+        load: Load,
+        setup: int,
+        following: Following | None = None,
+    ) -> None:
         self.crew = crew
         self.load = load
         self.ground = ground
         self.size = size
         self.doomed: dict[UUID, str] = {}
         self.report: Counter[str] = Counter()
+        self.following = following
         self._fault = fault
         self._setup = setup
         self._rng = random.Random(size.seed)  # noqa: S311  it chooses blows, not secrets
@@ -102,7 +115,15 @@ class Trial:
     @classmethod
     @asynccontextmanager
     async def of(
-        cls, fault: str, ground: Ground, folder: Path, size: Size, *, workers: int = _WORKERS, copies: int = 1
+        cls,
+        fault: str,
+        ground: Ground,
+        folder: Path,
+        size: Size,
+        *,
+        workers: int = _WORKERS,
+        copies: int = 1,
+        followers: int = 0,
     ) -> AsyncIterator[Self]:
         """Start workers and load, and have the set-up settled: without the fault, all works.
 
@@ -113,15 +134,31 @@ class Trial:
             size: How large.
             workers: How many worker processes there are.
             copies: How often each command is sent.
+            followers: How many processes follow the log beside them, and send what is due; then, books are to be back
+                while the trial lasts.
         """
         setup, commands = _commands(size)
-        async with (
-            Crew.running(workers, ground.environment(), folder) as crew,
-            Load.through(ground.amqp_url, ground.database_url, library.name, commands, copies=copies) as load,
-        ):
+        async with AsyncExitStack() as stack:
+            following = None
+            if followers:
+                fault = f"{fault}, beside followers"
+                commands = with_due_dates(commands, random.Random(size.seed))  # noqa: S311  no secret
+                following = await stack.enter_async_context(
+                    Following.running(
+                        followers,
+                        ground.environment(),
+                        folder,
+                        database_url=ground.database_url,
+                        amqp_url=ground.amqp_url,
+                    )
+                )
+            crew = await stack.enter_async_context(Crew.running(workers, ground.environment(), folder))
+            load = await stack.enter_async_context(
+                Load.through(ground.amqp_url, ground.database_url, library.name, commands, copies=copies)
+            )
             load.allow(setup)
             await load.finish()
-            yield cls(fault, ground, size, crew=crew, load=load, setup=setup)
+            yield cls(fault, ground, size, crew=crew, load=load, setup=setup, following=following)
 
     async def suffer(self, blow: Blow) -> None:
         """Deal each blow somewhere among the commands under way, then wait until everything has its answer.
@@ -170,6 +207,7 @@ class Trial:
 
     async def audit(self) -> Figures:
         """Have the workers finish and drain, and look at everything they left behind."""
+        sent = {} if self.following is None else await self.following.finish()
         faults = self._faults + await self._drain()
         while not await self._is_empty():
             # Deliveries of a connection that was lost unnoticed came back when their worker had left, and what may be
@@ -179,15 +217,19 @@ class Trial:
             await self._come_last()
             faults += await self._drain()
         faults += await asyncio.to_thread(self.crew.complaints)
+        if self.following is not None:
+            faults += await self.following.audit()
         async with (
             PostgresEventStore.connect(self.ground.database_url) as store,
             AmqpClient.open(self.ground.amqp_url) as client,
         ):
-            audit = await Audit.of(store, client, library, self.load.commands, self.load.replies, doomed=self.doomed)
+            audit = await Audit.of(
+                store, client, library, self.load.commands | sent, self.load.replies, doomed=self.doomed
+            )
         first, last = recovery(self._ends, self._spans(audit.settled))
         return Figures(
             fault=self._fault,
-            commands=len(self.load.commands),
+            commands=len(self.load.commands) + len(sent),
             blows=len(self._ends),
             repeated=self.load.repeated,
             lost=len(audit.lost),

@@ -18,6 +18,17 @@ BROKER = {"aio_pika", "aiormq", "pamqp"}
 TRANSPORT = {"worker.amqp"}
 # Waits for the store, and for others who read the same; it reaches neither a server nor a file by itself.
 WAITING = {"handlers.long_reads", "handlers.part_reader", "handlers.state_storage"}
+# What is known by some alone, by whom, and what is said of others.
+KNOWN_BY = (
+    (DATABASE, DRIVERS, "only eventstore.postgres.drivers knows the database's drivers"),
+    (BROKER, TRANSPORT, "only worker.amqp knows the broker's library"),
+    (
+        {"eventstore.postgres"},
+        {"eventstore.postgres", "worker"},
+        "engines build on the core, and only the worker chooses one",
+    ),
+    ({"worker.cli"}, {"worker.cli", "worker.__main__"}, "the command line is on top: nothing builds on it"),
+)
 # Parts of the standard library that speak to the world, or wait for it.
 INPUT_OUTPUT = {
     "asyncio",
@@ -117,12 +128,9 @@ def _fault(module: str, name: str) -> str | None:
     package = module.partition(".")[0]
     if within(name, OURS) and not within(name, BELOW[package]):
         return "imports run worker, handlers, eventstore"
-    if within(name, DATABASE) and not within(module, DRIVERS):
-        return "only eventstore.postgres.drivers knows the database's drivers"
-    if within(name, BROKER) and not within(module, TRANSPORT):
-        return "only worker.amqp knows the broker's library"
-    if within(name, {"eventstore.postgres"}) and not within(module, {"eventstore.postgres", "worker"}):
-        return "engines build on the core, and only the worker chooses one"
+    for known, by, fault in KNOWN_BY:
+        if within(name, known) and not within(module, by):
+            return fault
     if package == "handlers" and not within(name, PURE) and not (module in WAITING and name == "asyncio"):
         return "handlers do no input and output"
     return None

@@ -67,6 +67,7 @@ def test_every_transport_module_deals_with_the_broker() -> None:
         ("eventstore.memory", "from eventstore import postgres", "eventstore.postgres: engines build on the core"),
         ("eventstore.memory", "from .postgres.engine import Pools", "postgres.engine.Pools: engines build on"),
         ("eventstore.__init__", "from . import postgres", "eventstore.postgres: engines build on the core"),
+        ("worker.console.letters", "from worker.cli.loop import run_async", "the command line is on top"),
         ("handlers.domain", "import eventstore.postgres", "eventstore.postgres: engines build on the core"),
         ("handlers.library.events", "import asyncio", "asyncio: handlers do no input and output"),
         ("handlers.part_reader", "import asyncio, asyncio.subprocess", "asyncio.subprocess: handlers do no"),

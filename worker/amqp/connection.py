@@ -11,7 +11,7 @@ from aiormq import Channel as WireChannel
 
 from eventstore.backoff import Backoff
 from worker.amqp.delivery_reader import DeliveryReader, Received
-from worker.amqp.dialing import dialled, release_writers
+from worker.amqp.dialing import HEARTBEAT_SECONDS, dialled, release_writers
 from worker.amqp.frame_reader import FrameReader, FrameTransport
 from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.library_logs import unlogged
@@ -41,6 +41,7 @@ class Link:
         reader: What reads the frames before the library; None if nothing does. Then, a message whose properties the
             library cannot read ends the connection, unless ``install_lenient_codec`` was called.
         prepare_seconds: How long opening and preparing a channel may take, before it is tried on another connection.
+        heartbeat: After how many seconds of silence, twice, the broker lets go of the connection and what it consumes.
         on_trouble: Called with what each attempt fails of that is followed by another one.
 
     Raises:
@@ -55,6 +56,7 @@ class Link:
         prepare: Callable[[AbstractChannel], Awaitable[None]] | None = None,
         reader: type[FrameReader] | None = None,
         prepare_seconds: float = _PREPARE_SECONDS,
+        heartbeat: int = HEARTBEAT_SECONDS,
         on_trouble: Callable[[BrokerUnavailable], None] = lambda _: None,
     ) -> None:
         # Before anything is tried: no attempt makes a wrong one right.
@@ -63,6 +65,7 @@ class Link:
         self._name = name
         self._prepare = prepare
         self._prepare_seconds = prepare_seconds
+        self._heartbeat = heartbeat
         self._transport = FrameTransport(reader)
         self._on_trouble = on_trouble
         self._connection: AbstractConnection | None = None
@@ -234,7 +237,11 @@ class Link:
         async with self.translating():
             try:
                 self._connection = await dialled(
-                    self._url, name=self._name, transport=self._transport, seconds=_LONGEST_DELAY
+                    self._url,
+                    name=self._name,
+                    transport=self._transport,
+                    seconds=_LONGEST_DELAY,
+                    heartbeat=self._heartbeat,
                 )
                 # A broker that has just come back may leave a declaration without an answer for good; a new connection
                 # gets one.

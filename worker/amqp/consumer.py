@@ -13,6 +13,7 @@ from worker.amqp.connection import Link, WireChannel
 from worker.amqp.declaration import compare, declare_missing
 from worker.amqp.delivery import Delivery
 from worker.amqp.delivery_reader import DeliveryReader, Received, passed_by
+from worker.amqp.dialing import HEARTBEAT_SECONDS
 from worker.amqp.interruption import Interruption
 from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.refusals import LOST
@@ -43,6 +44,7 @@ class Consumer:
         may_begin: Waited for before consuming begins again. The broker counts every delivery that a connection takes
             along: one that breaks again and again, while nothing can be decided, would use them up.
         queue: Which of the topology's queues; by default the work queue.
+        heartbeat: As a ``Link``'s.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Consumer:
         deliver: Callable[[Delivery], None],
         may_begin: Callable[[], Awaitable[object]],
         queue: str | None = None,
+        heartbeat: int = HEARTBEAT_SECONDS,
     ) -> None:
         self._topology = topology
         self._queue = queue or topology.queue
@@ -68,6 +71,7 @@ class Consumer:
             name=f"worker {topology.domain_name if queue is None else queue}",
             prepare=self._consume,
             reader=DeliveryReader,
+            heartbeat=heartbeat,
             on_trouble=self._interruption.tell,
         )
         self._wire: WireChannel | None = None

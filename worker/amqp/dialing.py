@@ -12,9 +12,10 @@ from yarl import URL
 
 from worker.amqp.tls import SERVER_NAME, tls_context
 
-__all__ = ["dialled", "release_writers"]
+__all__ = ["HEARTBEAT_SECONDS", "dialled", "release_writers"]
 
-_HEARTBEAT_SECONDS = 15
+HEARTBEAT_SECONDS = 15
+"""How often the broker and a connection tell each other that they are there; twice as long is silence."""
 
 
 class _Connection(aio_pika.Connection):
@@ -45,7 +46,9 @@ class _Connection(aio_pika.Connection):
             raise
 
 
-async def dialled(url: str, *, name: str, transport: TransportFactory, seconds: float) -> AbstractConnection:
+async def dialled(
+    url: str, *, name: str, transport: TransportFactory, seconds: float, heartbeat: int = HEARTBEAT_SECONDS
+) -> AbstractConnection:
     """Connect to the broker.
 
     Args:
@@ -53,6 +56,7 @@ async def dialled(url: str, *, name: str, transport: TransportFactory, seconds: 
         name: What the connection is called in the broker's management pages.
         transport: How it is connected.
         seconds: How long it may take.
+        heartbeat: See ``HEARTBEAT_SECONDS``.
 
     Raises:
         Exception: Whatever the library raises.
@@ -65,7 +69,7 @@ async def dialled(url: str, *, name: str, transport: TransportFactory, seconds: 
             # Read anew each time: certificates are renewed while a worker runs.
             ssl_context=await asyncio.to_thread(tls_context, url),
             timeout=None,
-            heartbeat=_HEARTBEAT_SECONDS,
+            heartbeat=heartbeat,
             client_properties={"connection_name": name},
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from eventstore import StoreMisconfigured, StoreUnavailable
-from worker.cli.failures import Mistake, store_advice
+from worker.failures import Mistake, store_advice
 from worker.stores import StoreSettings
 
 __all__ = ["administering"]

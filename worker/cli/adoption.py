@@ -8,9 +8,9 @@ from eventstore.counted import counted
 from eventstore.event_file import NUMBER_FIELD
 from eventstore.postgres import Adoption
 from eventstore.postgres import adopt as take_over
+from worker.chosen_stores import chosen_one
 from worker.cli.bulk_progress import bulk_progress, told_to_go_on
 from worker.cli.loop import run_async
-from worker.cli.stores import chosen_one
 from worker.cli.terminal import print_json, tell
 from worker.settings import Settings
 

@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from worker.cli.failures import Mistake
+from worker.failures import Mistake
 
 __all__ = ["age", "told"]
 

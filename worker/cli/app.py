@@ -9,6 +9,43 @@ from worker.cli.group import Entry, group
 
 __all__ = ["COMMANDS", "app"]
 
+_TRIED_AGAIN = "go on that was paused, or try the event again that stopped it"
+
+
+def _followers(kind: str, *, resumed: str) -> tuple[Entry, ...]:
+    """Return what a person does with followers of one kind.
+
+    Args:
+        kind: Of which.
+        resumed: What becomes of one that is resumed.
+    """
+    commands = f"worker.cli.followers:{kind}s"
+    return (
+        Entry(
+            name="list",
+            target=f"{commands}.list_all",
+            help=f"List the {kind}s: how far each is, and what stops it. Exit status 1 when one is stopped.",
+        ),
+        Entry(
+            name="status",
+            target=f"{commands}.status",
+            help=f"Tell everything of a {kind}: how far it is, what stops it and where, and what was left out.",
+        ),
+        Entry(
+            name="skip",
+            target=f"{commands}.skip_event",
+            help=f"Leave out the event that stops a {kind}, and have it go on behind it. Who did so, and why, is "
+            "noted.",
+        ),
+        Entry(
+            name="pause",
+            target=f"{commands}.pause_one",
+            help=f"Have a {kind} rest, whichever process runs it, until it is resumed.",
+        ),
+        Entry(name="resume", target=f"{commands}.resume_one", help=f"Have a {kind} {resumed}"),
+    )
+
+
 COMMANDS = {
     "": (
         Entry(
@@ -46,8 +83,8 @@ COMMANDS = {
         Entry(
             name="console",
             target="worker.cli.console:console",
-            help="Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM "
-            "or Ctrl-C.",
+            help="Serve a page that shows queues, workers, commands, events, followers, what is scheduled, and dead "
+            "letters.",
         ),
         Entry(
             name="react",
@@ -62,7 +99,8 @@ COMMANDS = {
         Entry(
             name="follow",
             target="worker.cli.follow:follow",
-            help="Run all projections, reactions and relays of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C.",
+            help="Run all projections, reactions, relays and schedules of WORKER_DOMAINS in one process, until SIGTERM "
+            "or Ctrl-C.",
         ),
         Entry(
             name="check",
@@ -119,37 +157,12 @@ COMMANDS = {
         ),
     ),
     "projections": (
-        Entry(
-            name="list",
-            target="worker.cli.projections:list_all",
-            help="List the projections: how far each is, and what stops it. Exit status 1 when one is stopped.",
-        ),
-        Entry(
-            name="status",
-            target="worker.cli.projections:status",
-            help="Tell everything of a projection: how far it is, what stops it and where, and what was left out.",
-        ),
+        *_followers("projection", resumed=f"{_TRIED_AGAIN}."),
         Entry(
             name="rebuild",
             target="worker.cli.projections:rebuild",
             help="Build a projection's tables anew from the log, beside those that readers read, and put them in their "
             "place.",
-        ),
-        Entry(
-            name="skip",
-            target="worker.cli.projections:skip_event",
-            help="Leave out the event that stops a projection, and have it go on behind it. Who did so, and why, is "
-            "noted.",
-        ),
-        Entry(
-            name="pause",
-            target="worker.cli.projections:pause_one",
-            help="Have a projection rest, whichever process runs it, until it is resumed.",
-        ),
-        Entry(
-            name="resume",
-            target="worker.cli.projections:resume_one",
-            help="Have a projection go on that was paused, or try the event again that stopped it.",
         ),
     ),
     "schedule": (
@@ -169,63 +182,8 @@ COMMANDS = {
             help="Have a scheduled command not be sent, also where its message still waits in its queue.",
         ),
     ),
-    "reactions": (
-        Entry(
-            name="list",
-            target="worker.cli.reactions:list_all",
-            help="List the reactions: how far each is, and what stops it. Exit status 1 when one is stopped.",
-        ),
-        Entry(
-            name="status",
-            target="worker.cli.reactions:status",
-            help="Tell everything of a reaction: how far it is, what stops it and where, and what was left out.",
-        ),
-        Entry(
-            name="skip",
-            target="worker.cli.reactions:skip_event",
-            help="Leave out the event that stops a reaction, and have it go on behind it. Who did so, and why, is "
-            "noted.",
-        ),
-        Entry(
-            name="pause",
-            target="worker.cli.reactions:pause_one",
-            help="Have a reaction rest, whichever process runs it, until it is resumed.",
-        ),
-        Entry(
-            name="resume",
-            target="worker.cli.reactions:resume_one",
-            help="Have a reaction go on that was paused, or try the event again that stopped it; or have it go on "
-            "elsewhere.",
-        ),
-    ),
-    "relays": (
-        Entry(
-            name="list",
-            target="worker.cli.relays:list_all",
-            help="List the relays: how far each is, and what stops it. Exit status 1 when one is stopped.",
-        ),
-        Entry(
-            name="status",
-            target="worker.cli.relays:status",
-            help="Tell everything of a relay: how far it is, what stops it and where, and what was left out.",
-        ),
-        Entry(
-            name="skip",
-            target="worker.cli.relays:skip_event",
-            help="Leave out the event that stops a relay, and have it go on behind it. Who did so, and why, is noted.",
-        ),
-        Entry(
-            name="pause",
-            target="worker.cli.relays:pause_one",
-            help="Have a relay rest, whichever process runs it, until it is resumed.",
-        ),
-        Entry(
-            name="resume",
-            target="worker.cli.relays:resume_one",
-            help="Have a relay go on that was paused, or try the event again that stopped it; or have it go on "
-            "elsewhere.",
-        ),
-    ),
+    "reactions": _followers("reaction", resumed=f"{_TRIED_AGAIN}; or have it go on elsewhere."),
+    "relays": _followers("relay", resumed=f"{_TRIED_AGAIN}; or have it go on elsewhere."),
     "load": (
         Entry(
             name="run",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from eventstore import EventStoreError, OutcomeUnknown, StoreUnavailable
 from worker.cli.administration import administering
-from worker.cli.failures import Mistake, sentence
+from worker.failures import Mistake, sentence
 from worker.stores import StoreSettings
 
 __all__ = ["bulk_progress", "told_to_go_on"]

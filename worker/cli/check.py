@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from worker.chosen_stores import chosen, domain_names
 from worker.cli.database_inspection import inspect_database
 from worker.cli.findings import Finding, report
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, chosen, domain_names
+from worker.cli.stores import DomainOption
 from worker.errors import SettingsError
 from worker.settings import Settings
 from worker.stores import StoreSettings
@@ -20,6 +21,9 @@ __all__ = ["check", "check_database"]
 def check(
     *,
     domain: Annotated[str | None, typer.Option(metavar="DOMAIN", help="Only this domain and its database.")] = None,
+    followers: Annotated[
+        bool, typer.Option("--followers", help="What `worker follow` lacks is wrong, too; else it is told.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it should."""
@@ -28,7 +32,7 @@ def check(
     settings = Settings.load(needs=())
     if domain is not None:
         domain_names(settings, domain)
-    report(run_async(inspect(settings, domain)), json=json)
+    report(run_async(inspect(settings, domain, followers=followers)), json=json)
 
 
 def check_database(

@@ -56,7 +56,7 @@ def _names(settings: Settings, domain: str | None) -> list[str]:
     if domain is None and not settings.domain_databases:
         return []
     from handlers.errors import HandlerError  # noqa: PLC0415  most calls need no domain
-    from worker.cli.stores import domain_names  # noqa: PLC0415  as above
+    from worker.chosen_stores import domain_names  # noqa: PLC0415  as above
 
     try:
         return domain_names(settings, domain)

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from worker.cli.failures import Mistake
+from worker.failures import Mistake
 
 __all__ = ["agreed"]
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.pages import CONSOLE_PORT
 from worker.cli.terminal import tell
+from worker.failures import Mistake
 from worker.settings import Settings
 
 __all__ = ["console"]
@@ -25,7 +25,12 @@ def console(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = CONSOLE_PORT,
     allow_actions: Annotated[
-        bool, typer.Option("--allow-actions", help="Let pages replay and discard dead letters; else they only show.")
+        bool,
+        typer.Option(
+            "--allow-actions",
+            help="Let pages replay and discard dead letters, cancel scheduled commands, and pause, resume and skip "
+            "followers; else they only show.",
+        ),
     ] = False,
     allowed_host: Annotated[
         list[str] | None,
@@ -36,7 +41,7 @@ def console(
         ),
     ] = None,
 ) -> None:
-    """Serve a page that shows queues, workers, commands, events, followers and dead letters, until SIGTERM or Ctrl-C.
+    """Serve a page that shows queues, workers, commands, events, followers, what is scheduled, and dead letters.
 
     It needs the extra `console`. Workers report to it by RabbitMQ; docs/console.md tells more.
     """

@@ -3,22 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from eventstore import EventStoreError, Filter
+from eventstore import EventStoreError
 from eventstore.counted import counted
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, Survey, survey
 from worker.capacity import connections_to
 from worker.cli.condition import connections, primary_condition, replica_condition
-from worker.cli.failures import sentence
 from worker.cli.findings import Finding
 from worker.credentials import address_of
 from worker.database_addresses import DEFAULT_SCHEMA
+from worker.failures import sentence
 from worker.settings import DatabaseDriver
 from worker.stores import StoreSettings, place_of
 
 __all__ = ["inspect_database", "look_at_primary", "look_at_replica"]
-
-# Nothing lies above it: such a read finds the head and no event.
-_BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
 
 
 async def inspect_database(
@@ -63,7 +60,7 @@ async def look_at_primary(
         async with PostgresEventStore.connect(
             url, driver=driver, schema=schema, pool_size=1, application_name="worker check"
         ) as store:
-            head = (await store.query(_BEYOND)).position.number
+            head = (await store.position()).number
             # An append of nothing needs every right that a worker needs, and leaves nothing.
             await store.append(())
     except EventStoreError as error:

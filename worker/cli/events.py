@@ -11,15 +11,16 @@ import typer
 
 from eventstore import Consistency, Filter, RecordedEvent
 from eventstore.postgres import PostgresEventStore
-from worker.cli.event_filter import selected
-from worker.cli.failures import Mistake
+from worker.chosen_stores import chosen_one
 from worker.cli.loop import run_async
-from worker.cli.reading_store import reading_store
-from worker.cli.stores import check_replicas, chosen_one
-from worker.cli.suggestion import hints
+from worker.cli.stores import check_replicas
+from worker.event_filter import selected
+from worker.failures import Mistake
 from worker.printable import printable, printable_json
+from worker.reading_store import reading_store
 from worker.settings import Settings
 from worker.stores import StoreSettings
+from worker.suggestion import hints
 
 __all__ = ["events", "fields"]
 

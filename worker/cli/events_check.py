@@ -14,14 +14,14 @@ from eventstore.counted import counted
 from eventstore.postgres import PostgresEventStore
 from handlers.checks.readability import Readability, TypeReadability
 from handlers.domain import Domain
+from worker.chosen_stores import chosen, chosen_one
 from worker.cli.loop import run_async
-from worker.cli.reading_store import reading_store
-from worker.cli.stores import chosen, chosen_one
-from worker.cli.suggestion import hints
 from worker.cli.terminal import print_json, progress_bar, table, tell
+from worker.reading_store import reading_store
 from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.stores import StoreSettings
+from worker.suggestion import hints
 
 __all__ = ["check"]
 
@@ -30,7 +30,6 @@ _BATCH = 5000
 # How often progress is shown, in events.
 _STEP = 1000
 # Nothing lies above it: such a read finds the head and no event.
-_BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
 
 
 def check(
@@ -112,7 +111,7 @@ async def _read(
     opened: AbstractAsyncContextManager[PostgresEventStore], asked: Filter, found: Readability, after: int
 ) -> None:
     async with opened as store:
-        head = (await store.query(_BEYOND)).position.number
+        head = (await store.position()).number
         count, shown = 0, after
         with progress_bar("reading", max(0, head - after)) as advance:
             async for event in store.read(asked, batch_size=_BATCH):

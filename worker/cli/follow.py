@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from worker import leased_service
 from worker.cli.loop import run_async
-from worker.reading import service
 from worker.reading.declared import EVERY_KIND, PROJECTION, REACTION, RELAY, targets_of
-from worker.reading.service import Wanted
+from worker.reading.service import Wanted, opened
 from worker.settings import Settings
 from worker.supervision.supervisor import supervise
 
@@ -63,18 +63,18 @@ def relay(names: Names = None, *, processes: Processes = None, control_socket: C
 
 
 def follow(*, processes: Processes = None, control_socket: ControlSocket = None) -> None:
-    """Run all projections, reactions and relays of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C.
+    """Run all projections, reactions, relays and schedules of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C.
 
-    Where there are none, it waits: it may stand beside the workers of any domains.
+    It may stand beside the workers of any domains: where there is nothing to follow, the schedules are run alone.
     """
-    wanted = Wanted(kinds=EVERY_KIND, command="worker follow", doing="following", may_be_none=True)
+    wanted = Wanted(kinds=EVERY_KIND, command="worker follow", doing="following", schedules=True)
     _run(wanted, processes, control_socket)
 
 
 def _run(wanted: Wanted, processes: int | None, control_socket: int | None) -> None:
-    settings = Settings.load(needs=("database_url",))
+    settings = Settings.load(needs=("database_url", "amqp_url") if wanted.schedules else ("database_url",))
     # A mistake is told before a process is started.
-    targets_of(settings, wanted.names, kinds=wanted.kinds, may_be_none=wanted.may_be_none)
+    targets_of(settings, wanted.names, kinds=wanted.kinds, may_be_none=wanted.schedules)
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
     shown = None
@@ -82,4 +82,6 @@ def _run(wanted: Wanted, processes: int | None, control_socket: int | None) -> N
         from worker.cli.follow_bar import show  # noqa: PLC0415  only for what is drawn
 
         shown = show
-    raise typer.Exit(run_async(service.run(settings, wanted, control_socket=control_socket, shown=shown)))
+    raise typer.Exit(
+        run_async(leased_service.run(settings, opened(settings, wanted), control_socket=control_socket, shown=shown))
+    )

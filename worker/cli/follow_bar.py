@@ -1,11 +1,14 @@
 """The bars of what follows the log: how far each has come, at which rate, and for how long yet."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from worker.reading.service import FollowerService
+from worker.leased_service import LeasedService
+from worker.reading.coordinator import Coordinator
+from worker.reading.metrics import Figures
 
 __all__ = ["show"]
 
@@ -13,14 +16,15 @@ _SECONDS = 0.5
 _tasks: set["asyncio.Task[None]"] = set()
 
 
-def show(service: FollowerService, stop: asyncio.Event) -> None:
+def show(service: LeasedService, stop: asyncio.Event) -> None:
     """Show a bar on standard error for each that has not caught up, until told to stop."""
-    task = asyncio.create_task(_show(service, stop))
+    followed = [part.figures for part in service.parts if isinstance(part, Coordinator)]
+    task = asyncio.create_task(_show(followed, stop))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 
 
-async def _show(service: FollowerService, stop: asyncio.Event) -> None:
+async def _show(followed: Sequence[Callable[[], Sequence[Figures]]], stop: asyncio.Event) -> None:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -31,12 +35,12 @@ async def _show(service: FollowerService, stop: asyncio.Event) -> None:
     bars: dict[tuple[str, int], TaskID] = {}
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         while not stop.is_set():
-            behind = {(str(each.name), each.version): each for each in service.catching_up()}
+            behind = {(each.name, each.version): each for asked in followed for each in asked() if each.behind}
             for key in bars.keys() - behind.keys():
                 progress.remove_task(bars.pop(key))
             for key, each in behind.items():
                 if key not in bars:
-                    bars[key] = progress.add_task(f"{each.name}", total=each.head, completed=each.number, rate="")
+                    bars[key] = progress.add_task(each.name, total=each.head, completed=each.number, rate="")
                     progress.reset(bars[key], total=each.head, completed=each.number, rate="")
                 speed = next(task for task in progress.tasks if task.id == bars[key]).speed
                 rate = "" if speed is None else f"{speed:,.0f} a second"

@@ -15,26 +15,13 @@ from worker.errors import FollowerError
 from worker.reading import administration
 from worker.reading.administration import COMMANDS, Standing
 from worker.reading.complaints import complaint
-from worker.reading.declared import PROJECTION, AnyDeclared, Target, targets_of
+from worker.reading.declared import PROJECTION, REACTION, RELAY, AnyDeclared, Target, targets_of
 from worker.reading.followers import FollowerRow
 from worker.reading.outputs import position_before
+from worker.reading.state import State, state_of
 from worker.settings import Settings
 
-__all__ = [
-    "By",
-    "EventNumber",
-    "From",
-    "Json",
-    "Name",
-    "Reason",
-    "asked",
-    "go_on",
-    "list_all",
-    "one",
-    "pause",
-    "skip",
-    "status",
-]
+__all__ = ["asked", "projections", "reactions", "relays"]
 
 T = TypeVar("T")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Which, as NAME or DOMAIN.NAME.")]
@@ -54,83 +41,110 @@ From = Annotated[
 ]
 
 
-def list_all(kind: str, *, json: bool) -> None:
-    """List those of a kind: how far each is, and what stops it. Exit status 1 when one is stopped."""
-    found: list[Standing] = []
-    for target in targets_of(_settings(), kinds=(kind,)):
-        found += asked(target, partial(administration.standings, kind=kind, declared=target.declared, others=True))
-    # Where several logs share the database of the checkpoints, each would tell of the others' again.
-    by_name = {each.name: each for each in found if each.declared is None}
-    by_name |= {each.name: each for each in found if each.declared is not None}
-    listed = list(by_name.values())
-    if json:
-        print_json([_document(each) for each in listed])
-    else:
-        versions = ("version",) if kind == PROJECTION else ()
-        listing = table(kind, *versions, "state", "event", "behind", "moved", "process")
-        for each in listed:
-            for row in each.rows:
-                moved = "" if row.moved_at is None else f"{row.moved_at:%Y-%m-%d %H:%M:%S} UTC"
-                owner = (row.owner or "") if row.is_leased else ""
-                figures = (f"{row.position.number:,}", f"{max(row.head - row.position.number, 0):,}")
-                version = (str(row.version),) if versions else ()
-                listing.add_row(str(each.name), *version, _state(each, row), *figures, moved, owner)
-            if not each.rows:
-                version = (str(each.declared),) if versions else ()
-                listing.add_row(str(each.name), *version, "never run", "", "", "", "")
-        tell(listing)
-    if any(row.failure is not None for each in listed for row in each.rows):
-        raise typer.Exit(1)
+class FollowerCommands:
+    """What is typed about followers of one kind.
 
-
-def status(kind: str, name: str, *, json: bool) -> None:
-    """Tell everything of one: how far it is, what stops it and where, and what was left out.
-
-    Exit status 1 when it is stopped.
+    Args:
+        kind: Of which.
     """
-    target, declared = one(kind, name)
-    (found,) = asked(target, partial(administration.standings, kind=kind, declared=[declared], others=False))
-    if json:
-        print_json(_document(found))
-    else:
-        _tell(found)
-    if any(row.failure is not None for row in found.rows):
-        raise typer.Exit(1)
 
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
 
-def skip(kind: str, name: str, event: int | None, *, reason: str, by: str | None) -> None:
-    """Leave out the event that stops one, and have it go on behind it. Who did so, and why, is noted."""
-    target, declared = one(kind, name)
-    who = by or _user()
-    left_out = asked(target, lambda session: administration.skip(session, declared.name, event, by=who, reason=reason))
-    tell(f"{declared.name} goes on without event {', '.join(map(str, left_out))}.")
+    def list_all(self, *, json: Json = False) -> None:
+        """List those of a kind: how far each is, and what stops it. Exit status 1 when one is stopped."""
+        found: list[Standing] = []
+        for target in targets_of(_settings(), kinds=(self.kind,)):
+            found += asked(
+                target, partial(administration.standings, kind=self.kind, declared=target.declared, others=True)
+            )
+        # Where several logs share the database of the checkpoints, each would tell of the others' again.
+        by_name = {each.name: each for each in found if each.declared is None}
+        by_name |= {each.name: each for each in found if each.declared is not None}
+        listed = list(by_name.values())
+        if json:
+            print_json([_document(each) for each in listed])
+        else:
+            versions = ("version",) if self.kind == PROJECTION else ()
+            listing = table(self.kind, *versions, "state", "event", "behind", "moved", "process")
+            for each in listed:
+                for row in each.rows:
+                    moved = "" if row.moved_at is None else f"{row.moved_at:%Y-%m-%d %H:%M:%S} UTC"
+                    owner = (row.owner or "") if row.is_leased else ""
+                    figures = (f"{row.position.number:,}", f"{max(row.head - row.position.number, 0):,}")
+                    version = (str(row.version),) if versions else ()
+                    listing.add_row(str(each.name), *version, _state(each, row).text, *figures, moved, owner)
+                if not each.rows:
+                    version = (str(each.declared),) if versions else ()
+                    listing.add_row(str(each.name), *version, "never run", "", "", "", "")
+            tell(listing)
+        if any(row.failure is not None for each in listed for row in each.rows):
+            raise typer.Exit(1)
 
+    def status(self, name: Name, *, json: Json = False) -> None:
+        """Tell everything of one: how far it is, what stops it and where, and what was left out.
 
-def pause(kind: str, name: str) -> None:
-    """Have one rest, whichever process runs it, until it is resumed."""
-    target, declared = one(kind, name)
-    asked(target, lambda session: administration.pause(session, declared.name))
-    tell(f"{declared.name} is paused.")
+        Exit status 1 when it is stopped.
+        """
+        target, declared = self.one(name)
+        (found,) = asked(target, partial(administration.standings, kind=self.kind, declared=[declared], others=False))
+        if json:
+            print_json(_document(found))
+        else:
+            _tell(found)
+        if any(row.failure is not None for row in found.rows):
+            raise typer.Exit(1)
 
+    def skip_event(self, name: Name, *, event: EventNumber = None, reason: Reason, by: By = None) -> None:
+        """Leave out the event that stops one, and have it go on behind it. Who did so, and why, is noted."""
+        target, declared = self.one(name)
+        who = by or _user()
+        left_out = asked(
+            target, lambda session: administration.skip(session, declared.name, event, by=who, reason=reason)
+        )
+        tell(f"{declared.name} goes on without event {', '.join(map(str, left_out))}.")
 
-def go_on(kind: str, name: str, *, where: str | None = None, by: str | None = None) -> None:
-    """Have one go on that was paused, or try the event again that stopped it; or have it go on elsewhere."""
-    target, declared = one(kind, name)
-    if where is None:
+    def pause_one(self, name: Name) -> None:
+        """Have one rest, whichever process runs it, until it is resumed."""
+        target, declared = self.one(name)
+        asked(target, lambda session: administration.pause(session, declared.name))
+        tell(f"{declared.name} is paused.")
+
+    def resume_one(self, name: Name) -> None:
+        """Have one go on that was paused, or try the event again that stopped it."""
+        target, declared = self.one(name)
         asked(target, lambda session: administration.resume(session, declared.name))
         tell(f"{declared.name} goes on.")
-        return
-    number = _number(where)
-    who = by or _user()
-    asked(target, lambda session: _moved(session, target, declared, number, who))
-    tell(f"{declared.name} goes on with {f'event {number}' if number else 'what is recorded from now on'}.")
+
+    def one(self, name: str) -> tuple[Target, AnyDeclared]:
+        """Return what is meant by a name, and where it is kept."""
+        (target,) = targets_of(_settings(), [name], kinds=(self.kind,))
+        (declared,) = target.declared
+        return target, declared
 
 
-def one(kind: str, name: str) -> tuple[Target, AnyDeclared]:
-    """Return what is meant by a name, and where it is kept."""
-    (target,) = targets_of(_settings(), [name], kinds=(kind,))
-    (declared,) = target.declared
-    return target, declared
+class OutputCommands(FollowerCommands):
+    """What is typed about reactions or relays: what they sent cannot be unsent, and a person says where they go on."""
+
+    def resume_one(self, name: Name, *, where: From = None, by: By = None) -> None:
+        """Have one go on that was paused, or try the event again that stopped it; or have it go on elsewhere.
+
+        What was sent cannot be unsent. So where the log was rewritten behind it, it goes on only --from a number, or
+        the end, that a person names; who did, is noted.
+        """
+        if where is None:
+            super().resume_one(name)
+            return
+        number = _number(where)
+        who = by or _user()
+        target, declared = self.one(name)
+        asked(target, lambda session: _moved(session, target, declared, number, who))
+        tell(f"{declared.name} goes on with {f'event {number}' if number else 'what is recorded from now on'}.")
+
+
+projections = FollowerCommands(PROJECTION)
+reactions = OutputCommands(REACTION)
+relays = OutputCommands(RELAY)
 
 
 def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
@@ -178,18 +192,8 @@ def _user() -> str:
         raise FollowerError("nobody is logged in whose name could be written down: pass --by") from None
 
 
-def _state(standing: Standing, row: FollowerRow) -> str:
-    if row.diverged_from is not None:
-        return f"stopped: the log was rewritten from event {row.diverged_from:,} on"
-    if row.failure is not None:
-        return f"stopped by event {row.failure.number:,}"
-    if row.paused_at is not None:
-        return "paused"
-    if row.diverged_at is not None:
-        return "derived from a lost history"
-    if standing.declared is None or not row.is_leased:
-        return "nothing runs it" if standing.declared is not None else "not in WORKER_DOMAINS"
-    return "running" if row.is_current else "being built"
+def _state(standing: Standing, row: FollowerRow) -> State:
+    return state_of(row, is_declared=standing.declared is not None)
 
 
 def _document(standing: Standing) -> dict[str, Any]:
@@ -217,7 +221,7 @@ def _row(standing: Standing, row: FollowerRow) -> dict[str, Any]:
         "id": row.follower_id,
         "version": row.version,
         "is_current": row.is_current,
-        "state": _state(standing, row),
+        "state": _state(standing, row).text,
         "position": str(row.position),
         "head": row.head,
         "moved_at": row.moved_at,
@@ -244,7 +248,7 @@ def _tell(standing: Standing) -> None:
         what = "what readers read" if row.is_current else "what is being built"
         at = f"at event {row.position.number:,} of {row.head:,}"
         version = f"version {row.version}, {what}: " if is_projection else ""
-        tell(f"  {version}{_state(standing, row)}, {at}")
+        tell(f"  {version}{_state(standing, row).text}, {at}")
         if row.failure is not None and row.diverged_from is not None:
             tell(f"  {row.failure.error}")
             tell(

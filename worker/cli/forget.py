@@ -8,14 +8,15 @@ from eventstore import Forgetting, Subject
 from eventstore.counted import counted
 from eventstore.postgres import KnownSubject, find_subject
 from eventstore.postgres import forget as delete_key
+from worker.chosen_stores import chosen
 from worker.cli.administration import administering
 from worker.cli.consent import agreed
-from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, chosen, document, in_turn
-from worker.cli.suggestion import meant
+from worker.cli.stores import DomainOption, document, in_turn
 from worker.cli.terminal import print_json, tell
+from worker.failures import Mistake
 from worker.settings import Settings
+from worker.suggestion import meant
 
 __all__ = ["forget"]
 

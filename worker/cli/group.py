@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import getdoc
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -30,8 +32,9 @@ class Entry:
 
     Attributes:
         name: What a person types.
-        target: Its function, as ``module:attribute``.
-        help: What it does: the first paragraph of the function's docstring. Its first sentence stands in lists.
+        target: Its function, as ``module:attribute`` or ``module:object.method``.
+        help: What it does, in the place of the first paragraph of the function's docstring. Its first sentence stands
+            in lists.
         any_option: Whether what looks like an option may be an argument, such as a negative number.
     """
 
@@ -49,10 +52,16 @@ class Entry:
     def load(self) -> Any:
         """Import the command."""
         module, _, attribute = self.target.partition(":")
-        function = getattr(import_module(module), attribute)
+        function = attrgetter(attribute)(import_module(module))
         look_in_current_folder()
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(self.name, cls=_Command, context_settings={"ignore_unknown_options": self.any_option})(function)
+        _, *more = (getdoc(function) or "").split("\n\n")
+        alone.command(
+            self.name,
+            cls=_Command,
+            context_settings={"ignore_unknown_options": self.any_option},
+            help="\n\n".join([self.help, *more]),
+        )(function)
         return typer.main.get_command(alone)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.failures import Mistake
+from worker.failures import Mistake
 from worker.settings import Settings
 from worker.supervision.probe import ask
 

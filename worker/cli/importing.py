@@ -10,11 +10,11 @@ from eventstore.counted import counted
 from eventstore.event_file import NUMBER_FIELD, EventFile, FileFormat
 from eventstore.events import Event
 from eventstore.postgres import CheckedImport, Import, check_import, find_imports, import_events
+from worker.chosen_stores import chosen_one
 from worker.cli.bulk_progress import bulk_progress, told_to_go_on
-from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
-from worker.cli.stores import chosen_one
 from worker.cli.terminal import print_json, tell
+from worker.failures import Mistake
 from worker.settings import Settings
 from worker.stores import StoreSettings
 

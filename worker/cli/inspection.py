@@ -15,11 +15,12 @@ from worker.amqp.policies import rules_of
 from worker.amqp.refusals import broker_address
 from worker.amqp.shard_bindings import wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replica
-from worker.cli.failures import sentence
 from worker.cli.findings import Finding
+from worker.cli.followers_inspection import inspect_followers
 from worker.cli.pages import pages
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.errors import BrokerError, SettingsError
+from worker.failures import sentence
 from worker.misspelt import unknown
 from worker.served_domains import served_domains
 from worker.settings import Settings
@@ -29,23 +30,27 @@ from worker.topology import Topology
 __all__ = ["inspect"]
 
 
-async def inspect(settings: Settings, domain: str | None = None) -> list[Finding]:
+async def inspect(settings: Settings, domain: str | None = None, *, followers: bool = False) -> list[Finding]:
     """Look at every part that the settings name. Nothing is changed anywhere.
 
     Args:
         settings: Everything.
         domain: The one domain whose parts are looked at; None for those of all.
+        followers: Whether what `worker follow` lacks is wrong.
 
     Returns:
         One finding a part, in the order in which a person would mend them; at last, the pages that can be opened.
     """
     found, served = _domains(settings)
     domains = [each for each in served if domain in {None, each.name}]
-    database, broker, opened = await asyncio.gather(
-        _databases(settings, served, domain), _broker(settings, domains), pages(settings)
+    database, broker, opened, followed = await asyncio.gather(
+        _databases(settings, served, domain),
+        _broker(settings, domains),
+        pages(settings),
+        inspect_followers(settings, domains, needed=followers),
     )
     views = [finding for each in domains for finding in _views(each)]
-    return [found, *_variables(settings, served), *views, *database, *broker, *opened]
+    return [found, *_variables(settings, served), *views, *database, *broker, *opened, *followed]
 
 
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from handlers.domain import Domain
 from handlers.scenario import Scenario
-from worker.cli.failures import Mistake
 from worker.cli.terminal import print_json, table, tell
+from worker.failures import Mistake
 from worker.load.comparison import comparison, differences
 from worker.load.figures import brief
 from worker.load.summary import Summary

@@ -20,11 +20,11 @@ from handlers.domain import Domain
 from handlers.erasure.master_key import MasterKeys
 from handlers.scenario import Scenario
 from worker.amqp.backlog import backlog
-from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
 from worker.cli.target import check_writable, save
 from worker.cli.terminal import print_json
 from worker.domain_variables import setting_of, suffix_of
+from worker.failures import Mistake
 from worker.load import session
 from worker.load.outage import PlannedOutage
 from worker.load.page import page

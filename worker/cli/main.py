@@ -28,7 +28,7 @@ def main() -> None:
         set_early_mistakes_aside()  # before anything is imported that reads them
         escape_what_cannot_be_written()
         from worker.cli.app import app  # noqa: PLC0415  the same
-        from worker.cli.failures import telling  # noqa: PLC0415  the same
+        from worker.failures import telling  # noqa: PLC0415  the same
 
         with telling("worker"):
             app()

@@ -7,11 +7,12 @@ import typer
 
 from eventstore.postgres import Migration, MigrationReport, migrate_reading
 from eventstore.postgres import migrate as apply
+from worker.chosen_stores import chosen
 from worker.cli.administration import administering
-from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, chosen, document, in_turn
+from worker.cli.stores import DomainOption, document, in_turn
 from worker.cli.terminal import print_json, tell
+from worker.failures import Mistake
 from worker.settings import Settings
 
 __all__ = ["migrate"]

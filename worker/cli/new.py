@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.failures import Mistake
 from worker.cli.terminal import tell
+from worker.failures import Mistake
 
 __all__ = ["new"]
 

@@ -8,13 +8,14 @@ import typer
 from eventstore.counted import counted
 from eventstore.postgres import LEAST_AGE, Prunable, count_prunable
 from eventstore.postgres import prune as delete
+from worker.chosen_stores import chosen
 from worker.cli.administration import administering
 from worker.cli.age import age
 from worker.cli.consent import agreed
-from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, chosen, document, in_turn
+from worker.cli.stores import DomainOption, document, in_turn
 from worker.cli.terminal import print_json, progress_bar, tell
+from worker.failures import Mistake
 from worker.settings import Settings
 from worker.stores import StoreSettings
 

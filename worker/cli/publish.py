@@ -13,11 +13,11 @@ from eventstore.counted import counted
 from worker.cli.age import age
 from worker.cli.dispatch import Answer, NotAllPublished, dispatch
 from worker.cli.exporting import exporting
-from worker.cli.failures import Mistake, sentence
 from worker.cli.loop import run_async
 from worker.cli.submission import Submission, Submissions, identity
 from worker.cli.terminal import print_json, progress_bar, table, tell
 from worker.errors import BrokerUnavailable
+from worker.failures import Mistake, sentence
 from worker.message import BadMessage
 from worker.publisher import Publisher
 from worker.schedule.deliver_at import DELIVER_AT_HEADER, LONGEST_DELAY, read_deliver_at

@@ -10,11 +10,11 @@ import typer
 
 from eventstore import EventStoreError
 from eventstore.postgres import Session
-from worker.cli.failures import Mistake
+from worker.chosen_stores import domain_names
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, domain_names
+from worker.cli.stores import DomainOption
 from worker.cli.terminal import print_json, table, tell
-from worker.schedule import service
+from worker.failures import Mistake
 from worker.schedule.complaints import complaint
 from worker.schedule.scheduled import Cancelled, ScheduledCommands, Waiting
 from worker.served_domains import served_domains
@@ -50,7 +50,10 @@ def run(
     settings = Settings.load(needs=("database_url", "amqp_url"))
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
-    raise typer.Exit(run_async(service.run(settings, control_socket=control_socket)))
+    from worker import leased_service  # noqa: PLC0415  who lists or cancels does without the broker's library
+    from worker.schedule.service import opened  # noqa: PLC0415  the same
+
+    raise typer.Exit(run_async(leased_service.run(settings, opened(settings), control_socket=control_socket)))
 
 
 def list_all(
@@ -72,10 +75,11 @@ def list_all(
     elif not listed:
         tell("No command waits.")
     else:
+        now = datetime.now(UTC)
         listing = table("command id", "type", "domain", "due", "state")
         for each in listed:
             due = f"{each.due_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            listing.add_row(str(each.command_id), each.command_type, each.domain, due, _state(each))
+            listing.add_row(str(each.command_id), each.command_type, each.domain, due, each.state(now))
         tell(listing)
         if len(listed) == limit:
             tell(f"There may be more; --limit shows more than {limit:,}.")
@@ -134,14 +138,6 @@ def _asked(store: StoreSettings, ask: Callable[[ScheduledCommands], Awaitable[T]
     return run_async(asked())
 
 
-def _state(waiting: Waiting) -> str:
-    if waiting.error is not None:
-        return f"refused: {waiting.error}"
-    if waiting.is_being_sent:
-        return "being sent"
-    return "due" if waiting.due_at <= datetime.now(UTC) else "waits"
-
-
 def _document(waiting: Waiting) -> dict[str, Any]:
     return {
         "command_id": waiting.command_id,
@@ -149,6 +145,6 @@ def _document(waiting: Waiting) -> dict[str, Any]:
         "domain": waiting.domain,
         "due_at": waiting.due_at,
         "received_at": waiting.received_at,
-        "state": _state(waiting),
+        "state": waiting.state(datetime.now(UTC)),
         "error": waiting.error,
     }

@@ -8,12 +8,13 @@ from rich.filesize import decimal
 
 from eventstore.counted import counted
 from eventstore.postgres import ViewStates, drop_states, list_states
+from worker.chosen_stores import chosen
 from worker.cli.administration import administering
 from worker.cli.consent import agreed
-from worker.cli.failures import Mistake
 from worker.cli.loop import run_async
-from worker.cli.stores import chosen, in_turn
+from worker.cli.stores import in_turn
 from worker.cli.terminal import print_json, table, tell
+from worker.failures import Mistake
 from worker.settings import Settings
 from worker.stores import StoreSettings
 

@@ -10,12 +10,13 @@ from rich.filesize import decimal
 from eventstore import EventStoreError
 from eventstore.counted import counted
 from eventstore.postgres import Measures, measure, survey
-from worker.cli.failures import sentence
+from worker.chosen_stores import chosen
 from worker.cli.loop import run_async
-from worker.cli.reading_store import first_that_answers
-from worker.cli.stores import DomainOption, chosen, document, in_turn
+from worker.cli.stores import DomainOption, document, in_turn
 from worker.cli.terminal import print_json, table, tell
 from worker.credentials import address_of
+from worker.failures import sentence
+from worker.reading_store import first_that_answers
 from worker.settings import Settings
 from worker.stores import StoreSettings
 

@@ -1,4 +1,4 @@
-"""Stores: which of them a command is about, where domains have several."""
+"""Stores on a terminal: the option that names one, and what is told of several."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -6,78 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.failures import Mistake, is_known, sentence
-from worker.cli.suggestion import meant
 from worker.cli.terminal import tell
-from worker.domain_variables import setting_of, suffix_of, suffixes
+from worker.domain_variables import setting_of
 from worker.errors import SettingsError
-from worker.settings import Settings, not_set
-from worker.stores import AddressField, StoreSettings, stores_of
+from worker.failures import Mistake, is_known, sentence
+from worker.settings import not_set
+from worker.stores import StoreSettings
 
-__all__ = ["DomainOption", "check_replicas", "chosen", "chosen_one", "document", "domain_names", "in_turn"]
+__all__ = ["DomainOption", "check_replicas", "document", "in_turn"]
 
 DomainOption = Annotated[
     str | None,
     typer.Option(metavar="DOMAIN", help="Whose database, where domains have several; without this, all of them."),
 ]
-
-
-def domain_names(settings: Settings, domain: str | None = None) -> list[str]:
-    """Return the names of the domains, if they matter: where one is asked for, or some have their own databases.
-
-    Returns:
-        Those of WORKER_DOMAINS; nothing where they do not matter, or WORKER_DOMAINS is not set.
-
-    Raises:
-        Mistake: The domain that is asked for is none of them.
-        DomainNotFound: A domain cannot be imported.
-    """
-    if domain is None and not settings.domain_databases:
-        return []
-    if not settings.worker_domains:
-        own = [suffix.lower().replace("_", "-") for suffix in suffixes(settings.domain_databases)]
-        if domain is not None and suffix_of(domain) not in suffixes(settings.domain_databases):
-            known = f"those with a database of their own are {', '.join(own)}" if own else "none has its own database"
-            raise Mistake(f"WORKER_DOMAINS names no domain {domain!r}, for it is not set; {known}.")
-        return [] if domain is None else [domain]
-    from worker.served_domains import served_domains  # noqa: PLC0415  most calls need no domain
-
-    names = [each.name for each in served_domains(settings)]
-    if domain is not None and domain not in names:
-        hint = meant(domain, names)
-        known = f"{hint} It" if hint else "it"
-        raise Mistake(f"there is no domain {domain!r} in WORKER_DOMAINS; {known} names {', '.join(names)}.")
-    return names
-
-
-def chosen(settings: Settings, domain: str | None, *, by: AddressField = "database_url") -> tuple[StoreSettings, ...]:
-    """Return the store of a domain, or without one all stores, of which there is at least one.
-
-    Args:
-        settings: The addresses.
-        domain: The domain that was asked for.
-        by: The address that the command uses.
-
-    Raises:
-        Mistake, DomainNotFound: As ``domain_names``.
-        SettingsError: As ``stores_of``.
-    """
-    return stores_of(settings, domain_names(settings, domain), by=by, only=domain)
-
-
-def chosen_one(settings: Settings, domain: str | None, *, by: AddressField = "database_url") -> StoreSettings:
-    """Return the store that is meant, for what makes sense with one store only. Raises as ``chosen``.
-
-    Raises:
-        Mistake: There are several, and no domain was asked for.
-    """
-    found = chosen(settings, domain, by=by)
-    if len(found) > 1:
-        raise Mistake(
-            "there are several databases, each with a log of its own: say whose with --domain, of "
-            f"{'; '.join(map(str, found))}."
-        )
-    return found[0]
 
 
 def check_replicas(store: StoreSettings, *, wanted: bool) -> None:

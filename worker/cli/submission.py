@@ -10,10 +10,10 @@ from eventstore.jsontext import Unstorable, encode_object
 from handlers.domain import Domain
 from handlers.errors import HandlerError, InvalidCommand, UnknownCommand
 from handlers.model import Command
-from worker.cli.failures import Mistake
-from worker.cli.suggestion import meant
+from worker.failures import Mistake
 from worker.message import BadMessage, read_body
 from worker.settings import Settings
+from worker.suggestion import meant
 
 __all__ = ["Submission", "Submissions", "identity"]
 

@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-from worker.cli.failures import Mistake
+from worker.failures import Mistake
 
 __all__ = ["check_writable", "save"]
 

@@ -21,13 +21,13 @@ from handlers.part import Part
 from handlers.place import raised_at
 from handlers.reader import Answer, Reader
 from handlers.view import View
-from worker.cli.event_filter import scalar
-from worker.cli.failures import Mistake, is_known
 from worker.cli.loop import run_async
-from worker.cli.reading_store import reading_store
 from worker.cli.stores import check_replicas
 from worker.cli.terminal import print_json, table, tell
+from worker.event_filter import scalar
+from worker.failures import Mistake, is_known
 from worker.master_keys import check_master_keys, master_keys
+from worker.reading_store import reading_store
 from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.stores import StoreSettings, stores_of

@@ -16,6 +16,7 @@ from worker.console.pages.dead_letters import DeadLettersPage
 from worker.console.pages.events import Events
 from worker.console.pages.followers import FollowersPage
 from worker.console.pages.overview import Overview
+from worker.console.pages.schedule import SchedulePage
 
 __all__ = ["application"]
 
@@ -29,12 +30,15 @@ def application(console: Console, access: Access) -> ASGIApp:
         console: What pages are made of.
         access: Who is answered.
     """
-    letters = DeadLettersPage(console)
+    letters, followers, schedule = DeadLettersPage(console), FollowersPage(console), SchedulePage(console)
     routes = [
         Route("/", Overview(console).show),
         Route("/commands", Commands(console).show),
         Route("/events", Events(console).show),
-        Route("/followers", FollowersPage(console).show),
+        Route("/followers", followers.show),
+        Route("/followers", followers.treat, methods=["POST"]),
+        Route("/schedule", schedule.show),
+        Route("/schedule", schedule.treat, methods=["POST"]),
         Route("/dead-letters", letters.show),
         Route("/dead-letters", letters.treat, methods=["POST"]),
         Route("/dead-letters/{domain}/{id:path}", letters.show_one),

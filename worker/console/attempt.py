@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from worker.cli.failures import is_known, sentence
+from worker.failures import is_known, sentence
 
 __all__ = ["Found", "Fresh", "attempt"]
 
@@ -63,6 +63,10 @@ class Fresh(Generic[T]):
         self._asking = asyncio.Lock()
         self._found: Found[T] | None = None
         self._asked_at = 0.0
+
+    def forget(self) -> None:
+        """Have the next one who looks ask, since something was changed."""
+        self._found = None
 
     async def get(self) -> Found[T]:
         """Return the answer. Raises as ``attempt``."""

@@ -10,13 +10,13 @@ from enum import StrEnum
 from eventstore.postgres import receipts_since
 from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.sender import Sender
-from worker.cli.dead_letters.treatment import explained, left_behind
-from worker.cli.failures import Mistake
-from worker.cli.stores import domain_names
+from worker.chosen_stores import domain_names
+from worker.dead_letters.left import explained, left_behind
 from worker.dead_letters.letter import DeadLetter, same_id
 from worker.dead_letters.replay import Bounds, Wanted, discard, look, replay
 from worker.dead_letters.selection import Judgement, Rules, Selection
 from worker.errors import MessageRefused
+from worker.failures import Mistake
 from worker.settings import Settings
 from worker.stores import stores_of
 from worker.topology import Topology

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eventstore import EventStore, Filter
+from eventstore import EventStore
 from eventstore.counted import counted
 from handlers.domain import Domain
 from handlers.erasure.master_key import MasterKeys
@@ -32,7 +32,6 @@ from worker.publisher import Publisher
 __all__ = ["Crew", "LoadStore", "Plan", "Ran", "head_of", "judged", "perform"]
 
 # Nothing lies above it: such a read finds the head and no event.
-_BEYOND = Filter.matching_any_event().sequence_number_higher_than(2**62)
 _SETTLED = ("accepted", "rejected", "unchanged", "duplicate", "dead_lettered")
 
 
@@ -159,7 +158,7 @@ class Ran:
 
 async def head_of(store: EventStore) -> int:
     """Return the number of the last event; 0 without any."""
-    return (await store.query(_BEYOND)).position.number
+    return (await store.position()).number
 
 
 async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> Ran:

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,7 +20,8 @@ from worker.reading.event_failed import EventFailed
 from worker.reading.followed import Followed
 from worker.reading.follower import Follower, Progress
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
-from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Checkpoint, LeaseLost
+from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Candidate, Checkpoint, LeaseLost
+from worker.reading.metrics import Figures
 
 if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
     from worker.reading.outlet import Outlet
@@ -57,6 +58,15 @@ class Running:
     trouble: str | None = None
     task: "asyncio.Task[None] | None" = None
 
+    @property
+    def told(self) -> str | None:
+        """What keeps it from going on, in a sentence; None where nothing does."""
+        if (failure := self.failure) is not None:
+            # Without a type, it is no event but the whole log.
+            by = f" by event {failure.number}" if failure.event_type else ""
+            return f"{self.row.name} is stopped{by}: {failure.error}"
+        return None if self.trouble is None else f"{self.row.name}: {self.trouble}"
+
 
 class Coordinator:
     """Runs what follows one log and has its checkpoints in one database, as far as no other process does.
@@ -92,8 +102,40 @@ class Coordinator:
         self._outlet = outlet
         self._purpose = purpose
         self._session = target(f"{purpose}: leases")
-        self._owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+        self._candidate = Candidate(f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}")
         self._ticks = 0
+
+    @property
+    def active(self) -> int:
+        """How many this process has the lease of."""
+        return len(self.running)
+
+    @property
+    def troubles(self) -> list[str]:
+        """What keeps some of them from going on, in sentences."""
+        found = [*self.problems.values(), *([self.trouble] if self.trouble is not None else [])]
+        return found + [told for running in self.running.values() if (told := running.told) is not None]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What this process did."""
+        return {"followed": sum(running.progress.events for running in self.running.values())}
+
+    def figures(self) -> list[Figures]:
+        """Return what is observed of each that this process runs."""
+        return [
+            Figures(
+                kind=running.row.name.kind,
+                name=str(running.row.name),
+                version=running.row.version,
+                events=running.progress.events,
+                number=running.progress.number,
+                head=running.progress.head,
+                behind_seconds=running.progress.behind_seconds,
+                is_stopped=running.failure is not None,
+            )
+            for running in self.running.values()
+        ]
 
     async def open(self) -> None:
         """See that each has a follower, and each projection its tables.
@@ -173,7 +215,7 @@ class Coordinator:
                 continue
             running = self.running.get(row.follower_id)
             if running is None:
-                if not row.is_leased and (running := await self._take(declared, row)) is not None:
+                if (running := await self._take(declared, row)) is not None:
                     self._start(running)
                 continue
             running.row = row
@@ -185,8 +227,7 @@ class Coordinator:
                 await self._promote(running)
 
     async def _take(self, declared: Followed, row: FollowerRow) -> Running | None:
-        async with self._session.transaction() as transaction:
-            fence = await Followers(transaction).take(row.follower_id, self._owner, LEASE_SECONDS)
+        fence = await self._candidate.take(self._session, row)
         if fence is None:
             return None
         running = self.running[row.follower_id] = Running(declared, row, fence)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from eventstore import Consistency, EventStore, Filter, Position, Window
-from eventstore.position import LAST_NUMBER
 from worker.reading.lease import Checkpoint
 
 __all__ = ["Follower", "Progress", "Sink"]
@@ -33,11 +32,6 @@ class Progress:
     head: int = 0
     events: int = 0
     behind_since: float | None = field(default_factory=time.monotonic)
-
-    @property
-    def behind(self) -> int:
-        """How many events of the log it has not looked at."""
-        return max(self.head - self.number, 0)
 
     @property
     def behind_seconds(self) -> float:
@@ -107,7 +101,7 @@ class Follower:
             LeaseLost, Exception: Whatever the sink raises.
         """
         progress, at = self._progress, self._checkpoint.position
-        head = (await self._store.query(self._events.narrowed_above(LAST_NUMBER))).position
+        head = await self._store.position()
         progress.number = at.number
         progress.looked(at, head, 0)
         windows: asyncio.Queue[Window] = asyncio.Queue(_AHEAD)

@@ -12,7 +12,8 @@ __all__ = ["ADVANCE", "ADVANCE_ON_TRAIL", "HOLDS", "Failure", "FollowerName", "F
 
 _COLUMNS = (
     "follower_id, kind, domain, name, version, layout, is_current, number, token, head, moved_at, owner, fence, "
-    "leased_until > clock_timestamp() AS is_leased, paused_at, failed_number, failed_type, error, trace, failed_at, "
+    "leased_until > clock_timestamp() AS is_leased, extract(epoch FROM leased_until)::float8 AS lease_end, "
+    "paused_at, failed_number, failed_type, error, trace, failed_at, "
     "diverged_at, diverged_from, trail, clock_timestamp() AS now"
 )
 _OF_NAME = "WHERE kind = $1 AND domain = $2 AND name = $3"
@@ -27,6 +28,14 @@ ADVANCE_ON_TRAIL = "SELECT reading.advance_v2($1, $2, $3, $4, $5, $6, $7)"
 
 HOLDS = "SELECT reading.holds_v1($1, $2)"
 """Tells whether a process may still act for a follower. Its values are the follower and the fence."""
+
+
+# The lease is looked at once more: it is not given back where its owner has kept it meanwhile.
+_TAKE_ABANDONED = (
+    "SELECT reading.release_v1(f.follower_id, f.fence), reading.take_v1(f.follower_id, $4, $5) AS fence "
+    "FROM reading.followers f "
+    "WHERE f.follower_id = $1 AND f.fence = $2 AND extract(epoch FROM f.leased_until)::float8 = $3"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -81,7 +90,8 @@ class FollowerRow:
         moved_at: When; None before the first time.
         owner: The process that has the lease, or had it last.
         fence: The lease's number.
-        is_leased: Whether the lease holds.
+        is_leased: Whether the lease holds, by the server's clock.
+        lease_end: Until when, in seconds since the epoch by that clock.
         paused_at: Since when it is paused by hand.
         failure: The event that stops it.
         diverged_at: Since when it is known to be derived from a history that was rewritten.
@@ -101,6 +111,7 @@ class FollowerRow:
     owner: str | None
     fence: int
     is_leased: bool
+    lease_end: float
     paused_at: datetime | None
     failure: Failure | None
     diverged_at: datetime | None
@@ -121,7 +132,7 @@ class FollowerRow:
                 at=row["failed_at"],
             )
         same = ("follower_id", "version", "layout", "is_current", "head", "moved_at", "owner", "fence")
-        also = ("is_leased", "paused_at", "diverged_at", "diverged_from", "now")
+        also = ("is_leased", "lease_end", "paused_at", "diverged_at", "diverged_from", "now")
         trail: Sequence[int] = row["trail"]
         return cls(
             name=FollowerName(kind=row["kind"], domain=row["domain"], name=row["name"]),
@@ -230,6 +241,16 @@ class Followers:
         """Take a lease; return its fence, or None where it is somebody's."""
         fence: int | None = await self._value("SELECT reading.take_v1($1, $2, $3)", follower_id, owner, seconds)
         return fence
+
+    async def take_abandoned(self, row: FollowerRow, owner: str, seconds: float) -> int | None:
+        """Take a lease that holds by the server's clock, and that nobody keeps; None where somebody has kept it.
+
+        In a transaction with a ``lock_timeout``: who writes for it now has its row.
+        """
+        # Read before it runs: whoever is frozen in between keeps no row locked.
+        statement = await self._transaction.prepare(_TAKE_ABANDONED)
+        rows = await statement.run(row.follower_id, row.fence, row.lease_end, owner, seconds)
+        return rows[0]["fence"] if rows else None
 
     async def renew(self, held: Mapping[int, int], seconds: float) -> frozenset[int]:
         """Keep leases, given as fence by follower; return those followers that are still the caller's."""

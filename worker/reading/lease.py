@@ -1,10 +1,14 @@
 """Leases: which process may write for a follower, and the checkpoint that it moves as long as it may."""
 
-from eventstore import Position
-from eventstore.postgres import Prepared, Session, Transaction
-from worker.reading.followers import ADVANCE, ADVANCE_ON_TRAIL, HOLDS, FollowerRow
+import time
+from collections.abc import Callable
+from contextlib import suppress
 
-__all__ = ["IDLE_SECONDS", "LEASE_SECONDS", "TICK_SECONDS", "Checkpoint", "LeaseLost"]
+from eventstore import EventStoreError, Position
+from eventstore.postgres import Prepared, Session, Transaction
+from worker.reading.followers import ADVANCE, ADVANCE_ON_TRAIL, HOLDS, FollowerRow, Followers
+
+__all__ = ["IDLE_SECONDS", "LEASE_SECONDS", "TICK_SECONDS", "Candidate", "Checkpoint", "LeaseLost"]
 
 LEASE_SECONDS = 3.0
 """For how long a lease holds since it was kept last. Another process takes over at most a tick later."""
@@ -16,8 +20,59 @@ IDLE_SECONDS = 2
 """How long the server lets a transaction rest: a process that is frozen within one holds up nobody for longer."""
 
 
+_LOCK_TIMEOUT = "200ms"
+
+
 class LeaseLost(Exception):
     """Raised when another process has the lease by now, or the follower is paused or gone: nothing was written."""
+
+
+class Candidate:
+    """A process that takes leases which are free.
+
+    One is free when it has run out by the server's clock. It is so, too, when this process has looked on for as long as
+    a lease holds, by its own clock, and nobody has kept it: the server's clock may have been set back behind it.
+
+    Args:
+        owner: What the process is called.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, owner: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._owner = owner
+        self._clock = clock
+        self._seen: dict[int, tuple[tuple[int, float], float]] = {}
+
+    async def take(self, session: Session, row: FollowerRow) -> int | None:
+        """Take a follower's lease; return its fence, or None where it is somebody's.
+
+        Args:
+            session: The database.
+            row: The follower, as it was read just now.
+
+        Raises:
+            EventStoreError: As ``Session.transaction``.
+        """
+        # A process that is frozen in one keeps the row locked for no longer.
+        limits = {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s", "lock_timeout": _LOCK_TIMEOUT}
+        if not row.is_leased:
+            async with session.transaction(**limits) as transaction:
+                return await Followers(transaction).take(row.follower_id, self._owner, LEASE_SECONDS)
+        if not self._is_abandoned(row):
+            return None
+        # Who has its row locked is in a batch: it is looked at again.
+        with suppress(EventStoreError):
+            async with session.transaction(**limits) as transaction:
+                return await Followers(transaction).take_abandoned(row, self._owner, LEASE_SECONDS)
+        return None
+
+    def _is_abandoned(self, row: FollowerRow) -> bool:
+        kept, now = (row.fence, row.lease_end), self._clock()
+        before, since = self._seen.get(row.follower_id, (None, now))
+        if kept != before:
+            self._seen[row.follower_id] = kept, now
+            return False
+        return now - since > LEASE_SECONDS
 
 
 class Checkpoint:

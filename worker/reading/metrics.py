@@ -19,7 +19,8 @@ class Figures:
         name: Its name, with its domain.
         version: Which version.
         events: How many events it took in.
-        behind: How many events of the log it has not looked at.
+        number: The event that it has come to.
+        head: How far the log was when it was looked at.
         behind_seconds: For how long it has not had all there is.
         is_stopped: Whether an event, or what it is declared as, keeps it from going on.
     """
@@ -28,9 +29,15 @@ class Figures:
     name: str
     version: int
     events: int
-    behind: int
+    number: int
+    head: int
     behind_seconds: float
     is_stopped: bool
+
+    @property
+    def behind(self) -> int:
+        """How many events of the log it has not looked at."""
+        return max(self.head - self.number, 0)
 
     @property
     def attributes(self) -> dict[str, str | int]:

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventstore import Consistency, EventStore, Filter, HistoryDiverged, Position
-from eventstore.position import LAST_NUMBER, START
+from eventstore import EventStore, Filter, HistoryDiverged, Position
+from eventstore.position import START
 from eventstore.postgres import Session
 from handlers import Domain, Reaction, Relay
 from worker.errors import FollowerError
@@ -16,7 +16,7 @@ from worker.reading.followers import Failure, FollowerName, FollowerRow, Followe
 if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
     from worker.reading.outlet import Outlet
 
-__all__ = ["REACTION", "RELAY", "Output", "position_before", "stop_of"]
+__all__ = ["REACTION", "RELAY", "Output", "position_before"]
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Output:
         async with session.transaction() as transaction:
             if await Followers(transaction).of(self.name):
                 return
-        at = START if self.output.begins == "start" else await _head(store)
+        at = START if self.output.begins == "start" else await store.position()
         async with session.transaction() as transaction:
             followers = Followers(transaction)
             await followers.lock(self.name)
@@ -109,14 +109,6 @@ class Output:
         return Failure(number=number, event_type="", error=told, trace="")
 
 
-def stop_of(row: FollowerRow) -> str | None:
-    """Say what stops a follower until a person does something; None where nothing does."""
-    if row.diverged_from is not None and row.failure is not None:
-        return row.failure.error
-    failure = row.failure
-    return None if failure is None else f"event {failure.number} ({failure.event_type}): {failure.error}"
-
-
 async def position_before(store: EventStore, number: int | None) -> tuple[Position, int]:
     """Return the position behind which an event is the next one, and how far the log is.
 
@@ -128,7 +120,7 @@ async def position_before(store: EventStore, number: int | None) -> tuple[Positi
         FollowerError: The log is not so far.
         EventStoreError: It cannot be read.
     """
-    head = await _head(store)
+    head = await store.position()
     if number is None:
         return head, head.number
     if number > head.number + 1:
@@ -141,14 +133,9 @@ async def position_before(store: EventStore, number: int | None) -> tuple[Positi
     raise FollowerError(f"the log has no event {before}")
 
 
-async def _head(store: EventStore) -> Position:
-    nothing = Filter.matching_any_event().narrowed_above(LAST_NUMBER)
-    return (await store.query(nothing, consistency=Consistency.STRONG)).position
-
-
 async def _first_other(store: EventStore, row: FollowerRow) -> tuple[int, bool]:
     """Return the first event that is another one than what was followed; and whether that is known, or the latest."""
-    head = await _head(store)
+    head = await store.position()
     last = row.position.number
     for place, position in enumerate(row.trail):
         if position.number <= head.number and await _has(store, position):

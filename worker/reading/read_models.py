@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from eventstore import Position
-from eventstore.postgres import Session
+from eventstore.postgres import LentReads, Schema, Session
 from eventstore.schema_name import DEFAULT_SCHEMA
 from worker.errors import PositionNotProjected, ProjectionError
 from worker.reading.builds import KIND
@@ -15,6 +16,26 @@ __all__ = ["ReadModels"]
 
 _POSITION = "SELECT number, token FROM reading.position_v1($1, $2, $3)"
 _FIRST_POLL, _LONGEST_POLL = 0.01, 0.1
+_PURPOSE = "read models"
+
+
+class _Reads(Protocol):
+    async def fetch(self, sql: str, *values: object) -> Sequence[Mapping[str, Any]]: ...
+
+    async def close(self) -> None: ...
+
+
+class _OwnConnection:
+    def __init__(self, url: str) -> None:
+        self._session = Session(url, purpose=_PURPOSE, reads=True)
+        self._turn = asyncio.Lock()
+
+    async def fetch(self, sql: str, *values: object) -> Sequence[Mapping[str, Any]]:
+        async with self._turn, self._session.transaction() as transaction:
+            return await transaction.fetch(sql, *values)
+
+    async def close(self) -> None:
+        await self._session.close()
 
 
 class ReadModels:
@@ -22,12 +43,12 @@ class ReadModels:
 
     ::
 
-        async with ReadModels(url) as models:
+        async with ReadModels(url) as models:  # or ReadModels.over(pool)
             reply = await publisher.request("library", "LendBookCopyToReader", command)
             await models.wait_for("library.books-lent-out", reply.position)
             ...  # what is read from now on holds what the reply told of
 
-    Safe to share between the tasks of one event loop: they ask one after the other.
+    Safe to share between the tasks of one event loop. Over a connection of its own, they ask one after the other.
 
     Args:
         url: That database, or a replica of it, as whoever reads the tables: no right but to connect is needed. Ask the
@@ -36,8 +57,27 @@ class ReadModels:
     """
 
     def __init__(self, url: str, *, schema: str = DEFAULT_SCHEMA) -> None:
-        self._session = Session(url, purpose="read models", schema=schema, reads=True)
-        self._turn = asyncio.Lock()
+        self._schema = Schema(schema)
+        self._reads: _Reads = _OwnConnection(url)
+
+    @classmethod
+    def over(cls, pool_or_engine: object, *, schema: str = DEFAULT_SCHEMA) -> Self:
+        """Ask over connections that the program has: by the pool or engine with which it reads the tables.
+
+        Each question takes a connection, and gives it back as it was. The pool is never closed.
+
+        Args:
+            pool_or_engine: An ``asyncpg.Pool``, a ``psycopg_pool.AsyncConnectionPool``, or an SQLAlchemy
+                ``AsyncEngine`` over asyncpg or psycopg.
+            schema: As of the class.
+
+        Raises:
+            StoreMisconfigured: Something else was handed in.
+        """
+        made = cls.__new__(cls)
+        made._schema = Schema(schema)  # noqa: SLF001  its own
+        made._reads = LentReads(pool_or_engine, purpose=_PURPOSE)  # noqa: SLF001  its own
+        return made
 
     async def position(self, projection: str) -> Position:
         """Return how far a projection is.
@@ -50,8 +90,7 @@ class ReadModels:
             EventStoreError: The database cannot be asked.
         """
         domain, _, name = projection.partition(".")
-        async with self._turn, self._session.transaction() as transaction:
-            rows = await transaction.fetch_own(_POSITION, KIND, domain, name)
+        rows = await self._reads.fetch(self._schema.render(_POSITION), KIND, domain, name)
         if not rows:
             raise ProjectionError(f"there is no projection {projection!r} here; names have the form domain.projection")
         return Position(number=rows[0]["number"], token=rows[0]["token"])
@@ -86,8 +125,8 @@ class ReadModels:
             poll = min(2 * poll, _LONGEST_POLL)
 
     async def close(self) -> None:
-        """Close the connection. Safe to repeat."""
-        await self._session.close()
+        """Close the connection, if it is its own. Safe to repeat."""
+        await self._reads.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 
 from eventstore import EventStoreError, StoreUnavailable
 from eventstore.backoff import Backoff
 from worker.amqp.sender import Sender
-from worker.errors import BrokerError
-from worker.reading.lease import TICK_SECONDS, LeaseLost
+from worker.errors import BrokerError, BrokerUnavailable
+from worker.reading.lease import TICK_SECONDS, Candidate, LeaseLost
 from worker.rounds.replies import Replies
 from worker.schedule.complaints import complaint
+from worker.schedule.metrics import Figures
 from worker.schedule.scheduled import Lease, ScheduledCommands
 from worker.schedule.sending import Sending
 from worker.schedule.storing import Storing
@@ -25,6 +27,8 @@ _log = logging.getLogger(__name__)
 _FIRST_REST, _LONGEST_REST = 0.5, 5.0
 _CLOSE_SECONDS = 2.0
 _ANSWER_SECONDS = 10.0
+# Something that is due for longer than this is not on its way.
+_LATE_SECONDS = 30.0
 
 
 class Schedule:
@@ -38,7 +42,7 @@ class Schedule:
         url: The broker.
         sender: Sends what is due, and what is put aside.
         replies: Tells the senders of what is put aside.
-        owner: What this process is called.
+        candidate: Takes the lease for this process.
         most_bytes: The largest body that workers accept.
         answer_seconds: How long the database may take to answer before it counts as silent: longer than the largest
             batch takes, which keeps the lease itself.
@@ -55,7 +59,7 @@ class Schedule:
         url: str,
         sender: Sender,
         replies: Replies,
-        owner: str,
+        candidate: Candidate,
         most_bytes: int,
         answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
@@ -66,7 +70,7 @@ class Schedule:
         self._url = url
         self._sender = sender
         self._replies = replies
-        self._owner = owner
+        self._candidate = candidate
         self._most_bytes = most_bytes
         self._backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         self._trouble: str | None = None
@@ -79,34 +83,51 @@ class Schedule:
         return self._topology.domain_name
 
     @property
-    def is_running(self) -> bool:
-        """Whether this process has the lease."""
-        return self._storing is not None
+    def active(self) -> int:
+        """Whether this process has the lease: 1 or 0."""
+        return int(self._storing is not None)
 
     @property
     def troubles(self) -> list[str]:
-        """What keeps it from storing or from sending now."""
+        """What keeps it from storing or from sending now, in sentences."""
         parts = [part.trouble for part in (self._storing, self._sending) if part is not None]
-        return [trouble for trouble in (self._trouble, *parts) if trouble is not None]
+        found = [trouble for trouble in (self._trouble, *parts) if trouble is not None]
+        if self.tally.late > _LATE_SECONDS and not found:
+            found.append(f"a command has been due for {self.tally.late:.0f} s, and is not sent")
+        return [f"{self.domain}: {trouble}" for trouble in found]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What this process did."""
+        return {"stored": self.tally.stored, "cancelled": self.tally.cancelled, "sent": self.tally.sent}
+
+    def figures(self) -> Figures:
+        """Return what is observed of it."""
+        tally = self.tally
+        return Figures(
+            domain=self.domain, stored=tally.stored, cancelled=tally.cancelled, sent=tally.sent, late=tally.late
+        )
 
     async def open(self) -> None:
         """See that the database and the broker have what it needs.
 
         Raises:
             ScheduleError, EventStoreError: The database cannot be used now, or as it is.
-            BrokerUnavailable, BrokerMisconfigured: Nor can the broker.
+            BrokerMisconfigured: Nor can the broker as it is. One that is away may come.
         """
         try:
             await self._commands.register(self.domain)
         except EventStoreError as error:
             raise complaint(error, self._commands.schema) from error
-        await self._sender.declare(self._topology)
+        # Who consumes declares what is missing, too.
+        with suppress(BrokerUnavailable):
+            await self._sender.declare(self._topology)
 
     async def serve(self) -> None:
         """Take the lease whenever it is free, and work under it, until cancelled. It is given back then."""
         while True:
             try:
-                lease = await self._commands.take(self.domain, self._owner)
+                lease = await self._commands.take(self.domain, self._candidate)
                 if lease is not None:
                     await self._work(lease)
             except LeaseLost:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from eventstore.postgres import Schema, Session, Transaction
 from worker.reading.followers import FollowerName, Followers
-from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, LeaseLost
+from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, Candidate, LeaseLost
 
 __all__ = ["Cancelled", "Due", "Lease", "Outlook", "Scheduled", "ScheduledCommands", "Stored", "Waiting"]
 
@@ -43,7 +43,7 @@ LEFT JOIN (
 """
 _WAITING = """
 SELECT domain, command_id, command_type, due_at, received_at, claimed IS NOT NULL AS is_being_sent, error
-FROM schedule.commands WHERE domain = ANY ($1) ORDER BY due_at, domain, command_id LIMIT $2
+FROM schedule.commands WHERE $1::text[] IS NULL OR domain = ANY ($1) ORDER BY due_at, domain, command_id LIMIT $2
 """
 
 
@@ -137,6 +137,18 @@ class Waiting:
     is_being_sent: bool
     error: str | None
 
+    def state(self, now: datetime) -> str:
+        """Say how it stands, in words.
+
+        Args:
+            now: What time it is.
+        """
+        if self.error is not None:
+            return f"refused: {self.error}"
+        if self.is_being_sent:
+            return "being sent"
+        return "due" if self.due_at <= now else "waits"
+
 
 class ScheduledCommands:
     """The rows of a database. Each method is a transaction of its own, and safe to call at once with others.
@@ -166,13 +178,14 @@ class ScheduledCommands:
             if not await followers.of(name):
                 await followers.add(name, version=1, layout=b"", is_current=True)
 
-    async def take(self, domain: str, owner: str) -> Lease | None:
+    async def take(self, domain: str, candidate: Candidate) -> Lease | None:
         """Take the lease of a domain's schedule; None where another process has it."""
         async with self._transaction() as transaction:
-            followers = Followers(transaction)
-            for row in await followers.of(_name(domain)):
-                fence = await followers.take(row.follower_id, owner, LEASE_SECONDS)
-                return None if fence is None else Lease(follower_id=row.follower_id, fence=fence)
+            rows = await Followers(transaction).of(_name(domain))
+        for row in rows:
+            async with self._turn:
+                fence = await candidate.take(self._session, row)
+            return None if fence is None else Lease(follower_id=row.follower_id, fence=fence)
         return None
 
     async def renew(self, lease: Lease) -> None:
@@ -281,10 +294,15 @@ class ScheduledCommands:
             errors = list(commands.values())
             await transaction.fetch_own(_REFUSED, domain, *_identities(list(commands)), errors, again_in)
 
-    async def waiting(self, domains: Sequence[str], most: int) -> list[Waiting]:
-        """Return what waits, what is due first first."""
+    async def waiting(self, domains: Sequence[str] | None, most: int) -> list[Waiting]:
+        """Return what waits, what is due first first.
+
+        Args:
+            domains: Whose; None for whatever waits there.
+            most: How many, at most.
+        """
         async with self._transaction() as transaction:
-            rows = await transaction.fetch_own(_WAITING, list(domains), most)
+            rows = await transaction.fetch_own(_WAITING, None if domains is None else list(domains), most)
         return [Waiting(**row) for row in rows]
 
     async def close(self) -> None:

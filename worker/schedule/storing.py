@@ -26,6 +26,8 @@ __all__ = ["Storing"]
 _log = logging.getLogger(__name__)
 
 _PREFETCH = 256
+# By it the broker finds out that a process is frozen: the queue has one consumer, and the next one waits until then.
+_HEARTBEAT_SECONDS = 4
 _MOST = 128
 _MOST_BYTES = 8 * 1024 * 1024
 
@@ -75,6 +77,7 @@ class Storing:
             deliver=self._came.put_nowait,
             may_begin=_at_once,
             queue=topology.schedule_queue,
+            heartbeat=_HEARTBEAT_SECONDS,
         )
 
     @property

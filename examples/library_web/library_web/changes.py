@@ -47,7 +47,7 @@ class Changes:
                 await self._moved.wait()
 
     async def _follow(self) -> None:
-        position = (await self._store.latest(self._events, limit=1)).position
+        position = await self._store.position()
         self._tell(position)
         async for window in self._store.follow(self._events, after=position):
             if window.events:

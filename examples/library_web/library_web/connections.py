@@ -42,8 +42,9 @@ async def opened(settings: Settings) -> AsyncIterator[Library]:
         PostgresEventStore.connect(
             settings.database_url, replica_urls=settings.replica_urls, application_name="library-web"
         ) as store,
-        ReadModels(settings.database_url) as models,
         _pool(settings.database_url) as pool,
+        # Over the same connections: another server may be further than the one that the tables are read from.
+        ReadModels.over(pool) as models,
     ):
         reader = Reader(store, domain)
         changes = Changes(store, SHELF_EVENTS)
@@ -70,7 +71,7 @@ def _ended(following: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def _pool(url: str) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
-    """Open connections for the tables: to the server that ``ReadModels`` asks, since another one may be further."""
+    """Open connections for the tables."""
     try:
         pool = await asyncpg.create_pool(
             url,

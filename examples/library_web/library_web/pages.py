@@ -68,7 +68,7 @@ class Pages:
         return self._page(request, "again.html", status=503, title="Not sent", text=text, loan=loan)
 
     def failed(self, request: Request, loan: "Loan", reply: Reply) -> Response:
-        is_used = (reply.reason or "").startswith("id_reused")
+        is_used = reply.code == "id_reused"
         _log.error("command %s failed: %s", loan.command_id, reply.reason)
         return self._page(
             request,

@@ -30,9 +30,9 @@ from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving_domain
 from tests.support.tcp_proxy import proxy
 from worker.errors import FollowerError
+from worker.leased_service import LeasedService
 from worker.reading.administration import move, resume, skip
 from worker.reading.outputs import Output, position_before
-from worker.reading.service import FollowerService
 
 TOLLING = Output(domain=bells(reactions=(tolling,)), output=tolling)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -214,10 +214,10 @@ async def test_an_event_at_which_it_raises_stops_it_behind_all_before_until_it_i
     async with sending(database.url, vhost, bells(reactions=(tolling,))) as coordinator:
         assert await stopped(coordinator) == "ValueError: the bell is cracked"
         assert [body for _, body in await taken(client)] == ['{"Bell":"a"}']
-        service = FollowerService([coordinator], doing="reacting")
+        service = LeasedService([coordinator], doing="reacting")
         assert not service.health().ready
         assert "bells.tolling is stopped by event 2: ValueError" in service.health().reason
-        ((figures),) = service.figures()
+        ((figures),) = coordinator.figures()
         assert (figures.attributes, figures.is_stopped) == ({"reaction": "bells.tolling"}, True)
         assert await skip(session, TOLLING.name, 2, by="ada", reason="it is cracked") == [2]
         await passed(database.admin_url, last)
@@ -255,7 +255,7 @@ async def test_a_rewritten_log_stops_it_and_a_person_says_where_it_goes_on(
         await ring(store, "new", "newer")
         told = "the log was rewritten from event 2 on, and what was sent on account of the events before stays sent"
         assert await stopped(coordinator) == told
-        assert f"bells.tolling is stopped: {told}" in FollowerService([coordinator]).health().reason
+        assert f"bells.tolling is stopped: {told}" in LeasedService([coordinator], doing="projecting").health().reason
         with pytest.raises(FollowerError, match=r"worker reactions resume bells\.tolling --from 2"):
             await resume(session, TOLLING.name)
         with pytest.raises(FollowerError, match=r"no event stops bells\.tolling"):
@@ -334,10 +334,3 @@ async def test_a_mistake_is_one_sentence(
 ) -> None:
     status, output, errors = await told(*arguments, url=database.url, AMQP_URL=vhost, WORKER_DOMAINS=BELLS)
     assert (status, output, errors) == (2, "", f"worker: {sentence}\n")
-
-
-async def test_where_there_is_nothing_to_follow_it_waits() -> None:
-    service, stop = FollowerService([], doing="following"), asyncio.Event()
-    assert (service.health().ready, service.health().reason) == (True, "there is nothing to do")
-    stop.set()
-    await service.serve(stop)

@@ -21,11 +21,11 @@ from tests.support.domains.ledger import Booked, balances, ledger, others
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from worker.errors import PositionNotProjected
+from worker.leased_service import LeasedService
 from worker.reading.administration import pause, resume, skip
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 from worker.reading.read_models import ReadModels
-from worker.reading.service import FollowerService
 
 DECLARED = Declared(domain=ledger(balances), projection=balances)
 TOO_MUCH = 2**62
@@ -55,7 +55,7 @@ async def test_an_event_that_fails_stops_its_projection_alone_behind_all_before_
             assert (number, failed, event_type) == (700, 701, "Booked")
             assert error == "ValueError: bad cannot go below nothing"
             assert "ledger.py" in trace
-            health = FollowerService([coordinator]).health()
+            health = LeasedService([coordinator], doing="projecting").health()
             assert (health.live, health.ready) == (True, False)
             assert "ledger.balances is stopped by event 701: ValueError" in health.reason
             session = Session(database.url, purpose="test")

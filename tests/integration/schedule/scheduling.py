@@ -8,7 +8,9 @@ from typing import Any
 import asyncpg
 
 from tests.support.fixtures.waiting import eventually
-from worker.schedule.service import ScheduleService, opened
+from worker.leased_service import LeasedService
+from worker.schedule.schedule import Schedule
+from worker.schedule.service import opened
 from worker.settings import Settings
 from worker.topology import Topology
 
@@ -18,7 +20,7 @@ TALLY = Topology("tally", has_schedule=True)
 @asynccontextmanager
 async def scheduling(
     url: str, amqp_url: str, *, domains: str = "tests.support.domains.tally:domain", **settings: Any
-) -> AsyncIterator[ScheduleService]:
+) -> AsyncIterator[LeasedService]:
     """Run the schedules of domains; at the end they stop, as a process that is told to."""
     chosen = Settings(database_url=url, amqp_url=amqp_url, worker_domains=domains, **settings)
     async with opened(chosen) as service:
@@ -29,6 +31,13 @@ async def scheduling(
         finally:
             stop.set()
             await serving
+
+
+def running(service: LeasedService) -> Schedule:
+    """The one schedule of a service."""
+    (schedule,) = service.parts
+    assert isinstance(schedule, Schedule)
+    return schedule
 
 
 async def rows(url: str, sql: str, *values: object) -> list[tuple[Any, ...]]:

@@ -10,23 +10,23 @@ import pytest
 
 from eventstore import Filter
 from eventstore.postgres import PostgresEventStore, Session
-from tests.integration.schedule.scheduling import TALLY, make_due, rows, scheduling, waiting, waits
+from tests.integration.schedule.scheduling import TALLY, make_due, rows, running, scheduling, waiting, waits
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving
 from tests.support.slow_relay import Relay
 from worker.amqp.delivery import Delivery
+from worker.leased_service import LeasedService
 from worker.publisher import Publisher
-from worker.reading.lease import LeaseLost
+from worker.reading.lease import Candidate, LeaseLost
 from worker.schedule.scheduled import Due, Lease, Scheduled, ScheduledCommands
-from worker.schedule.service import ScheduleService
 
 HOUR = timedelta(hours=1)
 NOW = timedelta()
 
 
-async def _runs(service: ScheduleService) -> None:
+async def _runs(service: LeasedService) -> None:
     async def does() -> bool:
         return service.health().reason == "scheduling 1"
 
@@ -99,7 +99,7 @@ async def test_of_two_processes_one_works_and_the_other_goes_on(
     async with scheduling(database.url, vhost) as second:
         await _runs(second)
         async with scheduling(database.url, vhost) as first:
-            assert first.health().reason == "another process schedules"
+            assert first.health().reason == "another process is scheduling"
             ids = [await publisher.schedule("tally", "Count", {"Key": "a"}, HOUR) for _ in range(20)]
             await waits(database.admin_url, 20)
             # The one that has the lease loses it, as if its time had run out unnoticed.
@@ -114,7 +114,7 @@ async def test_of_two_processes_one_works_and_the_other_goes_on(
 
             async def one_works() -> bool:
                 return {each.health().reason for each in (first, second)} == {
-                    *("scheduling 1", "another process schedules"),
+                    *("scheduling 1", "another process is scheduling"),
                 }
 
             await eventually(one_works, what="one of them to work")
@@ -124,13 +124,13 @@ async def test_who_has_lost_the_lease_writes_nothing(database: Database) -> None
     commands = ScheduledCommands(Session(database.url, purpose="test"))
     await commands.register("tally")
     await commands.register("tally")
-    old = await commands.take("tally", "one")
+    old = await commands.take("tally", Candidate("one"))
     assert old is not None
-    assert await commands.take("tally", "two") is None
+    assert await commands.take("tally", Candidate("two")) is None
     scheduled = _scheduled(uuid4(), "first")
     assert await commands.put(old, "tally", [scheduled]) == {scheduled.command_id: "stored"}
     await rows(database.admin_url, "UPDATE reading.followers SET leased_until = now() - interval '1 s'")
-    new = await commands.take("tally", "two")
+    new = await commands.take("tally", Candidate("two"))
     assert new is not None
     with pytest.raises(LeaseLost):
         await commands.put(old, "tally", [_scheduled(scheduled.command_id, "late")], [scheduled.command_id])
@@ -215,7 +215,7 @@ async def test_a_database_that_falls_silent_for_one_process_stops_no_other(
     database: Database, vhost: str, publisher: Publisher, client: AmqpClient
 ) -> None:
     async with Relay.to(database.url) as relay, scheduling(relay.url, vhost) as cut_off:
-        cut_off._schedules[0]._answer_seconds = 1.0
+        running(cut_off)._answer_seconds = 1.0
         await _runs(cut_off)
         async with scheduling(database.url, vhost) as other:
             waiting_for = await publisher.schedule("tally", "Count", {"Key": "a"}, HOUR)
@@ -241,6 +241,6 @@ def _scheduled(command_id: UUID, body: str, *, ago: float = 1.0) -> Scheduled:
 
 async def _leased(commands: ScheduledCommands) -> Lease:
     await commands.register("tally")
-    lease = await commands.take("tally", "test")
+    lease = await commands.take("tally", Candidate("test"))
     assert lease is not None
     return lease

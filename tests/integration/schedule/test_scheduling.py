@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.schedule.scheduling import TALLY, make_due, rows, scheduling, waiting, waits
+from tests.integration.schedule.scheduling import TALLY, make_due, rows, running, scheduling, waiting, waits
 from tests.support.amqp_client import AmqpClient
 from tests.support.dead_letters import replayed
 from tests.support.fixtures.databases import TENANT, Database
@@ -50,7 +50,7 @@ async def test_a_command_is_sent_when_its_time_has_come_as_it_was_published(
         assert json.loads(message.body) == BODY
         await waits(database.admin_url, 1)
         assert await waiting(database.admin_url) == [str(later)]
-        (figures,) = service.figures()
+        figures = running(service).figures()
         assert (figures.domain, figures.stored, figures.sent, figures.late) == ("tally", 2, 1, 0)
         assert (service.health().ready, service.health().reason) == (True, "scheduling 1")
 
@@ -178,7 +178,7 @@ async def test_what_is_cancelled_is_not_sent_whichever_message_comes_first(
         assert (await client.take(TALLY.queue)).message_id == str(third)
         await waits(database.admin_url, 0)
         assert await client.ready(TALLY.queue) == 0
-        assert service.figures()[0].cancelled == 2
+        assert running(service).figures().cancelled == 2
     assert await client.ready(TALLY.schedule_queue) == 0
 
 
@@ -228,7 +228,7 @@ async def test_what_the_broker_refuses_waits_and_is_told_and_holds_up_nothing_el
     database: Database, vhost: str, publisher: Publisher, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with scheduling(database.url, vhost) as service:
-        (schedule,) = service._schedules
+        schedule = running(service)
         send = schedule._sender.send
 
         async def refusing(body: bytes, properties: Any, **options: Any) -> None:
@@ -246,7 +246,7 @@ async def test_what_the_broker_refuses_waits_and_is_told_and_holds_up_nothing_el
 
         await eventually(is_told, what="the refusal to be told")
         assert service.health().reason == "tally: RabbitMQ refuses the message: it is too large"
-        assert service.figures()[0].late > 0
+        assert running(service).figures().late > 0
         # It can be cancelled still; or is sent when the broker takes it.
         monkeypatch.undo()
         await make_due(database.admin_url)

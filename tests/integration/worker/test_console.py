@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,10 +20,13 @@ from worker.console.access import Access
 from worker.console.app import application
 from worker.console.console import Console
 from worker.publisher import Publisher
-from worker.reading.followers import Failure, FollowerName, Followers
+from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
+from worker.reading.lease import Candidate
 from worker.rounds.forwarding import OWN_ID_HEADER
+from worker.schedule.scheduled import Scheduled, ScheduledCommands
 from worker.settings import Settings
 
+HOUR = timedelta(hours=1)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -176,6 +180,72 @@ async def test_followers_of_all_kinds_are_shown(database: Database, browser: Bro
     assert "Reactions in" in seen
     assert "tally.alarm 1 stopped by event 3" in seen
     assert "no such table in line 7" in seen
+
+
+async def test_a_follower_is_paused_resumed_and_goes_on_without_an_event(database: Database, browser: Browser) -> None:
+    session = Session(database.admin_url, purpose="followers of a test")
+    name = FollowerName(kind="reaction", domain="tally", name="alarm")
+
+    async def row() -> FollowerRow:
+        async with session.transaction() as transaction:
+            (found,) = await Followers(transaction).of(name)
+            return found
+
+    async def done(action: str, **fields: str) -> str:
+        form = {each: values[0] for each, values in (await browser.get("/followers")).fields().items()}
+        asked = await browser.post("/followers", {**form, "action": action})
+        assert f"{action.capitalize()} " in asked.seen
+        before = await row()
+        answer = await browser.post("/followers", {**asked.fields(), "action": action, **fields})
+        # A question changes nothing.
+        assert (before.paused_at, before.failure) == (state.paused_at, state.failure)
+        return answer.seen
+
+    async with session.transaction() as transaction:
+        number, fence = await _added(Followers(transaction), name.kind, name.name)
+    state = await row()
+    assert "tally.alarm is paused." in await done("pause")
+    state = await row()
+    assert state.paused_at is not None
+    assert "tally.alarm goes on." in await done("resume")
+    failure = Failure(number=3, event_type="Counted", error="no such table", trace="in line 7")
+    async with session.transaction() as transaction:
+        assert await Followers(transaction).fail(number, fence, failure)
+    state = await row()
+    assert "It does not say why" in await done("skip", reason=" ")
+    assert "tally.alarm goes on without event 3." in await done("skip", reason="recorded by mistake")
+    async with session.transaction() as transaction:
+        (skipped,) = await Followers(transaction).skipped(name, 1)
+    assert (skipped.reason, skipped.skipped_by) == ("recorded by mistake", "console, from 127.0.0.1")
+    state = await row()
+    assert state.failure is None
+    await session.close()
+
+
+async def test_what_is_scheduled_is_shown_and_cancelled(database: Database, browser: Browser) -> None:
+    assert "No command waits." in (await browser.get("/schedule")).seen
+    commands = ScheduledCommands(Session(database.url, purpose="test"))
+    await commands.register("tally")
+    lease = await commands.take("tally", Candidate("test"))
+    assert lease is not None
+    first, second = uuid4(), uuid4()
+    scheduled = [
+        Scheduled(command_id=each, command_type="Count", due_at=datetime.now(UTC) + HOUR, properties=b"", body=b"{}")
+        for each in (first, second)
+    ]
+    await commands.put(lease, "tally", scheduled)
+    page = await browser.get("/schedule")
+    assert f"{first} Count tally" in page.seen
+    form = {each: values[0] for each, values in page.fields().items()}
+    asked = await browser.post("/schedule", {**form, "action": "cancel", "id": f"tally/{first}"})
+    assert "Cancel 1 scheduled command?" in asked.seen
+    assert len(await commands.waiting(None, 9)) == 2
+    done = await browser.post("/schedule", {**asked.fields(), "action": "cancel"})
+    assert "1 of 1 was cancelled." in done.seen
+    assert [each.command_id for each in await commands.waiting(["tally"], 9)] == [second]
+    again = await browser.post("/schedule", {**asked.fields(), "action": "cancel"})
+    assert f"{first} does not wait any more" in again.seen
+    await commands.close()
 
 
 async def _added(followers: Followers, kind: str, name: str) -> tuple[int, int]:

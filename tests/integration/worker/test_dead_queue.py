@@ -14,11 +14,11 @@ from tests.support.serving import QUEUES
 from tests.support.slow_relay import Relay
 from worker.amqp.dead_queue import DeadQueue
 from worker.cli.dead_letters.scan import Choice, scan
-from worker.cli.failures import Mistake
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.replay import look
 from worker.dead_letters.selection import Selection
 from worker.errors import BrokerUnavailable
+from worker.failures import Mistake
 from worker.topology import Topology
 
 DEAD = QUEUES.dead_queue

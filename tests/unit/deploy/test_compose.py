@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
+from typer.testing import CliRunner
 
 from tests.support.composition import (
     ROOT,
@@ -21,6 +22,7 @@ from tests.support.composition import (
     raw_composition,
     variables,
 )
+from worker.cli.app import app
 from worker.settings import Settings
 
 _SERVICES = (
@@ -35,7 +37,7 @@ _SERVICES = (
     "migrate",
     "worker",
     "follow",
-    "schedule",
+    "console",
 )
 _SECONDS = {"s": 1, "m": 60}
 # Addresses that are for people: a browser opens them, on the machine that the containers run on.
@@ -100,7 +102,7 @@ def test_no_password_is_written_in_the_file() -> None:
 
 
 def test_every_service_that_stays_has_a_health_check(services: dict[str, Any]) -> None:
-    for name in set(_SERVICES) - {"migrate", "worker", "follow", "schedule"}:
+    for name in set(_SERVICES) - {"migrate", "worker", "follow"}:
         assert services[name]["healthcheck"]["test"][0] == "CMD", name
     # As root, it could make the cookie of Erlang before the server does, which then could not read it.
     assert services["rabbitmq"]["healthcheck"]["test"][1:4] == ["gosu", "rabbitmq", "rabbitmq-diagnostics"]
@@ -122,12 +124,23 @@ def test_workers_start_after_what_they_need(services: dict[str, Any]) -> None:
         assert services[name]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
 
 
-@pytest.mark.parametrize(("name", "command"), [("follow", ["follow"]), ("schedule", ["schedule", "run"])])
-def test_what_runs_beside_workers_has_what_they_have(services: dict[str, Any], name: str, command: list[str]) -> None:
-    worker, beside = services["worker"], services[name]
-    assert beside["command"] == command
+def test_what_runs_beside_workers_has_what_they_have(services: dict[str, Any]) -> None:
+    worker, beside = services["worker"], services["follow"]
+    assert beside["command"] == ["follow"]
     same = ("image", "environment", "depends_on", "stop_grace_period", "cap_drop", "read_only")
     assert {what: beside[what] for what in same} == {what: worker[what] for what in same}
+
+
+def test_the_console_is_there_for_who_asks_and_answers_by_a_password(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = services["console"]
+    assert console["profiles"] == ["console"]
+    assert CliRunner().invoke(app, [console["command"][0], "--help"]).exit_code == 0
+    assert console["environment"].items() > services["worker"]["environment"].items()
+    for name, value in console["environment"].items():
+        monkeypatch.setenv(name, str(value))
+    assert Settings.load().worker_console_password
 
 
 def test_workers_can_be_scaled(services: dict[str, Any]) -> None:

@@ -70,7 +70,12 @@ def test_the_image_has_what_its_extras_need() -> None:
 @pytest.mark.parametrize(
     ("answer", "errors", "status", "says"),
     [
-        ({"dependencies": [{"name": "a", "version": "1", "vulns": []}]}, "", 0, "No vulnerability is known of what requirements-runtime.lock"),
+        (
+            {"dependencies": [{"name": "a", "version": "1", "vulns": []}]},
+            "",
+            0,
+            "No vulnerability is known of what requirements-runtime.lock",
+        ),
         (
             {"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}]},
             "",

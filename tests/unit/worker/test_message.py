@@ -159,3 +159,10 @@ def test_a_reply_survives_the_wire(reply: Reply) -> None:
 def test_what_is_no_reply_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_reply(body)
+
+
+def test_a_reply_that_failed_says_why_by_a_code() -> None:
+    failed = Reply(command_id=None, outcome="failed", reason="invalid_body: Key: field required")
+    assert parse_reply(failed.to_json()).code == "invalid_body"
+    assert Reply(command_id=None, outcome="rejected", reason="late: by a day").code is None
+    assert Reply(command_id=None, outcome="failed").code is None

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from worker.cli.failures import Mistake, sentence
 from worker.cli.terminal import print_json, table, tell
+from worker.failures import Mistake, sentence
 from worker.printable import printable, printable_json
 from worker.telemetry.logs import _JsonLines
 

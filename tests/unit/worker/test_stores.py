@@ -9,10 +9,10 @@ from pydantic import Field
 from eventstore import Filter, P
 from handlers import Command, Decider, Domain, DomainEvent, Unchanged, View
 from handlers.errors import InvalidDomain
-from worker.cli.failures import Mistake
-from worker.cli.stores import chosen, chosen_one
+from worker.chosen_stores import chosen, chosen_one
 from worker.credentials import servers_of
 from worker.errors import SettingsError
+from worker.failures import Mistake
 from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.stores import StoreSettings, stores_of, unread

@@ -9,12 +9,14 @@ import typer
 from eventstore.counted import counted
 from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.sender import Sender
+from worker.chosen_stores import domain_names
 from worker.cli.dead_letters.scan import Choice, counting, scan
 from worker.cli.dead_letters.tables import kinds, rows, show_whole
-from worker.cli.dead_letters.treatment import Treatment, chosen, explained, left_behind, tell_each
+from worker.cli.dead_letters.treatment import Treatment, chosen, tell_each
 from worker.cli.loop import run_async
-from worker.cli.stores import domain_names, in_turn
+from worker.cli.stores import in_turn
 from worker.cli.terminal import print_json, tell
+from worker.dead_letters.left import explained, left_behind
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.replay import Bounds, Progress, Wanted
 from worker.dead_letters.replay import discard as remove

@@ -9,14 +9,14 @@ from typing import Self
 
 from worker.amqp.dead_queue import DeadQueue
 from worker.cli.age import age
-from worker.cli.failures import Mistake
-from worker.cli.suggestion import meant
 from worker.cli.terminal import progress_bar
 from worker.dead_letters.letter import DeadLetter, same_id
 from worker.dead_letters.replay import look
 from worker.dead_letters.selection import NO_ID, Selection
+from worker.failures import Mistake
 from worker.served_domains import served_domains
 from worker.settings import Settings
+from worker.suggestion import meant
 from worker.topology import Topology
 
 __all__ = ["Choice", "Found", "Kinds", "counting", "kind", "scan"]

@@ -10,17 +10,16 @@ from worker.amqp.dead_queue import DeadQueue
 from worker.cli.consent import agreed
 from worker.cli.dead_letters.scan import Choice, Found, Kinds, counting, kind, scan
 from worker.cli.dead_letters.tables import kinds
-from worker.cli.failures import Mistake, sentence
 from worker.cli.loop import run_async
 from worker.cli.terminal import tell
 from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.replay import Bounds, Progress, Wanted
-from worker.dead_letters.selection import Judgement, Rules
-from worker.errors import BrokerError, MessageRefused
+from worker.errors import BrokerError
+from worker.failures import Mistake, sentence
 from worker.printable import printable
 from worker.settings import Settings
 
-__all__ = ["Plan", "Treatment", "chosen", "explained", "left_behind", "tell_each"]
+__all__ = ["Plan", "Treatment", "chosen", "tell_each"]
 
 
 def chosen(
@@ -190,41 +189,7 @@ class Treatment:
         return f"{of_them}; run it again to go on with the rest."
 
 
-def explained(judgement: Judgement, count: int, rules: Rules) -> str:
-    """Say why letters are left where they are, and what to do if they shall not be."""
-    letters_are = counted(count, "dead letter is", "dead letters are")
-    match judgement:
-        case Judgement.NO_OWN_ID:
-            return (
-                f"{letters_are} left: published without an id, so that a repetition would not be recognised. "
-                "To make a command of each, pass --assign-id."
-            )
-        case Judgement.NO_ID:
-            return f"{letters_are} left: without any id. Publish them anew, then discard them."
-        case Judgement.FORGOTTEN:
-            return (
-                f"{letters_are} left: first published before {_forgotten(rules)}, and receipts "
-                "of that time were deleted, so that what was answered then would be decided once more. To replay them "
-                "all the same, pass --even-if-forgotten."
-            )
-        case _:
-            return f"{letters_are} left: {judgement.value}."
-
-
-def _forgotten(rules: Rules) -> str:
-    """Say from when on there are all receipts: by domain, where they do not agree."""
-    moments = rules.receipts_since
-    if len(set(moments.values())) == 1:
-        return f"{min(moments.values()):%Y-%m-%d %H:%M} UTC"
-    return " or ".join(f"{moment:%Y-%m-%d %H:%M} UTC ({domain})" for domain, moment in moments.items())
-
-
 def tell_each(lines: Sequence[str]) -> None:
     """Print lines for people."""
     for line in lines:
         tell(line)
-
-
-def left_behind(count: int, why: MessageRefused) -> str:
-    """Say that the broker takes no copy of some letters."""
-    return f"{counted(count, 'dead letter is', 'dead letters are')} left: {sentence(why)}"

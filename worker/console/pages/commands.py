@@ -7,8 +7,8 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.cli.status import AnswersFound, document, look_up
-from worker.cli.stores import chosen
+from worker.answers import AnswersFound, document, look_up
+from worker.chosen_stores import chosen
 from worker.console.attempt import attempt
 from worker.console.console import Console
 from worker.console.payloads import shown_fields

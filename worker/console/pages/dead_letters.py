@@ -1,17 +1,17 @@
 """Dead letters: a list, everything of one, and, where that is allowed, replaying and discarding them."""
 
-import hmac
-import logging
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from eventstore.counted import counted
 from worker.console.attempt import attempt
 from worker.console.console import Console
+from worker.console.forms import Form
 from worker.console.letters import Action, Letters
 from worker.dead_letters.letter import DeadLetter, same_id
 from worker.dead_letters.selection import Selection
@@ -20,13 +20,14 @@ from worker.topology import Topology
 
 __all__ = ["DeadLettersPage"]
 
-_log = logging.getLogger(__name__)
-
 _LOOK_SECONDS = 60.0
 _TREAT_SECONDS = 300.0
-_MOST_FORM_BYTES = 64 * 1024
 _MOST_BODY = 64 * 1024
 _SHOWN_ABOVE = frozenset({ERROR_HEADER, TRACEBACK_HEADER})
+_EFFECTS = {
+    Action.REPLAY: "They are sent to their queue again, with their id, trace and reply queue.",
+    Action.DISCARD: "They are removed for good.",
+}
 _PARTICIPLES = {Action.REPLAY: "replayed", Action.DISCARD: "discarded"}
 
 
@@ -83,47 +84,52 @@ class DeadLettersPage:
 
     async def treat(self, request: Request) -> Response:
         """Ask whether letters are to be replayed or discarded, and do it once that was answered."""
-        if not self._console.allow_actions:
-            raise HTTPException(403, "The console only looks: start it with --allow-actions to replay and discard.")
-        form = await _form(request)
-        self._check_token(form)
+        form = await Form.of(request, self._console)
         action, topology, ids = self._meant(form)
-        asked: dict[str, Any] = {"action": action.value, "domain": topology.domain_name, "ids": ids}
-        if form.get("confirmed") != ["yes"]:
-            return self._console.renderer.page("confirm.html", participle=_PARTICIPLES[action], **asked)
+        letters = f"{counted(len(ids), 'dead letter')} of {topology.domain_name}"
+        back = f"/dead-letters?{urlencode({'domain': topology.domain_name})}"
+        if not form.is_confirmed:
+            return self._console.renderer.page(
+                "confirm.html",
+                path="/dead-letters",
+                title=f"{action.value.capitalize()} {letters}?",
+                text=_EFFECTS[action],
+                items=ids,
+                fields=[("domain", topology.domain_name), *(("id", each) for each in ids)],
+                action=action.value,
+                is_danger=action is Action.DISCARD,
+                asks_reason=False,
+                back=back,
+            )
         found = await attempt(self._letters.treat(action, topology, ids), seconds=_TREAT_SECONDS)
         done = 0 if found.value is None else found.value.count
-        _log.warning(
-            "%s of %d dead letters of %s were %s from %s: %s",
-            *(done, len(ids), topology.domain_name, _PARTICIPLES[action]),
-            "an unknown address" if request.client is None else request.client.host,
-            ", ".join(ids),
+        form.log(f"{done} of {letters} {'was' if done == 1 else 'were'} {_PARTICIPLES[action]}: {', '.join(ids)}")
+        told = f"{done} of {len(ids)} {'was' if done == 1 else 'were'} {_PARTICIPLES[action]}."
+        return self._console.renderer.page(
+            "done.html",
+            path="/dead-letters",
+            title=f"Dead letters of {topology.domain_name}",
+            trouble=found.trouble,
+            text=told,
+            left=() if found.value is None else found.value.left,
+            back=back,
         )
-        return self._console.renderer.page("done.html", participle=_PARTICIPLES[action], found=found, **asked)
 
-    def _meant(self, form: dict[str, list[str]]) -> tuple[Action, Topology, Sequence[str]]:
+    def _meant(self, form: Form) -> tuple[Action, Topology, Sequence[str]]:
         try:
-            action = Action(*form.get("action", []))
-        except (ValueError, TypeError):
+            action = Action(form.one("action"))
+        except ValueError:
             raise HTTPException(400, "It does not say what is to be done.") from None
-        names = form.get("domain", [])
-        if len(names) != 1:
-            raise HTTPException(400, "It does not say whose letters are meant.")
-        ids = list(dict.fromkeys(form.get("id", [])))
+        ids = list(dict.fromkeys(form.all("id")))
         if not ids:
             raise HTTPException(400, "No letter is chosen: go back, and choose some.")
-        return action, self._topology(names[0]), ids
+        return action, self._topology(form.one("domain")), ids
 
     def _topology(self, domain: str) -> Topology:
         for topology in self._console.topologies():
             if topology.domain_name == domain:
                 return topology
         raise HTTPException(404, f"No worker serves a domain {domain}, and WORKER_DOMAINS does not name it.")
-
-    def _check_token(self, form: dict[str, list[str]]) -> None:
-        given = "".join(form.get("token", []))
-        if not hmac.compare_digest(given.encode(), self._console.token.encode()):
-            raise HTTPException(403, "This page is of an earlier console: load it again, and do it there.")
 
     def _trace_url(self, letter: DeadLetter | None) -> str | None:
         page = self._console.settings.worker_trace_url
@@ -133,18 +139,3 @@ class DeadLettersPage:
 
 def _headers(letter: DeadLetter) -> list[tuple[str, Any]]:
     return sorted((name, value) for name, value in letter.document()["headers"].items() if name not in _SHOWN_ABOVE)
-
-
-async def _form(request: Request) -> dict[str, list[str]]:
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise HTTPException(415, "A form is expected.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_FORM_BYTES:
-            raise HTTPException(413, "The form is too large: choose fewer letters.")
-    try:
-        found: dict[str, Any] = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=1000)
-    except ValueError:
-        raise HTTPException(400, "The form cannot be read.") from None
-    return found

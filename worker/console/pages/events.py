@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from eventstore import Filter, RecordedEvent
-from worker.cli.event_filter import selected
-from worker.cli.failures import Mistake
-from worker.cli.reading_store import reading_store
-from worker.cli.stores import chosen
+from worker.chosen_stores import chosen
 from worker.console.attempt import attempt
 from worker.console.console import Console
 from worker.console.payloads import shown_fields
+from worker.event_filter import selected
+from worker.failures import Mistake
+from worker.reading_store import reading_store
 from worker.settings import Settings
 from worker.stores import StoreSettings
 

@@ -2,23 +2,46 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from eventstore import EventStoreError
 from eventstore.postgres import Session
-from worker.cli.stores import chosen
-from worker.console.attempt import Fresh
+from worker.chosen_stores import chosen
+from worker.console.attempt import Fresh, attempt
 from worker.console.console import Console
+from worker.console.forms import Form
+from worker.reading import administration
 from worker.reading.complaints import complaint
-from worker.reading.followers import FollowerRow, Followers
+from worker.reading.declared import EVERY_KIND
+from worker.reading.followers import FollowerName, FollowerRow, Followers
+from worker.reading.state import state_of
 from worker.settings import Settings
 from worker.stores import place_of
 
 __all__ = ["FollowerGroup", "FollowersPage"]
 
 _REFRESH_SECONDS = 5
+# Any number of fewer digits is one that an event may have.
+_MOST_DIGITS = 18
+
+
+class Action(StrEnum):
+    """What a person can have done about a follower."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    SKIP = "skip"
+
+
+_EFFECTS = {
+    Action.PAUSE: "It rests, whichever process runs it, until it is resumed.",
+    Action.RESUME: "It goes on; an event that stopped it is tried again.",
+    Action.SKIP: "The event is left out for good. Who wanted that, and why, is written down.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +74,61 @@ class FollowersPage:
         """Show them."""
         found = await self._found.get()
         groups = [
-            (group, [(row, state_of(row), max(row.head - row.position.number, 0)) for row in group.rows])
+            (
+                group,
+                [(row, state_of(row), max(row.head - row.position.number, 0), _actions(row)) for row in group.rows],
+            )
             for group in found.value or ()
         ]
         return self._console.renderer.page(
             "followers.html", refresh=_REFRESH_SECONDS, trouble=found.trouble, groups=groups
         )
+
+    async def treat(self, request: Request) -> Response:
+        """Ask whether one is to be paused, resumed, or go on without an event, and do it once that was answered."""
+        form = await Form.of(request, self._console)
+        action, place, name = self._meant(form)
+        event = _number(form.one("event")) if action is Action.SKIP else None
+        if not form.is_confirmed:
+            fields = [("place", form.one("place")), ("kind", name.kind), ("name", str(name))]
+            return self._console.renderer.page(
+                "confirm.html",
+                path="/followers",
+                title=f"{action.value.capitalize()} {f'event {event} of ' if event else ''}the {name.kind} {name}?",
+                text=_EFFECTS[action],
+                items=(),
+                fields=[*fields, *([("event", event)] if event else [])],
+                action=action.value,
+                is_danger=action is Action.SKIP,
+                asks_reason=action is Action.SKIP,
+                back="/followers",
+            )
+        reason = form.one("reason").strip() if action is Action.SKIP else ""
+        if action is Action.SKIP and not reason:
+            raise HTTPException(400, "It does not say why: go back, and write the reason.")
+        found = await attempt(_done(place, action, name, event, reason=reason, by=f"console, from {form.address}"))
+        self._found.forget()
+        form.log(f"{name.kind} {name}: {action.value}: {found.value or found.trouble}")
+        return self._console.renderer.page(
+            "done.html",
+            path="/followers",
+            title=f"The {name.kind} {name}",
+            trouble=found.trouble,
+            text=found.value,
+            left=(),
+            back="/followers",
+        )
+
+    def _meant(self, form: Form) -> tuple[Action, tuple[str, str], FollowerName]:
+        try:
+            action = Action(form.one("action"))
+        except ValueError:
+            raise HTTPException(400, "It does not say what is to be done.") from None
+        kind, (domain, _, own) = form.one("kind"), form.one("name").partition(".")
+        places = {place_of(*each): each for each in _databases(self._console.settings)}
+        if kind not in EVERY_KIND or form.one("place") not in places:
+            raise HTTPException(404, "There is no such follower.")
+        return action, places[form.one("place")], FollowerName(kind=kind, domain=domain, name=own)
 
     async def _look(self) -> list[FollowerGroup]:
         groups = []
@@ -68,19 +140,42 @@ class FollowersPage:
         return groups
 
 
-def state_of(row: FollowerRow) -> tuple[str, str]:
-    """Return how a follower stands, in a word for its look and in words for a person."""
-    if row.diverged_from is not None:
-        return "bad", f"stopped: the log was rewritten from event {row.diverged_from:,} on"
+def _actions(row: FollowerRow) -> Sequence[Action]:
+    """Return what a person can have done about one; behind a rewritten log, that is more than a button can say."""
+    if row.name.kind not in EVERY_KIND or row.diverged_from is not None:
+        return ()
     if row.failure is not None:
-        return "bad", f"stopped by event {row.failure.number:,}"
-    if row.diverged_at is not None:
-        return "bad", "derived from a lost history"
-    if row.paused_at is not None:
-        return "rest", "paused"
-    if not row.is_leased:
-        return "bad", "nothing runs it"
-    return "good", "running" if row.is_current else "being built"
+        return (Action.RESUME, Action.SKIP)
+    return (Action.PAUSE,) if row.paused_at is None else (Action.RESUME,)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not text.isascii() or len(text) > _MOST_DIGITS:
+        raise HTTPException(400, "The form cannot be read: the event is no number.")
+    return int(text)
+
+
+async def _done(
+    place: tuple[str, str], action: Action, name: FollowerName, event: int | None, *, reason: str, by: str
+) -> str:
+    """Do what was asked for, and say what was done."""
+    url, schema = place
+    session = Session(url, purpose="worker console", schema=schema)
+    try:
+        match action:
+            case Action.PAUSE:
+                await administration.pause(session, name)
+                return f"{name} is paused."
+            case Action.RESUME:
+                await administration.resume(session, name)
+                return f"{name} goes on."
+            case Action.SKIP:
+                left_out = await administration.skip(session, name, event, by=by, reason=reason)
+                return f"{name} goes on without event {', '.join(map(str, left_out))}."
+    except EventStoreError as error:
+        raise complaint(error, session.schema) from error
+    finally:
+        await session.close()
 
 
 def _databases(settings: Settings) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@
   const stale = document.getElementById("stale");
   const seconds = Number(main.dataset.refresh);
 
+  const mark = (each) => each.id || each.getAttribute("href");
   const isBeingRead = () => document.hidden || !document.getSelection().isCollapsed;
 
   async function renew() {
@@ -18,11 +19,11 @@
     if (!fresh) throw new Error("no page");
     footer.textContent = page.querySelector("footer").textContent;
     if (isBeingRead() || fresh.innerHTML === main.innerHTML) return;
-    const focused = main.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const focused = main.contains(document.activeElement) ? mark(document.activeElement) : null;
     const scrolled = [...main.querySelectorAll(".wide")].map((each) => each.scrollLeft);
     main.replaceChildren(...fresh.childNodes);
     [...main.querySelectorAll(".wide")].forEach((each, place) => { each.scrollLeft = scrolled[place] || 0; });
-    if (focused) [...main.querySelectorAll("a")].find((each) => each.getAttribute("href") === focused)?.focus();
+    if (focused) [...main.querySelectorAll("a, button")].find((each) => mark(each) === focused)?.focus();
   }
 
   async function keepRenewing() {

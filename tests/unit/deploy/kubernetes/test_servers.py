@@ -9,6 +9,7 @@ import pytest
 from handlers.registry import load_domains
 from tests.support.composition import ROOT
 from tests.unit.deploy.kubernetes.kustomization import EXAMPLE, Manifest, build, named
+from worker.reading.service import POOL_SIZE
 from worker.settings import Settings
 from worker.topology import Topology
 
@@ -54,27 +55,49 @@ def mounted_secrets(manifest: Manifest) -> set[tuple[str, str]]:
     }
 
 
-def test_all_workers_find_room_in_the_database(
+def test_all_processes_find_room_in_the_database(
     example: list[Manifest], settings: Settings, database: Manifest, scaling: Manifest
 ) -> None:
-    surge = named(example, "Deployment", "worker")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-    needed = (scaling["maxReplicaCount"] + surge) * (_POOLS * settings.pool_size + _FOR_SUSPECTS)
+    _, of_workers = _workers(example, settings, scaling)
+    _, of_followers = _followers(example, settings)
     (role,) = database["managed"]["roles"]
-    assert needed <= role["connectionLimit"]
+    assert of_workers + of_followers <= role["connectionLimit"]
     assert role["connectionLimit"] + _SPARE <= int(database["postgresql"]["parameters"]["max_connections"])
 
 
 def test_the_sum_in_the_guide_is_this_one(
     example: list[Manifest], settings: Settings, database: Manifest, scaling: Manifest
 ) -> None:
-    workers = scaling["maxReplicaCount"]
-    surge = named(example, "Deployment", "worker")["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+    (workers, of_workers), (followers, of_followers) = (
+        _workers(example, settings, scaling),
+        _followers(example, settings),
+    )
     (role,) = database["managed"]["roles"]
-    needed = (workers + surge) * (_POOLS * settings.pool_size + _FOR_SUSPECTS)
     text = (ROOT / "docs" / "scaling.md").read_text().replace("\N{MULTIPLICATION SIGN}", "*")
-    assert f"({workers} + {surge}) * ({settings.pool_size} * {_POOLS} + {_FOR_SUSPECTS}) = {needed}" in text
-    most = int(database["postgresql"]["parameters"]["max_connections"])
-    assert f"{role['connectionLimit']} + {most - role['connectionLimit']}  =  {most}" in text
+    assert f"{workers} = {of_workers}" in text
+    assert f"{followers} = {of_followers}" in text
+    limit, most = role["connectionLimit"], int(database["postgresql"]["parameters"]["max_connections"])
+    assert f"{of_workers + of_followers}  \N{LESS-THAN OR EQUAL TO}  {limit}" in text
+    assert f"{limit} + {most - limit}  =  {most}" in text
+
+
+def _workers(example: list[Manifest], settings: Settings, scaling: Manifest) -> tuple[str, int]:
+    """What they open at most, as it is written, and what it comes to."""
+    most, surge = scaling["maxReplicaCount"], _surge(example, "worker")
+    written = f"({most} + {surge}) * ({settings.pool_size} * {_POOLS} + {_FOR_SUSPECTS})"
+    return written, (most + surge) * (settings.pool_size * _POOLS + _FOR_SUSPECTS)
+
+
+def _followers(example: list[Manifest], settings: Settings) -> tuple[str, int]:
+    domains = load_domains(settings.worker_domains)
+    followers = sum(len((*each.projections, *each.reactions, *each.relays)) for each in domains)
+    most, surge = named(example, "Deployment", "follower")["spec"]["replicas"], _surge(example, "follower")
+    written = f"({most} + {surge}) * ({POOL_SIZE} * {_POOLS} + 1 + {followers} + {len(domains)})"
+    return written, (most + surge) * (POOL_SIZE * _POOLS + 1 + followers + len(domains))
+
+
+def _surge(example: list[Manifest], name: str) -> int:
+    return int(named(example, "Deployment", name)["spec"]["strategy"]["rollingUpdate"]["maxSurge"])
 
 
 def test_the_guides_secret_is_the_one_that_is_mounted(example: list[Manifest], database: Manifest) -> None:

@@ -16,8 +16,8 @@ from worker.supervision.probe import LIVE_PATH, READY_PATH
 from worker.supervision.supervisor import RestartLimits
 
 _WORKER, _MIGRATION, _PRUNING = ("Deployment", "worker"), ("Job", "worker-migrate"), ("CronJob", "worker-prune")
-_FOLLOWER, _SCHEDULER = ("Deployment", "follower"), ("Deployment", "scheduler")
-_PODS = [_WORKER, _FOLLOWER, _SCHEDULER, _MIGRATION, _PRUNING]
+_FOLLOWER, _CONSOLE = ("Deployment", "follower"), ("Deployment", "console")
+_PODS = [_WORKER, _FOLLOWER, _CONSOLE, _MIGRATION, _PRUNING]
 
 
 @pytest.fixture(params=[BASE, EXAMPLE], ids=["base", "example"])
@@ -149,11 +149,19 @@ def test_the_image_is_the_one_that_is_built() -> None:
 
 def test_it_runs_what_the_image_offers(manifests: list[Manifest]) -> None:
     services: dict[str, Any] = composition(example_environment())["services"]
-    offered = {_WORKER: "worker", _FOLLOWER: "follow", _SCHEDULER: "schedule", _MIGRATION: "migrate"}
+    offered = {_WORKER: "worker", _FOLLOWER: "follow", _MIGRATION: "migrate"}
     for (kind, name), service in offered.items():
         assert container(pod(manifests, kind, name))["args"] == services[service]["command"]
     for kind, name in _PODS:
         assert "command" not in container(pod(manifests, kind, name))  # it would replace the entry point
+
+
+def test_the_console_is_there_for_who_asks_and_open_to_nobody_else(manifests: list[Manifest]) -> None:
+    assert named(manifests, *_CONSOLE)["spec"]["replicas"] == 0
+    described = container(pod(manifests, *_CONSOLE))
+    # It listens inside of the pod, and so needs no password.
+    assert described["args"] == ["console"]
+    assert "ports" not in described
 
 
 def test_receipts_are_deleted_only_by_who_wants_it_and_as_the_program_can(manifests: list[Manifest]) -> None:

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from worker.cli.age import age, told
-from worker.cli.failures import Mistake
+from worker.failures import Mistake
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from eventstore import OutcomeUnknown, StoreUnavailable
 from worker.cli.bulk_progress import bulk_progress, told_to_go_on
-from worker.cli.failures import Mistake
+from worker.failures import Mistake
 from worker.stores import StoreSettings
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from worker.cli.console import console
-from worker.cli.failures import Mistake
+from worker.failures import Mistake
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn", "jinja2"])

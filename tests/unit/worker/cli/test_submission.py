@@ -7,8 +7,8 @@ import pytest
 
 from tests.support.domains.sharded import domain
 from tests.support.domains.tally import domain as tally
-from worker.cli.failures import Mistake
 from worker.cli.submission import Submissions
+from worker.failures import Mistake
 from worker.settings import Settings
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli.failures import Mistake
 from worker.cli.target import check_writable, save
+from worker.failures import Mistake
 
 _NOBODY = 65534
 

@@ -15,6 +15,7 @@ from worker.console.pages import followers
 from worker.console.payloads import shown_fields
 from worker.console.rendering import bars, duration, latency, rate
 from worker.reading.followers import Failure, FollowerName, FollowerRow
+from worker.reading.state import state_of
 from worker.reporting.report import DomainReport, encode
 from worker.settings import Settings
 
@@ -129,6 +130,7 @@ def follower(**changes: Any) -> FollowerRow:
         "owner": "w",
         "fence": 1,
         "is_leased": True,
+        "lease_end": 0.0,
         "paused_at": None,
         "failure": None,
         "diverged_at": None,
@@ -174,7 +176,7 @@ async def test_followers_of_every_kind_are_shown_with_what_stops_them(
     ],
 )
 def test_a_follower_stands_as_it_is_told(changes: dict[str, Any], told: tuple[str, str]) -> None:
-    assert followers.state_of(follower(**changes)) == told
+    assert state_of(follower(**changes)) == told
 
 
 def test_a_field_leads_to_the_events_that_have_it() -> None:

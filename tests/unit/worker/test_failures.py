@@ -4,8 +4,8 @@ import pytest
 
 from eventstore import StoreMisconfigured, StoreUnavailable
 from handlers.errors import InvalidDomain
-from worker.cli.failures import Mistake, sentence, telling
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable, SettingsError, Unroutable
+from worker.failures import Mistake, sentence, telling
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 from eventstore import Filter, P
 from eventstore.predicate import Scalar
-from worker.cli.event_filter import selected
-from worker.cli.failures import Mistake
+from worker.event_filter import selected
+from worker.failures import Mistake
 
 
 def made(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from eventstore import Filter, InvalidFilter, P
 from eventstore.filter import UnboundedFilter
 from eventstore.predicate import Predicate
-from worker.cli.failures import Mistake
+from worker.failures import Mistake
 
 __all__ = ["scalar", "selected"]
 

@@ -1,0 +1,84 @@
+"""The inspection of what `worker follow` needs: rights in the databases and at the broker, for each domain."""
+
+import asyncio
+from collections.abc import Sequence
+
+from eventstore import EventStoreError
+from handlers.domain import Domain
+from worker.amqp.follower_rights import follower_rights
+from worker.cli.findings import Finding
+from worker.errors import BrokerError, SettingsError
+from worker.failures import sentence
+from worker.reading.rights import READING, SCHEDULE, missing_rights
+from worker.settings import Settings
+from worker.stores import StoreSettings, stores_of
+from worker.topology import Topology
+
+__all__ = ["inspect_followers"]
+
+
+async def inspect_followers(settings: Settings, domains: Sequence[Domain], *, needed: bool) -> list[Finding]:
+    """Look whether the projections, reactions, relays and schedules of domains could be run. Nothing is changed.
+
+    What serves commands does without. So a missing right is told, and is wrong only where it is said to be needed.
+
+    Args:
+        settings: Everything.
+        domains: Whose.
+        needed: Whether what is missing is wrong.
+    """
+    try:
+        stores = stores_of(settings, [domain.name for domain in domains]) if domains else ()
+    except SettingsError:  # told of the databases
+        return []
+    of_name = {name: store for store in stores for name in store.domains}
+    return list(
+        await asyncio.gather(*(_inspect(settings, each, of_name[each.name], needed=needed) for each in domains))
+    )
+
+
+async def _inspect(settings: Settings, domain: Domain, store: StoreSettings, *, needed: bool) -> Finding:
+    follows = bool(domain.projections or domain.reactions or domain.relays)
+    part = f"{'followers and ' if follows else ''}schedule of {domain.name}"
+    try:
+        lacking = await _lacking_in_databases(settings, store, follows=follows)
+        if settings.amqp_url:
+            lacking += await _lacking_at_the_broker(settings, domain)
+    except (EventStoreError, BrokerError) as error:
+        return Finding(part=part, good=not needed, text=f"cannot be looked at: {sentence(error)}")
+    if not lacking:
+        return Finding(part=part, good=True, text="may be run")
+    return Finding(part=part, good=not needed, text=f"`worker follow` cannot run here: {'; '.join(lacking)}.")
+
+
+async def _lacking_in_databases(settings: Settings, store: StoreSettings, *, follows: bool) -> list[str]:
+    found = []
+    if follows and settings.projections_url:
+        lacking = await missing_rights(
+            settings.projections_url,
+            READING,
+            migration="worker db migrate --projections",
+            schema=store.database_schema,
+        )
+        found += [f"in the database of PROJECTIONS_URL, {lacking}"] if lacking else []
+    lacking = await missing_rights(
+        store.database_url, SCHEDULE, migration="worker db migrate", schema=store.database_schema
+    )
+    return found + ([lacking] if lacking else [])
+
+
+async def _lacking_at_the_broker(settings: Settings, domain: Domain) -> list[str]:
+    rights = await follower_rights(
+        settings.amqp_url, Topology.of(domain), reacts=bool(domain.reactions), relays=bool(domain.relays)
+    )
+    found = []
+    if rights.absent:
+        told = ", ".join(rights.absent)
+        found.append(
+            f"{told} not there yet at the broker: `worker topology declare` makes it, or `worker follow` if it may"
+        )
+    if rights.missing:
+        found.append(
+            f"the user of AMQP_URL lacks the rights {', '.join(rights.missing)}: docs/broker.md names them all"
+        )
+    return found

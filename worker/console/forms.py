@@ -1,0 +1,88 @@
+"""Forms: what a page of the console asks to have done, and whether it may."""
+
+import hmac
+import logging
+from collections.abc import Sequence
+from urllib.parse import parse_qs
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from worker.console.console import Console
+
+__all__ = ["Form"]
+
+_log = logging.getLogger(__name__)
+
+_MOST_BYTES = 64 * 1024
+
+
+class Form:
+    """A form that asks for a change, from a page of this console.
+
+    Args:
+        request: What it came with.
+        fields: Its fields' values, by name.
+    """
+
+    def __init__(self, request: Request, fields: dict[str, list[str]]) -> None:
+        self._request = request
+        self._fields = fields
+
+    @classmethod
+    async def of(cls, request: Request, console: Console) -> "Form":
+        """Read one.
+
+        Raises:
+            HTTPException: The console changes nothing, it is no form of a page of this console, or it is too large.
+        """
+        if not console.allow_actions:
+            raise HTTPException(403, "The console only looks: start it with --allow-actions to have it do something.")
+        fields = await _read(request)
+        given = "".join(fields.get("token", []))
+        if not hmac.compare_digest(given.encode(), console.token.encode()):
+            raise HTTPException(403, "This page is of an earlier console: load it again, and do it there.")
+        return cls(request, fields)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a person has answered that it is to be done."""
+        return self._fields.get("confirmed") == ["yes"]
+
+    def one(self, name: str) -> str:
+        """Return the value of a field that is there once.
+
+        Raises:
+            HTTPException: It is not.
+        """
+        values = self.all(name)
+        if len(values) != 1:
+            raise HTTPException(400, f"The form cannot be read: it does not say which {name} is meant.")
+        return values[0]
+
+    def all(self, name: str) -> Sequence[str]:
+        """Return the values of a field."""
+        return self._fields.get(name, [])
+
+    def log(self, what: str) -> None:
+        """Write down what was done, and from where."""
+        _log.warning("%s, from %s", what, self.address)
+
+    @property
+    def address(self) -> str:
+        """Where it came from."""
+        return "an unknown address" if self._request.client is None else self._request.client.host
+
+
+async def _read(request: Request) -> dict[str, list[str]]:
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise HTTPException(415, "A form is expected.")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise HTTPException(413, "The form is too large: choose fewer at a time.")
+    try:
+        return parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=1000)
+    except ValueError:
+        raise HTTPException(400, "The form cannot be read.") from None

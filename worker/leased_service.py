@@ -1,0 +1,137 @@
+"""The leased service: a process that does works of which one process at a time does each, by a lease."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from worker.settings import Settings
+from worker.supervision.control_socket import supervised
+from worker.supervision.health import Health
+from worker.supervision.health_server import health_served
+from worker.supervision.signals import stop_signals
+from worker.telemetry.logs import configure_logs
+from worker.telemetry.providers import Telemetry
+
+__all__ = ["LeasedPart", "LeasedService", "run"]
+
+_log = logging.getLogger(__name__)
+
+
+class LeasedPart(Protocol):
+    """Works that share a database for their leases."""
+
+    @property
+    def active(self) -> int:
+        """How many of them this process has the lease of."""
+        ...
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """What keeps them from being done now, in sentences."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What this process did, for the log at its end."""
+        ...
+
+    async def serve(self) -> None:
+        """Take the leases whenever they are free, and work, until cancelled; then give them back."""
+        ...
+
+
+class LeasedService:
+    """Does the works of some parts in one process.
+
+    Args:
+        parts: The parts.
+        doing: What it does, in a word.
+
+    Attributes:
+        parts: The same.
+        doing: The same.
+    """
+
+    def __init__(self, parts: Sequence[LeasedPart], *, doing: str) -> None:
+        self.parts = tuple(parts)
+        self.doing = doing
+        self._draining = False
+
+    def health(self) -> Health:
+        """Judge it: ready while nothing that it does is held up. It rests on purpose, so it stays live."""
+        if self._draining:
+            return Health(live=True, ready=False, reason="draining")
+        troubles = [trouble for part in self.parts for trouble in part.troubles]
+        active = sum(part.active for part in self.parts)
+        return Health(
+            live=True,
+            ready=not troubles,
+            reason="; ".join(troubles) or (f"{self.doing} {active}" if active else f"another process is {self.doing}"),
+        )
+
+    def counts(self) -> Mapping[str, int]:
+        """Return what a supervisor logs at the end."""
+        total: Counter[str] = Counter()
+        for part in self.parts:
+            total.update(part.counts)
+        return total
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; then the leases are given back, and what is not settled comes again."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part.serve()) for part in self.parts]
+            waiting = asyncio.create_task(stop.wait())
+            await asyncio.wait({*tasks, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            self._draining = True
+            for task in tasks:
+                task.cancel()
+
+
+async def run(
+    settings: Settings,
+    opening: AbstractAsyncContextManager[LeasedService],
+    *,
+    control_socket: int | None = None,
+    shown: Callable[[LeasedService, asyncio.Event], object] | None = None,
+) -> int:
+    """Run a service until told to stop, by SIGTERM or SIGINT.
+
+    Args:
+        settings: Everything.
+        opening: Opens what it needs, and closes it at the end.
+        control_socket: The file descriptor of the socket to its supervisor, which then answers health probes.
+        shown: Called with the service once it runs, for who shows how far it has come.
+
+    Returns:
+        The exit status: 0.
+
+    Raises:
+        SettingsError: The port for health probes is taken.
+        Exception: Whatever ``opening`` raises.
+    """
+    configure_logs(settings.worker_log_format, settings.worker_log_level)
+    telemetry = Telemetry.start()
+    try:
+        with stop_signals() as (stop, hurry):
+            async with (
+                supervised(control_socket, stop=stop, hurry=hurry) as channel,
+                opening as service,
+            ):
+                port = None if channel.is_open else settings.worker_health_port
+                async with (
+                    health_served(settings.worker_health_host, port, service.health),
+                    channel.reporting(health=service.health, figures=service.counts),
+                ):
+                    if shown is not None:
+                        shown(service, stop)
+                    _log.info("%s", service.doing)
+                    await service.serve(stop)
+                    # While the counts can still be observed.
+                    await asyncio.to_thread(telemetry.stop)
+                return 0
+    finally:
+        await asyncio.to_thread(telemetry.stop)
