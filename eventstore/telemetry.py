@@ -20,6 +20,7 @@ from eventstore.errors import EventStoreError
 from eventstore.filter import Filter
 from eventstore.filter_item import FilterShape
 from eventstore.operations import AppendOperation, QueryOperation, mark_failed
+from eventstore.schema_name import DEFAULT_SCHEMA
 from eventstore.stream import Consistency, ServerAddress
 
 __all__ = ["Telemetry", "child_span", "shared_by"]
@@ -81,18 +82,18 @@ class Telemetry:
     database: dict[str, AttributeValue]
 
     @classmethod
-    def for_database(cls, url: str) -> "Telemetry":
-        """Describe the database behind an address, without its credentials."""
+    def for_database(cls, url: str, schema: str = DEFAULT_SCHEMA) -> "Telemetry":
+        """Describe the store behind an address, without its credentials."""
         parts = urlsplit(url)
         server = None
         if "," not in parts.netloc and parts.hostname:
             server = ServerAddress(host=parts.hostname, port=parts.port)
-        return cls.for_server(parts.path.lstrip("/"), server)
+        return cls.for_server(parts.path.lstrip("/"), server, schema)
 
     @classmethod
-    def for_server(cls, name: str, server: ServerAddress | None) -> "Telemetry":
-        """Describe a database by its name, and where it is if that is known."""
-        database: dict[str, AttributeValue] = {"db.system.name": "postgresql", "db.namespace": f"{name}|eventstore"}
+    def for_server(cls, name: str, server: ServerAddress | None, schema: str = DEFAULT_SCHEMA) -> "Telemetry":
+        """Describe a store by its database and schema, and where that is if it is known."""
+        database: dict[str, AttributeValue] = {"db.system.name": "postgresql", "db.namespace": f"{name}|{schema}"}
         if server is not None:
             database["server.address"] = server.host
             if server.port:

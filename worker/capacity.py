@@ -24,6 +24,7 @@ class _Server:
         names: What the addresses call it.
         told_as: What a person calls it.
         url: An address of it.
+        schema: The schema of a store there.
         is_primary: Whether that is a primary's.
         wanted: How many connections one process may open to it.
         beside: How many more the process that decides poison messages may open.
@@ -32,6 +33,7 @@ class _Server:
     names: frozenset[str]
     told_as: list[str]
     url: str
+    schema: str
     is_primary: bool
     wanted: int
     beside: int
@@ -78,6 +80,7 @@ def _servers(store: StoreSettings, pool_size: int, *, is_alone: bool) -> Iterato
             names=servers_of(url),
             told_as=[f"replica {number}{whose}" if number else f"the primary{whose}"],
             url=url,
+            schema=store.database_schema,
             is_primary=not number,
             wanted=pool_size,
             beside=int(not number),
@@ -91,10 +94,12 @@ def _joined(servers: Iterable[_Server]) -> list[_Server]:
         one = server
         for known in [each for each in found if each.names & server.names]:
             found.remove(known)
+            told = one if one.is_primary and not known.is_primary else known
             one = _Server(
                 names=known.names | one.names,
                 told_as=known.told_as + one.told_as,
-                url=one.url if one.is_primary and not known.is_primary else known.url,
+                url=told.url,
+                schema=told.schema,
                 is_primary=known.is_primary or one.is_primary,
                 wanted=known.wanted + one.wanted,
                 beside=known.beside + one.beside,
@@ -105,7 +110,7 @@ def _joined(servers: Iterable[_Server]) -> list[_Server]:
 
 async def _surveyed(server: _Server) -> Survey | EventStoreError:
     try:
-        return await survey(server.url, primary=server.is_primary)
+        return await survey(server.url, schema=server.schema, primary=server.is_primary)
     except EventStoreError as error:
         return error
 

@@ -1,14 +1,17 @@
-"""Database addresses: of a primary, its replicas, and of its administrator; for all domains, or for one."""
+"""Database addresses: of a primary, its replicas, and of its administrator; and the schema; for all domains, or one."""
 
 from dataclasses import dataclass
 
 from worker.address_form import check_url
 from worker.setting import setting
 
-__all__ = ["ADDRESS_FIELDS", "EXAMPLES", "DatabaseAddresses", "check_postgres"]
+__all__ = ["ADDRESS_FIELDS", "DEFAULT_SCHEMA", "EXAMPLES", "DatabaseAddresses", "check_postgres"]
 
-ADDRESS_FIELDS = ("database_url", "database_replica_urls", "database_admin_url")
+ADDRESS_FIELDS = ("database_url", "database_replica_urls", "database_admin_url", "database_schema")
 """The fields, each of which is a setting for all domains, and can be one for a single domain."""
+
+DEFAULT_SCHEMA = "eventstore"
+"""The schema of a store that is given no other. The same as the store's own, which is not imported for a default."""
 
 EXAMPLES = {
     "database_url": "postgresql://user:password@host:5432/database",
@@ -27,6 +30,14 @@ def check_postgres(value: str) -> None:
         ValueError: It is not. The error does not quote it.
     """
     check_url(value, _SCHEMES, EXAMPLES["database_url"])
+
+
+def _schema(value: str) -> None:
+    if value != DEFAULT_SCHEMA:
+        from eventstore.schema_name import schema_name_complaint  # noqa: PLC0415  few need it, and a probe is short
+
+        if (complaint := schema_name_complaint(value)) is not None:
+            raise ValueError(complaint)
 
 
 def _postgres_each(value: tuple[str, ...]) -> None:
@@ -60,4 +71,9 @@ class DatabaseAddresses:
         "The primary database, as the role that owns the schema; for migrations.",
         check=check_postgres,
         secret=True,
+    )
+    database_schema: str = setting(
+        DEFAULT_SCHEMA,
+        "The schema that the event store is in: a database has room for several stores, one a schema.",
+        check=_schema,
     )

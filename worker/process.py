@@ -134,6 +134,7 @@ def _served(store: StoreSettings, domains: Sequence[Domain], settings: Settings)
     return [domain for domain in domains if domain.name in store.domains], lambda: PostgresEventStore.connect(
         store.database_url,
         driver=store.database_driver,
+        schema=store.database_schema,
         replica_urls=store.database_replica_urls,
         pool_size=settings.pool_size,
         application_name="worker",

@@ -58,6 +58,7 @@ async def reading_store(
                 PostgresEventStore.connect(
                     url,
                     driver=store.database_driver,
+                    schema=store.database_schema,
                     pool_size=pool_size,
                     application_name=application_name,
                     writable=writable,

@@ -27,7 +27,8 @@ IN_FILES = (
     *ADDRESS_FIELDS,
     *("projections_url", "amqp_url", "rabbitmq_management_url", "worker_master_keys", "worker_console_password"),
 )
-"""The settings that hold passwords or keys: each can also be the content of a file, named by ``<VARIABLE>_FILE``."""
+"""The settings that say where a store is, or hold passwords or keys: each can also be the content of a file, named by
+``<VARIABLE>_FILE``."""
 
 # A cluster mounts one Secret for all workers: with an empty value, there are no replicas.
 _MAY_BE_EMPTY = frozenset({"database_replica_urls"})

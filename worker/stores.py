@@ -6,13 +6,15 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from worker.credentials import Unreadable, address_of, from_files, servers_of
-from worker.database_addresses import ADDRESS_FIELDS, DatabaseAddresses
+from worker.database_addresses import ADDRESS_FIELDS, DEFAULT_SCHEMA, DatabaseAddresses
 from worker.domain_variables import nearly_one, setting_of, suffix_of, suffixes
 from worker.errors import SettingsError
 from worker.setting import settings_of
 from worker.settings import DatabaseDriver, Settings, not_set, told
 
-__all__ = ["AddressField", "StoreSettings", "stores_of", "unread"]
+__all__ = ["AddressField", "StoreSettings", "place_of", "stores_of", "unread"]
+
+_SCHEMA = "database_schema"
 
 AddressField: TypeAlias = Literal["database_url", "database_admin_url"]
 
@@ -26,6 +28,7 @@ class StoreSettings:
         database_url: The primary.
         database_replica_urls: Its replicas.
         database_admin_url: The primary, as the role that owns the schema; empty if it is not set.
+        database_schema: The schema that it is in there.
         database_driver: What speaks to them.
         suffix: What the domain is called in the variables that name it; empty where those for all domains do.
     """
@@ -36,11 +39,12 @@ class StoreSettings:
     database_admin_url: str = ""
     suffix: str = ""
     database_driver: DatabaseDriver = "asyncpg"
+    database_schema: str = DEFAULT_SCHEMA
 
     @property
     def place(self) -> str:
         """Where it is, without a password."""
-        return address_of(self.database_url or self.database_admin_url)
+        return place_of(self.database_url or self.database_admin_url, self.database_schema)
 
     def variable(self, field: str) -> str:
         """Return the variable that an address is given by."""
@@ -51,10 +55,17 @@ class StoreSettings:
         return f"{', '.join(self.domains)} ({self.place})" if self.domains else self.place
 
 
+def place_of(url: str, schema: str) -> str:
+    """Return what may be shown of where a store is: host, port, database, and the schema if it is not the usual one."""
+    return address_of(url) if schema == DEFAULT_SCHEMA else f"{address_of(url)}, schema {schema}"
+
+
 def stores_of(
     settings: Settings, domains: Sequence[str] = (), *, by: AddressField = "database_url", only: str | None = None
 ) -> tuple[StoreSettings, ...]:
-    """Return the stores of some domains, in the domains' order. Domains with one address share one store.
+    """Return the stores of some domains, in the domains' order.
+
+    Domains with one address and one schema share one store.
 
     Args:
         settings: The addresses.
@@ -81,10 +92,12 @@ def stores_of(
         if not (address := getattr(addresses, by)):
             missing.append(not_set(setting_of(by, suffix if is_own else ""), field=by))
             continue
-        key = _identity(address)
+        key = _identity(address), addresses.database_schema
         names = (domain,) if domain else ()
         known = found.get(key) or StoreSettings(
-            suffix=suffix if is_own else "", database_driver=settings.database_driver
+            suffix=suffix if is_own else "",
+            database_driver=settings.database_driver,
+            database_schema=addresses.database_schema,
         )
         found[key] = _joined(known, addresses, names)
     if missing:
@@ -119,7 +132,7 @@ def _check_names(domains: Sequence[str], own: Mapping[str, str]) -> None:
 
 
 def _addresses(settings: Settings, suffix: str) -> tuple[DatabaseAddresses, bool]:
-    """Return the addresses that hold for a domain, and whether they are its own."""
+    """Return the addresses and the schema that hold for a domain, and whether the addresses are its own."""
     names = {setting_of(field, suffix): field for field in ADDRESS_FIELDS}
     own = settings.domain_databases
     try:
@@ -135,9 +148,10 @@ def _addresses(settings: Settings, suffix: str) -> tuple[DatabaseAddresses, bool
                 problems.append(told(name, problem))
     if problems:
         raise SettingsError("\n".join(problems))
-    addresses = DatabaseAddresses(**given)
-    if not given:
-        return settings, False
+    addresses = DatabaseAddresses(**{_SCHEMA: settings.database_schema, **given})
+    if not given.keys() - {_SCHEMA}:
+        in_all = {field: getattr(settings, field) for field in ADDRESS_FIELDS}
+        return DatabaseAddresses(**{**in_all, _SCHEMA: addresses.database_schema}), False
     url = setting_of("database_url", suffix).upper()
     if addresses.database_replica_urls and not addresses.database_url:
         replicas = setting_of("database_replica_urls", suffix).upper()

@@ -10,6 +10,7 @@ from eventstore.postgres.connections.lent_reads import LentReads
 from eventstore.postgres.connections.session import Prepared, Session, Transaction
 from eventstore.postgres.engine import PostgresEventStore
 from eventstore.postgres.reads.replicas import MOST_LAG
+from eventstore.postgres.schema import Schema
 from eventstore.postgres.statements import SCHEMA_VERSION, Migration
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "Prepared",
     "Prunable",
     "RestoreReport",
+    "Schema",
     "Session",
     "Survey",
     "Transaction",

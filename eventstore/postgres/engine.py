@@ -16,6 +16,7 @@ from eventstore.opening import Opening
 from eventstore.position import START, Position
 from eventstore.postgres.assembly import Assembly
 from eventstore.postgres.connections.pools import Pools
+from eventstore.postgres.connections.session_name import UNNAMED
 from eventstore.postgres.drivers.choice import DriverName
 from eventstore.postgres.reads.history import History
 from eventstore.postgres.reads.latest import latest
@@ -23,9 +24,11 @@ from eventstore.postgres.reads.receipts import Receipts
 from eventstore.postgres.reads.replicas import MOST_LAG, ReadCounts
 from eventstore.postgres.reads.rows import key_of
 from eventstore.postgres.reads.subscription import Subscription
+from eventstore.postgres.schema import Schema
 from eventstore.postgres.statements import statement
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt
+from eventstore.schema_name import DEFAULT_SCHEMA
 from eventstore.stored_state import StateKey, StoredState
 from eventstore.stream import Consistency, EventStream, Window
 from eventstore.subject_key import SubjectKey
@@ -57,13 +60,14 @@ class PostgresEventStore:
         primary_url: str,
         *,
         driver: DriverName = "asyncpg",
+        schema: str = DEFAULT_SCHEMA,
         replica_urls: Sequence[str] = (),
         most_lag: int = MOST_LAG,
         pool_size: int = 10,
         reach_seconds: float = 5.0,
         read_seconds: float = 30.0,
         follow_seconds: float = 0.2,
-        application_name: str = "eventstore",
+        application_name: str = UNNAMED,
         writable: bool = True,
     ) -> Opening[Self]:
         """Open the store: with ``async with``, or with ``await`` until ``close``.
@@ -71,6 +75,7 @@ class PostgresEventStore:
         Args:
             primary_url: The primary's address; several hosts in it are tried in turn for the one that accepts writes.
             driver: What speaks to the servers: ``asyncpg``; ``psycopg``; or ``sqlalchemy``, an engine over asyncpg.
+            schema: The schema that the store is in. A database has room for several stores, one a schema.
             replica_urls: The replicas' addresses. One that is down is passed over until it is back.
             most_lag: A replica that is more events behind the primary is passed over until it has caught up.
             pool_size: The most connections to each server.
@@ -84,22 +89,24 @@ class PostgresEventStore:
 
         Raises:
             StoreUnavailable: The primary cannot be reached.
-            StoreMisconfigured: Wrong address or credentials, a schema older than this program, a synchronous_commit
-                weaker than "on", or the driver is not installed.
+            StoreMisconfigured: Wrong address or credentials, no store in the schema, one that is older than this
+                program, a synchronous_commit weaker than "on", or the driver is not installed.
         """
 
         async def opened() -> Self:
+            its = Schema(schema)
             pools = await Pools.open(
                 primary_url,
                 replica_urls,
                 driver=driver,
+                schema=its,
                 pool_size=pool_size,
                 application_name=application_name,
                 writable=writable,
             )
             assembly = await Assembly.of(
                 pools,
-                Telemetry.for_database(primary_url),
+                Telemetry.for_database(primary_url, schema),
                 most_lag=most_lag,
                 reach_seconds=reach_seconds,
                 read_seconds=read_seconds,
@@ -113,12 +120,13 @@ class PostgresEventStore:
         cls,
         pool_or_engine: object,
         *,
+        schema: str = DEFAULT_SCHEMA,
         replicas: Sequence[object] = (),
         most_lag: int = MOST_LAG,
         reach_seconds: float = 5.0,
         read_seconds: float = 30.0,
         follow_seconds: float = 0.2,
-        application_name: str = "eventstore",
+        application_name: str = UNNAMED,
         writable: bool = True,
     ) -> Opening[Self]:
         """Open the store over connections that the program has: with ``async with``, or with ``await`` until ``close``.
@@ -129,6 +137,7 @@ class PostgresEventStore:
 
         Args:
             pool_or_engine: Leads to the primary.
+            schema: As of ``connect``.
             replicas: Those that lead to the replicas, one each. One that is down is passed over until it is back.
             most_lag: As of ``connect``.
             reach_seconds: As of ``connect``.
@@ -144,11 +153,15 @@ class PostgresEventStore:
 
         async def opened() -> Self:
             pools, name = await Pools.over(
-                pool_or_engine, replicas, application_name=application_name, writable=writable
+                pool_or_engine,
+                replicas,
+                schema=Schema(schema),
+                application_name=application_name,
+                writable=writable,
             )
             assembly = await Assembly.of(
                 pools,
-                Telemetry.for_server(name, pools.primary.server),
+                Telemetry.for_server(name, pools.primary.server, schema),
                 most_lag=most_lag,
                 reach_seconds=reach_seconds,
                 read_seconds=read_seconds,

@@ -9,8 +9,10 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from eventstore.metrics import meter
 from eventstore.postgres.appends.room import Room
+from eventstore.postgres.connections.pool import Pool
 from eventstore.postgres.connections.pools import Pools
 from eventstore.postgres.reads.replicas import ReadCounts, Replicas
+from eventstore.postgres.schema import Schema
 
 __all__ = ["observed"]
 
@@ -37,52 +39,66 @@ def observed(pools: Pools, replicas: Replicas, counts: ReadCounts, room: Room) -
         _stores.discard(store)
 
 
+# A server, as it is called, and the schema of a store in a database of it.
+_Place = tuple[str, Schema]
+
+
 def _connections(_: CallbackOptions) -> Iterable[Observation]:
-    found: Counter[tuple[str, str]] = Counter()
+    found: Counter[tuple[_Place, str]] = Counter()
     for store in _stores:
         for pool in (store.pools.primary, *store.pools.replicas):
             idle = pool.idle
-            found[pool.address, "idle"] += idle
-            found[pool.address, "used"] += pool.connections.get_size() - idle
-    return [Observation(count, {"server": server, "status": status}) for (server, status), count in found.items()]
+            found[_place(pool), "idle"] += idle
+            found[_place(pool), "used"] += pool.connections.get_size() - idle
+    return [Observation(count, _labels(place, status=status)) for (place, status), count in found.items()]
 
 
 def _lags(_: CallbackOptions) -> Iterable[Observation]:
-    found: dict[str, int] = {}
+    found: dict[_Place, int] = {}
     for store in _stores:
         for pool in store.pools.replicas:
             lag = max(store.pools.primary.head.number - pool.head.number, 0)
-            found[pool.address] = max(lag, found.get(pool.address, 0))
-    return [Observation(lag, {"server": server}) for server, lag in found.items()]
+            found[_place(pool)] = max(lag, found.get(_place(pool), 0))
+    return [Observation(lag, _labels(place)) for place, lag in found.items()]
 
 
 def _replicas_up(_: CallbackOptions) -> Iterable[Observation]:
-    found: dict[str, bool] = {}
+    found: dict[_Place, bool] = {}
     for store in _stores:
         for pool in store.pools.replicas:
-            found[pool.address] = store.replicas.is_up(pool) and found.get(pool.address, True)
-    return [Observation(int(up), {"server": server}) for server, up in found.items()]
+            found[_place(pool)] = store.replicas.is_up(pool) and found.get(_place(pool), True)
+    return [Observation(int(up), _labels(place)) for place, up in found.items()]
 
 
 def _room(_: CallbackOptions) -> Iterable[Observation]:
-    found: dict[str, float] = {}
+    found: dict[_Place, float] = {}
     for store in _stores:
         if (partitions := store.room.partitions) is not None:
-            server = store.pools.primary.address
-            found[server] = min(partitions, found.get(server, partitions))
-    return [Observation(partitions, {"server": server}) for server, partitions in found.items()]
+            place = _place(store.pools.primary)
+            found[place] = min(partitions, found.get(place, partitions))
+    return [Observation(partitions, _labels(place)) for place, partitions in found.items()]
 
 
 def _reads(_: CallbackOptions) -> Iterable[Observation]:
-    found: Counter[tuple[str, str]] = Counter()
+    found: Counter[tuple[_Place, str]] = Counter()
     for store in _stores:
-        primary = store.pools.primary.address
+        primary = _place(store.pools.primary)
         found[primary, "asked_for"] += store.counts.primary
         for reason, count in store.counts.fallbacks.items():
             found[primary, reason.value] += count
         for server, count in store.counts.replicas.items():
-            found[server, "replica"] += count
-    return [Observation(count, {"server": server, "reason": reason}) for (server, reason), count in found.items()]
+            found[(server, primary[1]), "replica"] += count
+    return [Observation(count, _labels(place, reason=reason)) for (place, reason), count in found.items()]
+
+
+def _place(pool: Pool) -> _Place:
+    return pool.address, pool.schema
+
+
+def _labels(place: _Place, **others: str) -> dict[str, str]:
+    server, schema = place
+    # One store more in a database must not change the series of the one that was there before.
+    return {"server": server, **others} if schema.is_default else {"server": server, "schema": schema.name, **others}
 
 
 meter.create_observable_up_down_counter(

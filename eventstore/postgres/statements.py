@@ -1,10 +1,11 @@
-"""The SQL statements, each in a file of its own under ``sql/``."""
+"""The SQL statements, each in a file of its own under ``sql/``, as the store of the default name has them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["SCHEMA_VERSION", "Migration", "migrations", "statement"]
+__all__ = ["SCHEMA_VERSION", "Migration", "migrations", "sql_texts", "statement"]
 
 
 SCHEMA_VERSION = max(
@@ -17,6 +18,17 @@ SCHEMA_VERSION = max(
 def statement(name: str) -> str:
     """Return the text of ``sql/<name>.sql``; its head says purpose, parameters and result."""
     return (files("eventstore.postgres") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def sql_texts() -> Iterator[str]:
+    """Iterate over the texts of all files of SQL, migrations included."""
+    folders = [files("eventstore.postgres") / "sql"]
+    while folders:
+        for path in folders.pop().iterdir():
+            if path.is_dir():
+                folders.append(path)
+            elif path.name.endswith(".sql"):
+                yield path.read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from tests.support.fixtures.databases import Database
 from tests.support.ways import DRIVERS, POOLS, opened
 
 PARTITIONED = "partitioned"
+"""In partitions, and in another schema than the usual one."""
 # Long enough for a query's answer, short enough to wait for in vain.
 REACH_SECONDS = 0.05
 FOLLOW_SECONDS = 0.01
@@ -65,6 +66,10 @@ async def store(own_database: Database | None, kind: str) -> AsyncIterator[Event
         return
     driver = DRIVERS[0] if kind == PARTITIONED else kind
     async with opened(
-        driver, own_database.url, reach_seconds=REACH_SECONDS, follow_seconds=FOLLOW_SECONDS
+        driver,
+        own_database.url,
+        schema=own_database.schema,
+        reach_seconds=REACH_SECONDS,
+        follow_seconds=FOLLOW_SECONDS,
     ) as on_postgres:
         yield on_postgres

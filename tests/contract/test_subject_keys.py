@@ -43,8 +43,8 @@ def forgets(store: EventStore, own_database: Database | None) -> Forget:
     if isinstance(store, MemoryEventStore):
         return store.forget
     assert own_database is not None
-    address = own_database.admin_url
-    return lambda subject: forget(address, subject)
+    address, schema = own_database.admin_url, own_database.schema
+    return lambda subject: forget(address, subject, schema=schema)
 
 
 def key(subject: Subject = ADA, wrapped: bytes = b"\x00wrapped\xff") -> SubjectKey:

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -13,7 +14,7 @@ from tests.e2e.letters import bury
 from tests.e2e.program import Ended, Worker
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.administration import execute, on
-from tests.support.fixtures.databases import Database
+from tests.support.fixtures.databases import TENANT, Database
 
 DOMAINS = "handlers.library:domain,handlers.warehouse:domain"
 ADA = ("RegisterReader", '{"ReaderID": "ada", "Name": "Ada"}')
@@ -32,6 +33,24 @@ def both(worker: Worker, other: Database) -> Worker:
         DATABASE_REPLICA_URLS_WAREHOUSE=",".join(other.replica_urls),
         DATABASE_ADMIN_URL_WAREHOUSE=other.admin_url,
     )
+
+
+async def test_a_domain_s_store_is_in_another_schema_of_the_same_database(worker: Worker, database: Database) -> None:
+    both = worker.having(WORKER_DOMAINS=DOMAINS, DATABASE_SCHEMA_WAREHOUSE=TENANT)
+    missing = (await both("db", "stats", "--domain", "warehouse")).mistake()
+    assert missing.startswith(f"the database has no event store in the schema {TENANT} yet, or an older one: run ")
+    migrated = await both("db", "migrate")
+    assert migrated.status == 0, migrated
+    assert f"warehouse ({urlsplit(database.url).netloc.rpartition('@')[2]}/{database.name}, schema {TENANT}):" in (
+        migrated.output
+    )
+    assert migrated.output.count("there is nothing to apply.") == 1
+    await execute(database.admin_url, f'GRANT {TENANT}_runtime TO "{urlsplit(database.url).username}"')
+    found = {each["part"]: each for each in (await both("db", "check", "--json")).document()}
+    assert {name for name, each in found.items() if not each["good"]} == set()
+    assert {"role of library", "role of warehouse"} <= found.keys()
+    refused = (await worker.having(DATABASE_SCHEMA="a_reading")("db", "stats")).mistake()
+    assert refused.startswith("DATABASE_SCHEMA: the schema 'a_reading' could be another store's, ")
 
 
 @asynccontextmanager

@@ -51,6 +51,7 @@ def adopt(
             take_over(
                 store.database_admin_url,
                 source,
+                schema=store.database_schema,
                 table=table,
                 number_field=number_field,
                 dry_run=dry_run,

@@ -52,7 +52,9 @@ def archive(
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     bound = _bound(before)
     with told_to_go_on(store), _directory_named(to):
-        report = run_async(move_out(store.database_admin_url, before=bound, to=to, dry_run=True))
+        report = run_async(
+            move_out(store.database_admin_url, before=bound, to=to, schema=store.database_schema, dry_run=True)
+        )
         wanted = bool(report.ranges) and not dry_run and (yes or _agreed(report, to))
         if wanted:
             report = _archive(store, bound, to)
@@ -80,7 +82,11 @@ def restore_archive(
     if not directory.is_dir():
         raise Mistake(f"{directory} is no directory: name the one that was archived to.")
     with told_to_go_on(store), bulk_progress("restoring") as progress:
-        report = run_async(put_back(store.database_admin_url, directory, dry_run=dry_run, progress=progress))
+        report = run_async(
+            put_back(
+                store.database_admin_url, directory, schema=store.database_schema, dry_run=dry_run, progress=progress
+            )
+        )
     if json:
         print_json(
             {"ranges": _ranges(report), "events": report.events, "left_up_to": report.left, "dry_run": report.dry_run}
@@ -112,7 +118,9 @@ def _directory_named(directory: Path) -> Iterator[None]:
 
 def _archive(store: StoreSettings, before: int | datetime, to: Path) -> ArchiveReport:
     with bulk_progress("archiving") as progress:
-        return run_async(move_out(store.database_admin_url, before=before, to=to, progress=progress))
+        return run_async(
+            move_out(store.database_admin_url, before=before, to=to, schema=store.database_schema, progress=progress)
+        )
 
 
 def _agreed(report: ArchiveReport, to: Path) -> bool:

@@ -151,13 +151,13 @@ def _archives(found: Survey) -> Finding:
 
 def _role(found: Survey) -> Finding:
     if not found.may_work:
-        return _wrong("role", f"{found.role} may not read and append: GRANT eventstore_runtime TO {found.role}.")
+        return _wrong("role", f"{found.role} may not read and append: GRANT {found.schema}_runtime TO {found.role}.")
     return _judged(
         "role",
         good=not found.may_change,
         well=f"{found.role} may read and append, and nothing else",
         wrong=f"{found.role} may change the tables by hand: let workers log in as a role that is a member of "
-        "eventstore_runtime, and nothing more.",
+        f"{found.schema}_runtime, and nothing more.",
     )
 
 
@@ -174,8 +174,8 @@ def _indexes(found: Survey) -> Finding:
         good=found.without_pending_list,
         well="valid, without a pending list",
         wrong="the index on the payload has a pending list, which slows every read: ALTER INDEX "
-        "eventstore.events_payload SET (fastupdate = off), then SELECT "
-        "gin_clean_pending_list('eventstore.events_payload').",
+        f"{found.schema}.events_payload SET (fastupdate = off), then SELECT "
+        f"gin_clean_pending_list('{found.schema}.events_payload').",
     )
 
 

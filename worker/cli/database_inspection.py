@@ -10,9 +10,10 @@ from worker.capacity import connections_to
 from worker.cli.condition import connections, primary_condition, replica_condition
 from worker.cli.findings import Finding
 from worker.credentials import address_of
+from worker.database_addresses import DEFAULT_SCHEMA
 from worker.failures import sentence
 from worker.settings import DatabaseDriver
-from worker.stores import StoreSettings
+from worker.stores import StoreSettings, place_of
 
 __all__ = ["inspect_database", "look_at_primary", "look_at_replica"]
 
@@ -31,16 +32,18 @@ async def inspect_database(
     Returns:
         What there is to say of the primary, then of each replica.
     """
-    primary, head = await look_at_primary(store.database_url, store.database_driver)
+    primary, head = await look_at_primary(store.database_url, store.database_driver, store.database_schema)
     findings = [primary]
     try:
         wanted = connections_to(store.database_url, stores, pool_size)
-        findings += primary_condition(await survey(store.database_url, primary=True), wanted)
+        findings += primary_condition(
+            await survey(store.database_url, schema=store.database_schema, primary=True), wanted
+        )
     except EventStoreError as error:
         if primary.good:
             findings.append(replace(primary, good=False, text=sentence(error)))
     for url in store.database_replica_urls:
-        finding, found = await look_at_replica(url, head if primary.good else None)
+        finding, found = await look_at_replica(url, head if primary.good else None, store.database_schema)
         findings.append(finding)
         if found is not None:
             room = connections(found, connections_to(url, stores, pool_size))
@@ -48,12 +51,14 @@ async def inspect_database(
     return [replace(finding, part=f"{finding.part}{name}") for finding in findings]
 
 
-async def look_at_primary(url: str, driver: DatabaseDriver = "asyncpg") -> tuple[Finding, int]:
+async def look_at_primary(
+    url: str, driver: DatabaseDriver = "asyncpg", schema: str = DEFAULT_SCHEMA
+) -> tuple[Finding, int]:
     """Say whether the primary accepts appends, and how far its log is. Nothing is changed."""
-    part = f"database {address_of(url)}"
+    part = f"database {place_of(url, schema)}"
     try:
         async with PostgresEventStore.connect(
-            url, driver=driver, pool_size=1, application_name="worker check"
+            url, driver=driver, schema=schema, pool_size=1, application_name="worker check"
         ) as store:
             head = (await store.position()).number
             # An append of nothing needs every right that a worker needs, and leaves nothing.
@@ -64,11 +69,11 @@ async def look_at_primary(url: str, driver: DatabaseDriver = "asyncpg") -> tuple
     return Finding(part=part, good=True, text=text), head
 
 
-async def look_at_replica(url: str, head: int | None) -> tuple[Finding, Survey | None]:
+async def look_at_replica(url: str, head: int | None, schema: str = DEFAULT_SCHEMA) -> tuple[Finding, Survey | None]:
     """Say whether a replica answers, and how far it is behind the primary's head, if that is known."""
-    part = f"replica {address_of(url)}"
+    part = f"replica {place_of(url, schema)}"
     try:
-        found = await survey(url)
+        found = await survey(url, schema=schema)
     except EventStoreError as error:
         return Finding(part=part, good=False, text=f"{sentence(error)} Until then, its reads go to the primary."), None
     return replace(replica_condition(found, head), part=part), found

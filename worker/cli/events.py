@@ -121,6 +121,7 @@ async def _show(
         PostgresEventStore.connect(
             addresses.database_url,
             driver=addresses.database_driver,
+            schema=addresses.database_schema,
             replica_urls=addresses.database_replica_urls,
             pool_size=1,
             application_name="worker events",

@@ -91,7 +91,12 @@ async def _opened(addresses: StoreSettings, *, primary: bool) -> AsyncIterator[P
     async with AsyncExitStack() as stack:
         for url in () if primary else addresses.database_replica_urls:
             opened = PostgresEventStore.connect(
-                url, driver=addresses.database_driver, pool_size=1, application_name=_NAME, writable=False
+                url,
+                driver=addresses.database_driver,
+                schema=addresses.database_schema,
+                pool_size=1,
+                application_name=_NAME,
+                writable=False,
             )
             try:
                 store = await stack.enter_async_context(opened)

@@ -151,11 +151,11 @@ def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
     """Ask the database of the checkpoints."""
 
     async def answer() -> T:
-        session = Session(target.url, purpose="worker followers")
+        session = Session(target.url, purpose="worker followers", schema=target.store.database_schema)
         try:
             return await ask(session)
         except EventStoreError as error:
-            raise complaint(error) from error
+            raise complaint(error, session.schema) from error
         finally:
             await session.close()
 
@@ -164,7 +164,10 @@ def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
 
 async def _moved(session: Session, target: Target, declared: AnyDeclared, number: int | None, by: str) -> None:
     async with PostgresEventStore.connect(
-        target.store.database_url, application_name="worker followers", writable=False
+        target.store.database_url,
+        schema=target.store.database_schema,
+        application_name="worker followers",
+        writable=False,
     ) as log:
         position, head = await position_before(log, number)
     await administration.move(session, declared.name, position, head=head, by=by)

@@ -54,9 +54,16 @@ async def _inspect(settings: Settings, domain: Domain, store: StoreSettings, *, 
 async def _lacking_in_databases(settings: Settings, store: StoreSettings, *, follows: bool) -> list[str]:
     found = []
     if follows and settings.projections_url:
-        lacking = await missing_rights(settings.projections_url, READING, migration="worker db migrate --projections")
+        lacking = await missing_rights(
+            settings.projections_url,
+            READING,
+            migration="worker db migrate --projections",
+            schema=store.database_schema,
+        )
         found += [f"in the database of PROJECTIONS_URL, {lacking}"] if lacking else []
-    lacking = await missing_rights(store.database_url, SCHEDULE, migration="worker db migrate")
+    lacking = await missing_rights(
+        store.database_url, SCHEDULE, migration="worker db migrate", schema=store.database_schema
+    )
     return found + ([lacking] if lacking else [])
 
 

@@ -44,10 +44,12 @@ def forget(
     is_known = False
     for store in stores:
         with in_turn(store, stores, silent=json), administering(store):
-            found = run_async(find_subject(store.database_admin_url, whom))
+            found = run_async(find_subject(store.database_admin_url, whom, schema=store.database_schema))
             whose = "" if len(stores) == 1 else f"{store}: "
             wanted = found.made_at is not None and not dry_run and (yes or _agreed(whom, found, whose))
-            done = run_async(delete_key(store.database_admin_url, whom)) if wanted else None
+            done = (
+                run_async(delete_key(store.database_admin_url, whom, schema=store.database_schema)) if wanted else None
+            )
         refused |= found.made_at is not None and not dry_run and not wanted
         is_known |= found.made_at is not None or found.before is not None or found.archived is not None
         documents.append(_document(whom, found, done, dry_run=dry_run))

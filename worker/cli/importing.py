@@ -74,7 +74,7 @@ def import_file(
 
 
 def _check(store: StoreSettings, events: EventFile, name: str) -> CheckedImport:
-    known = run_async(find_imports(store.database_admin_url))
+    known = run_async(find_imports(store.database_admin_url, schema=store.database_schema))
     with bulk_progress("checking", is_bytes=True) as progress:
         return check_import(_watched(events, progress), known, name=name)
 
@@ -96,6 +96,7 @@ def _import(store: StoreSettings, events: EventFile, name: str, checked: Checked
                 store.database_admin_url,
                 events.events(),
                 name=name,
+                schema=store.database_schema,
                 progress=lambda done: progress(done, checked.records),
             )
         )

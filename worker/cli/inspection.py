@@ -19,13 +19,12 @@ from worker.cli.findings import Finding
 from worker.cli.followers_inspection import inspect_followers
 from worker.cli.pages import pages
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
-from worker.credentials import address_of
 from worker.errors import BrokerError, SettingsError
 from worker.failures import sentence
 from worker.misspelt import unknown
 from worker.served_domains import served_domains
 from worker.settings import Settings
-from worker.stores import StoreSettings, stores_of, unread
+from worker.stores import StoreSettings, place_of, stores_of, unread
 from worker.topology import Topology
 
 __all__ = ["inspect"]
@@ -96,16 +95,17 @@ async def _databases(settings: Settings, domains: Sequence[Domain], only: str | 
 
 
 async def _database(store: StoreSettings) -> list[Finding]:
-    primary, head = await look_at_primary(store.database_url, store.database_driver)
-    replicas = [(await look_at_replica(url, head if primary.good else None))[0] for url in store.database_replica_urls]
+    primary, head = await look_at_primary(store.database_url, store.database_driver, store.database_schema)
+    known = head if primary.good else None
+    replicas = [(await look_at_replica(url, known, store.database_schema))[0] for url in store.database_replica_urls]
     admin = [await _admin(store)] if store.database_admin_url else []
     return [primary, *replicas, *admin]
 
 
 async def _admin(store: StoreSettings) -> Finding:
-    part = f"admin database {address_of(store.database_admin_url)}"
+    part = f"admin database {place_of(store.database_admin_url, store.database_schema)}"
     try:
-        report = await migrate(store.database_admin_url, dry_run=True)
+        report = await migrate(store.database_admin_url, schema=store.database_schema, dry_run=True)
     except EventStoreError as error:
         text = sentence(error).replace("DATABASE_URL", store.variable("database_admin_url"))
         return Finding(part=part, good=False, text=text)

@@ -248,7 +248,10 @@ async def _performed(
         for each in addresses:
             if domains := tuple(domain for domain in plan.domains if domain.name in each.domains):
                 opening = PostgresEventStore.connect(
-                    each.database_url, driver=each.database_driver, application_name="worker load"
+                    each.database_url,
+                    driver=each.database_driver,
+                    schema=each.database_schema,
+                    application_name="worker load",
                 )
                 stores.append(LoadStore(store=await stack.enter_async_context(opening), domains=domains))
         ran = await session.perform(plan, stores, console)

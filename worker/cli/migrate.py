@@ -55,11 +55,11 @@ def migrate(
     reports = []
     for store in stores:
         with in_turn(store, stores, silent=json), administering(store):
-            url = store.database_admin_url
+            url, schema = store.database_admin_url, store.database_schema
             if projections:
-                doing = migrate_reading(url, dry_run=dry_run)
+                doing = migrate_reading(url, schema=schema, dry_run=dry_run)
             else:
-                doing = apply(url, finish=finish, partition_size=partition_size, dry_run=dry_run)
+                doing = apply(url, schema=schema, finish=finish, partition_size=partition_size, dry_run=dry_run)
             report = run_async(doing)
             reports.append(report)
             if not json:

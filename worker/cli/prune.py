@@ -17,6 +17,7 @@ from worker.cli.stores import DomainOption, document, in_turn
 from worker.cli.terminal import print_json, progress_bar, tell
 from worker.failures import Mistake
 from worker.settings import Settings
+from worker.stores import StoreSettings
 
 __all__ = ["prune"]
 
@@ -43,11 +44,11 @@ def prune(
     refused = False
     for store in stores:
         with in_turn(store, stores, silent=json), administering(store):
-            found = run_async(count_prunable(store.database_admin_url, least_age))
+            found = run_async(count_prunable(store.database_admin_url, least_age, schema=store.database_schema))
             wanted = (
                 not dry_run and found.receipts > 0 and (yes or _agreed(found, "" if len(stores) == 1 else f"{store}: "))
             )
-            deleted = _delete(store.database_admin_url, found) if wanted else 0
+            deleted = _delete(store, found) if wanted else 0
             refused |= found.receipts > 0 and not dry_run and not wanted
         counts = {"before": found.before, "receipts": found.receipts, "total": found.total, "deleted": deleted}
         documents.append({**counts, "dry_run": dry_run})
@@ -94,6 +95,6 @@ def _moment(found: Prunable) -> str:
     return f"{found.before:%Y-%m-%d %H:%M} UTC"
 
 
-def _delete(admin_url: str, found: Prunable) -> int:
+def _delete(store: StoreSettings, found: Prunable) -> int:
     with progress_bar("deleting", found.receipts) as advance:
-        return run_async(delete(admin_url, found, progress=advance))
+        return run_async(delete(store.database_admin_url, found, schema=store.database_schema, progress=advance))

@@ -126,11 +126,12 @@ def _stores(settings: Settings, domain: str | None) -> tuple[StoreSettings, ...]
 
 def _asked(store: StoreSettings, ask: Callable[[ScheduledCommands], Awaitable[T]]) -> T:
     async def asked() -> T:
-        commands = ScheduledCommands(Session(store.database_url, purpose="worker schedule"))
+        session = Session(store.database_url, purpose="worker schedule", schema=store.database_schema)
+        commands = ScheduledCommands(session)
         try:
             return await ask(commands)
         except EventStoreError as error:
-            raise complaint(error) from error
+            raise complaint(error, commands.schema) from error
         finally:
             await commands.close()
 

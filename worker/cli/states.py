@@ -68,7 +68,14 @@ def drop(
     for store, states in by_store if wanted else ():
         if states:
             with administering(store):
-                dropped += run_async(drop_states(store.database_admin_url, domain=domain, view=view, version=version))
+                doing = drop_states(
+                    store.database_admin_url,
+                    schema=store.database_schema,
+                    domain=domain,
+                    view=view,
+                    version=version,
+                )
+                dropped += run_async(doing)
     if json:
         print_json({"found": found, "dropped": dropped, "dry_run": dry_run})
     elif not found:
@@ -91,7 +98,10 @@ def _found(
     stores = chosen(Settings.load(needs=("database_admin_url",)), None, by="database_admin_url")
     for store in stores:
         with in_turn(store, stores, silent=True), administering(store):
-            states = run_async(list_states(store.database_admin_url, domain=domain, view=view, version=version))
+            looking = list_states(
+                store.database_admin_url, schema=store.database_schema, domain=domain, view=view, version=version
+            )
+            states = run_async(looking)
         found.append((store, states))
     return found
 

@@ -49,13 +49,17 @@ def stats(
 
 
 async def _collect(store: StoreSettings) -> tuple[Measures, list[_Row]]:
-    found = await first_that_answers(store, lambda url, writable: measure(url, writable=writable))
-    return found, [await _replica(url, found.database["head"]) for url in store.database_replica_urls]
+    found = await first_that_answers(
+        store, lambda url, writable: measure(url, schema=store.database_schema, writable=writable)
+    )
+    return found, [
+        await _replica(url, store.database_schema, found.database["head"]) for url in store.database_replica_urls
+    ]
 
 
-async def _replica(url: str, head: int) -> _Row:
+async def _replica(url: str, schema: str, head: int) -> _Row:
     try:
-        replica = (await survey(url)).head
+        replica = (await survey(url, schema=schema)).head
     except EventStoreError as error:
         return {"replica": address_of(url), "head": None, "events_behind": None, "failure": sentence(error)}
     # It was asked later: it may show more than the primary did.

@@ -217,6 +217,7 @@ async def _ask(
         PostgresEventStore.connect(
             addresses.database_url,
             driver=addresses.database_driver,
+            schema=addresses.database_schema,
             replica_urls=addresses.database_replica_urls,
             pool_size=2,
             application_name="worker view",

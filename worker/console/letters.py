@@ -172,7 +172,7 @@ class Letters:
         names = domain_names(self._settings, domain if self._settings.worker_domains else None)
         found = {}
         for store in stores_of(self._settings, names, only=domain if names else None):
-            since = await receipts_since(store.database_url)
+            since = await receipts_since(store.database_url, schema=store.database_schema)
             if since is not None:
                 found[domain] = since
         return found

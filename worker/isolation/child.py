@@ -102,7 +102,11 @@ async def _schedulers(
     async with AsyncExitStack() as opening:
         store = await opening.enter_async_context(
             PostgresEventStore.connect(
-                own.database_url, driver=own.database_driver, pool_size=1, application_name="worker isolation"
+                own.database_url,
+                driver=own.database_driver,
+                schema=own.database_schema,
+                pool_size=1,
+                application_name="worker isolation",
             )
         )
         schedulers = {

@@ -195,7 +195,7 @@ async def promote(session: Session, declared: Declared, follower_id: int, fence:
                 for row in await transaction.fetch(
                     "SELECT c.relname FROM pg_catalog.pg_class c "
                     "WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'",
-                    table_schema(old.follower_id),
+                    table_schema(transaction.schema, old.follower_id),
                 )
             ]
             await followers.retire(old.follower_id)

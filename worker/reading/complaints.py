@@ -1,8 +1,9 @@
 """Complaints: what an error of the database means to who follows the log, with what to do."""
 
 from eventstore import EventStoreError, StoreMisconfigured
+from eventstore.postgres import Schema
 from worker.errors import FollowerError
-from worker.reading.names import ROLE
+from worker.reading.names import role_of
 
 __all__ = ["complaint"]
 
@@ -13,8 +14,13 @@ _LACKS_RIGHT = "42501"
 _NO_ROLE = "42704"
 
 
-def complaint(error: EventStoreError) -> EventStoreError | FollowerError:
-    """Return what is told of an error of the database that checkpoints, and the tables of projections, are in."""
+def complaint(error: EventStoreError, schema: Schema) -> EventStoreError | FollowerError:
+    """Return what is told of an error of the database that checkpoints, and the tables of projections, are in.
+
+    Args:
+        error: That.
+        schema: The store's whose log is followed.
+    """
     cause = error.__cause__ or error
     if error.code == _NO_COLUMN or (error.code in _MISSING and isinstance(error, StoreMisconfigured)):
         return FollowerError(
@@ -23,7 +29,7 @@ def complaint(error: EventStoreError) -> EventStoreError | FollowerError:
         )
     if error.code in {_LACKS_RIGHT, _NO_ROLE}:
         return FollowerError(
-            f"the database role may not run projections, reactions or relays: GRANT {ROLE} to it, and to the role that "
-            f"migrates ({cause})"
+            f"the database role may not run projections, reactions or relays: GRANT {role_of(schema)} to it, and to "
+            f"the role that migrates ({cause})"
         )
     return error

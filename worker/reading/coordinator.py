@@ -162,7 +162,7 @@ class Coordinator:
                 try:
                     await self._tick()
                 except EventStoreError as error:
-                    self._troubled(str(complaint(error)))
+                    self._troubled(str(complaint(error, self._session.schema)))
                     await backoff.rest()
                     continue
                 self._troubled(None)
@@ -273,7 +273,9 @@ class Coordinator:
                 except (EventStoreError, BrokerError) as error:
                     if (running.progress.events, running.reached) != before:
                         backoff.reset()
-                    running.trouble = str(complaint(error) if isinstance(error, EventStoreError) else error)
+                    running.trouble = str(
+                        complaint(error, session.schema) if isinstance(error, EventStoreError) else error
+                    )
                     _log.warning("%s: rests: %s", running.row.name, running.trouble)
                     await backoff.rest()
                 except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes

@@ -180,7 +180,7 @@ class Followers:
 
     async def all(self, *kinds: str) -> list[FollowerRow]:
         """Return all of some kinds."""
-        rows = await self._transaction.fetch(
+        rows = await self._transaction.fetch_own(
             f"SELECT {_COLUMNS} FROM reading.followers WHERE kind = ANY ($1) ORDER BY kind, domain, name, "  # noqa: S608  constants
             "is_current DESC",
             list(kinds),
@@ -189,14 +189,14 @@ class Followers:
 
     async def every(self) -> list[FollowerRow]:
         """Return all of all kinds."""
-        rows = await self._transaction.fetch(
+        rows = await self._transaction.fetch_own(
             f"SELECT {_COLUMNS} FROM reading.followers ORDER BY kind, domain, name, is_current DESC"  # noqa: S608  the same
         )
         return [FollowerRow.of(row) for row in rows]
 
     async def of(self, name: FollowerName) -> list[FollowerRow]:
         """Return those of a name: the current one first."""
-        rows = await self._transaction.fetch(
+        rows = await self._transaction.fetch_own(
             f"SELECT {_COLUMNS} FROM reading.followers {_OF_NAME} ORDER BY is_current DESC",  # noqa: S608  the same
             *(name.kind, name.domain, name.name),
         )
@@ -204,7 +204,7 @@ class Followers:
 
     async def hold(self, name: FollowerName) -> list[FollowerRow]:
         """Return those of a name, and keep each from moving to the transaction's end."""
-        rows = await self._transaction.fetch(
+        rows = await self._transaction.fetch_own(
             f"SELECT {_COLUMNS} FROM reading.held_v1($1, $2, $3)",  # noqa: S608  the same
             *(name.kind, name.domain, name.name),
         )
@@ -230,7 +230,7 @@ class Followers:
 
     async def retired(self) -> list[int]:
         """Return those whose tables are to go."""
-        rows = await self._transaction.fetch("SELECT follower_id FROM reading.retired ORDER BY follower_id")
+        rows = await self._transaction.fetch_own("SELECT follower_id FROM reading.retired ORDER BY follower_id")
         return [row["follower_id"] for row in rows]
 
     async def forget(self, follower_id: int) -> None:
@@ -256,7 +256,7 @@ class Followers:
         """Keep leases, given as fence by follower; return those followers that are still the caller's."""
         if not held:
             return frozenset()
-        rows = await self._transaction.fetch(
+        rows = await self._transaction.fetch_own(
             "SELECT follower_id FROM reading.renew_v1($1, $2, $3)", list(held), list(held.values()), seconds
         )
         return frozenset(row["follower_id"] for row in rows)
@@ -296,7 +296,7 @@ class Followers:
 
     async def skipped(self, name: FollowerName, version: int) -> Sequence[Skipped]:
         """Return the events that are left out in a version, in order."""
-        rows = await self._transaction.fetch(
+        rows = await self._transaction.fetch_own(
             "SELECT number, event_type, error, reason, skipped_by, skipped_at FROM reading.skipped "  # noqa: S608  the same
             f"{_OF_NAME} AND version = $4 ORDER BY number",
             *(name.kind, name.domain, name.name, version),
@@ -308,6 +308,6 @@ class Followers:
         return str(await self._value("SELECT reading.make_schema_v1($1)", name))
 
     async def _value(self, sql: str, *values: object) -> Any:
-        (row,) = await self._transaction.fetch(sql, *values)
+        (row,) = await self._transaction.fetch_own(sql, *values)
         (value,) = row.values()
         return value

@@ -95,7 +95,7 @@ class Checkpoint:
 
     async def prepared(self, transaction: Transaction) -> Prepared:
         """Prepare to move it in a transaction."""
-        return await transaction.prepare(ADVANCE)
+        return await transaction.prepare_own(ADVANCE)
 
     async def move(self, prepared: Prepared, to: Position, *, head: int) -> None:
         """Move it in a transaction, as the first statement: nobody takes the lease until its end.
@@ -122,7 +122,7 @@ class Checkpoint:
             EventStoreError: As ``Session.transaction``.
         """
         async with session.transaction() as transaction:
-            ((holds,),) = [row.values() for row in await transaction.fetch(HOLDS, self.follower_id, self.fence)]
+            ((holds,),) = [row.values() for row in await transaction.fetch_own(HOLDS, self.follower_id, self.fence)]
         if not holds:
             raise LeaseLost
 
@@ -134,7 +134,7 @@ class Checkpoint:
             EventStoreError: As ``Session.transaction``.
         """
         async with session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
-            rows = await transaction.fetch(ADVANCE_ON_TRAIL, *self._values(to, head))
+            rows = await transaction.fetch_own(ADVANCE_ON_TRAIL, *self._values(to, head))
         ((moved,),) = [row.values() for row in rows]
         if not moved:
             raise LeaseLost

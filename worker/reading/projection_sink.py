@@ -85,7 +85,7 @@ class ProjectionSink:
         async with self._session.transaction(
             # One whose process is frozen is ended by the server, so that another one can go on.
             idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s",
-            search_path=f"{table_schema(checkpoint.follower_id)}, pg_temp",
+            search_path=f"{table_schema(self._session.schema, checkpoint.follower_id)}, pg_temp",
             # A batch names its rows by their keys: what is made for small tables must not scan large ones.
             enable_seqscan="off",
             enable_hashjoin="off",

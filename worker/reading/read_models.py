@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from eventstore import Position
-from eventstore.postgres import LentReads, Session
+from eventstore.postgres import LentReads, Schema, Session
+from eventstore.schema_name import DEFAULT_SCHEMA
 from worker.errors import PositionNotProjected, ProjectionError
 from worker.reading.builds import KIND
 
@@ -52,13 +53,15 @@ class ReadModels:
     Args:
         url: That database, or a replica of it, as whoever reads the tables: no right but to connect is needed. Ask the
             server that is read from: another one may be further.
+        schema: That of the store whose events they are made of.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, schema: str = DEFAULT_SCHEMA) -> None:
+        self._schema = Schema(schema)
         self._reads: _Reads = _OwnConnection(url)
 
     @classmethod
-    def over(cls, pool_or_engine: object) -> Self:
+    def over(cls, pool_or_engine: object, *, schema: str = DEFAULT_SCHEMA) -> Self:
         """Ask over connections that the program has: by the pool or engine with which it reads the tables.
 
         Each question takes a connection, and gives it back as it was. The pool is never closed.
@@ -66,11 +69,13 @@ class ReadModels:
         Args:
             pool_or_engine: An ``asyncpg.Pool``, a ``psycopg_pool.AsyncConnectionPool``, or an SQLAlchemy
                 ``AsyncEngine`` over asyncpg or psycopg.
+            schema: As of the class.
 
         Raises:
             StoreMisconfigured: Something else was handed in.
         """
         made = cls.__new__(cls)
+        made._schema = Schema(schema)  # noqa: SLF001  its own
         made._reads = LentReads(pool_or_engine, purpose=_PURPOSE)  # noqa: SLF001  its own
         return made
 
@@ -85,7 +90,7 @@ class ReadModels:
             EventStoreError: The database cannot be asked.
         """
         domain, _, name = projection.partition(".")
-        rows = await self._reads.fetch(_POSITION, KIND, domain, name)
+        rows = await self._reads.fetch(self._schema.render(_POSITION), KIND, domain, name)
         if not rows:
             raise ProjectionError(f"there is no projection {projection!r} here; names have the form domain.projection")
         return Position(number=rows[0]["number"], token=rows[0]["token"])

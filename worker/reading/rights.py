@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from eventstore.postgres import Session
-from worker.reading.names import ROLE
+from eventstore.schema_name import DEFAULT_SCHEMA
+from worker.reading.names import role_of
 
 __all__ = ["READING", "SCHEDULE", "missing_rights"]
 
@@ -44,30 +45,35 @@ SELECT current_user AS who,
 _MOST_TOLD = 3
 
 
-async def missing_rights(url: str, needed: Mapping[str, Sequence[str]], *, migration: str) -> str | None:
+async def missing_rights(
+    url: str, needed: Mapping[str, Sequence[str]], *, migration: str, schema: str = DEFAULT_SCHEMA
+) -> str | None:
     """Say what whoever an address logs in lacks, and what to do; None where nothing is lacking.
 
     Args:
         url: The database.
         needed: ``READING`` or ``SCHEDULE``.
         migration: The command that makes what is not there.
+        schema: That of the store beside which it is needed.
 
     Raises:
         EventStoreError: It cannot be asked.
     """
-    functions = [f"{schema}.{name}" for schema, names in needed.items() for name in names]
-    session = Session(url, purpose="worker check", reads=True)
+    session = Session(url, purpose="worker check", schema=schema, reads=True)
+    there = {session.schema.beside(each): names for each, names in needed.items()}
+    functions = [f"{each}.{name}" for each, names in there.items() for name in names]
+    role = role_of(session.schema)
     try:
         async with session.transaction() as transaction:
-            (row,) = await transaction.fetch(_LOOK, ROLE, list(needed), functions)
+            (row,) = await transaction.fetch(_LOOK, role, list(there), functions)
     finally:
         await session.close()
     if absent := row["absent"]:
         return f"{_some(absent)} not there: run `{migration}`"
     if not row["is_member"]:
-        return f"{row['who']} is no member of {ROLE}: GRANT {ROLE} TO {row['who']}"
+        return f"{row['who']} is no member of {role}: GRANT {role} TO {row['who']}"
     if refused := row["refused"]:
-        return f"{ROLE}, of which {row['who']} is a member, lacks {_some(refused)}: grant that to it again"
+        return f"{role}, of which {row['who']} is a member, lacks {_some(refused)}: grant that to it again"
     return None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventstore import EventStoreError
-from eventstore.postgres import PostgresEventStore, Session
+from eventstore.postgres import PostgresEventStore, Schema, Session
 from worker.errors import SettingsError
 from worker.leased_service import LeasedPart, LeasedService
 from worker.reading.complaints import complaint
@@ -84,6 +84,7 @@ async def _coordinators(
         store = await stack.enter_async_context(
             PostgresEventStore.connect(
                 target.store.database_url,
+                schema=target.store.database_schema,
                 replica_urls=target.store.database_replica_urls,
                 pool_size=POOL_SIZE,
                 follow_seconds=_FOLLOW_SECONDS,
@@ -91,12 +92,12 @@ async def _coordinators(
                 writable=False,
             )
         )
-        coordinator = Coordinator(target.declared, store, _sessions(target.url), outlet=outlet, purpose=wanted.command)
+        coordinator = Coordinator(target.declared, store, _sessions(target), outlet=outlet, purpose=wanted.command)
         stack.push_async_callback(coordinator.close)
         try:
             await coordinator.open()
         except EventStoreError as error:
-            raise complaint(error) from error
+            raise complaint(error, Schema(target.store.database_schema)) from error
         coordinators.append(coordinator)
     return coordinators
 
@@ -121,5 +122,5 @@ async def _outlet(
     return await outlet.open()
 
 
-def _sessions(url: str) -> Callable[[str], Session]:
-    return lambda purpose: Session(url, purpose=purpose)
+def _sessions(target: Target) -> Callable[[str], Session]:
+    return lambda purpose: Session(target.url, purpose=purpose, schema=target.store.database_schema)

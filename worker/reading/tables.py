@@ -7,7 +7,7 @@ from eventstore.postgres import Transaction
 from handlers import Projection, Table
 from worker.errors import ProjectionError
 from worker.reading.followers import Followers
-from worker.reading.names import ROLE, read_schema, table_schema
+from worker.reading.names import read_schema, role_of, table_schema
 from worker.reading.table_sql import create_table
 
 __all__ = ["drop_tables", "make_tables", "show_tables"]
@@ -41,11 +41,11 @@ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = format('%I.%I', $1::t
 
 async def make_tables(transaction: Transaction, follower_id: int, projection: Projection) -> None:
     """Make the empty tables of a follower, in a schema of their own."""
-    schema = table_schema(follower_id)
+    schema = table_schema(transaction.schema, follower_id)
     await _own_schema(transaction, schema)
-    made = "; ".join(map(create_table, projection.tables))
+    role, made = role_of(transaction.schema), "; ".join(map(create_table, projection.tables))
     # In the name of the role, so that whichever of its members runs the projection next may write and drop them.
-    await transaction.script(f"SET LOCAL ROLE {ROLE}; SET LOCAL search_path = {schema}, pg_temp; {made}; RESET ROLE")
+    await transaction.script(f"SET LOCAL ROLE {role}; SET LOCAL search_path = {schema}, pg_temp; {made}; RESET ROLE")
 
 
 async def show_tables(
@@ -65,13 +65,14 @@ async def show_tables(
     Raises:
         ProjectionError: Something of another owner has such a name, or somebody's view keeps a table from changing.
     """
-    schema = read_schema(domain)
+    schema, role = read_schema(transaction.schema, domain), role_of(transaction.schema)
+    source = table_schema(transaction.schema, follower_id)
     await _own_schema(transaction, schema)
     wanted = tuple(tables)
     names = [table.name for table in wanted]
     leaving = [name for name in gone if name not in names]
     for row in await transaction.fetch(_RELATIONS, schema, [*names, *leaving]):
-        if row["owner"] != ROLE or row["kind"] != "v":
+        if row["owner"] != role or row["kind"] != "v":
             raise ProjectionError(
                 f"{schema}.{row['relname']} is somebody else's: it belongs to {row['owner']}, and the table of a "
                 "projection needs its name; rename one of them"
@@ -79,14 +80,14 @@ async def show_tables(
     there: dict[str, list[tuple[str, str]]] = {}
     for row in await transaction.fetch(_COLUMNS, schema, [*names, *leaving]):
         there.setdefault(row["relname"], []).append((row["attname"], row["kind"]))
-    script = [f"SET LOCAL ROLE {ROLE}"]
+    script = [f"SET LOCAL ROLE {role}"]
     for table in wanted:
         before, after = there.get(table.name), _columns(table)
         if before is not None and after[: len(before)] != before:
             script += await _dropped(transaction, schema, table.name)
-            script += [_view(schema, follower_id, table), *await _granted(transaction, schema, table.name)]
+            script += [_view(schema, source, table), *await _granted(transaction, schema, table.name)]
         else:
-            script.append(_view(schema, follower_id, table))
+            script.append(_view(schema, source, table))
     for name in leaving:
         if name in there:
             script += await _dropped(transaction, schema, name)
@@ -95,28 +96,31 @@ async def show_tables(
 
 async def drop_tables(transaction: Transaction, follower_id: int) -> None:
     """Drop the tables of a follower that is retired, and their schema."""
-    schema = table_schema(follower_id)
+    schema = table_schema(transaction.schema, follower_id)
     rows = await transaction.fetch(
         "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'",
         schema,
     )
-    script = [f"SET LOCAL ROLE {ROLE}", *(f'DROP TABLE {schema}."{row["relname"]}"' for row in rows)]
+    script = [
+        f"SET LOCAL ROLE {role_of(transaction.schema)}",
+        *(f'DROP TABLE {schema}."{row["relname"]}"' for row in rows),
+    ]
     await transaction.script("; ".join([*script, f"DROP SCHEMA IF EXISTS {schema}", "RESET ROLE"]))
     await Followers(transaction).forget(follower_id)
 
 
 async def _own_schema(transaction: Transaction, schema: str) -> None:
     owner = await Followers(transaction).make_schema(schema)
-    if owner != ROLE:
+    if owner != role_of(transaction.schema):
         raise ProjectionError(
             f"the schema {schema} is somebody else's: it belongs to {owner}, and what projections fill needs its name; "
             "rename it, or the domain"
         )
 
 
-def _view(schema: str, follower_id: int, table: Table) -> str:
+def _view(schema: str, source: str, table: Table) -> str:
     columns = ", ".join(f'"{name}"' for name in table.columns)
-    of = f'{table_schema(follower_id)}."{table.name}"'
+    of = f'{source}."{table.name}"'
     return f'CREATE OR REPLACE VIEW {schema}."{table.name}" AS SELECT {columns} FROM {of}'  # noqa: S608  checked names
 
 

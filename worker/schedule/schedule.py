@@ -118,7 +118,7 @@ class Schedule:
         try:
             await self._commands.register(self.domain)
         except EventStoreError as error:
-            raise complaint(error) from error
+            raise complaint(error, self._commands.schema) from error
         # Who consumes declares what is missing, too.
         with suppress(BrokerUnavailable):
             await self._sender.declare(self._topology)
@@ -188,7 +188,8 @@ class Schedule:
         self._backoff.reset()
 
     def _tell(self, error: EventStoreError | BrokerError) -> None:
-        self._say(str(complaint(error)) if isinstance(error, EventStoreError) else str(error))
+        told = complaint(error, self._commands.schema) if isinstance(error, EventStoreError) else error
+        self._say(str(told))
 
     def _say(self, trouble: str | None) -> None:
         if trouble != self._trouble:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from eventstore.postgres import Session, Transaction
+from eventstore.postgres import Schema, Session, Transaction
 from worker.reading.followers import FollowerName, Followers
 from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, Candidate, LeaseLost
 
@@ -164,6 +164,11 @@ class ScheduledCommands:
         self._session = session
         self._turn = asyncio.Lock()
 
+    @property
+    def schema(self) -> Schema:
+        """That of the store beside which commands wait."""
+        return self._session.schema
+
     async def register(self, domain: str) -> None:
         """See that a domain's schedule has the row that its lease is of."""
         name = _name(domain)
@@ -225,10 +230,10 @@ class ScheduledCommands:
         )
         async with self._transaction() as transaction:
             if cancelled:
-                await transaction.fetch(_CANCEL, domain, list(cancelled))
+                await transaction.fetch_own(_CANCEL, domain, list(cancelled))
             if not commands:
                 return {}
-            rows = await transaction.fetch(_PUT, lease.follower_id, lease.fence, LEASE_SECONDS, domain, *values)
+            rows = await transaction.fetch_own(_PUT, lease.follower_id, lease.fence, LEASE_SECONDS, domain, *values)
             if not rows:
                 raise LeaseLost
         return {row["id"]: row["verdict"] for row in rows}
@@ -236,7 +241,7 @@ class ScheduledCommands:
     async def cancel(self, domain: str, command_id: UUID) -> Cancelled:
         """Have a command not be sent any more, also where its message comes later."""
         async with self._transaction() as transaction:
-            (row,) = await transaction.fetch(_CANCEL, domain, [command_id])
+            (row,) = await transaction.fetch_own(_CANCEL, domain, [command_id])
         verdict: Cancelled = row["verdict"]
         return verdict
 
@@ -248,7 +253,7 @@ class ScheduledCommands:
             since: Up to when nothing was to be sent when it was looked at last; None to look at all.
         """
         async with self._transaction() as transaction:
-            (row,) = await transaction.fetch(_OUTLOOK, domain, since)
+            (row,) = await transaction.fetch_own(_OUTLOOK, domain, since)
         return Outlook(**row)
 
     async def claim(
@@ -264,7 +269,7 @@ class ScheduledCommands:
             most_bytes: How many bytes of bodies, beyond which one more is taken.
         """
         async with self._transaction() as transaction:
-            rows = await transaction.fetch(
+            rows = await transaction.fetch_own(
                 _CLAIM, lease.follower_id, lease.fence, LEASE_SECONDS, domain, since, most, most_bytes
             )
         return [
@@ -281,13 +286,13 @@ class ScheduledCommands:
     async def sent(self, domain: str, commands: Sequence[Due]) -> None:
         """Take away what the broker has confirmed, unless a later message of its id has come."""
         async with self._transaction() as transaction:
-            await transaction.fetch(_SENT, domain, *_identities(commands))
+            await transaction.fetch_own(_SENT, domain, *_identities(commands))
 
     async def refused(self, domain: str, commands: Mapping[Due, str], *, again_in: float) -> None:
         """Note why the broker did not take commands, and when they are tried again, in seconds from now."""
         async with self._transaction() as transaction:
             errors = list(commands.values())
-            await transaction.fetch(_REFUSED, domain, *_identities(list(commands)), errors, again_in)
+            await transaction.fetch_own(_REFUSED, domain, *_identities(list(commands)), errors, again_in)
 
     async def waiting(self, domains: Sequence[str] | None, most: int) -> list[Waiting]:
         """Return what waits, what is due first first.
@@ -297,7 +302,7 @@ class ScheduledCommands:
             most: How many, at most.
         """
         async with self._transaction() as transaction:
-            rows = await transaction.fetch(_WAITING, None if domains is None else list(domains), most)
+            rows = await transaction.fetch_own(_WAITING, None if domains is None else list(domains), most)
         return [Waiting(**row) for row in rows]
 
     async def close(self) -> None:

@@ -60,7 +60,8 @@ async def schedules(settings: Settings) -> AsyncIterator[list[Schedule]]:
         for store in stores_of(settings, list(domains)):
             for name in store.domains:
                 # One each: a statement that waits holds up no other domain.
-                commands = ScheduledCommands(Session(store.database_url, purpose=f"worker schedule: {name}"))
+                session = Session(store.database_url, purpose=f"worker schedule: {name}", schema=store.database_schema)
+                commands = ScheduledCommands(session)
                 stack.push_async_callback(commands.close)
                 schedule = Schedule(
                     Topology.of(domains[name], has_schedule=True),

@@ -17,15 +17,16 @@ from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.administration.database_settings import check_surroundings
 from eventstore.postgres.administration.partitioning import check_size, extend, partition
 from eventstore.postgres.connections.dialing import SessionAttribute
-from eventstore.postgres.connections.session_name import MARK
-from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.connections.session_name import MARK, UNNAMED
+from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS, sqlstate_of
 from eventstore.postgres.drivers.protocol import Row
 from eventstore.postgres.statements import Migration, migrations, statement
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["MigrationReport", "migrate", "migrate_reading"]
 
-# Any number that nobody else uses for an advisory lock in this database.
+# Any number that nobody else uses for an advisory lock in this database; each store makes one of its own of it.
 _LOCK = 4_715_018_260_310_001
 _POLL_SECONDS = 0.2
 # Everybody waits behind whoever waits for the tables.
@@ -36,6 +37,8 @@ _READING_TOO = {_READING: "reading.followers", "reactions": "reading.moves"}
 # From this version on, the schema's version has a table of its own.
 _OWN_TABLE = 3
 _EVENTS = "eventstore.events"
+# The purposes of the roles.
+_RUNTIME, _PROJECTIONS = "runtime", "projections"
 _LOCK_NOT_AVAILABLE = "55P03"
 _NO_RIGHT = "42501"
 # A duplicate object, or what its catalog's index says of one that was made meanwhile.
@@ -70,6 +73,7 @@ class MigrationReport:
 async def migrate(
     admin_url: str,
     *,
+    schema: str = DEFAULT_SCHEMA,
     finish: bool = False,
     partition_size: int | None = None,
     dry_run: bool = False,
@@ -80,10 +84,12 @@ async def migrate(
     What guards the events, and a restore may have left switched off, is switched on again.
 
     Creates the group roles ``eventstore_runtime`` and ``eventstore_projections`` if they are missing; a worker's login
-    role must be a member of the first, and of the second where it runs projections.
+    role must be a member of the first, and of the second where it runs projections. Those of a store in another schema
+    have its name in the place of ``eventstore``.
 
     Args:
         admin_url: The address of the primary, with a role that may create schemas and roles.
+        schema: The schema of the store. A database may have others beside it, of which nothing is seen or changed.
         finish: Also take away what only older builds need. An empty database is finished anyway.
         partition_size: Keep the log in partitions, and have each further one take so many events. None leaves the
             layout as it is.
@@ -106,7 +112,7 @@ async def migrate(
     if partition_size is not None:
         check_size(partition_size)
     wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
-    async with administrator(admin_url, purpose="worker db migrate", wanted=wanted) as connection:
+    async with administrator(admin_url, purpose="worker db migrate", schema=schema, wanted=wanted) as connection:
         await check_surroundings(connection)
         await _lock(connection, wait_seconds)
         before, finished = await _version(connection)
@@ -138,20 +144,19 @@ async def migrate(
     )
 
 
-async def migrate_reading(admin_url: str, *, dry_run: bool = False, wait_seconds: float = 60.0) -> MigrationReport:
+async def migrate_reading(
+    admin_url: str, *, schema: str = DEFAULT_SCHEMA, dry_run: bool = False, wait_seconds: float = 60.0
+) -> MigrationReport:
     """Bring to a database what projections need of it, where it is another one than the event store's.
 
     Arguments and errors are those of ``migrate``. Running it again changes nothing. The versions that are reported
     count its own steps.
     """
     wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
-    async with administrator(admin_url, purpose="worker db migrate", wanted=wanted) as connection:
+    async with administrator(admin_url, purpose="worker db migrate", schema=schema, wanted=wanted) as connection:
         await _lock(connection, wait_seconds)
         wanted_too = [each for each in migrations() if each.name in _READING_TOO]
-        is_there = "SELECT to_regclass($1) IS NOT NULL"
-        pending = tuple(
-            [each for each in wanted_too if not await connection.fetchval(is_there, _READING_TOO[each.name])]
-        )
+        pending = tuple([each for each in wanted_too if not await _has(connection, _READING_TOO[each.name])])
         if pending and not dry_run:
             await _prepare_reading(connection)
             async with _short_transaction(connection, "worker db migrate --projections"):
@@ -161,17 +166,18 @@ async def migrate_reading(admin_url: str, *, dry_run: bool = False, wait_seconds
     return MigrationReport(before=after - len(pending), after=after, applied=pending, dry_run=dry_run)
 
 
-async def _lock(connection: AsyncpgConnection, wait_seconds: float) -> None:
+async def _lock(connection: SchemaConnection, wait_seconds: float) -> None:
     # Polled: whoever waits inside the server holds a snapshot, which would block CREATE INDEX CONCURRENTLY for good.
+    number = connection.schema.lock(_LOCK)
     try:
         async with asyncio.timeout(wait_seconds):
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110  it waits for another process
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", number):  # noqa: ASYNC110  it waits for another process
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
         raise StoreUnavailable("another migration is under way: wait for it, then try again") from None
 
 
-async def _version(connection: AsyncpgConnection) -> tuple[int, int]:
+async def _version(connection: SchemaConnection) -> tuple[int, int]:
     """Return the schema's version, and the one up to which it is finished; 0 without a schema."""
     if await connection.fetchval("SELECT to_regclass('eventstore.schema_version') IS NOT NULL"):
         row = await connection.fetchrow("SELECT version, finished FROM eventstore.schema_version")
@@ -181,9 +187,9 @@ async def _version(connection: AsyncpgConnection) -> tuple[int, int]:
     return int(await connection.fetchval("SELECT schema_version FROM eventstore.store")), 0
 
 
-async def _apply(connection: AsyncpgConnection, migration: Migration) -> None:
+async def _apply(connection: SchemaConnection, migration: Migration) -> None:
     if migration.version == 1:
-        await _create_role(connection, "eventstore_runtime")
+        await _create_role(connection, _RUNTIME)
     if migration.name == _READING:
         await _prepare_reading(connection)
     for sql in migration.preparing:
@@ -200,12 +206,12 @@ async def _apply(connection: AsyncpgConnection, migration: Migration) -> None:
             )
 
 
-async def _finish(connection: AsyncpgConnection, wanted: tuple[Migration, ...], *, empty: bool) -> None:
+async def _finish(connection: SchemaConnection, wanted: tuple[Migration, ...], *, empty: bool) -> None:
     async with _short_transaction(connection, "worker db migrate --finish"):
         # In the order in which an append takes them. From here on no older build can begin anything.
         await connection.execute("LOCK TABLE eventstore.store IN ACCESS EXCLUSIVE MODE")
         await connection.execute("LOCK TABLE eventstore.events IN ACCESS EXCLUSIVE MODE")
-        if not empty and (rows := await connection.fetch(statement("older_sessions"), MARK)):
+        if not empty and (rows := await connection.fetch(statement("older_sessions"), MARK, UNNAMED)):
             named = ", ".join(map(_named, rows))
             raise StoreMisconfigured(
                 f"an older build may still be at work: {named}; stop it, then run `worker db migrate --finish` again"
@@ -216,12 +222,13 @@ async def _finish(connection: AsyncpgConnection, wanted: tuple[Migration, ...], 
         await connection.execute("UPDATE eventstore.schema_version SET finished = $1", wanted[-1].version)
 
 
-async def _repair(connection: AsyncpgConnection, *, dry_run: bool) -> tuple[str, ...]:
+async def _repair(connection: SchemaConnection, *, dry_run: bool) -> tuple[str, ...]:
     """Set again what a restore that leaves out triggers has left, and say what that was."""
     (found,) = await connection.fetch(statement("disrepair"))
     silent = list(zip(found["tables"], found["triggers"], strict=True))
+    events = connection.schema.render(_EVENTS)
     repaired = [
-        f"the trigger {name}{'' if table == _EVENTS else f' of {table}'}, which did not always fire"
+        f"the trigger {name}{'' if table == events else f' of {table}'}, which did not always fire"
         for table, name in silent
     ]
     if found["behind"]:
@@ -243,7 +250,7 @@ async def _repair(connection: AsyncpgConnection, *, dry_run: bool) -> tuple[str,
 
 
 @asynccontextmanager
-async def _short_transaction(connection: AsyncpgConnection, command: str) -> AsyncIterator[None]:
+async def _short_transaction(connection: SchemaConnection, command: str) -> AsyncIterator[None]:
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
@@ -257,7 +264,7 @@ async def _short_transaction(connection: AsyncpgConnection, command: str) -> Asy
         ) from error
 
 
-def _partitioning(connection: AsyncpgConnection) -> AbstractAsyncContextManager[None]:
+def _partitioning(connection: SchemaConnection) -> AbstractAsyncContextManager[None]:
     return _short_transaction(connection, "worker db migrate --partition-size")
 
 
@@ -266,8 +273,8 @@ def _named(row: Row) -> str:
     return f"{row['name']} (role {row['role']}, {kind})"
 
 
-async def _prepare_reading(connection: AsyncpgConnection) -> None:
-    await _create_role(connection, "eventstore_projections")
+async def _prepare_reading(connection: SchemaConnection) -> None:
+    await _create_role(connection, _PROJECTIONS)
     # Schemas are made in its name, by a function that has the rights of this session's role.
     # Who may not have that can still migrate: it is missed, and told, where a projection's first schema is made.
     if not await connection.fetchval("SELECT pg_has_role('eventstore_projections', 'MEMBER')"):
@@ -278,7 +285,12 @@ async def _prepare_reading(connection: AsyncpgConnection) -> None:
                 raise
 
 
-async def _create_role(connection: AsyncpgConnection, name: str) -> None:
+async def _has(connection: SchemaConnection, name: str) -> bool:
+    return bool(await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", connection.schema.render(name)))
+
+
+async def _create_role(connection: SchemaConnection, purpose: str) -> None:
+    name = connection.schema.role(purpose)
     if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name):
         return
     try:

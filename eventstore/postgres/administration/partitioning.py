@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from eventstore.errors import InvalidRequest, StoreMisconfigured
-from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.statements import statement
 
 __all__ = ["LEAST_SIZE", "check_size", "extend", "partition"]
@@ -14,7 +14,7 @@ LEAST_SIZE = 10_000
 
 _MOST_SIZE = 2**48
 
-Begin = Callable[[AsyncpgConnection], AbstractAsyncContextManager[None]]
+Begin = Callable[[SchemaConnection], AbstractAsyncContextManager[None]]
 
 
 def check_size(size: int) -> None:
@@ -27,7 +27,7 @@ def check_size(size: int) -> None:
         raise InvalidRequest(f"a partition's size lies between {LEAST_SIZE:,} and {_MOST_SIZE:,}, not at {size:,}")
 
 
-async def partition(connection: AsyncpgConnection, size: int, *, finished: bool, begin: Begin, dry_run: bool) -> bool:
+async def partition(connection: SchemaConnection, size: int, *, finished: bool, begin: Begin, dry_run: bool) -> bool:
     """Keep the log in partitions from now on, or further ones in another size.
 
     Its table becomes the first partition: no event is moved. Each step may be broken off, and is then gone on with.
@@ -74,12 +74,12 @@ async def partition(connection: AsyncpgConnection, size: int, *, finished: bool,
     return True
 
 
-async def extend(connection: AsyncpgConnection) -> None:
+async def extend(connection: SchemaConnection) -> None:
     """Make further partitions, if it is time; and have the log's end looked for where it is now."""
     if await _knows_partitions(connection):
         await connection.execute("SELECT eventstore.define_head()")
         await connection.fetch(statement("extend"), 1)
 
 
-async def _knows_partitions(connection: AsyncpgConnection) -> bool:
+async def _knows_partitions(connection: SchemaConnection) -> bool:
     return bool(await connection.fetchval("SELECT to_regprocedure('eventstore.define_head()') IS NOT NULL"))

@@ -8,6 +8,7 @@ from eventstore.errors import InvalidRequest
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.statements import statement
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"]
 
@@ -36,7 +37,7 @@ class Prunable:
     pages: int
 
 
-async def count_prunable(admin_url: str, older_than: timedelta) -> Prunable:
+async def count_prunable(admin_url: str, older_than: timedelta, *, schema: str = DEFAULT_SCHEMA) -> Prunable:
     """Count the receipts that are older than an age, by the database's clock. Nothing is changed.
 
     Raises:
@@ -46,17 +47,26 @@ async def count_prunable(admin_url: str, older_than: timedelta) -> Prunable:
     """
     if older_than < LEAST_AGE:
         raise InvalidRequest(f"receipts are kept for {LEAST_AGE.days} day at least")
-    async with administrator(admin_url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as connection:
+    async with administrator(
+        admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
+    ) as connection:
         (row,) = await connection.fetch(statement("prunable"), older_than)
     return Prunable(before=row["moment"], receipts=row["old"], total=row["total"], pages=row["pages"])
 
 
-async def prune(admin_url: str, found: Prunable, *, progress: Callable[[int], None] = lambda _: None) -> int:
+async def prune(
+    admin_url: str,
+    found: Prunable,
+    *,
+    schema: str = DEFAULT_SCHEMA,
+    progress: Callable[[int], None] = lambda _: None,
+) -> int:
     """Delete the receipts that were found old. An append that is repeated after that is judged anew.
 
     Args:
         admin_url: The address of the primary, with the role that owns the schema.
         found: What ``count_prunable`` returned.
+        schema: The store's.
         progress: Is told after each batch how many receipts it deleted.
 
     Returns:
@@ -69,7 +79,9 @@ async def prune(admin_url: str, found: Prunable, *, progress: Callable[[int], No
     On cancellation the batch under way is undone; those before it stay.
     """
     deleted = 0
-    async with administrator(admin_url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as connection:
+    async with administrator(
+        admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
+    ) as connection:
         # First, and in a transaction of its own: whoever is killed below has deleted some.
         await connection.execute(statement("pruning"), found.before)
         for page in range(0, found.pages, _PAGES):
@@ -81,18 +93,19 @@ async def prune(admin_url: str, found: Prunable, *, progress: Callable[[int], No
     return deleted
 
 
-async def receipts_since(url: str) -> datetime | None:
+async def receipts_since(url: str, *, schema: str = DEFAULT_SCHEMA) -> datetime | None:
     """Return the moment from which on every receipt is still there; None if none was ever deleted.
 
     Whatever was first sent before it may have been answered, although there is no receipt of it.
 
     Args:
         url: The address of the primary; of several hosts in it, the one that accepts writes.
+        schema: The store's.
 
     Raises:
         StoreUnavailable: The server cannot be reached.
         StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
     """
-    async with administrator(url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as connection:
+    async with administrator(url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write) as connection:
         moment: datetime | None = await connection.fetchval(statement("receipts_since"))
     return moment

@@ -10,6 +10,7 @@ from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS, sqlstate_of
 from eventstore.postgres.statements import statement
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["Measures", "measure"]
 
@@ -43,11 +44,12 @@ class Measures:
     statements: _Rows | None = field(default=None)
 
 
-async def measure(url: str, *, writable: bool = True) -> Measures:
+async def measure(url: str, *, schema: str = DEFAULT_SCHEMA, writable: bool = True) -> Measures:
     """Measure the server that accepts writes, of those in an address. Nothing is changed.
 
     Args:
         url: The address.
+        schema: The store's.
         writable: Whether it must accept writes; without, any server in the address is measured.
 
     Raises:
@@ -59,6 +61,7 @@ async def measure(url: str, *, writable: bool = True) -> Measures:
     async with administrator(
         url,
         purpose="worker db stats",
+        schema=schema,
         wanted=SessionAttribute.read_write if writable else SessionAttribute.any,
         cached=False,
         statement_seconds=_SECONDS,

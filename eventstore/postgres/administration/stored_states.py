@@ -6,6 +6,7 @@ from datetime import datetime
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.statements import statement
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["ViewStates", "drop_states", "list_states"]
 
@@ -38,7 +39,12 @@ class ViewStates:
 
 
 async def list_states(
-    admin_url: str, *, domain: str | None = None, view: str | None = None, version: int | None = None
+    admin_url: str,
+    *,
+    schema: str = DEFAULT_SCHEMA,
+    domain: str | None = None,
+    view: str | None = None,
+    version: int | None = None,
 ) -> tuple[ViewStates, ...]:
     """List what is stored, by domain, view and version; of all of them, or of those that are named.
 
@@ -46,13 +52,18 @@ async def list_states(
         StoreUnavailable: The server cannot be reached.
         StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
     """
-    async with administrator(admin_url, purpose=_PURPOSE) as connection:
+    async with administrator(admin_url, purpose=_PURPOSE, schema=schema) as connection:
         rows = await connection.fetch(statement("states_listed"), domain, view, version)
     return tuple(ViewStates(**dict(row)) for row in rows)
 
 
 async def drop_states(
-    admin_url: str, *, domain: str | None = None, view: str | None = None, version: int | None = None
+    admin_url: str,
+    *,
+    schema: str = DEFAULT_SCHEMA,
+    domain: str | None = None,
+    view: str | None = None,
+    version: int | None = None,
 ) -> int:
     """Delete the stored states that ``list_states`` lists. The next to need one reads its view's whole history.
 
@@ -63,6 +74,8 @@ async def drop_states(
         StoreUnavailable: The server cannot be reached.
         StoreMisconfigured: The role may not delete them.
     """
-    async with administrator(admin_url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as connection:
+    async with administrator(
+        admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
+    ) as connection:
         dropped: int = await connection.fetchval(statement("states_dropped"), domain, view, version)
     return dropped

@@ -8,21 +8,15 @@ from eventstore.postgres.administration.database_settings import collation_compl
 from eventstore.postgres.administration.wholeness import MANY_PAGES, Wholeness
 from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.statements import migrations, statement
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["Survey", "survey"]
 
 _SECONDS = 10.0
 # What is not a column of the answer.
 _DERIVED = {
-    "unfinished",
-    "missing_indexes",
-    "archive_places",
-    "pooled",
-    "wholeness",
-    "collation",
-    "idle_slots",
-    "prepared",
-    "feedback",
+    *("schema", "unfinished", "missing_indexes", "archive_places", "pooled", "wholeness", "collation"),
+    *("idle_slots", "prepared", "feedback"),
 }
 
 
@@ -31,7 +25,8 @@ class Survey:
     """What was found.
 
     Attributes:
-        schema_version: The schema's version.
+        schema: The schema's name.
+        schema_version: Its version.
         unfinished: Whether older builds are served beside this one, so that appends cost more than they need.
         head: The sequence number of the last event.
         in_recovery: Whether the server follows another.
@@ -57,6 +52,7 @@ class Survey:
         collation: What is wrong with the order of texts in indexes, None if nothing is.
     """
 
+    schema: str
     schema_version: int
     unfinished: bool
     head: int
@@ -83,11 +79,12 @@ class Survey:
     feedback: bool
 
 
-async def survey(url: str, *, primary: bool = False) -> Survey:
+async def survey(url: str, *, schema: str = DEFAULT_SCHEMA, primary: bool = False) -> Survey:
     """Look at a server. Nothing is changed.
 
     Args:
         url: Its address.
+        schema: The store's.
         primary: Whether, of several hosts in the address, the one that accepts writes is meant.
 
     Raises:
@@ -98,7 +95,13 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
     # Without prepared statements, which some poolers cannot keep.
     wanted = SessionAttribute.read_write if primary else SessionAttribute.any
     async with administrator(
-        url, purpose="worker check", wanted=wanted, lifted=False, cached=False, statement_seconds=_SECONDS
+        url,
+        purpose="worker check",
+        schema=schema,
+        wanted=wanted,
+        lifted=False,
+        cached=False,
+        statement_seconds=_SECONDS,
     ) as connection:
         rows = await connection.fetch(statement("survey"))
         told = connection.get_server_pid()
@@ -109,6 +112,7 @@ async def survey(url: str, *, primary: bool = False) -> Survey:
         raise StoreMisconfigured("the event store has lost its lock row: restore the database from a backup")
     (row,) = rows
     return Survey(
+        schema=schema,
         **{name: row[name] for name in Survey.__dataclass_fields__ if name not in _DERIVED},
         unfinished=any(each.finishing is not None and each.version > row["finished"] for each in migrations()),
         missing_indexes=tuple(row["missing_indexes"]),

@@ -147,11 +147,11 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
 
     async def _sent(self, arguments: Sequence[object]) -> Sequence[Row]:
         connection = await self._sticky.take()
-        turn = Turn()
+        schema, turn = self._pools.primary.schema, Turn()
         try:
             async with watched(connection, self._pools.primary):
                 with confirmed(connection), turn:
-                    rows = await connection.fetch(statement("append"), *arguments)
+                    rows = await connection.fetch(schema.render(statement("append")), *arguments)
         except DRIVER_ERRORS as error:
             await self._sticky.drop()
             if is_connection_loss(error):
@@ -160,7 +160,7 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
                 raise OutcomeUnknown("the connection broke while an append was under way") from error
             if sqlstate_of(error) == READ_ONLY:
                 await self._pools.forget_primary()
-            translated = translate(error)
+            translated = translate(error, schema)
             if lacks_partition(error):
                 raise _NoRoom(str(translated), code=translated.code) from error
             raise translated from error

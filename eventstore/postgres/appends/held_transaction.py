@@ -168,7 +168,7 @@ class HeldTransaction:
             return
         await self._fetch(*mixed_statement((), 0, ()))
         try:
-            await connection.prepare(statement("append"))
+            await connection.prepare(self._pools.primary.schema.render(statement("append")))
         except DRIVER_ERRORS as error:
             raise await self._failure(error) from error
         if len(known) >= _MOST_KNOWN:
@@ -177,7 +177,7 @@ class HeldTransaction:
 
     async def _fetch(self, sql: str, parameters: Sequence[object]) -> Sequence[Row]:
         try:
-            return await self._in_use.fetch(sql, *parameters)
+            return await self._in_use.fetch(self._pools.primary.schema.render(sql), *parameters)
         except DRIVER_ERRORS as error:
             raise await self._failure(error) from error
 
@@ -216,7 +216,7 @@ class HeldTransaction:
                 f"the lock was held for longer than {self._limit} s, or its connection broke; nothing is recorded",
                 code=code,
             )
-        return translate(error)
+        return translate(error, self._pools.primary.schema)
 
 
 def _took_too_long(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ from eventstore.postgres.connections.dialing import Dialer, server_of
 from eventstore.postgres.connections.lending import LentConnections
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, is_connection_loss, translate
 from eventstore.postgres.drivers.protocol import Connection, ConnectionPool, Row
+from eventstore.postgres.schema import Schema
 from eventstore.postgres.statements import statement
 from eventstore.stream import ServerAddress
 
@@ -42,6 +43,7 @@ class Pool:
         server: The same, taken apart; None if the address names several.
         dialer: Makes connections of a caller's own.
         lends: Whether they are another program's, which waits for them too.
+        schema: Where the store is in its database: what is run here is read for it.
         head: How far its log was when it was last asked.
         epoch: Grows when connections that were made before must not be used any more.
         wanted: How many wait for a connection.
@@ -59,6 +61,7 @@ class Pool:
     warm: set[int] = field(default_factory=set)
     keepers: list[Keeper] = field(default_factory=list)
     lends: bool = False
+    schema: Schema = field(default_factory=Schema)
 
     @property
     def idle(self) -> int:
@@ -90,7 +93,7 @@ class Pool:
                 code=type(error).__name__,
             ) from error
         except DRIVER_ERRORS as error:
-            raise translate(error) from error
+            raise translate(error, self.schema) from error
         finally:
             self.wanted -= 1
 
@@ -131,7 +134,8 @@ class Pool:
         Raises:
             EventStoreError: As ``translate`` says.
         """
-        return await self.once_more(lambda: self._fetch(sql, parameters, seconds))
+        text = self.schema.render(sql)
+        return await self.once_more(lambda: self._fetch(text, parameters, seconds))
 
     async def once_more(self, ask: Callable[[], Awaitable[Sequence[Row]]]) -> Sequence[Row]:
         """Ask what changes nothing; once more on a new connection if the one that it was asked on breaks.
@@ -149,12 +153,12 @@ class Pool:
             return await ask()
         except DRIVER_ERRORS as error:
             if not is_connection_loss(error):
-                raise translate(error) from error
+                raise translate(error, self.schema) from error
         await self.renew()
         try:
             return await ask()
         except DRIVER_ERRORS as error:
-            raise translate(error) from error
+            raise translate(error, self.schema) from error
 
     async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> Sequence[Row]:
         connection = await self.acquire(seconds)
@@ -178,11 +182,11 @@ class Pool:
         connection = await self.acquire(seconds)
         try:
             with confirmed(connection):
-                await connection.fetch(statement("confirm"), timeout=seconds)
+                await connection.fetch(self.schema.render(statement("confirm")), timeout=seconds)
         except (TimeoutError, OutcomeUnknown) as error:
             raise StoreUnavailable("what is on record is not confirmed by a synchronous standby") from error
         except DRIVER_ERRORS as error:
-            raise translate(error) from error
+            raise translate(error, self.schema) from error
         finally:
             await self.release(connection)
 
@@ -203,7 +207,7 @@ class Pool:
                 await connection.close(timeout=_RELEASE_SECONDS)
         except EventStoreError as silent:
             await self.renew()
-            return silent if isinstance(silent, StoreUnavailable) else translate(error)
+            return silent if isinstance(silent, StoreUnavailable) else translate(error, self.schema)
         return TransientStoreError(
             f"{self.address} answers, but took too long for this request", code=type(error).__name__
         )

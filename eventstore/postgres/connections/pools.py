@@ -16,6 +16,7 @@ from eventstore.postgres.connections.session_settings import LENT_SETTINGS, SESS
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
 from eventstore.postgres.drivers.choice import DriverName, driver_named, handed_in
 from eventstore.postgres.drivers.protocol import Driver
+from eventstore.postgres.schema import Schema
 
 __all__ = ["Pools"]
 
@@ -43,6 +44,7 @@ class Pools:
         replica_urls: Sequence[str],
         *,
         driver: DriverName = "asyncpg",
+        schema: Schema,
         pool_size: int,
         application_name: str,
         writable: bool = True,
@@ -53,6 +55,7 @@ class Pools:
             primary_url: May name several hosts; the one that accepts writes is used.
             replica_urls: One address a replica.
             driver: Makes the connections.
+            schema: Where the store is in each server's database.
             pool_size: The most connections to each server.
             application_name: How the connections appear in ``pg_stat_activity``.
             writable: Whether the primary must accept writes.
@@ -68,7 +71,9 @@ class Pools:
             if address.left_out:
                 _log.warning("of a database address, this is left out: %s", ", ".join(address.left_out))
             wanted = SessionAttribute.any if pools or not writable else SessionAttribute.read_write
-            pools.append(_pool(address, made_by, wanted, pool_size, application_name, first=0 if pools else 1))
+            pool = _pool(address, made_by, wanted, pool_size, application_name, first=0 if pools else 1)
+            pool.schema = schema
+            pools.append(pool)
         try:
             for pool in pools:
                 await pool.connections
@@ -79,13 +84,20 @@ class Pools:
 
     @classmethod
     async def over(
-        cls, primary: object, replicas: Sequence[object], *, application_name: str, writable: bool = True
+        cls,
+        primary: object,
+        replicas: Sequence[object],
+        *,
+        schema: Schema,
+        application_name: str,
+        writable: bool = True,
     ) -> tuple["Pools", str]:
         """Use pools or engines that a program has. The primary must answer; a replica that does not is passed over.
 
         Args:
             primary: One of those that ``handed_in`` knows.
             replicas: One a replica.
+            schema: As of ``open``.
             application_name: How the connections appear in ``pg_stat_activity`` while they are lent.
             writable: Whether the primary must accept writes.
 
@@ -98,7 +110,7 @@ class Pools:
         """
         settings = {**LENT_SETTINGS, "application_name": session_name(application_name)}
         lent = [LentConnections(handed_in(each), settings) for each in (primary, *replicas)]
-        pools = [Pool(each, "the pool that was handed in", each, lends=True) for each in lent]
+        pools = [Pool(each, "the pool that was handed in", each, lends=True, schema=schema) for each in lent]
         try:
             await lent[0]
         except (*DRIVER_ERRORS, ValueError) as error:

@@ -14,6 +14,8 @@ from eventstore.postgres.connections.dialing import Dialer, SessionAttribute
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
 from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
 from eventstore.postgres.drivers.protocol import Row
+from eventstore.postgres.schema import Schema
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["Prepared", "Session", "Transaction"]
 
@@ -43,16 +45,26 @@ class Transaction:
     """A transaction that is open. What it raises is said in ``Session.transaction``.
 
     Attributes:
+        schema: That of its session.
         names: Those of its prepared statements, which end with it.
     """
 
-    def __init__(self, connection: AsyncpgConnection) -> None:
+    def __init__(self, connection: AsyncpgConnection, schema: Schema) -> None:
+        self.schema = schema
         self.names: list[str] = []
         self._connection = connection
 
     async def fetch(self, sql: str, *values: object) -> Sequence[Mapping[str, Any]]:
         """Run a statement with bound values, and return its rows."""
         return [dict(row) for row in await self._connection.fetch(sql, *values)]
+
+    async def fetch_own(self, sql: str, *values: object) -> Sequence[Mapping[str, Any]]:
+        """Run a statement of the store's, as ``fetch``; it is read for its schema."""
+        return await self.fetch(self.schema.render(sql), *values)
+
+    async def prepare_own(self, sql: str) -> Prepared:
+        """Have the server read a statement of the store's, as ``prepare``; it is read for its schema."""
+        return await self.prepare(self.schema.render(sql))
 
     async def prepare(self, sql: str) -> Prepared:
         """Have the server read a statement, which is run later.
@@ -77,13 +89,23 @@ class Session:
     Args:
         url: The database. Of several hosts in it, the one that accepts writes is used, unless ``reads`` says otherwise.
         purpose: How the connection appears in ``pg_stat_activity``.
+        schema: That of the store whose statements are run in it. They are read for it by who has them.
         reads: Whether any host will do.
+
+    Raises:
+        StoreMisconfigured: No schema can be called so, or the address is no use.
     """
 
-    def __init__(self, url: str, *, purpose: str, reads: bool = False) -> None:
+    def __init__(self, url: str, *, purpose: str, schema: str = DEFAULT_SCHEMA, reads: bool = False) -> None:
         wanted = SessionAttribute.any if reads else SessionAttribute.read_write
         self._dialer = Dialer(Address.of(url), purpose=purpose, wanted=wanted, cached=False)
         self._connection: AsyncpgConnection | None = None
+        self._schema = Schema(schema)
+
+    @property
+    def schema(self) -> Schema:
+        """That of the store whose statements are run in it."""
+        return self._schema
 
     @asynccontextmanager
     async def transaction(self, **settings: str) -> AsyncIterator[Transaction]:
@@ -107,12 +129,12 @@ class Session:
             known = "SELECT set_config(s.name, w.value, true) FROM pg_catalog.pg_settings s"
             chosen = f"; {known} JOIN (VALUES {local}) AS w (name, value) ON s.name = w.name" if local else ""
             await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED{chosen}")
-            transaction = Transaction(connection)
+            transaction = Transaction(connection, self._schema)
             yield transaction
             await connection.execute(_ending("COMMIT", transaction))
             is_done = True
         except DRIVER_ERRORS as error:
-            raise translate(error) from error
+            raise translate(error, self._schema) from error
         finally:
             if not is_done:
                 await self._roll_back(connection, transaction)

@@ -1,6 +1,9 @@
 """How sessions of this program appear in ``pg_stat_activity``: by what they are for, with a mark of the build."""
 
-__all__ = ["MARK", "session_name"]
+__all__ = ["MARK", "UNNAMED", "session_name"]
+
+UNNAMED = "eventstore"
+"""What a session is for whose program does not say."""
 
 MARK = " (append 2)"
 """Says that the build appends by ``append_v2``; by it ``worker db migrate --finish`` tells who does not.

@@ -115,7 +115,8 @@ class StickyConnection:
         Raises:
             EventStoreError: As ``translate`` says.
         """
-        return await self._pool.once_more(lambda: self._fetch(sql, parameters, seconds))
+        text = self._pool.schema.render(sql)
+        return await self._pool.once_more(lambda: self._fetch(text, parameters, seconds))
 
     async def _fetch(self, sql: str, parameters: Sequence[object], seconds: float) -> Sequence[Row]:
         connection = await self.take(seconds)

@@ -11,6 +11,7 @@ from eventstore.errors import (
 )
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS, failure_of, sqlstate_of
 from eventstore.postgres.drivers.protocol import Failure
+from eventstore.postgres.schema import Schema
 from eventstore.system_error import said_of
 
 __all__ = ["DRIVER_ERRORS", "FULL", "READ_ONLY", "is_connection_loss", "lacks_partition", "translate"]
@@ -18,14 +19,15 @@ __all__ = ["DRIVER_ERRORS", "FULL", "READ_ONLY", "is_connection_loss", "lacks_pa
 READ_ONLY = "25006"
 FULL = "53300"
 
+_DEFAULT = Schema()
 _MISCONFIGURED = {
     "28000": "PostgreSQL refuses this user: check the user name in the address and pg_hba.conf",
     "28P01": "PostgreSQL refuses this password: check the credentials in the address",
     "3D000": "the database named in the address does not exist: create it, or correct the address",
-    "42501": "the database role lacks a right: let it log in as a member of eventstore_runtime",
-    "3F000": "the database has no event store yet: run `worker db migrate`",
-    "42P01": "the database has no event store yet, or an older one: run `worker db migrate`",
-    "42883": "the database's event store is older than this program: run `worker db migrate`",
+    "42501": "the database role lacks a right: let it log in as a member of {runtime}",
+    "3F000": "the database has no event store{where} yet: run `worker db migrate`",
+    "42P01": "the database has no event store{where} yet, or an older one: run `worker db migrate`",
+    "42883": "the database's event store{where} is older than this program: run `worker db migrate`",
     "ES001": "the database's default_transaction_isolation must be 'read committed'",
     "ES002": "the database's synchronous_commit must be 'on' or 'remote_apply'",
     "ES004": "the event store has lost its lock row: restore the database from a backup",
@@ -57,8 +59,12 @@ def lacks_partition(error: BaseException) -> bool:
     return _code(error) == _CHECK and not getattr(error, "constraint_name", None)
 
 
-def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one return an answer
+def translate(error: BaseException, schema: Schema = _DEFAULT) -> EventStoreError:  # noqa: PLR0911  one return an answer
     """Say in the store's words what one of ``DRIVER_ERRORS`` means.
+
+    Args:
+        error: That.
+        schema: The store that was asked.
 
     Returns:
         An error to be raised from the original. A code that is not known stays an ``EventStoreError`` of no family.
@@ -67,7 +73,8 @@ def translate(error: BaseException) -> EventStoreError:  # noqa: PLR0911  one re
     if isinstance(error, ssl.SSLError):
         return _translate_tls(error, code)
     if code in _MISCONFIGURED:
-        return StoreMisconfigured(f"{_MISCONFIGURED[code]} ({error})", code=code)
+        told = _MISCONFIGURED[code].format(runtime=schema.role("runtime"), where=schema.whereabouts)
+        return StoreMisconfigured(f"{told} ({error})", code=code)
     if failure_of(error) is Failure.ADDRESS:
         return StoreMisconfigured(f"the database address is not usable: {error}", code=code)
     if code in _TRANSIENT:

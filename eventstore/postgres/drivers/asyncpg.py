@@ -1,11 +1,12 @@
 """asyncpg: the driver that is always there. Its connections and pools are used as they are."""
 
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from eventstore.postgres.drivers.protocol import ConnectionPool, Dial, Dialling, Driver, Failure
+from eventstore.postgres.schema import Schema
 from eventstore.stream import ServerAddress
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 else:
     _Connection = asyncpg.Connection
 
-__all__ = ["ERRORS", "AsyncpgConnection", "AsyncpgDriver", "failure_of", "place_of"]
+__all__ = ["ERRORS", "AsyncpgConnection", "AsyncpgDriver", "SchemaConnection", "failure_of", "place_of"]
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What it raises, besides errors of sockets."""
@@ -32,8 +33,58 @@ class AsyncpgConnection(_Connection):
     server: ServerAddress | None
 
 
+class SchemaConnection(AsyncpgConnection):
+    """A connection whose statements are all of ours, and are read for the schema of a store.
+
+    Attributes:
+        schema: That.
+    """
+
+    __slots__ = ("schema",)
+    schema: Schema
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:  # noqa: ASYNC109  the driver's own form
+        """See ``asyncpg.Connection``."""
+        return await super().execute(self.schema.render(query), *args, timeout=timeout)
+
+    async def executemany(self, command: str, args: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the same
+        """See ``asyncpg.Connection``."""
+        await super().executemany(self.schema.render(command), args, timeout=timeout)
+
+    async def fetch(self, query: str, *args: object, **options: Any) -> Any:
+        """See ``asyncpg.Connection``."""
+        return await super().fetch(self.schema.render(query), *args, **options)
+
+    async def fetchrow(self, query: str, *args: object, **options: Any) -> Any:
+        """See ``asyncpg.Connection``."""
+        return await super().fetchrow(self.schema.render(query), *args, **options)
+
+    async def fetchval(self, query: str, *args: object, **options: Any) -> Any:
+        """See ``asyncpg.Connection``."""
+        return await super().fetchval(self.schema.render(query), *args, **options)
+
+    async def prepare(self, query: str, **options: Any) -> Any:
+        """See ``asyncpg.Connection``."""
+        return await super().prepare(self.schema.render(query), **options)
+
+    def cursor(self, query: str, *args: object, **options: Any) -> Any:
+        """See ``asyncpg.Connection``."""
+        return super().cursor(self.schema.render(query), *args, **options)
+
+    async def copy_from_query(self, query: str, *args: object, **options: Any) -> str:
+        """See ``asyncpg.Connection``."""
+        return await super().copy_from_query(self.schema.render(query), *args, **options)
+
+
 class AsyncpgDriver(Driver):
-    """See ``Driver``."""
+    """See ``Driver``.
+
+    Args:
+        schema: What the statements of its connections are read for; None where whoever sends them has done so.
+    """
+
+    def __init__(self, schema: Schema | None = None) -> None:
+        self._schema = schema
 
     async def dial(self, dialling: Dialling) -> AsyncpgConnection:
         """See ``Driver.dial``."""
@@ -47,9 +98,11 @@ class AsyncpgDriver(Driver):
             target_session_attrs=SessionAttribute.any,
             server_settings=dict(dialling.settings),
             statement_cache_size=dialling.cached,
-            connection_class=AsyncpgConnection,
+            connection_class=AsyncpgConnection if self._schema is None else SchemaConnection,
         )
         connection.server = server
+        if isinstance(connection, SchemaConnection) and self._schema is not None:
+            connection.schema = self._schema
         return connection
 
     def pool(self, dial: Dial, *, first: int, size: int) -> ConnectionPool:

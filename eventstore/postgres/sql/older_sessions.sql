@@ -1,5 +1,6 @@
 -- Purpose: see who may still need what the finishing of a migration takes away.
--- Parameters: $1 text, the mark in the names of sessions that do not; a pooler may add to a name.
+-- Parameters: $1 text, the mark in the names of sessions that do not; a pooler may add to a name. $2 text, what sessions
+-- of the library are called that were given no name.
 -- Result: one row a name and role: sessions that may append and do not have the mark, a superuser's only if named as this
 -- program names its own; and whatever transaction is older than the migration, prepared ones included.
 WITH migrated AS MATERIALIZED (
@@ -9,7 +10,7 @@ WITH migrated AS MATERIALIZED (
         a.xact_start < m.migrated_at IS TRUE AS in_old_transaction,
         strpos(a.application_name, $1) = 0
             AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
-            AND (NOT r.rolsuper OR a.application_name LIKE 'worker%' OR a.application_name = 'eventstore') AS is_older
+            AND (NOT r.rolsuper OR a.application_name LIKE 'worker%' OR a.application_name = $2) AS is_older
     FROM pg_stat_activity a
     JOIN pg_roles r ON r.oid = a.usesysid
     CROSS JOIN migrated m

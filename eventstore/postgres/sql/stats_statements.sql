@@ -10,6 +10,6 @@ SELECT regexp_replace(regexp_replace(s.query, '--[^\n]*', '', 'g'), '\s+', ' ', 
     s.max_exec_time / 1000 AS max_seconds
 FROM pg_stat_statements s
 WHERE s.dbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-    AND s.query LIKE '%eventstore.%'
+    AND s.query ~ '(^|[^a-z0-9_])eventstore[.]'
 ORDER BY s.total_exec_time DESC
 LIMIT $1

@@ -39,8 +39,8 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     describe = Telemetry.for_database
 
-    def described(url: str) -> Telemetry:
-        return Telemetry(tracer=provider.get_tracer("test"), database=describe(url).database)
+    def described(url: str, schema: str) -> Telemetry:
+        return Telemetry(tracer=provider.get_tracer("test"), database=describe(url, schema).database)
 
     monkeypatch.setattr(Telemetry, "for_database", described)
     return exporter

@@ -13,6 +13,7 @@ import asyncpg
 
 from eventstore import Event, EventStore, Position
 from eventstore.postgres import PostgresEventStore, Session
+from eventstore.schema_name import DEFAULT_SCHEMA
 from handlers import Domain
 from tests.support.domains.ledger import Booked, Closed, balances, ledger
 from tests.support.fixtures.waiting import eventually
@@ -41,21 +42,30 @@ async def book(store: EventStore, *accounts: str) -> Position:
 
 
 @asynccontextmanager
-async def coordinating(url: str, domain: Domain, *, target: str | None = None) -> AsyncIterator[Coordinator]:
+async def coordinating(
+    url: str, domain: Domain, *, target: str | None = None, schema: str = DEFAULT_SCHEMA
+) -> AsyncIterator[Coordinator]:
     """Run a domain's projections in this process."""
     declared = [Declared(domain=domain, projection=projection) for projection in domain.projections]
-    async with following(url, declared, target=target) as coordinator:
+    async with following(url, declared, target=target, schema=schema) as coordinator:
         yield coordinator
 
 
 @asynccontextmanager
 async def following(
-    url: str, declared: Sequence[Followed], *, target: str | None = None, outlet: Outlet | None = None
+    url: str,
+    declared: Sequence[Followed],
+    *,
+    target: str | None = None,
+    outlet: Outlet | None = None,
+    schema: str = DEFAULT_SCHEMA,
 ) -> AsyncIterator[Coordinator]:
     """Run what follows the log in this process."""
-    async with PostgresEventStore.connect(url, follow_seconds=FOLLOW_SECONDS, application_name="projecting") as store:
+    async with PostgresEventStore.connect(
+        url, schema=schema, follow_seconds=FOLLOW_SECONDS, application_name="projecting"
+    ) as store:
         coordinator = Coordinator(
-            declared, store, lambda purpose: Session(target or url, purpose=purpose), outlet=outlet
+            declared, store, lambda purpose: Session(target or url, purpose=purpose, schema=schema), outlet=outlet
         )
         try:
             await coordinator.open()
@@ -73,9 +83,9 @@ async def following(
                 raise failure
 
 
-async def reached(url: str, position: Position, *, projection: str = BALANCES) -> None:
+async def reached(url: str, position: Position, *, projection: str = BALANCES, schema: str = DEFAULT_SCHEMA) -> None:
     """Wait until a projection is as far as a position."""
-    async with ReadModels(url) as models:
+    async with ReadModels(url, schema=schema) as models:
         await models.wait_for(projection, position, seconds=40)
 
 

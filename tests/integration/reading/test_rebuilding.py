@@ -2,11 +2,12 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from eventstore.postgres import PostgresEventStore, Session
+from eventstore.postgres import PostgresEventStore, Session, migrate
 from handlers import Projection
 from tests.integration.reading.projecting import (
     book,
@@ -18,7 +19,7 @@ from tests.integration.reading.projecting import (
     rows,
 )
 from tests.support.domains.ledger import balances, balances_of, ledger
-from tests.support.fixtures.databases import Database
+from tests.support.fixtures.databases import TENANT, Database
 from tests.support.fixtures.waiting import eventually
 from worker.errors import ProjectionError
 from worker.reading.builds import Declared, rebuild
@@ -65,6 +66,42 @@ async def test_a_projection_is_built_anew_while_readers_read_and_events_come(dat
         await eventually(are_gone, what="the old tables to go")
         await session.close()
     await reading.close()
+
+
+async def test_one_domain_has_read_models_in_each_schema_of_a_database(database: Database) -> None:
+    await migrate(database.admin_url, schema=TENANT)
+    worker = urlsplit(database.url).username
+    await rows(database.admin_url, f'GRANT {TENANT}_runtime, {TENANT}_projections TO "{worker}"')
+    current, url = CURRENT.replace("reading.", f"{TENANT}_reading."), database.url
+    async with (
+        PostgresEventStore.connect(url) as ours,
+        PostgresEventStore.connect(url, schema=TENANT) as theirs,
+        coordinating(url, ledger(balances)),
+        coordinating(url, ledger(balances), schema=TENANT),
+    ):
+        await reached(url, await book(ours, "a"))
+        await reached(url, await book(theirs, "b", "b"), schema=TENANT)
+        # Each begins to number at 1: what is built anew gets the tables that it needs all the same.
+        assert await rows(database.admin_url, CURRENT) == await rows(database.admin_url, current) == [(1, 1)]
+        session = Session(url, purpose="test", schema=TENANT)
+        assert await rebuild(session, Declared(domain=ledger(balances), projection=balances))
+
+        async def is_replaced() -> bool:
+            return await rows(database.admin_url, current) == [(2, 1)]
+
+        await eventually(is_replaced, what="the new build to take the place of the old one", seconds=60)
+        await session.close()
+        await reached(url, await book(theirs, "b"), schema=TENANT)
+        assert await rows(url, "SELECT account, total FROM read_ledger.totals") == [("a", 1)]
+        their_totals = f"SELECT account, total FROM {TENANT}_read_ledger.totals"  # noqa: S608  a constant
+        assert await rows(url, their_totals) == [("b", 3)]
+        assert await rows(database.admin_url, CURRENT) == [(1, 1)]
+    owners = await rows(
+        database.admin_url,
+        "SELECT DISTINCT nspowner::regrole::text FROM pg_namespace WHERE nspname ~ '^(tenant_1_)?(read|projection)_' "
+        "ORDER BY 1",
+    )
+    assert owners == [("eventstore_projections",), (f"{TENANT}_projections",)]
 
 
 async def test_a_new_version_brings_its_columns_and_keeps_who_may_read(database: Database) -> None:

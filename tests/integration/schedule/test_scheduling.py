@@ -12,7 +12,7 @@ import pytest
 from tests.integration.schedule.scheduling import TALLY, make_due, rows, running, scheduling, waiting, waits
 from tests.support.amqp_client import AmqpClient
 from tests.support.dead_letters import replayed
-from tests.support.fixtures.databases import Database
+from tests.support.fixtures.databases import TENANT, Database
 from tests.support.fixtures.waiting import eventually
 from worker.errors import MessageRefused, NoSchedule
 from worker.publisher import Publisher
@@ -53,6 +53,23 @@ async def test_a_command_is_sent_when_its_time_has_come_as_it_was_published(
         figures = running(service).figures()
         assert (figures.domain, figures.stored, figures.sent, figures.late) == ("tally", 2, 1, 0)
         assert (service.health().ready, service.health().reason) == (True, "scheduling 1")
+
+
+async def test_commands_wait_in_the_schema_of_their_domain_s_store(
+    partitioned_database: Database, vhost: str, publisher: Publisher, client: AmqpClient
+) -> None:
+    waiting_ids = f"SELECT command_id FROM {TENANT}_schedule.commands"  # noqa: S608  a constant
+    make_all_due = f"UPDATE {TENANT}_schedule.commands SET due_at = now(), send_at = now()"  # noqa: S608  the same
+    async with scheduling(partitioned_database.url, vhost, database_schema=TENANT) as service:
+        command_id = await publisher.schedule("tally", "Count", BODY, HOUR)
+
+        async def waits_there() -> bool:
+            return await rows(partitioned_database.url, waiting_ids) == [(command_id,)]
+
+        await eventually(waits_there, what="the command to wait")
+        await rows(partitioned_database.admin_url, make_all_due)
+        assert (await client.take(TALLY.queue)).message_id == str(command_id)
+        assert service.health().reason == "scheduling 1"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, nullcontext
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -19,7 +20,8 @@ from tests.integration.worker.receiver import receiving
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.jars import domain as jars
 from tests.support.domains.tally import domain as tally
-from tests.support.fixtures.databases import Database
+from tests.support.fixtures.administration import execute
+from tests.support.fixtures.databases import TENANT, Database
 from tests.support.fixtures.ports import free_port
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import QUEUES, serving_stores, settled
@@ -66,10 +68,11 @@ async def paused(service: Service, **expected: bool) -> None:
     await eventually(are_so, what=f"the pauses to be {expected}")
 
 
-async def count(url: str, event_type: str) -> int:
+async def count(url: str, event_type: str, schema: str = "eventstore") -> int:
     connection = await asyncpg.connect(url)
     try:
-        found = await connection.fetchval("SELECT count(*) FROM eventstore.events WHERE event_type = $1", event_type)
+        counting = f"SELECT count(*) FROM {schema}.events WHERE event_type = $1"  # noqa: S608  a constant
+        found = await connection.fetchval(counting, event_type)
         return int(found)
     finally:
         await connection.close()
@@ -225,6 +228,31 @@ async def test_domains_with_one_address_share_one_store(database: Database, vhos
         )
         await connection.close()
         assert 1 <= sessions <= 4
+
+
+async def test_domains_have_a_store_each_in_the_schemas_of_one_database(
+    database: Database, vhost: str, publisher: Publisher, client: AmqpClient
+) -> None:
+    await migrate(database.admin_url, schema=TENANT)
+    await execute(database.admin_url, f'GRANT {TENANT}_runtime TO "{urlsplit(database.url).username}"')
+    variables = {"WORKER_DOMAINS": BOTH, "DATABASE_SCHEMA_JARS": TENANT}
+    async with WorkerProcess.running(database.url, vhost, **variables):
+        # While nobody can append to one of them, the other's commands are decided, those that are poison, too.
+        async with head_locked(database.admin_url):
+            asking = asyncio.create_task(publisher.request("tally", "Count", {"Key": "a"}, timeout=120))
+            await dropped(publisher)
+            asked = await client.put(
+                b'{"jar": "a", "coin": 1}',
+                message_type="Drop",
+                routing_key="jars",
+                headers=POISON,
+                reply_to=client.replies,
+            )
+            answer = await client.answer()
+            assert (answer["command_id"], answer["outcome"]) == (asked, "accepted")
+        assert (await asking).first == 1
+    assert (await count(database.url, "Counted"), await count(database.url, "Dropped")) == (1, 0)
+    assert (await count(database.url, "Dropped", TENANT), await count(database.url, "Counted", TENANT)) == (2, 0)
 
 
 async def test_a_store_that_hangs_holds_up_no_poison_message_of_another(

@@ -286,3 +286,37 @@ def test_domains_with_one_event_name_for_two_things_may_be_served_from_two_store
     # What needs no database is not kept from its work by an address that is missing.
     monkeypatch.delenv("DATABASE_URL")
     assert len(served_domains(Settings.load(needs=()))) == 2
+
+
+def test_domains_have_a_store_each_in_the_schemas_of_one_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = loaded(
+        monkeypatch,
+        DATABASE_URL=ALL,
+        DATABASE_REPLICA_URLS=f"{ALL}1",
+        DATABASE_SCHEMA="shared",
+        DATABASE_SCHEMA_ORDERS="orders",
+        DATABASE_SCHEMA_RETURNS="orders",
+        DATABASE_URL_AWAY=OWN,
+    )
+    stores = stores_of(settings, ["library", "orders", "returns", "away"])
+    assert [(store.domains, store.database_schema, store.database_url) for store in stores] == [
+        (("library",), "shared", ALL),
+        (("orders", "returns"), "orders", ALL),
+        (("away",), "shared", OWN),
+    ]
+    assert stores[1].database_replica_urls == (f"{ALL}1",)
+    assert stores[1].variable("database_url") == "DATABASE_URL"
+    assert str(stores[1]) == "orders, returns (db:5432/events, schema orders)"
+    with pytest.raises(SettingsError, match=r"^DATABASE_ADMIN_URL is not set; "):
+        stores_of(settings, ["orders"], by="database_admin_url")
+    assert unread(settings, ["library", "orders", "away"]) == ["DATABASE_SCHEMA_RETURNS"]
+
+
+@pytest.mark.parametrize("name", ["Orders", "order", "a_reading", ALL])
+def test_a_schema_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(SettingsError, match=r"^DATABASE_SCHEMA: [^\n]+\.$") as raised:
+        loaded(monkeypatch, DATABASE_URL=ALL, DATABASE_SCHEMA=name)
+    assert "secret" not in str(raised.value)
+    monkeypatch.delenv("DATABASE_SCHEMA")
+    settings = loaded(monkeypatch, DATABASE_URL=ALL, DATABASE_SCHEMA_ORDERS=name)
+    assert told(settings, ["orders"]).startswith("DATABASE_SCHEMA_ORDERS: ")

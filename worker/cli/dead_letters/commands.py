@@ -200,7 +200,7 @@ def _receipts_since(settings: Settings, choice: Choice, domain: str | None) -> d
     stores = stores_of(settings, domain_names(settings, domain) or meant, only=domain)
     for store in stores:
         with in_turn(store, stores, silent=True):
-            since = run_async(receipts_since(store.database_url))
+            since = run_async(receipts_since(store.database_url, schema=store.database_schema))
         found |= {} if since is None else dict.fromkeys(store.domains, since)
     return found
 

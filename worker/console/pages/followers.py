@@ -14,13 +14,13 @@ from worker.chosen_stores import chosen
 from worker.console.attempt import Fresh, attempt
 from worker.console.console import Console
 from worker.console.forms import Form
-from worker.credentials import address_of
 from worker.reading import administration
 from worker.reading.complaints import complaint
 from worker.reading.declared import EVERY_KIND
 from worker.reading.followers import FollowerName, FollowerRow, Followers
 from worker.reading.state import state_of
 from worker.settings import Settings
+from worker.stores import place_of
 
 __all__ = ["FollowerGroup", "FollowersPage"]
 
@@ -87,7 +87,7 @@ class FollowersPage:
     async def treat(self, request: Request) -> Response:
         """Ask whether one is to be paused, resumed, or go on without an event, and do it once that was answered."""
         form = await Form.of(request, self._console)
-        action, url, name = self._meant(form)
+        action, place, name = self._meant(form)
         event = _number(form.one("event")) if action is Action.SKIP else None
         if not form.is_confirmed:
             fields = [("place", form.one("place")), ("kind", name.kind), ("name", str(name))]
@@ -106,7 +106,7 @@ class FollowersPage:
         reason = form.one("reason").strip() if action is Action.SKIP else ""
         if action is Action.SKIP and not reason:
             raise HTTPException(400, "It does not say why: go back, and write the reason.")
-        found = await attempt(_done(url, action, name, event, reason=reason, by=f"console, from {form.address}"))
+        found = await attempt(_done(place, action, name, event, reason=reason, by=f"console, from {form.address}"))
         self._found.forget()
         form.log(f"{name.kind} {name}: {action.value}: {found.value or found.trouble}")
         return self._console.renderer.page(
@@ -119,24 +119,24 @@ class FollowersPage:
             back="/followers",
         )
 
-    def _meant(self, form: Form) -> tuple[Action, str, FollowerName]:
+    def _meant(self, form: Form) -> tuple[Action, tuple[str, str], FollowerName]:
         try:
             action = Action(form.one("action"))
         except ValueError:
             raise HTTPException(400, "It does not say what is to be done.") from None
         kind, (domain, _, own) = form.one("kind"), form.one("name").partition(".")
-        places = {address_of(url): url for url in _databases(self._console.settings)}
+        places = {place_of(*each): each for each in _databases(self._console.settings)}
         if kind not in EVERY_KIND or form.one("place") not in places:
             raise HTTPException(404, "There is no such follower.")
         return action, places[form.one("place")], FollowerName(kind=kind, domain=domain, name=own)
 
     async def _look(self) -> list[FollowerGroup]:
         groups = []
-        for url in _databases(self._console.settings):
-            rows = await _followers(url)
+        for url, schema in _databases(self._console.settings):
+            rows = await _followers(url, schema)
             for kind in dict.fromkeys(row.name.kind for row in rows):
                 of_kind = [row for row in rows if row.name.kind == kind]
-                groups.append(FollowerGroup(place=address_of(url), kind=kind, rows=of_kind))
+                groups.append(FollowerGroup(place=place_of(url, schema), kind=kind, rows=of_kind))
         return groups
 
 
@@ -155,9 +155,12 @@ def _number(text: str) -> int:
     return int(text)
 
 
-async def _done(url: str, action: Action, name: FollowerName, event: int | None, *, reason: str, by: str) -> str:
+async def _done(
+    place: tuple[str, str], action: Action, name: FollowerName, event: int | None, *, reason: str, by: str
+) -> str:
     """Do what was asked for, and say what was done."""
-    session = Session(url, purpose="worker console")
+    url, schema = place
+    session = Session(url, purpose="worker console", schema=schema)
     try:
         match action:
             case Action.PAUSE:
@@ -170,22 +173,24 @@ async def _done(url: str, action: Action, name: FollowerName, event: int | None,
                 left_out = await administration.skip(session, name, event, by=by, reason=reason)
                 return f"{name} goes on without event {', '.join(map(str, left_out))}."
     except EventStoreError as error:
-        raise complaint(error) from error
+        raise complaint(error, session.schema) from error
     finally:
         await session.close()
 
 
-def _databases(settings: Settings) -> list[str]:
+def _databases(settings: Settings) -> list[tuple[str, str]]:
+    """Return where there are followers: the addresses of databases, each with the schema of a store."""
     stores = chosen(settings, None)
-    return list(dict.fromkeys(settings.projections_url or store.database_url for store in stores))
+    found = [(settings.projections_url or store.database_url, store.database_schema) for store in stores]
+    return list(dict.fromkeys(found))
 
 
-async def _followers(url: str) -> list[FollowerRow]:
-    session = Session(url, purpose="worker console", reads=True)
+async def _followers(url: str, schema: str) -> list[FollowerRow]:
+    session = Session(url, purpose="worker console", schema=schema, reads=True)
     try:
         async with session.transaction() as transaction:
             return await Followers(transaction).every()
     except EventStoreError as error:
-        raise complaint(error) from error
+        raise complaint(error, session.schema) from error
     finally:
         await session.close()

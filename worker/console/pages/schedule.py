@@ -16,9 +16,9 @@ from worker.chosen_stores import chosen
 from worker.console.attempt import attempt
 from worker.console.console import Console
 from worker.console.forms import Form
-from worker.credentials import address_of
 from worker.schedule.complaints import complaint
 from worker.schedule.scheduled import ScheduledCommands, Waiting
+from worker.stores import StoreSettings
 
 __all__ = ["SchedulePage"]
 
@@ -57,8 +57,8 @@ class SchedulePage:
         """List what waits, by database."""
         groups: list[_Group] = []
         places = await attempt(self._places())
-        for place, url in (places.value or {}).items():
-            found = await attempt(_waiting(url))
+        for place, store in (places.value or {}).items():
+            found = await attempt(_waiting(store))
             rows = found.value or []
             groups.append(_Group(place=place, rows=rows[:_MOST], is_cut=len(rows) > _MOST, trouble=found.trouble))
         return self._console.renderer.page("schedule.html", groups=groups, trouble=places.trouble)
@@ -73,8 +73,8 @@ class SchedulePage:
             raise HTTPException(400, "No command is chosen: go back, and choose some.")
         place = form.one("place")
         places = await attempt(self._places())
-        url = (places.value or {}).get(place)
-        if url is None:
+        store = (places.value or {}).get(place)
+        if store is None:
             raise HTTPException(404, f"No database {place} is looked at.")
         commands = counted(len(chosen_ids), "scheduled command")
         if not form.is_confirmed:
@@ -90,7 +90,7 @@ class SchedulePage:
                 asks_reason=False,
                 back="/schedule",
             )
-        found = await attempt(_cancelled(url, chosen_ids))
+        found = await attempt(_cancelled(store, chosen_ids))
         done, left = found.value or (0, [])
         listed = ", ".join(f"{domain} {command_id}" for domain, command_id in chosen_ids)
         form.log(f"{done} of {commands} {'was' if done == 1 else 'were'} cancelled: {listed}")
@@ -104,9 +104,9 @@ class SchedulePage:
             back="/schedule",
         )
 
-    async def _places(self) -> dict[str, str]:
+    async def _places(self) -> dict[str, StoreSettings]:
         stores = chosen(self._console.settings, None)
-        return {address_of(store.database_url): store.database_url for store in stores}
+        return {store.place: store for store in stores}
 
 
 def _identity(text: str) -> tuple[str, UUID]:
@@ -117,11 +117,11 @@ def _identity(text: str) -> tuple[str, UUID]:
         raise HTTPException(400, "The form cannot be read: an id is no UUID.") from None
 
 
-async def _waiting(url: str) -> list[Waiting]:
-    return await _asked(url, lambda commands: commands.waiting(None, _MOST + 1))
+async def _waiting(store: StoreSettings) -> list[Waiting]:
+    return await _asked(store, lambda commands: commands.waiting(None, _MOST + 1))
 
 
-async def _cancelled(url: str, ids: Sequence[tuple[str, UUID]]) -> tuple[int, list[str]]:
+async def _cancelled(store: StoreSettings, ids: Sequence[tuple[str, UUID]]) -> tuple[int, list[str]]:
     """Cancel commands; return how many were, and why others were not."""
 
     async def cancel(commands: ScheduledCommands) -> tuple[int, list[str]]:
@@ -136,14 +136,15 @@ async def _cancelled(url: str, ids: Sequence[tuple[str, UUID]]) -> tuple[int, li
                     left.append(f"{command_id} does not wait any more. If its message comes yet, it is not sent.")
         return done, left
 
-    return await _asked(url, cancel)
+    return await _asked(store, cancel)
 
 
-async def _asked(url: str, ask: Callable[[ScheduledCommands], Awaitable[T]]) -> T:
-    commands = ScheduledCommands(Session(url, purpose="worker console"))
+async def _asked(store: StoreSettings, ask: Callable[[ScheduledCommands], Awaitable[T]]) -> T:
+    session = Session(store.database_url, purpose="worker console", schema=store.database_schema)
+    commands = ScheduledCommands(session)
     try:
         return await ask(commands)
     except EventStoreError as error:
-        raise complaint(error) from error
+        raise complaint(error, session.schema) from error
     finally:
         await commands.close()

@@ -14,8 +14,9 @@ from eventstore.postgres.administration.archiving.archive_file import ArchiveFil
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow, RowSum
 from eventstore.postgres.administration.archiving.event_table import parquet
 from eventstore.postgres.administration.archiving.turn import archiving, with_the_table
-from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.statements import statement
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["ArchiveReport", "archive"]
 
@@ -52,6 +53,7 @@ async def archive(
     *,
     before: int | datetime,
     to: Path,
+    schema: str = DEFAULT_SCHEMA,
     dry_run: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ArchiveReport:
@@ -63,6 +65,7 @@ async def archive(
         admin_url: The address of the primary, with the role that owns the schema.
         before: Only partitions whose numbers are all lower, or whose events all occurred before.
         to: The directory; it is made if it is missing.
+        schema: The store's.
         dry_run: Only say which.
         progress: Is told how many events are written, and of how many.
 
@@ -74,7 +77,7 @@ async def archive(
         OSError: The directory cannot be written to.
     """
     parquet()
-    async with archiving(admin_url, purpose=_PURPOSE) as connection:
+    async with archiving(admin_url, schema=schema, purpose=_PURPOSE) as connection:
         ranges, kept = await _chosen(connection, before)
         if dry_run:
             return ArchiveReport(ranges=tuple(ranges), kept=kept, dry_run=True)
@@ -92,7 +95,7 @@ def _tell(progress: Callable[[int, int], None], done: int, total: int, count: in
     progress(done + count, total)
 
 
-async def _move(connection: AsyncpgConnection, first: int, to: Path, written: Callable[[int], None]) -> Path:
+async def _move(connection: SchemaConnection, first: int, to: Path, written: Callable[[int], None]) -> Path:
     """Move one partition out."""
     described = await _described(connection, first)
     file = ArchiveFile(directory=to, described=described)
@@ -114,7 +117,7 @@ def _found(file: ArchiveFile) -> RowSum | None:
         return None  # the events are still in the log: it is written again
 
 
-async def _chosen(connection: AsyncpgConnection, before: int | datetime) -> tuple[list[tuple[int, int]], str | None]:
+async def _chosen(connection: SchemaConnection, before: int | datetime) -> tuple[list[tuple[int, int]], str | None]:
     """Return the partitions that are old enough, oldest first, and why the next one is not."""
     (found,) = await connection.fetch(statement("archivable"))
     if not found["firsts"]:
@@ -139,7 +142,7 @@ async def _chosen(connection: AsyncpgConnection, before: int | datetime) -> tupl
     return chosen, None
 
 
-async def _described(connection: AsyncpgConnection, first: int) -> Described:
+async def _described(connection: SchemaConnection, first: int) -> Described:
     (row,) = await connection.fetch(statement("archive_describe"), first)
     return Described(
         first=row["first_number"],
@@ -150,7 +153,7 @@ async def _described(connection: AsyncpgConnection, first: int) -> Described:
     )
 
 
-async def _rows(connection: AsyncpgConnection, described: Described) -> AsyncIterator[Sequence[ArchivedRow]]:
+async def _rows(connection: SchemaConnection, described: Described) -> AsyncIterator[Sequence[ArchivedRow]]:
     seen = described.first - 1
     while seen < described.last:
         rows = await connection.fetch(statement("archive_rows"), seen, described.last, _ROWS_AT_ONCE)

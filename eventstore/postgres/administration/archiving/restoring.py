@@ -16,8 +16,9 @@ from eventstore.postgres.administration.archiving.event_table import EventTable,
 from eventstore.postgres.administration.archiving.manifest import Manifest
 from eventstore.postgres.administration.archiving.turn import archiving, with_the_table
 from eventstore.postgres.arrays import json_array, name_array
-from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.statements import statement
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["RestoreReport", "restore_archive"]
 
@@ -48,6 +49,7 @@ async def restore_archive(
     admin_url: str,
     directory: Path,
     *,
+    schema: str = DEFAULT_SCHEMA,
     dry_run: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RestoreReport:
@@ -56,6 +58,7 @@ async def restore_archive(
     Args:
         admin_url: The address of the primary, with the role that owns the schema.
         directory: Where they were archived to.
+        schema: The store's.
         dry_run: Only say which, from what the manifests say.
         progress: Is told how many events are back, and of how many.
 
@@ -69,7 +72,7 @@ async def restore_archive(
     After any error, and on cancellation, each range is back whole, or archived as before.
     """
     parquet()
-    async with archiving(admin_url, purpose=_PURPOSE) as connection:
+    async with archiving(admin_url, schema=schema, purpose=_PURPOSE) as connection:
         known = await connection.fetch(statement("archives"))
         chosen = _chosen([dict(row) for row in known], Manifest.all_in(directory), directory)
         left = max([row["last_number"] for row in known[len(chosen) :]], default=0)
@@ -112,7 +115,7 @@ def _chosen(known: Sequence[Mapping[str, Any]], found: Sequence[Manifest], direc
 
 
 async def _restore(
-    connection: AsyncpgConnection, manifest: Manifest, directory: Path, restored: Callable[[int], None]
+    connection: SchemaConnection, manifest: Manifest, directory: Path, restored: Callable[[int], None]
 ) -> None:
     described = Described(first=manifest.first, last=manifest.last, events=manifest.events, checksum=manifest.checksum)
     file = ArchiveFile(directory=directory, described=described)
@@ -133,7 +136,7 @@ async def _restore(
         await with_the_table(connection, "restore_finish", manifest.first)
 
 
-async def _put(connection: AsyncpgConnection, first: int, rows: Sequence[ArchivedRow]) -> None:
+async def _put(connection: SchemaConnection, first: int, rows: Sequence[ArchivedRow]) -> None:
     await connection.execute(
         statement("restore_rows"),
         first,

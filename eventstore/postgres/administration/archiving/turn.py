@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from eventstore.errors import InvalidRequest, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.connections.dialing import SessionAttribute
-from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS, sqlstate_of
 from eventstore.postgres.statements import statement
 
@@ -23,21 +23,23 @@ _REST_SECONDS = 3.0
 
 
 @asynccontextmanager
-async def archiving(admin_url: str, *, purpose: str) -> AsyncIterator[AsyncpgConnection]:
+async def archiving(admin_url: str, *, schema: str, purpose: str) -> AsyncIterator[SchemaConnection]:
     """Connect to the primary, as the only one who archives or restores.
 
     Raises:
         StoreUnavailable: The server cannot be reached, or another process is at it.
         EventStoreError: As ``translate`` says, also of what happens inside.
     """
-    async with administrator(admin_url, purpose=purpose, wanted=SessionAttribute.read_write) as connection:
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+    async with administrator(
+        admin_url, purpose=purpose, schema=schema, wanted=SessionAttribute.read_write
+    ) as connection:
+        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", connection.schema.lock(_LOCK)):
             raise StoreUnavailable("another process archives or restores: wait for its end, then try again")
         yield connection
 
 
 async def with_the_table(
-    connection: AsyncpgConnection, name: str, *parameters: object, rest: float = _REST_SECONDS
+    connection: SchemaConnection, name: str, *parameters: object, rest: float = _REST_SECONDS
 ) -> None:
     """Run a statement that needs the table of events alone for a moment, again and again while others have it.
 
@@ -63,7 +65,7 @@ async def with_the_table(
     )
 
 
-async def _tried(connection: AsyncpgConnection, name: str, parameters: Sequence[object]) -> bool:
+async def _tried(connection: SchemaConnection, name: str, parameters: Sequence[object]) -> bool:
     try:
         async with connection.transaction():
             await connection.fetch(statement(name), *parameters)

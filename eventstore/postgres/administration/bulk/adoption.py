@@ -18,8 +18,9 @@ from eventstore.postgres.administration.bulk.chunk import Chunk, ChunkBuilder
 from eventstore.postgres.administration.bulk.recorder import ADOPTION, NOT_ALONE, Import, Recorder, known_imports
 from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
-from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.statements import statement
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["Adoption", "adopt"]
 
@@ -53,6 +54,7 @@ async def adopt(
     admin_url: str,
     source_url: str,
     *,
+    schema: str = DEFAULT_SCHEMA,
     table: str = "events",
     number_field: str = NUMBER_FIELD,
     dry_run: bool = False,
@@ -65,6 +67,7 @@ async def adopt(
     Args:
         admin_url: The address of the primary, with the role that owns the schema.
         source_url: The address of the server that has the table.
+        schema: This store's.
         table: The table, with its schema if it needs one.
         number_field: The field of the metadata that keeps an event's number in the table.
         dry_run: Only read the table, and see whether each event can be recorded.
@@ -80,7 +83,7 @@ async def adopt(
     On cancellation and after any error, what was recorded stays, and is known.
     """
     async with (
-        administrator(admin_url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as target,
+        administrator(admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write) as target,
         AdoptionSource.open(source_url, table) as source,
     ):
         known = await known_imports(target)
@@ -152,13 +155,13 @@ def _above(own: Import) -> int:
     return _BEFORE_ALL if own.source_number is None else own.source_number
 
 
-async def _check_alone(target: AsyncpgConnection, own: Import) -> None:
+async def _check_alone(target: SchemaConnection, own: Import) -> None:
     (row,) = await target.fetch(statement("head"))
     if row["sequence_number"] != own.last:
         raise InvalidRequest(NOT_ALONE)
 
 
-async def _compared(target: AsyncpgConnection, source: AdoptionSource, own: Import, number_field: str) -> SourceSum:
+async def _compared(target: SchemaConnection, source: AdoptionSource, own: Import, number_field: str) -> SourceSum:
     """Compare what was adopted with the table, up to the last event that was.
 
     Raises:
@@ -170,7 +173,7 @@ async def _compared(target: AsyncpgConnection, source: AdoptionSource, own: Impo
             await target.execute("SET LOCAL TIME ZONE 'UTC'")
             (here,) = await target.fetch(statement("adopted_sum"), number_field, own.first, own.last)
     except DRIVER_ERRORS as error:
-        raise translate(error) from error
+        raise translate(error, target.schema) from error
     if (here["events"], here["sum"]) == (there.events, there.sum) and here["events"] == own.records:
         return there
     if here["events"] != there.events:

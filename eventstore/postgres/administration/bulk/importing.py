@@ -15,6 +15,7 @@ from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.administration.bulk.chunk import Chunk, ChunkBuilder, RunningDigest
 from eventstore.postgres.administration.bulk.recorder import FILE, Import, Recorder, known_imports
 from eventstore.postgres.connections.dialing import SessionAttribute
+from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["CheckedImport", "check_import", "find_imports", "import_events"]
 
@@ -34,14 +35,16 @@ class CheckedImport:
     known: Import
 
 
-async def find_imports(admin_url: str, *, purpose: str = _PURPOSE) -> list[Import]:
+async def find_imports(admin_url: str, *, schema: str = DEFAULT_SCHEMA, purpose: str = _PURPOSE) -> list[Import]:
     """Tell what was imported.
 
     Raises:
         StoreUnavailable: The server cannot be reached.
         StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
     """
-    async with administrator(admin_url, purpose=purpose, wanted=SessionAttribute.read_write) as connection:
+    async with administrator(
+        admin_url, purpose=purpose, schema=schema, wanted=SessionAttribute.read_write
+    ) as connection:
         return await known_imports(connection)
 
 
@@ -82,7 +85,12 @@ def check_import(events: Iterable[Event], known: Iterable[Import], *, name: str)
 
 
 async def import_events(
-    admin_url: str, events: Iterable[Event], *, name: str, progress: Callable[[int], None] = lambda _: None
+    admin_url: str,
+    events: Iterable[Event],
+    *,
+    name: str,
+    schema: str = DEFAULT_SCHEMA,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Import:
     """Record the events of a source that are not recorded yet, behind whatever the log holds by then.
 
@@ -92,6 +100,7 @@ async def import_events(
         admin_url: The address of the primary, with the role that owns the schema.
         events: The source, from its beginning, as ``check_import`` has looked at it.
         name: The import's: what goes on with it has the same.
+        schema: The store's.
         progress: Is told how many records are recorded, first those of an earlier call.
 
     Returns:
@@ -104,7 +113,9 @@ async def import_events(
 
     On cancellation and after any error, what was recorded stays, and is known.
     """
-    async with administrator(admin_url, purpose=_PURPOSE, wanted=SessionAttribute.read_write) as connection:
+    async with administrator(
+        admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
+    ) as connection:
         known = await known_imports(connection)
         own = next((each for each in known if (each.kind, each.name) == (FILE, name)), Import(kind=FILE, name=name))
         async with Recorder(connection, own, progress) as recorder:

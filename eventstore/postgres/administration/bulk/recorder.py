@@ -12,8 +12,9 @@ from eventstore.postgres.administration.bulk.chunk import Chunk
 from eventstore.postgres.arrays import json_array, moment_array, name_array
 from eventstore.postgres.connections.confirmation import confirmed
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
-from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
+from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.drivers.errors import sqlstate_of
+from eventstore.postgres.schema import Schema
 from eventstore.postgres.statements import statement
 
 __all__ = ["ADOPTION", "FILE", "NOT_ALONE", "Import", "Recorder", "known_imports"]
@@ -51,7 +52,7 @@ class Import:
     last: int = 0
 
 
-async def known_imports(connection: AsyncpgConnection) -> list[Import]:
+async def known_imports(connection: SchemaConnection) -> list[Import]:
     """Tell what was imported.
 
     Raises:
@@ -60,7 +61,7 @@ async def known_imports(connection: AsyncpgConnection) -> list[Import]:
     try:
         rows = await connection.fetch(statement("imports"))
     except DRIVER_ERRORS as error:
-        raise translate(error) from error
+        raise translate(error, connection.schema) from error
     return [
         Import(
             kind=row["kind"],
@@ -87,7 +88,7 @@ class Recorder:
         state: How far it has come by now.
     """
 
-    def __init__(self, connection: AsyncpgConnection, state: Import, progress: Callable[[int], None]) -> None:
+    def __init__(self, connection: SchemaConnection, state: Import, progress: Callable[[int], None]) -> None:
         self.state = state
         self._connection = connection
         self._progress = progress
@@ -141,7 +142,7 @@ class Recorder:
                     json_array([event.metadata_text for event in events]),
                 )
         except DRIVER_ERRORS as error:
-            raise _translated(error, before) from error
+            raise _translated(error, before, self._connection.schema) from error
         return Import(
             kind=before.kind,
             name=before.name,
@@ -153,10 +154,10 @@ class Recorder:
         )
 
 
-def _translated(error: BaseException, state: Import) -> EventStoreError:
+def _translated(error: BaseException, state: Import, schema: Schema) -> EventStoreError:
     code = sqlstate_of(error)
     if code == _RACED:
         return InvalidRequest(f"another process goes on with the same {state.kind} import: wait for its end", code=code)
     if code == _HAS_OTHERS:
         return InvalidRequest(NOT_ALONE, code=code)
-    return translate(error)
+    return translate(error, schema)

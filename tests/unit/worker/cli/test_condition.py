@@ -11,6 +11,7 @@ from worker.settings import Settings
 
 POOL_SIZE = Settings(worker_concurrency=64).pool_size
 WELL = Survey(
+    schema="eventstore",
     schema_version=SCHEMA_VERSION,
     unfinished=False,
     head=50_000,

@@ -27,7 +27,10 @@ def migrate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
     def run(*arguments: str, told: MigrationReport | Exception) -> tuple[int, str, str]:
-        async def apply(_url: str, *, finish: bool, partition_size: int | None, dry_run: bool) -> MigrationReport:
+        async def apply(
+            _url: str, *, schema: str, finish: bool, partition_size: int | None, dry_run: bool
+        ) -> MigrationReport:
+            assert schema == "eventstore"
             assert partition_size == (1_000_000 if "--partition-size" in arguments else None)
             assert finish == ("--finish" in arguments)
             assert dry_run == ("--dry-run" in arguments)

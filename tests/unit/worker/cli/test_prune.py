@@ -25,10 +25,10 @@ def deleted(monkeypatch: pytest.MonkeyPatch) -> list[Prunable]:
     """What was deleted from a database with three old receipts."""
     taken: list[Prunable] = []
 
-    async def count(_url: str, _age: timedelta) -> Prunable:
+    async def count(_url: str, _age: timedelta, *, schema: str) -> Prunable:  # noqa: ARG001  as it is called
         return Prunable(before=datetime(2026, 1, 2, tzinfo=UTC), receipts=3, total=10, pages=1)
 
-    async def delete(_url: str, found: Prunable, *, progress: Callable[[int], None]) -> int:
+    async def delete(_url: str, found: Prunable, *, schema: str, progress: Callable[[int], None]) -> int:  # noqa: ARG001  the same
         taken.append(found)
         progress(3)
         return 3

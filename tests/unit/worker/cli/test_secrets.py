@@ -49,7 +49,7 @@ def ran(
 ) -> tuple[object, str]:
     """The exit status and all that is printed; anything but a sentence would be raised."""
     monkeypatch.setenv("WORKER_MASTER_KEYS", MASTER_KEY)
-    for name in set(IN_FILES) - {"worker_master_keys"}:
+    for name in set(IN_FILES) - {"worker_master_keys", "database_schema"}:
         scheme = {"amqp": "amqp", "rabbitmq": "http"}.get(name.partition("_")[0], "postgresql")
         monkeypatch.setenv(name.upper(), f"{scheme}://worker:{FORMS[form]}")
     monkeypatch.setattr(sys, "path", sys.path.copy())

@@ -68,4 +68,6 @@ def test_it_asks_first(
     printed = capsys.readouterr()
     assert (raised.value.code, printed.out.strip()) == end
     assert printed.err.startswith("3 stored states of shop.shelf will be dropped.")
-    assert dropped == ([{"domain": None, "view": "shelf", "version": None}] if answer == "y" else [])
+    assert dropped == (
+        [{"schema": "eventstore", "domain": None, "view": "shelf", "version": None}] if answer == "y" else []
+    )

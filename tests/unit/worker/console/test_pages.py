@@ -106,7 +106,7 @@ async def test_a_mistake_is_told_in_a_sentence(browser: Browser, address: str, s
 
 
 async def test_a_bug_is_no_traceback_on_the_page(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fails(_: object) -> None:
+    async def fails(*_: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(followers, "_followers", fails)
@@ -152,7 +152,7 @@ async def test_followers_of_every_kind_are_shown_with_what_stops_them(
         follower(name=projection, is_current=False, paused_at=report().started_at),
     ]
 
-    async def found(_: str) -> list[FollowerRow]:
+    async def found(*_: str) -> list[FollowerRow]:
         return rows
 
     monkeypatch.setattr(followers, "_followers", found)

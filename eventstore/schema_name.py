@@ -1,0 +1,45 @@
+"""Schema names: which names a store's schema may have in its database."""
+
+import re
+
+__all__ = ["DEFAULT_SCHEMA", "LONGEST_NAME", "RESERVED_WORDS", "schema_name_complaint"]
+
+_WORDS = """
+all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
+column concurrently constraint create cross current_catalog current_date current_role current_schema current_time
+current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze
+from full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit
+localtime localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references
+returning right select session_user similar some symmetric system_user table tablesample then to trailing true union
+unique user using variadic verbose when where window with
+"""
+
+DEFAULT_SCHEMA = "eventstore"
+"""The schema of a store that is given no other."""
+
+LONGEST_NAME = 40
+"""How long a name may be: what is named after it has to be a name of PostgreSQL, too."""
+
+RESERVED_WORDS = frozenset(_WORDS.split())
+"""The words of SQL that PostgreSQL takes for no name of a schema."""
+
+_FORM = re.compile(r"[a-z][a-z0-9_]*")
+# What is named after a store, or after the one of the default name: it could be somebody else's, who comes later.
+_NAMED_AFTER = re.compile(r"(^|_)(reading|schedule|archive|projection_[0-9]+|read_.*)$|_(runtime|projections)$")
+_TAKEN = frozenset({"public", "information_schema"})
+
+
+def schema_name_complaint(name: str) -> str | None:
+    """Say in a sentence what is wrong with the name of a store's schema, or return None.
+
+    What has not the form of a name is not quoted: it may be an address, with its password.
+    """
+    if not _FORM.fullmatch(name) or len(name) > LONGEST_NAME:
+        return f"the name of a schema has up to {LONGEST_NAME} small letters, digits and _, and begins with a letter"
+    if name in RESERVED_WORDS:
+        return f"no schema can be called {name!r}, which is a word of SQL: choose another name, such as {name}s"
+    if name in _TAKEN or name.startswith("pg_"):
+        return f"no store can be in the schema {name!r}, which PostgreSQL has for other things: choose another name"
+    if _NAMED_AFTER.search(name):
+        return f"the schema {name!r} could be another store's, of what belongs to it: choose another name"
+    return None
