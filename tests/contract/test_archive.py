@@ -76,9 +76,9 @@ async def archived(way: str, place: Database | None) -> AsyncIterator[Archived]:
         await memory.archive(4)
         yield Archived(memory, positions)
         return
-    async with opened(way, place.url, follow_seconds=0.01) as store:
+    async with opened(way, place.url, schema=place.schema, follow_seconds=0.01) as store:
         positions = await _recorded(store)
-        async with owner_of(place.admin_url) as admin:
+        async with owner_of(place) as admin:
             await fill(admin)
             # What was planned before is planned anew.
             assert len((await store.query(about(book="b1"))).events) == 2

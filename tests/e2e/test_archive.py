@@ -26,6 +26,7 @@ async def guests(worker: Worker, partitioned_database: Database, serving: Servin
         DATABASE_URL=partitioned_database.url,
         DATABASE_REPLICA_URLS="",
         DATABASE_ADMIN_URL=partitioned_database.admin_url,
+        DATABASE_SCHEMA=partitioned_database.schema,
         WORKER_DOMAINS="tests.support.domains.guests:domain",
         WORKER_MASTER_KEYS=KEY,
     )
@@ -53,7 +54,7 @@ async def test_who_needs_archived_events_is_told_and_goes_on_when_they_are_back(
     await sent(guests, "Register", Guest="bob", Name="bob")
     await sent(guests, "Greet", Guest="ada")
     await sent(guests, "Register", Guest="cyn", Name="cyn")
-    async with owner_of(partitioned_database.admin_url) as admin:
+    async with owner_of(partitioned_database) as admin:
         await fill(admin)
     # Of him a state is stored above what will be archived.
     await sent(guests, "Greet", Guest="bob")

@@ -6,6 +6,9 @@ from typing import TypeAlias
 
 import asyncpg
 
+from eventstore.postgres.administration.administrator import administrator
+from tests.support.fixtures.databases import Database
+
 __all__ = ["drop_oldest", "fill", "owner_of"]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -20,13 +23,10 @@ FROM generate_series(1, $1) n, (SELECT coalesce(max(sequence_number), 0) AS last
 
 
 @asynccontextmanager
-async def owner_of(admin_url: str) -> AsyncIterator[Connection]:
-    """A connection of the one who may archive."""
-    connection = await asyncpg.connect(admin_url)
-    try:
+async def owner_of(database: Database) -> AsyncIterator[Connection]:
+    """A connection of the one who may archive. What it is sent is read for the database's schema."""
+    async with administrator(database.admin_url, purpose="test", schema=database.schema) as connection:
         yield connection
-    finally:
-        await connection.close()
 
 
 async def fill(admin: Connection, count: int = _FILLER) -> None:

@@ -23,14 +23,14 @@ from eventstore import (
     StoreMisconfigured,
     StoreUnavailable,
 )
-from eventstore.postgres import PostgresEventStore, archive, migrate, restore_archive, survey
+from eventstore.postgres import PostgresEventStore, Schema, archive, migrate, restore_archive, survey
 from eventstore.postgres.administration.archiving import turn
 from eventstore.postgres.administration.archiving.archive_file import ArchiveFile
 from eventstore.postgres.administration.archiving.manifest import Manifest
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted, numbers, of
 from tests.integration.eventstore.staging import Connection, connected
-from tests.support.archives import drop_oldest, fill
+from tests.support.archives import drop_oldest, fill, owner_of
 from tests.support.fixtures.administration import execute
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
@@ -65,14 +65,14 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def admin(partitioned_database: Database) -> AsyncIterator[Connection]:
-    async with connected(partitioned_database.admin_url) as connection:
+    async with owner_of(partitioned_database) as connection:
         yield connection
 
 
 @pytest.fixture
 async def filled(partitioned_database: Database, admin: Connection) -> Database:
     """A log in partitions of 2 events, of 2, and of many, of which there are enough."""
-    async with PostgresEventStore.connect(partitioned_database.url) as store:
+    async with PostgresEventStore.connect(partitioned_database.url, schema=partitioned_database.schema) as store:
         await store.append([counted("a")])
         await admin.execute(_STRANGE)
         await store.append([counted("a")])
@@ -90,33 +90,35 @@ def files_of(directory: Path, pattern: str = "*") -> list[Path]:
 
 async def test_what_is_moved_out_and_back_is_the_same(filled: Database, admin: Connection, tmp_path: Path) -> None:
     before, directory = await rows(admin), tmp_path / "deep" / "archive"
-    dry = await archive(filled.admin_url, before=5, to=directory, dry_run=True)
+    dry = await archive(filled.admin_url, schema=filled.schema, before=5, to=directory, dry_run=True)
     assert (dry.ranges, dry.kept) == (
         ((1, 2), (3, 4)),
         "the partition 5 to 1,000,004 is too near to the end of the log, 8,196",
     )
     assert (await rows(admin), directory.exists()) == (before, False)
     told: list[tuple[int, int]] = []
-    one = await archive(filled.admin_url, before=4, to=directory, progress=lambda *done: told.append(done))
+    one = await archive(
+        filled.admin_url, schema=filled.schema, before=4, to=directory, progress=lambda *done: told.append(done)
+    )
     assert (one.ranges, one.kept, told) == (((1, 2),), "the partition 3 to 4 does not end before 4", [(2, 2)])
-    assert (await archive(filled.admin_url, before=5, to=directory)).ranges == ((3, 4),)
-    assert (await archive(filled.admin_url, before=5, to=directory)).ranges == ()
+    assert (await archive(filled.admin_url, schema=filled.schema, before=5, to=directory)).ranges == ((3, 4),)
+    assert (await archive(filled.admin_url, schema=filled.schema, before=5, to=directory)).ranges == ()
     assert await rows(admin) == []
-    found = await survey(filled.admin_url)
+    found = await survey(filled.admin_url, schema=filled.schema)
     assert (found.archives, found.archive_places, found.guarded) == (2, (str(directory),), True)
     assert (found.wholeness.archived, found.wholeness.complaint) == (4, None)
     # A build that knows nothing of archives reads nothing at all: it pauses.
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="which this build does not know of"):
         await admin.fetch("SELECT * FROM eventstore.head_v1()")
-    async with PostgresEventStore.connect(filled.url) as store:
+    async with PostgresEventStore.connect(filled.url, schema=filled.schema) as store:
         with pytest.raises(HistoryArchived):
             await store.query(of("a"))
-        back = await restore_archive(filled.admin_url, directory, dry_run=True)
+        back = await restore_archive(filled.admin_url, directory, schema=filled.schema, dry_run=True)
         assert (back.ranges, back.left, await rows(admin)) == (((3, 4), (1, 2)), 0, [])
-        assert (await restore_archive(filled.admin_url, directory)).ranges == ((3, 4), (1, 2))
+        assert (await restore_archive(filled.admin_url, directory, schema=filled.schema)).ranges == ((3, 4), (1, 2))
         assert await rows(admin) == before
         assert numbers(await store.query(of("a"))) == [1, 4]
-    found = await survey(filled.admin_url)
+    found = await survey(filled.admin_url, schema=filled.schema)
     assert (found.archives, found.guarded, found.partitions) == (0, True, 4)
     assert await admin.fetchval("SELECT count(*) FROM eventstore.archives, eventstore.archive_fields") == 0
     assert await admin.fetchval("SELECT sequence_number FROM eventstore.head_v1()") == 8196
@@ -160,7 +162,7 @@ async def test_whatever_ends_an_archiving_it_is_gone_on_with_and_nothing_is_lost
         with monkeypatch.context() as patch:
             patch.setattr(where, name, instead)
             with pytest.raises(Killed):
-                await archive(filled.admin_url, before=5, to=tmp_path)
+                await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
         assert await rows(admin) == before, place
         assert await admin.fetchval("SELECT count(*) FROM eventstore.archives WHERE archived_at IS NOT NULL") == 0
     assert [path.suffix for path in files_of(tmp_path)] == [".json", ".parquet"]
@@ -174,10 +176,10 @@ async def test_whatever_ends_an_archiving_it_is_gone_on_with_and_nothing_is_lost
     with monkeypatch.context() as patch:
         patch.setattr(moving, "with_the_table", answer_lost)
         with pytest.raises(Killed):
-            await archive(filled.admin_url, before=5, to=tmp_path)
+            await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
     assert len(await rows(admin)) == 2
-    assert (await archive(filled.admin_url, before=5, to=tmp_path)).ranges == ((3, 4),)
-    await restore_archive(filled.admin_url, tmp_path)
+    assert (await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)).ranges == ((3, 4),)
+    await restore_archive(filled.admin_url, tmp_path, schema=filled.schema)
     assert await rows(admin) == before
 
 
@@ -185,18 +187,18 @@ async def test_a_process_that_is_killed_while_it_waits_for_the_table_drops_nothi
     filled: Database, admin: Connection, tmp_path: Path
 ) -> None:
     before = await rows(admin)
-    async with connected(filled.admin_url) as other, other.transaction():
+    async with owner_of(filled) as other, other.transaction():
         await other.execute("SELECT FROM eventstore.events LIMIT 1")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "worker", "db", "archive", "--before", "3", "--to", str(tmp_path), "--yes"),
-            env={**os.environ, "DATABASE_ADMIN_URL": filled.admin_url},
+            env={**os.environ, "DATABASE_ADMIN_URL": filled.admin_url, "DATABASE_SCHEMA": filled.schema},
         )
         await eventually(partial(_waits, admin), what="the archiving to wait for the table")
         process.send_signal(signal.SIGKILL)
         await process.wait()
     await eventually(partial(_is_gone, admin), what="the server to notice")
     assert await rows(admin) == before
-    assert (await archive(filled.admin_url, before=5, to=tmp_path)).ranges == ((1, 2), (3, 4))
+    assert (await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)).ranges == ((1, 2), (3, 4))
 
 
 async def _waits(admin: Connection) -> bool:
@@ -215,7 +217,7 @@ async def _count(admin: Connection, condition: str) -> int:
 async def test_files_that_are_not_what_was_archived_are_not_restored(
     filled: Database, admin: Connection, tmp_path: Path
 ) -> None:
-    await archive(filled.admin_url, before=5, to=tmp_path)
+    await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
     tables = await admin.fetch("SELECT relname FROM pg_class WHERE relnamespace = 'eventstore'::regnamespace")
     last, manifest = (
         tmp_path / "events-0000000000000000003-0000000000000000004.parquet",
@@ -227,7 +229,7 @@ async def test_files_that_are_not_what_was_archived_are_not_restored(
 
     async def refused(reason: str) -> None:
         with pytest.raises(InvalidRequest, match=reason):
-            await restore_archive(filled.admin_url, tmp_path)
+            await restore_archive(filled.admin_url, tmp_path, schema=filled.schema)
         assert await rows(admin) == []
 
     last.write_bytes(spoilt)
@@ -260,13 +262,13 @@ async def test_files_that_are_not_what_was_archived_are_not_restored(
     await refused("is missing")
     last.write_bytes(good)
     assert tables == await admin.fetch("SELECT relname FROM pg_class WHERE relnamespace = 'eventstore'::regnamespace")
-    assert (await restore_archive(filled.admin_url, tmp_path)).left == 0
+    assert (await restore_archive(filled.admin_url, tmp_path, schema=filled.schema)).left == 0
     await refused_whole(filled, tmp_path)
 
 
 async def refused_whole(filled: Database, directory: Path) -> None:
     with pytest.raises(InvalidRequest, match="nothing is archived: the database has the whole log"):
-        await restore_archive(filled.admin_url, directory)
+        await restore_archive(filled.admin_url, directory, schema=filled.schema)
 
 
 async def test_what_cannot_be_archived_is_told(
@@ -277,17 +279,19 @@ async def test_what_cannot_be_archived_is_told(
     long_ago = (await admin.fetchval("SELECT occurred_at FROM eventstore.events WHERE sequence_number = 1")).replace(
         year=9
     )
-    assert "has an event of" in str((await archive(filled.admin_url, before=long_ago, to=tmp_path)).kept)
-    await admin.execute("SELECT pg_advisory_lock($1)", turn._LOCK)
+    assert "has an event of" in str(
+        (await archive(filled.admin_url, schema=filled.schema, before=long_ago, to=tmp_path)).kept
+    )
+    await admin.execute("SELECT pg_advisory_lock($1)", Schema(filled.schema).lock(turn._LOCK))
     with pytest.raises(StoreUnavailable, match="another process archives or restores"):
-        await archive(filled.admin_url, before=5, to=tmp_path)
-    await admin.execute("SELECT pg_advisory_unlock($1)", turn._LOCK)
-    async with connected(filled.admin_url) as other, other.transaction():
+        await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
+    await admin.execute("SELECT pg_advisory_unlock($1)", Schema(filled.schema).lock(turn._LOCK))
+    async with owner_of(filled) as other, other.transaction():
         await other.execute("SELECT FROM eventstore.events LIMIT 1")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(turn, "_MOST_TRIES", 1)
             with pytest.raises(StoreMisconfigured, match="keeps the table of events all the time"):
-                await archive(filled.admin_url, before=5, to=tmp_path)
+                await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
     # Who works, cannot.
     async with connected(filled.url) as runtime:
         for attempt in (
@@ -297,7 +301,7 @@ async def test_what_cannot_be_archived_is_told(
             "define_archived()",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await runtime.fetch(f"SELECT eventstore.{attempt}")
+                await runtime.fetch(f"SELECT {filled.schema}.{attempt}")
     # Not even the owner moves out what was not found elsewhere, or what is near to the end.
     await admin.fetch("SELECT eventstore.describe_archive_v1(1)")
     with pytest.raises(asyncpg.PostgresError, match="is not as it was described"):
@@ -306,8 +310,8 @@ async def test_what_cannot_be_archived_is_told(
     await drop_oldest(admin)
     with pytest.raises(asyncpg.PostgresError, match="is too near to the end of the log"):
         await admin.fetch("SELECT eventstore.describe_archive_v1(5)")
-    assert len((await migrate(filled.admin_url)).applied) == 0
-    async with PostgresEventStore.connect(filled.url) as store:
+    assert len((await migrate(filled.admin_url, schema=filled.schema)).applied) == 0
+    async with PostgresEventStore.connect(filled.url, schema=filled.schema) as store:
         with pytest.raises(HistoryArchived):
             await store.query(ANY)
 
@@ -317,9 +321,9 @@ async def test_a_read_sees_the_events_or_that_they_are_archived_at_each_moment(
 ) -> None:
     """Staged: a long read has the table, the archiving waits for it, and a read with an old plan waits for that."""
     async with (
-        PostgresEventStore.connect(filled.url, pool_size=1) as store,
-        connected(filled.admin_url) as holder,
-        connected(filled.admin_url) as mover,
+        PostgresEventStore.connect(filled.url, schema=filled.schema, pool_size=1) as store,
+        owner_of(filled) as holder,
+        owner_of(filled) as mover,
     ):
 
         async def beside(move: Any) -> Any:
@@ -338,9 +342,9 @@ async def test_a_read_sees_the_events_or_that_they_are_archived_at_each_moment(
         (found,) = await beside(drop_oldest(mover))
         assert isinstance(found, HistoryArchived)
         assert (found.first, found.last) == (1, 2)
-        await archive(filled.admin_url, before=5, to=tmp_path)
+        await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
         await _forget_first(admin)
-        (found,) = await beside(restore_archive(filled.admin_url, tmp_path))
+        (found,) = await beside(restore_archive(filled.admin_url, tmp_path, schema=filled.schema))
         assert numbers(found) == [4]
 
 
@@ -354,7 +358,7 @@ async def _locked(admin: Connection, count: int) -> bool:
 
 
 async def test_a_long_read_that_is_under_way_is_ended_and_skips_nothing(filled: Database, admin: Connection) -> None:
-    async with PostgresEventStore.connect(filled.url) as store:
+    async with PostgresEventStore.connect(filled.url, schema=filled.schema) as store:
         seen: list[int] = []
 
         async def read() -> None:

@@ -59,6 +59,11 @@ def first_cells(text: str) -> set[str]:
     }
 
 
+def test_no_page_holds_what_a_merge_could_not_decide() -> None:
+    marks = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
+    assert [path.name for path in PAGES if marks.search(path.read_text())] == []
+
+
 def test_the_readmes_decider_is_the_one_that_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     decider, test = code("README.md")
     for part in decider.strip().split("\n\n\n"):
