@@ -21,7 +21,7 @@ _LONGEST_REASON = 120
 
 def main() -> int:
     """Ask, tell what is known, and return the exit status."""
-    asked = subprocess.run(_COMMAND, capture_output=True, text=True, check=False)
+    asked = subprocess.run(_COMMAND, capture_output=True, encoding="utf-8", check=False)
     status, text = report(asked.stdout, asked.stderr)
     (sys.stderr if status else sys.stdout).write(f"{text}\n")
     return status

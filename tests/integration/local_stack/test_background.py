@@ -35,12 +35,12 @@ def _run(record: Record, command: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(_command(record, command), cwd=_CLONE, capture_output=True, text=True, check=False)
 
 
-def _has_ended(pid: int) -> bool:
-    """Whether a process is gone, or waits only for its end to be noticed."""
+def _words(pid: int) -> bytes:
+    """A process's command line; nothing of one that is gone, or waits only for its end to be noticed."""
     try:
-        return not Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return True
+        return b""
 
 
 def test_a_stack_outlives_up_and_ends_with_down(record: Record, base: Path) -> None:
@@ -72,12 +72,12 @@ def test_down_says_stopped_when_the_last_process_is_gone(record: Record, base: P
     assert _run(record, "up").returncode == 0
     keeper = record.keeper()
     assert keeper is not None
-    (guardian,) = (pid for pid in descendants(keeper) if b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    (guardian,) = (pid for pid in descendants(keeper) if b"guardian.py" in _words(pid))
     # Its servers are ended by their guardian alone, which may take its time.
     os.kill(guardian, signal.SIGSTOP)
     try:
         os.kill(keeper, signal.SIGKILL)
-        until(lambda: _has_ended(keeper), 10, "the keeper to be gone")
+        until(lambda: not _words(keeper), 10, "the keeper to be gone")
         assert record.is_kept()
     finally:
         os.kill(guardian, signal.SIGCONT)
