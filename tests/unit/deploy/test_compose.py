@@ -138,9 +138,11 @@ def test_the_console_is_there_for_who_asks_and_answers_by_a_password(
     assert console["profiles"] == ["console"]
     assert CliRunner().invoke(app, [console["command"][0], "--help"]).exit_code == 0
     assert console["environment"].items() > services["worker"]["environment"].items()
-    for name, value in console["environment"].items():
-        monkeypatch.setenv(name, str(value))
-    assert Settings.load().worker_console_password
+    for chosen in ("", "of-this-test"):
+        environment = example_environment() | {"CONSOLE_PASSWORD": chosen}
+        for name, value in composition(environment)["services"]["console"]["environment"].items():
+            monkeypatch.setenv(name, str(value))
+        assert Settings.load().worker_console_password == chosen
 
 
 def test_workers_can_be_scaled(services: dict[str, Any]) -> None:
