@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -15,14 +15,23 @@ from worker.settings import Settings
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[int]:
     """Something that gives one answer to whoever asks, and its port."""
+    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
+        if (task := asyncio.current_task()) is not None:
+            tasks.add(task)
+        # Who only looks whether somebody listens is gone without a word.
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+        # Nothing is left for another test to be blamed for.
+        await asyncio.gather(*tasks)
 
 
 @pytest.fixture(autouse=True)
