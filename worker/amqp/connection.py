@@ -116,16 +116,16 @@ class Link:
 
     @asynccontextmanager
     async def side_channel(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:
-        """Open another channel on the connection, for what may be refused: a refusal closes the channel it came on."""
+        """Open another channel on the connection, for what may be refused: a refusal closes the channel it came on.
+
+        Who takes a refusal for an answer inside does not take a cancellation for one: see ``KeptCancellation``.
+        """
         # Whoever prepares the first channel has the connection already.
         if not self._preparing:
             await self.wire()
-        channel = await self.channel(confirms=confirms)
-        try:
-            yield channel
-        finally:
-            with KeptCancellation():
-                await channel.close()
+        with KeptCancellation():
+            async with self._another(confirms=confirms) as channel:
+                yield channel
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
         """Open another channel, which lives as long as the connection unless it is closed before.

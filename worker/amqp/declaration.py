@@ -6,6 +6,7 @@ worker declares only what it has missed, and a person, by ``worker topology decl
 
 import asyncio
 import logging
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
@@ -199,8 +200,10 @@ async def _make_one_more(channel: AbstractChannel, topology: Topology) -> None:
     What RabbitMQ 3.10 notes of a new quorum queue is safe with what it notes of the next one, or after some seconds. A
     broker that is killed before that starts again with a queue that answers nobody, ever.
     """
-    name = topology.spare_queue
-    await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
+    # Of this caller alone: a broker that is asked for a queue which another connection deletes may end the connection.
+    # Where nobody is left to delete it, it is gone by itself.
+    name = f"{topology.spare_queue}.{secrets.token_hex(4)}"
+    await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum", "x-expires": 60_000})
     await channel.queue_delete(name)
 
 

@@ -11,6 +11,7 @@ from worker.amqp.connection import Link
 from worker.amqp.consumer import Consumer
 from worker.amqp.dead_queue import DeadQueue
 from worker.amqp.delivery import Delivery
+from worker.amqp.rights import missing_rights
 from worker.amqp.sender import Sender
 from worker.counters import Counters
 from worker.topology import Topology
@@ -81,6 +82,15 @@ async def _look(url: str) -> None:
             pass
 
 
+async def _ask_for_rights(url: str) -> None:
+    link = Link(url, name="test")
+    try:
+        await link.wire()
+        await missing_rights(link, TALLY)
+    finally:
+        await link.close()
+
+
 async def _begin_again(url: str) -> None:
     link = Link(url, name="test")
     try:
@@ -99,7 +109,7 @@ async def _at_once() -> None:
     pass
 
 
-@pytest.mark.parametrize("work", [_consume, _send, _look, _begin_again])
+@pytest.mark.parametrize("work", [_consume, _send, _look, _ask_for_rights, _begin_again])
 async def test_whoever_is_told_to_stop_stops(
     vhost: str, work: Callable[[str], Coroutine[Any, Any, None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,14 +92,11 @@ class EventTableWriter:
         arrow = self._arrow
         columns = [
             arrow.array(column, type=_plain(field, arrow))
-            for column, field in zip(zip(*self._rows_in_order(), strict=True), self._schema, strict=True)
+            for column, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
         ]
         columns[3] = columns[3].cast(self._schema.field("occurred_at").type)
         self._writer.write_table(arrow.Table.from_arrays(columns, schema=self._schema))
         self._rows, self._bytes = [], 0
-
-    def _rows_in_order(self) -> Sequence[ArchivedRow]:
-        return self._rows
 
 
 def _plain(field: Any, arrow: Any) -> Any:

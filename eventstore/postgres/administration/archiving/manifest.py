@@ -95,11 +95,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 def written_whole(partial: Path, path: Path) -> None:
     """Give a file that is written its name, once it is on the disk."""
-    for each, flags in ((partial, os.O_RDONLY), (None, os.O_RDONLY | os.O_DIRECTORY)):
-        if each is None:
-            partial.replace(path)
-        descriptor = os.open(path.parent if each is None else each, flags)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    _flush(partial)
+    partial.replace(path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
