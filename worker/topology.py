@@ -148,7 +148,7 @@ class Topology:
 
     @property
     def spare_queue(self) -> str:
-        """A queue that is made after the others, and deleted."""
+        """How the name of a queue begins that is made after the others, and deleted."""
         return f"{self.queue}.spare"
 
     @property
