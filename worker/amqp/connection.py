@@ -184,8 +184,8 @@ class Link:
         The library would wait to write what it has for a broker that does not read, for as long as TCP tries, and keep
         the process from ending.
         """
-        if self._transport.stream is not None:
-            self._transport.stream.transport.abort()
+        if self._transport.writer is not None:
+            self._transport.writer.transport.abort()
 
     def translating(self, *, holds_groups: bool = False) -> "_Translating":
         """Raise the worker's own errors in place of the library's, inside an ``async with``.

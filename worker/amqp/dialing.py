@@ -5,8 +5,9 @@ from functools import partial
 from typing import Any, cast
 
 import aio_pika
-from aio_pika.abc import AbstractConnection, ConnectionParameter
+from aio_pika.abc import AbstractConnection, ConnectionParameter, UnderlayConnection
 from aiormq import Channel as WireChannel
+from aiormq import Connection as WireConnection
 from aiormq.connection import TransportFactory
 from yarl import URL
 
@@ -16,6 +17,31 @@ __all__ = ["HEARTBEAT_SECONDS", "dialled", "release_writers"]
 
 HEARTBEAT_SECONDS = 15
 """How often the broker and a connection tell each other that they are there; twice as long is silence."""
+
+
+class _Wire(WireConnection):
+    """The library's connection of frames. As many wait to be written as are written at once.
+
+    Of the library's ten, the eleventh waits with its channel's lock, and from then on each waits a turn of the loop for
+    the one before it: a system call for each.
+    """
+
+    FRAME_BUFFER_SIZE = 1024
+
+
+class _Underlay(UnderlayConnection):
+    @classmethod
+    async def make_connection(
+        cls,
+        url: URL,
+        timeout: float | None = None,  # noqa: ASYNC109  the library's signature
+        **settings: Any,
+    ) -> WireConnection:
+        wire = _Wire(url, **settings)
+        async with asyncio.timeout(timeout):
+            await wire.connect()
+        await wire.ready()
+        return wire
 
 
 class _Connection(aio_pika.Connection):
@@ -40,7 +66,8 @@ class _Connection(aio_pika.Connection):
         By then there may be no event loop, or another one.
         """
         try:
-            await super().connect(timeout)
+            self.transport = await _Underlay.connect(self.url, self._on_connection_close, timeout, **self.kwargs)
+            await self._on_connected()
         except BaseException:
             await self.close()
             raise

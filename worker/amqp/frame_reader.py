@@ -11,6 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from yarl import URL
 
+from worker.amqp.frame_writer import FrameWriter
+
 __all__ = ["BODY_FRAME", "FRAME", "FRAME_END", "HEADER_FRAME", "METHOD_FRAME", "FrameReader", "FrameTransport"]
 
 METHOD_FRAME, HEADER_FRAME, BODY_FRAME = 1, 2, 3
@@ -117,27 +119,29 @@ R = TypeVar("R", bound=FrameReader)
 
 
 class FrameTransport(TransportFactory, Generic[R]):
-    """Connects as the library does, and reads through a frame reader, if there is to be one.
+    """Connects as the library does, writes through a frame writer, and reads through a frame reader, if there is one.
 
     Args:
         reader: What reads; None for the library's own way.
 
     Attributes:
         reader: That of the last connection; None before there is one.
-        stream: What the last connection is written to; None before there is one.
+        writer: What the last connection is written to; None before there is one.
     """
 
     def __init__(self, reader: type[R] | None) -> None:
         self._reader_class = reader
         self.reader: R | None = None
-        self.stream: asyncio.StreamWriter | None = None
+        self.writer: FrameWriter | None = None
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection. Raises what the library's own factories raise."""
         factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        stream, self.stream = await factory.create(url, **kwargs)
+        stream, sink = await factory.create(url, **kwargs)
+        # The library uses no more of them than there is.
+        self.writer = FrameWriter(sink)
+        writer = cast("asyncio.StreamWriter", self.writer)
         if self._reader_class is None:
-            return stream, self.stream
+            return stream, writer
         self.reader = self._reader_class(stream)
-        # The library uses no more of it than there is.
-        return cast("asyncio.StreamReader", self.reader), self.stream
+        return cast("asyncio.StreamReader", self.reader), writer
