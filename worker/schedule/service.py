@@ -75,5 +75,5 @@ async def schedules(settings: Settings) -> AsyncIterator[list[Schedule]]:
                 )
                 await schedule.open()
                 made.append(schedule)
-        with observed(lambda: [schedule.figures() for schedule in made]):
+        with observed(schedule.tally for schedule in made):
             yield made
