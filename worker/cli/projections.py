@@ -7,7 +7,6 @@ import typer
 from worker.cli.consent import agreed
 from worker.cli.followers import asked, projections
 from worker.cli.terminal import tell
-from worker.reading import builds
 from worker.reading.builds import Declared
 
 __all__ = ["rebuild"]
@@ -31,5 +30,5 @@ def rebuild(
         nobody="there is nobody to ask before a projection is built anew: pass --yes.",
     ):
         raise typer.Exit(1)
-    begun = asked(target, lambda session: builds.rebuild(session, declared))
+    begun = asked(target, declared.rebuild)
     tell(f"{declared.name} is built anew from now on." if begun else f"{declared.name} is being built anew already.")
