@@ -270,4 +270,4 @@ async def test_make_load_brings_everything(worker: Worker, scenario: str, status
         made = summary(end.output)
         assert (made.workers, sum(made.outcomes.values())) == (2, 100)
     else:
-        assert "load: there is no scenario 'hot-cake'; known are uncontended, " in end.complaint
+        assert "load: there is no scenario 'hot-cake'; did you mean hot-book? Known are uncontended, " in end.complaint
