@@ -9,6 +9,7 @@ import typer
 
 from eventstore.postgres import PostgresEventStore, Session
 from worker.cli.loop import run_async
+from worker.cli.options import Json
 from worker.cli.terminal import print_json, table, tell
 from worker.errors import FollowerError
 from worker.reading import administration
@@ -25,7 +26,6 @@ __all__ = ["asked", "projections", "reactions", "relays"]
 T = TypeVar("T")
 _PURPOSE = "worker followers"
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Which, as NAME or DOMAIN.NAME.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 EventNumber = Annotated[
     int | None, typer.Option("--event", min=1, help="The event's number, to be sure that it is this one.")
 ]

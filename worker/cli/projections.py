@@ -6,6 +6,7 @@ import typer
 
 from worker.cli.consent import agreed
 from worker.cli.followers import asked, projections
+from worker.cli.options import Yes
 from worker.cli.terminal import tell
 from worker.reading.builds import Declared
 
@@ -15,7 +16,7 @@ __all__ = ["rebuild"]
 def rebuild(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Which, as NAME or DOMAIN.NAME.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Build a projection's tables anew from the log, beside those that readers read, and put them in their place.
 

@@ -10,7 +10,7 @@ import typer
 
 from worker.chosen_stores import domain_names
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption
+from worker.cli.options import ControlSocket, DomainOption, Json
 from worker.cli.terminal import print_json, table, tell
 from worker.failures import Mistake
 from worker.schedule.complaints import commands_of
@@ -38,7 +38,7 @@ def run(
             "starts again.",
         ),
     ] = None,
-    control_socket: Annotated[int | None, typer.Option(hidden=True)] = None,
+    control_socket: ControlSocket = None,
 ) -> None:
     """Store what is to be sent later, and send it when its time has come, until SIGTERM or Ctrl-C.
 
@@ -58,7 +58,7 @@ def list_all(
     *,
     domain: DomainOption = None,
     limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many, at most.")] = 100,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """List the commands that wait to be sent, what is due first first.
 

@@ -21,6 +21,7 @@ from handlers.place import raised_at
 from handlers.reader import Answer, Reader
 from handlers.view import View
 from worker.cli.loop import run_async
+from worker.cli.options import Replica
 from worker.cli.stores import check_replicas
 from worker.cli.terminal import print_json, table, tell
 from worker.event_filter import scalar
@@ -47,7 +48,7 @@ def view(
     min_position: Annotated[
         str | None, typer.Option(metavar="NUMBER:TOKEN", help="At least as far as this, such as a reply's position.")
     ] = None,
-    replica: Annotated[bool, typer.Option("--replica", help="Read from a replica if one answers.")] = False,
+    replica: Replica = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with the position.")] = False,
 ) -> None:
     """Ask a view: what do the events say of this key now?
