@@ -2,9 +2,6 @@
 
 import asyncio
 import logging
-import os
-import secrets
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -102,7 +99,7 @@ class Coordinator:
         self._outlet = outlet
         self._purpose = purpose
         self._session = target(f"{purpose}: leases")
-        self._candidate = Candidate(f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}")
+        self._candidate = Candidate()
         self._ticks = 0
 
     @property
