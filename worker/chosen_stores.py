@@ -4,7 +4,6 @@ from worker.domain_variables import suffix_of, suffixes
 from worker.failures import Mistake
 from worker.settings import Settings
 from worker.stores import AddressField, StoreSettings, stores_of
-from worker.suggestion import meant
 
 __all__ = ["chosen", "chosen_one", "domain_names"]
 
@@ -27,14 +26,12 @@ def domain_names(settings: Settings, domain: str | None = None) -> list[str]:
             known = f"those with a database of their own are {', '.join(own)}" if own else "none has its own database"
             raise Mistake(f"WORKER_DOMAINS names no domain {domain!r}, for it is not set; {known}.")
         return [] if domain is None else [domain]
-    from worker.served_domains import served_domains  # noqa: PLC0415  most calls need no domain
+    from worker.owners import named  # noqa: PLC0415  most calls need no domain
+    from worker.served_domains import served_domains  # noqa: PLC0415  the same
 
-    names = [each.name for each in served_domains(settings)]
-    if domain is not None and domain not in names:
-        hint = meant(domain, names)
-        known = f"{hint} It" if hint else "it"
-        raise Mistake(f"there is no domain {domain!r} in WORKER_DOMAINS; {known} names {', '.join(names)}.")
-    return names
+    served = served_domains(settings)
+    named(served, domain)
+    return [each.name for each in served]
 
 
 def chosen(settings: Settings, domain: str | None, *, by: AddressField = "database_url") -> tuple[StoreSettings, ...]:

@@ -14,6 +14,7 @@ from worker.supervision.health_server import health_served
 from worker.supervision.signals import stop_signals
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.providers import Telemetry
+from worker.waiting import first_of
 
 __all__ = ["LeasedPart", "LeasedService", "run"]
 
@@ -83,9 +84,7 @@ class LeasedService:
         """Work until told to stop; then the leases are given back, and what is not settled comes again."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(part.serve()) for part in self.parts]
-            waiting = asyncio.create_task(stop.wait())
-            await asyncio.wait({*tasks, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            await first_of(stop, tasks=tasks)
             self._draining = True
             for task in tasks:
                 task.cancel()

@@ -24,6 +24,7 @@ from worker.supervision.stop_times import StopTimes
 from worker.telemetry.logs import configure_logs
 from worker.telemetry.metrics import observed
 from worker.telemetry.providers import Telemetry
+from worker.waiting import first_of
 
 __all__ = ["run"]
 
@@ -177,11 +178,6 @@ def _relax_garbage_collection() -> None:
 
 async def _until(task: asyncio.Task[Any], *signals: asyncio.Event) -> None:
     """Wait for one of the signals, or for the task if it ends first; raise what the task raised."""
-    waiters = [asyncio.create_task(signal.wait()) for signal in signals]
-    try:
-        await asyncio.wait({task, *waiters}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for waiter in waiters:
-            waiter.cancel()
+    await first_of(*signals, tasks=[task])
     if task.done():
         task.result()

@@ -1,11 +1,11 @@
 """The publisher: how any asyncio program sends commands, and asks what became of them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 from opentelemetry.trace import SpanKind
@@ -21,7 +21,7 @@ from worker.amqp.reply_queue import ReplyQueue, ReplyQueueLost
 from worker.amqp.sender import Sender
 from worker.errors import BrokerUnavailable, MessageRefused, NoReply, NoSchedule, Unroutable, WorkerError
 from worker.message import CAUSATION_HEADER, CONTENT_TYPE, Reply
-from worker.schedule.deliver_at import DELIVER_AT_HEADER, LONGEST_DELAY, NEVER, written
+from worker.schedule.deliver_at import DELIVER_AT_HEADER, NEVER, deliver_at
 from worker.telemetry.current_span import CurrentSpan
 from worker.telemetry.spans import injected, publish_attributes, tracer
 from worker.topology import AFFINITY_HEADER, EXCHANGE, Topology
@@ -33,27 +33,6 @@ _FIRST_REST, _LONGEST_REST = 0.1, 2.0
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 # Texts that are together no longer fit one by one, and all into the smallest frame that a broker can be set to.
 _SURELY_FIT = 250
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-
-
-def _naming_the_command(
-    send: Callable[Parameters, Coroutine[Any, Any, Result]],
-) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
-    """Have what a method raises name the command: with an id that was made for it, it can be sent again, too."""
-
-    @wraps(send)
-    async def named(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
-        given = cast("dict[str, Any]", options)
-        given["command_id"] = given.get("command_id") or uuid4()
-        try:
-            return await send(*arguments, **options)
-        except WorkerError as error:
-            error.command_id = given["command_id"]
-            raise
-
-    return named
 
 
 class Publisher:
@@ -120,7 +99,6 @@ class Publisher:
         await self._reply_queue.close()
         await self._sender.close()
 
-    @_naming_the_command
     async def publish(
         self,
         domain_name: str,
@@ -160,20 +138,20 @@ class Publisher:
 
         Whatever is raised of ``WorkerError`` has the ``command_id``. Who may be cancelled passes one.
         """
-        identity = command_id if command_id is not None else uuid4()
-        await self._store(
-            identity,
-            Topology(domain_name).routing_key,
-            _encode(body),
-            message_type=command_type,
-            correlation_id=correlation_id,
-            reply_to=reply_to,
-            headers=_headers(causation_id, affinity_key),
-            timeout=timeout,
-        )
+        identity = command_id or uuid4()
+        with _named(identity):
+            await self._store(
+                identity,
+                Topology(domain_name).routing_key,
+                _encode(body),
+                message_type=command_type,
+                correlation_id=correlation_id,
+                reply_to=reply_to,
+                headers=_headers(causation_id, affinity_key),
+                timeout=timeout,
+            )
         return identity
 
-    @_naming_the_command
     async def schedule(
         self,
         domain_name: str,
@@ -214,9 +192,9 @@ class Publisher:
                 it.
             BrokerUnavailable, BrokerMisconfigured: As ``publish``.
         """
-        identity = command_id if command_id is not None else uuid4()
-        headers = (_headers(causation_id, affinity_key) or {}) | {DELIVER_AT_HEADER: _deliver_at(at)}
-        with _about_schedule(domain_name):
+        identity = command_id or uuid4()
+        with _named(identity), _about_schedule(domain_name):
+            headers = (_headers(causation_id, affinity_key) or {}) | {DELIVER_AT_HEADER: _deliver_at(at)}
             await self._store(
                 identity,
                 Topology(domain_name).schedule_queue,
@@ -249,19 +227,15 @@ class Publisher:
         Raises:
             NoSchedule, BrokerUnavailable, BrokerMisconfigured: As ``schedule``.
         """
-        try:
-            with _about_schedule(domain_name):
-                await self._store(
-                    command_id,
-                    Topology(domain_name).schedule_queue,
-                    b"",
-                    message_type=None,
-                    headers={DELIVER_AT_HEADER: NEVER},
-                    timeout=timeout,
-                )
-        except WorkerError as error:
-            error.command_id = command_id
-            raise
+        with _named(command_id), _about_schedule(domain_name):
+            await self._store(
+                command_id,
+                Topology(domain_name).schedule_queue,
+                b"",
+                message_type=None,
+                headers={DELIVER_AT_HEADER: NEVER},
+                timeout=timeout,
+            )
 
     async def _store(
         self,
@@ -301,7 +275,6 @@ class Publisher:
             self._check_properties(properties)
             await self._sender.send(body, properties, exchange=EXCHANGE, routing_key=routing_key, timeout=timeout)
 
-    @_naming_the_command
     async def request(
         self,
         domain_name: str,
@@ -326,33 +299,42 @@ class Publisher:
 
         On cancellation the command may still be processed.
         """
-        identity = command_id if command_id is not None else uuid4()
+        identity = command_id or uuid4()
+        with _named(identity):
+            return await self._answered(
+                partial(
+                    self.publish,
+                    domain_name,
+                    command_type,
+                    body,
+                    command_id=identity,
+                    correlation_id=correlation_id,
+                    causation_id=causation_id,
+                    affinity_key=affinity_key,
+                    timeout=timeout,
+                ),
+                identity,
+                timeout,
+            )
+
+    async def _answered(self, publish: Callable[..., Awaitable[UUID]], identity: UUID, seconds: float) -> Reply:
+        """Publish, as often as the connection is lost meanwhile, and wait for the answer."""
         stored = False
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 while True:
                     reply_to = await self._reply_queue.open()
                     with self._reply_queue.expecting(identity) as reply, suppress(ReplyQueueLost, BrokerUnavailable):
-                        await self.publish(
-                            domain_name,
-                            command_type,
-                            body,
-                            command_id=identity,
-                            correlation_id=correlation_id,
-                            causation_id=causation_id,
-                            reply_to=reply_to,
-                            affinity_key=affinity_key,
-                            timeout=timeout,
-                        )
+                        await publish(reply_to=reply_to)
                         stored = True
                         return await reply
                     await backoff.rest()
         except TimeoutError:
             if not stored:
-                raise BrokerUnavailable(f"RabbitMQ did not store the command within {timeout:g} s") from None
+                raise BrokerUnavailable(f"RabbitMQ did not store the command within {seconds:g} s") from None
             raise NoReply(
-                f"command {identity} was sent, but not answered within {timeout:g} s; it may still be processed"
+                f"command {identity} was sent, but not answered within {seconds:g} s; it may still be processed"
             ) from None
 
     def _check_size(self, size: int) -> None:
@@ -375,6 +357,16 @@ class Publisher:
 
 
 @contextmanager
+def _named(command_id: UUID) -> Iterator[None]:
+    """Have what is raised name the command: with an id that was made for it, it can be sent again, too."""
+    try:
+        yield
+    except WorkerError as error:
+        error.command_id = command_id
+        raise
+
+
+@contextmanager
 def _about_schedule(domain_name: str) -> Iterator[None]:
     try:
         yield
@@ -383,20 +375,10 @@ def _about_schedule(domain_name: str) -> Iterator[None]:
 
 
 def _deliver_at(at: datetime | timedelta) -> str:
-    """Return a time as the header has it.
-
-    Raises:
-        MessageRefused: It has no time zone, or is too far ahead.
-    """
-    now = datetime.now(UTC)
     try:
-        time = now + at if isinstance(at, timedelta) else at
-        text = written(time)
-    except (ValueError, OverflowError) as error:
+        return deliver_at(at)
+    except ValueError as error:
         raise MessageRefused(f"the command cannot be scheduled: {error}") from None
-    if time - now > LONGEST_DELAY:
-        raise MessageRefused(f"the command cannot be scheduled: {time:%Y-%m-%d} is more than ten years ahead")
-    return text
 
 
 def _headers(causation_id: str | None, affinity_key: str | None) -> dict[str, str] | None:

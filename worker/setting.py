@@ -26,7 +26,7 @@ class Setting:
         most: What it must be at most.
         choices: What it must be one of; empty if it is free.
         check: Raises a ``ValueError`` that says what else is wrong with a value.
-        secret: Whether it is left out where the settings are shown as they are.
+        secret: Whether it holds a password or a key: it may lie in a file, and is shown without that.
     """
 
     default: Any

@@ -1,19 +1,27 @@
 """Settings: read from the environment, checked once at the start, and handed on as one value."""
 
-import base64
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
-from worker.address_form import ESCAPES, check_port
 from worker.credentials import Unreadable, file_variable, from_files, redacted
-from worker.database_addresses import ADDRESS_FIELDS, EXAMPLES, DatabaseAddresses, check_postgres
+from worker.database_addresses import ADDRESS_FIELDS, DatabaseAddresses, check_postgres
 from worker.domain_variables import own_variables, setting_of, suffixes
 from worker.errors import SettingsError
 from worker.misspelt import misspelt
 from worker.setting import Setting, setting, settings_of
+from worker.setting_checks import (
+    FORMS,
+    check_amqp,
+    check_http,
+    check_interval,
+    check_keys,
+    check_metrics_page,
+    check_password,
+    check_trace_page,
+)
 
 __all__ = ["IN_FILES", "DatabaseDriver", "LogFormat", "LogLevel", "Settings", "not_set", "told"]
 
@@ -23,72 +31,13 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 ReportedKeys: TypeAlias = Literal["hashed", "plain"]
 TraceParent: TypeAlias = Literal["parent", "link"]
 
-IN_FILES = (
-    *ADDRESS_FIELDS,
-    *("projections_url", "amqp_url", "rabbitmq_management_url", "worker_master_keys", "worker_console_password"),
-)
-"""The settings that say where a store is, or hold passwords or keys: each can also be the content of a file, named by
-``<VARIABLE>_FILE``."""
-
 # A cluster mounts one Secret for all workers: with an empty value, there are no replicas.
 _MAY_BE_EMPTY = frozenset({"database_replica_urls"})
 
-_AMQP_SCHEMES = frozenset({"amqp", "amqps"})
-_HTTP_SCHEMES = frozenset({"http", "https"})
-_EXAMPLES = {
-    **EXAMPLES,
-    "projections_url": EXAMPLES["database_url"],
-    "amqp_url": "amqp://user:password@host:5672/vhost",
-    "rabbitmq_management_url": "http://user:password@host:15672",
-}
 # A year. No date or interval comes out of range with it.
 _LONGEST_AGE = 365 * 24 * 3600.0
 # As many as a chain of the store may have.
 _LARGEST_ROUND = 128
-_MASTER_KEY_BYTES = 32
-_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 0.1, 60.0
-_SHORTEST_PASSWORD = 12
-
-
-def _amqp(value: str) -> None:
-    if "\\" in value.partition("://")[2].partition("/")[0]:
-        raise ValueError(ESCAPES)
-    check_port(value, _AMQP_SCHEMES, _EXAMPLES["amqp_url"])
-
-
-def _http(value: str) -> None:
-    check_port(value, _HTTP_SCHEMES, _EXAMPLES["rabbitmq_management_url"])
-
-
-def _page(value: str) -> None:
-    if value and not (value.startswith(("http://", "https://")) and value.count("{trace_id}") == 1):
-        raise ValueError("it must have the form http://localhost:16686/trace/{trace_id}, with {trace_id} as it is")
-
-
-def _metrics_page(value: str) -> None:
-    check_port(value, _HTTP_SCHEMES, "http://localhost:9090")
-
-
-def _interval(value: float) -> None:
-    if value and not _SHORTEST_INTERVAL <= value <= _LONGEST_INTERVAL:
-        raise ValueError(f"it must be 0, or between {_SHORTEST_INTERVAL:g} and {_LONGEST_INTERVAL:g}")
-
-
-def _password(value: str) -> None:
-    if value and len(value) < _SHORTEST_PASSWORD:
-        raise ValueError(
-            f"it must have {_SHORTEST_PASSWORD} characters at least, as `openssl rand -base64 18` makes them"
-        )
-
-
-def _master_keys(value: tuple[str, ...]) -> None:
-    for text in value:
-        try:
-            key = base64.b64decode(text, validate=True)
-        except ValueError:
-            key = b""
-        if len(key) != _MASTER_KEY_BYTES:
-            raise ValueError("it must be 32 bytes in base64, as `openssl rand -base64 32` makes them")
 
 
 def not_set(name: str, *, field: str | None = None) -> str:
@@ -100,7 +49,7 @@ def not_set(name: str, *, field: str | None = None) -> str:
     """
     if _is_exported_by_file(name.upper()):
         return f"{name.upper()} is not set, and the file .env of this folder exports it: source .env."
-    return f"{name.upper()} is not set; give it the form {_EXAMPLES[field or name]}, in each terminal."
+    return f"{name.upper()} is not set; give it the form {FORMS[field or name]}, in each terminal."
 
 
 def _is_exported_by_file(variable: str) -> bool:
@@ -135,14 +84,14 @@ class Settings(DatabaseAddresses):
     amqp_url: str = setting(
         "",
         "The RabbitMQ broker and virtual host.",
-        check=_amqp,
+        check=check_amqp,
         secret=True,
     )
     rabbitmq_management_url: str = setting(
         "",
         "RabbitMQ's management interface, by which `worker check` sees policies and, with affinity, bindings, and "
         "`worker console` the queues' rates; nothing else uses it.",
-        check=_http,
+        check=check_http,
         secret=True,
     )
     projections_url: str = setting(
@@ -165,7 +114,7 @@ class Settings(DatabaseAddresses):
         (),
         "What the keys of subjects are wrapped by, if a domain has Sensitive fields: 32 bytes in base64. Of several, "
         "separated by commas, the first wraps new ones.",
-        check=_master_keys,
+        check=check_keys,
         secret=True,
     )
     worker_concurrency: int = setting(
@@ -275,12 +224,12 @@ class Settings(DatabaseAddresses):
         "",
         "Where a person opens a trace, for `worker status` and `worker console`: "
         "`http://localhost:16686/trace/{trace_id}` in Jaeger.",
-        check=_page,
+        check=check_trace_page,
     )
     worker_metrics_url: str = setting(
         "",
         "Where a person looks at metrics, for `worker check`: `http://localhost:9090` in Prometheus.",
-        check=_metrics_page,
+        check=check_metrics_page,
     )
     worker_log_format: LogFormat = setting(
         "auto",
@@ -297,7 +246,7 @@ class Settings(DatabaseAddresses):
         2.0,
         "How often a worker reports to `worker console` what it does; 0 for never.",
         unit="seconds",
-        check=_interval,
+        check=check_interval,
     )
     worker_report_keys: ReportedKeys = setting(
         "hashed",
@@ -308,7 +257,7 @@ class Settings(DatabaseAddresses):
     worker_console_password: str = setting(
         "",
         "What `worker console` asks a browser for; without it, the console answers this machine alone.",
-        check=_password,
+        check=check_password,
         secret=True,
     )
     # The variables that give a single domain its database, as they are set: no setting with a variable of its own.
@@ -393,16 +342,21 @@ class Settings(DatabaseAddresses):
 
     def redacted(self) -> dict[str, Any]:
         """Return every setting by its environment variable's name, with passwords replaced."""
-        shown: dict[str, Any] = {}
-        for name in self.described():
-            value = getattr(self, name)
-            if name.endswith("_url"):
-                value = redacted(value)
-            elif name.endswith("_urls"):
-                value = ",".join(redacted(url) for url in value)
-            elif name == "worker_master_keys":
-                value = ",".join("***" for _ in value)
-            elif name == "worker_console_password":
-                value = value and "***"
-            shown[name.upper()] = value
-        return shown
+        return {
+            name.upper(): _shown(value) if its.secret or name.endswith("_url") else value
+            for name, its in self.described().items()
+            for value in (getattr(self, name),)
+        }
+
+
+IN_FILES = (
+    *ADDRESS_FIELDS,
+    *(name for name, its in Settings.described().items() if its.secret and name not in ADDRESS_FIELDS),
+)
+"""The settings that say where a store is, or hold passwords or keys: each can also be the content of a file, named by
+``<VARIABLE>_FILE``."""
+
+
+def _shown(value: str | tuple[str, ...]) -> str:
+    texts = (value,) if isinstance(value, str) else value
+    return ",".join(redacted(text) if "://" in text else "***" for text in texts if text)

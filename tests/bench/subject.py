@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Address", "Conflict", "Contender", "InLoop", "InThreads", "Job", "Loan", "Subject"]
+__all__ = ["COMPARED", "Address", "Conflict", "Contender", "InLoop", "InThreads", "Job", "Loan", "Subject"]
 
 Job = Coroutine[Any, Any, None]
 _MOST_THREADS = 256
@@ -86,6 +86,23 @@ class Subject(Protocol):
     async def close(self) -> None:
         """Close what was opened."""
         ...
+
+
+COMPARED = frozenset(
+    {
+        "query_1",
+        "append_1",
+        "append_5",
+        "typical_1",
+        "typical_128",
+        "hot_16",
+        "append_conditional_peak",
+        "append_100_4",
+        "violations_16",
+        "memory_128",
+    }
+)
+"""The figures that every store can give, since all that they take is to query and to append."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

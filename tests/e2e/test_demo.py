@@ -18,35 +18,13 @@ import pytest
 
 from handlers.library.scenarios.mixed import Mixed
 from tests.e2e.program import Ended, Worker, ended, kept, started
+from tests.e2e.tampering import tampered
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 from tests.support.processes import left_below
 
 DEMO = (sys.executable, "-m", "deploy.local.demo")
-# Somebody with all rights changes one event on the primary, after the load and before the oracle reads it.
-TAMPERED = """
-import os, asyncpg
-from deploy.local import demo
-from worker.load import session
-
-judge = session.judge
-
-async def tampered(*arguments, **options):
-    connection = await asyncpg.connect(os.environ["DATABASE_ADMIN_URL"])
-    await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER USER")
-    done = await connection.execute('''
-        UPDATE eventstore.events SET payload = payload || '{"ReaderID": "mallory"}'
-        WHERE sequence_number = (
-            SELECT min(sequence_number) FROM eventstore.events WHERE event_type = 'BookCopyLentToReader'
-        )
-    ''')
-    assert done == "UPDATE 1"
-    await connection.close()
-    return await judge(*arguments, **options)
-
-session.judge = tampered
-demo.app()
-"""
+TAMPERED = tampered("from deploy.local import demo", "demo.app()")
 
 
 @pytest.fixture

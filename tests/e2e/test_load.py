@@ -17,6 +17,7 @@ from handlers.library.scenarios.duplicate_storm import DuplicateStorm
 from handlers.library.scenarios.hot_book import HotBook
 from tests.e2e.conftest import Serving
 from tests.e2e.program import ROOT, Ended, Worker, ended, started
+from tests.e2e.tampering import tampered
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.ports import free_port
 from tests.support.summary import PROMISED
@@ -26,30 +27,7 @@ from worker.topology import Topology
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 MAKE_LOAD = (sys.executable, "-m", "deploy.local.load")
-# Somebody with all rights changes one event on the primary, after the load and before the oracle reads it.
-TAMPERED = """
-import os, asyncpg
-from worker.cli.main import main
-from worker.load import session
-
-judge = session.judge
-
-async def tampered(*arguments, **options):
-    connection = await asyncpg.connect(os.environ["DATABASE_ADMIN_URL"])
-    await connection.execute("ALTER TABLE eventstore.events DISABLE TRIGGER USER")
-    done = await connection.execute('''
-        UPDATE eventstore.events SET payload = payload || '{"ReaderID": "mallory"}'
-        WHERE sequence_number = (
-            SELECT min(sequence_number) FROM eventstore.events WHERE event_type = 'BookCopyLentToReader'
-        )
-    ''')
-    assert done == "UPDATE 1"
-    await connection.close()
-    return await judge(*arguments, **options)
-
-session.judge = tampered
-main()
-"""
+TAMPERED = tampered("from worker.cli.main import main", "main()")
 # The first worker is killed when all is answered, and makes no report.
 STRUCK = """
 import os, signal
@@ -270,4 +248,4 @@ async def test_make_load_brings_everything(worker: Worker, scenario: str, status
         made = summary(end.output)
         assert (made.workers, sum(made.outcomes.values())) == (2, 100)
     else:
-        assert "load: there is no scenario 'hot-cake'; known are uncontended, " in end.complaint
+        assert "load: there is no scenario 'hot-cake'; did you mean hot-book? Known are uncontended, " in end.complaint

@@ -64,7 +64,7 @@ async def test_a_view_is_asked_at_its_key(worker: Worker, database: Database) ->
             ("lent-by-reader", "a\ud800"),
             "reader_id of the view lent-by-reader contains a NUL character or a lone surrogate.",
         ),
-        (("lent-out", "--domain", "shop"), "WORKER_DOMAINS names no domain 'shop'; known are library."),
+        (("lent-out", "--domain", "shop"), "there is no domain 'shop' in WORKER_DOMAINS; it names library."),
         (("lent-out", "--min-position", "5"), "--min-position: a position is written as number:token, not '5'."),
     ],
 )
@@ -144,6 +144,6 @@ async def test_a_check_goes_on_where_a_views_code_ends_the_program(worker: Worke
 async def test_a_view_that_two_domains_have_needs_its_domain(worker: Worker) -> None:
     both = worker.having(WORKER_DOMAINS="tests.e2e.numbers:domain,tests.e2e.numbers:other")
     assert (await both("view", "times", "7", "true")).mistake() == (
-        "numbers and others both have a view times: say which with --domain."
+        "times is a view of several domains (numbers, others); choose one with --domain."
     )
     assert (await both("view", "times", "7", "true", "--domain", "others")).document() == 0

@@ -11,6 +11,7 @@ from eventstore.postgres import adopt as take_over
 from worker.chosen_stores import chosen_one
 from worker.cli.bulk_progress import bulk_progress, told_to_go_on
 from worker.cli.loop import run_async
+from worker.cli.options import Json, LogOption
 from worker.cli.terminal import print_json, tell
 from worker.settings import Settings
 
@@ -33,11 +34,9 @@ def adopt(
     number_field: Annotated[
         str, typer.Option(metavar="FIELD", help="The field of the metadata that keeps an event's number in the table.")
     ] = NUMBER_FIELD,
-    domain: Annotated[
-        str | None, typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own.")
-    ] = None,
+    domain: LogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read the table, and check each event.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Take over another store's table of events, as the beginning of the log in the database of DATABASE_ADMIN_URL.
 

@@ -17,6 +17,7 @@ from worker.chosen_stores import chosen_one
 from worker.cli.bulk_progress import bulk_progress, told_to_go_on
 from worker.cli.consent import agreed
 from worker.cli.loop import run_async
+from worker.cli.options import Json, LogOption, Yes
 from worker.cli.terminal import print_json, tell
 from worker.failures import Mistake
 from worker.settings import Settings
@@ -26,10 +27,6 @@ __all__ = ["archive", "restore_archive"]
 
 _NUMBER = re.compile(r"[0-9][0-9_,]{0,24}")
 
-_DomainOption = Annotated[
-    str | None, typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own.")
-]
-
 
 def archive(
     before: Annotated[
@@ -38,10 +35,10 @@ def archive(
     ],
     to: Annotated[Path, typer.Option(metavar="DIRECTORY", help="Where the files are written; made if it is missing.")],
     *,
-    domain: _DomainOption = None,
+    domain: LogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    yes: Yes = False,
+    json: Json = False,
 ) -> None:
     """Move whole old partitions of the log in the database of DATABASE_ADMIN_URL into Parquet files, after asking.
 
@@ -69,9 +66,9 @@ def archive(
 def restore_archive(
     directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Where they were archived to.")],
     *,
-    domain: _DomainOption = None,
+    domain: LogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be restored.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Put archived events back into the log in the database of DATABASE_ADMIN_URL, beside running workers.
 

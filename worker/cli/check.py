@@ -10,7 +10,7 @@ from worker.chosen_stores import chosen, domain_names
 from worker.cli.database_inspection import inspect_database
 from worker.cli.findings import Finding, report
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption
+from worker.cli.options import DomainOption, Json
 from worker.errors import SettingsError
 from worker.settings import Settings
 from worker.stores import StoreSettings
@@ -24,7 +24,7 @@ def check(
     followers: Annotated[
         bool, typer.Option("--followers", help="What `worker follow` lacks is wrong, too; else it is told.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it should."""
     from worker.cli.inspection import inspect  # noqa: PLC0415  domains and the broker are of this command alone
@@ -35,9 +35,7 @@ def check(
     report(run_async(inspect(settings, domain, followers=followers)), json=json)
 
 
-def check_database(
-    *, domain: DomainOption = None, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def check_database(*, domain: DomainOption = None, json: Json = False) -> None:
     """Tell what is wrong with the database, or will be, and what to do. Exit status 2 when something is.
 
     Looks at the schema, the role's rights, settings, indexes, the guard of the events, connections, poolers, and how

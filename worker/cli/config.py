@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from worker.cli.options import Json
 from worker.cli.terminal import print_json, table, tell
 from worker.database_addresses import ADDRESS_FIELDS
 from worker.own_settings import own_settings
@@ -17,7 +18,7 @@ def config(
     domain: Annotated[
         str | None, typer.Option(metavar="DOMAIN", help="Show the database's settings as they hold for this domain.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Print every setting: its value without secrets, unit, origin and meaning.
 

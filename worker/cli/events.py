@@ -13,6 +13,7 @@ from eventstore import Consistency, Filter, RecordedEvent
 from eventstore.postgres import PostgresEventStore
 from worker.chosen_stores import chosen_one
 from worker.cli.loop import run_async
+from worker.cli.options import LogOption, Replica
 from worker.cli.stores import check_replicas
 from worker.event_filter import selected
 from worker.failures import Mistake
@@ -60,12 +61,9 @@ def events(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with new events until Ctrl-C (exit status 130).")
     ] = False,
-    domain: Annotated[
-        str | None,
-        typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own."),
-    ] = None,
+    domain: LogOption = None,
     metadata: Annotated[bool, typer.Option("--metadata", help="Show the metadata, too.")] = False,
-    replica: Annotated[bool, typer.Option("--replica", help="Read from a replica if one answers.")] = False,
+    replica: Replica = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")] = False,
 ) -> None:
     """Show events, oldest first: the last that match, or the first that match above a number.

@@ -16,6 +16,7 @@ from handlers.checks.readability import Readability, TypeReadability
 from handlers.domain import Domain
 from worker.chosen_stores import chosen, chosen_one
 from worker.cli.loop import run_async
+from worker.cli.options import Json, LogOption
 from worker.cli.terminal import print_json, progress_bar, table, tell
 from worker.reading_store import reading_store
 from worker.served_domains import served_domains
@@ -44,14 +45,11 @@ def check(
         list[str] | None,
         typer.Option(metavar="TYPE", help="A type that no domain needs to list: another program's; again for more."),
     ] = None,
-    domain: Annotated[
-        str | None,
-        typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own."),
-    ] = None,
+    domain: LogOption = None,
     primary: Annotated[
         bool, typer.Option("--primary", help="Read from the primary, also where there are replicas.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Tell which events the domains of WORKER_DOMAINS cannot read. Exit status 1 when there are any.
 

@@ -7,6 +7,7 @@ import typer
 
 from worker import leased_service
 from worker.cli.loop import run_async
+from worker.cli.options import ControlSocket
 from worker.reading.declared import EVERY_KIND, PROJECTION, REACTION, RELAY, targets_of
 from worker.reading.service import Wanted, opened
 from worker.settings import Settings
@@ -29,7 +30,6 @@ Processes = Annotated[
         "again.",
     ),
 ]
-ControlSocket = Annotated[int | None, typer.Option(hidden=True)]
 
 
 def project(names: Names = None, *, processes: Processes = None, control_socket: ControlSocket = None) -> None:

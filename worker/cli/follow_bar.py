@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from worker.leased_service import LeasedService
 from worker.reading.coordinator import Coordinator
 from worker.reading.metrics import Figures
+from worker.waiting import first_of
 
 __all__ = ["show"]
 
@@ -45,8 +46,4 @@ async def _show(followed: Sequence[Callable[[], Sequence[Figures]]], stop: async
                 speed = next(task for task in progress.tasks if task.id == bars[key]).speed
                 rate = "" if speed is None else f"{speed:,.0f} a second"
                 progress.update(bars[key], completed=each.number, total=each.head, rate=rate)
-            try:
-                async with asyncio.timeout(_SECONDS):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await first_of(stop, within=_SECONDS)

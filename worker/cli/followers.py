@@ -7,14 +7,14 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from eventstore import EventStoreError
 from eventstore.postgres import PostgresEventStore, Session
 from worker.cli.loop import run_async
+from worker.cli.options import Json
 from worker.cli.terminal import print_json, table, tell
 from worker.errors import FollowerError
 from worker.reading import administration
 from worker.reading.administration import COMMANDS, Standing
-from worker.reading.complaints import complaint
+from worker.reading.complaints import session_at
 from worker.reading.declared import PROJECTION, REACTION, RELAY, AnyDeclared, Target, targets_of
 from worker.reading.followers import FollowerRow
 from worker.reading.outputs import position_before
@@ -24,8 +24,8 @@ from worker.settings import Settings
 __all__ = ["asked", "projections", "reactions", "relays"]
 
 T = TypeVar("T")
+_PURPOSE = "worker followers"
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Which, as NAME or DOMAIN.NAME.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 EventNumber = Annotated[
     int | None, typer.Option("--event", min=1, help="The event's number, to be sure that it is this one.")
 ]
@@ -151,13 +151,8 @@ def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
     """Ask the database of the checkpoints."""
 
     async def answer() -> T:
-        session = Session(target.url, purpose="worker followers", schema=target.store.database_schema)
-        try:
+        async with session_at(target.url, purpose=_PURPOSE, schema=target.store.database_schema) as session:
             return await ask(session)
-        except EventStoreError as error:
-            raise complaint(error, session.schema) from error
-        finally:
-            await session.close()
 
     return run_async(answer())
 
@@ -166,7 +161,7 @@ async def _moved(session: Session, target: Target, declared: AnyDeclared, number
     async with PostgresEventStore.connect(
         target.store.database_url,
         schema=target.store.database_schema,
-        application_name="worker followers",
+        application_name=_PURPOSE,
         writable=False,
     ) as log:
         position, head = await position_before(log, number)

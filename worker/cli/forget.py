@@ -12,7 +12,8 @@ from worker.chosen_stores import chosen
 from worker.cli.administration import administering
 from worker.cli.consent import agreed
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, document, in_turn
+from worker.cli.options import DomainOption, Json, Yes
+from worker.cli.stores import document, in_turn
 from worker.cli.terminal import print_json, tell
 from worker.failures import Mistake
 from worker.settings import Settings
@@ -26,8 +27,8 @@ def forget(
     *,
     domain: DomainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    yes: Yes = False,
+    json: Json = False,
 ) -> None:
     """Forget a person in the database of DATABASE_ADMIN_URL, after asking: nobody can read their Sensitive fields then.
 

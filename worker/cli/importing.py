@@ -13,6 +13,7 @@ from eventstore.postgres import CheckedImport, Import, check_import, find_import
 from worker.chosen_stores import chosen_one
 from worker.cli.bulk_progress import bulk_progress, told_to_go_on
 from worker.cli.loop import run_async
+from worker.cli.options import Json, LogOption
 from worker.cli.terminal import print_json, tell
 from worker.failures import Mistake
 from worker.settings import Settings
@@ -36,13 +37,11 @@ def import_file(
     number_field: Annotated[
         str, typer.Option(metavar="FIELD", help="The field of the metadata that keeps an event's sequence_number.")
     ] = NUMBER_FIELD,
-    domain: Annotated[
-        str | None, typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own.")
-    ] = None,
+    domain: LogOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check the file, and say what would be done.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Import a file of events into the database of DATABASE_ADMIN_URL, behind those that are there.
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from handlers.domain import Domain
 from handlers.scenario import Scenario
+from worker.cli.options import Json
 from worker.cli.terminal import print_json, table, tell
 from worker.failures import Mistake
 from worker.load.comparison import comparison, differences
@@ -19,7 +20,7 @@ from worker.settings import Settings
 __all__ = ["compare", "list_scenarios"]
 
 
-def list_scenarios(*, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_scenarios(*, json: Json = False) -> None:
     """List the scenarios of the domains of WORKER_DOMAINS: what each stresses, and its parameters."""
     found = [(domain, kind) for domain in served_domains(Settings.load(needs=())) for kind in domain.scenarios]
     if json:
@@ -45,7 +46,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A.json", help="What `worker load run --json A.json` wrote.")],
     second: Annotated[Path, typer.Argument(metavar="B.json", help="Another one.")],
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Put two load runs side by side. What was not the same in both is told first."""
     one, other = _read(first), _read(second)

@@ -33,6 +33,7 @@ from worker.load.runner import Pace
 from worker.load.session import Crew, LoadStore, Plan
 from worker.load.summary import Summary
 from worker.master_keys import check_master_keys, master_keys
+from worker.owners import named, owner_of
 from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.stores import StoreSettings, stores_of
@@ -108,7 +109,7 @@ def run(
     settings = Settings.load()
     served = served_domains(settings)
     check_master_keys(settings, served)
-    owner, kind = _found(served, scenario, domain)
+    owner, kind = _found(named(served, domain), scenario)
     beside = _beside(served, kind)
     made = kind.configured(_values(parameters or []))
     if rate is not None and in_flight is not None:
@@ -155,21 +156,11 @@ def run(
         raise typer.Exit(1)
 
 
-def _found(domains: Sequence[Domain], name: str, domain_name: str | None) -> tuple[Domain, type[Scenario]]:
+def _found(domains: Sequence[Domain], name: str) -> tuple[Domain, type[Scenario]]:
     """Find a scenario by its name, in which ``_`` stands for ``-`` as well."""
-    candidates = [domain for domain in domains if domain_name in (None, domain.name)]
-    if not candidates:
-        known = ", ".join(domain.name for domain in domains)
-        raise Mistake(f"there is no domain {domain_name!r} in WORKER_DOMAINS; it names {known}.")
     wanted = name.replace("_", "-")
-    owners = [(domain, kind) for domain in candidates if (kind := domain.scenario(wanted)) is not None]
-    if len(owners) > 1:
-        names = ", ".join(domain.name for domain, _ in owners)
-        raise Mistake(f"{wanted} is a scenario of several domains ({names}); choose one with --domain.")
-    if owners:
-        return owners[0]
-    known = ", ".join(kind.name for domain in candidates for kind in domain.scenarios) or "none"
-    raise Mistake(f"there is no scenario {name!r}; known are {known}.")
+    owner = owner_of("scenario", wanted, domains, lambda domain: [kind.name for kind in domain.scenarios])
+    return owner, next(kind for kind in owner.scenarios if kind.name == wanted)
 
 
 def _beside(domains: Sequence[Domain], kind: type[Scenario]) -> tuple[Domain, ...]:

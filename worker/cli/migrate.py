@@ -10,7 +10,8 @@ from eventstore.postgres import migrate as apply
 from worker.chosen_stores import chosen
 from worker.cli.administration import administering
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, document, in_turn
+from worker.cli.options import DomainOption, Json
+from worker.cli.stores import document, in_turn
 from worker.cli.terminal import print_json, tell
 from worker.failures import Mistake
 from worker.settings import Settings
@@ -37,7 +38,7 @@ def migrate(
     ] = False,
     domain: DomainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Bring the database of DATABASE_ADMIN_URL to this program's schema version. Running it again changes nothing.
 

@@ -6,8 +6,8 @@ import typer
 
 from worker.cli.consent import agreed
 from worker.cli.followers import asked, projections
+from worker.cli.options import Yes
 from worker.cli.terminal import tell
-from worker.reading import builds
 from worker.reading.builds import Declared
 
 __all__ = ["rebuild"]
@@ -16,7 +16,7 @@ __all__ = ["rebuild"]
 def rebuild(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Which, as NAME or DOMAIN.NAME.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Build a projection's tables anew from the log, beside those that readers read, and put them in their place.
 
@@ -31,5 +31,5 @@ def rebuild(
         nobody="there is nobody to ask before a projection is built anew: pass --yes.",
     ):
         raise typer.Exit(1)
-    begun = asked(target, lambda session: builds.rebuild(session, declared))
+    begun = asked(target, declared.rebuild)
     tell(f"{declared.name} is built anew from now on." if begun else f"{declared.name} is being built anew already.")

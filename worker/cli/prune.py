@@ -13,7 +13,8 @@ from worker.cli.administration import administering
 from worker.cli.age import age
 from worker.cli.consent import agreed
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, document, in_turn
+from worker.cli.options import DomainOption, Json, Yes
+from worker.cli.stores import document, in_turn
 from worker.cli.terminal import print_json, progress_bar, tell
 from worker.failures import Mistake
 from worker.settings import Settings
@@ -27,8 +28,8 @@ def prune(
     *,
     domain: DomainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be deleted.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    yes: Yes = False,
+    json: Json = False,
 ) -> None:
     """Delete old receipts from the database of DATABASE_ADMIN_URL, in batches, after asking. Events are never deleted.
 

@@ -19,6 +19,7 @@ from worker.cli.terminal import print_json, progress_bar, table, tell
 from worker.errors import BrokerUnavailable
 from worker.failures import Mistake, sentence
 from worker.message import BadMessage
+from worker.owners import named
 from worker.publisher import Publisher
 from worker.schedule.deliver_at import DELIVER_AT_HEADER, LONGEST_DELAY, read_deliver_at
 from worker.served_domains import served_domains
@@ -64,7 +65,7 @@ def publish(
     if when is not None and wait:
         raise Mistake("what is sent later is not waited for: leave out --wait, or --at and --in.")
     settings = Settings.load(needs=("amqp_url",))
-    checked = Submissions(served_domains(settings), settings, domain)
+    checked = Submissions(named(served_domains(settings), domain), settings)
     if file is not None:
         if command is not None or command_id is not None:
             raise Mistake("a file names its own commands and ids; leave out COMMAND and --id, or --file.")

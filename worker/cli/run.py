@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from worker.cli.loop import run_async
+from worker.cli.options import ControlSocket
 from worker.settings import Settings
 from worker.supervision.supervisor import supervise
 
@@ -24,7 +25,7 @@ def run(
             "which nothing starts again.",
         ),
     ] = None,
-    control_socket: Annotated[int | None, typer.Option(hidden=True)] = None,
+    control_socket: ControlSocket = None,
 ) -> None:
     """Serve the domains of WORKER_DOMAINS until SIGTERM or Ctrl-C, then finish what has started.
 

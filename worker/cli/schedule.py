@@ -8,14 +8,12 @@ from uuid import UUID
 
 import typer
 
-from eventstore import EventStoreError
-from eventstore.postgres import Session
 from worker.chosen_stores import domain_names
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption
+from worker.cli.options import ControlSocket, DomainOption, Json
 from worker.cli.terminal import print_json, table, tell
 from worker.failures import Mistake
-from worker.schedule.complaints import complaint
+from worker.schedule.complaints import commands_of
 from worker.schedule.scheduled import Cancelled, ScheduledCommands, Waiting
 from worker.served_domains import served_domains
 from worker.settings import Settings
@@ -40,7 +38,7 @@ def run(
             "starts again.",
         ),
     ] = None,
-    control_socket: Annotated[int | None, typer.Option(hidden=True)] = None,
+    control_socket: ControlSocket = None,
 ) -> None:
     """Store what is to be sent later, and send it when its time has come, until SIGTERM or Ctrl-C.
 
@@ -60,7 +58,7 @@ def list_all(
     *,
     domain: DomainOption = None,
     limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many, at most.")] = 100,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """List the commands that wait to be sent, what is due first first.
 
@@ -126,14 +124,8 @@ def _stores(settings: Settings, domain: str | None) -> tuple[StoreSettings, ...]
 
 def _asked(store: StoreSettings, ask: Callable[[ScheduledCommands], Awaitable[T]]) -> T:
     async def asked() -> T:
-        session = Session(store.database_url, purpose="worker schedule", schema=store.database_schema)
-        commands = ScheduledCommands(session)
-        try:
+        async with commands_of(store, purpose="worker schedule") as commands:
             return await ask(commands)
-        except EventStoreError as error:
-            raise complaint(error, commands.schema) from error
-        finally:
-            await commands.close()
 
     return run_async(asked())
 

@@ -12,6 +12,7 @@ from worker.chosen_stores import chosen
 from worker.cli.administration import administering
 from worker.cli.consent import agreed
 from worker.cli.loop import run_async
+from worker.cli.options import Json, Yes
 from worker.cli.stores import in_turn
 from worker.cli.terminal import print_json, table, tell
 from worker.failures import Mistake
@@ -25,7 +26,6 @@ View = Annotated[str | None, typer.Option(help="Only states of views of this nam
 # The last number that PostgreSQL's integer has.
 _LAST_VERSION = 2**31 - 1
 Version = Annotated[int | None, typer.Option(min=1, max=_LAST_VERSION, help="Only states of this version of the view.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def list_all(*, domain: Domain = None, view: View = None, version: Version = None, json: Json = False) -> None:
@@ -49,7 +49,7 @@ def drop(
     version: Version = None,
     everything: Annotated[bool, typer.Option("--all", help="The states of all views.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be dropped.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Drop stored states from the database of DATABASE_ADMIN_URL, after asking.

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.filesize import decimal
 
 from eventstore import EventStoreError
@@ -12,7 +11,8 @@ from eventstore.counted import counted
 from eventstore.postgres import Measures, measure, survey
 from worker.chosen_stores import chosen
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption, document, in_turn
+from worker.cli.options import DomainOption, Json
+from worker.cli.stores import document, in_turn
 from worker.cli.terminal import print_json, table, tell
 from worker.credentials import address_of
 from worker.failures import sentence
@@ -25,9 +25,7 @@ __all__ = ["stats"]
 _Row = Mapping[str, Any]
 
 
-def stats(
-    *, domain: DomainOption = None, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def stats(*, domain: DomainOption = None, json: Json = False) -> None:
     """Show the database's figures: sizes, rows, use of indexes, connections, lag, and slow statements.
 
     Reads what DATABASE_URL's role may see, of the primary, and the head of each replica. Where domains have databases

@@ -10,7 +10,7 @@ from worker.answers import document, domain_of, look_up
 from worker.chosen_stores import chosen
 from worker.cli.events import fields
 from worker.cli.loop import run_async
-from worker.cli.stores import DomainOption
+from worker.cli.options import DomainOption, Json
 from worker.cli.terminal import print_json, table, tell
 from worker.failures import Mistake
 from worker.settings import Settings
@@ -22,7 +22,7 @@ def status(
     command_id: Annotated[str, typer.Argument(metavar="COMMAND_ID", help="The command's id, a UUID.")],
     *,
     domain: DomainOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Tell what became of a command: its outcome, its events, and its trace.
 

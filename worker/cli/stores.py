@@ -1,10 +1,8 @@
-"""Stores on a terminal: the option that names one, and what is told of several."""
+"""Stores on a terminal: what is told of one, and of several."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from worker.cli.terminal import tell
 from worker.domain_variables import setting_of
@@ -13,12 +11,7 @@ from worker.failures import Mistake, is_known, sentence
 from worker.settings import not_set
 from worker.stores import StoreSettings
 
-__all__ = ["DomainOption", "check_replicas", "document", "in_turn"]
-
-DomainOption = Annotated[
-    str | None,
-    typer.Option(metavar="DOMAIN", help="Whose database, where domains have several; without this, all of them."),
-]
+__all__ = ["check_replicas", "document", "in_turn"]
 
 
 def check_replicas(store: StoreSettings, *, wanted: bool) -> None:

@@ -12,8 +12,8 @@ from handlers.errors import HandlerError, InvalidCommand, UnknownCommand
 from handlers.model import Command
 from worker.failures import Mistake
 from worker.message import BadMessage, read_body
+from worker.owners import owner_of
 from worker.settings import Settings
-from worker.suggestion import meant
 
 __all__ = ["Submission", "Submissions", "identity"]
 
@@ -48,14 +48,12 @@ class Submissions:
     """Checks what is to be published by what the domains say of their commands.
 
     Attributes:
-        domains: The loaded domains.
+        domains: Those whose commands may be published.
         settings: The limits of messages, which are those of the workers.
-        domain_name: Whose commands they are; None finds the domain by the command's name.
     """
 
     domains: Sequence[Domain]
     settings: Settings
-    domain_name: str | None = None
 
     def single(self, command_type: str, text: bytes, command_id: UUID | None) -> Submission:
         """Check one command.
@@ -102,22 +100,8 @@ class Submissions:
         return self._checked(domain, command_type, body, identity(envelope.get("id")))
 
     def _domain_of(self, command_type: str) -> Domain:
-        candidates = [domain for domain in self.domains if self.domain_name in (None, domain.name)]
-        if not candidates:
-            known = ", ".join(domain.name for domain in self.domains)
-            raise Mistake(f"there is no domain {self.domain_name!r} in WORKER_DOMAINS; it names {known}.")
-        owners = [domain for domain in candidates if any(each.name == command_type for each in domain.deciders)]
-        if len(owners) > 1:
-            names = ", ".join(domain.name for domain in owners)
-            raise Mistake(f"{command_type} is a command of several domains ({names}); choose one with --domain.")
-        if owners:
-            return owners[0]
-        commands = sorted(decider.name for domain in candidates for decider in domain.deciders)
-        hint = meant(command_type, commands)
-        known = ", ".join(commands)
-        # Nothing like it is there: its decider may have been left out of the domain.
-        told = f"{hint} Known are {known}." if hint else f"known are {known}, by the deciders that the domains list."
-        raise Mistake(f"there is no command {command_type!r}; {told}")
+        # Its decider may have been left out of the domain.
+        return owner_of("command", command_type, self.domains, _commands, by=", by the deciders that the domains list")
 
     def _read(self, text: bytes, *, more_bytes: int = 0, more_levels: int = 0) -> dict[str, Any]:
         try:
@@ -145,6 +129,10 @@ class Submissions:
             command_id=command_id,
             affinity_key=_affinity_key(domain, command),
         )
+
+
+def _commands(domain: Domain) -> list[str]:
+    return sorted(each.name for each in domain.deciders)
 
 
 def _affinity_key(domain: Domain, command: Command) -> str | None:

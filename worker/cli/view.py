@@ -1,7 +1,6 @@
 """``worker view NAME [KEY…]``."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 import msgspec
@@ -22,11 +21,13 @@ from handlers.place import raised_at
 from handlers.reader import Answer, Reader
 from handlers.view import View
 from worker.cli.loop import run_async
+from worker.cli.options import Replica
 from worker.cli.stores import check_replicas
 from worker.cli.terminal import print_json, table, tell
 from worker.event_filter import scalar
 from worker.failures import Mistake, is_known
 from worker.master_keys import check_master_keys, master_keys
+from worker.owners import named, owner_of
 from worker.reading_store import reading_store
 from worker.served_domains import served_domains
 from worker.settings import Settings
@@ -47,7 +48,7 @@ def view(
     min_position: Annotated[
         str | None, typer.Option(metavar="NUMBER:TOKEN", help="At least as far as this, such as a reply's position.")
     ] = None,
-    replica: Annotated[bool, typer.Option("--replica", help="Read from a replica if one answers.")] = False,
+    replica: Replica = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with the position.")] = False,
 ) -> None:
     """Ask a view: what do the events say of this key now?
@@ -59,7 +60,8 @@ def view(
         return
     settings = Settings.load(needs=("database_url",))
     domains = served_domains(settings)
-    owner, asked = _found(domains, name, domain)
+    owner = owner_of("view", name, named(domains, domain), _views)
+    asked = owner.view(name)
     check_master_keys(settings, [owner])
     (store,) = stores_of(settings, [each.name for each in domains], only=owner.name)
     check_replicas(store, wanted=replica)
@@ -84,7 +86,7 @@ def view(
 
 def _list(domain: str | None, *, json: bool) -> None:
     """List the views, and what their keys are made of."""
-    asked = _asked(served_domains(Settings.load(needs=())), domain)
+    asked = named(served_domains(Settings.load(needs=())), domain)
     if json:
         print_json(
             [
@@ -127,32 +129,8 @@ def _shown(name: str, state: Any) -> msgspec.Raw:
         raise Mistake(f"the state of the view {name} cannot be shown as JSON: {why}.") from bug
 
 
-def _asked(domains: Sequence[Domain], domain: str | None) -> list[Domain]:
-    if domain is not None and domain not in {each.name for each in domains}:
-        known = ", ".join(each.name for each in domains)
-        raise Mistake(f"WORKER_DOMAINS names no domain {domain!r}; known are {known}.")
-    return [each for each in domains if domain in {None, each.name}]
-
-
-def _found(domains: Sequence[Domain], name: str, domain: str | None) -> tuple[Domain, View[..., Any]]:
-    asked = _asked(domains, domain)
-    owners = [each for each in asked if name in {one.name for one in each.views}]
-    if len(owners) > 1:
-        names = " and ".join(each.name for each in owners)
-        raise Mistake(f"{names} both have a view {name}: say which with --domain.")
-    if not owners:
-        raise Mistake(_unknown(name, [one.name for each in asked for one in each.views]))
-    return owners[0], owners[0].view(name)
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    if not known:
-        return f"there is no view {name!r}: the domains have none."
-    near = get_close_matches(name, known, n=1)
-    names = ", ".join(sorted(known))
-    return f"there is no view {name!r}; " + (
-        f"did you mean {near[0]}? Known are {names}." if near else f"known are {names}."
-    )
+def _views(domain: Domain) -> list[str]:
+    return sorted(each.name for each in domain.views)
 
 
 def _part(owner: Domain, asked: View[..., Any], texts: Sequence[str]) -> Part[Any]:

@@ -18,6 +18,7 @@ from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.supervision.signals import stop_signals
 from worker.telemetry.logs import configure_logs
+from worker.waiting import first_of
 
 __all__ = ["run"]
 
@@ -90,20 +91,19 @@ async def run(
         )
         receiving = asyncio.create_task(console.receiver.keep_receiving())
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        stopping = [asyncio.create_task(stop.wait()), asyncio.create_task(hurry.wait())]
         try:
             listening(_address(listener))
-            await asyncio.wait({serving, receiving, stopping[0]}, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(stop, tasks=[serving, receiving])
             server.should_exit = True
-            await asyncio.wait({serving, stopping[1]}, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(hurry, tasks=[serving])
             server.force_exit = True
             await serving
             if receiving.done():
                 receiving.result()
         finally:
-            for task in (receiving, serving, *stopping):
+            for task in (receiving, serving):
                 task.cancel()
-            await asyncio.gather(receiving, serving, *stopping, return_exceptions=True)
+            await asyncio.gather(receiving, serving, return_exceptions=True)
             await asyncio.gather(console.receiver.close(), console.queues.close())
     return 0
 

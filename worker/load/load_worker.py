@@ -9,6 +9,7 @@ from pathlib import Path
 
 from worker.supervision.control_socket import Figures, SupervisorChannel
 from worker.supervision.worker_process import started
+from worker.waiting import first_of
 
 __all__ = ["LoadWorker"]
 
@@ -65,9 +66,7 @@ class LoadWorker:
 
     async def consuming(self) -> bool:
         """Wait until it consumes; return False if it ended before."""
-        ready = asyncio.create_task(self._is_ready.wait())
-        await asyncio.wait({ready, self._listening}, return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
+        await first_of(self._is_ready, tasks=[self._listening])
         return self._is_ready.is_set()
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from worker.credentials import file_variable
 from worker.domain_variables import setting_of, suffix_of
 from worker.errors import SettingsError
+from worker.waiting import first_of
 
 __all__ = ["PlannedOutage", "Way", "interrupted"]
 
@@ -161,7 +162,5 @@ async def _interrupt(way: Way, planned: PlannedOutage, over: asyncio.Event) -> N
 
 async def _is_set(over: asyncio.Event, seconds: float) -> bool:
     """Wait until it is over, for so many seconds at most, and say whether it is."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await over.wait()
+    await first_of(over, within=seconds)
     return over.is_set()

@@ -28,6 +28,7 @@ from worker.load.runner import Pace, Runner
 from worker.load.tally import Tally
 from worker.printable import printable
 from worker.publisher import Publisher
+from worker.waiting import first_of
 
 __all__ = ["Crew", "LoadStore", "Plan", "Ran", "head_of", "judged", "perform"]
 
@@ -287,13 +288,10 @@ def _tell_refusals(tally: Tally, console: Console) -> None:
 async def _kill(fleet: Fleet, every: float, rng: random.Random, over: asyncio.Event) -> None:
     """Kill one worker after the other until it is over; the last one killed is replaced, too."""
     while True:
-        try:
-            async with asyncio.timeout(every):
-                await over.wait()
-        except TimeoutError:
-            await fleet.replace(rng.choice(fleet.names))
-        else:
+        await first_of(over, within=every)
+        if over.is_set():
             return
+        await fleet.replace(rng.choice(fleet.names))
 
 
 def _cpu(fleet: Fleet | None) -> dict[str, float]:

@@ -12,14 +12,13 @@ from worker.errors import ProjectionError
 from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
 from worker.reading.lease import IDLE_SECONDS
-from worker.reading.names import table_schema
 from worker.reading.projection_sink import ProjectionSink
-from worker.reading.tables import drop_tables, make_tables, show_tables
+from worker.reading.tables import drop_tables, make_tables, show_tables, tables_of
 
 if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
     from worker.reading.outlet import Outlet
 
-__all__ = ["KIND", "Declared", "Superseded", "drop_retired", "needs_build", "promote", "rebuild", "register"]
+__all__ = ["KIND", "Declared", "Superseded", "drop_retired"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,20 +63,101 @@ class Declared:
         return row.version == self.projection.version and row.diverged_at is None
 
     def lacks_row(self, rows: list[FollowerRow]) -> bool:
-        """See ``needs_build``."""
-        return needs_build(self, rows)
+        """Tell whether a follower of this version is to be added, beside those that there are of its name.
 
-    async def register(self, session: Session, store: EventStore) -> None:  # noqa: ARG002  as ``Followed`` has it
-        """See the function of this name."""
-        await register(session, self)
+        Raises:
+            Superseded: There is one of a later version.
+            ProjectionError: There is one of this version whose tables look otherwise.
+        """
+        for row in rows:
+            if row.version > self.version:
+                reads = "readers read" if row.is_current else "there is being built"
+                raise Superseded(
+                    f"{self.name} has version {self.version} in this program, and {reads} version {row.version}: stop "
+                    "this program, or raise its version to go back"
+                )
+        for row in rows:
+            if row.version == self.version and row.is_current and row.layout != self.projection.layout:
+                raise ProjectionError(
+                    f"the tables of {self.name} are declared otherwise than version {self.version} was made with: "
+                    "raise its version"
+                )
+        return not any(self.fits(row) and row.layout == self.projection.layout for row in rows)
+
+    async def register(self, session: Session, store: EventStore | None = None) -> None:  # noqa: ARG002  as ``Followed`` has it
+        """See that there is a follower of this version; if not, make its tables, beside others if there are some.
+
+        The first one is what readers read from the beginning.
+
+        Raises:
+            Superseded, ProjectionError: As ``lacks_row``; or a schema or table is somebody else's.
+            EventStoreError: The database does not do it.
+        """
+        async with session.transaction(**_limits()) as transaction:
+            followers = Followers(transaction)
+            await followers.lock(self.name)
+            rows = await followers.of(self.name)
+            if not self.lacks_row(rows):
+                return
+            for row in rows:
+                if not row.is_current:
+                    await followers.retire(row.follower_id)
+            await self._add(transaction, is_current=not any(row.is_current for row in rows))
+
+    async def rebuild(self, session: Session) -> bool:
+        """Begin to build it anew, beside the tables that readers read.
+
+        Returns:
+            Whether it was begun; if not, one is under way already. One that an event has stopped is begun anew.
+
+        Raises:
+            Superseded, ProjectionError, EventStoreError: As ``register``.
+        """
+        await self.register(session)
+        async with session.transaction(**_limits()) as transaction:
+            followers = Followers(transaction)
+            await followers.lock(self.name)
+            for row in await followers.of(self.name):
+                if not row.is_current:
+                    if row.failure is None and self.fits(row):
+                        return False
+                    await followers.retire(row.follower_id)
+            await self._add(transaction, is_current=False)
+            return True
 
     def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:  # noqa: ARG002  the same
         """See ``Followed``."""
         return ProjectionSink(self.domain, self.projection, session, skipped)
 
     async def promote(self, session: Session, follower_id: int, fence: int) -> bool:
-        """See the function of this name."""
-        return await promote(session, self, follower_id, fence)
+        """Have readers read a new build, if it is as far as the one that they read.
+
+        Returns:
+            Whether they do now. If not, try again later.
+
+        Raises:
+            ProjectionError: As ``show_tables``.
+            EventStoreError: The database does not do it now; readers may hold the old tables.
+        """
+        async with session.transaction(**_limits()) as transaction:
+            followers = Followers(transaction)
+            await followers.lock(self.name)
+            # Neither moves from here on. A position that readers were told of stays true.
+            rows = await followers.hold(self.name)
+            new = next((row for row in rows if row.follower_id == follower_id and row.fence == fence), None)
+            old = next((row for row in rows if row.is_current), None)
+            if new is None or new is old or new.diverged_at is not None:
+                return False
+            gone: list[str] = []
+            if old is not None:
+                if old.diverged_at is None and old.position.number > new.position.number:
+                    return False
+                gone = await tables_of(transaction, old.follower_id)
+                await followers.retire(old.follower_id)
+            if not await followers.promote(follower_id, fence):
+                return False
+            await show_tables(transaction, self.domain.name, follower_id, self.projection.tables, gone=gone)
+            return True
 
     async def diverged(
         self,
@@ -93,116 +173,13 @@ class Declared:
             await Followers(transaction).diverge(row.follower_id, fence)
         return None
 
-
-def needs_build(declared: Declared, rows: list[FollowerRow]) -> bool:
-    """Tell whether a follower of this version is to be added.
-
-    Args:
-        declared: The projection.
-        rows: Those that there are of its name.
-
-    Raises:
-        Superseded: There is one of a later version.
-        ProjectionError: There is one of this version whose tables look otherwise.
-    """
-    version = declared.projection.version
-    for row in rows:
-        if row.version > version:
-            reads = "readers read" if row.is_current else "there is being built"
-            raise Superseded(
-                f"{declared.name} has version {version} in this program, and {reads} version {row.version}: stop this "
-                "program, or raise its version to go back"
-            )
-    for row in rows:
-        if row.version == version and row.is_current and row.layout != declared.projection.layout:
-            raise ProjectionError(
-                f"the tables of {declared.name} are declared otherwise than version {version} was made with: raise its "
-                "version"
-            )
-    return not any(declared.fits(row) and row.layout == declared.projection.layout for row in rows)
-
-
-async def register(session: Session, declared: Declared) -> None:
-    """See that there is a follower of a projection's version; if not, make its tables, beside others if there are some.
-
-    The first one is what readers read from the beginning.
-
-    Raises:
-        Superseded, ProjectionError: As ``needs_build``; or a schema or table is somebody else's.
-        EventStoreError: The database does not do it.
-    """
-    async with session.transaction(**_limits()) as transaction:
-        followers = Followers(transaction)
-        await followers.lock(declared.name)
-        rows = await followers.of(declared.name)
-        if not needs_build(declared, rows):
-            return
-        for row in rows:
-            if not row.is_current:
-                await followers.retire(row.follower_id)
-        is_current = not any(row.is_current for row in rows)
-        await _add(transaction, declared, is_current=is_current)
-
-
-async def rebuild(session: Session, declared: Declared) -> bool:
-    """Begin to build a projection anew, beside the tables that readers read.
-
-    Returns:
-        Whether it was begun; if not, one is under way already. One that an event has stopped is begun anew.
-
-    Raises:
-        Superseded, ProjectionError, EventStoreError: As ``register``.
-    """
-    await register(session, declared)
-    async with session.transaction(**_limits()) as transaction:
-        followers = Followers(transaction)
-        await followers.lock(declared.name)
-        rows = await followers.of(declared.name)
-        for row in rows:
-            if not row.is_current:
-                if row.failure is None and declared.fits(row):
-                    return False
-                await followers.retire(row.follower_id)
-        await _add(transaction, declared, is_current=False)
-        return True
-
-
-async def promote(session: Session, declared: Declared, follower_id: int, fence: int) -> bool:
-    """Have readers read a new build, if it is as far as the one that they read.
-
-    Returns:
-        Whether they do now. If not, try again later.
-
-    Raises:
-        ProjectionError: As ``show_tables``.
-        EventStoreError: The database does not do it now; readers may hold the old tables.
-    """
-    async with session.transaction(**_limits()) as transaction:
-        followers = Followers(transaction)
-        await followers.lock(declared.name)
-        # Neither moves from here on. A position that readers were told of stays true.
-        rows = await followers.hold(declared.name)
-        new = next((row for row in rows if row.follower_id == follower_id and row.fence == fence), None)
-        old = next((row for row in rows if row.is_current), None)
-        if new is None or new is old or new.diverged_at is not None:
-            return False
-        gone: list[str] = []
-        if old is not None:
-            if old.diverged_at is None and old.position.number > new.position.number:
-                return False
-            gone = [
-                row["relname"]
-                for row in await transaction.fetch(
-                    "SELECT c.relname FROM pg_catalog.pg_class c "
-                    "WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'",
-                    table_schema(transaction.schema, old.follower_id),
-                )
-            ]
-            await followers.retire(old.follower_id)
-        if not await followers.promote(follower_id, fence):
-            return False
-        await show_tables(transaction, declared.domain.name, follower_id, declared.projection.tables, gone=gone)
-        return True
+    async def _add(self, transaction: Transaction, *, is_current: bool) -> None:
+        follower_id = await Followers(transaction).add(
+            self.name, version=self.version, layout=self.projection.layout, is_current=is_current
+        )
+        await make_tables(transaction, follower_id, self.projection)
+        if is_current:
+            await show_tables(transaction, self.domain.name, follower_id, self.projection.tables)
 
 
 async def drop_retired(session: Session) -> None:
@@ -216,16 +193,6 @@ async def drop_retired(session: Session) -> None:
     for follower_id in retired:
         async with session.transaction(**_limits()) as transaction:
             await drop_tables(transaction, follower_id)
-
-
-async def _add(transaction: Transaction, declared: Declared, *, is_current: bool) -> None:
-    projection = declared.projection
-    follower_id = await Followers(transaction).add(
-        declared.name, version=projection.version, layout=projection.layout, is_current=is_current
-    )
-    await make_tables(transaction, follower_id, projection)
-    if is_current:
-        await show_tables(transaction, declared.domain.name, follower_id, projection.tables)
 
 
 def _limits() -> dict[str, str]:

@@ -1,11 +1,14 @@
 """Complaints: what an error of the database means to who follows the log, with what to do."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from eventstore import EventStoreError, StoreMisconfigured
-from eventstore.postgres import Schema
+from eventstore.postgres import Schema, Session
 from worker.errors import FollowerError
 from worker.reading.names import role_of
 
-__all__ = ["complaint"]
+__all__ = ["complaint", "session_at"]
 
 # SQLSTATEs: a schema, a table or a function that is missing; a column; a right.
 _MISSING = frozenset({"3F000", "42P01", "42883"})
@@ -33,3 +36,21 @@ def complaint(error: EventStoreError, schema: Schema) -> EventStoreError | Follo
             f"the role that migrates ({cause})"
         )
     return error
+
+
+@asynccontextmanager
+async def session_at(url: str, *, purpose: str, schema: str, reads: bool = False) -> AsyncIterator[Session]:
+    """Open a session with the database of the checkpoints, and close it at the end of the ``async with``.
+
+    The arguments are those of ``Session``.
+
+    Raises:
+        FollowerError, EventStoreError: As ``complaint`` has it, where the body raises an ``EventStoreError``.
+    """
+    session = Session(url, purpose=purpose, schema=schema, reads=reads)
+    try:
+        yield session
+    except EventStoreError as error:
+        raise complaint(error, session.schema) from error
+    finally:
+        await session.close()

@@ -2,70 +2,31 @@
 
 import asyncio
 import logging
-import os
-import secrets
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eventstore import EventStore, EventStoreError, HistoryDiverged, Position
+from eventstore import EventStore, EventStoreError
 from eventstore.backoff import Backoff
 from eventstore.postgres import Session
-from worker.errors import BrokerError, FollowerError
+from worker.errors import FollowerError
 from worker.reading.builds import Superseded, drop_retired
 from worker.reading.complaints import complaint
-from worker.reading.event_failed import EventFailed
 from worker.reading.followed import Followed
-from worker.reading.follower import Follower, Progress
-from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
-from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Candidate, Checkpoint, LeaseLost
+from worker.reading.follower_run import FIRST_REST, LONGEST_REST, FollowerRun
+from worker.reading.followers import FollowerName, FollowerRow, Followers
+from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Candidate
 from worker.reading.metrics import Figures
 
 if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
     from worker.reading.outlet import Outlet
 
-__all__ = ["Coordinator", "Running"]
+__all__ = ["Coordinator"]
 
 _log = logging.getLogger(__name__)
 
-_FIRST_REST, _LONGEST_REST = 0.5, 5.0
 # Every so many ticks the tables of replaced builds are looked for again: readers may have held them.
 _TICKS_BETWEEN_DROPS = 60
-
-
-@dataclass(slots=True, eq=False)
-class Running:
-    """A follower that this process has the lease of.
-
-    Attributes:
-        declared: What it is of.
-        row: As it is on record.
-        fence: The lease's number.
-        progress: How far it has come.
-        reached: How far its checkpoint was known to be, by this process.
-        failure: The event that stopped it.
-        trouble: Why it rests, where no event is to blame.
-    """
-
-    declared: Followed
-    row: FollowerRow
-    fence: int
-    progress: Progress = field(default_factory=Progress)
-    reached: Position | None = None
-    failure: Failure | None = None
-    trouble: str | None = None
-    task: "asyncio.Task[None] | None" = None
-
-    @property
-    def told(self) -> str | None:
-        """What keeps it from going on, in a sentence; None where nothing does."""
-        if (failure := self.failure) is not None:
-            # Without a type, it is no event but the whole log.
-            by = f" by event {failure.number}" if failure.event_type else ""
-            return f"{self.row.name} is stopped{by}: {failure.error}"
-        return None if self.trouble is None else f"{self.row.name}: {self.trouble}"
 
 
 class Coordinator:
@@ -93,7 +54,7 @@ class Coordinator:
         outlet: "Outlet | None" = None,
         purpose: str = "worker project",
     ) -> None:
-        self.running: dict[int, Running] = {}
+        self.running: dict[int, FollowerRun] = {}
         self.problems: dict[FollowerName, str] = {}
         self.trouble: str | None = None
         self._declared = {each.name: each for each in declared}
@@ -102,7 +63,7 @@ class Coordinator:
         self._outlet = outlet
         self._purpose = purpose
         self._session = target(f"{purpose}: leases")
-        self._candidate = Candidate(f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}")
+        self._candidate = Candidate()
         self._ticks = 0
 
     @property
@@ -114,28 +75,16 @@ class Coordinator:
     def troubles(self) -> list[str]:
         """What keeps some of them from going on, in sentences."""
         found = [*self.problems.values(), *([self.trouble] if self.trouble is not None else [])]
-        return found + [told for running in self.running.values() if (told := running.told) is not None]
+        return found + [told for run in self.running.values() if (told := run.told) is not None]
 
     @property
     def counts(self) -> Mapping[str, int]:
         """What this process did."""
-        return {"followed": sum(running.progress.events for running in self.running.values())}
+        return {"followed": sum(run.progress.events for run in self.running.values())}
 
     def figures(self) -> list[Figures]:
         """Return what is observed of each that this process runs."""
-        return [
-            Figures(
-                kind=running.row.name.kind,
-                name=str(running.row.name),
-                version=running.row.version,
-                events=running.progress.events,
-                number=running.progress.number,
-                head=running.progress.head,
-                behind_seconds=running.progress.behind_seconds,
-                is_stopped=running.failure is not None,
-            )
-            for running in self.running.values()
-        ]
+        return [run.figures() for run in self.running.values()]
 
     async def open(self) -> None:
         """See that each has a follower, and each projection its tables.
@@ -156,7 +105,7 @@ class Coordinator:
 
     async def serve(self) -> None:
         """Run them until cancelled; what is under way is rolled back then, and the leases are given back."""
-        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
+        backoff = Backoff(first=FIRST_REST, longest=LONGEST_REST)
         try:
             while True:
                 try:
@@ -173,7 +122,7 @@ class Coordinator:
 
     async def _tick(self) -> None:
         """Keep the leases that there are, take those that are free, and see to what has changed."""
-        held = {follower_id: running.fence for follower_id, running in self.running.items()}
+        held = {follower_id: run.fence for follower_id, run in self.running.items()}
         async with self._session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
             followers = Followers(transaction)
             kinds = {name.kind for name in self._declared}
@@ -213,133 +162,48 @@ class Coordinator:
         for row in rows:
             if not declared.fits(row) or row.paused_at is not None:
                 continue
-            running = self.running.get(row.follower_id)
-            if running is None:
-                if (running := await self._take(declared, row)) is not None:
-                    self._start(running)
+            run = self.running.get(row.follower_id)
+            if run is None:
+                await self._take(declared, row)
                 continue
-            running.row = row
-            if running.task is None and (running.failure is None or row.failure is None):
+            run.row = row
+            if not run.is_under_way and (run.failure is None or row.failure is None):
                 # Resumed by hand, or past an event that is left out from now on; or what ended it is settled.
-                running.failure = None
-                self._start(running)
-            if not row.is_current and running.progress.has_caught_up and running.task is not None:
-                await self._promote(running)
+                run.start()
+            is_ready = not row.is_current and run.progress.has_caught_up and run.is_under_way
+            if is_ready and await run.promote(self._session):
+                self._ticks = 0  # the old tables are to go
 
-    async def _take(self, declared: Followed, row: FollowerRow) -> Running | None:
+    async def _take(self, declared: Followed, row: FollowerRow) -> None:
         fence = await self._candidate.take(self._session, row)
         if fence is None:
-            return None
-        running = self.running[row.follower_id] = Running(declared, row, fence)
+            return
+        run = self.running[row.follower_id] = FollowerRun(
+            declared,
+            row,
+            fence,
+            store=self._store,
+            target=lambda: self._target(f"{self._purpose}: {row.name}"),
+            outlet=self._outlet,
+        )
         _log.info("%s %s, version %d: on from event %d", row.name.kind, row.name, row.version, row.position.number)
-        return running
-
-    async def _promote(self, running: Running) -> None:
-        row = running.row
-        try:
-            if await running.declared.promote(self._session, row.follower_id, running.fence):
-                _log.info("%s: readers read what was built anew, version %d", row.name, row.version)
-                self._ticks = 0  # the old tables are to go
-            running.trouble = None
-        except FollowerError as error:
-            running.trouble = str(error)
-        except EventStoreError as error:
-            _log.warning("%s: what was built anew cannot take its place yet: %s", row.name, error)
-
-    def _start(self, running: Running) -> None:
-        running.task = asyncio.create_task(self._run(running), name=f"{running.row.name.kind} {running.row.name}")
-
-    async def _run(self, running: Running) -> None:
-        """Follow, through every interruption, until an event stops it, the lease is lost, or it is cancelled."""
-        session = self._target(f"{self._purpose}: {running.row.name}")
-        backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
-        try:
-            while True:
-                before = running.progress.events, running.reached
-                try:
-                    await self._follow(running, session)
-                except _Stopped as stopped:
-                    running.failure = stopped.failure
-                    return  # the row says why, and a person had it in the log when it happened
-                except EventFailed as failed:
-                    running.failure = failed.failure
-                    _log.error("%s: stopped: %s", running.row.name, failed)
-                    return
-                except LeaseLost:
-                    return  # the next tick sees why
-                except HistoryDiverged as error:
-                    await self._diverged(running, session, error)
-                    return
-                except (EventStoreError, BrokerError) as error:
-                    if (running.progress.events, running.reached) != before:
-                        backoff.reset()
-                    running.trouble = str(
-                        complaint(error, session.schema) if isinstance(error, EventStoreError) else error
-                    )
-                    _log.warning("%s: rests: %s", running.row.name, running.trouble)
-                    await backoff.rest()
-                except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes
-                    running.trouble = "it failed in a way that this program does not know; its log has the trace"
-                    _log.exception("%s: failed", running.row.name)
-                    await backoff.rest()
-        finally:
-            running.task = None
-            await session.close()
-
-    async def _follow(self, running: Running, session: Session) -> None:
-        declared, row = running.declared, running.row
-        async with session.transaction() as transaction:
-            followers = Followers(transaction)
-            # What was committed last may not be known: the row tells.
-            now = next((each for each in await followers.of(row.name) if each.follower_id == row.follower_id), None)
-            skipped = await followers.skipped(row.name, row.version)
-        if now is None or now.fence != running.fence:
-            raise LeaseLost
-        if declared.is_final and now.failure is not None and now.diverged_from is not None:
-            raise _Stopped(now.failure)
-        if declared.is_final and running.reached is not None and now.position.number < running.reached.number:
-            # The database that was failed over to lacks the last checkpoints, and with them perhaps events.
-            raise HistoryDiverged(f"position {running.reached} was lost with the checkpoint")
-        running.trouble = None
-        checkpoint = Checkpoint(now, running.fence)
-        sink = declared.sink(session, [each.number for each in skipped], self._outlet)
-        follower = Follower(self._store, declared.events, sink, checkpoint, running.progress)
-        try:
-            await follower.run()
-        except EventFailed as failed:
-            async with session.transaction() as transaction:
-                if not await Followers(transaction).fail(row.follower_id, running.fence, failed.failure):
-                    raise LeaseLost from failed
-            raise
-        finally:
-            running.reached = checkpoint.position
-
-    async def _diverged(self, running: Running, session: Session, error: HistoryDiverged) -> None:
-        running.trouble = "the log was rewritten behind it"
-        with suppress(EventStoreError):  # where the database does not take it now, the next start finds it again
-            async with session.transaction() as transaction:
-                followers = await Followers(transaction).of(running.row.name)
-            row = next((each for each in followers if each.follower_id == running.row.follower_id), running.row)
-            failure = await running.declared.diverged(session, self._store, row, running.fence, error)
-            if failure is not None:
-                running.failure = failure
-                _log.error("%s: stopped: %s", row.name, failure.error)
+        run.start()
 
     async def _stop(self, follower_id: int) -> None:
         """Stop what runs for a follower, and give its lease back."""
-        if (running := self.running.pop(follower_id, None)) is None:
+        if (run := self.running.pop(follower_id, None)) is None:
             return
-        await _cancelled([running])
+        await _cancelled([run])
         with suppress(EventStoreError):  # it runs out by itself
             async with self._session.transaction() as transaction:
-                await Followers(transaction).release(follower_id, running.fence)
+                await Followers(transaction).release(follower_id, run.fence)
 
     async def _stop_all(self) -> None:
         await _cancelled(self.running.values())
         with suppress(EventStoreError):
             async with self._session.transaction() as transaction:
-                for follower_id, running in self.running.items():
-                    await Followers(transaction).release(follower_id, running.fence)
+                for follower_id, run in self.running.items():
+                    await Followers(transaction).release(follower_id, run.fence)
         self.running.clear()
         await self._session.close()
 
@@ -354,16 +218,6 @@ class Coordinator:
             _log.warning("%s", f"leases cannot be kept: {trouble}" if trouble else "leases can be kept again")
 
 
-class _Stopped(Exception):
-    """Raised where a follower is stopped until a person says where it goes on."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.error)
-        self.failure = failure
-
-
-async def _cancelled(each: Iterable[Running]) -> None:
-    tasks = [running.task for running in each if running.task is not None]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _cancelled(runs: Iterable[FollowerRun]) -> None:
+    ending = [task for run in runs if (task := run.cancel()) is not None]
+    await asyncio.gather(*ending, return_exceptions=True)

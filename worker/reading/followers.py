@@ -17,6 +17,7 @@ _COLUMNS = (
     "diverged_at, diverged_from, trail, clock_timestamp() AS now"
 )
 _OF_NAME = "WHERE kind = $1 AND domain = $2 AND name = $3"
+_IN_ORDER = "ORDER BY kind, domain, name, is_current DESC"
 
 
 ADVANCE = "SELECT reading.advance_v1($1, $2, $3, $4, $5, $6, $7)"
@@ -51,6 +52,11 @@ class FollowerName:
     kind: str
     domain: str
     name: str
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """Its columns."""
+        return self.kind, self.domain, self.name
 
     def __str__(self) -> str:
         return f"{self.domain}.{self.name}"
@@ -176,48 +182,32 @@ class Followers:
 
     async def lock(self, name: FollowerName) -> None:
         """Keep others from adding, replacing and retiring followers of a name, to the transaction's end."""
-        await self._value("SELECT reading.lock_v1($1, $2, $3)", name.kind, name.domain, name.name)
+        await self._value("SELECT reading.lock_v1($1, $2, $3)", *name.parts)
 
     async def all(self, *kinds: str) -> list[FollowerRow]:
         """Return all of some kinds."""
-        rows = await self._transaction.fetch_own(
-            f"SELECT {_COLUMNS} FROM reading.followers WHERE kind = ANY ($1) ORDER BY kind, domain, name, "  # noqa: S608  constants
-            "is_current DESC",
-            list(kinds),
-        )
-        return [FollowerRow.of(row) for row in rows]
+        return await self._rows(f"reading.followers WHERE kind = ANY ($1) {_IN_ORDER}", list(kinds))
 
     async def every(self) -> list[FollowerRow]:
         """Return all of all kinds."""
-        rows = await self._transaction.fetch_own(
-            f"SELECT {_COLUMNS} FROM reading.followers ORDER BY kind, domain, name, is_current DESC"  # noqa: S608  the same
-        )
-        return [FollowerRow.of(row) for row in rows]
+        return await self._rows(f"reading.followers {_IN_ORDER}")
 
     async def of(self, name: FollowerName) -> list[FollowerRow]:
         """Return those of a name: the current one first."""
-        rows = await self._transaction.fetch_own(
-            f"SELECT {_COLUMNS} FROM reading.followers {_OF_NAME} ORDER BY is_current DESC",  # noqa: S608  the same
-            *(name.kind, name.domain, name.name),
-        )
-        return [FollowerRow.of(row) for row in rows]
+        return await self._rows(f"reading.followers {_OF_NAME} {_IN_ORDER}", *name.parts)
 
     async def hold(self, name: FollowerName) -> list[FollowerRow]:
         """Return those of a name, and keep each from moving to the transaction's end."""
-        rows = await self._transaction.fetch_own(
-            f"SELECT {_COLUMNS} FROM reading.held_v1($1, $2, $3)",  # noqa: S608  the same
-            *(name.kind, name.domain, name.name),
-        )
-        return [FollowerRow.of(row) for row in rows]
+        return await self._rows("reading.held_v1($1, $2, $3)", *name.parts)
 
     async def add(self, name: FollowerName, *, version: int, layout: bytes, is_current: bool) -> int:
         """Add one at the log's start, and return its number."""
-        values = (name.kind, name.domain, name.name, version, layout, is_current)
+        values = (*name.parts, version, layout, is_current)
         return int(await self._value("SELECT reading.add_v1($1, $2, $3, $4, $5, $6)", *values))
 
     async def add_at(self, name: FollowerName, *, version: int, position: Position, head: int) -> int:
         """Add one that begins at a position, and return its number."""
-        values = (name.kind, name.domain, name.name, version, position.number, position.token, head)
+        values = (*name.parts, version, position.number, position.token, head)
         return int(await self._value("SELECT reading.add_v2($1, $2, $3, $4, $5, $6, $7)", *values))
 
     async def retire(self, follower_id: int) -> None:
@@ -287,7 +277,7 @@ class Followers:
 
     async def pause(self, name: FollowerName, *, paused: bool) -> int:
         """Pause those of a name, or have them go on, past no event; return how many there are."""
-        values = (name.kind, name.domain, name.name, paused)
+        values = (*name.parts, paused)
         return int(await self._value("SELECT reading.pause_v1($1, $2, $3, $4)", *values))
 
     async def skip(self, follower_id: int, number: int, *, by: str, reason: str) -> bool:
@@ -299,13 +289,18 @@ class Followers:
         rows = await self._transaction.fetch_own(
             "SELECT number, event_type, error, reason, skipped_by, skipped_at FROM reading.skipped "  # noqa: S608  the same
             f"{_OF_NAME} AND version = $4 ORDER BY number",
-            *(name.kind, name.domain, name.name, version),
+            *name.parts,
+            version,
         )
         return [Skipped(**row) for row in rows]
 
     async def make_schema(self, name: str) -> str:
         """Make a schema if there is none; return who owns it."""
         return str(await self._value("SELECT reading.make_schema_v1($1)", name))
+
+    async def _rows(self, source: str, *values: object) -> list[FollowerRow]:
+        rows = await self._transaction.fetch_own(f"SELECT {_COLUMNS} FROM {source}", *values)  # noqa: S608  constants
+        return [FollowerRow.of(row) for row in rows]
 
     async def _value(self, sql: str, *values: object) -> Any:
         (row,) = await self._transaction.fetch_own(sql, *values)

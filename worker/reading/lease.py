@@ -1,5 +1,8 @@
 """Leases: which process may write for a follower, and the checkpoint that it moves as long as it may."""
 
+import os
+import secrets
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,12 +37,13 @@ class Candidate:
     a lease holds, by its own clock, and nobody has kept it: the server's clock may have been set back behind it.
 
     Args:
-        owner: What the process is called.
+        owner: What the process is called; by its host and its number unless said.
         clock: Seconds that only grow.
     """
 
-    def __init__(self, owner: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._owner = owner
+    def __init__(self, owner: str | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        # A container's process has the same number each time.
+        self._owner = owner or f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
         self._clock = clock
         self._seen: dict[int, tuple[tuple[int, float], float]] = {}
 

@@ -10,7 +10,7 @@ from worker.reading.followers import Followers
 from worker.reading.names import read_schema, role_of, table_schema
 from worker.reading.table_sql import create_table
 
-__all__ = ["drop_tables", "make_tables", "show_tables"]
+__all__ = ["drop_tables", "make_tables", "show_tables", "tables_of"]
 
 _COLUMNS = """
 SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) AS kind
@@ -94,16 +94,21 @@ async def show_tables(
     await transaction.script("; ".join([*script, "RESET ROLE"]))
 
 
+async def tables_of(transaction: Transaction, follower_id: int) -> list[str]:
+    """Return the names of the tables that a follower has."""
+    rows = await transaction.fetch(
+        "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'",
+        table_schema(transaction.schema, follower_id),
+    )
+    return [row["relname"] for row in rows]
+
+
 async def drop_tables(transaction: Transaction, follower_id: int) -> None:
     """Drop the tables of a follower that is retired, and their schema."""
     schema = table_schema(transaction.schema, follower_id)
-    rows = await transaction.fetch(
-        "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'",
-        schema,
-    )
     script = [
         f"SET LOCAL ROLE {role_of(transaction.schema)}",
-        *(f'DROP TABLE {schema}."{row["relname"]}"' for row in rows),
+        *(f'DROP TABLE {schema}."{name}"' for name in await tables_of(transaction, follower_id)),
     ]
     await transaction.script("; ".join([*script, f"DROP SCHEMA IF EXISTS {schema}", "RESET ROLE"]))
     await Followers(transaction).forget(follower_id)

@@ -1,11 +1,16 @@
 """Complaints: what an error of the database means to who runs a schedule, with what to do."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from eventstore import EventStoreError, StoreMisconfigured
-from eventstore.postgres import Schema
+from eventstore.postgres import Schema, Session
 from worker.errors import ScheduleError
 from worker.reading.names import role_of
+from worker.schedule.scheduled import ScheduledCommands
+from worker.stores import StoreSettings
 
-__all__ = ["complaint"]
+__all__ = ["commands_of", "complaint"]
 
 # SQLSTATEs: a schema, a table or a function that is missing; a right that is.
 _MISSING = frozenset({"3F000", "42P01", "42883"})
@@ -20,3 +25,23 @@ def complaint(error: EventStoreError, schema: Schema) -> EventStoreError | Sched
     if error.code == _LACKS_RIGHT:
         return ScheduleError(f"the database role may not run a schedule: GRANT {role_of(schema)} to it ({cause})")
     return error
+
+
+@asynccontextmanager
+async def commands_of(store: StoreSettings, *, purpose: str) -> AsyncIterator[ScheduledCommands]:
+    """Connect to what waits beside a store, for as long as the ``async with`` lasts.
+
+    Args:
+        store: The store.
+        purpose: How the connection appears in ``pg_stat_activity``.
+
+    Raises:
+        ScheduleError, EventStoreError: As ``complaint`` has it, where the body raises an ``EventStoreError``.
+    """
+    commands = ScheduledCommands(Session(store.database_url, purpose=purpose, schema=store.database_schema))
+    try:
+        yield commands
+    except EventStoreError as error:
+        raise complaint(error, commands.schema) from error
+    finally:
+        await commands.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.message import BadMessage
 
-__all__ = ["DELIVER_AT_HEADER", "LONGEST_DELAY", "NEVER", "read_deliver_at", "written"]
+__all__ = ["DELIVER_AT_HEADER", "LONGEST_DELAY", "NEVER", "deliver_at", "read_deliver_at"]
 
 DELIVER_AT_HEADER = "deliver-at"
 NEVER = "never"
@@ -53,18 +53,26 @@ def read_deliver_at(headers: Mapping[str, Any]) -> datetime | None:
     return _in_utc(time, given)
 
 
-def written(at: datetime) -> str:
-    """Write a time as the header has it.
+def deliver_at(at: datetime | timedelta) -> str:
+    """Return what the header says of when a command is to be sent.
+
+    Args:
+        at: When, with a time zone; or how long from now on.
 
     Raises:
-        ValueError: It has no time zone, or is outside the calendar in UTC.
+        ValueError: It has no time zone, is outside the calendar in UTC, or is too far ahead.
     """
-    if at.utcoffset() is None:
-        raise ValueError(f"the time {at} has no time zone: datetime.now(UTC) has one")
+    now = datetime.now(UTC)
     try:
-        return at.astimezone(UTC).isoformat()
+        time = now + at if isinstance(at, timedelta) else at
+        if time.utcoffset() is None:
+            raise ValueError(f"the time {time} has no time zone: datetime.now(UTC) has one")
+        text = time.astimezone(UTC).isoformat()
     except OverflowError:
         raise ValueError(f"the time {at} is outside the calendar") from None
+    if time - now > LONGEST_DELAY:
+        raise ValueError(f"{time:%Y-%m-%d} is more than ten years ahead")
+    return text
 
 
 def _in_utc(time: datetime, given: object) -> datetime:

@@ -12,7 +12,6 @@ from worker.errors import BrokerError, BrokerUnavailable
 from worker.reading.lease import TICK_SECONDS, Candidate, LeaseLost
 from worker.rounds.replies import Replies
 from worker.schedule.complaints import complaint
-from worker.schedule.metrics import Figures
 from worker.schedule.scheduled import Lease, ScheduledCommands
 from worker.schedule.sending import Sending
 from worker.schedule.storing import Storing
@@ -63,7 +62,7 @@ class Schedule:
         most_bytes: int,
         answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
-        self.tally = Tally()
+        self.tally = Tally(domain=topology.domain_name)
         self._answer_seconds = answer_seconds
         self._topology = topology
         self._commands = commands
@@ -100,13 +99,6 @@ class Schedule:
     def counts(self) -> Mapping[str, int]:
         """What this process did."""
         return {"stored": self.tally.stored, "cancelled": self.tally.cancelled, "sent": self.tally.sent}
-
-    def figures(self) -> Figures:
-        """Return what is observed of it."""
-        tally = self.tally
-        return Figures(
-            domain=self.domain, stored=tally.stored, cancelled=tally.cancelled, sent=tally.sent, late=tally.late
-        )
 
     async def open(self) -> None:
         """See that the database and the broker have what it needs.

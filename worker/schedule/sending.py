@@ -15,6 +15,7 @@ from worker.rounds.forwarding import forward
 from worker.schedule.scheduled import Due, Lease, ScheduledCommands
 from worker.schedule.tally import Tally
 from worker.topology import EXCHANGE, Topology
+from worker.waiting import first_of
 
 __all__ = ["Sending"]
 
@@ -78,7 +79,8 @@ class Sending:
             self._tally.late, self._refusal = outlook.late, outlook.error
             if outlook.next_in is None or outlook.next_in > 0:
                 since = outlook.moment - _OVERLAP
-                await self._rest(TICK_SECONDS if outlook.next_in is None else min(outlook.next_in, TICK_SECONDS))
+                rest = TICK_SECONDS if outlook.next_in is None else min(outlook.next_in, TICK_SECONDS)
+                await first_of(self._stored, within=rest)
                 continue
             due = await self._commands.claim(lease, domain, since=since, most=_MOST, most_bytes=_MOST_BYTES)
             trouble = await self._send_all(due)
@@ -87,11 +89,6 @@ class Sending:
                 backoff.reset()
             else:
                 await backoff.rest()
-
-    async def _rest(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stored.wait()
 
     async def _send_all(self, due: list[Due]) -> str | None:
         """Send what was taken up; return why not all of it is settled, or None."""

@@ -1,8 +1,5 @@
 """The service of schedules: everything that a process needs which stores and sends, from its settings."""
 
-import os
-import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -48,7 +45,6 @@ async def schedules(settings: Settings) -> AsyncIterator[list[Schedule]]:
         raise SettingsError(not_set("amqp_url"))
     install_lenient_codec()
     domains = {domain.name: domain for domain in served_domains(settings)}
-    owner = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         sender, answers, direct = (
             Sender(settings.amqp_url, name=f"worker schedule{what}") for what in ("", " replies", " direct replies")
@@ -70,10 +66,10 @@ async def schedules(settings: Settings) -> AsyncIterator[list[Schedule]]:
                     sender=sender,
                     replies=replies,
                     # Of its own: followers of two databases may have the same number.
-                    candidate=Candidate(owner),
+                    candidate=Candidate(),
                     most_bytes=settings.worker_max_message_bytes,
                 )
                 await schedule.open()
                 made.append(schedule)
-        with observed(lambda: [schedule.figures() for schedule in made]):
+        with observed(schedule.tally for schedule in made):
             yield made

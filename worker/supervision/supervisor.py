@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from eventstore.backoff import Backoff
 from eventstore.counted import counted
@@ -21,6 +20,7 @@ from worker.supervision.signals import stop_signals
 from worker.supervision.stop_times import END_SECONDS
 from worker.supervision.worker_process import WorkerProcess
 from worker.telemetry.logs import configure_logs
+from worker.waiting import first_of
 
 __all__ = ["RestartLimits", "Supervisor", "supervise"]
 
@@ -124,14 +124,14 @@ class Supervisor:
         """
         keeping = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
         try:
-            await _first(stop, self._stopping, also=keeping)
+            await first_of(stop, self._stopping, tasks=keeping)
             self._stopping.set()
             self._tell(STOP)
             ended = asyncio.gather(*keeping)
-            await self._until(ended, hurry, within=self._drain_deadline + self._limits.end)
+            await first_of(hurry, tasks=[ended], within=self._drain_deadline + self._limits.end)
             if not ended.done():
                 self._tell(HURRY)
-                await self._until(ended, asyncio.Event(), within=self._limits.end)
+                await first_of(tasks=[ended], within=self._limits.end)
             for worker in self._workers:
                 worker.kill()
             await ended
@@ -144,7 +144,7 @@ class Supervisor:
     async def _keep(self, worker: WorkerProcess) -> None:
         """Start one of the processes, and start it again whenever it ends."""
         if worker is not self._workers[0]:
-            await _first(self._proven, self._stopping)
+            await first_of(self._proven, self._stopping)
         while not self._stopping.is_set():
             try:
                 await worker.run(self._on_change)
@@ -157,7 +157,7 @@ class Supervisor:
             # How it ended is told; what is not there, or never came to consume, has nothing to drain.
             worker.status = None
             if delay is not None:
-                await self._until_stopping(delay)
+                await first_of(self._stopping, within=delay)
 
     def _delay_after(self, worker: WorkerProcess) -> float | None:
         """Return the seconds until a process that has ended is started again; None when all is to stop."""
@@ -200,19 +200,6 @@ class Supervisor:
         for worker in self._workers:
             worker.tell(what)
 
-    async def _until(self, ended: asyncio.Future[Any], hurry: asyncio.Event, *, within: float) -> None:
-        """Wait until all have ended, at most for some seconds, or until there is a hurry."""
-        waiter: asyncio.Future[Any] = asyncio.create_task(hurry.wait())
-        await asyncio.wait([ended, waiter], timeout=within, return_when=asyncio.FIRST_COMPLETED)
-        waiter.cancel()
-
-    async def _until_stopping(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
-
     def _report_drain(self) -> int:
         complete = [worker.status in {None, 0} or not worker.has_started for worker in self._workers]
         _log.info(
@@ -242,13 +229,3 @@ async def supervise(settings: Settings, processes: int) -> int:
     with stop_signals() as (stop, hurry):
         async with health_served(settings.worker_health_host, settings.worker_health_port, supervisor.health):
             return await supervisor.run(stop, hurry)
-
-
-async def _first(*events: asyncio.Event, also: Sequence[asyncio.Task[None]] = ()) -> None:
-    """Wait until one of the events is set, or one of the tasks has ended, which then it should not have."""
-    waiters = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait({*waiters, *also}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for waiter in waiters:
-            waiter.cancel()

@@ -13,7 +13,7 @@ from eventstore.postgres.reads.branches import columns as branch_columns
 from eventstore.postgres.reads.rows import event_of as recorded
 from eventstore.postgres.reads.rows import head_of
 from eventstore.postgres.statements import statement
-from tests.bench.subject import Address, Conflict, Contender, InLoop, Loan
+from tests.bench.subject import COMPARED, Address, Conflict, Contender, InLoop, Loan
 from tests.bench.subjects.ours import boundary_of, event_of, load
 from tests.bench.subjects.postgres import Pool, serve
 
@@ -86,18 +86,5 @@ contender = Contender(
     serve=serve,
     load=partial(load, histories=False),
     open=Single.open,
-    figures=frozenset(
-        {
-            "query_1",
-            "append_1",
-            "append_5",
-            "typical_1",
-            "typical_128",
-            "hot_16",
-            "append_conditional_peak",
-            "append_100_4",
-            "violations_16",
-            "memory_128",
-        }
-    ),
+    figures=COMPARED,
 )

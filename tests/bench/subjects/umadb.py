@@ -20,7 +20,7 @@ from deploy.local.account import Account
 from deploy.local.ports import LOOPBACK, free_port, is_free
 from deploy.local.server import READY_SECONDS, until
 from tests.bench.library import LENT, TYPES, loans
-from tests.bench.subject import Address, Conflict, Contender, InThreads, Loan
+from tests.bench.subject import COMPARED, Address, Conflict, Contender, InThreads, Loan
 
 __all__ = ["Umadb", "contender"]
 
@@ -123,20 +123,5 @@ contender = Contender(
     load=_load,
     open=Umadb.open,
     affordable=1_000_000,
-    figures=frozenset(
-        {
-            "select_1",
-            "query_1",
-            "append_1",
-            "append_5",
-            "typical_1",
-            "typical_128",
-            "hot_16",
-            "append_conditional_peak",
-            "append_100_4",
-            "violations_16",
-            "memory_128",
-            "read_1000000_memory",
-        }
-    ),
+    figures=COMPARED | {"select_1", "read_1000000_memory"},
 )

@@ -1,8 +1,8 @@
 """Primary and replica of ``compose.yaml``, set up by their own scripts on real servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from deploy.local.ports import LOOPBACK
 from eventstore import Consistency, Event, Filter
 from eventstore.postgres import PostgresEventStore, migrate
 from tests.integration.deploy.containers import PostgresContainer
+from tests.integration.eventstore.staging import connected
 from tests.support.composition import composition
 from tests.support.fixtures.waiting import eventually
 
@@ -76,17 +77,8 @@ def _running(guard: Guard, programs: Path) -> Iterator[Pair]:
     primary.stop()
 
 
-@asynccontextmanager
-async def _connected(url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
 async def _value(url: str, sql: str) -> Any:
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         return await connection.fetchval(sql)
 
 
@@ -127,7 +119,7 @@ async def test_whoever_watches_sees_statistics_and_no_events(standing: Pair) -> 
     url = standing.primary.url("monitor", _PASSWORDS["POSTGRES_MONITOR_PASSWORD"])
     # Of another's session, a role without pg_monitor sees nothing.
     sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'admin' AND query LIKE '%held open%'"
-    async with _connected(standing.admin_url()) as admin:
+    async with connected(standing.admin_url()) as admin:
         await admin.execute("SELECT 'held open'")
         assert await _value(url, sql) == 1
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -190,14 +182,14 @@ async def test_a_new_replication_password_takes_effect_with_the_next_start(pair:
 
 
 async def test_confirmed_events_are_on_the_disk(standing: Pair) -> None:
-    async with _connected(standing.worker_urls()[0]) as connection:
+    async with connected(standing.worker_urls()[0]) as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             assert await connection.fetchval("SELECT current_setting($1)", setting) == "on"
 
 
 async def test_the_worker_has_no_rights_but_those_of_the_group(standing: Pair) -> None:
     url = standing.worker_urls()[0]
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         row = await connection.fetchrow(
             "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolcanlogin,"
             " pg_has_role('worker', 'eventstore_runtime', 'USAGE') AS member FROM pg_roles WHERE rolname = 'worker'"

@@ -3,7 +3,19 @@
 from typing import Any
 from uuid import UUID
 
-from eventstore import ACCEPTED, Append, Boundary, Event, EventStream, Filter, Outcome, P, Position
+from eventstore import (
+    ACCEPTED,
+    Append,
+    Boundary,
+    Event,
+    EventStore,
+    EventStream,
+    Filter,
+    Outcome,
+    P,
+    Position,
+    RetryableError,
+)
 
 ANY = Filter.matching_any_event()
 
@@ -34,3 +46,12 @@ def numbers(stream: EventStream) -> list[int]:
 
 def keys(stream: EventStream) -> list[str]:
     return [event.payload["Key"] for event in stream.events]
+
+
+async def appends(store: EventStore, key: str) -> bool:
+    """Append an event, if the store can do that now."""
+    try:
+        await store.append([counted(key)])
+    except RetryableError:
+        return False
+    return True

@@ -86,3 +86,16 @@ async def answered(ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
 
 async def terminate(admin: Connection, pid: int) -> None:
     assert await admin.fetchval("SELECT pg_terminate_backend($1)", pid)
+
+
+async def refused(connection: Connection, attempt: str) -> str | None:
+    """Return the code with which the server refuses an attempt, or None when it does not; nothing is left of it."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(attempt)
+    except asyncpg.PostgresError as error:
+        return error.sqlstate
+    finally:
+        await transaction.rollback()
+    return None

@@ -10,21 +10,12 @@ from eventstore import (
     Consistency,
     HistoryDiverged,
     OutcomeUnknown,
-    RetryableError,
     StoreUnavailable,
 )
 from eventstore.postgres import PostgresEventStore, migrate
-from tests.integration.eventstore.questions import ANY, counted, keys, of
+from tests.integration.eventstore.questions import ANY, appends, counted, keys, of
 from tests.support.fixtures.failover import PrimaryAndStandby
 from tests.support.fixtures.waiting import eventually
-
-
-async def appends(store: PostgresEventStore, key: str) -> bool:
-    try:
-        await store.append([counted(key)])
-    except RetryableError:
-        return False
-    return True
 
 
 async def test_a_position_of_the_lost_history_never_commits(primary_and_standby: PrimaryAndStandby) -> None:

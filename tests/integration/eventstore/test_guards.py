@@ -13,7 +13,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.appends.batch import columns
 from eventstore.postgres.statements import statement
 from tests.integration.eventstore.questions import ANY, counted, request
-from tests.integration.eventstore.staging import Connection, connected
+from tests.integration.eventstore.staging import Connection, connected, refused
 from tests.support.fixtures.databases import Database
 
 TABLES = ("events", "store", "receipts", "schema_version", "states")
@@ -49,19 +49,6 @@ ATTEMPTS_ON_EACH = (
     "LOCK TABLE eventstore.{0} IN SHARE MODE",
     "CREATE INDEX ON eventstore.{0} ((true))",
 )
-
-
-async def refused(connection: Connection, attempt: str) -> str | None:
-    """Return the code with which the server refuses an attempt, or None when it does not; nothing is left of it."""
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        await connection.execute(attempt)
-    except asyncpg.PostgresError as error:
-        return error.sqlstate
-    finally:
-        await transaction.rollback()
-    return None
 
 
 @pytest.fixture

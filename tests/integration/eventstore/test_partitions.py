@@ -15,7 +15,7 @@ from eventstore.postgres.administration import partitioning
 from eventstore.postgres.appends.batch import columns
 from eventstore.postgres.statements import statement
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of, request
-from tests.integration.eventstore.staging import Connection, connected, head_locked, terminate, waiting
+from tests.integration.eventstore.staging import Connection, connected, head_locked, refused, terminate, waiting
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 
@@ -292,18 +292,6 @@ ATTEMPTS = (
     "UPDATE eventstore.partitioning SET size = 1",
     "CREATE OR REPLACE FUNCTION eventstore.head_v1() RETURNS TABLE (n bigint) LANGUAGE sql AS 'SELECT 1::bigint'",
 )
-
-
-async def refused(connection: Connection, attempt: str) -> str | None:
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        await connection.execute(attempt)
-    except asyncpg.PostgresError as error:
-        return error.sqlstate
-    finally:
-        await transaction.rollback()
-    return None
 
 
 async def test_no_partition_is_changed_by_whomever_and_however(partitioned: Database, inside: Connection) -> None:

@@ -14,7 +14,7 @@ from eventstore.postgres.reads.reader import Reader
 from eventstore.postgres.reads.subscription import Subscription
 from eventstore.stream import Window
 from tests.integration.eventstore.cluster import Replicated
-from tests.integration.eventstore.questions import ANY, counted, keys, of
+from tests.integration.eventstore.questions import ANY, appends, counted, keys, of
 from tests.support.fixtures.failover import PrimaryAndStandby
 from tests.support.fixtures.waiting import eventually
 from tests.support.tcp_proxy import proxy
@@ -177,14 +177,6 @@ async def _is_kept(store: PostgresEventStore) -> bool:
         return keys(await store.query(ANY)) == ["kept"]
     except RetryableError:
         return False
-
-
-async def appends(store: PostgresEventStore, key: str) -> bool:
-    try:
-        await store.append([counted(key)])
-    except RetryableError:
-        return False
-    return True
 
 
 class Reading:

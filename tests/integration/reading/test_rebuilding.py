@@ -22,7 +22,7 @@ from tests.support.domains.ledger import balances, balances_of, ledger
 from tests.support.fixtures.databases import TENANT, Database
 from tests.support.fixtures.waiting import eventually
 from worker.errors import ProjectionError
-from worker.reading.builds import Declared, rebuild
+from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 
 CURRENT = "SELECT follower_id, version FROM reading.followers WHERE is_current AND name = 'balances'"
@@ -44,7 +44,7 @@ async def test_a_projection_is_built_anew_while_readers_read_and_events_come(dat
         await reached(database.url, await book(store, "a1"))
         before = await rows(database.admin_url, CURRENT)
         session = Session(database.url, purpose="test")
-        assert await rebuild(session, Declared(domain=domain, projection=balances))
+        assert await Declared(domain=domain, projection=balances).rebuild(session)
         seen = 0
         while await rows(database.admin_url, CURRENT) == before:
             at = await book(store, "a1", "a2")
@@ -84,7 +84,7 @@ async def test_one_domain_has_read_models_in_each_schema_of_a_database(database:
         # Each begins to number at 1: what is built anew gets the tables that it needs all the same.
         assert await rows(database.admin_url, CURRENT) == await rows(database.admin_url, current) == [(1, 1)]
         session = Session(url, purpose="test", schema=TENANT)
-        assert await rebuild(session, Declared(domain=ledger(balances), projection=balances))
+        assert await Declared(domain=ledger(balances), projection=balances).rebuild(session)
 
         async def is_replaced() -> bool:
             return await rows(database.admin_url, current) == [(2, 1)]

@@ -34,7 +34,7 @@ def never_twice() -> Check:
 
 
 rung = View(
-    name="counter",  # the other domain has one of this name
+    name="tally",  # the other domain has one of this name
     events=lambda key: Filter.matching().any_event_type_of("Rung").and_any_predicate_of(P("Key", key)),
     initial=lambda _key: False,
     evolve=lambda *_: True,

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from eventstore import MemoryEventStore, Outcome, OutcomeKind, Receipt, RecordedEvent
 from handlers import Accepted, Command, Decision, Domain, Part, Rejected
-from tests.unit.load.counting import domain
+from tests.support.domains.tally import domain
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
 from worker.message import Reply

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from handlers.library import domain
 from handlers.library.scenarios.hot_book import HotBook
-from tests.unit.load.counting import Count
+from tests.support.domains.tally import Count
 from worker.load.fleet import Drain
 from worker.load.oracle_report import OracleReport
 from worker.load.runner import Pace

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from handlers import Command, InvalidScenario, Scenario, Workload
-from tests.unit.load.counting import Count, Counted, domain
+from tests.support.domains.tally import Count, Counted, domain
 from worker.load.generation import generated
 
 COUNT = Count(key="a")
@@ -109,7 +109,7 @@ def test_what_is_no_command_of_the_domain_is_refused(wrong: Any, kind: str) -> N
     made = generate(lambda: Workload(setup=(), load=[COUNT, wrong]))
     with pytest.raises(InvalidScenario) as raised:
         list(made.load)
-    assert told(raised) == f"has a {kind} in its load; its commands are Count, CountOnce"
+    assert told(raised) == f"has a {kind} in its load; its commands are Count, CountOnce, Explode"
 
 
 def test_what_listens_to_answers_and_fails_is_told() -> None:

@@ -13,7 +13,7 @@ from msgspec import structs
 from eventstore import Event, Outcome, OutcomeKind, Receipt
 from handlers import DomainEvent, Invariant
 from handlers.invariant import Check
-from tests.unit.load.counting import Count, Counted, CountOnce, domain
+from tests.support.domains.tally import Count, Counted, CountOnce, domain
 from tests.unit.load.ledger import Ledger, texts
 from worker.message import Reply
 
@@ -40,7 +40,7 @@ async def test_a_right_log_is_clean(ledger: Ledger) -> None:
 
 async def test_another_decision_is_found(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.UNCHANGED)[0]
-    rejected = Outcome(kind=OutcomeKind.REJECTED, reason="no", details={"domain": "counting"})
+    rejected = Outcome(kind=OutcomeKind.REJECTED, reason="no", details={"domain": "tally"})
     ledger.forge_receipt(key, lambda receipt: structs.replace(receipt, outcome=rejected))
     ledger.replies.clear()
     verdict = await ledger.judge()
@@ -52,7 +52,7 @@ async def test_another_decision_is_found(ledger: Ledger) -> None:
 async def test_a_decision_from_a_stale_prefix_is_found(ledger: Ledger) -> None:
     """What a store without conflict detection would let through: an acceptance above the limit."""
     key = uuid4()
-    details = {"domain": "counting", "command_type": "Count"}
+    details = {"domain": "tally", "command_type": "Count"}
     await ledger.append(
         [Event(type="Counted", payload={"Key": "a"}, metadata={"command_id": str(key)})],
         key=key,
@@ -198,7 +198,7 @@ async def test_an_unknown_event_in_a_part_is_found(ledger: Ledger) -> None:
     ledger.forge_event(1, lambda event: structs.replace(event, type="Forgotten"))
     narrow = replace(domain, events=tuple(each for each in domain.events if each.__name__ != "Forgotten"))
     found = texts(await ledger.judge(narrow))
-    assert "event 1 has the type Forgotten, which the domain counting does not know" in found
+    assert "event 1 has the type Forgotten, which the domain tally does not know" in found
 
 
 async def test_an_event_that_lacks_a_field_is_found(ledger: Ledger) -> None:
@@ -208,7 +208,7 @@ async def test_an_event_that_lacks_a_field_is_found(ledger: Ledger) -> None:
 
 async def test_a_violation_shows_the_events_and_commands_involved(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.REJECTED)[0]
-    accepted = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "counting"})
+    accepted = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "tally"})
     ledger.forge_receipt(key, lambda receipt: structs.replace(receipt, outcome=accepted))
     ledger.replies.clear()
     (violation,) = (await ledger.judge()).violations

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 from eventstore import Event, MemoryEventStore, Outcome, OutcomeKind
 from handlers import Accepted, Unchanged
+from tests.support.domains.tally import Count, domain
 from tests.unit.load.bells import Ring, Rung, bells
-from tests.unit.load.counting import Count, domain
 from tests.unit.load.ledger import Ledger, texts
 from worker.load.session import LoadStore, Ran, judged
 from worker.load.tally import Tally
@@ -55,10 +55,10 @@ async def test_a_command_that_the_wrong_domain_settled_is_found() -> None:
     key = uuid4()
     ledger.commands[key] = Ring(key="y")
     event = Event(type="Rung", payload={"Key": "y"}, metadata={"command_id": str(key)})
-    outcome = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "counting"})
+    outcome = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "tally"})
     await ledger.append([event], key=key, outcome=outcome)
     (found,) = texts(await ledger.judge(domain, beside=[bells]))
-    assert found.startswith(f"Ring {key} cannot be decided again at 5: the domain counting has no command 'Ring'")
+    assert found.startswith(f"Ring {key} cannot be decided again at 5: the domain tally has no command 'Ring'")
 
 
 async def apart() -> tuple[Ledger, Ledger, Ran]:

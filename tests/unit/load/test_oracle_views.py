@@ -22,8 +22,8 @@ from handlers import (
     View,
 )
 from handlers.invariant import Check
-from tests.unit.load import counting
-from tests.unit.load.counting import Count, Counted, CountOnce, counter, counts_of
+from tests.support.domains import tally as counting
+from tests.support.domains.tally import Count, Counted, CountOnce, events_of, tally
 from tests.unit.load.ledger import Ledger, texts
 from worker.load.part_folds import impure
 
@@ -32,18 +32,18 @@ FEW, MANY = 5, 100
 
 def counting_with(
     *,
-    events: Callable[[str], Filter] = counts_of,
-    initial: Callable[[str], Any] = counter.initial,
+    events: Callable[[str], Filter] = events_of,
+    initial: Callable[[str], Any] = tally.initial,
     evolve: Callable[[Any, DomainEvent], Any] = counting.evolve,
 ) -> Domain:
     """Return the domain with another view, and deciders that read it."""
-    view = View(name="counter", events=events, initial=initial, evolve=evolve)
+    view = View(name="tally", events=events, initial=initial, evolve=evolve)
 
     def parts(command: Any) -> Part[Any]:
         return view.at(command.key)
 
     return Domain(
-        name="counting",
+        name="tally",
         views=(view,),
         deciders=(
             Decider(command=Count, parts=parts, decide=counting.decide_count),
@@ -88,7 +88,7 @@ async def test_an_initial_state_of_another_command_is_found() -> None:
 
     view = View(
         name="owned",
-        events=counts_of,
+        events=events_of,
         initial=lambda _key: Owned(asked[-1]),
         evolve=lambda state, _: replace(state, counted=state.counted + 1),
     )
@@ -97,7 +97,7 @@ async def test_an_initial_state_of_another_command_is_found() -> None:
         return Accepted(events=(Counted(key=command.key),)) if state.owner == str(command.limit) else Unchanged()
 
     deciders = (Decider(command=Count, parts=parts, decide=decide),)
-    shared = Domain(name="counting", views=(view,), deciders=deciders, events=counting.domain.events)
+    shared = Domain(name="tally", views=(view,), deciders=deciders, events=counting.domain.events)
     ledger = Ledger(shared)
     await ledger.record(Count(key="a", limit=1), Accepted(events=(Counted(key="a"),)))
     # As a worker answers that keeps the first one's state for the second.
@@ -113,9 +113,9 @@ async def test_an_initial_state_of_another_command_is_found() -> None:
 async def test_a_state_that_leaks_into_another_is_found(of: int) -> None:
     everything: list[DomainEvent] = []
 
-    def evolve(_: counting.Counter, event: DomainEvent) -> counting.Counter:
+    def evolve(_: counting.Tally, event: DomainEvent) -> counting.Tally:
         everything.append(event)
-        return counting.Counter(len(everything))
+        return counting.Tally(len(everything))
 
     ledger = Ledger()
     await counted(ledger, of=of)
@@ -132,10 +132,10 @@ async def test_an_initial_state_that_all_share_is_found() -> None:
 
     ledger = Ledger()
     await counted(ledger, of=FEW)
-    view = View(name="counter", events=counts_of, initial=lambda _key: shared, evolve=evolve)
+    view = View(name="tally", events=events_of, initial=lambda _key: shared, evolve=evolve)
     decider = Decider(command=Count, parts=lambda command: view.at(command.key), decide=lambda *_: Unchanged())
-    growing = Domain(name="counting", views=(view,), deciders=(decider,), events=counting.domain.events)
-    assert "the view counter changes its state in place when Counted comes" in texts(await ledger.judge(growing))
+    growing = Domain(name="tally", views=(view,), deciders=(decider,), events=counting.domain.events)
+    assert "the view tally changes its state in place when Counted comes" in texts(await ledger.judge(growing))
 
 
 async def test_a_state_that_is_changed_in_place_is_found() -> None:
@@ -151,12 +151,12 @@ async def test_a_state_that_is_changed_in_place_is_found() -> None:
 
     ledger = Ledger(counting_with(initial=lambda _key: Open(), evolve=evolve))
     await counted(ledger, of=FEW)
-    assert texts(await ledger.judge()) == ["the view counter changes its state in place when Counted comes"]
+    assert texts(await ledger.judge()) == ["the view tally changes its state in place when Counted comes"]
 
 
 async def test_a_decider_that_changes_a_state_is_found() -> None:
     view: View[[str], list[str]] = View(
-        name="keys", events=counts_of, initial=lambda _key: [], evolve=lambda state, event: [*state, str(event)]
+        name="keys", events=events_of, initial=lambda _key: [], evolve=lambda state, event: [*state, str(event)]
     )
 
     def decide(command: Count, state: list[str]) -> Decision:
@@ -164,7 +164,7 @@ async def test_a_decider_that_changes_a_state_is_found() -> None:
         return Accepted(events=(Counted(key=command.key),))
 
     decider = Decider(command=Count, parts=lambda command: view.at(command.key), decide=decide)
-    ledger = Ledger(Domain(name="counting", views=(view,), deciders=(decider,), events=counting.domain.events))
+    ledger = Ledger(Domain(name="tally", views=(view,), deciders=(decider,), events=counting.domain.events))
     await counted(ledger, of=FEW)
     assert texts(await ledger.judge()) == ["decide of Count changes a state that it is given"]
 
@@ -172,8 +172,8 @@ async def test_a_decider_that_changes_a_state_is_found() -> None:
 async def test_a_decider_that_reads_other_parts_each_time_is_found() -> None:
     numbers = iter(range(1000))
 
-    def parts(_: Count) -> Part[counting.Counter]:
-        return counter.at(f"{next(numbers)}")
+    def parts(_: Count) -> Part[counting.Tally]:
+        return tally.at(f"{next(numbers)}")
 
     decider = Decider(command=Count, parts=parts, decide=counting.decide_count)
     ledger = Ledger()
@@ -187,7 +187,7 @@ async def test_a_decider_that_reads_other_parts_each_time_is_found() -> None:
 async def test_an_evolve_that_raises_is_found_and_ends_nothing_early(of: int) -> None:
     """A fold that takes StopIteration for the end of the events sells what it does not have."""
 
-    def evolve(state: counting.Counter, event: DomainEvent) -> counting.Counter:
+    def evolve(state: counting.Tally, event: DomainEvent) -> counting.Tally:
         if state.counted == 2:
             raise StopIteration
         return counting.evolve(state, event)
@@ -197,7 +197,7 @@ async def test_an_evolve_that_raises_is_found_and_ends_nothing_early(of: int) ->
     found = texts(await ledger.judge(counting_with(evolve=evolve)))
     assert len(found) == min(of - 3, 20)
     assert all("cannot be decided again" in text for text in found)
-    assert "evolve of counter.at('a') raised StopIteration at Counted, which is number 3" in found[0]
+    assert "evolve of tally.at('a') raised StopIteration at Counted, which is number 3" in found[0]
 
 
 @pytest.mark.parametrize("where", ["initial", "evolve", "decide", "parts", "invariant"])
@@ -212,7 +212,7 @@ async def test_code_that_ends_the_program_is_found_and_ends_no_judgement(where: 
     elif where == "invariant":
         changed = replace(counting.domain, invariants=(Invariant(name="ends", start=lambda: ending),))
     else:
-        given: dict[str, Any] = {"parts": lambda _: counter.at("a"), "decide": counting.decide_count, where: ending}
+        given: dict[str, Any] = {"parts": lambda _: tally.at("a"), "decide": counting.decide_count, where: ending}
         changed = replace(counting.domain, deciders=(Decider(command=Count, **given),))
     found = texts(await ledger.judge(changed))
     assert found
@@ -238,14 +238,14 @@ async def test_a_check_of_an_event_that_raises_is_found_and_ends_nothing_early()
 
 
 async def test_an_initial_that_raises_is_found() -> None:
-    def initial(_key: str) -> counting.Counter:
+    def initial(_key: str) -> counting.Tally:
         raise KeyError("nobody")
 
     ledger = Ledger()
     await counted(ledger, of=1, keys="a")
     (key,) = ledger.commands
     assert texts(await ledger.judge(counting_with(initial=initial))) == [
-        f"Count {key} cannot be decided again at 0: initial of counter.at('a') raised KeyError: 'nobody'"
+        f"Count {key} cannot be decided again at 0: initial of tally.at('a') raised KeyError: 'nobody'"
     ]
 
 
@@ -300,7 +300,7 @@ async def test_a_store_that_misses_an_event_is_found() -> None:
     ledger = Forgetful()
     await counted(ledger, of=MANY, keys="a")
     found = texts(await ledger.judge())
-    assert found[0] == "the store finds 32 events of counter.at('a') up to 33, but the log holds 33"
+    assert found[0] == "the store finds 32 events of tally.at('a') up to 33, but the log holds 33"
 
 
 def minutes(count: int) -> datetime:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from eventstore import RecordedEvent
 from handlers import Part
-from tests.unit.load.counting import Count, Counted, Counter, counter, domain
+from tests.support.domains.tally import Count, Counted, Tally, domain, tally
 from worker.load.part_fold import PartFold
 from worker.load.part_folds import PartFolds
 
@@ -39,8 +39,8 @@ def take(folds: PartFolds, number: int, key: str) -> list[PartFold]:
     return found
 
 
-def parts(*keys: str) -> tuple[Part[Counter], ...]:
-    return tuple(counter.at(key) for key in keys)
+def parts(*keys: str) -> tuple[Part[Tally], ...]:
+    return tuple(tally.at(key) for key in keys)
 
 
 def test_a_part_is_folded_once_for_all_who_read_it() -> None:
@@ -48,7 +48,7 @@ def test_a_part_is_folded_once_for_all_who_read_it() -> None:
     first, second = folds.expect(domain, parts("a", "b")), folds.expect(domain, parts("b"))
     assert second[0] is first[1]
     assert take(folds, 1, "b") == [second[0]]
-    assert folds.states(first, parts("a", "b")) == {counter.at("a"): Counter(0), counter.at("b"): Counter(1)}
+    assert folds.states(first, parts("a", "b")) == {tally.at("a"): Tally(0), tally.at("b"): Tally(1)}
 
 
 def test_a_part_goes_with_its_last_command() -> None:
@@ -71,7 +71,7 @@ def test_few_events_are_kept_and_all_of_them_fold_to_the_same() -> None:
         take(folds, number, "ab"[number % 2])
     # The fourth would be one too many: its part keeps none of its events any more.
     assert (one.facts, other.facts) == (None, [Counted(key="b")] * 2)
-    assert folds.states([one, other], parts("a", "b")) == dict.fromkeys(parts("a", "b"), Counter(2))
+    assert folds.states([one, other], parts("a", "b")) == dict.fromkeys(parts("a", "b"), Tally(2))
     for number in range(5, 60):
         take(folds, number, "b")
     assert (other.facts, other.count, noted.texts) == (None, 57, [])
@@ -82,13 +82,13 @@ def test_a_state_kept_for_another_is_told() -> None:
     folds = PartFolds(noted)
     (fold,) = folds.expect(domain, parts("a"))
     take(folds, 1, "a")
-    fold.state = Counter(7)
+    fold.state = Tally(7)
     # What is decided from is the fold of the events by themselves.
-    assert folds.states([fold], parts("a")) == {counter.at("a"): Counter(1)}
-    assert noted.texts[0].startswith("counter.at('a') is another state when it is folded by itself")
+    assert folds.states([fold], parts("a")) == {tally.at("a"): Tally(1)}
+    assert noted.texts[0].startswith("tally.at('a') is another state when it is folded by itself")
 
 
 def test_a_decision_is_made_as_it_is() -> None:
     folds = PartFolds(Noted())
     decider = domain.decider("Count")
-    assert folds.decided(decider, Count(key="a"), [Counter(0)]) == decider.decide(Count(key="a"), Counter(0))
+    assert folds.decided(decider, Count(key="a"), [Tally(0)]) == decider.decide(Count(key="a"), Tally(0))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from eventstore import Filter, FilterItem, P, RecordedEvent
 from handlers import View
-from tests.unit.load.counting import domain
+from tests.support.domains.tally import domain
 from worker.load.part_fold import PartFold
 from worker.load.part_index import PartIndex
 

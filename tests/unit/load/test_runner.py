@@ -11,9 +11,9 @@ import pytest
 
 from eventstore import Position
 from handlers import Command, Workload
+from tests.support.domains.tally import Count, domain
 from tests.support.fixtures.waiting import eventually
 from tests.unit.load.bells import Ring, bells
-from tests.unit.load.counting import Count, domain
 from worker.errors import NoReply
 from worker.load.runner import Pace, Runner
 from worker.message import Reply
@@ -116,7 +116,7 @@ async def test_commands_of_a_domain_that_is_stuck_keep_no_other_s_from_being_sen
 
     await eventually(are_answered, what="the answers of the domain that is not stuck")
     assert publisher.most == 3
-    assert publisher.addressed == {("counting", "Count"): 40, ("bells", "Ring"): 2}
+    assert publisher.addressed == {("tally", "Count"): 40, ("bells", "Ring"): 2}
     run.cancel()
     await asyncio.wait({run})
 
@@ -212,7 +212,7 @@ async def test_each_command_goes_to_its_own_domain() -> None:
         rng=random.Random(1),  # noqa: S311  a workload, not a secret
     )
     await made.load(Workload(setup=(), load=[Count(key="a"), Ring(key="a"), Ring(key="b")]), total=3)
-    assert publisher.addressed == {("counting", "Count"): 1, ("bells", "Ring"): 2}
+    assert publisher.addressed == {("tally", "Count"): 1, ("bells", "Ring"): 2}
 
 
 async def test_the_load_hears_how_far_the_log_is_while_it_is_made() -> None:

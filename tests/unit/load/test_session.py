@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.unit.load.counting import Count
+from tests.support.domains.tally import Count
 from worker.load.fleet import Drain
 from worker.load.session import Ran
 from worker.load.tally import Tally

@@ -14,6 +14,7 @@ from worker.cli.dead_letters.scan import Choice, counting, scan
 from worker.cli.dead_letters.tables import kinds, rows, show_whole
 from worker.cli.dead_letters.treatment import Treatment, chosen, tell_each
 from worker.cli.loop import run_async
+from worker.cli.options import Json, Yes
 from worker.cli.stores import in_turn
 from worker.cli.terminal import print_json, tell
 from worker.dead_letters.left import explained, left_behind
@@ -36,8 +37,6 @@ Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters tha
 Younger = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died after that.")]
 All = Annotated[bool, typer.Option("--all", help="Every letter.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask first.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def list_letters(

@@ -14,6 +14,7 @@ from worker.dead_letters.letter import DeadLetter, same_id
 from worker.dead_letters.replay import look
 from worker.dead_letters.selection import NO_ID, Selection
 from worker.failures import Mistake
+from worker.owners import named
 from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.suggestion import meant
@@ -60,13 +61,9 @@ class Choice:
             DomainNotFound: A domain cannot be imported.
         """
         now = datetime.now(UTC)
-        domains = served_domains(settings)
-        names = [each.name for each in domains]
-        if domain is not None and domain not in names:
-            raise Mistake(f"there is no domain {domain!r} in WORKER_DOMAINS; it names {', '.join(names)}.")
         return cls(
             amqp_url=settings.amqp_url,
-            topologies=tuple(Topology.of(each) for each in domains if domain in (None, each.name)),
+            topologies=tuple(map(Topology.of, named(served_domains(settings), domain))),
             selection=Selection(
                 ids=frozenset(same_id(each) for each in ids),
                 reasons=frozenset(reasons),

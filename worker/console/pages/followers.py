@@ -8,14 +8,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from eventstore import EventStoreError
-from eventstore.postgres import Session
 from worker.chosen_stores import chosen
 from worker.console.attempt import Fresh, attempt
 from worker.console.console import Console
 from worker.console.forms import Form
 from worker.reading import administration
-from worker.reading.complaints import complaint
+from worker.reading.complaints import session_at
 from worker.reading.declared import EVERY_KIND
 from worker.reading.followers import FollowerName, FollowerRow, Followers
 from worker.reading.state import state_of
@@ -160,8 +158,7 @@ async def _done(
 ) -> str:
     """Do what was asked for, and say what was done."""
     url, schema = place
-    session = Session(url, purpose="worker console", schema=schema)
-    try:
+    async with session_at(url, purpose="worker console", schema=schema) as session:
         match action:
             case Action.PAUSE:
                 await administration.pause(session, name)
@@ -172,10 +169,6 @@ async def _done(
             case Action.SKIP:
                 left_out = await administration.skip(session, name, event, by=by, reason=reason)
                 return f"{name} goes on without event {', '.join(map(str, left_out))}."
-    except EventStoreError as error:
-        raise complaint(error, session.schema) from error
-    finally:
-        await session.close()
 
 
 def _databases(settings: Settings) -> list[tuple[str, str]]:
@@ -186,11 +179,8 @@ def _databases(settings: Settings) -> list[tuple[str, str]]:
 
 
 async def _followers(url: str, schema: str) -> list[FollowerRow]:
-    session = Session(url, purpose="worker console", schema=schema, reads=True)
-    try:
-        async with session.transaction() as transaction:
-            return await Followers(transaction).every()
-    except EventStoreError as error:
-        raise complaint(error, session.schema) from error
-    finally:
-        await session.close()
+    async with (
+        session_at(url, purpose="worker console", schema=schema, reads=True) as session,
+        session.transaction() as transaction,
+    ):
+        return await Followers(transaction).every()

@@ -1,28 +1,25 @@
 """Schedule: the commands that wait to be sent, and, where that is allowed, cancelling them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from eventstore import EventStoreError
 from eventstore.counted import counted
-from eventstore.postgres import Session
 from worker.chosen_stores import chosen
 from worker.console.attempt import attempt
 from worker.console.console import Console
 from worker.console.forms import Form
-from worker.schedule.complaints import complaint
-from worker.schedule.scheduled import ScheduledCommands, Waiting
+from worker.schedule.complaints import commands_of
+from worker.schedule.scheduled import Waiting
 from worker.stores import StoreSettings
 
 __all__ = ["SchedulePage"]
 
-T = TypeVar("T")
+_PURPOSE = "worker console"
 _MOST = 200
 
 
@@ -118,14 +115,14 @@ def _identity(text: str) -> tuple[str, UUID]:
 
 
 async def _waiting(store: StoreSettings) -> list[Waiting]:
-    return await _asked(store, lambda commands: commands.waiting(None, _MOST + 1))
+    async with commands_of(store, purpose=_PURPOSE) as commands:
+        return await commands.waiting(None, _MOST + 1)
 
 
 async def _cancelled(store: StoreSettings, ids: Sequence[tuple[str, UUID]]) -> tuple[int, list[str]]:
     """Cancel commands; return how many were, and why others were not."""
-
-    async def cancel(commands: ScheduledCommands) -> tuple[int, list[str]]:
-        done, left = 0, []
+    done, left = 0, []
+    async with commands_of(store, purpose=_PURPOSE) as commands:
         for domain, command_id in ids:
             match await commands.cancel(domain, command_id):
                 case "cancelled":
@@ -134,17 +131,4 @@ async def _cancelled(store: StoreSettings, ids: Sequence[tuple[str, UUID]]) -> t
                     left.append(f"It is too late: {command_id} is being sent.")
                 case _:
                     left.append(f"{command_id} does not wait any more. If its message comes yet, it is not sent.")
-        return done, left
-
-    return await _asked(store, cancel)
-
-
-async def _asked(store: StoreSettings, ask: Callable[[ScheduledCommands], Awaitable[T]]) -> T:
-    session = Session(store.database_url, purpose="worker console", schema=store.database_schema)
-    commands = ScheduledCommands(session)
-    try:
-        return await ask(commands)
-    except EventStoreError as error:
-        raise complaint(error, session.schema) from error
-    finally:
-        await commands.close()
+    return done, left

@@ -290,7 +290,7 @@ SCENARIOS = "uncontended, hot-book, hot-reader, last-copies, overlapping, duplic
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("hot-cake",), f"there is no scenario 'hot-cake'; known are {SCENARIOS}."),
+        (("hot-cake",), f"there is no scenario 'hot-cake'; did you mean hot-book? Known are {SCENARIOS}."),
         (("hot-book", "--domain", "shop"), "there is no domain 'shop' in WORKER_DOMAINS; it names library."),
         (("hot-book", "--set", "readers"), "'readers' sets nothing; write --set NAME=VALUE, as in --set readers=100."),
         (
@@ -363,7 +363,7 @@ def test_what_cannot_be_compared_is_told(
         (("publish", "PlaceOrder", "{}"), "there is no command 'PlaceOrder'; known are "),
         (("publish", "PlaceOrder", "{}", "--domain", "orders"), "there is no domain 'orders' in WORKER_DOMAINS; "),
         (("view", "shelf", "tea"), "there is no view 'shelf'; known are "),
-        (("view", "shelf", "tea", "--domain", "orders"), "WORKER_DOMAINS names no domain 'orders'; known are "),
+        (("view", "shelf", "tea", "--domain", "orders"), "there is no domain 'orders' in WORKER_DOMAINS; "),
         (("load", "run", "rush"), "there is no scenario 'rush'; known are "),
         (("load", "run", "rush", "--domain", "orders"), "there is no domain 'orders' in WORKER_DOMAINS; "),
     ],

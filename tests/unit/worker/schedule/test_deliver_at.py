@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from worker.message import BadMessage
-from worker.schedule.deliver_at import read_deliver_at, written
+from worker.schedule.deliver_at import deliver_at, read_deliver_at
 
 TIME = datetime(2027, 1, 31, 18, tzinfo=UTC)
 
@@ -63,7 +63,7 @@ def test_a_message_without_the_header_is_told_what_is_missing() -> None:
 
 def test_what_is_written_is_read() -> None:
     time = datetime(2027, 1, 31, 18, 0, 0, 5, tzinfo=timezone(timedelta(hours=5, minutes=45)))
-    assert read_deliver_at({"deliver-at": written(time)}) == time
+    assert read_deliver_at({"deliver-at": deliver_at(time)}) == time
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,10 @@ def test_what_is_written_is_read() -> None:
     [
         (TIME.replace(tzinfo=None), "has no time zone"),
         (datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "is outside the calendar"),
+        (timedelta.max, "is outside the calendar"),
+        (timedelta(days=3653), "is more than ten years ahead"),
     ],
 )
-def test_a_time_that_nobody_could_read_is_not_written(time: datetime, problem: str) -> None:
+def test_a_time_that_nobody_could_read_or_means_is_not_written(time: datetime | timedelta, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        written(time)
+        deliver_at(time)

@@ -1,0 +1,54 @@
+"""Owners: the domain that a person means, by its own name or by that of something that it has."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from handlers.domain import Domain
+from worker.failures import Mistake
+from worker.suggestion import meant
+
+__all__ = ["named", "owner_of"]
+
+
+def named(domains: Iterable[Domain], name: str | None) -> list[Domain]:
+    """Return the domain of a name; without a name, all of them.
+
+    Args:
+        domains: Those of WORKER_DOMAINS.
+        name: What somebody typed.
+
+    Raises:
+        Mistake: None is called so.
+    """
+    every = list(domains)
+    if name is not None and name not in {each.name for each in every}:
+        hint = meant(name, (each.name for each in every))
+        known = ", ".join(each.name for each in every)
+        raise Mistake(f"there is no domain {name!r} in WORKER_DOMAINS; {f'{hint} It' if hint else 'it'} names {known}.")
+    return [each for each in every if name in {None, each.name}]
+
+
+def owner_of(
+    what: str, name: str, domains: Sequence[Domain], names_of: Callable[[Domain], Iterable[str]], *, by: str = ""
+) -> Domain:
+    """Return the one domain that has something of a name.
+
+    Args:
+        what: What it is, such as ``view``.
+        name: What somebody typed.
+        domains: Those to look in.
+        names_of: The names of what a domain has.
+        by: What else to say of the names that are known, where none of them is like it.
+
+    Raises:
+        Mistake: None has it, or several have.
+    """
+    owners = [each for each in domains if name in set(names_of(each))]
+    if len(owners) > 1:
+        several = ", ".join(each.name for each in owners)
+        raise Mistake(f"{name} is a {what} of several domains ({several}); choose one with --domain.")
+    if owners:
+        return owners[0]
+    names = [known for each in domains for known in names_of(each)]
+    hint, known = meant(name, names), ", ".join(names) or "none"
+    told = f"{hint} Known are {known}." if hint else f"known are {known}{by}."
+    raise Mistake(f"there is no {what} {name!r}; {told}")

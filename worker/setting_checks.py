@@ -1,0 +1,82 @@
+"""What is wrong with a setting's value, beyond its kind and its bounds.
+
+Each check raises a ``ValueError`` that says what must be, and does not quote the value.
+"""
+
+import base64
+
+from worker.address_form import ESCAPES, check_port
+from worker.database_addresses import EXAMPLES
+
+__all__ = [
+    "FORMS",
+    "check_amqp",
+    "check_http",
+    "check_interval",
+    "check_keys",
+    "check_metrics_page",
+    "check_password",
+    "check_trace_page",
+]
+
+FORMS = {
+    **EXAMPLES,
+    "projections_url": EXAMPLES["database_url"],
+    "amqp_url": "amqp://user:password@host:5672/vhost",
+    "rabbitmq_management_url": "http://user:password@host:15672",
+}
+"""The form of each address that must be there."""
+
+_AMQP_SCHEMES = frozenset({"amqp", "amqps"})
+_HTTP_SCHEMES = frozenset({"http", "https"})
+_MASTER_KEY_BYTES = 32
+_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 0.1, 60.0
+_SHORTEST_PASSWORD = 12
+
+
+def check_amqp(value: str) -> None:
+    """See that an address is one of RabbitMQ."""
+    if "\\" in value.partition("://")[2].partition("/")[0]:
+        raise ValueError(ESCAPES)
+    check_port(value, _AMQP_SCHEMES, FORMS["amqp_url"])
+
+
+def check_http(value: str) -> None:
+    """See that an address is one of RabbitMQ's management interface."""
+    check_port(value, _HTTP_SCHEMES, FORMS["rabbitmq_management_url"])
+
+
+def check_trace_page(value: str) -> None:
+    """See that an address has a place for a trace."""
+    if value and not (value.startswith(("http://", "https://")) and value.count("{trace_id}") == 1):
+        raise ValueError("it must have the form http://localhost:16686/trace/{trace_id}, with {trace_id} as it is")
+
+
+def check_metrics_page(value: str) -> None:
+    """See that an address is one of a page."""
+    check_port(value, _HTTP_SCHEMES, "http://localhost:9090")
+
+
+def check_interval(value: float) -> None:
+    """See that reports do not come too often or too rarely."""
+    if value and not _SHORTEST_INTERVAL <= value <= _LONGEST_INTERVAL:
+        raise ValueError(f"it must be 0, or between {_SHORTEST_INTERVAL:g} and {_LONGEST_INTERVAL:g}")
+
+
+def check_password(value: str) -> None:
+    """See that a password is no short one."""
+    if value and len(value) < _SHORTEST_PASSWORD:
+        raise ValueError(
+            f"it must have {_SHORTEST_PASSWORD} characters at least, as `openssl rand -base64 18` makes them"
+        )
+
+
+def check_keys(value: tuple[str, ...]) -> None:
+    """See that each is a key."""
+    for text in value:
+        try:
+            key = base64.b64decode(text, validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != _MASTER_KEY_BYTES:
+            raise ValueError("it must be 32 bytes in base64, as `openssl rand -base64 32` makes them")
