@@ -1,8 +1,6 @@
 """``worker db archive`` and ``worker db restore-archive``."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,7 +49,7 @@ def archive(
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     bound = _bound(before)
-    with told_to_go_on(store), _directory_named(to):
+    with told_to_go_on(store):
         report = run_async(
             move_out(store.database_admin_url, before=bound, to=to, schema=store.database_schema, dry_run=True)
         )
@@ -59,7 +57,7 @@ def archive(
         if wanted:
             report = _archive(store, bound, to)
     if json:
-        print_json(_document(report, to))
+        print_json(_document(report, to, dry_run=dry_run))
     else:
         tell(_told(report, to, wanted=wanted, dry_run=dry_run))
     if report.ranges and not wanted and not dry_run:
@@ -107,15 +105,6 @@ def _bound(text: str) -> int | datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-@contextmanager
-def _directory_named(directory: Path) -> Iterator[None]:
-    """Say of a directory that cannot be written to that it is that."""
-    try:
-        yield
-    except OSError as error:
-        raise Mistake(f"{directory} cannot be written to: {error.strerror or error}.") from error
-
-
 def _archive(store: StoreSettings, before: int | datetime, to: Path) -> ArchiveReport:
     with bulk_progress("archiving") as progress:
         return run_async(
@@ -161,14 +150,14 @@ def _partitions(report: ArchiveReport | RestoreReport) -> str:
     return counted(len(report.ranges), "partition")
 
 
-def _document(report: ArchiveReport, to: Path) -> dict[str, Any]:
+def _document(report: ArchiveReport, to: Path, *, dry_run: bool) -> dict[str, Any]:
     return {
         "ranges": _ranges(report),
         "events": report.events,
         "directory": str(to),
         "files": [str(path) for path in report.files],
         "kept": report.kept,
-        "dry_run": not report.files,
+        "dry_run": dry_run,
     }
 
 
