@@ -237,7 +237,7 @@ async def _repair(connection: SchemaConnection, *, dry_run: bool) -> tuple[str, 
         async with _short_transaction(connection, "worker db migrate"):
             for table, name in silent:
                 # A trigger of this schema's own; both names are quoted by the server.
-                await connection.execute(
+                await connection.execute_as_it_is(
                     await connection.fetchval(
                         "SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', $1::text::regclass, $2::text)",
                         table,
@@ -294,7 +294,7 @@ async def _create_role(connection: SchemaConnection, purpose: str) -> None:
     if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name):
         return
     try:
-        await connection.execute(f"CREATE ROLE {name} NOLOGIN")
+        await connection.execute_as_it_is(f"CREATE ROLE {name} NOLOGIN")
     except DRIVER_ERRORS as error:
         if sqlstate_of(error) not in _EXISTS:
             raise
