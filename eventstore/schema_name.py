@@ -42,7 +42,7 @@ def schema_name_complaint(name: str) -> str | None:
     if not _FORM.fullmatch(name) or len(name) > LONGEST_NAME:
         return f"the name of a schema has up to {LONGEST_NAME} small letters, digits and _, and begins with a letter"
     if name in RESERVED_WORDS:
-        return f"no schema can be called {name!r}, which is a word of SQL: choose another name, such as {name}s"
+        return f"no schema can be called {name!r}, which is a word of SQL: choose another name, such as {name}_1"
     if name in _TAKEN or name.startswith("pg_"):
         return f"no store can be in the schema {name!r}, which PostgreSQL has for other things: choose another name"
     if _NAMED_AFTER.search(name):

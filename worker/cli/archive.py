@@ -23,6 +23,7 @@ from worker.stores import StoreSettings
 __all__ = ["archive", "restore_archive"]
 
 _NUMBER = re.compile(r"[0-9][0-9_,]{0,24}")
+_DIGITS_OF_DATE = re.compile(r"[0-9]{8}")
 
 _DomainOption = Annotated[
     str | None, typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own.")
@@ -94,6 +95,8 @@ def restore_archive(
 
 
 def _bound(text: str) -> int | datetime:
+    if _DIGITS_OF_DATE.fullmatch(text) and (date := _date_of(text)) is not None:
+        raise Mistake(f"--before {text} may be a number or a date: write {int(text):,}, or {date:%Y-%m-%d}.")
     if _NUMBER.fullmatch(text):
         return int(re.sub("[_,]", "", text))
     try:
@@ -103,6 +106,13 @@ def _bound(text: str) -> int | datetime:
             f"--before {text!r} is neither the number of an event nor a date: write 12000000, or 2025-01-01."
         ) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _date_of(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _archive(store: StoreSettings, before: int | datetime, to: Path) -> ArchiveReport:
