@@ -21,8 +21,8 @@ from eventstore import (
     Consistency,
     HistoryArchived,
     InvalidRequest,
+    LockNotAcquired,
     StoreMisconfigured,
-    StoreUnavailable,
 )
 from eventstore.postgres import PostgresEventStore, Schema, archive, migrate, restore_archive, survey
 from eventstore.postgres.administration.archiving import turn
@@ -329,7 +329,7 @@ async def test_what_cannot_be_archived_is_told(
         (await archive(filled.admin_url, schema=filled.schema, before=long_ago, to=tmp_path)).kept
     )
     await admin.execute("SELECT pg_advisory_lock($1)", Schema(filled.schema).lock(turn._LOCK))
-    with pytest.raises(StoreUnavailable, match="another process archives or restores"):
+    with pytest.raises(LockNotAcquired, match="another process archives or restores"):
         await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
     await admin.execute("SELECT pg_advisory_unlock($1)", Schema(filled.schema).lock(turn._LOCK))
     async with owner_of(filled) as other, other.transaction():

@@ -75,7 +75,8 @@ async def archive(
     Raises:
         InvalidRequest: The log is one table; the directory cannot be written to; or a file is not what was written.
             What it was about is not dropped then.
-        StoreUnavailable: The server cannot be reached, or another process archives or restores.
+        StoreUnavailable: The server cannot be reached.
+        LockNotAcquired: Another process archives or restores.
         StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
             the time.
     """

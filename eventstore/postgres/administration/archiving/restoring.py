@@ -65,7 +65,8 @@ async def restore_archive(
     Raises:
         InvalidRequest: There is nothing to restore; a file is not what was archived, or is damaged; or a later range
             lies elsewhere and comes first.
-        StoreUnavailable: The server cannot be reached, or another process archives or restores.
+        StoreUnavailable: The server cannot be reached.
+        LockNotAcquired: Another process archives or restores.
         StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
             the time.
 
