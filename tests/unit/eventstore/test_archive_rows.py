@@ -1,9 +1,11 @@
-"""Archived rows in files: how many of them are held at once."""
+"""Archived rows in files: how many of them are held at once, and that they are on the disk."""
 
 from pathlib import Path
 from typing import Any
 
-from eventstore.postgres.administration.archiving import moving
+import pytest
+
+from eventstore.postgres.administration.archiving import manifest, moving
 from eventstore.postgres.administration.archiving.archive_file import Described
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow
 from eventstore.postgres.administration.archiving.event_table import EventTable, EventTableWriter
@@ -23,6 +25,17 @@ def test_large_events_are_read_back_a_few_at_a_time(tmp_path: Path) -> None:
     found = list(EventTable(tmp_path / "file").rows())
     assert [row for rows in found for row in rows] == written
     assert max(sum(len(row.payload) for row in rows) for rows in found) <= 32 * _MIB
+
+
+def test_a_directory_that_is_made_is_on_the_disk_before_anything_hangs_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(manifest, "_flush", flushed.append)
+    manifest.make_directory(tmp_path / "deep" / "archive")
+    assert set(flushed) == {tmp_path, tmp_path / "deep"}
+    manifest.make_directory(tmp_path / "deep" / "archive")
+    assert len(flushed) == 2
 
 
 class LargeEvents:

@@ -11,7 +11,7 @@ import msgspec
 
 from eventstore.errors import InvalidRequest
 
-__all__ = ["UNCHANGED", "Manifest", "told_of_files", "written_whole"]
+__all__ = ["UNCHANGED", "Manifest", "make_directory", "told_of_files", "written_whole"]
 
 UNCHANGED = "nothing of these events was changed in the database"
 """What is said of a range whose files are not as they should be. Other ranges may have been moved before."""
@@ -121,6 +121,19 @@ def told_of_files(path: Path, done: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be {done} ({error.strerror or error}); {UNCHANGED}") from error
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory, if it is missing. It is on the disk then, with those above it: all that is in it hangs on them.
+
+    Raises:
+        InvalidRequest: It cannot be made.
+    """
+    with told_of_files(directory, "written"):
+        missing = [each for each in (directory, *directory.parents) if not each.exists()]
+        directory.mkdir(parents=True, exist_ok=True)
+        for each in missing:
+            _flush(each.parent)
 
 
 def written_whole(partial: Path, path: Path) -> None:

@@ -13,7 +13,7 @@ from eventstore.errors import InvalidRequest
 from eventstore.postgres.administration.archiving.archive_file import ArchiveFile, Described
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow, RowSum
 from eventstore.postgres.administration.archiving.event_table import parquet
-from eventstore.postgres.administration.archiving.manifest import told_of_files
+from eventstore.postgres.administration.archiving.manifest import make_directory
 from eventstore.postgres.administration.archiving.turn import archiving, with_the_table
 from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.statements import statement
@@ -85,8 +85,7 @@ async def archive(
         ranges, kept = await _chosen(connection, before)
         if dry_run:
             return ArchiveReport(ranges=tuple(ranges), kept=kept, dry_run=True)
-        with told_of_files(to, "written"):
-            to.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  nobody else is on this loop
+        make_directory(to)
         total = sum(last - first + 1 for first, last in ranges)
         done = 0
         files = []
