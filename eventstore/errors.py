@@ -122,7 +122,7 @@ class TransientStoreError(RetryableError):
 
 
 class LockNotAcquired(TransientStoreError):
-    """Raised by ``exclusive``: others had the lock for longer than the caller would wait. Nothing was done."""
+    """Raised by ``exclusive``, migrations and archiving: others had the lock all the time. Nothing was done."""
 
 
 class HoldExpired(TransientStoreError):

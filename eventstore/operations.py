@@ -68,10 +68,11 @@ class AppendOperation:
         answers: What the store answered to each; empty until it has.
     """
 
-    __slots__ = ("_appends", "_started", "answers", "spans")
+    __slots__ = ("_appends", "_labels", "_started", "answers", "spans")
 
-    def __init__(self, appends: Sequence[Append], spans: Sequence[Span]) -> None:
+    def __init__(self, appends: Sequence[Append], spans: Sequence[Span], labels: dict[str, str]) -> None:
         self._appends = appends
+        self._labels = labels
         self.spans = spans
         self.answers: Sequence[Receipt | EventStoreError] = ()
         self._started = perf_counter()
@@ -86,6 +87,8 @@ class AppendOperation:
         answers: Sequence[object] = self.answers or [error] * len(self._appends)
         for append, span, answer in zip(self._appends, self.spans, answers, strict=True):
             labels = _EVENT_COUNTS[min(len(append.events), _MORE)]
+            if self._labels:
+                labels = {**labels, **self._labels}
             if isinstance(answer, Receipt):
                 if span.is_recording():
                     span.set_attribute("eventstore.position", answer.position.number)
@@ -94,7 +97,7 @@ class AppendOperation:
             else:
                 if isinstance(answer, ConflictError):
                     shape = append.shape
-                    conflicts.add(1, {"filter_type": _NO_FILTER if shape is None else shape.value})
+                    conflicts.add(1, {"filter_type": _NO_FILTER if shape is None else shape.value, **self._labels})
                 labels = _end(span, answer, labels)
             append_duration.record(seconds, labels)
 

@@ -5,14 +5,19 @@ import re
 __all__ = ["DEFAULT_SCHEMA", "LONGEST_NAME", "RESERVED_WORDS", "schema_name_complaint"]
 
 _WORDS = """
-all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
-column concurrently constraint create cross current_catalog current_date current_role current_schema current_time
-current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze
-from full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit
-localtime localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references
-returning right select session_user similar some symmetric system_user table tablesample then to trailing true union
-unique user using variadic verbose when where window with
+all analyse analyze and any array as asc asymmetric authorization between bigint binary bit boolean both case cast char
+character check coalesce collate collation column concurrently constraint create cross current_catalog current_date
+current_role current_schema current_time current_timestamp current_user dec decimal default deferrable desc distinct do
+else end except exists extract false fetch float for foreign freeze from full grant greatest group grouping having ilike
+in initially inner inout int integer intersect interval into is isnull join json json_array json_arrayagg json_exists
+json_object json_objectagg json_query json_scalar json_serialize json_table json_value lateral leading least left like
+limit localtime localtimestamp merge_action national natural nchar none normalize not notnull null nullif numeric offset
+on only or order out outer overlaps overlay placing position precision primary real references returning right row
+select session_user setof similar smallint some substring symmetric system_user table tablesample then time timestamp to
+trailing treat trim true union unique user using values varchar variadic verbose when where window with xmlattributes
+xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable
 """
+
 
 DEFAULT_SCHEMA = "eventstore"
 """The schema of a store that is given no other."""
@@ -21,7 +26,7 @@ LONGEST_NAME = 40
 """How long a name may be: what is named after it has to be a name of PostgreSQL, too."""
 
 RESERVED_WORDS = frozenset(_WORDS.split())
-"""The words of SQL that PostgreSQL takes for no name of a schema."""
+"""The words of SQL that PostgreSQL takes for no name of a schema, at least in some places."""
 
 _FORM = re.compile(r"[a-z][a-z0-9_]*")
 # What is named after a store, or after the one of the default name: it could be somebody else's, who comes later.
@@ -37,7 +42,7 @@ def schema_name_complaint(name: str) -> str | None:
     if not _FORM.fullmatch(name) or len(name) > LONGEST_NAME:
         return f"the name of a schema has up to {LONGEST_NAME} small letters, digits and _, and begins with a letter"
     if name in RESERVED_WORDS:
-        return f"no schema can be called {name!r}, which is a word of SQL: choose another name, such as {name}s"
+        return f"no schema can be called {name!r}, which is a word of SQL: choose another name, such as {name}_1"
     if name in _TAKEN or name.startswith("pg_"):
         return f"no store can be in the schema {name!r}, which PostgreSQL has for other things: choose another name"
     if _NAMED_AFTER.search(name):

@@ -7,7 +7,7 @@ nothing.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
@@ -76,10 +76,13 @@ class Telemetry:
     Attributes:
         tracer: Where the spans go.
         database: What they say of the database.
+        labels: What metrics say of the store: nothing where it has the usual name, so that one more beside it does not
+            change its series.
     """
 
     tracer: Tracer
     database: dict[str, AttributeValue]
+    labels: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def for_database(cls, url: str, schema: str = DEFAULT_SCHEMA) -> "Telemetry":
@@ -98,12 +101,14 @@ class Telemetry:
             database["server.address"] = server.host
             if server.port:
                 database["server.port"] = server.port
-        return cls(tracer=trace.get_tracer("eventstore"), database=database)
+        labels = {} if schema == DEFAULT_SCHEMA else {"schema": schema}
+        return cls(tracer=trace.get_tracer("eventstore"), database=database, labels=labels)
 
     def query(self, filters: Sequence[Filter], consistency: Consistency) -> QueryOperation:
         """Begin a query of one filter or more. The broadest decides what type it counts as."""
         shape = FilterShape.of([item for each in filters for item in each.items])
-        return QueryOperation(self._query_span(shape, len(filters), consistency), _FILTER_TYPES[shape])
+        labels = {**_FILTER_TYPES[shape], **self.labels} if self.labels else _FILTER_TYPES[shape]
+        return QueryOperation(self._query_span(shape, len(filters), consistency), labels)
 
     def _query_span(self, shape: FilterShape, filters: int, consistency: Consistency) -> Span:
         sharers = _sharers.get()
@@ -131,7 +136,7 @@ class Telemetry:
 
     def appends(self, appends: Sequence[Append]) -> AppendOperation:
         """Begin appends, each in its context."""
-        return AppendOperation(appends, [self._append_span(append) for append in appends])
+        return AppendOperation(appends, [self._append_span(append) for append in appends], self.labels)
 
     def _append_span(self, append: Append) -> Span:
         if _is_left_out(append.context):

@@ -16,17 +16,27 @@ from deploy.local.account import Account
 from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.server import Server
-from eventstore import Append, Event, EventStoreError, Filter, HoldExpired, Receipt
+from eventstore import (
+    Append,
+    Event,
+    EventStoreError,
+    Filter,
+    HoldExpired,
+    Receipt,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
 from eventstore.postgres import PostgresEventStore, migrate
 from tests.e2e.conftest import Serving
 from tests.e2e.program import ROOT, Worker
-from tests.support.fixtures.administration import execute
+from tests.support.fixtures.administration import execute, on
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.failover import PrimaryAndStandby
 from tests.support.fixtures.waiting import eventually
 
 PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin") or shutil.which("pgbouncer")
 ADA = '{"ReaderID": "ada", "Name": "Ada Lovelace"}'
+COUNTED = Event(type="Counted", payload={"Key": "a"})
 LEND = '{"BookID": "b", "ReaderID": "ada"}'
 DOCUMENTATION = (ROOT / "docs" / "database.md").read_text(encoding="utf-8").partition("## PgBouncer")[2]
 
@@ -226,3 +236,27 @@ async def test_a_pooler_that_is_not_set_up_is_told(worker: Worker, database: Dat
     pooler.start()
     done = await worker.having(DATABASE_URL=pooler.url, DATABASE_REPLICA_URLS="")("run")
     assert "does not take our startup parameters" in done.mistake()
+
+
+async def test_psycopg_needs_no_setting_of_a_poolers_and_tells_what_is_wrong(database: Database, guard: Guard) -> None:
+    pooler = PgBouncer(guard, database.url, "server_login_retry = 0")
+    pooler.start()
+    async with PostgresEventStore.connect(pooler.url, driver="psycopg", pool_size=2) as store:
+        appended = await asyncio.gather(*(store.append([COUNTED]) for _ in range(8)))
+        assert len({each.first for each in appended}) == 8
+        assert len((await store.query(Filter.matching_any_event())).events) == 8
+    with pytest.raises(StoreUnavailable, match="nowhere"):
+        await PostgresEventStore.connect(on(pooler.url, "nowhere"), driver="psycopg")
+
+
+async def test_a_pooler_that_gives_each_transaction_another_session_is_told(database: Database, guard: Guard) -> None:
+    pooler = PgBouncer(guard, database.url, documented("ini") + "pool_mode = transaction\n")
+    pooler.start()
+    with pytest.raises(StoreMisconfigured, match="gives each transaction another one; use its session mode"):
+        await _appended_until_refused(pooler.url)
+
+
+async def _appended_until_refused(url: str) -> None:
+    async with PostgresEventStore.connect(url, driver="psycopg", pool_size=2) as store:
+        while True:  # until two of its sessions meet in one of the server's
+            await asyncio.gather(store.append([COUNTED]), store.query(Filter.matching_any_event()))

@@ -1,8 +1,6 @@
 """``worker db archive`` and ``worker db restore-archive``."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +24,7 @@ from worker.stores import StoreSettings
 __all__ = ["archive", "restore_archive"]
 
 _NUMBER = re.compile(r"[0-9][0-9_,]{0,24}")
+_DIGITS_OF_DATE = re.compile(r"[0-9]{8}")
 
 
 def archive(
@@ -48,7 +47,7 @@ def archive(
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     bound = _bound(before)
-    with told_to_go_on(store), _directory_named(to):
+    with told_to_go_on(store):
         report = run_async(
             move_out(store.database_admin_url, before=bound, to=to, schema=store.database_schema, dry_run=True)
         )
@@ -56,7 +55,7 @@ def archive(
         if wanted:
             report = _archive(store, bound, to)
     if json:
-        print_json(_document(report, to))
+        print_json(_document(report, to, dry_run=dry_run))
     else:
         tell(_told(report, to, wanted=wanted, dry_run=dry_run))
     if report.ranges and not wanted and not dry_run:
@@ -93,6 +92,8 @@ def restore_archive(
 
 
 def _bound(text: str) -> int | datetime:
+    if _DIGITS_OF_DATE.fullmatch(text) and (date := _date_of(text)) is not None:
+        raise Mistake(f"--before {text} may be a number or a date: write {int(text):,}, or {date:%Y-%m-%d}.")
     if _NUMBER.fullmatch(text):
         return int(re.sub("[_,]", "", text))
     try:
@@ -104,13 +105,11 @@ def _bound(text: str) -> int | datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-@contextmanager
-def _directory_named(directory: Path) -> Iterator[None]:
-    """Say of a directory that cannot be written to that it is that."""
+def _date_of(text: str) -> datetime | None:
     try:
-        yield
-    except OSError as error:
-        raise Mistake(f"{directory} cannot be written to: {error.strerror or error}.") from error
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _archive(store: StoreSettings, before: int | datetime, to: Path) -> ArchiveReport:
@@ -158,14 +157,14 @@ def _partitions(report: ArchiveReport | RestoreReport) -> str:
     return counted(len(report.ranges), "partition")
 
 
-def _document(report: ArchiveReport, to: Path) -> dict[str, Any]:
+def _document(report: ArchiveReport, to: Path, *, dry_run: bool) -> dict[str, Any]:
     return {
         "ranges": _ranges(report),
         "events": report.events,
         "directory": str(to),
         "files": [str(path) for path in report.files],
         "kept": report.kept,
-        "dry_run": not report.files,
+        "dry_run": dry_run,
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from eventstore.errors import StoreMisconfigured, StoreUnavailable
+from eventstore.errors import LockNotAcquired, StoreMisconfigured
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.administration.database_settings import check_surroundings
 from eventstore.postgres.administration.partitioning import check_size, extend, partition
@@ -101,7 +101,8 @@ async def migrate(
 
     Raises:
         InvalidRequest: Partitions may not be so large.
-        StoreUnavailable: The server cannot be reached, or another migration held the lock all the time.
+        StoreUnavailable: The server cannot be reached.
+        LockNotAcquired: Another migration was under way all the time.
         StoreMisconfigured: The address, the credentials or the rights do not suffice; or an older build, or a
             transaction older than the migration, stands in the way of its finishing, or something in the way of
             partitions. The message names it. Or the database's encoding or collations are no use; nothing was changed
@@ -174,7 +175,7 @@ async def _lock(connection: SchemaConnection, wait_seconds: float) -> None:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", number):  # noqa: ASYNC110  it waits for another process
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
-        raise StoreUnavailable("another migration is under way: wait for it, then try again") from None
+        raise LockNotAcquired("another migration is under way: wait for it, then try again") from None
 
 
 async def _version(connection: SchemaConnection) -> tuple[int, int]:
@@ -237,7 +238,7 @@ async def _repair(connection: SchemaConnection, *, dry_run: bool) -> tuple[str, 
         async with _short_transaction(connection, "worker db migrate"):
             for table, name in silent:
                 # A trigger of this schema's own; both names are quoted by the server.
-                await connection.execute(
+                await connection.execute_as_it_is(
                     await connection.fetchval(
                         "SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', $1::text::regclass, $2::text)",
                         table,
@@ -294,7 +295,7 @@ async def _create_role(connection: SchemaConnection, purpose: str) -> None:
     if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name):
         return
     try:
-        await connection.execute(f"CREATE ROLE {name} NOLOGIN")
+        await connection.execute_as_it_is(f"CREATE ROLE {name} NOLOGIN")
     except DRIVER_ERRORS as error:
         if sqlstate_of(error) not in _EXISTS:
             raise

@@ -28,6 +28,12 @@ _MISCONFIGURED = {
     "3F000": "the database has no event store{where} yet: run `worker db migrate`",
     "42P01": "the database has no event store{where} yet, or an older one: run `worker db migrate`",
     "42883": "the database's event store{where} is older than this program: run `worker db migrate`",
+    **dict.fromkeys(
+        # A statement that was prepared is not there, or one of its name is there that somebody else has prepared.
+        ("26000", "42P05"),
+        "a session has not kept what was prepared in it: a pooler in between gives each transaction another one; use "
+        "its session mode, or connect to PostgreSQL itself",
+    ),
     "ES001": "the database's default_transaction_isolation must be 'read committed'",
     "ES002": "the database's synchronous_commit must be 'on' or 'remote_apply'",
     "ES004": "the event store has lost its lock row: restore the database from a backup",

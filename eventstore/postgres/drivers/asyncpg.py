@@ -47,6 +47,14 @@ class SchemaConnection(AsyncpgConnection):
         """See ``asyncpg.Connection``."""
         return await super().execute(self.schema.render(query), *args, timeout=timeout)
 
+    async def execute_as_it_is(self, sql: str) -> None:
+        """Run what has the names of this schema already: read once more, a name that begins as ours does would change.
+
+        Args:
+            sql: As the server takes it.
+        """
+        await super().execute(sql)
+
     async def executemany(self, command: str, args: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the same
         """See ``asyncpg.Connection``."""
         await super().executemany(self.schema.render(command), args, timeout=timeout)

@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -46,8 +47,9 @@ class PsycopgDriver(Driver):
                 **place,
             )
         except psycopg.OperationalError as error:
-            # Why, the library below tells by its text alone. asyncpg tells it by SQLSTATE.
-            await (await AsyncpgDriver().dial(dialling)).close(timeout=_CANCEL_SECONDS)
+            # Why, the library below tells by its text alone. asyncpg tells it by SQLSTATE. It brings no settings along
+            # either: a pooler would refuse it for them, and not for what is wrong.
+            await (await AsyncpgDriver().dial(replace(dialling, settings={}))).close(timeout=_CANCEL_SECONDS)
             raise _error(error) from error
         except psycopg.Error as error:
             raise DriverError(_words(error), failure=Failure.ADDRESS) from error

@@ -1,23 +1,27 @@
 -- Purpose: see who may still need what the finishing of a migration takes away.
 -- Parameters: $1 text, the mark in the names of sessions that do not; a pooler may add to a name. $2 text, what sessions
 -- of the library are called that were given no name.
--- Result: one row a name and role: sessions that may append and do not have the mark, a superuser's only if named as this
--- program names its own; and whatever transaction is older than the migration, prepared ones included.
+-- Result: one row a name and role, of those that may append here: who works with another store of the database is nobody of
+-- ours. Sessions that do not have the mark, a superuser's only if named as this program names its own; and whatever
+-- transaction is older than the migration, prepared ones included.
 WITH migrated AS MATERIALIZED (
     SELECT v.migrated_at FROM eventstore.schema_version v
+), appender AS MATERIALIZED (
+    SELECT r.oid, r.rolname, r.rolsuper
+    FROM pg_roles r
+    CROSS JOIN pg_proc p
+    WHERE p.pronamespace = 'eventstore'::regnamespace AND p.proname = 'append_v1'
+        AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
 ), session AS MATERIALIZED (
     SELECT coalesce(nullif(a.application_name, ''), 'a session without a name') AS name, r.rolname::text AS role,
         a.xact_start < m.migrated_at IS TRUE AS in_old_transaction,
         strpos(a.application_name, $1) = 0
-            AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
             AND (NOT r.rolsuper OR a.application_name LIKE 'worker%' OR a.application_name = $2) AS is_older
     FROM pg_stat_activity a
-    JOIN pg_roles r ON r.oid = a.usesysid
+    JOIN appender r ON r.oid = a.usesysid
     CROSS JOIN migrated m
-    CROSS JOIN pg_proc p
     WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
         AND coalesce(a.backend_type, 'client backend') = 'client backend'
-        AND p.pronamespace = 'eventstore'::regnamespace AND p.proname = 'append_v1'
 )
 SELECT s.name, s.role, count(*) AS sessions, false AS is_transaction
 FROM session s
@@ -31,6 +35,7 @@ GROUP BY s.name, s.role
 UNION ALL
 SELECT 'the prepared transaction ' || x.gid, x.owner::text, 1, true
 FROM pg_prepared_xacts x
+JOIN appender r ON r.rolname = x.owner
 CROSS JOIN migrated m
 WHERE x.database = current_database() AND x.prepared < m.migrated_at
 ORDER BY 1, 2

@@ -125,6 +125,19 @@ async def test_it_is_gone_on_with_when_the_table_has_grown(
     assert numbers(await store.query(ANY)) == list(range(1, 27))
 
 
+async def test_what_is_archived_of_it_is_asked_for_and_not_taken_for_missing(
+    database: Database, empty: Database, source: Connection, admin: Connection
+) -> None:
+    await source.execute(_FILL, 25)
+    await adopt(database.admin_url, empty.admin_url)
+    # As archiving notes it; what may be archived lies further behind the log's end.
+    await admin.execute(
+        "INSERT INTO eventstore.archives VALUES (1, 9, 5, 9, 0, '{}', now(), now(), 1, 0, '/srv/archive', now())"
+    )
+    with pytest.raises(InvalidRequest, match=r"^events 1 to 9 of what was adopted are archived, .*restore-archive"):
+        await adopt(database.admin_url, empty.admin_url)
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 3])
 async def test_killed_in_any_chunk_it_is_gone_on_with(
     database: Database, empty: Database, source: Connection, chunk: int, monkeypatch: pytest.MonkeyPatch

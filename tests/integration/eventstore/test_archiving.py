@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -20,8 +21,8 @@ from eventstore import (
     Consistency,
     HistoryArchived,
     InvalidRequest,
+    LockNotAcquired,
     StoreMisconfigured,
-    StoreUnavailable,
 )
 from eventstore.postgres import PostgresEventStore, Schema, archive, migrate, restore_archive, survey
 from eventstore.postgres.administration.archiving import turn
@@ -219,10 +220,10 @@ async def test_files_that_are_not_what_was_archived_are_not_restored(
 ) -> None:
     await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
     tables = await admin.fetch("SELECT relname FROM pg_class WHERE relnamespace = 'eventstore'::regnamespace")
-    last, manifest = (
-        tmp_path / "events-0000000000000000003-0000000000000000004.parquet",
-        files_of(tmp_path, "*3-*.json")[0],
-    )
+    last, manifest = files_of(tmp_path, "*3-*.parquet")[0], files_of(tmp_path, "*3-*.json")[0]
+    assert last.name.startswith("events-0000000000000000003-0000000000000000004-")
+    # What else lies there is nobody's business.
+    (tmp_path / "events-of-somebody-else.json").write_text("[]")
     good, told = last.read_bytes(), manifest.read_bytes()
     spoilt = bytearray(good)
     spoilt[len(good) // 3] ^= 1
@@ -233,7 +234,7 @@ async def test_files_that_are_not_what_was_archived_are_not_restored(
         assert await rows(admin) == []
 
     last.write_bytes(spoilt)
-    await refused("is not as its manifest says; nothing was changed")
+    await refused("is not as its manifest says; nothing of these events was changed")
     # Not even if the manifest was made to say so.
     other = json.loads(told)
     for content, reason in (
@@ -271,6 +272,51 @@ async def refused_whole(filled: Database, directory: Path) -> None:
         await restore_archive(filled.admin_url, directory, schema=filled.schema)
 
 
+async def test_two_logs_in_one_directory_keep_what_is_theirs(
+    filled: Database, admin: Connection, database: Database, tmp_path: Path
+) -> None:
+    """The second one's numbers are the same; its events are not, and are never written over those of the first."""
+    await execute(database.admin_url, _PARTITIONED)
+    async with (
+        PostgresEventStore.connect(database.url) as store,
+        connected(database.admin_url) as other,
+    ):
+        await store.append([counted("b")] * 4)
+        await fill(other)
+        before, others = await rows(admin), await rows(other)
+        await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
+        assert (await archive(database.admin_url, before=5, to=tmp_path)).ranges == ((1, 2), (3, 4))
+        for url, schema in ((filled.admin_url, filled.schema), (database.admin_url, "eventstore")):
+            assert (await restore_archive(url, tmp_path, schema=schema)).left == 0
+        assert (await rows(admin), await rows(other)) == (before, others)
+
+
+async def test_a_directory_that_takes_no_files_is_told_as_that(filled: Database, tmp_path: Path) -> None:
+    """Not as a database that cannot be reached, which is what a failing connection raises as well."""
+
+    def allow_little() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+    (tmp_path / "file").write_text("")
+    for directory, allow, reason in (
+        (tmp_path / "file" / "below", None, "(Not a directory)"),
+        (tmp_path / "file", None, "(File exists)"),
+        (tmp_path / "small", allow_little, "File too large)"),
+    ):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "worker", "db", "archive", "--before", "3", "--to", str(directory), "--yes"),
+            env={**os.environ, "DATABASE_ADMIN_URL": filled.admin_url, "DATABASE_SCHEMA": filled.schema},
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=allow,
+        )
+        _, complaint = await process.communicate()
+        told = " ".join(complaint.decode().split())
+        assert (process.returncode, "cannot be written (" in told, reason in told) == (2, True, True), told
+        assert "nothing of these events was changed in the database" in told
+    async with PostgresEventStore.connect(filled.url, schema=filled.schema) as store:
+        assert numbers(await store.query(of("a"))) == [1, 4]
+
+
 async def test_what_cannot_be_archived_is_told(
     filled: Database, admin: Connection, database: Database, tmp_path: Path
 ) -> None:
@@ -283,7 +329,7 @@ async def test_what_cannot_be_archived_is_told(
         (await archive(filled.admin_url, schema=filled.schema, before=long_ago, to=tmp_path)).kept
     )
     await admin.execute("SELECT pg_advisory_lock($1)", Schema(filled.schema).lock(turn._LOCK))
-    with pytest.raises(StoreUnavailable, match="another process archives or restores"):
+    with pytest.raises(LockNotAcquired, match="another process archives or restores"):
         await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
     await admin.execute("SELECT pg_advisory_unlock($1)", Schema(filled.schema).lock(turn._LOCK))
     async with owner_of(filled) as other, other.transaction():

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from deploy.local.ports import free_port
-from eventstore import InvalidRequest, StoreMisconfigured, StoreUnavailable
+from eventstore import InvalidRequest, LockNotAcquired, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate, survey
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.statements import Migration, migrations
@@ -62,7 +62,7 @@ async def test_a_dry_run_says_what_it_would_do_and_does_nothing(empty: Database)
 async def test_a_migration_that_waits_for_another_holds_no_snapshot(database: Database, admin: Connection) -> None:
     async with connected(database.admin_url) as other:
         await other.execute("SELECT pg_advisory_lock($1)", migrating._LOCK)
-        with pytest.raises(StoreUnavailable, match="another migration is under way"):
+        with pytest.raises(LockNotAcquired, match="another migration is under way"):
             await migrate(database.admin_url, wait_seconds=0.05)
         waiting = asyncio.create_task(migrate(database.admin_url))
         await eventually(partial(_polls, admin), what="the migration to ask for the lock")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -233,6 +234,24 @@ async def test_finishing_is_refused_while_a_transaction_is_older_than_the_migrat
             await migrate(older.admin_url, finish=True)
         await transaction.rollback()
     assert (await migrate(older.admin_url, finish=True)).finished
+
+
+async def test_finishing_does_not_wait_for_who_works_with_another_store_of_the_database(
+    older: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "migrations", lambda: migrations()[: OLDER + 2])
+    stranger = f"stranger_{older.name}"
+    async with connected(older.admin_url) as admin:
+        await admin.execute(f"CREATE ROLE {stranger} LOGIN PASSWORD 'theirs'")
+        try:
+            address = urlsplit(older.admin_url)
+            theirs = address._replace(netloc=f"{stranger}:theirs@{address.netloc.rpartition('@')[2]}").geturl()
+            async with connected(theirs) as old, old.transaction():
+                await old.execute("SET application_name = 'worker'")
+                await migrate(older.admin_url)
+                assert (await migrate(older.admin_url, finish=True)).finished
+        finally:
+            await admin.execute(f"DROP ROLE {stranger}")
 
 
 async def test_finishing_does_not_wait_long_for_the_tables(both: Database, monkeypatch: pytest.MonkeyPatch) -> None:

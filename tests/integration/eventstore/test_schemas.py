@@ -169,6 +169,22 @@ async def test_what_an_administrator_does_concerns_one_of_them(both: Database, a
         assert keys(await ours.query(ANY)) == ["a", "b"]
 
 
+async def test_a_store_whose_name_begins_with_the_usual_one_is_made_and_repaired(
+    database: Database, admin: Connection
+) -> None:
+    name = "eventstore_2"
+    assert (await migrate(database.admin_url, schema=name)).before == 0
+    await admin.execute(f"ALTER TABLE {name}.events ENABLE TRIGGER events_are_facts")
+    assert (await migrate(database.admin_url, schema=name)).repaired
+    found = await survey(database.admin_url, schema=name)
+    assert (found.schema, found.guarded) == (name, True)
+    # The roles are named after it, as those of any other.
+    assert (
+        await admin.fetchval("SELECT count(*) FROM pg_roles WHERE rolname ~ '^eventstore_2_(runtime|projections)$'")
+        == 2
+    )
+
+
 async def test_a_schema_without_a_store_is_told_in_a_sentence(database: Database, admin: Connection) -> None:
     for asking in (
         PostgresEventStore.connect(database.url, schema="nobody"),
@@ -179,5 +195,5 @@ async def test_a_schema_without_a_store_is_told_in_a_sentence(database: Database
             await asking
     with pytest.raises(StoreMisconfigured, match=r"^no schema can be called 'order', which is a word of SQL: "):
         await migrate(database.admin_url, schema="order")
-    reserved = await admin.fetch("SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')")
+    reserved = await admin.fetch("SELECT word FROM pg_get_keywords() WHERE catcode IN ('C', 'R', 'T')")
     assert {row["word"] for row in reserved} <= RESERVED_WORDS

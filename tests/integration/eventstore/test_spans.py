@@ -121,3 +121,19 @@ async def test_a_query_that_takes_too_long_says_so(
         assert span.attributes is not None
         assert (span.name, span.attributes["error.type"]) == ("query events", "timeout")
         assert durations == [{"filter_type": "any", "error.type": "timeout"}]
+
+
+async def test_durations_tell_apart_the_stores_of_one_database(
+    database: Database, partitioned_database: Database, durations: Recorded
+) -> None:
+    for each in (database, partitioned_database):
+        async with PostgresEventStore.connect(each.url, schema=each.schema) as store:
+            await store.append([counted("a")])
+            await store.query(ANY)
+    schema = {"schema": partitioned_database.schema}
+    assert durations == [
+        {"event_count": "1"},
+        {"filter_type": "any"},
+        {"event_count": "1", **schema},
+        {"filter_type": "any", **schema},
+    ]

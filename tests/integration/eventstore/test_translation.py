@@ -29,6 +29,8 @@ def server_error(code: str) -> asyncpg.PostgresError:
         ("3F000", StoreMisconfigured),  # no such schema
         ("42P01", StoreMisconfigured),  # no such table
         ("42883", StoreMisconfigured),  # no such function
+        ("26000", StoreMisconfigured),  # a pooler has given the session's statements to others
+        ("42P05", StoreMisconfigured),
         ("ES001", StoreMisconfigured),
         ("ES002", StoreMisconfigured),
         ("ES004", StoreMisconfigured),  # no lock row

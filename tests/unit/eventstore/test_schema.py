@@ -33,7 +33,7 @@ def test_what_a_schema_may_be_called(name: str) -> None:
     "name",
     [
         *("", "Tenant", "1st", "a-b", "a b", 'a"b', "a;b", "größe", "_a", "a\n", "x" * (LONGEST_NAME + 1)),
-        *("user", "order", "public", "information_schema", "pg_temp", "pg_tenant"),
+        *("user", "order", "values", "time", "public", "information_schema", "pg_temp", "pg_tenant"),
         # What belongs to the store of the usual name, or to one that is called a.
         *(
             "reading",

@@ -7,7 +7,7 @@ from pathlib import Path
 from eventstore.errors import InvalidRequest
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow, RowSum
 from eventstore.postgres.administration.archiving.event_table import EventTable, EventTableWriter, sha256_of
-from eventstore.postgres.administration.archiving.manifest import Manifest, written_whole
+from eventstore.postgres.administration.archiving.manifest import UNCHANGED, Manifest, told_of_files, written_whole
 
 __all__ = ["ArchiveFile", "Described"]
 
@@ -50,16 +50,19 @@ class ArchiveFile:
 
     @property
     def _stem(self) -> str:
-        return Manifest.stem(self.described.first, self.described.last)
+        return Manifest.stem(self.described.first, self.described.last, self.described.checksum)
 
     def find(self) -> Manifest | None:
-        """Return the manifest, if there is one of the same events: the file was written before."""
-        path = self.directory / f"{self._stem}.json"
-        if not path.exists():
+        """Return the manifest, if there is one of the same events: the file was written before.
+
+        Raises:
+            InvalidRequest: It cannot be read.
+        """
+        known = self.described
+        manifest = Manifest.find(self.directory, first=known.first, last=known.last, checksum=known.checksum)
+        if manifest is None or (manifest.events, manifest.checksum) != (known.events, known.checksum):
             return None
-        manifest = Manifest.read(path)
-        is_same = (manifest.events, manifest.checksum) == (self.described.events, self.described.checksum)
-        return manifest if is_same else None
+        return manifest
 
     async def write(
         self, rows: AsyncIterator[Sequence[ArchivedRow]], *, written: Callable[[int], None] = lambda _: None
@@ -69,6 +72,9 @@ class ArchiveFile:
         Args:
             rows: The range's events, in order.
             written: Is told how many are written.
+
+        Raises:
+            InvalidRequest: The directory cannot be written to.
         """
         partial = self.path.with_suffix(".parquet.part")
         total = RowSum()
@@ -77,8 +83,9 @@ class ArchiveFile:
                 total.add(some)
                 writer.add(some)
                 written(total.events)
-        sha256, size = sha256_of(partial), partial.stat().st_size
-        written_whole(partial, self.path)
+        with told_of_files(self.path, "written"):
+            sha256, size = sha256_of(partial), partial.stat().st_size
+            written_whole(partial, self.path)
         manifest = Manifest.of(
             first=self.described.first,
             last=self.described.last,
@@ -100,10 +107,11 @@ class ArchiveFile:
         Raises:
             InvalidRequest: It is not what the manifest or the database says.
         """
-        if not self.path.exists():
-            raise InvalidRequest(f"{self.path} is missing; nothing was changed in the database")
-        if self.path.stat().st_size != manifest.bytes or sha256_of(self.path) != manifest.sha256:
-            raise InvalidRequest(f"{self.path} is not as its manifest says; nothing was changed in the database")
+        with told_of_files(self.path, "read"):
+            if not self.path.exists():
+                raise InvalidRequest(f"{self.path} is missing; {UNCHANGED}")
+            if self.path.stat().st_size != manifest.bytes or sha256_of(self.path) != manifest.sha256:
+                raise InvalidRequest(f"{self.path} is not as its manifest says; {UNCHANGED}")
         total = RowSum()
         for rows in EventTable(self.path).rows():
             total.add(rows)
@@ -111,6 +119,6 @@ class ArchiveFile:
         if (total.events, total.checksum, total.last) != (known.events, known.checksum, known.last):
             raise InvalidRequest(
                 f"{self.path} does not hold the events {known.first:,} to {known.last:,} that the database knows; "
-                "nothing was changed in the database"
+                f"{UNCHANGED}"
             )
         return total

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from eventstore.errors import InvalidRequest, StoreMisconfigured
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow
+from eventstore.postgres.administration.archiving.manifest import told_of_files
 
 __all__ = ["EventTable", "EventTableWriter", "parquet", "sha256_of"]
 
@@ -48,6 +49,9 @@ class EventTableWriter:
 
     Args:
         path: The file. What is there already is overwritten.
+
+    Raises:
+        InvalidRequest: It cannot be written. Each of its methods says so, too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +67,9 @@ class EventTableWriter:
                 arrow.field("metadata", arrow.string(), nullable=False),
             ]
         )
-        self._writer = module.ParquetWriter(path, self._schema, compression="zstd")
+        self._path = path
+        with told_of_files(path, "written"):
+            self._writer = module.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[ArchivedRow] = []
         self._bytes = 0
 
@@ -77,14 +83,16 @@ class EventTableWriter:
             if error is None:
                 self._flush()
         finally:
-            self._writer.close()
+            with told_of_files(self._path, "written"):
+                self._writer.close()
 
     def add(self, rows: Sequence[ArchivedRow]) -> None:
         """Write rows behind those before."""
-        self._rows += rows
-        self._bytes += sum([len(row.payload) + len(row.metadata) for row in rows])
-        if len(self._rows) >= _MOST_ROWS or self._bytes >= _MOST_BYTES:
-            self._flush()
+        for row in rows:
+            self._rows.append(row)
+            self._bytes += len(row.payload) + len(row.metadata)
+            if len(self._rows) >= _MOST_ROWS or self._bytes >= _MOST_BYTES:
+                self._flush()
 
     def _flush(self) -> None:
         if not self._rows:
@@ -95,7 +103,8 @@ class EventTableWriter:
             for column, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
         ]
         columns[3] = columns[3].cast(self._schema.field("occurred_at").type)
-        self._writer.write_table(arrow.Table.from_arrays(columns, schema=self._schema))
+        with told_of_files(self._path, "written"):
+            self._writer.write_table(arrow.Table.from_arrays(columns, schema=self._schema))
         self._rows, self._bytes = [], 0
 
 
@@ -130,9 +139,12 @@ class EventTable:
         arrow = self._arrow
         try:
             with self._module.ParquetFile(self._path) as file:
-                for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
-                    columns = [batch.column(name) for name in batch.schema.names]
-                    columns[3] = columns[3].cast(arrow.int64())
-                    yield [ArchivedRow(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+                # Group by group: a group is bounded in bytes, and a number of rows is not.
+                for group in range(file.num_row_groups):
+                    for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[group]):
+                        columns = [batch.column(name) for name in batch.schema.names]
+                        columns[3] = columns[3].cast(arrow.int64())
+                        values = zip(*(column.to_pylist() for column in columns), strict=True)
+                        yield [ArchivedRow(*row) for row in values]
         except (OSError, IndexError, TypeError, arrow.ArrowException) as error:
             raise InvalidRequest(f"{self._path} cannot be read as archived events: {error}") from error

@@ -1,6 +1,9 @@
 """Manifests: what is in a file of archived events, so that it can be told from any other, and from a broken one."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256 as digest_of
 from pathlib import Path
 from typing import Self
 
@@ -8,10 +11,13 @@ import msgspec
 
 from eventstore.errors import InvalidRequest
 
-__all__ = ["Manifest", "written_whole"]
+__all__ = ["UNCHANGED", "Manifest", "make_directory", "told_of_files", "written_whole"]
+
+UNCHANGED = "nothing of these events was changed in the database"
+"""What is said of a range whose files are not as they should be. Other ranges may have been moved before."""
 
 _FORMAT = 1
-_PATTERN = "events-*.json"
+_MARK_DIGITS = 16
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,18 +46,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
     @staticmethod
-    def stem(first: int, last: int) -> str:
-        """Return what the files of a range are called, but for their ends; they sort as their numbers do."""
-        return f"events-{first:019}-{last:019}"
+    def stem(first: int, last: int, checksum: str) -> str:
+        """Return what the files of a range are called, but for their ends; they sort as their numbers do.
+
+        What the events add up to is in it: no two ranges have one name, of whichever logs they are, so that no file is
+        ever written over one that holds other events.
+        """
+        return f"events-{first:019}-{last:019}-{digest_of(checksum.encode()).hexdigest()[:_MARK_DIGITS]}"
 
     @classmethod
-    def all_in(cls, directory: Path) -> list[Self]:
-        """Read the manifests of a directory, that of the last range first.
+    def find(cls, directory: Path, *, first: int, last: int, checksum: str) -> Self | None:
+        """Read the manifest of a range, if it is in the directory.
 
         Raises:
-            InvalidRequest: One cannot be read.
+            InvalidRequest: It cannot be read.
         """
-        return [cls.read(path) for path in sorted(directory.glob(_PATTERN), reverse=True)]
+        path = directory / f"{cls.stem(first, last, checksum)}.json"
+        with told_of_files(path, "read"):
+            return cls.read(path) if path.exists() else None
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -80,17 +92,48 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
             events=events,
             checksum=checksum,
             event_types=event_types,
-            file=f"{cls.stem(first, last)}.parquet",
+            file=f"{cls.stem(first, last, checksum)}.parquet",
             bytes=size,
             sha256=sha256,
         )
 
     def write(self, directory: Path) -> None:
         """Write it into a directory. It is there whole, or not at all, also after a crash."""
-        path = directory / f"{self.stem(self.first, self.last)}.json"
+        path = directory / f"{self.stem(self.first, self.last, self.checksum)}.json"
         partial = path.with_suffix(".json.part")
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
-        written_whole(partial, path)
+        with told_of_files(path, "written"):
+            partial.write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
+            written_whole(partial, path)
+
+
+@contextmanager
+def told_of_files(path: Path, done: str) -> Iterator[None]:
+    """Say of a failure of the file system that it is one: beside a connection it would be taken for a lost one.
+
+    Args:
+        path: Which file or directory.
+        done: What cannot be done with it: ``read`` or ``written``.
+
+    Raises:
+        InvalidRequest: It cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be {done} ({error.strerror or error}); {UNCHANGED}") from error
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory, if it is missing. It is on the disk then, with those above it: all that is in it hangs on them.
+
+    Raises:
+        InvalidRequest: It cannot be made.
+    """
+    with told_of_files(directory, "written"):
+        missing = [each for each in (directory, *directory.parents) if not each.exists()]
+        directory.mkdir(parents=True, exist_ok=True)
+        for each in missing:
+            _flush(each.parent)
 
 
 def written_whole(partial: Path, path: Path) -> None:

@@ -13,6 +13,7 @@ from eventstore.errors import InvalidRequest
 from eventstore.postgres.administration.archiving.archive_file import ArchiveFile, Described
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow, RowSum
 from eventstore.postgres.administration.archiving.event_table import parquet
+from eventstore.postgres.administration.archiving.manifest import make_directory
 from eventstore.postgres.administration.archiving.turn import archiving, with_the_table
 from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.statements import statement
@@ -21,7 +22,9 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 __all__ = ["ArchiveReport", "archive"]
 
 _PURPOSE = "worker db archive"
-_ROWS_AT_ONCE = 5_000
+# Fetched at once: about so many bytes, by what the events before them have taken.
+_BYTES_AT_ONCE = 8 * 1024**2
+_FEWEST_ROWS, _MOST_ROWS = 50, 5_000
 # What a position may be behind and still be judged under the lock, twice; the database refuses less.
 _LEAST_LEFT = 8_192
 
@@ -70,18 +73,19 @@ async def archive(
         progress: Is told how many events are written, and of how many.
 
     Raises:
-        InvalidRequest: The log is one table; or a file is not what was written. Nothing is dropped then.
-        StoreUnavailable: The server cannot be reached, or another process archives or restores.
+        InvalidRequest: The log is one table; the directory cannot be written to; or a file is not what was written.
+            What it was about is not dropped then.
+        StoreUnavailable: The server cannot be reached.
+        LockNotAcquired: Another process archives or restores.
         StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
             the time.
-        OSError: The directory cannot be written to.
     """
     parquet()
     async with archiving(admin_url, schema=schema, purpose=_PURPOSE) as connection:
         ranges, kept = await _chosen(connection, before)
         if dry_run:
             return ArchiveReport(ranges=tuple(ranges), kept=kept, dry_run=True)
-        to.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  nobody else is on this loop
+        make_directory(to)
         total = sum(last - first + 1 for first, last in ranges)
         done = 0
         files = []
@@ -108,11 +112,9 @@ async def _move(connection: SchemaConnection, first: int, to: Path, written: Cal
 
 def _found(file: ArchiveFile) -> RowSum | None:
     """Return what the file of a process that was ended adds up to, if it is there whole."""
-    manifest = file.find()
-    if manifest is None:
-        return None
     try:
-        return file.verify(manifest)
+        manifest = file.find()
+        return None if manifest is None else file.verify(manifest)
     except InvalidRequest:
         return None  # the events are still in the log: it is written again
 
@@ -154,10 +156,13 @@ async def _described(connection: SchemaConnection, first: int) -> Described:
 
 
 async def _rows(connection: SchemaConnection, described: Described) -> AsyncIterator[Sequence[ArchivedRow]]:
-    seen = described.first - 1
+    seen, count = described.first - 1, _FEWEST_ROWS
     while seen < described.last:
-        rows = await connection.fetch(statement("archive_rows"), seen, described.last, _ROWS_AT_ONCE)
-        if not rows:
+        found = await connection.fetch(statement("archive_rows"), seen, described.last, count)
+        if not found:
             return  # the sum will tell
-        yield [ArchivedRow(*row) for row in rows]
-        seen = rows[-1]["sequence_number"]
+        rows = [ArchivedRow(*row) for row in found]
+        yield rows
+        seen = rows[-1].number
+        each = sum([len(row.payload) + len(row.metadata) for row in rows]) / len(rows)
+        count = max(_FEWEST_ROWS, min(_MOST_ROWS, int(_BYTES_AT_ONCE / max(each, 1))))

@@ -65,7 +65,8 @@ async def restore_archive(
     Raises:
         InvalidRequest: There is nothing to restore; a file is not what was archived, or is damaged; or a later range
             lies elsewhere and comes first.
-        StoreUnavailable: The server cannot be reached, or another process archives or restores.
+        StoreUnavailable: The server cannot be reached.
+        LockNotAcquired: Another process archives or restores.
         StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
             the time.
 
@@ -74,7 +75,7 @@ async def restore_archive(
     parquet()
     async with archiving(admin_url, schema=schema, purpose=_PURPOSE) as connection:
         known = await connection.fetch(statement("archives"))
-        chosen = _chosen([dict(row) for row in known], Manifest.all_in(directory), directory)
+        chosen = _chosen([dict(row) for row in known], directory)
         left = max([row["last_number"] for row in known[len(chosen) :]], default=0)
         ranges = tuple((manifest.first, manifest.last) for manifest in chosen)
         if dry_run:
@@ -91,15 +92,14 @@ def _tell(progress: Callable[[int, int], None], done: int, total: int, count: in
     progress(done + count, total)
 
 
-def _chosen(known: Sequence[Mapping[str, Any]], found: Sequence[Manifest], directory: Path) -> list[Manifest]:
+def _chosen(known: Sequence[Mapping[str, Any]], directory: Path) -> list[Manifest]:
     """Return the manifests of the ranges that were archived last and are there, the last one first."""
     if not known:
         raise InvalidRequest("nothing is archived: the database has the whole log")
-    by_range = {(manifest.first, manifest.last): manifest for manifest in found}
     chosen = []
     for row in known:
         first, last = row["first_number"], row["last_number"]
-        manifest = by_range.get((first, last))
+        manifest = Manifest.find(directory, first=first, last=last, checksum=row["checksum"])
         if manifest is None:
             break
         if (manifest.events, manifest.checksum) != (row["events"], row["checksum"]):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from eventstore.errors import InvalidRequest, StoreMisconfigured, StoreUnavailable
+from eventstore.errors import InvalidRequest, LockNotAcquired, StoreMisconfigured
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.drivers.asyncpg import SchemaConnection
@@ -27,14 +27,15 @@ async def archiving(admin_url: str, *, schema: str, purpose: str) -> AsyncIterat
     """Connect to the primary, as the only one who archives or restores.
 
     Raises:
-        StoreUnavailable: The server cannot be reached, or another process is at it.
+        StoreUnavailable: The server cannot be reached.
+        LockNotAcquired: Another process is at it.
         EventStoreError: As ``translate`` says, also of what happens inside.
     """
     async with administrator(
         admin_url, purpose=purpose, schema=schema, wanted=SessionAttribute.read_write
     ) as connection:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", connection.schema.lock(_LOCK)):
-            raise StoreUnavailable("another process archives or restores: wait for its end, then try again")
+            raise LockNotAcquired("another process archives or restores: wait for its end, then try again")
         yield connection
 
 

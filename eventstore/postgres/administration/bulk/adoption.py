@@ -159,6 +159,11 @@ async def _check_alone(target: SchemaConnection, own: Import) -> None:
     (row,) = await target.fetch(statement("head"))
     if row["sequence_number"] != own.last:
         raise InvalidRequest(NOT_ALONE)
+    if archived := await target.fetch(statement("archives")):
+        raise InvalidRequest(
+            f"events 1 to {archived[0]['last_number']:,} of what was adopted are archived, so that it cannot be "
+            "compared with the table: bring them back with `worker db restore-archive`, then adopt again"
+        )
 
 
 async def _compared(target: SchemaConnection, source: AdoptionSource, own: Import, number_field: str) -> SourceSum:

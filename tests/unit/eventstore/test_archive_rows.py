@@ -1,0 +1,57 @@
+"""Archived rows in files: how many of them are held at once, and that they are on the disk."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventstore.postgres.administration.archiving import manifest, moving
+from eventstore.postgres.administration.archiving.archive_file import Described
+from eventstore.postgres.administration.archiving.archived_row import ArchivedRow
+from eventstore.postgres.administration.archiving.event_table import EventTable, EventTableWriter
+
+_MIB = 1024**2
+
+
+def row_of(number: int, size: int) -> ArchivedRow:
+    return ArchivedRow(number, number, "Large", 0, "x" * size, "{}")
+
+
+def test_large_events_are_read_back_a_few_at_a_time(tmp_path: Path) -> None:
+    """All of them in one statement would be more than one can be, and could never be restored."""
+    written = [row_of(number, _MIB) for number in range(1, 71)]
+    with EventTableWriter(tmp_path / "file") as writer:
+        writer.add(written)
+    found = list(EventTable(tmp_path / "file").rows())
+    assert [row for rows in found for row in rows] == written
+    assert max(sum(len(row.payload) for row in rows) for rows in found) <= 32 * _MIB
+
+
+def test_a_directory_that_is_made_is_on_the_disk_before_anything_hangs_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(manifest, "_flush", flushed.append)
+    manifest.make_directory(tmp_path / "deep" / "archive")
+    assert set(flushed) == {tmp_path, tmp_path / "deep"}
+    manifest.make_directory(tmp_path / "deep" / "archive")
+    assert len(flushed) == 2
+
+
+class LargeEvents:
+    """A log of events that are as large as an import allows."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def fetch(self, _statement: str, seen: int, last: int, count: int) -> list[ArchivedRow]:
+        self.asked.append(count)
+        return [row_of(number, _MIB) for number in range(seen + 1, min(last, seen + count) + 1)]
+
+
+async def test_large_events_are_fetched_a_few_at_a_time() -> None:
+    connection: Any = LargeEvents()
+    described = Described(first=1, last=200, events=200, checksum="0")
+    numbers = [row.number async for rows in moving._rows(connection, described) for row in rows]
+    assert numbers == list(range(1, 201))
+    assert max(connection.asked) <= 50

@@ -1,0 +1,31 @@
+"""What ``worker db archive --before`` takes for a number, and what for a date."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from worker.cli.archive import _bound
+from worker.failures import Mistake
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("5", 5),
+        ("12000000", 12_000_000),
+        ("20,250,101", 20_250_101),
+        ("20_250_101", 20_250_101),
+        ("2025-01-01", datetime(2025, 1, 1, tzinfo=UTC)),
+        ("2025-01-01T10:00+02:00", datetime(2025, 1, 1, 8, tzinfo=UTC)),
+    ],
+)
+def test_a_bound_is_a_number_or_a_date(text: str, bound: object) -> None:
+    assert _bound(text) == bound
+
+
+def test_what_may_be_either_is_asked_for_again() -> None:
+    """Taken for a number, a date would move out nearly all of a log that is not as long."""
+    with pytest.raises(
+        Mistake, match=r"^--before 20250101 may be a number or a date: write 20,250,101, or 2025-01-01\.$"
+    ):
+        _bound("20250101")
