@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 
+from eventstore import EventStoreError, InvalidRequest
 from handlers.errors import HandlerCrashed
 
 __all__ = ["Contained", "Running", "crash_of"]
@@ -35,11 +36,16 @@ class Contained:
 def crash_of(error: BaseException) -> HandlerCrashed | None:
     """Return what is to be raised in place of what a domain's code raised; None if that can be raised as it is.
 
-    It cannot if it is no exception, such as ``SystemExit`` or a native extension's panic, or cannot say what it is.
+    It cannot if it is no exception, such as ``SystemExit`` or a native extension's panic, or cannot say what it is. Nor
+    if it is a store's: no store was asked, and it would pass for a conflict, or for a database that is down. That an
+    event or a filter cannot be made is no store's.
     """
     kind = type(error).__name__
     try:
         text = str(error)
     except BaseException:  # noqa: BLE001  whatever a class of somebody's does when it is asked
         return HandlerCrashed(f"{kind}, which cannot say what it is")
-    return None if isinstance(error, Exception) else HandlerCrashed(f"{kind}: {text}" if text else kind)
+    is_a_stores = isinstance(error, EventStoreError) and not isinstance(error, InvalidRequest)
+    if isinstance(error, Exception) and not is_a_stores:
+        return None
+    return HandlerCrashed(f"{kind}: {text}" if text else kind)

@@ -35,7 +35,10 @@ class HandlerError(Exception):
 
 
 class HandlerCrashed(HandlerError):
-    """Raised in place of what a domain's code raises that is no exception, such as ``SystemExit``."""
+    """Raised in place of what a domain's code raises that is no exception, such as ``SystemExit``, or a store's.
+
+    Only a store knows whether there was a conflict, or whether it can be reached.
+    """
 
 
 class DomainNotFound(HandlerError):

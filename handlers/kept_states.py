@@ -164,7 +164,7 @@ def state_size(state: object) -> int:
             total += weight * getsizeof(value, _UNKNOWN_BYTES)
             if depth < len(_SAMPLES) and not isinstance(value, str | bytes | int | float):
                 waiting.extend(_members(value, weight, depth))
-        except Exception:  # noqa: BLE001  whatever an object of somebody's has against being looked at
+        except BaseException:  # noqa: BLE001  whatever an object of somebody's has against being looked at
             total += weight * _UNKNOWN_BYTES
     return int(total)
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from handlers.contained import Contained
 from handlers.domain import Domain
 from handlers.model import Command
 from worker.counters import Counters
@@ -41,8 +42,9 @@ class Placement:
             return
         trouble = "come with the header affinity-key missing or wrong: set it to the key's text, see docs/messages.md"
         try:
-            if headers.get(AFFINITY_HEADER) == self._domain.affinity_key(command):
-                return
+            with Contained():
+                if headers.get(AFFINITY_HEADER) == self._domain.affinity_key(command):
+                    return
         except Exception as error:  # noqa: BLE001  a user's function; the decision does without it
             trouble = f"have no key: the affinity raises {type(error).__name__}"
         self._counters.misplaced += 1

@@ -79,4 +79,6 @@ class ReadLanes:
                 self._slow_views.update(part.view.name for part in parts)
         elif lane.view is not None:
             self._slow_views.discard(lane.view)
-        self._typical = seconds if not self._typical else (1 - _WEIGHT) * self._typical + _WEIGHT * seconds
+        # What is read apart says nothing of the others: by it, where little else is read, slow would be usual.
+        if lane.view is None:
+            self._typical = seconds if not self._typical else (1 - _WEIGHT) * self._typical + _WEIGHT * seconds

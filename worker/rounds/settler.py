@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -123,7 +125,7 @@ class Settler:
         except BadMessage as bad:
             # Whose trace it belongs to cannot be told from an envelope that makes no sense.
             senseless = self._processing(delivery, None, trace.INVALID_SPAN)
-            self._settlements.begin(delivery, partial(self._failed, senseless, bad))
+            self._settlements.begin(delivery, partial(self._failed, senseless, bad, was_sent=False))
             return
         if self._scheduler.knows(message.command_type):
             delivery.command = message.command_type
@@ -212,9 +214,22 @@ class Settler:
             processing.span.end()
             self._settlements.give_back(processing.delivery)
         else:
-            self._settlements.begin(processing.delivery, partial(self._failed, processing, happened))
+            was_sent = job.was_sent or job.is_sent
+            self._settlements.begin(processing.delivery, partial(self._failed, processing, happened, was_sent=was_sent))
 
     def _answer(self, processing: Processing, message: CommandMessage, answer: Answer, *, was_sent: bool) -> None:
+        reply = self._noted(processing, message, answer, was_sent=was_sent)
+        if reply is not None:
+            self._settlements.begin(processing.delivery, reply)
+
+    def _noted(
+        self, processing: Processing, message: CommandMessage, answer: Answer, *, was_sent: bool
+    ) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Note an answer, and acknowledge the delivery at once if nobody asked for it.
+
+        Returns:
+            What tells who asked, and acknowledges the delivery then; None if nobody did.
+        """
         delivery, span, receipt = processing.delivery, processing.span, answer.receipt
         outcome = receipt.outcome
         if span.is_recording():
@@ -229,12 +244,10 @@ class Settler:
         end = End.DUPLICATE if receipt.duplicate and not was_sent else _ENDS[outcome.kind.value]
         if message.reply_to is None:
             self._latency.record(processing.acknowledge(end))
-        else:
-            # The broker hands a message out again for other reasons than that somebody sent it twice.
-            repeated = receipt.duplicate and not (was_sent or delivery.is_redelivered or processing.was_retried)
-            self._settlements.begin(
-                delivery, partial(self._reply, processing, message, receipt, end, repeated=repeated)
-            )
+            return None
+        # The broker hands a message out again for other reasons than that somebody sent it twice.
+        repeated = receipt.duplicate and not (was_sent or delivery.is_redelivered or processing.was_retried)
+        return partial(self._reply, processing, message, receipt, end, repeated=repeated)
 
     async def _reply(
         self, processing: Processing, message: CommandMessage, receipt: Receipt, end: End, *, repeated: bool
@@ -243,7 +256,12 @@ class Settler:
             await self._replies.answered(message, receipt, duplicate=repeated)
         self._latency.record(processing.acknowledge(end))
 
-    async def _failed(self, processing: Processing, failure: Exception) -> None:
+    async def _failed(self, processing: Processing, failure: Exception, *, was_sent: bool) -> None:
         found = await self._failures.settle(processing, failure)
         if found is not None and processing.message is not None:
-            self._answer(processing, processing.message, Answer(receipt=found, attempts=0), was_sent=True)
+            # What failed now was recorded by an earlier delivery, or by a process of ours that has ended.
+            answer = Answer(receipt=found.as_duplicate(), attempts=0)
+            reply = self._noted(processing, processing.message, answer, was_sent=was_sent)
+            if reply is not None:
+                # Here, and not beside this: a delivery that nobody settles any more when this ends is given up.
+                await reply()

@@ -5,6 +5,7 @@ https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import environ
@@ -24,6 +25,7 @@ Compression: TypeAlias = Literal["none", "gzip", "deflate"]
 
 _PREFIX = "OTEL_EXPORTER_OTLP_"
 _DEFAULT_SECONDS = 10.0
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*")
 _COMPRESSIONS: Mapping[str, tuple[Compression, ...]] = {
     "grpc": ("none", "gzip"),
     "http/protobuf": ("none", "gzip", "deflate"),
@@ -65,13 +67,24 @@ class OtlpOptions:
         return cls(
             endpoint=endpoint,
             insecure=insecure,
-            headers=parse_env_headers(_given("HEADERS", signal)[1], liberal=True),
+            headers=_headers(signal),
             timeout=_seconds(signal),
             compression=_compression(signal, protocol),
             certificate=_file("CERTIFICATE", signal),
             client_key=_file("CLIENT_KEY", signal),
             client_certificate=_file("CLIENT_CERTIFICATE", signal),
         )
+
+
+def _headers(signal: OtlpSignal) -> Mapping[str, str]:
+    variable, given = _given("HEADERS", signal)
+    if not all(_HEADER.fullmatch(each.strip()) for each in given.split(",") if each.strip()):
+        # Not shown, and not left to the library, which writes into the log what it does not understand.
+        raise SettingsError(
+            f"{variable} must be a list such as name=value,other=value; in a value, write a comma, a semicolon, a "
+            "quotation mark and a backslash as %2C, %3B, %22 and %5C."
+        )
+    return parse_env_headers(given, liberal=True)
 
 
 def _compression(signal: OtlpSignal, protocol: OtlpProtocol) -> Compression:
@@ -98,7 +111,9 @@ def _grpc_target(signal: OtlpSignal) -> tuple[str, bool]:
     parts = _parts(variable, endpoint)
     if parts.scheme == "https":
         return parts.netloc, False
-    insecure = _given("INSECURE", signal)[1]
+    variable, insecure = _given("INSECURE", signal)
+    if insecure.lower() not in {"", "true", "false"}:
+        raise SettingsError(f"{variable} must be true or false, not {insecure!r}.")
     return parts.netloc or endpoint, insecure.lower() == "true" if insecure else parts.scheme == "http"
 
 

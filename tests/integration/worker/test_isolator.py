@@ -246,6 +246,14 @@ async def test_what_no_exception_is_fails_the_command_and_not_its_process(isolat
     assert isolated.process == process
 
 
+async def test_a_command_whose_code_calls_the_database_away_pauses_nobody(isolated: Isolated) -> None:
+    with pytest.raises(FailedElsewhere) as raised:
+        await isolated.decide(b'{"Key": "b"}', "Blame")
+    failure = raised.value.failure
+    assert (failure.verdict.reason, failure.text) == ("handler_error", "StoreUnavailable: b")
+    await isolated.decide(b'{"Key": "c"}')
+
+
 async def test_processes_that_nobody_needs_end(database: Database) -> None:
     async with isolating(database, limits={"idle": 0.1}) as isolated:
         await isolated.decide(b'{"Key": "a"}')

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from eventstore import Filter, P
+from eventstore import Filter, P, StoreUnavailable
 from handlers import Accepted, Command, Decider, Decision, Domain, Part, View
 from tests.support.domains import tally
 
@@ -27,6 +27,12 @@ class Crash(Command):
     times: str | None = Field(alias="Times", default=None)
 
 
+class Blame(Command):
+    """Raise what only a store knows."""
+
+    key: str = Field(alias="Key")
+
+
 class Panic(Command):
     """Raise what no handler of exceptions sees, as a native extension does."""
 
@@ -40,7 +46,7 @@ def events_of(key: str) -> Filter:
 counted = View(name="counted", events=events_of, initial=lambda _: tally.Tally(), evolve=tally.evolve)
 
 
-def parts(command: Compute | Crash | Panic) -> Part[tally.Tally]:
+def parts(command: Compute | Crash | Blame | Panic) -> Part[tally.Tally]:
     return counted.at(command.key)
 
 
@@ -56,6 +62,10 @@ def decide_crash(command: Crash, _: tally.Tally) -> Decision:
     if command.signal is not None and _again(command.times):
         os.kill(os.getpid(), signal.Signals(command.signal))
     return Accepted(events=(tally.Counted(key=command.key),))
+
+
+def decide_blame(command: Blame, _: tally.Tally) -> Decision:
+    raise StoreUnavailable(command.key)
 
 
 def decide_panic(command: Panic, _: tally.Tally) -> Decision:
@@ -81,6 +91,7 @@ domain = Domain(
         *tally.domain.deciders,
         Decider(command=Compute, parts=parts, decide=decide_compute),
         Decider(command=Crash, parts=parts, decide=decide_crash),
+        Decider(command=Blame, parts=parts, decide=decide_blame),
         Decider(command=Panic, parts=parts, decide=decide_panic),
     ),
     events=tally.domain.events,

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from typing import NoReturn
 
-from eventstore import Filter, P
+from eventstore import ChainBroken, ConcurrencyConflict, Filter, OutcomeUnknown, P, StoreUnavailable
 from handlers import Command, Decider, Decision, Domain, DomainEvent, Part, View
 from handlers.library import domain as library
 
@@ -64,6 +64,10 @@ PANICS: dict[str, Callable[[], NoReturn]] = {
     "mute panic": _raises(MutePanic),
     "no text": _raises(lambda: ValueError("\ud800\x00\x1b[2J")),
     "much text": _raises(lambda: ValueError("x" * 1_000_000)),
+    "a database that is down": _raises(lambda: StoreUnavailable("is it?")),
+    "an outcome that is unknown": _raises(lambda: OutcomeUnknown("is it?")),
+    "a conflict": _raises(lambda: ConcurrencyConflict(sequence_number=1, event_type="BookCopyLent", metadata={})),
+    "a broken chain": _raises(lambda: ChainBroken("is it?")),
     "several": _raises(lambda: BaseExceptionGroup("two", [SystemExit(1), Mute()])),
 }
 """What is raised, and ends in the dead letters as a handler's error."""

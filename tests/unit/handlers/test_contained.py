@@ -4,6 +4,17 @@ import asyncio
 
 import pytest
 
+from eventstore import (
+    ChainBroken,
+    ConflictError,
+    EventStoreError,
+    HistoryArchived,
+    InvalidEvent,
+    InvalidFilter,
+    OutcomeUnknown,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
 from handlers import HandlerCrashed
 from handlers.contained import Contained
 
@@ -40,7 +51,27 @@ def test_what_ends_a_program_or_cannot_be_told_becomes_an_error(raised: BaseExce
     assert (str(crash.value), crash.value.__cause__) == (text, raised)
 
 
-@pytest.mark.parametrize("raised", [KeyError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "raised",
+    [
+        StoreUnavailable("down"),
+        OutcomeUnknown("lost"),
+        StoreMisconfigured("no rights"),
+        ConflictError("late"),
+        ChainBroken("late"),
+        HistoryArchived(first=1, last=2),
+        EventStoreError("odd"),
+    ],
+)
+def test_what_only_a_store_can_say_is_a_bug_of_who_says_it(raised: EventStoreError) -> None:
+    with pytest.raises(HandlerCrashed) as crash, Contained():
+        raise raised
+    assert (str(crash.value), crash.value.__cause__) == (f"{type(raised).__name__}: {raised}", raised)
+
+
+@pytest.mark.parametrize(
+    "raised", [InvalidEvent("no type"), InvalidFilter("a NUL"), KeyError("x"), KeyboardInterrupt()]
+)
 def test_an_error_and_an_interrupt_are_let_through(raised: BaseException) -> None:
     with pytest.raises(type(raised)) as told, Contained():
         raise raised

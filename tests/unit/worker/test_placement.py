@@ -1,6 +1,7 @@
 import logging
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -37,8 +38,18 @@ def test_a_command_that_comes_by_another_key_is_counted_and_told_once(
     )
 
 
-def test_a_function_that_fails_is_told_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def ends(_: Any) -> NoReturn:
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("affinity", "told"),
+    [(lambda command: command.shelf, "AttributeError"), (ends, "HandlerCrashed")],
+)
+def test_a_function_that_fails_is_told_and_fails_nothing(
+    affinity: Callable[[Any], str], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
     counters = Counters()
-    Placement(replace(domain, affinity=lambda command: command.shelf), counters).check({"affinity-key": "a"}, COMMAND)
+    Placement(replace(domain, affinity=affinity), counters).check({"affinity-key": "a"}, COMMAND)
     assert counters.misplaced == 1
-    assert "have no key: the affinity raises AttributeError" in caplog.text
+    assert f"have no key: the affinity raises {told}" in caplog.text

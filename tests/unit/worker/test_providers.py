@@ -131,6 +131,9 @@ def test_an_exporter_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatc
         ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "zstd", "must be one of none, gzip"),
         ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "/nowhere", "names /nowhere, which cannot be read"),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://mq:port", "must be an address such as"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key: hush", "must be a list such as name=value"),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a=b,hush", "must be a list such as name=value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", 'a="hush"', "must be a list such as name=value"),
         ("OTEL_BSP_SCHEDULE_DELAY", "0", "must be a whole number above 0, not '0'"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "must be a number of milliseconds above 0, not '0'"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1m", "must be a number of milliseconds above 0, not '1m'"),
@@ -141,14 +144,20 @@ def test_an_exporter_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatc
         ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "x", "names no detector that is installed: 'x'"),
     ],
 )
-def test_what_the_sdk_minds_with_a_traceback_or_not_at_all_is_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, protocol: str, name: str, value: str, sentence: str
+def test_what_the_sdk_minds_with_a_traceback_or_not_at_all_is_a_sentence(  # noqa: PLR0917  as the cases have them
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    protocol: str,
+    name: str,
+    value: str,
+    sentence: str,
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=f"^{name} {sentence}"):
+    with pytest.raises(SettingsError, match=f"^{name} {sentence}") as told:
         Telemetry.start()
+    assert "hush" not in str(told.value) + caplog.text
 
 
 def test_stopping_does_not_wait_for_an_exporter_that_hangs() -> None:

@@ -15,6 +15,7 @@ from tests.unit.worker.staged import StagedStore, command, counted, intruder
 from worker.counters import Counters
 from worker.errors import HandlerTimedOut
 from worker.rounds import time_limits as time_limits_module
+from worker.rounds.retries import ConflictRetries
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
@@ -110,9 +111,11 @@ async def test_all_attempts_together_have_one_handler_timeout(
     store: StagedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time_limits_module, "_TICK_SECONDS", 0.01)
-    store.after_query = [intruder(store) for _ in range(9999)]
-    settings = Settings(worker_handler_timeout=0.1, worker_conflict_attempts=100)
-    scheduler = Scheduler(store, domain, settings, counters)
+    store.after_query = [intruder(store) for _ in range(2000)]
+    scheduler = Scheduler(store, domain, Settings(worker_handler_timeout=0.1), counters)
+    # Each attempt by itself is over long before that, and none takes the lock.
+    monkeypatch.setattr(scheduler._attempts, "_retries", ConflictRetries(longest=0.001))
+    monkeypatch.setattr(scheduler._attempts, "_most_lost", 10_000)
     with pytest.raises(HandlerTimedOut, match=r"there was no answer within 0\.1 s"):
         await scheduler.process(command("Count", Key="a"))
     assert counters.conflicts > 0

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from pydantic import Field
 
-from eventstore import IdempotencyKeyReused, Outcome, OutcomeKind
-from tests.support.domains.tally import domain
+from eventstore import Filter, IdempotencyKeyReused, Outcome, OutcomeKind
+from handlers import Accepted, Command, Decider, Decision, Rejected, View
+from tests.support.domains.tally import Counted, domain
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command, counted
 from worker.counters import Counters
@@ -123,6 +126,43 @@ async def test_the_numbers_of_a_duplicate_make_no_range(store: GatedStore, sched
     again, beside = sent(scheduler, message), sent(scheduler, command("Count", Key="a", Limit=2))
     assert (await again).receipt.duplicate
     assert (await beside).receipt.outcome.kind is REJECTED
+
+
+class Total(Command):
+    """Count once more, whatever the key, up to a limit."""
+
+    limit: int = Field(alias="Limit")
+
+
+def decide_total(command: Total, total: int) -> Decision:
+    return Rejected(reason="enough") if total >= command.limit else Accepted(events=(Counted(key="total"),))
+
+
+def all_counted() -> Filter:
+    return Filter.matching().any_event_type_of("Counted")
+
+
+totals = View(name="totals", events=all_counted, initial=lambda: 0, evolve=lambda total, _: total + 1)
+totalling = replace(
+    domain,
+    views=(*domain.views, totals),
+    deciders=(*domain.deciders, Decider(command=Total, parts=lambda _: totals.at(), decide=decide_total)),
+)
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_the_number_of_a_duplicate_extends_no_range(store: GatedStore) -> None:
+    """What lies just below a recorded event was recorded elsewhere: no part has seen it."""
+    scheduler, other = Scheduler(store, totalling, Settings()), Scheduler(store, totalling, Settings())
+    assert (await scheduler.process(command("Total", Limit=0))).receipt.outcome.kind is REJECTED
+    store.freeze_replica()
+    message = command("Count", Key="a")
+    await other.process(message)
+    again, beside = sent(scheduler, message), sent(scheduler, command("Count", Key="b"))
+    assert ((await again).receipt.duplicate, (await beside).receipt.first) == (True, 2)
+    assert store.chains[-1] == 2
+    assert (await scheduler.process(command("Total", Limit=2))).receipt.outcome.kind is REJECTED
+    await asyncio.gather(scheduler.close(), other.close())
 
 
 async def test_after_an_unknown_outcome_everything_decided_on_it_is_decided_again(

@@ -82,6 +82,7 @@ WRONG = [
     ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0", "must be a number of seconds above 0, not '0'"),
     ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem", "names /nowhere/ca.pem, which cannot be read"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://[", "must be an address such as"),
+    ("OTEL_EXPORTER_OTLP_INSECURE", "1", "must be true or false, not '1'"),
     ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "must be a whole number above 0, not 'many'"),
     ("OTEL_BSP_SCHEDULE_DELAY", "0", "must be a whole number above 0, not '0'"),
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096", "must not exceed OTEL_BSP_MAX_QUEUE_SIZE"),

@@ -1,0 +1,78 @@
+"""A command that is on record has that answer, whatever it fails of when it comes again."""
+
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import pytest
+
+from eventstore.postgres import PostgresEventStore
+from handlers import Accepted, Command, Decider, Decision
+from tests.support.amqp_client import AmqpClient
+from tests.support.domains.tally import Count, Counted, Tally, domain, tally
+from tests.support.serving import QUEUES, serving_domain, settled
+from worker.amqp.delivery import POISON_HEADER
+from worker.counters import Counters, End
+from worker.errors import KilledItsProcess
+from worker.isolation.isolator import Isolator
+from worker.message import CommandMessage
+from worker.publisher import Publisher
+from worker.rounds.scheduler import Scheduler
+from worker.settings import Settings
+
+
+class Open(Command):
+    """Count what was not counted before; else, that is held for a bug."""
+
+    Key: str
+
+
+def decide_open(command: Open, state: Tally) -> Decision:
+    if state.counted:
+        raise ValueError(f"{command.Key} is open already")
+    return Accepted(events=(Counted(key=command.Key),))
+
+
+opening = replace(
+    domain,
+    deciders=(*domain.deciders, Decider(command=Open, parts=lambda command: tally.at(command.Key), decide=decide_open)),
+)
+
+
+async def letters(client: AmqpClient) -> list[int]:
+    return [await client.ready(queue) for queue in (QUEUES.queue, QUEUES.retry_queue, QUEUES.dead_queue)]
+
+
+async def test_a_command_whose_code_cannot_be_asked_twice_has_its_first_answer(
+    store: PostgresEventStore, vhost: str, client: AmqpClient, publisher: Publisher
+) -> None:
+    async with serving_domain(opening, store, vhost) as service:
+        first = await publisher.request("tally", "Open", {"Key": "a"})
+        again = await publisher.request("tally", "Open", {"Key": "a"}, command_id=first.command_id)
+        assert (first.outcome, first.duplicate) == ("accepted", False)
+        assert again == replace(first, duplicate=True)
+        # Nobody else has it.
+        other = await publisher.request("tally", "Open", {"Key": "a"})
+        assert (other.outcome, other.code) == ("failed", "handler_error")
+    assert service.counters.ends == {End.ACCEPTED: 1, End.DUPLICATE: 1, End.RETRIED: 2, End.DEAD_LETTERED: 1}
+    assert await letters(client) == [0, 0, 1]
+
+
+async def test_what_was_recorded_by_a_process_that_has_ended_is_answered(
+    store: PostgresEventStore, vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def decide(_: Isolator, _name: str, message: CommandMessage, **_bounds: Any) -> NoReturn:
+        scheduler = Scheduler(store, domain, Settings(), Counters())
+        await scheduler.process(message)
+        await scheduler.close()
+        raise KilledItsProcess("it was killed")
+
+    monkeypatch.setattr(Isolator, "decide", decide)
+    async with serving_domain(domain, store, vhost) as service:
+        sent = await client.put(
+            b'{"Key": "a"}', message_type=Count.__name__, reply_to=client.replies, headers={POISON_HEADER: True}
+        )
+        answer = await client.answer()
+        assert (answer["command_id"], answer["outcome"], answer["first"]) == (sent, "accepted", 1)
+        await settled(service, 1)
+    assert service.counters.dead_letters == {}
+    assert await letters(client) == [0, 0, 0]

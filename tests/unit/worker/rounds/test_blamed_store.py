@@ -1,0 +1,86 @@
+"""A domain's code speaks for no store: what it raises of one fails its own command, at once, and pauses nobody."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import pytest
+
+from eventstore import (
+    ChainBroken,
+    ConcurrencyConflict,
+    EventStoreError,
+    Filter,
+    HistoryDiverged,
+    OutcomeKind,
+    OutcomeUnknown,
+    PositionNotReached,
+    StoreMisconfigured,
+    StoreUnavailable,
+    TransientStoreError,
+)
+from handlers import Decider, Domain, HandlerCrashed, View
+from tests.support.domains.tally import Count, CountOnce, Tally, decide_count_once, domain, events_of, evolve
+from tests.unit.worker.staged import StagedStore, command, counted
+from worker.counters import Counters
+from worker.rounds.scheduler import Scheduler
+from worker.settings import Settings
+
+ERRORS = [
+    StoreUnavailable("down"),
+    OutcomeUnknown("lost"),
+    StoreMisconfigured("no rights"),
+    TransientStoreError("busy"),
+    PositionNotReached("far"),
+    HistoryDiverged("another"),
+    ChainBroken("late"),
+    ConcurrencyConflict(sequence_number=1, event_type="Counted", metadata={}),
+]
+
+
+def blaming(error: EventStoreError) -> Callable[..., NoReturn]:
+    def blame(*_: Any) -> NoReturn:
+        raise error
+
+    return blame
+
+
+def blaming_domain(where: str, error: EventStoreError) -> Domain:
+    """The tally, with a command that is decided as ever and one whose code blames the store."""
+    fails: Any = blaming(error)
+
+    def blamed_events(_: str) -> Filter:
+        raise error
+
+    view = View(
+        name="blamed",
+        events=blamed_events if where == "events" else events_of,
+        initial=fails if where == "initial" else lambda _: Tally(),
+        evolve=fails if where == "evolve" else evolve,
+    )
+    blame = Decider(
+        command=Count,
+        parts=fails if where == "parts" else lambda command: view.at(command.key),
+        decide=fails if where == "decide" else lambda command, _: fails(command),
+    )
+    (tally,) = domain.views
+    sound = Decider(command=CountOnce, parts=lambda command: tally.at(command.key), decide=decide_count_once)
+    return replace(domain, views=(*domain.views, view), deciders=(blame, sound))
+
+
+@pytest.mark.parametrize("where", ["parts", "events", "initial", "evolve", "decide"])
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_what_a_domains_code_says_of_the_store_fails_its_own_command(
+    store: StagedStore, counters: Counters, where: str, error: EventStoreError
+) -> None:
+    scheduler = Scheduler(store, blaming_domain(where, error), Settings(), counters)
+    await store.append([counted()])
+    with pytest.raises(HandlerCrashed, match=type(error).__name__):
+        await scheduler.process(command("Count", Key="a"))
+    # Decided once, and once more on the primary; neither a conflict nor a pause.
+    assert counters.attempts <= 1
+    assert counters.conflicts == 0
+    assert not scheduler._breaker.is_open
+    answer = await scheduler.process(command("CountOnce", Key="b"))
+    assert answer.receipt.outcome.kind is OutcomeKind.ACCEPTED
+    await scheduler.close()
