@@ -31,7 +31,7 @@ _LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
 _SHARED = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
 
 
-class KeptState(msgspec.Struct, frozen=True, kw_only=True):
+class KeptState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A part's state with the position up to which it is folded.
 
     Attributes:

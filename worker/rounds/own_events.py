@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from eventstore import Filter, FilterItem, OwnRange, RecordedEvent
 from eventstore.boundary_index import comparable
 from handlers import DomainEvent
@@ -17,7 +19,7 @@ _MOST_RECORDED = 1024
 _MOST_FIELDS = 64
 
 
-class OwnEvent:
+class OwnEvent(msgspec.Struct, eq=False, gc=False):
     """An event of our own.
 
     Attributes:
@@ -30,19 +32,16 @@ class OwnEvent:
         removed: Whether it is not recorded after all.
     """
 
-    __slots__ = ("fact", "keys", "number", "ordinal", "range", "recorded", "removed")
-
-    def __init__(self, recorded: RecordedEvent, fact: DomainEvent) -> None:
-        self.recorded = recorded
-        self.fact = fact
-        self.ordinal = 0
-        self.number = 0
-        self.range: OwnRange | None = None
-        self.keys: list[_Key] = []
-        self.removed = False
+    recorded: RecordedEvent
+    fact: DomainEvent
+    ordinal: int = 0
+    number: int = 0
+    range: OwnRange | None = None
+    keys: list[_Key] = msgspec.field(default_factory=list)
+    removed: bool = False
 
 
-class Search:
+class Search(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A filter, with what its events are found by. Made by ``OwnEvents.search``.
 
     Attributes:
@@ -51,11 +50,8 @@ class Search:
             events are looked at.
     """
 
-    __slots__ = ("filter", "places")
-
-    def __init__(self, events: Filter, places: Sequence[tuple[Sequence[_Key], bool]]) -> None:
-        self.filter = events
-        self.places = places
+    filter: Filter
+    places: Sequence[tuple[Sequence[_Key], bool]]
 
 
 class OwnEvents:

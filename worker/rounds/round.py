@@ -4,6 +4,8 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
+
 from eventstore import (
     SUBJECT_FORGOTTEN,
     Append,
@@ -36,7 +38,7 @@ Verdict = Receipt | Exception
 """What became of a member."""
 
 
-class Member:
+class Member(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A command of a round, with what was decided.
 
     Attributes:
@@ -46,13 +48,10 @@ class Member:
         own: The same events, as later members see them.
     """
 
-    __slots__ = ("events", "job", "outcome", "own")
-
-    def __init__(self, job: Job, events: Sequence[Event], outcome: Outcome, own: Sequence[OwnEvent]) -> None:
-        self.job = job
-        self.events = events
-        self.outcome = outcome
-        self.own = own
+    job: Job
+    events: Sequence[Event]
+    outcome: Outcome
+    own: Sequence[OwnEvent]
 
 
 class Round:
