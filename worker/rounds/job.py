@@ -88,7 +88,7 @@ class Job(msgspec.Struct, eq=False):
     has_ended: bool = False
     is_sent: bool = False
     read_from_replica: bool = False
-    missing: set[Part[Any]] = msgspec.field(default_factory=set)
+    missing: set[PartEntry] = msgspec.field(default_factory=set)
     unconfirmed: int = 0
     is_decided_alone: bool = False
     is_alone: bool = False

@@ -167,21 +167,24 @@ class Round:
         self._own.settle(self.overlay.last)
         wrong = self.overlay.touched(refused)
         validators: dict[PartEntry, Receipt] = {}
+        conflicts: list[tuple[Sequence[PartEntry], ConcurrencyConflict]] = []
         for member, verdict in zip(self.members, verdicts, strict=True):
-            if isinstance(verdict, HistoryDiverged):
+            if isinstance(verdict, Receipt):
+                if not verdict.duplicate:
+                    self._known.note_head(verdict.position.number)
+                    for entry in member.job.entries:
+                        validators[entry] = verdict
+            elif isinstance(verdict, HistoryDiverged):
                 self._known.forget()
                 return
-            if isinstance(verdict, Receipt) and not verdict.duplicate:
-                self._known.note_head(verdict.position.number)
-                validators.update(dict.fromkeys(member.job.entries, verdict))
+            elif isinstance(verdict, ConcurrencyConflict):
+                conflicts.append((member.job.entries, verdict))
         self.overlay.hand_over(validators, wrong=wrong, sent_at=self._sent_at, storage=self._storage)
-        for member, verdict in zip(self.members, verdicts, strict=True):
-            if isinstance(verdict, ConcurrencyConflict):
-                # Before the next round is sent: who read the same part there would lose as well.
-                entries = member.job.entries
-                # What forgets a subject concerns all that was read of it, and what seals for it.
-                lacking = entries if verdict.event_type == SUBJECT_FORGOTTEN else [entries[verdict.part]]
-                self._known.distrust(lacking, verdict.sequence_number)
+        # Before the next round is sent: who read the same part there would lose as well.
+        for entries, conflict in conflicts:
+            # What forgets a subject concerns all that was read of it, and what seals for it.
+            lacking = entries if conflict.event_type == SUBJECT_FORGOTTEN else [entries[conflict.part]]
+            self._known.distrust(lacking, conflict.sequence_number)
         for member in self._far_behind(verdicts):
             self._known.distrust(member.job.entries)
         # Not before: the states of this round are made of them.
