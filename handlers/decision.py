@@ -21,13 +21,9 @@ class Accepted:
     events: tuple[DomainEvent, ...]
 
     def __post_init__(self) -> None:
-        if isinstance(self.events, DomainEvent):
-            # It is iterable, and gives its fields.
-            raise TypeError(f"an accepted command has a tuple of events, not {kind_of(self.events)}: write events=(…,)")
-        if not isinstance(self.events, Iterable):
-            raise TypeError(f"an accepted command has a tuple of events, not {kind_of(self.events)}")
-        # A generator is true, also one that gives nothing.
-        object.__setattr__(self, "events", tuple(self.events))
+        if type(self.events) is not tuple:
+            # A generator is true, also one that gives nothing.
+            object.__setattr__(self, "events", _listed(self.events))
         if not self.events:
             raise ValueError("an accepted command records an event; one that has nothing to do is unchanged")
         for event in self.events:
@@ -56,6 +52,15 @@ class Rejected:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
     """There is nothing to do: what the command asks for is so already."""
+
+
+def _listed(events: Any) -> tuple[Any, ...]:
+    if isinstance(events, DomainEvent):
+        # It is iterable, and gives its fields.
+        raise TypeError(f"an accepted command has a tuple of events, not {kind_of(events)}: write events=(…,)")
+    if not isinstance(events, Iterable):
+        raise TypeError(f"an accepted command has a tuple of events, not {kind_of(events)}")
+    return tuple(events)
 
 
 def _refuse_other_than_event(event: Any, whose: str) -> None:

@@ -28,10 +28,11 @@ _known_fields: dict[type, tuple[str, ...] | None] = {}
 # Of an object that cannot tell.
 _UNKNOWN_BYTES = 1000
 _LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
+_SIMPLE = (str, bytes, int, float)
 _SHARED = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
 
 
-class KeptState(msgspec.Struct, frozen=True, kw_only=True):
+class KeptState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A part's state with the position up to which it is folded.
 
     Attributes:
@@ -162,7 +163,7 @@ def state_size(state: object) -> int:
             continue
         try:
             total += weight * getsizeof(value, _UNKNOWN_BYTES)
-            if depth < len(_SAMPLES) and not isinstance(value, str | bytes | int | float):
+            if depth < len(_SAMPLES) and not isinstance(value, _SIMPLE):
                 waiting.extend(_members(value, weight, depth))
         except BaseException:  # noqa: BLE001  whatever an object of somebody's has against being looked at
             total += weight * _UNKNOWN_BYTES

@@ -191,12 +191,14 @@ class PartReader:
             except HistoryArchived as error:
                 self._set_aside(error, before, failures, running)
         parts = list(before)
-        if anew := [
-            part
-            for part, stream in zip(parts, streams, strict=True)
-            if self._folding.may_show_forgotten(part, before[part])
-            and any(event.type == SUBJECT_FORGOTTEN for event in stream.events)
-        ]:
+        if self._domain.sensitive and (
+            anew := [
+                part
+                for part, stream in zip(parts, streams, strict=True)
+                if self._folding.may_show_forgotten(part, before[part])
+                and any(event.type == SUBJECT_FORGOTTEN for event in stream.events)
+            ]
+        ):
             # Folded anew, from what can still be opened; and all from one snapshot.
             begun = {**before, **{part: self._folding.begun(part, running) for part in anew}}
             return await self._glance(begun, failures, consistency, min_position, running, held=held)
@@ -205,12 +207,12 @@ class PartReader:
         states: dict[Part[Any], KeptState] = {}
         long: dict[Part[Any], KeptState] = {}
         events: dict[Part[Any], int] = {}
-        for part, stream in zip(parts, streams, strict=True):
+        for (part, known), stream in zip(before.items(), streams, strict=True):
             if not stream.complete:
-                long[part] = replace(before[part], read_at=asked, replica=stream.replica)
+                long[part] = replace(known, read_at=asked, replica=stream.replica)
                 continue
             events[part] = len(stream.events)
-            kept = replace(before[part], position=stream.position, read_at=asked, replica=stream.replica)
+            kept = replace(known, position=stream.position, read_at=asked, replica=stream.replica)
             try:
                 states[part] = self._advanced(part, kept, stream.events, running, keys=keys, sealer=sealers.get(part))
             except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
@@ -293,7 +295,7 @@ class PartReader:
         """Note what is known of each part without reading events; return the parts whose state was stored."""
         cold = []
         for part in parts:
-            kept = known.get(part) or self._kept.find(part)
+            kept = (known.get(part) if known else None) or self._kept.find(part)
             if kept is not None:
                 before[part] = kept
                 continue

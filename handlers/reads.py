@@ -1,16 +1,16 @@
 """Reads: what one command reads, before it is decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from handlers.part import Part, Reading
 
 __all__ = ["Reads"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(msgspec.Struct, frozen=True, gc=False):
     """What a command reads.
 
     Attributes:

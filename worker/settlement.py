@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+import msgspec
+
 from eventstore import (
     ConflictError,
     EventStoreError,
@@ -97,8 +99,7 @@ class FailedElsewhere(Exception):
         self.failure = failure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The command has its answer: reply if asked, then acknowledge.
 
     Attributes:

@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable
 
+import msgspec
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
 from pamqp.heartbeat import Heartbeat
@@ -29,23 +30,20 @@ _HEARTBEAT = Heartbeat().marshal()
 _HEARTBEAT_SECONDS = 1.0
 
 
-class Received:
+class Received(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A message that was delivered.
 
     Attributes:
         tag: What the channel calls it.
-        is_redelivered: Whether the broker has handed it out before.
         properties: Its AMQP properties.
         body: Its bytes.
+        is_redelivered: Whether the broker has handed it out before.
     """
 
-    __slots__ = ("body", "is_redelivered", "properties", "tag")
-
-    def __init__(self, tag: int, properties: spec.Basic.Properties, body: bytes, *, is_redelivered: bool) -> None:
-        self.tag = tag
-        self.is_redelivered = is_redelivered
-        self.properties = properties
-        self.body = body
+    tag: int
+    properties: spec.Basic.Properties
+    body: bytes
+    is_redelivered: bool
 
 
 class _Tap:
@@ -119,9 +117,8 @@ class DeliveryReader(FrameReader):
         properties, parts = tap.properties, tap.parts
         if properties is None:
             raise ValueError("a message without a content header")
-        received = Received(
-            tap.tag, properties, parts[0] if len(parts) == 1 else b"".join(parts), is_redelivered=tap.is_redelivered
-        )
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        received = Received(tap.tag, properties, body, tap.is_redelivered)
         tap.tag, tap.properties, tap.parts = 0, None, []
         try:
             tap.take(received)

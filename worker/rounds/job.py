@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
@@ -27,13 +28,14 @@ def _never() -> bool:
     return False
 
 
-class Job:
+class Job(msgspec.Struct, eq=False):
     """A command that is to be decided, and how far it has come.
 
     Attributes:
         message: The command as it came.
-        context: The trace that it belongs to.
         ended: Called once, with its answer, with what kept it from one, or with None if it is given back undecided.
+        context: The trace that it belongs to.
+        is_traced: Whether spans are recorded below that.
         is_abandoned: Whether nobody can be told of its end any more.
         may_be_recorded: Whether the command may have its answer on record already.
         held_until: How long it may be kept while the store does not answer, or an earlier one of its key has not been
@@ -66,84 +68,39 @@ class Job:
         followers: Others with its id, which await its answer.
     """
 
-    __slots__ = (
-        "affinity_key",
-        "context",
-        "ended",
-        "entries",
-        "events_read",
-        "followers",
-        "has_ended",
-        "has_read",
-        "held_until",
-        "holds",
-        "holds_key",
-        "is_abandoned",
-        "is_alone",
-        "is_decided_alone",
-        "is_held_back",
-        "is_looked_up",
-        "is_recorded",
-        "is_sent",
-        "is_waiting",
-        "lost",
-        "may_be_recorded",
-        "message",
-        "missing",
-        "position_read",
-        "prepared",
-        "read_from_replica",
-        "span",
-        "started_at",
-        "ticket",
-        "unconfirmed",
-        "waited",
-        "was_sent",
-    )
-
-    def __init__(
-        self,
-        message: CommandMessage,
-        ended: Callable[["Job", Answer | Exception | None], None],
-        *,
-        context: Context,
-        is_abandoned: Callable[[], bool] = _never,
-        may_be_recorded: bool = False,
-        held_until: float = math.inf,
-        affinity_key: str | None = None,
-    ) -> None:
-        self.message = message
-        self.context = context
-        self.ended = ended
-        self.is_abandoned = is_abandoned
-        self.may_be_recorded = may_be_recorded
-        self.held_until = held_until
-        self.affinity_key = affinity_key
-        self.prepared: PreparedCommand | None = None
-        self.entries: Sequence[PartEntry] = ()
-        self.ticket = 0
-        self.started_at = time.monotonic()
-        self.lost = 0
-        self.holds = 0
-        self.is_recorded = False
-        self.was_sent = False
-        self.is_looked_up = True
-        self.has_ended = False
-        self.is_sent = False
-        self.missing: set[Part[Any]] = set()
-        self.unconfirmed = 0
-        self.is_decided_alone = False
-        self.is_alone = False
-        self.is_waiting = False
-        self.holds_key = False
-        self.is_held_back = False
-        self.events_read = 0
-        self.has_read = False
-        self.position_read = 0
-        self.read_from_replica = False
-        self.waited = 0.0
-        self.span: Span = trace.INVALID_SPAN
-        self.followers: list[Job] = []
+    message: CommandMessage
+    ended: Callable[["Job", Answer | Exception | None], None]
+    context: Context
+    is_traced: bool = True
+    is_abandoned: Callable[[], bool] = _never
+    may_be_recorded: bool = False
+    held_until: float = math.inf
+    affinity_key: str | None = None
+    prepared: PreparedCommand | None = None
+    entries: Sequence[PartEntry] = ()
+    ticket: int = 0
+    started_at: float = msgspec.field(default_factory=time.monotonic)
+    lost: int = 0
+    holds: int = 0
+    is_recorded: bool = False
+    was_sent: bool = False
+    is_looked_up: bool = True
+    has_ended: bool = False
+    is_sent: bool = False
+    read_from_replica: bool = False
+    missing: set[PartEntry] = msgspec.field(default_factory=set)
+    unconfirmed: int = 0
+    is_decided_alone: bool = False
+    is_alone: bool = False
+    is_waiting: bool = False
+    holds_key: bool = False
+    is_held_back: bool = False
+    events_read: int = 0
+    has_read: bool = False
+    position_read: int = 0
+    waited: float = 0.0
+    span: Span = trace.INVALID_SPAN
+    followers: list["Job"] = msgspec.field(default_factory=list)
 
     @property
     def attempts(self) -> int:

@@ -18,6 +18,8 @@ def begin_attempt(job: Job, parts_known: int) -> None:
         job: The command.
         parts_known: How many of its parts need no read.
     """
+    if not job.is_traced:
+        return
     job.span = child_span(
         tracer,
         "attempt",

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from eventstore import Receipt
@@ -28,24 +29,22 @@ class NotKnown(Exception):
     """Raised when a part has to be read before it can be decided on."""
 
 
-class _Overlaid:
+class _Overlaid(msgspec.Struct, eq=False, gc=False):
     """A part's state on top of what is not recorded yet.
 
     Attributes:
-        kept: What was known of the part.
+        state: The state.
         base: The mark of the state that it was begun with.
         mark: That of the state.
-        state: The state.
         seen: Up to which of our own events it is folded.
+        kept: What was known of the part.
     """
 
-    __slots__ = ("base", "kept", "mark", "seen", "state")
-
-    def __init__(self, state: Any, mark: object, seen: int, kept: KeptState | None) -> None:
-        self.kept = kept
-        self.base = self.mark = mark
-        self.state = state
-        self.seen = seen
+    state: Any
+    base: object
+    mark: object
+    seen: int
+    kept: KeptState | None
 
 
 class Overlay:
@@ -223,14 +222,14 @@ class Overlay:
             self._known.advance(entry)
             if entry.kept is None or entry.seen < self._own.gone:
                 raise NotKnown
-            overlaid = _Overlaid(entry.state, entry.mark, entry.seen, entry.kept)
+            overlaid = _Overlaid(entry.state, entry.mark, entry.mark, entry.seen, entry.kept)
             news = self._own.matching(entry.search, after=entry.seen, up_to=end)
             below = self._below
             if below is not None and (
                 entry in below._overlaid or (news and news[0].ordinal <= below.last)  # noqa: SLF001  of the same kind
             ):
                 before = below._state(entry, up_to=below.last)  # noqa: SLF001  likewise
-                overlaid = _Overlaid(before.state, before.mark, before.seen, entry.kept)
+                overlaid = _Overlaid(before.state, before.mark, before.mark, before.seen, entry.kept)
                 news = [own for own in news if own.ordinal > before.seen]
             self._overlaid[entry] = overlaid
             self._index = None

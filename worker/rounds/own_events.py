@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from eventstore import Filter, FilterItem, OwnRange, RecordedEvent
 from eventstore.boundary_index import comparable
 from handlers import DomainEvent
@@ -17,7 +19,7 @@ _MOST_RECORDED = 1024
 _MOST_FIELDS = 64
 
 
-class OwnEvent:
+class OwnEvent(msgspec.Struct, eq=False, gc=False):
     """An event of our own.
 
     Attributes:
@@ -30,32 +32,26 @@ class OwnEvent:
         removed: Whether it is not recorded after all.
     """
 
-    __slots__ = ("fact", "keys", "number", "ordinal", "range", "recorded", "removed")
-
-    def __init__(self, recorded: RecordedEvent, fact: DomainEvent) -> None:
-        self.recorded = recorded
-        self.fact = fact
-        self.ordinal = 0
-        self.number = 0
-        self.range: OwnRange | None = None
-        self.keys: list[_Key] = []
-        self.removed = False
+    recorded: RecordedEvent
+    fact: DomainEvent
+    ordinal: int = 0
+    number: int = 0
+    range: OwnRange | None = None
+    keys: list[_Key] = msgspec.field(default_factory=list)
+    removed: bool = False
 
 
-class Search:
+class Search(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A filter, with what its events are found by. Made by ``OwnEvents.search``.
 
     Attributes:
         filter: The filter.
-        places: For each of its items, the keys of its events, and whether an event has all of them. Without keys, all
-            events are looked at.
+        places: The keys that its events are found by: each of them lies in one of these places, by all of its keys.
+            Without keys, all events are looked at.
     """
 
-    __slots__ = ("filter", "places")
-
-    def __init__(self, events: Filter, places: Sequence[tuple[Sequence[_Key], bool]]) -> None:
-        self.filter = events
-        self.places = places
+    filter: Filter
+    places: tuple[tuple[_Key, ...], ...]
 
 
 class OwnEvents:
@@ -81,7 +77,7 @@ class OwnEvents:
 
     def search(self, events: Filter) -> Search:
         """Return how the events of a filter are found."""
-        return Search(events, [(self._keys(item), item.all_predicates) for item in events.items])
+        return Search(events, tuple([place for item in events.items for place in self._places(item)]))
 
     def add(self, events: Iterable[OwnEvent]) -> None:
         """Add events that are about to be recorded, after all others."""
@@ -113,25 +109,18 @@ class OwnEvents:
         boundary = search.filter
         above = max(above, boundary.above) if bounded else above
         found: dict[int, OwnEvent] = {}
-        for keys, needs_all in search.places:
-            places: Iterable[Sequence[OwnEvent]]
-            if not keys:
-                places = (self._events,)
-            elif len(keys) == 1:
-                found_by_key = self._by_key.get(keys[0])
-                if found_by_key is None:
-                    continue
-                places = (found_by_key,)
+        for keys in search.places:
+            place: Sequence[OwnEvent]
+            if len(keys) == 1:
+                place = self._by_key.get(keys[0], ())
             else:
-                named = [self._by_key.get(key, ()) for key in keys]
                 # An event with all of the values is found by each of them.
-                places = (min(named, key=len),) if needs_all else named
-            for place in places:
-                for own in reversed(place):
-                    if own.ordinal <= after or 0 < own.number <= above:
-                        break
-                    if own.ordinal <= up_to and not own.removed and boundary.holds(own.recorded):
-                        found[own.ordinal] = own
+                place = min([self._by_key.get(key, ()) for key in keys], key=len) if keys else self._events
+            for own in reversed(place):
+                if own.ordinal <= after or 0 < own.number <= above:
+                    break
+                if own.ordinal <= up_to and not own.removed and boundary.holds(own.recorded):
+                    found[own.ordinal] = own
         return [found[ordinal] for ordinal in sorted(found)] if len(found) > 1 else list(found.values())
 
     def remove(self, events: Iterable[OwnEvent]) -> None:
@@ -171,19 +160,19 @@ class OwnEvents:
                 del self._by_key[key]
         return own
 
-    def _keys(self, item: FilterItem) -> list[_Key]:
+    def _places(self, item: FilterItem) -> list[tuple[_Key, ...]]:
         if not item.predicates:
-            return [(None, event_type) for event_type in item.event_types]
+            return [((None, event_type),) for event_type in item.event_types] or [()]
         keys: list[_Key] = []
         for predicate in item.predicates:
             if predicate.key not in self._fields:
                 if len(self._fields) >= _MOST_FIELDS:
-                    return []
+                    return [()]
                 self._fields.add(predicate.key)
                 for own in self._events:
                     self._file(own, predicate.key)
             keys.append((predicate.key, comparable(predicate.value)))
-        return keys
+        return [tuple(keys)] if item.all_predicates else [(key,) for key in keys]
 
     def _file(self, own: OwnEvent, field: str) -> None:
         value = comparable(own.recorded.payload.get(field))

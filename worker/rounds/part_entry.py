@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from eventstore import OwnRange
 from handlers.kept_states import KeptState
 from handlers.part import Part
@@ -10,7 +12,7 @@ from worker.rounds.own_events import Search
 __all__ = ["PartEntry"]
 
 
-class PartEntry:
+class PartEntry(msgspec.Struct, eq=False, gc=False):
     """What is known of one part.
 
     Attributes:
@@ -25,49 +27,36 @@ class PartEntry:
         events: How many events it is folded from.
         must_read: Whether somebody else's event came in that the state may lack.
         lacks: The number of somebody else's event that it is known to lack, if it lies above.
+        size: About how many bytes it has with its state.
+        measured: How many events the state was folded from when that was measured.
         users: How many commands are under way that read it.
         commands: How many commands have read it, since the hottest parts were asked for.
         conflicts: How many decisions on it were out of date, since then.
     """
 
-    __slots__ = (
-        "commands",
-        "conflicts",
-        "events",
-        "kept",
-        "lacks",
-        "mark",
-        "measured",
-        "must_read",
-        "part",
-        "ranges",
-        "search",
-        "seen",
-        "size",
-        "state",
-        "users",
-    )
-
-    def __init__(self, part: Part[Any], search: Search) -> None:
-        self.part = part
-        self.search = search
-        self.users = 0
-        self.commands = 0
-        self.conflicts = 0
-        self.reset()
+    part: Part[Any]
+    search: Search
+    kept: KeptState | None = None
+    state: Any = None
+    mark: object = msgspec.field(default_factory=object)
+    ranges: tuple[OwnRange, ...] = ()
+    seen: int = 0
+    events: int = 0
+    must_read: bool = False
+    lacks: int = 0
+    size: int = 0
+    measured: int = 0
+    users: int = 0
+    commands: int = 0
+    conflicts: int = 0
 
     def reset(self) -> None:
         """Know nothing of the part any more."""
-        self.kept: KeptState | None = None
-        self.state: Any = None
+        self.kept = self.state = None
         self.mark = object()
-        self.ranges: tuple[OwnRange, ...] = ()
-        self.seen = 0
-        self.events = 0
+        self.ranges = ()
+        self.seen = self.events = self.lacks = self.size = self.measured = 0
         self.must_read = False
-        self.lacks = 0
-        self.size = 0
-        self.measured = 0
 
     @property
     def number(self) -> int:

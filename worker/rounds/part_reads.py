@@ -72,15 +72,14 @@ class PartReads:
         """
         job.is_waiting = True
         for entry in entries:
-            part = entry.part
-            job.missing.add(part)
+            job.missing.add(entry)
             strong = job.lost > 0 or self._states.must_read_strong(entry)
-            lane = self._lanes.of(part.view.name, is_strong=strong)
+            lane = self._lanes.of(entry.part.view.name, is_strong=strong)
             if not lane.waiting:
                 lane.since = self._recording.begun
-            waiting = lane.waiting.get(part)
+            waiting = lane.waiting.get(entry)
             if waiting is None:
-                lane.waiting[part] = [job]
+                lane.waiting[entry] = [job]
                 self._recording.more(lane.waiting)
             else:
                 waiting.append(job)
@@ -117,15 +116,15 @@ class PartReads:
         while waiting:
             await self._recording.step(waiting, lane.since)
             era = await self._breaker.closed()
-            batch = {part: waiting.pop(part) for part in list(waiting)[: self._most]}
+            batch = {entry: waiting.pop(entry) for entry in list(waiting)[: self._most]}
             await self._read(lane, batch, era)
 
-    async def _read(self, lane: ReadLane, batch: dict[Part[Any], list[Job]], era: int) -> None:
+    async def _read(self, lane: ReadLane, batch: dict[PartEntry, list[Job]], era: int) -> None:
         batch = {
-            part: jobs
-            for part, waiting in batch.items()
+            entry: jobs
+            for entry, waiting in batch.items()
             # Who has failed of another part does not wait any more.
-            if (jobs := [job for job in waiting if not job.has_ended and part in job.missing])
+            if (jobs := [job for job in waiting if not job.has_ended and entry in job.missing])
         }
         if not batch:
             return
@@ -154,11 +153,11 @@ class PartReads:
             self._lanes.measure(lane, batch, time.monotonic() - started)
             self._distribute(lane, batch, seen)
 
-    async def _glance(self, lane: ReadLane, batch: dict[Part[Any], list[Job]]) -> Glance:
+    async def _glance(self, lane: ReadLane, batch: dict[PartEntry, list[Job]]) -> Glance:
         jobs: dict[Job, list[Part[Any]]] = {}
-        for part, waiting in batch.items():
+        for entry, waiting in batch.items():
             for job in waiting:
-                jobs.setdefault(job, []).append(part)
+                jobs.setdefault(job, []).append(entry.part)
         command = next(iter(jobs)).message.command_type
         # One that is alone has the store's own span below its attempt.
         alone = len(jobs) == 1
@@ -167,7 +166,9 @@ class PartReads:
         try:
             with shared_by(None if alone else list(spans.values())):
                 seen = await self._reader.glance(
-                    list(batch), consistency=lane.consistency, running=UserCode(self._watchdog, command).again
+                    [entry.part for entry in batch],
+                    consistency=lane.consistency,
+                    running=UserCode(self._watchdog, command).again,
                 )
             for job, span in spans.items():
                 span.set_attribute("eventstore.events", sum(seen.events.get(part, 0) for part in jobs[job]))
@@ -180,46 +181,45 @@ class PartReads:
             if token is not None:
                 contexts.detach(token)
 
-    async def _split(self, lane: ReadLane, batch: dict[Part[Any], list[Job]], era: int, error: EventStoreError) -> None:
+    async def _split(self, lane: ReadLane, batch: dict[PartEntry, list[Job]], era: int, error: EventStoreError) -> None:
         """Halve until the part that the store refuses stands alone: it must not fail its neighbours."""
         if len(batch) == 1:
             self._fail(batch, error)
             return
-        parts = list(batch)
-        middle = len(parts) // 2
-        for half in (parts[:middle], parts[middle:]):
-            await self._read(lane, {part: batch[part] for part in half}, era)
+        entries = list(batch)
+        middle = len(entries) // 2
+        for half in (entries[:middle], entries[middle:]):
+            await self._read(lane, {entry: batch[entry] for entry in half}, era)
 
-    def _distribute(self, lane: ReadLane, batch: dict[Part[Any], list[Job]], seen: Glance) -> None:
-        for part, jobs in batch.items():
+    def _distribute(self, lane: ReadLane, batch: dict[PartEntry, list[Job]], seen: Glance) -> None:
+        for entry, jobs in batch.items():
+            part = entry.part
             self._counters.reads += len(jobs)
             if seen.replica:
                 self._counters.replica_reads += len(jobs)
             if (before := seen.long.get(part)) is not None:
-                self._read_long(lane, part, before, seen, jobs)
+                self._read_long(lane, entry, before, seen, jobs)
             elif (failure := seen.failures.get(part)) is not None:
-                self._fail({part: jobs}, failure)
+                self._fail({entry: jobs}, failure)
             else:
+                events = seen.events.get(part, 0)
                 for job in jobs:
-                    job.found(seen.events.get(part, 0), seen.position, replica=seen.replica)
-                    self._arrived(job, part)
+                    job.found(events, seen.position, replica=seen.replica)
+                    job.missing.discard(entry)
+                    self.pass_on(job)
 
-    def _arrived(self, job: Job, part: Part[Any]) -> None:
-        job.missing.discard(part)
-        self.pass_on(job)
-
-    def _read_long(self, lane: ReadLane, part: Part[Any], before: KeptState, seen: Glance, jobs: list[Job]) -> None:
+    def _read_long(self, lane: ReadLane, entry: PartEntry, before: KeptState, seen: Glance, jobs: list[Job]) -> None:
         """Read a long history aside; those who wait for it read what has come since, and join a later round."""
-        task = asyncio.create_task(self._stream(lane, part, before, seen, jobs), context=Context())
+        task = asyncio.create_task(self._stream(lane, entry, before, seen, jobs), context=Context())
         self._long.add(task)
         task.add_done_callback(self._long.discard)
 
-    async def _stream(self, lane: ReadLane, part: Part[Any], before: KeptState, seen: Glance, jobs: list[Job]) -> None:
+    async def _stream(self, lane: ReadLane, entry: PartEntry, before: KeptState, seen: Glance, jobs: list[Job]) -> None:
         era = self._breaker.era
         command = jobs[0].message.command_type
         try:
             await self._reader.long_reads.read(
-                part,
+                entry.part,
                 before,
                 seen.position,
                 consistency=lane.consistency,
@@ -227,20 +227,20 @@ class PartReads:
             )
         except DOWN as error:
             if not self._breaker.is_patient:
-                self._fail({part: jobs}, error)
+                self._fail({entry: jobs}, error)
                 return
             self._breaker.open(error, era)
         except Exception as failure:  # noqa: BLE001  whatever a view raises, it is that of those who read it
-            self._fail({part: jobs}, failure)
+            self._fail({entry: jobs}, failure)
             return
         for job in jobs:
             if not job.has_ended:
-                self.want(job, [entry for entry in job.entries if entry.part == part])
+                self.want(job, [entry])
 
-    def _again(self, lane: ReadLane, batch: dict[Part[Any], list[Job]]) -> None:
-        for part, jobs in batch.items():
-            lane.waiting[part] = [*jobs, *lane.waiting.get(part, ())]
+    def _again(self, lane: ReadLane, batch: dict[PartEntry, list[Job]]) -> None:
+        for entry, jobs in batch.items():
+            lane.waiting[entry] = [*jobs, *lane.waiting.get(entry, ())]
         # This lane's own task goes on with them.
 
-    def _fail(self, batch: dict[Part[Any], list[Job]], error: Exception) -> None:
+    def _fail(self, batch: dict[PartEntry, list[Job]], error: Exception) -> None:
         self.fail(dict.fromkeys(job for jobs in batch.values() for job in jobs), error)

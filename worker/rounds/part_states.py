@@ -89,6 +89,11 @@ class PartStates:
         """Return a part's entry as it is."""
         return self._entries.get(part)
 
+    @staticmethod
+    def least(entries: Iterable[PartEntry]) -> int:
+        """How far the log was already, as far as it is known of these parts."""
+        return max(max(entry.number, entry.lacks) for entry in entries)
+
     def must_read_strong(self, entry: PartEntry) -> bool:
         """Whether a replica may lack what is known to have come in."""
         # One that lacks forgotten events of ours gets them from no replica that is behind them.
@@ -119,11 +124,6 @@ class PartStates:
         entries = list(self._entries.values())
         index = BoundaryIndex(entry.part.filter for entry in entries)
         return [entries[place] for place in {place for event in events for place in index.matching(event)}]
-
-    def least(self, parts: Iterable[Part[Any]]) -> int:
-        """How far the log was already, as far as it is known of these parts."""
-        entries = [entry for part in parts if (entry := self._entries.get(part)) is not None]
-        return max((max(entry.number, entry.lacks) for entry in entries), default=0)
 
     def validated(self, entry: PartEntry, kept: KeptState, seen: int, mark: object) -> None:
         """Note what an append of ours has made of a part: nothing but our own events lay above what was decided on."""
@@ -212,10 +212,12 @@ class PartStates:
     def _shrink(self) -> None:
         while len(self._entries) > self._most or self._bytes > self._most_bytes:
             # Those in use were moved to the end when they came into use.
-            part = next((part for part, entry in self._entries.items() if not entry.users), None)
-            if part is None:
+            for entry in self._entries.values():
+                if not entry.users:
+                    break
+            else:
                 return
-            self._drop(part)
+            self._drop(entry.part)
 
     def _add(self, part: Part[Any]) -> PartEntry:
         entry = self._entries[part] = PartEntry(part, self._own.search(part.filter))

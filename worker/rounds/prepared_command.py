@@ -11,7 +11,7 @@ from handlers.decider import Accepted, Command, Decision, DomainEvent, Rejected,
 from handlers.domain import Domain
 from handlers.errors import InvalidCommand, UnknownCommand
 from handlers.reads import Reads
-from worker.message import BadMessage, CommandMessage, digest, read_body
+from worker.message import BadMessage, CommandMessage, digest, id_text, read_body
 from worker.settings import Settings
 
 __all__ = ["PreparedCommand"]
@@ -61,7 +61,7 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
             raise BadMessage("invalid_command", str(error)) from error
         reads = domain.reads(command, most=settings.worker_most_parts)
         metadata = {
-            "command_id": str(message.command_id),
+            "command_id": id_text(message.command_id),
             "command_type": message.command_type,
             "correlation_id": message.correlation_id,
             "causation_id": message.causation_id,

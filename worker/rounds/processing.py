@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import msgspec
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
@@ -17,7 +18,7 @@ from worker.telemetry.metrics import process_duration
 __all__ = ["Processing"]
 
 
-class Processing:
+class Processing(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A delivery on its way to its settlement.
 
     Attributes:
@@ -27,26 +28,15 @@ class Processing:
             told.
         domain_name: Whose command it is.
         held_until: How long the delivery may be kept, on the monotonic clock.
+        labels: What its duration is counted under.
     """
 
-    __slots__ = ("_labels", "delivery", "domain_name", "held_until", "message", "span")
-
-    def __init__(
-        self,
-        delivery: Delivery,
-        message: CommandMessage | None,
-        span: Span,
-        *,
-        domain_name: str,
-        held_until: float,
-        labels: Mapping[str, str],
-    ) -> None:
-        self.delivery = delivery
-        self.message = message
-        self.span = span
-        self.domain_name = domain_name
-        self.held_until = held_until
-        self._labels = labels
+    delivery: Delivery
+    message: CommandMessage | None
+    span: Span
+    domain_name: str
+    held_until: float
+    labels: Mapping[str, str]
 
     @property
     def was_retried(self) -> bool:
@@ -89,6 +79,6 @@ class Processing:
             The same, in seconds.
         """
         seconds = time.monotonic() - self.delivery.received_at
-        labels = self._labels if error is None else {**self._labels, "error.type": error}
+        labels = self.labels if error is None else {**self.labels, "error.type": error}
         process_duration.record(seconds, labels)
         return seconds

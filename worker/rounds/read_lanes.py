@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from eventstore import Consistency
-from handlers.part import Part
 from worker.rounds.job import Job
+from worker.rounds.part_entry import PartEntry
 
 __all__ = ["ReadLane", "ReadLanes"]
 
@@ -33,7 +32,7 @@ class ReadLane:
         self.consistency = consistency
         self.view = view
         self.since = 0
-        self.waiting: dict[Part[Any], list[Job]] = {}
+        self.waiting: dict[PartEntry, list[Job]] = {}
         self.task: asyncio.Task[None] | None = None
 
 
@@ -66,17 +65,17 @@ class ReadLanes:
             apart = self._apart[lane.consistency, view] = ReadLane(lane.consistency, view)
         return apart
 
-    def measure(self, lane: ReadLane, parts: Iterable[Part[Any]], seconds: float) -> None:
+    def measure(self, lane: ReadLane, entries: Iterable[PartEntry], seconds: float) -> None:
         """Take note of how long a statement took.
 
         Args:
             lane: Whose.
-            parts: What it asked for.
+            entries: Those of the parts that it asked for.
             seconds: How long it took.
         """
         if seconds > max(_SLOW_SECONDS, _SLOW_FACTOR * self._typical):
             if self._typical:
-                self._slow_views.update(part.view.name for part in parts)
+                self._slow_views.update(entry.part.view.name for entry in entries)
         elif lane.view is not None:
             self._slow_views.discard(lane.view)
         # What is read apart says nothing of the others: by it, where little else is read, slow would be usual.

@@ -4,6 +4,8 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
+
 from eventstore import (
     SUBJECT_FORGOTTEN,
     Append,
@@ -36,7 +38,7 @@ Verdict = Receipt | Exception
 """What became of a member."""
 
 
-class Member:
+class Member(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A command of a round, with what was decided.
 
     Attributes:
@@ -46,13 +48,10 @@ class Member:
         own: The same events, as later members see them.
     """
 
-    __slots__ = ("events", "job", "outcome", "own")
-
-    def __init__(self, job: Job, events: Sequence[Event], outcome: Outcome, own: Sequence[OwnEvent]) -> None:
-        self.job = job
-        self.events = events
-        self.outcome = outcome
-        self.own = own
+    job: Job
+    events: Sequence[Event]
+    outcome: Outcome
+    own: Sequence[OwnEvent]
 
 
 class Round:
@@ -168,21 +167,24 @@ class Round:
         self._own.settle(self.overlay.last)
         wrong = self.overlay.touched(refused)
         validators: dict[PartEntry, Receipt] = {}
+        conflicts: list[tuple[Sequence[PartEntry], ConcurrencyConflict]] = []
         for member, verdict in zip(self.members, verdicts, strict=True):
-            if isinstance(verdict, HistoryDiverged):
+            if isinstance(verdict, Receipt):
+                if not verdict.duplicate:
+                    self._known.note_head(verdict.position.number)
+                    for entry in member.job.entries:
+                        validators[entry] = verdict
+            elif isinstance(verdict, HistoryDiverged):
                 self._known.forget()
                 return
-            if isinstance(verdict, Receipt) and not verdict.duplicate:
-                self._known.note_head(verdict.position.number)
-                validators.update(dict.fromkeys(member.job.entries, verdict))
+            elif isinstance(verdict, ConcurrencyConflict):
+                conflicts.append((member.job.entries, verdict))
         self.overlay.hand_over(validators, wrong=wrong, sent_at=self._sent_at, storage=self._storage)
-        for member, verdict in zip(self.members, verdicts, strict=True):
-            if isinstance(verdict, ConcurrencyConflict):
-                # Before the next round is sent: who read the same part there would lose as well.
-                entries = member.job.entries
-                # What forgets a subject concerns all that was read of it, and what seals for it.
-                lacking = entries if verdict.event_type == SUBJECT_FORGOTTEN else [entries[verdict.part]]
-                self._known.distrust(lacking, verdict.sequence_number)
+        # Before the next round is sent: who read the same part there would lose as well.
+        for entries, conflict in conflicts:
+            # What forgets a subject concerns all that was read of it, and what seals for it.
+            lacking = entries if conflict.event_type == SUBJECT_FORGOTTEN else [entries[conflict.part]]
+            self._known.distrust(lacking, conflict.sequence_number)
         for member in self._far_behind(verdicts):
             self._known.distrust(member.job.entries)
         # Not before: the states of this round are made of them.

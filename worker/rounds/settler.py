@@ -30,7 +30,7 @@ from worker.settings import Settings
 from worker.settlement import Answer
 from worker.shard_keys import ShardKeys
 from worker.telemetry.metrics import attempts
-from worker.telemetry.spans import consumed_destination, process_span
+from worker.telemetry.spans import consumed_destination, is_recorded, process_span
 from worker.topology import Topology
 
 __all__ = ["Settler"]
@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 # From when the delivery came in. With a handler timeout after it, of 10 minutes at most, all ends within the broker's
 # consumer timeout of 30 minutes.
 _HOLD_SECONDS = 600.0
+_NOWHERE = Context()
 _ENDS = {kind.value: End(kind.value) for kind in OutcomeKind}
 
 
@@ -88,6 +89,7 @@ class Settler:
             settings=settings,
         )
         self._trace_parent = settings.worker_trace_parent
+        self._records_spans = is_recorded()
         self._server = server
         self._hold = _HOLD_SECONDS
         self._shard_keys = ShardKeys(topology, counters)
@@ -135,6 +137,7 @@ class Settler:
             server=self._server,
             delivery_tag=delivery.tag,
             relation=self._trace_parent,
+            records=self._records_spans,
         )
         processing = self._processing(delivery, message, span)
 
@@ -154,7 +157,8 @@ class Settler:
         job = Job(
             message,
             ended,
-            context=trace.set_span_in_context(span, Context()),
+            context=_NOWHERE if span is trace.INVALID_SPAN else trace.set_span_in_context(span, Context()),
+            is_traced=span.is_recording(),
             is_abandoned=lambda: delivery.is_lost,
             may_be_recorded=delivery.is_redelivered or processing.was_retried,
             held_until=processing.held_until,

@@ -33,7 +33,8 @@ class UserCode:
 
     def __enter__(self) -> None:
         self._watchdog.command = self._command
-        if self._context is not None:
+        # An empty one is what there is without it.
+        if self._context:
             self._token = contexts.attach(self._context)
 
     def __exit__(

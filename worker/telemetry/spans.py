@@ -12,15 +12,16 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, ProxyTracer, ProxyTracerProvider, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from worker.message import CommandMessage
+from worker.message import CommandMessage, id_text
 from worker.telemetry.current_span import CurrentSpan
-from worker.telemetry.trace_context import extracted, injected, remote_span
+from worker.telemetry.trace_context import extracted, injected
 from worker.topology import Topology
 
 __all__ = [
     "consumed_destination",
     "current",
     "injected",
+    "is_recorded",
     "mark_failed",
     "process_span",
     "publish_attributes",
@@ -32,6 +33,11 @@ tracer = trace.get_tracer("worker")
 """The worker's tracer; it follows whichever provider is set later."""
 
 _traceparents = TraceContextTextMapPropagator()
+
+
+def is_recorded() -> bool:
+    """Whether the process has a tracer provider, so that spans are worth being begun. It takes long to tell."""
+    return not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
 
 
 def publish_attributes(
@@ -63,6 +69,7 @@ def process_span(
     server: tuple[str, int],
     delivery_tag: int,
     relation: str = "parent",
+    records: bool = True,
 ) -> Span:
     """Start the span of a command's processing. The caller makes it current, and ends it.
 
@@ -72,16 +79,17 @@ def process_span(
         server: The broker's host and port.
         delivery_tag: The delivery, as the broker counts.
         relation: ``parent`` continues the publisher's trace; ``link`` begins a new one that points to it.
+        records: Whether anybody records spans.
     """
-    above = remote_span(message.headers)
-    if above is not None and relation != "link" and _is_left_out_below(above):
-        return above
-    creation = trace.set_span_in_context(above, Context()) if above is not None else extracted(message.headers)
-    context: Context | None = creation
+    context = extracted(message.headers)
+    above = trace.get_current_span(context)
+    parent = trace.INVALID_SPAN if relation == "link" else above
+    if not records or _is_left_out_below(parent):
+        return parent
     links: list[Link] = []
     if relation == "link":
         context = Context()
-        span_context = trace.get_current_span(creation).get_span_context()
+        span_context = above.get_span_context()
         links = [Link(span_context)] if span_context.is_valid else []
     name, consumed = _consuming(topology, server)
     return tracer.start_span(
@@ -92,7 +100,7 @@ def process_span(
         attributes={
             **consumed,
             "messaging.rabbitmq.message.delivery_tag": delivery_tag,
-            "messaging.message.id": str(message.command_id),
+            "messaging.message.id": id_text(message.command_id),
             "messaging.message.conversation_id": message.correlation_id,
             "command.type": message.command_type,
         },
@@ -109,15 +117,13 @@ def current(span: Span) -> AbstractContextManager[Span]:
     return CurrentSpan(lambda: span, record_exception=False, set_status_on_exception=False)
 
 
-def _is_left_out_below(above: Span) -> bool:
+def _is_left_out_below(parent: Span) -> bool:
     """Whether it is known, before its attributes are gathered, that a span below another one would not be recorded."""
-    if type(tracer) is not ProxyTracer:
+    above = parent.get_span_context()
+    if type(tracer) is not ProxyTracer or not above.is_valid or above.trace_flags.sampled:
         return False
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, ProxyTracerProvider):
-        return True
     # Our own provider says so. Its class is not named here, since it needs the SDK, and who publishes may have none.
-    return bool(getattr(provider, "follows_parents", False)) and not above.get_span_context().trace_flags.sampled
+    return bool(getattr(trace.get_tracer_provider(), "follows_parents", False))
 
 
 @lru_cache(maxsize=64)

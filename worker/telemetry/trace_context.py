@@ -64,6 +64,8 @@ def remote_span(headers: Mapping[str, Any]) -> Span | None:
 
 def extracted(headers: Mapping[str, Any]) -> Context:
     """Return the context that a message was sent in."""
+    if not headers:
+        return Context()
     if (span := remote_span(headers)) is not None:
         return trace.set_span_in_context(span, Context())
     if _TRACEPARENT not in headers and _BAGGAGE not in headers and _default.propagators():
