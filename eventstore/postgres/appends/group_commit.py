@@ -14,7 +14,7 @@ from eventstore.append import LONGEST_CHAIN, Append
 from eventstore.errors import EventStoreError, InvalidRequest, OutcomeUnknown, StoreUnavailable
 from eventstore.postgres.appends.batch import AppendAnswer, Resend, Verdict, chain_answer, columns, verdict_of
 from eventstore.postgres.appends.chain import having_seen, is_new, own_ranges, unbroken
-from eventstore.postgres.appends.neighbours import followed, judged_by_neighbours, leaders_of
+from eventstore.postgres.appends.neighbours import followed, judged_by_neighbours, late_followers, leaders_of
 from eventstore.postgres.appends.room import Room
 from eventstore.postgres.batcher import Batcher, Waiting
 from eventstore.postgres.connections.confirmation import confirmed
@@ -182,7 +182,7 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
             return [await self._settled(batch[0].question, batch[0].since)]
         units = [waiting.question for waiting in batch]
         appends = [unit.appends[0] for unit in units]
-        leaders = leaders_of(appends)
+        leaders = list(leaders_of(appends))
         sent = sorted(set(leaders))
         found = await self._send_traced(
             [appends[place] for place in sent],
@@ -190,11 +190,28 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
             min([waiting.since for waiting in batch]),
         )
         answered = dict(zip(sent, found, strict=True))
+        waiting = [each for each in self._queue if not each.question.chained]
+        followers = late_followers(appends, [each.question.appends[0] for each in waiting])
+        late = [waiting[place] for place in followers]
+        appends += [each.question.appends[0] for each in late]
+        leaders += followers.values()
         verdicts = [
             answered[leader] if leader == place else followed(answered[leader]) for place, leader in enumerate(leaders)
         ]
         judged = judged_by_neighbours(appends, verdicts)
-        return [None if isinstance(verdict, Resend) else (verdict,) for verdict in judged]
+        answers = [None if isinstance(verdict, Resend) else (verdict,) for verdict in judged]
+        self._tell(late, answers[len(batch) :])
+        return answers[: len(batch)]
+
+    def _tell(
+        self, late: Sequence[Waiting[_Unit, Sequence[Verdict]]], answers: Sequence[Sequence[Verdict] | None]
+    ) -> None:
+        """Answer those who still wait, and need not be sent."""
+        for waiting, answer in zip(late, answers, strict=True):
+            if answer is not None:
+                self._queue.remove(waiting)
+                if not waiting.answer.done():
+                    waiting.answer.set_result(answer)
 
     def _refuse(self, batch: Sequence[Waiting[_Unit, Sequence[Verdict]]], error: Exception) -> None:
         if not isinstance(error, OutcomeUnknown):

@@ -18,7 +18,7 @@ from eventstore.postgres.appends.batch import Resend, Verdict
 from eventstore.receipt import Receipt
 from eventstore.stream import EventStream
 
-__all__ = ["followed", "judged_by_neighbours", "leaders_of"]
+__all__ = ["followed", "judged_by_neighbours", "late_followers", "leaders_of"]
 
 _TOLD = (Resend, ConcurrencyConflict)
 
@@ -48,6 +48,23 @@ def leaders_of(appends: Sequence[Append]) -> Sequence[int]:
         elif part.filter.above <= part.after.number and _enters(append, part.filter):
             first[identity] = place
     return leaders
+
+
+def late_followers(batch: Sequence[Append], late: Sequence[Append]) -> dict[int, int]:
+    """Tell who of those that came while a batch was under way would have followed a member of it.
+
+    They could have been in it, and are told what they would have been told then: sent after it, from the position that
+    the batch has passed, they could only lose.
+
+    Returns:
+        The place of the member that leads, by that of the follower.
+    """
+    named = set(map(_first_name, batch))
+    alike = [place for place, append in enumerate(late) if _first_name(append) in named]
+    if not alike:
+        return {}  # nearly always
+    leaders = leaders_of([*batch, *[late[place] for place in alike]])[len(batch) :]
+    return {place: leader for place, leader in zip(alike, leaders, strict=True) if leader < len(batch)}
 
 
 def _enters(append: Append, boundary: Filter) -> bool:

@@ -1,6 +1,7 @@
 """Several appends in one batch: whom the others concern, and whom not."""
 
 import asyncio
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
@@ -23,6 +24,8 @@ from eventstore.postgres.appends.batch import Behind, Resend, Verdict
 from eventstore.postgres.appends.group_commit import GroupCommit
 from eventstore.postgres.appends.neighbours import judged_by_neighbours
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of, request
+from tests.integration.eventstore.staging import Connection, head_locked, waiting
+from tests.support.fixtures.databases import Database
 
 
 @pytest.fixture
@@ -145,6 +148,36 @@ async def test_a_key_twice_in_one_batch_is_no_conflict_with_what_came_after_it(
     assert isinstance(found[2], Receipt)
     verdicts = judged_by_neighbours([first, second, third], [Behind(), Resend(), found[2]])
     assert verdicts == [Behind(), Resend(), found[2]]
+
+
+async def test_who_comes_while_the_same_question_is_under_way_is_answered_with_it(
+    batches: GroupCommit, database: Database, admin: Connection
+) -> None:
+    """Sent afterwards, from a position that this process itself has moved on from, it could only lose."""
+    sent: list[Sequence[Append]] = []
+    send = batches.send
+
+    async def noted(appends: Sequence[Append], *, chained: bool = False) -> list[Verdict]:
+        sent.append(appends)
+        return await send(appends, chained=chained)
+
+    batches.send = noted  # type: ignore[method-assign]  # it counts
+    first, same, keyed = (request(counted("a"), boundary=of("a"), key=key) for key in (None, None, uuid4()))
+    wider, other = request(counted("c"), boundary=of("a", "c")), request(counted("b"), boundary=of("b"))
+    async with head_locked(database.admin_url):
+        leading = asyncio.create_task(batches.settle(first))
+        await waiting(admin, 1)
+        late = [asyncio.create_task(batches.settle(each)) for each in (same, keyed, wider, other, same)]
+        await waiting(admin, 1)
+    assert firsts([await leading]) == [1]
+    told, *judged, again = await asyncio.gather(*late)
+    assert [list(each) for each in sent] == [[first], [keyed, wider, other]]
+    assert [type(verdict) for verdict in judged] == [ConcurrencyConflict, ConcurrencyConflict, Receipt]
+    for verdict in (told, again):
+        assert isinstance(verdict, ConcurrencyConflict)
+        assert verdict.sequence_number == 1
+        assert verdict.unseen is not None
+        assert (keys(verdict.unseen), verdict.unseen.position.number) == (["a"], 1)
 
 
 async def test_a_key_in_a_later_batch_gets_the_first_receipt(batches: GroupCommit) -> None:
