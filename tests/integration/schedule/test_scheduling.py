@@ -50,7 +50,7 @@ async def test_a_command_is_sent_when_its_time_has_come_as_it_was_published(
         assert json.loads(message.body) == BODY
         await waits(database.admin_url, 1)
         assert await waiting(database.admin_url) == [str(later)]
-        figures = running(service).figures()
+        figures = running(service).tally
         assert (figures.domain, figures.stored, figures.sent, figures.late) == ("tally", 2, 1, 0)
         assert (service.health().ready, service.health().reason) == (True, "scheduling 1")
 
@@ -178,7 +178,7 @@ async def test_what_is_cancelled_is_not_sent_whichever_message_comes_first(
         assert (await client.take(TALLY.queue)).message_id == str(third)
         await waits(database.admin_url, 0)
         assert await client.ready(TALLY.queue) == 0
-        assert running(service).figures().cancelled == 2
+        assert running(service).tally.cancelled == 2
     assert await client.ready(TALLY.schedule_queue) == 0
 
 
@@ -246,7 +246,7 @@ async def test_what_the_broker_refuses_waits_and_is_told_and_holds_up_nothing_el
 
         await eventually(is_told, what="the refusal to be told")
         assert service.health().reason == "tally: RabbitMQ refuses the message: it is too large"
-        assert running(service).figures().late > 0
+        assert running(service).tally.late > 0
         # It can be cancelled still; or is sent when the broker takes it.
         monkeypatch.undo()
         await make_due(database.admin_url)

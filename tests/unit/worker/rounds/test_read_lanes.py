@@ -119,5 +119,5 @@ async def test_a_view_that_is_quick_again_shares_statements_again(scheduler: Sch
     await scheduler.process(command("Audit", Key="a"))
     lanes = scheduler._attempts._reads._lanes
     assert lanes.of("audit", is_strong=False).view == "audit"
-    lanes.measure(lanes.of("audit", is_strong=False), [audit.at("a")], QUICK)
+    lanes.measure(lanes.of("audit", is_strong=False), scheduler._states.use([audit.at("a")]), QUICK)
     assert lanes.of("audit", is_strong=False).view is None
