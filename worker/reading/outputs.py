@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from eventstore import EventStore, Filter, HistoryDiverged, Position
+from eventstore import Consistency, EventStore, Filter, HistoryArchived, HistoryDiverged, Position
 from eventstore.position import START
 from eventstore.postgres import Session
 from handlers import Domain, Reaction, Relay
@@ -21,6 +22,7 @@ __all__ = ["REACTION", "RELAY", "Output", "position_before"]
 _log = logging.getLogger(__name__)
 
 REACTION, RELAY = "reaction", "relay"
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 # It never changes: under another name, it is another one.
 _VERSION = 1
 
@@ -117,7 +119,7 @@ async def position_before(store: EventStore, number: int | None) -> tuple[Positi
         number: The event's number; None for what is recorded from now on.
 
     Raises:
-        FollowerError: The log is not so far.
+        FollowerError: The log is not so far; or the event before is archived, and is not the last of its range.
         EventStoreError: It cannot be read.
     """
     head = await store.position()
@@ -128,9 +130,25 @@ async def position_before(store: EventStore, number: int | None) -> tuple[Positi
     if number == 1:
         return START, head.number
     before = number - 1
-    async for event in store.read(Filter.matching_any_event().narrowed_above(before - 1), up_to=before):
-        return event.position, head.number
+    try:
+        async for event in store.read(Filter.matching_any_event().narrowed_above(before - 1), up_to=before):
+            return event.position, head.number
+    except HistoryArchived as archived:
+        if before != archived.last:
+            raise FollowerError(
+                f"events {archived.first:,} to {archived.last:,} are archived: go on from {archived.last + 1}, or "
+                "restore them first with `worker db restore-archive`"
+            ) from archived
+        return await _end_of_archived(store, before), head.number
     raise FollowerError(f"the log has no event {before}")
+
+
+async def _end_of_archived(store: EventStore, last: int) -> Position:
+    """Return the position of the last event of an archived range, which is all that is known of its events' own."""
+    nothing = Filter.matching_any_event().occurred_until(_BEFORE_ALL).narrowed_above(last - 1)
+    async for window in store.follow(nothing, batch_size=1, consistency=Consistency.STRONG):
+        return window.position
+    raise RuntimeError("the log has come to an end")
 
 
 async def _first_other(store: EventStore, row: FollowerRow) -> tuple[int, bool]:

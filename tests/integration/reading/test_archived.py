@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+import pytest
+
+from eventstore import Filter
 from eventstore.postgres import PostgresEventStore, archive, restore_archive
 from tests.integration.reading.projecting import BALANCES, book, coordinating, reached, rows
-from tests.support.archives import fill, owner_of
+from tests.support.archives import drop_oldest, fill, owner_of
 from tests.support.domains.ledger import balances, ledger
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
+from worker.errors import FollowerError
+from worker.reading.outputs import position_before
 
 
 async def test_a_projection_behind_what_is_archived_rests_and_goes_on_when_it_is_back(
@@ -37,3 +42,17 @@ async def test_a_projection_behind_what_is_archived_rests_and_goes_on_when_it_is
             assert coordinator.troubles == []
         totals = await rows(url, f"SELECT account, total FROM {of} ORDER BY 1")  # noqa: S608  the same
         assert totals == [("a", 2), ("b", 1), ("c", 1), ("d", 1)]
+
+
+async def test_a_reaction_can_be_told_to_go_on_behind_what_is_archived(partitioned_database: Database) -> None:
+    url, schema = partitioned_database.url, partitioned_database.schema
+    async with PostgresEventStore.connect(url, schema=schema) as store, owner_of(partitioned_database) as admin:
+        fifth = (await book(store, "a", "b", "c", "d"), await book(store, "e"))[1]
+        fourth = (await store.query(Filter.matching_any_event().sequence_number_higher_than(3))).events[0].position
+        await fill(admin)
+        await drop_oldest(admin)
+        await drop_oldest(admin)
+        assert [(await position_before(store, number))[0] for number in (5, 6)] == [fourth, fifth]
+        for number, told in ((4, "events 3 to 4 are archived: go on from 5, or "), (2, "events 1 to 2 are archived")):
+            with pytest.raises(FollowerError, match=told):
+                await position_before(store, number)
