@@ -76,7 +76,7 @@ async def test_an_answer_of_the_server_that_is_lost_repeats_nothing(database: Da
         coordinating(database.url, ledger(balances), target=way.url) as coordinator,
     ):
         await reached(database.url, await book(store, "a", "b"))
-        for _ in range(4):
+        for _ in range(2):
             way.lose_answers(lost)
             await reached(database.url, await book(store, "a", "c"))
             await check_balances(database.url)
