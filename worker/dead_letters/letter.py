@@ -128,6 +128,10 @@ class DeadLetter:
             body=body,
         )
 
+    def was_dead_by(self, moment: datetime) -> bool:
+        """Whether it was put aside by then, as far as it says so: to what came later, nobody has agreed."""
+        return self.died_at is None or self.died_at <= moment
+
     def without_content(self) -> "DeadLetter":
         """Return what a list shows of it, so that a long list is small."""
         return replace(self, headers={}, body=b"", traceback=None, error=None)

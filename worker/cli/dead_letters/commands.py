@@ -232,8 +232,7 @@ def discard(
     treatment = Treatment(
         choice=choice,
         participle="discarded",
-        # Nobody has agreed to what came later.
-        wanted=lambda letter: letter.died_at is None or letter.died_at <= choice.asked_at,
+        wanted=lambda letter: letter.was_dead_by(choice.asked_at),
         act=act,
         asks_for_one=True,
     )

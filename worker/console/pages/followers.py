@@ -118,10 +118,7 @@ class FollowersPage:
         )
 
     def _meant(self, form: Form) -> tuple[Action, tuple[str, str], FollowerName]:
-        try:
-            action = Action(form.one("action"))
-        except ValueError:
-            raise HTTPException(400, "It does not say what is to be done.") from None
+        action = form.action(Action)
         kind, (domain, _, own) = form.one("kind"), form.one("name").partition(".")
         places = {place_of(*each): each for each in _databases(self._console.settings)}
         if kind not in EVERY_KIND or form.one("place") not in places:
