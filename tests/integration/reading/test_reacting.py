@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -36,20 +35,6 @@ from worker.reading.outputs import Output, position_before
 
 TOLLING = Output(domain=bells(reactions=(tolling,)), output=tolling)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-async def client(vhost: str) -> AsyncIterator[AmqpClient]:
-    """A channel in the test's own hands."""
-    async with AmqpClient.open(vhost) as client:
-        yield client
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
-    """The log."""
-    async with PostgresEventStore.connect(database.url) as store:
-        yield store
 
 
 async def _tolled(store: PostgresEventStore) -> list[str]:
