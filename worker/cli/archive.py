@@ -32,7 +32,7 @@ def archive(
         str,
         typer.Option(metavar="NUMBER|DATE", help="Only partitions that end below this number, or before this time."),
     ],
-    to: Annotated[Path, typer.Option(metavar="DIRECTORY", help="Where the files are written; made if it is missing.")],
+    to: Annotated[str, typer.Option(metavar="DIRECTORY", help="Where the files are written; made if it is missing.")],
     *,
     domain: LogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
@@ -46,18 +46,18 @@ def archive(
     at any time: called again, it goes on where it was. Exit status 1 when the answer was no.
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
-    bound = _bound(before)
+    bound, directory = _bound(before), _directory(to)
     with told_to_go_on(store):
         report = run_async(
-            move_out(store.database_admin_url, before=bound, to=to, schema=store.database_schema, dry_run=True)
+            move_out(store.database_admin_url, before=bound, to=directory, schema=store.database_schema, dry_run=True)
         )
-        wanted = bool(report.ranges) and not dry_run and (yes or _agreed(report, to))
+        wanted = bool(report.ranges) and not dry_run and (yes or _agreed(report, directory))
         if wanted:
-            report = _archive(store, bound, to)
+            report = _archive(store, bound, directory)
     if json:
-        print_json(_document(report, to, dry_run=dry_run))
+        print_json(_document(report, directory, dry_run=dry_run))
     else:
-        tell(_told(report, to, wanted=wanted, dry_run=dry_run))
+        tell(_told(report, directory, wanted=wanted, dry_run=dry_run))
     if report.ranges and not wanted and not dry_run:
         raise typer.Exit(1)
 
@@ -103,6 +103,12 @@ def _bound(text: str) -> int | datetime:
             f"--before {text!r} is neither the number of an event nor a date: write 12000000, or 2025-01-01."
         ) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _directory(text: str) -> Path:
+    if not text:  # as of a variable that is not set: the current folder is seldom what is meant
+        raise Mistake("--to names no directory: say where the files are to be written.")
+    return Path(text)
 
 
 def _date_of(text: str) -> datetime | None:

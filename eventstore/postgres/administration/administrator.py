@@ -6,8 +6,9 @@ from typing import cast
 
 from eventstore.postgres.connections.address import Address
 from eventstore.postgres.connections.dialing import Dialer, SessionAttribute
-from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
+from eventstore.postgres.connections.translation import DRIVER_ERRORS, is_connection_loss, translate
 from eventstore.postgres.drivers.asyncpg import AsyncpgDriver, SchemaConnection
+from eventstore.postgres.drivers.errors import sqlstate_of
 from eventstore.postgres.schema import Schema
 from eventstore.schema_name import DEFAULT_SCHEMA
 
@@ -60,7 +61,13 @@ async def administrator(
     try:
         yield connection
     except DRIVER_ERRORS as error:
-        raise translate(error, its) from error
+        raise translate(_first_of(error), its) from error
     finally:
         with suppress(*DRIVER_ERRORS):  # of a server that hangs, what it failed with is worth more
             await connection.close(timeout=_CLOSE_SECONDS)
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """Return why a connection was lost: the driver tells last that the transaction in it cannot be ended."""
+    is_the_drivers = is_connection_loss(error) and sqlstate_of(error) is None and not isinstance(error, OSError)
+    return error.__context__ if is_the_drivers and isinstance(error.__context__, DRIVER_ERRORS) else error

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import pq, waiting
 from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.string import StrDumperUnknown
 
 from eventstore.postgres.drivers.asyncpg import AsyncpgDriver
@@ -50,6 +52,8 @@ class PsycopgDriver(Driver):
             # Why, the library below tells by its text alone. asyncpg tells it by SQLSTATE. It brings no settings along
             # either: a pooler would refuse it for them, and not for what is wrong.
             await (await AsyncpgDriver().dial(replace(dialling, settings={}))).close(timeout=_CANCEL_SECONDS)
+            if _has_open_key(dialling.url):
+                raise DriverError(_words(error), failure=Failure.ADDRESS) from error
             raise _error(error) from error
         except psycopg.Error as error:
             raise DriverError(_words(error), failure=Failure.ADDRESS) from error
@@ -77,6 +81,16 @@ class PsycopgDriver(Driver):
         to minutes before it tries again.
         """
         return DialledPool(dial, first=first, size=size)
+
+
+def _has_open_key(url: str) -> bool:
+    """Whether others may look into the file of the client's key: the library below takes none like that."""
+    name = conninfo_to_dict(url).get("sslkey") or os.environ.get("PGSSLKEY")
+    try:
+        found = Path(str(name)).stat()
+    except OSError:
+        return False
+    return bool(found.st_mode & (0o037 if found.st_uid == 0 else 0o077))
 
 
 class _OwnConnection(psycopg.AsyncConnection[Any]):

@@ -9,6 +9,7 @@ import pytest
 
 from eventstore import START, Append, ConcurrencyConflict, InvalidRequest, OutcomeUnknown, Receipt, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
+from eventstore.postgres.administration.administrator import administrator
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, head_locked, room_made, terminate, waiting
 from tests.support.fixtures.databases import Database
@@ -305,3 +306,17 @@ async def test_what_the_server_refuses_the_second_time_did_not_happen_the_first(
         await waiting(admin, 1, besides=(first,))
     with pytest.raises(InvalidRequest):
         await append
+
+
+async def test_why_an_administrators_connection_was_lost_in_a_transaction_is_told(
+    database: Database, admin: Connection
+) -> None:
+    """And not that the transaction in it cannot be ended, which is what the driver says last."""
+
+    async def lose() -> None:
+        async with administrator(database.admin_url, purpose="test") as connection, connection.transaction():
+            await terminate(admin, connection.get_server_pid())
+            await connection.fetch("SELECT 1")
+
+    with pytest.raises(StoreUnavailable, match="terminating connection due to administrator command"):
+        await lose()

@@ -51,10 +51,25 @@ async def test_a_connection_without_tls_is_refused_by_the_server(secured: Secure
 
 async def test_a_role_that_must_show_a_certificate_does(secured: Secured) -> None:
     files = secured.certificates
+    files.key.chmod(0o600)
     verified: dict[str, Any] = {"login": secured.certified, "sslmode": "verify-full", "sslrootcert": files.ca}
     await reach(secured.database(**verified, sslcert=files.client, sslkey=files.key))
     with pytest.raises(EventStoreError, match="requires a valid client certificate"):
         await reach(secured.database(**verified))
+
+
+async def test_a_key_that_psycopg_does_not_take_is_a_mistake_and_not_an_outage(secured: Secured) -> None:
+    """Asyncpg takes it, and so the server is known to be there: waiting for it would be for nothing."""
+    files = secured.certificates
+    url = secured.database(
+        login=secured.certified, sslmode="verify-full", sslrootcert=files.ca, sslcert=files.client, sslkey=files.key
+    )
+    files.key.chmod(0o644)
+    with pytest.raises(StoreMisconfigured, match="has group or world access"):
+        await PostgresEventStore.connect(url, driver="psycopg")
+    files.key.chmod(0o600)
+    async with PostgresEventStore.connect(url, driver="psycopg") as store:
+        await store.append(())
 
 
 async def test_renewed_files_are_read_for_the_next_connection(secured: Secured, tmp_path: Path) -> None:

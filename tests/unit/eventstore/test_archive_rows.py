@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from eventstore import InvalidRequest
+from eventstore.postgres import archive
 from eventstore.postgres.administration.archiving import manifest, moving
 from eventstore.postgres.administration.archiving.archive_file import Described
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow
@@ -36,6 +38,22 @@ def test_a_directory_that_is_made_is_on_the_disk_before_anything_hangs_on_it(
     assert set(flushed) == {tmp_path, tmp_path / "deep"}
     manifest.make_directory(tmp_path / "deep" / "archive")
     assert len(flushed) == 2
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        (
+            "s3://bucket/archive",
+            "^s3:/bucket/archive would be a directory of this machine that is called like an ",
+        ),
+        ("file:///srv/archive", "called like an address"),
+        ("/srv/\udcff", r"^'/srv/\\udcff' is no text in UTF-8"),
+    ],
+)
+async def test_what_is_no_directory_of_this_machine_is_refused_before_anything_is_done(to: str, told: str) -> None:
+    with pytest.raises(InvalidRequest, match=told):
+        await archive("postgresql://nobody@127.0.0.1:9/nowhere", before=5, to=Path(to))
 
 
 class LargeEvents:

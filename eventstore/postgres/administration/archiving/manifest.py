@@ -1,6 +1,7 @@
 """Manifests: what is in a file of archived events, so that it can be told from any other, and from a broken one."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256 as digest_of
@@ -11,12 +12,14 @@ import msgspec
 
 from eventstore.errors import InvalidRequest
 
-__all__ = ["UNCHANGED", "Manifest", "make_directory", "told_of_files", "written_whole"]
+__all__ = ["UNCHANGED", "Manifest", "check_directory", "make_directory", "told_of_files", "written_whole"]
 
 UNCHANGED = "nothing of these events was changed in the database"
 """What is said of a range whose files are not as they should be. Other ranges may have been moved before."""
 
 _FORMAT = 1
+# More than one letter, which would be a drive. A path has one of the slashes of ``s3://`` left.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _MARK_DIGITS = 16
 
 
@@ -121,6 +124,23 @@ def told_of_files(path: Path, done: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be {done} ({error.strerror or error}); {UNCHANGED}") from error
+
+
+def check_directory(directory: Path) -> None:
+    """See that a path can name a directory of this machine, and be noted in the database.
+
+    Raises:
+        InvalidRequest: It is an address of something else, or no text.
+    """
+    if _ADDRESS.match(str(directory)):
+        raise InvalidRequest(
+            f"{directory} would be a directory of this machine that is called like an address: archive to another one, "
+            "and copy its files from there"
+        )
+    try:
+        str(directory.resolve()).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{str(directory)!r} is no text in UTF-8: archive to another directory") from None
 
 
 def make_directory(directory: Path) -> None:

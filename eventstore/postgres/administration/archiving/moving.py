@@ -13,7 +13,7 @@ from eventstore.errors import InvalidRequest
 from eventstore.postgres.administration.archiving.archive_file import ArchiveFile, Described
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow, RowSum
 from eventstore.postgres.administration.archiving.event_table import parquet
-from eventstore.postgres.administration.archiving.manifest import make_directory
+from eventstore.postgres.administration.archiving.manifest import check_directory, make_directory
 from eventstore.postgres.administration.archiving.turn import archiving, with_the_table
 from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.statements import statement
@@ -73,13 +73,14 @@ async def archive(
         progress: Is told how many events are written, and of how many.
 
     Raises:
-        InvalidRequest: The log is one table; the directory cannot be written to; or a file is not what was written.
-            What it was about is not dropped then.
+        InvalidRequest: The log is one table; the directory is none of this machine, or cannot be written to; or a file
+            is not what was written. What it was about is not dropped then.
         StoreUnavailable: The server cannot be reached.
         LockNotAcquired: Another process archives or restores.
         StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
             the time.
     """
+    check_directory(to)
     parquet()
     async with archiving(admin_url, schema=schema, purpose=_PURPOSE) as connection:
         ranges, kept = await _chosen(connection, before)

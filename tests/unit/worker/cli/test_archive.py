@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.cli.archive import _bound
+from worker.cli.archive import _bound, _directory
 from worker.failures import Mistake
 
 
@@ -29,3 +29,9 @@ def test_what_may_be_either_is_asked_for_again() -> None:
         Mistake, match=r"^--before 20250101 may be a number or a date: write 20,250,101, or 2025-01-01\.$"
     ):
         _bound("20250101")
+
+
+def test_a_directory_that_is_not_named_is_not_the_current_one() -> None:
+    assert str(_directory(".")) == "."
+    with pytest.raises(Mistake, match=r"^--to names no directory: "):
+        _directory("")
