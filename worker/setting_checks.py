@@ -5,7 +5,7 @@ Each check raises a ``ValueError`` that says what must be, and does not quote th
 
 import base64
 
-from worker.address_form import ESCAPES, check_port
+from worker.address_form import ESCAPES, check_amqp_parameters, check_port
 from worker.database_addresses import EXAMPLES
 
 __all__ = [
@@ -39,6 +39,7 @@ def check_amqp(value: str) -> None:
     if "\\" in value.partition("://")[2].partition("/")[0]:
         raise ValueError(ESCAPES)
     check_port(value, _AMQP_SCHEMES, FORMS["amqp_url"])
+    check_amqp_parameters(value)
 
 
 def check_http(value: str) -> None:

@@ -202,6 +202,10 @@ async def test_of_two_poolers_the_one_whose_server_was_promoted_is_found(
     both = first._replace(netloc=f"{first.netloc},{second.hostname}:{second.port}", query="connect_timeout=2").geturl()
     boundary = Filter.matching().any_event_type_of("Counted")
     event = Event(type="Counted", payload={"Key": "a"})
+    # In the other order, the pooler of the standby takes clients as well.
+    backwards = urlsplit(both)._replace(netloc=f"{second.netloc},{first.hostname}:{first.port}").geturl()
+    async with PostgresEventStore.connect(backwards) as store:
+        await store.append([event])
     async with PostgresEventStore.connect(both) as store:
         await store.append([event])
         await eventually(partial(_has_event, second.geturl()), what="the standby to have the event")
