@@ -30,8 +30,6 @@ def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = Fa
     """
     domain = ("domain",) if with_domain else ()
     listing = table("id", *domain, "command", "reason", "died (UTC)", "age", "attempts", "bytes")
-    for column in listing.columns[-3:]:
-        column.justify = "right"
     for letter in letters:
         listing.add_row(
             (letter.message_id or NO_ID) + ("" if letter.has_own_id or not letter.message_id else " (assigned)"),
@@ -49,7 +47,6 @@ def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = Fa
 def kinds(counts: Kinds) -> "Table":
     """Draw how many letters there are of each kind, the most frequent first."""
     summary = table("reason", "command", "letters")
-    summary.columns[2].justify = "right"
     for (_, command, reason), count in counts.most_common():
         summary.add_row(reason, command, f"{count:,}")
     return summary
