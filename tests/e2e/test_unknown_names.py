@@ -21,8 +21,10 @@ async def test_without_its_name_no_domain_is_served(worker: Worker, arguments: t
 
 
 async def test_all_that_is_missing_is_told_at_once(worker: Worker) -> None:
-    told = (await worker.having(DATABASE_URL="", AMQP_URL="", WORKER_DOMAINS="")("run")).mistake()
-    assert [line.partition(" ")[0] for line in told.splitlines()] == ["DATABASE_URL", "AMQP_URL", "WORKER_DOMAINS"]
+    told = await worker.having(DATABASE_URL="", AMQP_URL="", WORKER_DOMAINS="")("run")
+    assert (told.status, told.output) == (2, "")
+    lines = told.complaint.removeprefix("worker: ").splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["DATABASE_URL", "AMQP_URL", "WORKER_DOMAINS"]
 
 
 async def test_a_misspelt_variable_is_told(worker: Worker) -> None:
