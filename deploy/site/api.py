@@ -60,6 +60,8 @@ def _page(page: Page, modules: griffe.ModulesCollection) -> Iterator[str]:
         if errors:
             yield f"##{'#' * (len(page.sections) > 1)} Errors\n" if others else ""
             yield _table(("error", "is a", "when, and what then"), _error_rows(errors, links))
+        if len(page.sections) == 1:
+            yield "## In full\n"
         for name, heading in links.items():
             yield from _described(heading, found[name])
 
