@@ -23,6 +23,7 @@ FORMS = {
     **EXAMPLES,
     "projections_url": EXAMPLES["database_url"],
     "amqp_url": "amqp://user:password@host:5672/vhost",
+    "worker_domains": "module:attribute, such as handlers.library:domain for the example",
     "rabbitmq_management_url": "http://user:password@host:15672",
 }
 """The form of each address that must be there."""
