@@ -25,8 +25,6 @@ from worker.errors import ProjectionError
 from worker.reading.builds import Declared, Superseded
 from worker.reading.coordinator import Coordinator
 from worker.reading.followers import Followers
-from worker.reading.coordinator import Coordinator
-from worker.reading.followers import Followers
 
 CURRENT = "SELECT follower_id, version FROM reading.followers WHERE is_current AND name = 'balances'"
 
