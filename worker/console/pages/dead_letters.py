@@ -120,7 +120,7 @@ class DeadLettersPage:
             action = Action(form.one("action"))
         except ValueError:
             raise HTTPException(400, "It does not say what is to be done.") from None
-        ids = list(dict.fromkeys(form.all("id")))
+        ids = list(dict.fromkeys(filter(None, form.all("id"))))
         if not ids:
             raise HTTPException(400, "No letter is chosen: go back, and choose some.")
         return action, self._topology(form.one("domain")), ids
