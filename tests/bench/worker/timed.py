@@ -47,6 +47,11 @@ class Timed:
             if process.stdout is not None:
                 process.stdout.close()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def says(self, text: str, *, times: int = 1) -> None:
         """Wait until it has said something so many times.
 
