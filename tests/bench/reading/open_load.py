@@ -99,7 +99,10 @@ class OpenLoad:
         deadline = time.perf_counter() + _ANSWER_SECONDS
         while self._due:
             if time.perf_counter() > deadline:
-                raise BenchError(f"{len(self._due)} commands were not answered within {_ANSWER_SECONDS:g} s")
+                raise BenchError(
+                    f"{len(self._due)} commands were not answered within {_ANSWER_SECONDS:g} s: the machine is too "
+                    "busy for the rate (RATE)"
+                )
             await asyncio.sleep(_TICK_SECONDS)
 
     async def _hear(self, message: DeliveredMessage) -> None:
