@@ -115,7 +115,7 @@ class Beside:
     async def _phase(self, load: OpenLoad, worker: Timed, project: Timed | None, rate: int) -> None:
         await load.run(rate=rate, seconds=_WARM_SECONDS)
         before = _spent(worker, project)
-        async with Lag.sampled(self._admin) as lag:
+        async with Lag.sampled(self._addresses["DATABASE_ADMIN_URL"]) as lag:
             took = await load.run(rate=rate, seconds=_SECONDS)
             if project is not None:
                 await project.until(self._has_caught_up, what="the log's end")

@@ -30,8 +30,9 @@ class Lag:
 
     @classmethod
     @asynccontextmanager
-    async def sampled(cls, connection: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator["Lag"]:
-        """Look as long as the ``async with`` lasts."""
+    async def sampled(cls, url: str) -> AsyncIterator["Lag"]:
+        """Look as long as the ``async with`` lasts, by a connection for that."""
+        connection = await asyncpg.connect(url)
         lag = cls(connection)
         looking = asyncio.create_task(lag._look())
         try:
@@ -40,6 +41,7 @@ class Lag:
             looking.cancel()
             with suppress(asyncio.CancelledError):
                 await looking
+            await connection.close()
 
     async def _look(self) -> None:
         statement = await self._connection.prepare(_BOTH)
