@@ -37,6 +37,7 @@ _VARIABLES = {
 _SECONDS = 10.0
 _WARM_SECONDS = 2.0
 _PAIRS = 4
+_CATCH_UP_SECONDS = 3600.0
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 _IS_BEHIND = """
 SELECT coalesce(max(number), 0) < (SELECT max(sequence_number) FROM eventstore.events)
@@ -104,7 +105,7 @@ class Beside:
         """Run a process that projects, and has caught up; at its end, its memory is a sample."""
         with Timed.running(_PROJECT, self._environment) as project:
             await project.says("projecting")
-            await project.until(self._has_caught_up, what="the log's end")
+            await project.until(self._has_caught_up, what="the log's end", seconds=_CATCH_UP_SECONDS)
             yield project
             self._samples["project_memory"].append(_peak_memory(project.pid))
             await project.ended(signal.SIGTERM)

@@ -1,6 +1,5 @@
 """A peer: the projection runner of ``eventsourcing``, with a row for each event, over a log of its own."""
 
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -51,8 +50,6 @@ class Lendings(PostgresTrackingRecorder):  # type: ignore[misc]  # its types are
         self._insert: Composed = SQL("INSERT INTO {}.{} VALUES (%s, %s, %s)").format(
             Identifier(self.datastore.schema), Identifier("lendings")
         )
-        self.wanted = 0
-        self.done = threading.Event()
 
     def add(self, decision: Lent, tracking: Tracking) -> None:
         """Write a row and how far they are, in one transaction."""
@@ -111,6 +108,7 @@ def _environment(address: Address) -> dict[str, str]:
     parts = urlsplit(address.admin_url)
     return {
         "PERSISTENCE_MODULE": "eventsourcing.dcb.postgres_tt",
+        "LENDINGS_PERSISTENCE_MODULE": "eventsourcing.postgres",  # of the projection of this name
         "MAPPER_TOPIC": get_topic(MessagePackMapper),
         "POSTGRES_DBNAME": parts.path.lstrip("/"),
         "POSTGRES_HOST": str(parts.hostname),
