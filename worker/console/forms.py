@@ -100,6 +100,6 @@ async def _read(request: Request) -> dict[str, list[str]]:
         if len(body) > _MOST_BYTES:
             raise HTTPException(413, "The form is too large: choose fewer at a time.")
     try:
-        return parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=1000)
+        return parse_qs(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=1000)
     except ValueError:
         raise HTTPException(400, "The form cannot be read.") from None

@@ -45,11 +45,16 @@ async def book(store: EventStore, *accounts: str) -> Position:
 
 @asynccontextmanager
 async def coordinating(
-    url: str, domain: Domain, *, target: str | None = None, schema: str = DEFAULT_SCHEMA
+    url: str,
+    domain: Domain,
+    *,
+    target: str | None = None,
+    schema: str = DEFAULT_SCHEMA,
+    answer_seconds: float = 10.0,
 ) -> AsyncIterator[Coordinator]:
     """Run a domain's projections in this process."""
     declared = [Declared(domain=domain, projection=projection) for projection in domain.projections]
-    async with following(url, declared, target=target, schema=schema) as coordinator:
+    async with following(url, declared, target=target, schema=schema, answer_seconds=answer_seconds) as coordinator:
         yield coordinator
 
 
@@ -61,13 +66,18 @@ async def following(
     target: str | None = None,
     outlet: Outlet | None = None,
     schema: str = DEFAULT_SCHEMA,
+    answer_seconds: float = 10.0,
 ) -> AsyncIterator[Coordinator]:
     """Run what follows the log in this process."""
     async with PostgresEventStore.connect(
         url, schema=schema, follow_seconds=FOLLOW_SECONDS, application_name="projecting"
     ) as store:
         coordinator = Coordinator(
-            declared, store, lambda purpose: Session(target or url, purpose=purpose, schema=schema), outlet=outlet
+            declared,
+            store,
+            lambda purpose: Session(target or url, purpose=purpose, schema=schema),
+            outlet=outlet,
+            answer_seconds=answer_seconds,
         )
         try:
             await coordinator.open()

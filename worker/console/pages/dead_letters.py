@@ -117,7 +117,7 @@ class DeadLettersPage:
 
     def _meant(self, form: Form) -> tuple[Action, Topology, Sequence[str]]:
         action = form.action(Action)
-        ids = list(dict.fromkeys(form.all("id")))
+        ids = list(dict.fromkeys(filter(None, form.all("id"))))
         if not ids:
             raise HTTPException(400, "No letter is chosen: go back, and choose some.")
         return action, self._topology(form.one("domain")), ids
