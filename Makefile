@@ -111,7 +111,7 @@ $(VENV)/.docs: requirements-docs.lock $(VENV)/.ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-docs.lock
 	@touch $@
 
-api: $(VENV)/.ready ## write docs/api.md from the docstrings
+api: $(VENV)/.ready ## write the pages of the Python API from the docstrings
 	@$(BIN)/python -m deploy.site.api
 
 docs: $(VENV)/.docs ## make the pages a site in .site/; warnings are fatal

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
@@ -40,8 +41,6 @@ class BoundaryIndex:
         self._by_type: defaultdict[str, list[int]] = defaultdict(list)
         self._any: list[int] = []
         self._items = 0
-        # The values that are looked for, as JSON writes them; None if there are others than simple strings.
-        self._texts: set[str] | None = set()
         for index, each in enumerate(filters):
             if each.since is not None or each.until is not None or each.above:
                 self._bounded[index] = each
@@ -133,21 +132,22 @@ class BoundaryIndex:
                 value = comparable(predicate.value)
                 if value is not None:
                     values.setdefault(value, []).append(entry)
-                self._note_text(predicate.value)
         elif item.event_types:
             for event_type in item.event_types:
                 self._by_type[event_type].append(index)
         else:
             self._any.append(index)
 
-    def _note_text(self, value: object) -> None:
-        """Note how a value is written in JSON; of numbers and truths nothing, which may stand anywhere."""
-        if self._texts is None:
-            return
-        if isinstance(value, str) and "\\" not in (text := canonical(value).decode()):
-            self._texts.add(text)
-        else:
-            self._texts = None
+    @cached_property
+    def _texts(self) -> set[str] | None:
+        """The values that are looked for, as JSON writes them; None if some may be written in more than one way."""
+        texts = set()
+        for values in self._by_field.values():
+            for kind, value in values:
+                if kind != "string" or "\\" in (text := canonical(value).decode()):
+                    return None
+                texts.add(text)
+        return texts
 
 
 def _holds(bounded: Filter, event: Event | RecordedEvent, number: int) -> bool:

@@ -44,3 +44,4 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 START = Position(number=0, token=0)
+"""The position before the first event."""

@@ -16,6 +16,7 @@ from eventstore.jsontext import MAX_DIGITS
 __all__ = ["P", "Predicate", "Scalar"]
 
 Scalar = str | bool | int | Decimal
+"""What a predicate's value may be."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -100,6 +101,7 @@ class Predicate:
 
 
 P = Predicate
+"""`Predicate`, by the name that filters are written with: `P("product", "tea")`."""
 
 
 def _simplest(key: object, value: object) -> Scalar:

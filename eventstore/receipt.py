@@ -69,6 +69,7 @@ class Outcome:
 
 
 ACCEPTED = Outcome(kind=OutcomeKind.ACCEPTED)
+"""The outcome of an append that names no other."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):

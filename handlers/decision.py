@@ -69,3 +69,4 @@ def _refuse_other_than_event(event: Any, whose: str) -> None:
 
 
 Decision = Accepted | Rejected | Unchanged
+"""What a decider returns."""

@@ -73,8 +73,7 @@ def check_one_log(domains: Iterable[Domain]) -> None:
 def _load(place: str) -> Domain:
     module_name, _, attribute = place.partition(":")
     if not module_name or module_name.startswith(".") or not attribute:
-        example = f", such as {module_name}:domain" if module_name.isidentifier() else ""
-        raise DomainNotFound(f"WORKER_DOMAINS: {place!r} must have the form module:attribute{example}")
+        raise DomainNotFound(f"WORKER_DOMAINS: {place!r} must have the form module:attribute{_example(place)}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -111,6 +110,12 @@ def _cannot(module_name: str, error: BaseException) -> str:
     else:
         said = str(error)
     return f"{module_name} cannot be imported{where}: {type(error).__name__}: {said}"
+
+
+def _example(place: str) -> str:
+    """Say what a place without its colon was meant to be, where that can be told."""
+    module = place.removesuffix(":").removesuffix(".domain")
+    return f", such as {module}:domain" if all(map(str.isidentifier, module.split("."))) else ""
 
 
 def _if_taken(module_name: str) -> str | None:

@@ -1,5 +1,6 @@
 """Changes of rows: what a projection makes of an event. They are values; nothing is written by making one."""
 
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -10,6 +11,12 @@ if TYPE_CHECKING:
     from handlers.table import Table
 
 __all__ = ["Change", "Delete", "Insert", "Row", "Statement", "Update", "Upsert"]
+
+# What of SQL begins or ends a transaction, or a part of one. A comment may stand before it.
+_ENDING = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(ABORT|BEGIN|COMMIT|END|PREPARE|RELEASE|ROLLBACK|SAVEPOINT|START)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 Row: TypeAlias = dict[str, Any]
 """A row: every column's value, by the column's name."""
@@ -57,7 +64,7 @@ class Statement(msgspec.Struct, frozen=True):
         touches: The tables that it reads or writes; empty: perhaps all of the projection's.
 
     Raises:
-        InvalidRow: It is no text, or the values or tables are no tuple.
+        InvalidRow: It is no text, it begins or ends a transaction, or the values or tables are no tuple.
     """
 
     sql: str
@@ -67,6 +74,10 @@ class Statement(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not isinstance(self.sql, str) or not self.sql.strip():
             raise InvalidRow(f"a Statement is a text of SQL, not {self.sql!r}")
+        if (ending := _ENDING.match(self.sql)) is not None:
+            raise InvalidRow(
+                f"a Statement is run in the transaction of its checkpoint, and must not be {ending[1].upper()}"
+            )
         if not isinstance(self.values, tuple) or not isinstance(self.touches, tuple):
             raise InvalidRow("a Statement takes its values, and what it touches, as tuples; is a comma missing?")
 

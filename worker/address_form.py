@@ -1,13 +1,20 @@
 """The form of addresses: what is wrong with one can be said before anything is connected, and without its password."""
 
-from urllib.parse import SplitResult, urlsplit
+from difflib import get_close_matches
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
-__all__ = ["ESCAPES", "check_port", "check_url"]
+__all__ = ["ESCAPES", "TLS_PARAMETERS", "check_amqp_parameters", "check_port", "check_url"]
 
 ESCAPES = (
     "in user name and password, write / ? # @ [ ] and \\ as %2F, %3F, %23, %40, %5B, %5D and %5C, elsewhere @ as %40"
 )
 """What to do about characters that mean something in an address."""
+TLS_PARAMETERS = frozenset({"cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ssl", "server_hostname"})
+"""What the address of a broker may say of TLS, besides its scheme."""
+
+_AUTH = "auth"
+_AUTH_WAYS = ("plain", "external")
+_AMQP_PARAMETERS = TLS_PARAMETERS | {_AUTH}
 
 
 def check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
@@ -35,3 +42,19 @@ def check_port(url: str, schemes: frozenset[str], example: str) -> None:
         parts.port  # noqa: B018  reading it checks it
     except ValueError:
         raise ValueError(f"its port is no number up to 65535; give it the form {example}") from None
+
+
+def check_amqp_parameters(url: str) -> None:
+    """Check that all parameters of a broker's address mean something: what means nothing would be passed over.
+
+    Raises:
+        ValueError: One does not; the message quotes its name alone.
+    """
+    for name, values in parse_qs(urlsplit(url).query, keep_blank_values=True).items():
+        if name not in _AMQP_PARAMETERS:
+            alike = get_close_matches(name, sorted(_AMQP_PARAMETERS), n=1)
+            meant = f" (did you mean {alike[0]}?)" if alike else ""
+            known = ", ".join(sorted(_AMQP_PARAMETERS))
+            raise ValueError(f"its parameter {name!r} means nothing here{meant}: take it out; known are {known}")
+        if name == _AUTH and values[-1].lower() not in _AUTH_WAYS:
+            raise ValueError(f"its parameter {_AUTH} must be one of {', '.join(_AUTH_WAYS)}")

@@ -23,8 +23,8 @@ def domain_names(settings: Settings, domain: str | None = None) -> list[str]:
     if not settings.worker_domains:
         own = [suffix.lower().replace("_", "-") for suffix in suffixes(settings.domain_databases)]
         if domain is not None and suffix_of(domain) not in suffixes(settings.domain_databases):
-            known = f"those with a database of their own are {', '.join(own)}" if own else "none has its own database"
-            raise Mistake(f"WORKER_DOMAINS names no domain {domain!r}, for it is not set; {known}.")
+            known = f"only {', '.join(own)} have databases of their own" if own else "none has a database of its own"
+            raise Mistake(f"there is no domain {domain!r}: WORKER_DOMAINS is not set, and {known}.")
         return [] if domain is None else [domain]
     from worker.owners import named  # noqa: PLC0415  most calls need no domain
     from worker.served_domains import served_domains  # noqa: PLC0415  the same

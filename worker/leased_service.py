@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from worker.rounds.watchdog import Watchdog
 from worker.settings import Settings
 from worker.supervision.control_socket import supervised
 from worker.supervision.health import Health
@@ -50,15 +51,17 @@ class LeasedService:
     Args:
         parts: The parts.
         doing: What it does, in a word.
+        watchdog: Tells where the event loop is blocked.
 
     Attributes:
         parts: The same.
         doing: The same.
     """
 
-    def __init__(self, parts: Sequence[LeasedPart], *, doing: str) -> None:
+    def __init__(self, parts: Sequence[LeasedPart], *, doing: str, watchdog: Watchdog | None = None) -> None:
         self.parts = tuple(parts)
         self.doing = doing
+        self._watchdog = watchdog if watchdog is not None else Watchdog(effect="its leases are not kept")
         self._draining = False
 
     def health(self) -> Health:
@@ -82,7 +85,8 @@ class LeasedService:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until told to stop; then the leases are given back, and what is not settled comes again."""
-        async with asyncio.TaskGroup() as group:
+        # Whatever blocks the loop, such as a function of a domain's, keeps leases from being kept.
+        async with self._watchdog.watching(), asyncio.TaskGroup() as group:
             tasks = [group.create_task(part.serve()) for part in self.parts]
             await first_of(stop, tasks=tasks)
             self._draining = True

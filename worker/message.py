@@ -44,6 +44,7 @@ _OPENING = frozenset(b"[{")
 _MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _MARKS = (_MARK, *_OTHER_MARKS)
+_KINDS = {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}
 
 
 class BadMessage(Exception):
@@ -174,7 +175,7 @@ def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
     if has_long_number(body, value):
         raise BadMessage("number_too_long", f"the body has a number beyond {MAX_DIGITS:,} digits")
     if not isinstance(value, dict):
-        raise BadMessage("not_an_object", f"the body must be a JSON object, not {type(value).__name__}")
+        raise BadMessage("not_an_object", f"the body must be a JSON object, not {_KINDS.get(type(value), 'null')}")
     return value
 
 

@@ -49,6 +49,11 @@ def owner_of(
     if owners:
         return owners[0]
     names = [known for each in domains for known in names_of(each)]
-    hint, known = meant(name, names), ", ".join(names) or "none"
+    if not names:
+        lacking = ", ".join(each.name for each in domains)
+        raise Mistake(
+            f"there is no {what} {name!r}, nor any other in {lacking}; name another domain in WORKER_DOMAINS."
+        )
+    hint, known = meant(name, names), ", ".join(names)
     told = f"{hint} Known are {known}." if hint else f"known are {known}{by}."
     raise Mistake(f"there is no {what} {name!r}; {told}")

@@ -30,9 +30,9 @@ __all__ = ["run"]
 
 _log = logging.getLogger(__name__)
 
-# So many more objects made than freed begin a collection; by default, a few commands at a time would. What is under way
-# has fewer: once new states only take the place of old ones, it is garbage that begins one.
-_YOUNG_OBJECTS = 50_000
+# So many more objects made than freed begin a collection; by default, a few commands at a time would. Much more would
+# be too many: a domain's code may leave some behind with each command, and with them its body.
+_YOUNG_OBJECTS = 20_000
 # Of the time after the drain.
 _TELEMETRY_SECONDS, _CLOSE_SECONDS = 5.0, 5.0
 

@@ -283,7 +283,7 @@ class Settings(DatabaseAddresses):
         """Read and check the environment, and the files that it names.
 
         Args:
-            needs: The addresses that the caller cannot do without, by field name.
+            needs: What the caller cannot do without, by field name: addresses, and perhaps `worker_domains`.
 
         Raises:
             SettingsError: A value is missing or wrong; one sentence for each.

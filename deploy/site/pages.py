@@ -8,7 +8,7 @@ __all__ = ["navigation", "on_config", "on_page_markdown"]
 
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)\)")
 _GROUP = re.compile(r"^## (.+)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
-_PAGE = re.compile(r"\]\((\w+\.md)\)")
+_PAGE = re.compile(r"\]\(([\w-]+\.md)\)")
 
 
 def navigation(index: str) -> list[Any]:

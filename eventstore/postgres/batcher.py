@@ -97,6 +97,10 @@ class Batcher(ABC, Generic[Q, A]):
             await asyncio.wait([self._sender])
         await self._sticky.close()
 
+    def _most(self) -> int:
+        """Say how many of those that wait now may share a batch."""
+        return _LARGEST_BATCH
+
     @abstractmethod
     def _weigh(self, question: Q) -> tuple[int, int]:
         """Say for how many a question counts in a batch, and how many bytes it has."""
@@ -122,7 +126,8 @@ class Batcher(ABC, Generic[Q, A]):
         """Take the next questions from the queue, one at least; none if their callers are gone."""
         batch: list[Waiting[Q, A]] = []
         total = total_bytes = 0
-        while self._queue:
+        most = self._most()
+        while self._queue and len(batch) < most:
             waiting = self._queue[0]
             count, size = self._weigh(waiting.question)
             total, total_bytes = total + count, total_bytes + size

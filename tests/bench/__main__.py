@@ -6,7 +6,8 @@ events in the log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of the store: ``
 ``HISTORY`` events of the longest history (100,000), and ``SUBJECTS``, separated by commas: ours, ours by other drivers,
 the baselines, and the peers, which are left out where they are not installed. Of the worker: ``REPEAT`` rounds (7) of
 ``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands.
-Of bloat: ``COUNT`` appends (100,000). Of archives: ``COMMANDS`` commands before half of the log is archived (20,000).
+Of reading: ``RATE`` commands a second that a worker decides while a projection follows (1,000). Of bloat: ``COUNT``
+appends (100,000). Of archives: ``COMMANDS`` commands before half of the log is archived (20,000).
 """
 
 import json
@@ -94,8 +95,9 @@ def _bloat() -> tuple[list[Figure], list[str]]:
 def _reading() -> tuple[list[Figure], list[str]]:
     size = int(os.environ.get("SIZE", "1000000"))
     rounds = int(os.environ.get("REPEAT", "3"))
-    figures = run_reading(size=size, repeat=rounds, progress=_progress)
-    return figures, [f"reading: {size:,} events, one process; {rounds} rounds, medians"]
+    rate = int(os.environ.get("RATE", "1000"))
+    figures = run_reading(size=size, repeat=rounds, rate=rate, progress=_progress)
+    return figures, [f"reading: {size:,} events; {rounds} rounds, medians; {rate:,} commands/s beside it"]
 
 
 def _archive() -> tuple[list[Figure], list[str]]:

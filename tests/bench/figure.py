@@ -113,8 +113,23 @@ READING_KINDS = {
     "project.cpu": Kind(unit="µs"),
     "relay_binary.cpu": Kind(unit="µs", target="at most 200 µs"),
     "relay_structured.cpu": Kind(unit="µs"),
+    "project_memory": Kind(unit="MB", target="at most 150 MB"),
+    "lag_p50": Kind(unit="ms"),
+    "lag_p99": Kind(unit="ms", target="under 500 ms"),
+    "project_beside.cpu": Kind(unit="µs"),
+    "decide.cpu": Kind(unit="µs"),
+    "decide_beside.cpu": Kind(unit="µs", ratio_to="decide.cpu", target="at most 1.02"),
+    "decide_p50": Kind(unit="ms"),
+    "decide_p50_beside": Kind(unit="ms", ratio_to="decide_p50"),
+    "decide_p99": Kind(unit="ms"),
+    "decide_p99_beside": Kind(unit="ms", ratio_to="decide_p99", target="at most 1.1"),
+    "decide_database.cpu": Kind(unit="µs"),
+    "decide_database_beside.cpu": Kind(unit="µs", ratio_to="decide_database.cpu"),
 }
-"""Of what follows the log: one row an event, and one confirmed message an event. CPU time is that of its process."""
+"""Of what follows the log: one row an event, and one confirmed message an event; then a worker that decides commands
+at a fixed rate, without and with a projection of what it records. CPU time is that of the process itself, an event or a
+command; ``database`` is all processes of PostgreSQL, a command.
+"""
 ARCHIVE_KINDS = {
     "archive_events": Kind(unit="1/s"),
     "archive_bytes": Kind(unit="B"),
@@ -140,6 +155,7 @@ TARGETS = {
     "eventsourcing.hot_16": "at most 1/5",
     "umadb.hot_16": "at most 1/5",
     "single.hot_book": "at most 1/3",
+    "eventsourcing.project": "at most 1/3",
 }
 _ALL = KINDS | WORKER_KINDS | ORACLE_KINDS | HISTORY_KINDS | BLOAT_KINDS | READING_KINDS | ARCHIVE_KINDS
 

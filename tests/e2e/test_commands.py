@@ -36,7 +36,7 @@ async def test_a_command_is_answered_and_its_answer_stays_on_record(served: Work
     assert status.status == 0
     assert f"RegisterReader {command_id}" in status.output
     assert "accepted" in status.output
-    assert re.search(r'^1 +ReaderRegistered +Name="Ada Lovelace" ReaderID="ada"$', status.output, re.MULTILINE)
+    assert re.search(r'^ *1 +ReaderRegistered +Name="Ada Lovelace" ReaderID="ada"$', status.output, re.MULTILINE)
     told = document.document()
     assert (told["command_id"], told["command_type"]) == (command_id, "RegisterReader")
     assert (told["outcome"], told["attempts"], told["correlation_id"]) == ("accepted", 1, command_id)

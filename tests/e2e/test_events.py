@@ -48,8 +48,8 @@ async def test_the_last_events_are_shown_with_what_they_say(worker: Worker, stor
     )
     assert shown(last) == list(range(151, 251))
     assert few.output.splitlines() == [
-        '     249  2026-01-05 04:09:00.000  Odd                           Text="249" Number=249  | command_id="c249"',
-        '     250  2026-01-05 04:10:00.000  Even                          Text="250" Number=250  | command_id="c250"',
+        '     249  2026-01-05 04:09:00.000Z  Odd                           Text="249" Number=249  | command_id="c249"',
+        '     250  2026-01-05 04:10:00.000Z  Even                          Text="250" Number=250  | command_id="c250"',
     ]
     assert json.loads(document.output) == {
         "sequence_number": 250,

@@ -37,6 +37,9 @@ from tests.support.fixtures.waiting import eventually
 PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin") or shutil.which("pgbouncer")
 ADA = '{"ReaderID": "ada", "Name": "Ada Lovelace"}'
 COUNTED = Event(type="Counted", payload={"Key": "a"})
+BOOK = """{
+    "BookID": "b", "ISBN": "i", "Title": "t", "Authors": "a", "Edition": "e", "Publisher": "p", "PublicationYear": 2000
+}"""
 LEND = '{"BookID": "b", "ReaderID": "ada"}'
 DOCUMENTATION = (ROOT / "docs" / "database.md").read_text(encoding="utf-8").partition("## PgBouncer")[2]
 
@@ -185,6 +188,51 @@ async def test_the_lock_is_held_through_a_pooler_in_transaction_mode(database: D
         assert len((await pooled.query(boundary)).events) == 7
 
 
+async def test_followers_go_on_through_a_pooler_in_transaction_mode(
+    worker: Worker, serving: Serving, database: Database, guard: Guard
+) -> None:
+    """Their leases and checkpoints lie in rows, and what they prepare ends with its transaction."""
+    mode = "pool_mode = transaction\ndefault_pool_size = 2\n"
+    pooler = PgBouncer(guard, database.url, documented("ini") + mode)
+    pooler.start()
+    pooled = worker.having(PROJECTIONS_URL=pooler.url)
+    lent, owner = "SELECT reader_id FROM read_library.books_lent_out", "SELECT owner FROM reading.followers"
+
+    async def comes_to(sql: str, readers: list[str]) -> None:
+        async def is_there() -> bool:
+            return await _column(database.admin_url, sql) == readers
+
+        await eventually(is_there, what=f"{readers} to be shown", seconds=60)
+
+    async with serving(worker), pooled.started("follow") as first, pooled.started("follow") as second:
+        assert (await worker("publish", "AddBookCopyToCirculation", BOOK, "--wait")).status == 0
+        assert (await worker("publish", "RegisterReader", ADA, "--wait")).status == 0
+        assert (await worker("publish", "LendBookCopyToReader", LEND, "--wait")).status == 0
+        await comes_to(lent, ["ada"])
+        first.kill()
+        await first.wait()
+        assert (await worker("publish", "ReturnBookCopyFromReader", LEND, "--wait")).status == 0
+        await comes_to(lent, [])
+        listed = await pooled("projections", "list", "--json")
+        assert listed.status == 0, listed
+
+        async def have_moved() -> bool:
+            owners = await _column(database.admin_url, owner)
+            return {each.split()[1] for each in owners} == {str(second.pid)}
+
+        await eventually(have_moved, what="the second process to have all leases", seconds=60)
+
+
+async def _column(url: str, sql: str) -> list[str]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [row[0] for row in await connection.fetch(sql)]
+    except asyncpg.UndefinedTableError:
+        return []
+    finally:
+        await connection.close()
+
+
 async def test_of_two_poolers_the_one_whose_server_was_promoted_is_found(
     primary_and_standby: PrimaryAndStandby, guard: Guard
 ) -> None:
@@ -202,6 +250,10 @@ async def test_of_two_poolers_the_one_whose_server_was_promoted_is_found(
     both = first._replace(netloc=f"{first.netloc},{second.hostname}:{second.port}", query="connect_timeout=2").geturl()
     boundary = Filter.matching().any_event_type_of("Counted")
     event = Event(type="Counted", payload={"Key": "a"})
+    # In the other order, the pooler of the standby takes clients as well.
+    backwards = urlsplit(both)._replace(netloc=f"{second.netloc},{first.hostname}:{first.port}").geturl()
+    async with PostgresEventStore.connect(backwards) as store:
+        await store.append([event])
     async with PostgresEventStore.connect(both) as store:
         await store.append([event])
         await eventually(partial(_has_event, second.geturl()), what="the standby to have the event")

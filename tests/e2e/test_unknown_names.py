@@ -15,7 +15,16 @@ READER = b'{"ReaderID": "ada", "Name": "Ada"}'
 @pytest.mark.parametrize("arguments", [("run",), ("publish", "RegisterReader", "{}"), ("dead-letters", "list")])
 async def test_without_its_name_no_domain_is_served(worker: Worker, arguments: tuple[str, ...]) -> None:
     told = (await worker.having(WORKER_DOMAINS="")(*arguments)).mistake()
-    assert told.startswith("WORKER_DOMAINS names no domain; give it the form module:attribute, such as ")
+    what, _, advice = told.partition("; ")
+    assert what in {"WORKER_DOMAINS is not set", "WORKER_DOMAINS names no domain"}
+    assert advice.startswith("give it the form module:attribute, such as handlers.library:domain for the example")
+
+
+async def test_all_that_is_missing_is_told_at_once(worker: Worker) -> None:
+    told = await worker.having(DATABASE_URL="", AMQP_URL="", WORKER_DOMAINS="")("run")
+    assert (told.status, told.output) == (2, "")
+    lines = told.complaint.removeprefix("worker: ").splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["DATABASE_URL", "AMQP_URL", "WORKER_DOMAINS"]
 
 
 async def test_a_misspelt_variable_is_told(worker: Worker) -> None:

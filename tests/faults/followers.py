@@ -19,6 +19,7 @@ from handlers.decider import Command
 from handlers.library import domain as library
 from handlers.library.lend_book_copy import LendBookCopyToReader
 from tests.faults.crew import Crew
+from tests.faults.size import Size
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.waiting import eventually
 from worker.amqp.connection import Link
@@ -30,7 +31,8 @@ from worker.topology import Topology, events_exchange
 __all__ = ["Following", "out_of_order", "with_due_dates"]
 
 _HEARD = "heard"
-_SECONDS = 90.0
+# What is waited for follows from how much was recorded: all of it may be sent again.
+_SECONDS = 1200.0 if Size.is_long() else 90.0
 _LOOK_SECONDS = 0.2
 # By when what is lent is to be back: while the trial lasts, so that what is scheduled is sent.
 _DUE_SECONDS = 0.2, 2.0

@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 PACKAGES = ("eventstore", "handlers", "worker")
@@ -91,9 +92,10 @@ def sources(root: Path, packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     }
 
 
-def imported(module: str, text: str) -> set[str]:
+@cache
+def imported(module: str, text: str) -> frozenset[str]:
     """The dotted name of everything that a module imports, wherever in its text."""
-    return set(_imported(module, ast.parse(text)))
+    return frozenset(_imported(module, ast.parse(text)))
 
 
 def _imported(module: str, tree: ast.Module) -> Iterator[str]:

@@ -81,7 +81,6 @@ class FrameReader:
         return self._buffer[start:end]
 
     async def _next(self, wanted: int) -> bytes:
-        breath = time.monotonic()
         while True:
             frame = self._frame()
             if frame:
@@ -91,28 +90,34 @@ class FrameReader:
                 if not more:
                     raise asyncio.IncompleteReadError(self._passed_on + self._buffer[self._at :], wanted)
                 self._buffer, self._at = self._buffer[self._at :] + more, 0
-                breath = time.monotonic()
-            elif time.monotonic() - breath > _BREATH_SECONDS:
+            else:
                 await asyncio.sleep(0)
-                breath = time.monotonic()
 
     def _frame(self) -> bytes | None:
-        """Take the next frame from the buffer; None if it is not there as a whole."""
-        buffer, start = self._buffer, self._at
-        if len(buffer) - start <= FRAME.size:
-            return None
-        kind, channel, size = FRAME.unpack_from(buffer, start)
-        if buffer.startswith(_PROTOCOL, start):
-            # Not a frame: a broker's way to say that it speaks another version. The library ends the connection.
-            end = start + FRAME.size
-        else:
-            end = start + FRAME.size + size + 1
-            if end > len(buffer):
+        """Take the next frame from the buffer that is handed on.
+
+        Returns:
+            It; None if the next one is not there as a whole; nothing if others are to have their turn.
+        """
+        buffer, breath = self._buffer, time.monotonic()
+        while True:
+            start = self._at
+            if len(buffer) - start <= FRAME.size:
                 return None
-        self._at = end
-        if buffer[end - 1] != FRAME_END:
-            return buffer[start:end]  # the library says what is wrong with it
-        return self.passed_on(kind, channel, start, end)
+            kind, channel, size = FRAME.unpack_from(buffer, start)
+            if kind == _PROTOCOL[0] and buffer.startswith(_PROTOCOL, start):
+                # Not a frame: a broker's way to say that it speaks another version. The library ends the connection.
+                end = start + FRAME.size
+            else:
+                end = start + FRAME.size + size + 1
+                if end > len(buffer):
+                    return None
+            self._at = end
+            if buffer[end - 1] != FRAME_END:
+                return buffer[start:end]  # the library says what is wrong with it
+            frame = self.passed_on(kind, channel, start, end)
+            if frame or time.monotonic() - breath > _BREATH_SECONDS:
+                return frame
 
 
 R = TypeVar("R", bound=FrameReader)

@@ -16,7 +16,6 @@ _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _CORRELATION_ID = 1 << 15, 1 << 13, 1 <
 _REPLY_TO, _MESSAGE_ID, _TIMESTAMP, _TYPE = 1 << 9, 1 << 7, 1 << 6, 1 << 5
 # The class of the method, a weight that nothing uses, and the size of the body.
 _NO_SIZE = bytes(12)
-_UNUSUAL = ("content_encoding", "priority", "expiration", "user_id", "app_id")
 _LONGEST_KEY = 128
 # What the values of headers are marked with.
 _TEXT = ord("S")
@@ -33,6 +32,14 @@ _LATEST_TIME = 0xFFFFFFFF
 
 class Properties(spec.Basic.Properties):
     """The library's properties. The usual ones are written here, all others and whatever is wrong by the library."""
+
+    # What a message hardly ever says stands here, so that reading one need not say that it does not.
+    content_encoding: str | None = None
+    priority: int | None = None
+    expiration: str | None = None
+    user_id: str | None = None
+    app_id: str | None = None
+    cluster_id: str = ""
 
     def marshal(self) -> bytes:
         """Write them as they stand in a frame."""
@@ -127,9 +134,6 @@ def _read_usual(text: bytes, flags: int) -> Properties | None:
     """Read properties of the usual kinds; None if there is something that the library reads with more care."""
     # Without its ``__init__``, which sets and checks what follows here.
     read: Any = Properties.__new__(Properties)
-    for name in _UNUSUAL:
-        setattr(read, name, None)
-    read.cluster_id = ""
     read.content_type, at = _read_text(text, 2) if flags & _CONTENT_TYPE else (None, 2)
     read.headers = None
     if flags & _HEADERS:

@@ -17,6 +17,7 @@ from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 from yarl import URL
 
 from eventstore.system_error import said_of
+from worker.address_form import check_amqp_parameters
 from worker.amqp.tls import tls_trouble
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
 
@@ -75,6 +76,10 @@ def broker_address(url: str) -> str:
             "the broker's address has no readable host and port; correct AMQP_URL, and in its password write "
             "/ ? # @ [ ] and \\ as %2F, %3F, %23, %40, %5B, %5D and %5C"
         ) from None
+    try:
+        check_amqp_parameters(url)
+    except ValueError as error:
+        raise BrokerMisconfigured(f"the broker's address: {error}; correct AMQP_URL") from None
     return f"{parts.hostname or 'localhost'}:{port}"
 
 

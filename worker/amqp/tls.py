@@ -5,6 +5,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from urllib.parse import parse_qs, urlsplit
 
+from worker.address_form import TLS_PARAMETERS
 from worker.errors import BrokerMisconfigured
 
 __all__ = ["SERVER_NAME", "tls_context", "tls_trouble"]
@@ -12,7 +13,6 @@ __all__ = ["SERVER_NAME", "tls_context", "tls_trouble"]
 SERVER_NAME = "server_hostname"
 """The parameter of an address that says which name the broker's certificate bears, where it is not the host's."""
 
-_PARAMETERS = {"cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ssl", SERVER_NAME}
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 
 
@@ -29,7 +29,7 @@ def tls_context(url: str) -> ssl.SSLContext | None:
     parts = urlsplit(url)
     given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if parts.scheme != "amqps":
-        if asked := sorted(_PARAMETERS & given.keys()):
+        if asked := sorted(TLS_PARAMETERS & given.keys()):
             raise BrokerMisconfigured(f"AMQP_URL: {', '.join(asked)} asks for TLS; begin it with amqps://")
         return None
     context = _trusting(given)

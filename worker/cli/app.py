@@ -9,7 +9,7 @@ from worker.cli.group import Entry, group
 
 __all__ = ["COMMANDS", "app"]
 
-_TRIED_AGAIN = "go on that was paused, or try the event again that stopped it"
+_TRIED_AGAIN = "go on after a pause, or try the event that stopped it again"
 
 
 def _followers(kind: str, *, resumed: str) -> tuple[Entry, ...]:
@@ -29,25 +29,36 @@ def _followers(kind: str, *, resumed: str) -> tuple[Entry, ...]:
         Entry(
             name="status",
             target=f"{commands}.status",
-            help=f"Tell everything of a {kind}: how far it is, what stops it and where, and what was left out.",
+            help=f"Show everything about a {kind}: how far it is, what stops it and where, and what was left out.",
         ),
         Entry(
             name="skip",
             target=f"{commands}.skip_event",
-            help=f"Leave out the event that stops a {kind}, and have it go on behind it. Who did so, and why, is "
-            "noted.",
+            help=f"Skip the event that stops a {kind}, which then goes on behind it. Who did so, and why, is recorded.",
         ),
         Entry(
             name="pause",
             target=f"{commands}.pause_one",
-            help=f"Have a {kind} rest, whichever process runs it, until it is resumed.",
+            help=f"Pause a {kind}, whichever process runs it, until it is resumed.",
         ),
-        Entry(name="resume", target=f"{commands}.resume_one", help=f"Have a {kind} {resumed}"),
+        Entry(name="resume", target=f"{commands}.resume_one", help=f"Resume a {kind}: {resumed}"),
     )
 
 
 COMMANDS = {
     "": (
+        Entry(
+            name="new",
+            target="worker.cli.new:new",
+            help="Make a folder to start from: a package with a domain, its test, a Compose file with the servers, and "
+            "settings.",
+        ),
+        Entry(
+            name="check",
+            target="worker.cli.check:check",
+            help="Show what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it "
+            "should.",
+        ),
         Entry(
             name="run",
             target="worker.cli.run:run",
@@ -61,12 +72,12 @@ COMMANDS = {
         Entry(
             name="status",
             target="worker.cli.status:status",
-            help="Tell what became of a command: its outcome, its events, and its trace.",
+            help="Show what became of a command: its outcome, its events, and its trace.",
         ),
         Entry(
             name="view",
             target="worker.cli.view:view",
-            help="Ask a view: what do the events say of this key now?",
+            help="Show the state of a view at a key, as the events give it now.",
             # A key may be a negative number.
             any_option=True,
         ),
@@ -76,25 +87,10 @@ COMMANDS = {
             help="Show events, oldest first: the last that match, or the first that match above a number.",
         ),
         Entry(
-            name="project",
-            target="worker.cli.follow:project",
-            help="Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.",
-        ),
-        Entry(
             name="console",
             target="worker.cli.console:console",
             help="Serve a page that shows queues, workers, commands, events, followers, what is scheduled, and dead "
             "letters.",
-        ),
-        Entry(
-            name="react",
-            target="worker.cli.follow:react",
-            help="Send the commands that reactions make of events, until SIGTERM or Ctrl-C.",
-        ),
-        Entry(
-            name="relay",
-            target="worker.cli.follow:relay",
-            help="Publish the events of relays to the exchange of their domain, in order, until SIGTERM or Ctrl-C.",
         ),
         Entry(
             name="follow",
@@ -103,10 +99,19 @@ COMMANDS = {
             "or Ctrl-C.",
         ),
         Entry(
-            name="check",
-            target="worker.cli.check:check",
-            help="Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it "
-            "should.",
+            name="project",
+            target="worker.cli.follow:project",
+            help="Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="react",
+            target="worker.cli.follow:react",
+            help="Send the commands that reactions make from events, until SIGTERM or Ctrl-C.",
+        ),
+        Entry(
+            name="relay",
+            target="worker.cli.follow:relay",
+            help="Publish the events of relays to their domain's exchange, in order, until SIGTERM or Ctrl-C.",
         ),
         Entry(
             name="health",
@@ -118,18 +123,12 @@ COMMANDS = {
             target="worker.cli.config:config",
             help="Print every setting: its value without secrets, unit, origin and meaning.",
         ),
-        Entry(
-            name="new",
-            target="worker.cli.new:new",
-            help="Make a folder to begin with: a package with a domain, its test, a Compose file with the servers, and "
-            "settings.",
-        ),
     ),
     "events": (
         Entry(
             name="check",
             target="worker.cli.events_check:check",
-            help="Tell which events the domains of WORKER_DOMAINS cannot read. Exit status 1 when there are any.",
+            help="Show which events the domains of WORKER_DOMAINS cannot read. Exit status 1 when there are any.",
         ),
     ),
     "dead-letters": (
@@ -142,7 +141,7 @@ COMMANDS = {
         Entry(
             name="show",
             target="worker.cli.dead_letters.commands:show",
-            help="Show everything of a dead letter: why and when it died, its headers, its body. It stays where it is.",
+            help="Show everything about a dead letter: why and when it died, its headers, its body. It stays in place.",
         ),
         Entry(
             name="replay",
@@ -169,21 +168,21 @@ COMMANDS = {
         Entry(
             name="run",
             target="worker.cli.schedule:run",
-            help="Store what is to be sent later, and send it when its time has come, until SIGTERM or Ctrl-C.",
+            help="Store scheduled commands and send each when it is due, until SIGTERM or Ctrl-C.",
         ),
         Entry(
             name="list",
             target="worker.cli.schedule:list_all",
-            help="List the commands that wait to be sent, what is due first first.",
+            help="List the commands that wait to be sent, the next one first.",
         ),
         Entry(
             name="cancel",
             target="worker.cli.schedule:cancel",
-            help="Have a scheduled command not be sent, also where its message still waits in its queue.",
+            help="Cancel a scheduled command, also while its message still waits in its queue.",
         ),
     ),
-    "reactions": _followers("reaction", resumed=f"{_TRIED_AGAIN}; or have it go on elsewhere."),
-    "relays": _followers("relay", resumed=f"{_TRIED_AGAIN}; or have it go on elsewhere."),
+    "reactions": _followers("reaction", resumed=f"{_TRIED_AGAIN}, or go on from another event."),
+    "relays": _followers("relay", resumed=f"{_TRIED_AGAIN}, or go on from another event."),
     "load": (
         Entry(
             name="run",
@@ -199,7 +198,7 @@ COMMANDS = {
         Entry(
             name="compare",
             target="worker.cli.load:compare",
-            help="Put two load runs side by side. What was not the same in both is told first.",
+            help="Put two load runs side by side. What differs in their settings comes first.",
         ),
     ),
     "topology": (
@@ -226,8 +225,8 @@ COMMANDS = {
         Entry(
             name="forget",
             target="worker.cli.forget:forget",
-            help="Forget a person in the database of DATABASE_ADMIN_URL, after asking: nobody can read their Sensitive "
-            "fields then.",
+            help="Forget a person in the database of DATABASE_ADMIN_URL, after asking: their Sensitive fields become "
+            "unreadable.",
         ),
         Entry(
             name="import",
@@ -237,7 +236,7 @@ COMMANDS = {
         Entry(
             name="adopt",
             target="worker.cli.adoption:adopt",
-            help="Take over another store's table of events, as the beginning of the log in the database of "
+            help="Take over another store's table of events as the beginning of the log in the database of "
             "DATABASE_ADMIN_URL.",
         ),
         Entry(
@@ -254,7 +253,7 @@ COMMANDS = {
         Entry(
             name="check",
             target="worker.cli.check:check_database",
-            help="Tell what is wrong with the database, or will be, and what to do. Exit status 2 when something is.",
+            help="Show what is wrong with the database, or will be, and what to do. Exit status 2 when something is.",
         ),
         Entry(
             name="stats",
@@ -295,7 +294,7 @@ app = group(
 _added(app, "dead-letters", help="List, show, replay and discard dead letters: messages that a worker put aside.")
 _added(app, "projections", help="List, rebuild, pause and resume projections, which are read models in tables.")
 _added(app, "schedule", help="Run, list and cancel commands that are sent later.")
-_added(app, "reactions", help="List, pause and resume reactions, which make commands of events.")
+_added(app, "reactions", help="List, pause and resume reactions, which make commands from events.")
 _added(app, "relays", help="List, pause and resume relays, which publish events to the broker.")
 _added(app, "load", help="Run load scenarios through RabbitMQ and real workers, and have every answer verified.")
 _added(app, "topology", help="Make the broker's exchanges and queues.")

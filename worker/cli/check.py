@@ -22,7 +22,8 @@ def check(
     *,
     domain: Annotated[str | None, typer.Option(metavar="DOMAIN", help="Only this domain and its database.")] = None,
     followers: Annotated[
-        bool, typer.Option("--followers", help="What `worker follow` lacks is wrong, too; else it is told.")
+        bool,
+        typer.Option("--followers", help="Count as wrong what `worker follow` lacks; by default it is only noted."),
     ] = False,
     json: Json = False,
 ) -> None:

@@ -37,7 +37,7 @@ def console(
         typer.Option(
             "--allowed-host",
             metavar="NAME",
-            help="A name that browsers may call it by, besides localhost and IP addresses; may be repeated.",
+            help="A host name that browsers may use, besides localhost and IP addresses; repeat for more.",
         ),
     ] = None,
 ) -> None:

@@ -35,7 +35,7 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 def events(
     *,
     types: Annotated[
-        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only events of this type; again for more types.")
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only events of this type; repeat for more.")
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -43,20 +43,24 @@ def events(
             "--where",
             metavar="KEY=VALUE",
             help='Only events whose payload has this field with this value, which is JSON: Edition=2, Edition="2". '
-            "What is no JSON is a string. Again for more conditions.",
+            "What is no JSON is a string. Repeat for more conditions.",
         ),
     ] = None,
-    any_condition: Annotated[bool, typer.Option("--any", help="One condition suffices; else all hold.")] = False,
+    any_condition: Annotated[
+        bool, typer.Option("--any", help="Match events that meet one condition; by default all must hold.")
+    ] = False,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Not before this time, as 2026-01-05T10:00 (UTC unless said), or 15m ago."),
+        typer.Option(
+            metavar="TIME", help="Not before this time, as 2026-01-05T10:00 (UTC unless it names a zone), or 15m ago."
+        ),
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Not after this time.")] = None,
     after: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, metavar="NUMBER", help="The first events above this number.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="COUNT", help=f"How many events to show; {_LIMIT} unless said.")
+        int | None, typer.Option(min=1, metavar="COUNT", help=f"How many events to show; by default {_LIMIT}.")
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with new events until Ctrl-C (exit status 130).")
@@ -180,7 +184,7 @@ def _document(event: RecordedEvent) -> dict[str, Any]:
 
 
 def _line(event: RecordedEvent, *, metadata: bool) -> str:
-    time = f"{event.occurred_at:%Y-%m-%d %H:%M:%S}.{event.occurred_at.microsecond // 1000:03}"
+    time = f"{event.occurred_at:%Y-%m-%d %H:%M:%S}.{event.occurred_at.microsecond // 1000:03}Z"
     line = f"{event.sequence_number:>8}  {time}  {event.type:<{_TYPE_WIDTH}}  {fields(event.payload)}"
     return printable(f"{line}  | {fields(event.metadata)}" if metadata else line)
 

@@ -36,14 +36,14 @@ _STEP = 1000
 def check(
     *,
     types: Annotated[
-        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only events of this type; again for more types.")
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only events of this type; repeat for more.")
     ] = None,
     after: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, metavar="NUMBER", help="Only events above this number.")
     ] = 0,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="TYPE", help="A type that no domain needs to list: another program's; again for more."),
+        typer.Option(metavar="TYPE", help="A type that no domain needs to list: another program's; repeat for more."),
     ] = None,
     domain: LogOption = None,
     primary: Annotated[

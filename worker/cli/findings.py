@@ -18,11 +18,13 @@ class Finding:
         part: Which part, for a person.
         good: Whether it is as it should be.
         text: What it is; if it is not as it should be, what to do.
+        note: Whether it is good, and yet something that a person would want to know.
     """
 
     part: str
     good: bool
     text: str
+    note: bool = False
 
 
 def report(findings: Sequence[Finding], *, json: bool) -> None:
@@ -30,9 +32,11 @@ def report(findings: Sequence[Finding], *, json: bool) -> None:
     if json:
         print_json([asdict(finding) for finding in findings])
     else:
-        listing = table("", "part", "")
+        listing = table("", "", "")
+        listing.show_header = False
         for finding in findings:
-            listing.add_row("ok" if finding.good else "WRONG", finding.part, finding.text)
+            state = "WRONG" if not finding.good else "note" if finding.note else "ok"
+            listing.add_row(state, finding.part, finding.text)
         tell(listing)
     if not all(finding.good for finding in findings):
         raise typer.Exit(2)

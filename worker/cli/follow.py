@@ -19,15 +19,15 @@ _MOST_PROCESSES = 64
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="NAME", help="Which, by name; without one, all of WORKER_DOMAINS."),
+    typer.Argument(metavar="NAME", help="Names; by default all of WORKER_DOMAINS."),
 ]
 Processes = Annotated[
     int | None,
     typer.Option(
         min=1,
         max=_MOST_PROCESSES,
-        help="Watch over so many processes, which share the work. Without this there is one, which nothing starts "
-        "again.",
+        help="How many processes share the work; one that crashes is started again. By default one runs, which "
+        "nothing starts again.",
     ),
 ]
 

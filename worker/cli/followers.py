@@ -25,12 +25,12 @@ __all__ = ["asked", "projections", "reactions", "relays"]
 
 T = TypeVar("T")
 _PURPOSE = "worker followers"
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Which, as NAME or DOMAIN.NAME.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name, as NAME or DOMAIN.NAME.")]
 EventNumber = Annotated[
-    int | None, typer.Option("--event", min=1, help="The event's number, to be sure that it is this one.")
+    int | None, typer.Option("--event", min=1, help="Its number; refused if another event stops it.")
 ]
-Reason = Annotated[str, typer.Option(help="Why; it is written down.")]
-By = Annotated[str | None, typer.Option(help="Who wants it; without this, who is logged in.")]
+Reason = Annotated[str, typer.Option(help="Why; it is recorded.")]
+By = Annotated[str | None, typer.Option(help="Who asks for it; by default the user who is logged in.")]
 From = Annotated[
     str | None,
     typer.Option(

@@ -45,10 +45,11 @@ async def _inspect(settings: Settings, domain: Domain, store: StoreSettings, *, 
         if settings.amqp_url:
             lacking += await _lacking_at_the_broker(settings, domain)
     except (EventStoreError, BrokerError) as error:
-        return Finding(part=part, good=not needed, text=f"cannot be looked at: {sentence(error)}")
+        return Finding(part=part, good=not needed, note=True, text=f"cannot be looked at: {sentence(error)}")
     if not lacking:
         return Finding(part=part, good=True, text="may be run")
-    return Finding(part=part, good=not needed, text=f"`worker follow` cannot run here: {'; '.join(lacking)}.")
+    told = f"`worker follow` cannot run here: {'; '.join(lacking)}."
+    return Finding(part=part, good=not needed, note=True, text=told)
 
 
 async def _lacking_in_databases(settings: Settings, store: StoreSettings, *, follows: bool) -> list[str]:

@@ -23,7 +23,9 @@ __all__ = ["forget"]
 
 
 def forget(
-    subject: Annotated[str, typer.Argument(metavar="FIELD=VALUE", help="Whom, as events name them: ReaderID=ada.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="FIELD=VALUE", help="The person, as events name them: ReaderID=ada.")
+    ],
     *,
     domain: DomainOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
@@ -72,7 +74,7 @@ def _subject(text: str, settings: Settings) -> Subject:
         known = sorted({name for each in served_domains(settings) for name in each.sensitive.subject_fields})
         if field not in known:
             hint = meant(field, known)
-            named = f"{hint} Known: {', '.join(known)}." if known else "None has any."
+            named = f"{hint} Known: {', '.join(known)}." if known else "They have no such field."
             raise Mistake(f"no Sensitive field of the domains belongs to whom {field!r} names; {named}")
     return Subject(field, value)
 

@@ -28,11 +28,9 @@ _EVENTS_A_LOOK = 1000
 def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file; it is unpacked if it is gzip.")],
     *,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the import is called; the file's name unless said.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="The import's name; by default the file's.")] = None,
     file_format: Annotated[
-        FileFormat | None, typer.Option("--format", help="How the file is written; told by its name unless said.")
+        FileFormat | None, typer.Option("--format", help="The file's format; by default from its name.")
     ] = None,
     number_field: Annotated[
         str, typer.Option(metavar="FIELD", help="The field of the metadata that keeps an event's sequence_number.")

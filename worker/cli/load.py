@@ -44,7 +44,7 @@ def list_scenarios(*, json: Json = False) -> None:
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A.json", help="What `worker load run --json A.json` wrote.")],
-    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another one.")],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="The other run.")],
     *,
     json: Json = False,
 ) -> None:

@@ -51,20 +51,21 @@ _FILE_WIDTH = 120
 
 
 def run(
-    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Which one; `worker load list` names them.")],
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Its name; `worker load list` lists them.")],
     *,
     domain: Annotated[
-        str | None, typer.Option(help="The scenario's domain; found by the scenario's name without this.")
+        str | None, typer.Option(help="The scenario's domain; by default found by the scenario's name.")
     ] = None,
     parameters: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the scenario; again for more."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the scenario; repeat for more."),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed generates the same commands.")] = 1,
     commands: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"How many commands the load has, without its set-up; {_COMMANDS} unless --duration ends it."
+            min=1,
+            help=f"How many commands the load has, without its set-up; by default {_COMMANDS}, without --duration.",
         ),
     ] = None,
     duration: Annotated[
@@ -106,7 +107,7 @@ def run(
     Other publishers of the domain must rest meanwhile: what they send counts as a violation. Exit status 1 when there
     is one violation or more.
     """
-    settings = Settings.load()
+    settings = Settings.load(needs=("database_url", "amqp_url", "worker_domains"))
     served = served_domains(settings)
     check_master_keys(settings, served)
     owner, kind = _found(named(served, domain), scenario)

@@ -22,16 +22,20 @@ def main() -> None:
     try:
         if (status := probe(sys.argv[1:])) is not None:
             sys.exit(status)
-        from worker.cli.streams import escape_what_cannot_be_written  # noqa: PLC0415  a probe does without
+        from worker.cli.streams import NotWritten, escape_what_cannot_be_written, written_out  # noqa: PLC0415  a probe does without
         from worker.telemetry.early_variables import set_early_mistakes_aside  # noqa: PLC0415  the same
 
         set_early_mistakes_aside()  # before anything is imported that reads them
         escape_what_cannot_be_written()
         from worker.cli.app import app  # noqa: PLC0415  the same
-        from worker.failures import telling  # noqa: PLC0415  the same
+        from worker.failures import Mistake, telling  # noqa: PLC0415  the same
 
         with telling("worker"):
-            app()
+            try:
+                with written_out():
+                    app()
+            except NotWritten as error:
+                raise Mistake(f"{error}.") from None
     except KeyboardInterrupt:
         # Most of a start is imports: there, Ctrl-C is nobody's bug either.
         sys.exit(_INTERRUPTED)

@@ -29,7 +29,7 @@ def migrate(
         int | None,
         typer.Option(
             "--partition-size",
-            help="Keep the log in partitions, and have each further one take so many events. Without, it stays as is.",
+            help="Keep the log in partitions, each further one of this many events. By default the log stays as it is.",
         ),
     ] = None,
     projections: Annotated[

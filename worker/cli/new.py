@@ -31,7 +31,7 @@ _FILES = {
 
 
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the folder and the package in it are called.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the folder and of the package in it.")],
 ) -> None:
     """Make a folder to begin with: a package with a domain, its test, a Compose file with the servers, and settings.
 

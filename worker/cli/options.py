@@ -8,10 +8,11 @@ __all__ = ["ControlSocket", "DomainOption", "Json", "LogOption", "Replica", "Yes
 
 DomainOption = Annotated[
     str | None,
-    typer.Option(metavar="DOMAIN", help="Whose database, where domains have several; without this, all of them."),
+    typer.Option(metavar="DOMAIN", help="Only this domain's database, where domains have databases of their own."),
 ]
 LogOption = Annotated[
-    str | None, typer.Option(metavar="DOMAIN", help="Whose log, where domains have databases of their own.")
+    str | None,
+    typer.Option(metavar="DOMAIN", help="The domain whose log is meant, where domains have databases of their own."),
 ]
 Replica = Annotated[bool, typer.Option("--replica", help="Read from a replica if one answers.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,13 +1,17 @@
 """Parameter names: what a help page calls the value of an option or an argument, in a person's words."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 __all__ = ["name_plainly"]
 
+# What only the width of a column bounds.
+_BEYOND_WORDS = 2**31 - 1
+
 
 def name_plainly(parameters: list[Any]) -> list[Any]:
-    """Have help pages show ``--limit NUMBER`` and ``[KEY]...``, not ``--limit <int range>`` and ``<list[str]>``.
+    """Have help pages show ``--limit NUMBER [at least 1]`` and ``NAME``, not ``<int range> [x>=1]`` and ``{NAME}``.
 
     Args:
         parameters: A command's. What names its value itself, is a flag, or has choices, keeps what it shows.
@@ -16,9 +20,12 @@ def name_plainly(parameters: list[Any]) -> list[Any]:
         The same.
     """
     for parameter in parameters:
+        parameter._get_number_range_help_str = partial(_range, parameter)  # noqa: SLF001  no other way in
         if parameter.param_type_name == "argument":
             # Its name says what it is.
             parameter.display_type_rich = lambda ctx: ""  # noqa: ARG005  Typer's to call
+            if parameter.required:
+                parameter._usage_display_name = lambda name=parameter.display_name_raw: name  # noqa: SLF001  as above
         elif parameter.metavar is None and not parameter.is_flag and not parameter.type_descriptor.is_choice:
             parameter.metavar = _value_of(parameter)
     return parameters
@@ -29,3 +36,10 @@ def _value_of(parameter: Any) -> str:
     if kind in (int, float):
         return "NUMBER"
     return "FILE" if kind is Path else str(parameter.opts[0]).lstrip("-").upper()
+
+
+def _range(parameter: Any) -> str | None:
+    least, most = parameter.min, parameter.max
+    if most is not None and most < _BEYOND_WORDS:
+        return f"at most {most}" if least is None else f"{least} to {most}"
+    return f"at least {least}" if least else None

@@ -14,7 +14,7 @@ __all__ = ["rebuild"]
 
 
 def rebuild(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which, as NAME or DOMAIN.NAME.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, as NAME or DOMAIN.NAME.")],
     *,
     yes: Yes = False,
 ) -> None:

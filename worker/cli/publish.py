@@ -42,14 +42,14 @@ def publish(
         str | None, typer.Option("--id", metavar="UUID", help="The command's id; the same id takes effect once.")
     ] = None,
     domain: Annotated[
-        str | None, typer.Option(help="The command's domain; found by the command's name without this.")
+        str | None, typer.Option(help="The command's domain; by default found by the command's name.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for what becomes of it, and print it.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome, and print it.")] = False,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Have it sent later: a time such as 2027-01-31T18:00:00+01:00.")
+        str | None, typer.Option(metavar="TIME", help="Send it later: at a time such as 2027-01-31T18:00:00+01:00.")
     ] = None,
     delay: Annotated[
-        str | None, typer.Option("--in", metavar="AGE", help="Have it sent later: in 30m, 36h, 90d, 12w from now.")
+        str | None, typer.Option("--in", metavar="AGE", help="Send it later: in 30m, 36h, 90d, 12w from now.")
     ] = None,
     timeout: Annotated[
         float, typer.Option(min=0.001, metavar="SECONDS", help="How long each command may take.")
@@ -64,7 +64,7 @@ def publish(
     when = _when(at, delay)
     if when is not None and wait:
         raise Mistake("what is sent later is not waited for: leave out --wait, or --at and --in.")
-    settings = Settings.load(needs=("amqp_url",))
+    settings = Settings.load(needs=("amqp_url", "worker_domains"))
     checked = Submissions(named(served_domains(settings), domain), settings)
     if file is not None:
         if command is not None or command_id is not None:
@@ -149,7 +149,6 @@ def _show(answers: Sequence[Answer], *, json: bool, wait: bool, at: datetime | N
     else:
         counts = Counter((answer.outcome, answer.reason or "") for answer in answers)
         listing = table("outcome", "commands", "reason")
-        listing.columns[1].justify = "right"
         for (outcome, reason), count in sorted(counts.items()):
             listing.add_row(outcome, f"{count:,}", reason)
         tell(listing)

@@ -21,7 +21,7 @@ def run(
         typer.Option(
             min=1,
             max=_MOST_PROCESSES,
-            help="How many worker processes to run; one that crashes is started again. Without this, one process runs, "
+            help="How many worker processes to run; one that crashes is started again. By default one process runs, "
             "which nothing starts again.",
         ),
     ] = None,
@@ -33,7 +33,7 @@ def run(
 
     Exit status 0 after a complete drain, 1 when commands were left to the broker or a process ended again and again.
     """
-    settings = Settings.load()
+    settings = Settings.load(needs=("database_url", "amqp_url", "worker_domains"))
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
     from worker import process  # noqa: PLC0415  a supervisor needs hardly anything of it

@@ -34,7 +34,8 @@ def run(
         typer.Option(
             min=1,
             max=_MOST_PROCESSES,
-            help="Watch over so many processes, of which one works at a time. Without this there is one, which nothing "
+            help="How many processes to run, of which one works at a time; one that crashes is started "
+            "again. By default one runs, which nothing "
             "starts again.",
         ),
     ] = None,
@@ -57,7 +58,7 @@ def run(
 def list_all(
     *,
     domain: DomainOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many, at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most this many.")] = 100,
     json: Json = False,
 ) -> None:
     """List the commands that wait to be sent, what is due first first.

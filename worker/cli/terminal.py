@@ -30,11 +30,18 @@ def tell(*parts: object) -> None:
         print(*shown)  # noqa: T201  as it would be drawn
         return
     from rich.console import Console  # noqa: PLC0415  only for what is drawn
-    from rich.table import Table  # noqa: PLC0415  the same
 
-    has_table = any(isinstance(part, Table) for part in parts)
+    from worker.cli.listing import Listing  # noqa: PLC0415  the same
+
+    tables = [part for part in parts if isinstance(part, Listing)]
+    for each in tables:
+        each.trim()
     width = None if sys.stdout.isatty() or "COLUMNS" in environ else _WIDEST
-    Console(highlight=False, markup=False, emoji=False, soft_wrap=not has_table, width=width).print(*shown)
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=not tables, width=width)
+    with console.capture() as drawn:
+        console.print(*shown)
+    # Cells are padded to the width of their column, the last ones, too.
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().removesuffix("\n").split("\n")))
 
 
 def table(*headings: str, title: str | None = None) -> "Listing":

@@ -19,14 +19,14 @@ __all__ = ["declare"]
 
 def declare(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what is missing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
 ) -> None:
     """Make the exchanges and queues of the domains that WORKER_DOMAINS names, as a user that may configure them.
 
     What is there stays as it is. Workers and publishers then need no right to configure anything. Exit status 1 when
     something is missing (--dry-run).
     """
-    settings = Settings.load(needs=("amqp_url",))
+    settings = Settings.load(needs=("amqp_url", "worker_domains"))
     domains = served_domains(settings)
     topologies = {Topology.of(domain, has_schedule=True): bool(domain.relays) for domain in domains}
     lacking = run_async(_declare(settings.amqp_url, topologies, dry_run=dry_run))

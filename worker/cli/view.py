@@ -40,13 +40,14 @@ def view(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="The view's name; without one, the views are listed.")
     ] = None,
-    key: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="The view's key, a value each.")] = None,
+    key: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="The view's key, one value each.")] = None,
     *,
     domain: Annotated[
-        str | None, typer.Option(metavar="DOMAIN", help="Whose view, if several domains have one of this name.")
+        str | None, typer.Option(metavar="DOMAIN", help="The view's domain, if several have a view of this name.")
     ] = None,
     min_position: Annotated[
-        str | None, typer.Option(metavar="NUMBER:TOKEN", help="At least as far as this, such as a reply's position.")
+        str | None,
+        typer.Option(metavar="NUMBER:TOKEN", help="Wait until the answer includes this position, such as a reply's."),
     ] = None,
     replica: Replica = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with the position.")] = False,

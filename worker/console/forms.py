@@ -3,6 +3,8 @@
 import hmac
 import logging
 from collections.abc import Sequence
+from enum import StrEnum
+from typing import TypeVar
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
@@ -15,6 +17,7 @@ __all__ = ["Form"]
 _log = logging.getLogger(__name__)
 
 _MOST_BYTES = 64 * 1024
+_Action = TypeVar("_Action", bound=StrEnum)
 
 
 class Form:
@@ -64,6 +67,20 @@ class Form:
         """Return the values of a field."""
         return self._fields.get(name, [])
 
+    def action(self, known: type[_Action]) -> _Action:
+        """Return what is to be done.
+
+        Args:
+            known: What can be.
+
+        Raises:
+            HTTPException: It is none of these.
+        """
+        try:
+            return known(self.one("action"))
+        except ValueError:
+            raise HTTPException(400, "It does not say what is to be done.") from None
+
     def log(self, what: str) -> None:
         """Write down what was done, and from where."""
         _log.warning("%s, from %s", what, self.address)
@@ -83,6 +100,6 @@ async def _read(request: Request) -> dict[str, list[str]]:
         if len(body) > _MOST_BYTES:
             raise HTTPException(413, "The form is too large: choose fewer at a time.")
     try:
-        return parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=1000)
+        return parse_qs(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=1000)
     except ValueError:
         raise HTTPException(400, "The form cannot be read.") from None

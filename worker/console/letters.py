@@ -132,7 +132,7 @@ class Letters:
         asked_at = datetime.now(UTC)
         selection = Selection(ids=frozenset(map(same_id, ids)))
         if action is Action.DISCARD:
-            return await self._treat(topology, selection, lambda letter: _died_before(letter, asked_at), None)
+            return await self._treat(topology, selection, lambda letter: letter.was_dead_by(asked_at), None)
         rules = Rules(since=asked_at, receipts_since=await self._receipts_since(topology.domain_name))
         return await self._treat(topology, selection, lambda letter: rules.judge(letter) is Judgement.REPLAY, rules)
 
@@ -188,11 +188,6 @@ def _those_of(selection: Selection, meant: list[DeadLetter]) -> Callable[[DeadLe
 
 def _both(selection: Selection, wanted: Wanted) -> Wanted:
     return lambda letter: selection.fits(letter) and wanted(letter)
-
-
-def _died_before(letter: DeadLetter, moment: datetime) -> bool:
-    # Nobody has agreed to what came later.
-    return letter.died_at is None or letter.died_at <= moment
 
 
 def _left(count: int) -> list[str]:

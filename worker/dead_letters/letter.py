@@ -50,6 +50,9 @@ BROKER_REASONS = {
 
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
+# Of an error in a list: a line or two.
+_LONGEST_BRIEF = 160
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
@@ -128,9 +131,21 @@ class DeadLetter:
             body=body,
         )
 
+    def was_dead_by(self, moment: datetime) -> bool:
+        """Whether it was put aside by then, as far as it says so: to what came later, nobody has agreed."""
+        return self.died_at is None or self.died_at <= moment
+
     def without_content(self) -> "DeadLetter":
         """Return what a list shows of it, so that a long list is small."""
-        return replace(self, headers={}, body=b"", traceback=None, error=None)
+        return replace(self, headers={}, body=b"", traceback=None, error=self.brief_error)
+
+    @property
+    def brief_error(self) -> str | None:
+        """The first line of the error, cut where it is long."""
+        if not self.error:
+            return None
+        line = self.error.split("\n", 1)[0]
+        return line if len(line) <= _LONGEST_BRIEF else f"{line[: _LONGEST_BRIEF - 1]}…"
 
     def document(self) -> dict[str, Any]:
         """Say all of it to a program. A body that is not UTF-8 is given in base64."""
@@ -162,6 +177,7 @@ class DeadLetter:
             "attempts": self.attempts,
             "size": self.size,
             "replayed_at": self.replayed_at,
+            "error": self.brief_error,
         }
 
 

@@ -103,10 +103,12 @@ def _groups(summary: Summary) -> Iterator[str]:
         ],
     )
     cpu, replica, letters = summary.cpu_us_per_command, summary.replica_read_share, summary.dead_letters
+    # Of workers that others have started, the run knows nothing.
+    of = "of the workers" if summary.workers is not None else "only with --start-workers"
     yield _group(
         "Cost",
         [
-            ("CPU a command", _NOT_MEASURED if cpu is None else f"{cpu:,.0f} µs", "of the workers"),
+            ("CPU a command", _NOT_MEASURED if cpu is None else f"{cpu:,.0f} µs", of),
             ("reads by a replica", _NOT_MEASURED if replica is None else f"{replica:.1%}", ""),
             ("dead letters", _NOT_MEASURED if letters is None else f"{letters:,}", ""),
             ("no answer in time", f"{summary.unanswered:,}", ""),

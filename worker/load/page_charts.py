@@ -25,7 +25,8 @@ def charts(summary: Summary) -> Iterator[tuple[str, str, str]]:
     """Draw a run: the name of each chart, what it shows, and the chart."""
     each = f"in intervals of {duration(summary.series.interval_s)}"
     yield "Throughput", f"commands answered a second, {each}", _drawn(partial(_throughput, summary))
-    yield "Conflicts", f"met by the commands that were answered then, {each}", _drawn(partial(_conflicts, summary))
+    if summary.conflicts:
+        yield "Conflicts", f"met by the commands that were answered then, {each}", _drawn(partial(_conflicts, summary))
     if summary.latency_ms is not None:
         yield (
             "How long commands took",

@@ -139,9 +139,14 @@ async def skip(session: Session, name: FollowerName, number: int | None, *, by: 
             raise FollowerError(
                 f"{name} is stopped by event {by_what}, not by {number}" if stopped else f"no event stops {name}"
             )
-        for follower_id, event in wanted.items():
-            await followers.skip(follower_id, event, by=by, reason=reason)
-        return sorted(set(wanted.values()))
+        left_out = {
+            event
+            for follower_id, event in wanted.items()
+            if await followers.skip(follower_id, event, by=by, reason=reason)
+        }
+        if not left_out:
+            raise FollowerError(f"no event stops {name} any more: somebody else was faster")
+        return sorted(left_out)
 
 
 async def move(session: Session, name: FollowerName, to: Position, *, head: int, by: str) -> None:

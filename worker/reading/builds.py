@@ -66,23 +66,21 @@ class Declared:
         """Tell whether a follower of this version is to be added, beside those that there are of its name.
 
         Raises:
-            Superseded: There is one of a later version.
+            Superseded: There is one of a later version, and none of this one that readers read until that is built.
             ProjectionError: There is one of this version whose tables look otherwise.
         """
         for row in rows:
-            if row.version > self.version:
-                reads = "readers read" if row.is_current else "there is being built"
-                raise Superseded(
-                    f"{self.name} has version {self.version} in this program, and {reads} version {row.version}: stop "
-                    "this program, or raise its version to go back"
-                )
-        for row in rows:
+            if row.version > self.version and row.is_current:
+                raise self._superseded(f"readers read version {row.version}")
             if row.version == self.version and row.is_current and row.layout != self.projection.layout:
                 raise ProjectionError(
                     f"the tables of {self.name} are declared otherwise than version {self.version} was made with: "
                     "raise its version"
                 )
-        return not any(self.fits(row) and row.layout == self.projection.layout for row in rows)
+        fitting = [row for row in rows if self.fits(row) and row.layout == self.projection.layout]
+        if (later := self._later(rows)) is not None and not any(row.is_current for row in fitting):
+            raise self._superseded(f"there is being built version {later.version}")
+        return not fitting
 
     async def register(self, session: Session, store: EventStore | None = None) -> None:  # noqa: ARG002  as ``Followed`` has it
         """See that there is a follower of this version; if not, make its tables, beside others if there are some.
@@ -111,13 +109,17 @@ class Declared:
             Whether it was begun; if not, one is under way already. One that an event has stopped is begun anew.
 
         Raises:
-            Superseded, ProjectionError, EventStoreError: As ``register``.
+            Superseded: As ``register``; or a program builds a later version now. One that none does gives way.
+            ProjectionError, EventStoreError: As ``register``.
         """
         await self.register(session)
         async with session.transaction(**_limits()) as transaction:
             followers = Followers(transaction)
             await followers.lock(self.name)
-            for row in await followers.of(self.name):
+            rows = await followers.of(self.name)
+            if (later := self._later(rows)) is not None and later.is_leased:
+                raise self._superseded(f"there is being built version {later.version}")
+            for row in rows:
                 if not row.is_current:
                     if row.failure is None and self.fits(row):
                         return False
@@ -172,6 +174,16 @@ class Declared:
         async with session.transaction() as transaction:
             await Followers(transaction).diverge(row.follower_id, fence)
         return None
+
+    def _later(self, rows: list[FollowerRow]) -> FollowerRow | None:
+        """Return what is being built of a later version."""
+        return next((row for row in rows if row.version > self.version and not row.is_current), None)
+
+    def _superseded(self, there_is: str) -> Superseded:
+        return Superseded(
+            f"{self.name} has version {self.version} in this program, and {there_is}: stop this program, or raise its "
+            "version to go back"
+        )
 
     async def _add(self, transaction: Transaction, *, is_current: bool) -> None:
         follower_id = await Followers(transaction).add(

@@ -15,7 +15,8 @@ from cloudevents.core.v1.event import CloudEvent
 
 from eventstore import RecordedEvent
 from eventstore.jsontext import encode_object
-from handlers import Domain, Relay
+from handlers import Domain, InvalidRelay, Relay
+from handlers.kind import kind_of
 from worker.amqp.ordered_sender import Outgoing
 from worker.amqp.properties import Properties
 from worker.message import CONTENT_TYPE
@@ -58,6 +59,7 @@ def message_of(event: RecordedEvent, domain: Domain, relay: Relay, source: str) 
         source: What it names as its source; empty for ``/`` and the domain's name.
 
     Raises:
+        InvalidRelay: The field of its subject holds what is none.
         UnknownEventType, UnreadableEvent, InvalidEvent: As ``Domain.as_of_today``.
         CloudEventValidationError: The source, or the subject, cannot be.
     """
@@ -71,8 +73,8 @@ def message_of(event: RecordedEvent, domain: Domain, relay: Relay, source: str) 
         "time": event.occurred_at,
         "datacontenttype": CONTENT_TYPE,
     }
-    if relay.subject is not None and (subject := payload.get(relay.subject)) not in {None, ""}:
-        attributes["subject"] = str(subject)
+    if (subject := _subject(relay, payload)) != "":
+        attributes["subject"] = subject
     for name, extension in _EXTENSIONS.items():
         if isinstance(told := event.metadata.get(name), str) and told:
             attributes[extension] = told
@@ -93,6 +95,18 @@ def message_of(event: RecordedEvent, domain: Domain, relay: Relay, source: str) 
             headers=headers,
         ),
     )
+
+
+def _subject(relay: Relay, payload: Mapping[str, Any]) -> str:
+    """Return the text of the field that says what an event is about; empty where it has none."""
+    found = None if relay.subject is None else payload.get(relay.subject)
+    if isinstance(found, Mapping | list):
+        raise InvalidRelay(
+            f"the field {relay.subject} is the subject of {relay.described}, and holds {kind_of(found)}; a subject is "
+            "a text or a number"
+        )
+    # As JSON has them.
+    return "" if found is None else str(found).lower() if isinstance(found, bool) else str(found)
 
 
 def _content_type(message: AMQPMessage) -> str:

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from eventstore import EventStore, EventStoreError
+from eventstore import EventStore, EventStoreError, StoreUnavailable
 from eventstore.backoff import Backoff
 from eventstore.postgres import Session
 from worker.errors import FollowerError
@@ -25,6 +27,7 @@ __all__ = ["Coordinator"]
 
 _log = logging.getLogger(__name__)
 
+_ANSWER_SECONDS = 10.0
 # Every so many ticks the tables of replaced builds are looked for again: readers may have held them.
 _TICKS_BETWEEN_DROPS = 60
 
@@ -38,6 +41,7 @@ class Coordinator:
         target: Makes a session with the database of the checkpoints, and of the tables.
         outlet: The way to the broker; None where nothing is sent.
         purpose: How its connections appear in ``pg_stat_activity``.
+        answer_seconds: How long that database may take to answer before it counts as silent.
 
     Attributes:
         running: Those that this process has the lease of, by follower.
@@ -53,15 +57,18 @@ class Coordinator:
         *,
         outlet: "Outlet | None" = None,
         purpose: str = "worker project",
+        answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
         self.running: dict[int, FollowerRun] = {}
         self.problems: dict[FollowerName, str] = {}
         self.trouble: str | None = None
         self._declared = {each.name: each for each in declared}
+        self._turns = deque(self._declared)
         self._store = store
         self._target = target
         self._outlet = outlet
         self._purpose = purpose
+        self._answer_seconds = answer_seconds
         self._session = target(f"{purpose}: leases")
         self._candidate = Candidate()
         self._ticks = 0
@@ -123,12 +130,12 @@ class Coordinator:
     async def _tick(self) -> None:
         """Keep the leases that there are, take those that are free, and see to what has changed."""
         held = {follower_id: run.fence for follower_id, run in self.running.items()}
-        async with self._session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
-            followers = Followers(transaction)
-            kinds = {name.kind for name in self._declared}
-            rows = [row for row in await followers.all(*kinds) if row.name in self._declared]
-            # Last, and in one exchange with the server: a process that is frozen here must not keep rows locked.
-            kept = await followers.renew(held, LEASE_SECONDS)
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                rows, kept = await self._renewed(held)
+        except TimeoutError:
+            # Another process goes on by now, and a person is to know that this one does not.
+            raise StoreUnavailable(f"the database has not answered for {self._answer_seconds:g} s") from None
         there = {row.follower_id: row for row in rows}
         for follower_id in held:
             row = there.get(follower_id)
@@ -139,14 +146,27 @@ class Coordinator:
                 or not self._declared[row.name].fits(row)
             ):
                 await self._stop(follower_id)
-        for name, declared in self._declared.items():
-            await self._see_to(declared, [row for row in rows if row.name == name])
+        seen_to = time.monotonic()
+        for name in tuple(self._turns):
+            self._turns.rotate(-1)
+            await self._see_to(self._declared[name], [row for row in rows if row.name == name])
+            if time.monotonic() - seen_to > TICK_SECONDS:
+                break  # one that waits for what others hold; the leases are kept before the rest have their turn
         if self._ticks % _TICKS_BETWEEN_DROPS == 0:
             try:
                 await drop_retired(self._session)
             except EventStoreError as error:
                 _log.warning("the tables of a replaced build cannot be dropped yet: %s", error)
         self._ticks += 1
+
+    async def _renewed(self, held: Mapping[int, int]) -> tuple[list[FollowerRow], frozenset[int]]:
+        """Return the rows as they are, and which of the leases are still this process's."""
+        async with self._session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
+            followers = Followers(transaction)
+            kinds = {name.kind for name in self._declared}
+            rows = [row for row in await followers.all(*kinds) if row.name in self._declared]
+            # Last, and in one exchange with the server: a process that is frozen here must not keep rows locked.
+            return rows, await followers.renew(held, LEASE_SECONDS)
 
     async def _see_to(self, declared: Followed, rows: list[FollowerRow]) -> None:
         try:

@@ -12,7 +12,11 @@ from worker.reading.lease import Checkpoint
 
 __all__ = ["Follower", "Progress", "Sink"]
 
-_BATCH = 2000
+# Events that are read at a time: few as long as it is not known how large they are.
+_FIRST_BATCH, _BATCH = 125, 2000
+_BATCH_BYTES = 4 * 1024 * 1024
+# So many of a window are weighed.
+_WEIGHED = 8
 # Windows that are read while another one is written.
 _AHEAD = 1
 
@@ -117,12 +121,17 @@ class Follower:
             with suppress(asyncio.CancelledError, Exception):
                 await reading
 
-    async def _read(self, windows: "asyncio.Queue[Window]", after: Position) -> None:
-        following: AsyncIterator[Window] = self._store.follow(
-            self._events, after=after, batch_size=_BATCH, consistency=Consistency.EVENTUAL
-        )
-        async for window in following:
-            await windows.put(window)
+    async def _read(self, windows: "asyncio.Queue[Window]", at: Position) -> None:
+        batch = _FIRST_BATCH
+        while True:
+            following: AsyncIterator[Window] = self._store.follow(
+                self._events, after=at, batch_size=batch, consistency=Consistency.EVENTUAL
+            )
+            async for window in following:
+                await windows.put(window)
+                if (fitting := _next_batch(window, batch)) != batch:
+                    batch, at = fitting, window.position
+                    break
 
     async def _next(self, windows: "asyncio.Queue[Window]", reading: "asyncio.Task[None]") -> Window:
         if not windows.empty():
@@ -136,3 +145,14 @@ class Follower:
             raise RuntimeError("the log has come to an end")
         finally:
             waiting.cancel()
+
+
+def _next_batch(window: Window, batch: int) -> int:
+    """Return how many events to read at a time behind a window, so that what is held of them stays small."""
+    events = window.events
+    weighed = events[:: max(len(events) // _WEIGHED, 1)]
+    size = sum(len(repr(event.payload)) for event in weighed) / max(len(weighed), 1)
+    while batch > 1 and batch * size > _BATCH_BYTES:
+        batch //= 2
+    is_full = len(events) >= batch
+    return 2 * batch if is_full and 2 * batch <= _BATCH and 2 * batch * size <= _BATCH_BYTES else batch

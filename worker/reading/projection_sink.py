@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from eventstore import EventStoreError, Position, RecordedEvent, Window
+from eventstore.counted import counted
 from eventstore.postgres import Prepared, Session
-from handlers import Domain, Projection
+from handlers import Domain, InvalidRow, Projection
 from worker.reading.event_failed import EventFailed, failure_of
 from worker.reading.followers import Failure
 from worker.reading.lease import IDLE_SECONDS, Checkpoint
@@ -18,6 +19,8 @@ __all__ = ["ProjectionSink"]
 
 # So many events are looked at before others have their turn on the loop, which keeps the leases.
 _AT_ONCE = 250
+# So many are held before they are written, whatever they are of: one event more is taken as long as there are fewer.
+_MOST_CHANGES = 10_000
 # SQLSTATE classes, and one code, of what a value or a statement is to blame for; of what else there is, the server is.
 _OF_EVENTS = ("21", "22", "23", "2B", "42", "44", "54", "P0", "0A")
 _LACKS_RIGHT = "42501"
@@ -50,16 +53,31 @@ class ProjectionSink:
         await self._take(window.events, window.position, window.head.number, checkpoint)
 
     async def _take(self, events: Sequence[RecordedEvent], to: Position, head: int, checkpoint: Checkpoint) -> None:
-        pending, failed = await self._made(events)
-        if failed is not None:
-            at, failure = failed
-            if at:
-                await self._take(events[:at], events[at - 1].position, head, checkpoint)
-            raise EventFailed(failure)
+        while True:
+            pending, end, failure = await self._made(events)
+            if failure is not None:
+                if end:  # made anew: some of the changes of the one that failed may be among them
+                    await self._take(events[:end], events[end - 1].position, head, checkpoint)
+                raise EventFailed(failure)
+            if end == len(events):
+                await self._put(pending, events, to, head, checkpoint)
+                return
+            await self._put(pending, events[:end], events[end - 1].position, head, checkpoint)
+            events = events[end:]
+
+    async def _put(
+        self,
+        pending: PendingChanges,
+        events: Sequence[RecordedEvent],
+        to: Position,
+        head: int,
+        checkpoint: Checkpoint,
+    ) -> None:
+        """Write what events change; where the server refuses that, find the event that is to blame."""
         try:
             await self._write(pending, to, head, checkpoint)
-        except EventStoreError as error:
-            if not _is_of_events(error) or not events:
+        except (EventStoreError, InvalidRow) as error:
+            if not events or not (isinstance(error, InvalidRow) or _is_of_events(error)):
                 raise
             if len(events) == 1:
                 raise EventFailed(failure_of(events[0], error)) from error
@@ -67,21 +85,27 @@ class ProjectionSink:
             await self._take(events[:middle], events[middle - 1].position, head, checkpoint)
             await self._take(events[middle:], to, head, checkpoint)
 
-    async def _made(self, events: Sequence[RecordedEvent]) -> tuple[PendingChanges, tuple[int, Failure] | None]:
-        """Return what events change; or up to where they can be taken, and why no further."""
+    async def _made(self, events: Sequence[RecordedEvent]) -> tuple[PendingChanges, int, Failure | None]:
+        """Return what events change; of how many of them, as is written together; and why it goes no further."""
         pending, domain, projection, skipped = PendingChanges(), self._domain, self._projection, self._skipped
+        count = 0
         for place, event in enumerate(events):
             if place % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
             if event.sequence_number in skipped:
                 continue
+            if count >= _MOST_CHANGES:
+                return pending, place, None
             try:
-                pending.add(projection.changed_by(domain.projected(event)))
+                changes = projection.changed_by(domain.projected(event))
+                pending.add(changes)
             except Exception as bug:  # noqa: BLE001  whatever a function of somebody's raises
-                return pending, (place, failure_of(event, bug))
-        return pending, None
+                return pending, place, failure_of(event, bug)
+            count += len(changes)
+        return pending, len(events), None
 
     async def _write(self, pending: PendingChanges, to: Position, head: int, checkpoint: Checkpoint) -> None:
+        batch = list(_written(pending))
         async with self._session.transaction(
             # One whose process is frozen is ended by the server, so that another one can go on.
             idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s",
@@ -94,11 +118,12 @@ class ProjectionSink:
         ) as transaction:
             # The server reads all of it before a row is locked: see ``prepare``.
             prepared: dict[str, Prepared] = {}
-            batch = list(_written(pending))
             move = await checkpoint.prepared(transaction)
-            for sql, _ in batch:
+            for sql, values in batch:
                 if sql not in prepared:
                     prepared[sql] = await transaction.prepare(sql)
+                if len(values) != (wanted := prepared[sql].parameters):
+                    raise InvalidRow(f"a Statement takes {counted(wanted, 'value')}, and is given {len(values)}: {sql}")
             await checkpoint.move(move, to, head=head)
             for sql, values in batch:
                 await prepared[sql].run(*values)
@@ -109,7 +134,13 @@ def _written(pending: PendingChanges) -> Iterator[tuple[str, Sequence[Any]]]:
     """Iterate over statements and their values, in order."""
     for step in pending.steps:
         for table, changes in step.tables.items():
-            yield from writes(table, changes)
+            try:
+                yield from writes(table, changes)
+            except (LookupError, TypeError) as error:
+                raise InvalidRow(
+                    f"a change of {table.name} lacks a column or a part of the key ({error!r}): make changes by the "
+                    "table's methods"
+                ) from error
         for statement in step.statements:
             yield statement.sql, statement.values
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from eventstore import RecordedEvent, Window
@@ -15,6 +16,9 @@ from worker.reading.lease import Checkpoint
 __all__ = ["SendingSink"]
 
 M = TypeVar("M")
+
+# So many are made before they are sent, whatever they are of: one event more is taken as long as there are fewer.
+_MOST = 2000
 
 
 class SendingSink(ABC, Generic[M]):
@@ -53,23 +57,26 @@ class SendingSink(ABC, Generic[M]):
             BrokerUnavailable, BrokerMisconfigured: Not all is confirmed; what is, lies behind the checkpoint.
             EventStoreError: The database does not take the checkpoint now.
         """
-        events, head = window.events, window.head.number
-        messages, places, failed = self._all_made(events)
-        if messages:
-            # A process that was frozen must not send behind whoever took over.
-            await checkpoint.check(self._session)
-            if (unsent := await self.send(messages)) is not None:
-                place = places[unsent.place]
-                if isinstance(unsent.error, BrokerUnavailable | BrokerMisconfigured):
+        events, head, start = window.events, window.head.number, 0
+        while True:
+            made = self._made(events, start)
+            if made.messages:
+                # A process that was frozen must not send behind whoever took over.
+                await checkpoint.check(self._session)
+                if (unsent := await self.send(made.messages)) is not None:
+                    place = made.places[unsent.place]
                     await self._move_before(events, place, checkpoint, head)
-                    raise unsent.error
-                failed = place, failure_of(events[place], unsent.error)
-        if failed is None:
-            await checkpoint.move_alone(self._session, window.position, head=head)
-            return
-        place, failure = failed
-        await self._move_before(events, place, checkpoint, head)
-        raise EventFailed(failure)
+                    if isinstance(unsent.error, BrokerUnavailable | BrokerMisconfigured):
+                        raise unsent.error
+                    raise EventFailed(failure_of(events[place], unsent.error))
+            if made.failure is not None:
+                await self._move_before(events, made.end, checkpoint, head)
+                raise EventFailed(made.failure)
+            if made.end == len(events):
+                await checkpoint.move_alone(self._session, window.position, head=head)
+                return
+            await self._move_before(events, made.end, checkpoint, head)
+            start = made.end
 
     async def _move_before(
         self, events: Sequence[RecordedEvent], place: int, checkpoint: Checkpoint, head: int
@@ -77,17 +84,37 @@ class SendingSink(ABC, Generic[M]):
         if place and events[place - 1].sequence_number > checkpoint.position.number:
             await checkpoint.move_alone(self._session, events[place - 1].position, head=head)
 
-    def _all_made(self, events: Sequence[RecordedEvent]) -> tuple[list[M], list[int], tuple[int, Failure] | None]:
-        """Return what is sent, of which event each is; and at which of them that ends before the last, and why."""
-        messages: list[M] = []
-        places: list[int] = []
-        for place, event in enumerate(events):
-            if event.sequence_number in self._skipped:
-                continue
-            try:
-                made = self.made(event)
-            except Exception as bug:  # noqa: BLE001  whatever a function of somebody's raises
-                return messages, places, (place, failure_of(event, bug))
-            messages += made
-            places += [place] * len(made)
-        return messages, places, None
+    def _made(self, events: Sequence[RecordedEvent], start: int) -> "_Made[M]":
+        """Make what is sent together, from an event on."""
+        made: _Made[M] = _Made(end=start)
+        for place in range(start, len(events)):
+            event = events[place]
+            if event.sequence_number not in self._skipped:
+                try:
+                    messages = self.made(event)
+                except Exception as bug:  # noqa: BLE001  whatever a function of somebody's raises
+                    made.failure = failure_of(event, bug)
+                    return made
+                made.messages += messages
+                made.places += [place] * len(messages)
+            made.end = place + 1
+            if len(made.messages) >= _MOST:
+                break
+        return made
+
+
+@dataclass(slots=True, kw_only=True)
+class _Made(Generic[M]):
+    """What is sent together on account of some events.
+
+    Attributes:
+        end: How many events of the window are done with.
+        messages: What is sent.
+        places: Of which event each is.
+        failure: Why the next event has none.
+    """
+
+    end: int
+    messages: list[M] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    failure: Failure | None = None

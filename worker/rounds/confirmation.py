@@ -83,11 +83,16 @@ class Confirmation:
                 self._breaker.open(error, era)
             failure = error
         job.is_waiting = False
-        if job.has_ended:
-            return
-        if not is_told:
-            self._outcomes.read_first(job)
-        elif failure is not None:
+        if not job.has_ended:
+            if is_told:
+                self._tell(job, raised, failure)
+            else:
+                self._outcomes.read_first(job)
+        # Its traceback leads here: they would keep each other, and a body of any size, until garbage is collected.
+        del failure
+
+    def _tell(self, job: Job, raised: Exception, failure: Exception | None) -> None:
+        if failure is not None:
             self._outcomes.judged(job, failure)
         elif job.unconfirmed + 1 == 2 * _MOST_UNCONFIRMED:
             self._outcomes.failed(job, raised)

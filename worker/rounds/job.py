@@ -24,6 +24,9 @@ __all__ = ["Job"]
 _log = logging.getLogger(__name__)
 
 
+_NOWHERE = Context()
+
+
 def _never() -> bool:
     return False
 
@@ -65,6 +68,7 @@ class Job(msgspec.Struct, eq=False):
         position_read: How far the log was when they were read.
         waited: How long it rested before this attempt, in seconds.
         span: That of this attempt.
+        attempt_context: Where the spans of this attempt belong.
         followers: Others with its id, which await its answer.
     """
 
@@ -100,7 +104,11 @@ class Job(msgspec.Struct, eq=False):
     position_read: int = 0
     waited: float = 0.0
     span: Span = trace.INVALID_SPAN
+    attempt_context: Context = _NOWHERE
     followers: list["Job"] = msgspec.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.attempt_context = self.context
 
     @property
     def attempts(self) -> int:
@@ -143,11 +151,6 @@ class Job(msgspec.Struct, eq=False):
     def command_id(self) -> UUID:
         """The command's id."""
         return self.message.command_id
-
-    @property
-    def attempt_context(self) -> Context:
-        """Where the spans of this attempt belong."""
-        return trace.set_span_in_context(self.span, self.context) if self.span.is_recording() else self.context
 
     @property
     def parts(self) -> tuple[Part[Any], ...]:

@@ -26,35 +26,32 @@ def begin_attempt(job: Job, parts_known: int) -> None:
         {"command.attempt": job.attempts, "command.waited": job.waited, "parts.known": parts_known},
         context=job.context,
     )
+    if job.span.is_recording():
+        job.attempt_context = trace.set_span_in_context(job.span, job.context)
 
 
 def end_attempt(job: Job, failure: BaseException | None = None) -> None:
     """End the span of an attempt, with what it failed of."""
-    span, job.span = job.span, trace.INVALID_SPAN
+    span, job.span, job.attempt_context = job.span, trace.INVALID_SPAN, job.context
     if failure is not None and span.is_recording():
         mark_failed(span, type(failure).__name__, str(failure))
     span.end()
 
 
 def query_span(job: Job) -> Span:
-    """Begin the span of a command's share in a query that others share."""
-    return child_span(
-        tracer,
-        "query events",
-        {"db.operation.name": "query", "db.collection.name": "events"},
-        context=job.attempt_context,
-    )
+    """Begin the span of a command's share in a query that others share; its attempt's is recorded."""
+    attributes = {"db.operation.name": "query", "db.collection.name": "events"}
+    return tracer.start_span("query events", context=job.attempt_context, attributes=attributes)
 
 
 def decide_span(job: Job) -> Span:
     """Begin the span of a decision."""
     if not job.span.is_recording():
         return trace.INVALID_SPAN
-    return child_span(
-        tracer,
+    return tracer.start_span(
         f"decide {job.message.command_type}",
-        {"command.events_read": job.events_read},
         context=job.attempt_context,
+        attributes={"command.events_read": job.events_read},
     )
 
 

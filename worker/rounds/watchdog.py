@@ -23,13 +23,15 @@ class Watchdog:
 
     Args:
         seconds: For how long the loop may be blocked before that is told.
+        effect: What that means to others, for who reads it.
 
     Attributes:
         command: Whose own code runs now, if any.
     """
 
-    def __init__(self, seconds: float = 5.0) -> None:
+    def __init__(self, seconds: float = 5.0, *, effect: str = "the broker hears no heartbeat") -> None:
         self._seconds = seconds
+        self._effect = effect
         self.command: str | None = None
         self._seen = time.monotonic()
         self._over = threading.Event()
@@ -73,10 +75,11 @@ class Watchdog:
         frame = sys._current_frames().get(loop_thread)  # noqa: SLF001  documented, and the only way to see it
         where = traceback.extract_stack(frame)[-1] if frame is not None else None
         _log.warning(
-            "the event loop has been blocked for %g s%s%s: nothing else runs, and the broker hears no heartbeat",
+            "the event loop has been blocked for %g s%s%s: nothing else runs, and %s",
             self._seconds,
             f" by {command}" if command is not None else "",
             f" in {where.name} ({where.filename}, line {where.lineno})" if where is not None else "",
+            self._effect,
         )
 
 

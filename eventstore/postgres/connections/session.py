@@ -27,6 +27,7 @@ def _ending(how: str, transaction: "Transaction") -> str:
 
 
 class _Statement(Protocol):
+    def get_parameters(self) -> Sequence[object]: ...
     async def fetch(self, *values: object) -> Sequence[Row]: ...
 
 
@@ -35,6 +36,11 @@ class Prepared:
 
     def __init__(self, statement: _Statement) -> None:
         self._statement = statement
+
+    @property
+    def parameters(self) -> int:
+        """How many values it takes."""
+        return len(self._statement.get_parameters())
 
     async def run(self, *values: object) -> Sequence[Mapping[str, Any]]:
         """Run it with bound values, and return its rows."""

@@ -14,6 +14,9 @@ Statement = Callable[[Shared], tuple[str, tuple[object, ...]]]
 
 Learn = Callable[[Sequence[Row]], None]
 
+# So many queries of a statement cost the server hardly less than if there were more of them.
+_FEW, _MANY = 16, 32
+
 
 class Coalescer(Batcher[Lookup, Answer]):
     """Gathers queries of one kind to one server.
@@ -33,6 +36,11 @@ class Coalescer(Batcher[Lookup, Answer]):
         self._statement = statement
         self._seconds = seconds
         self._learn = learn
+
+    def _most(self) -> int:
+        # Half of them: while callers look at what they were told, the server works for the others. If all shared one
+        # statement, all would wait for it, and then go on together while the server has nothing to do.
+        return max(_FEW, min(len(self._queue) // 2, _MANY))
 
     def _weigh(self, lookup: Lookup) -> tuple[int, int]:
         return len(lookup.filters), 0

@@ -7,7 +7,8 @@
 --   $4 bigint    the most events to return, or null for all
 -- Result: as of query.sql, all events of branch 1, each once.
 -- Plan: the log's last entry by the primary key; then the index on the payload, once an object. As in query.sql, neither
--- number nor type is compared in a way that another index could be chosen for.
+-- number nor type is compared in a way that another index could be chosen for. What comes as text is read once, by a query
+-- of its own, and not again for each event.
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::text AS payload, NULL::text AS metadata
@@ -23,8 +24,8 @@ UNION ALL
 (
     SELECT 1, e.sequence_number, e.token, e.event_type, e.occurred_at, e.payload::text, e.metadata::text
     FROM eventstore.events e
-    WHERE e.payload @> ANY ($1::text::jsonb[])
-        AND ($2::text IS NULL OR $2::text::jsonb ? e.event_type)
+    WHERE e.payload @> ANY ((SELECT $1::text::jsonb[])::jsonb[])
+        AND ($2::text IS NULL OR (SELECT $2::text::jsonb) ? e.event_type)
         AND e.sequence_number + 0 > $3::bigint
     LIMIT $4::bigint
 )

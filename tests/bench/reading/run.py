@@ -1,22 +1,24 @@
-"""The run of the part about reading: how fast a projection catches up, and how fast a relay publishes."""
+"""The run of the part about reading: how fast projections and relays catch up, and what one costs beside a worker."""
 
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import asyncpg
 
 from deploy.local.stack import LocalStack
-from eventstore import Filter
 from eventstore.postgres import PostgresEventStore, Session, migrate
-from handlers import Change, DomainEvent, Projected, Projection, Relay, Table
+from handlers import Relay
 from handlers.library import domain as library
-from handlers.library.events import BookCopyLentToReader
 from tests.bench.figure import CPU, Figure, figures_of
+from tests.bench.reading.beside import Beside
+from tests.bench.reading.followed import lendings_rows
+from tests.bench.run import present
+from tests.bench.subjects.postgres import serve
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 from worker.reading.followed import Followed
@@ -26,49 +28,68 @@ from worker.reading.outputs import Output
 __all__ = ["run"]
 
 _FILL = Path(__file__).with_name("lendings.sql").read_text(encoding="utf-8")
-_LENDINGS = Filter.matching().any_event_type_of(BookCopyLentToReader.__name__)
 _POLL_SECONDS = 0.02
 
-lendings = Table("lendings", columns={"number": int, "book_id": str, "at": datetime}, key=("number",))
+_PEER = "eventsourcing"
+# It writes one event a transaction: so many last longer than it is measured.
+_PEERS_EVENTS_A_ROUND = 50_000
 
 
-def _row(seen: Projected[DomainEvent]) -> Change | None:
-    match seen.event:
-        case BookCopyLentToReader(book_id=book_id):
-            return lendings.insert(number=seen.number, book_id=book_id, at=seen.occurred_at)
-        case _:
-            return None
-
-
-def run(*, size: int, repeat: int, progress: Callable[[str], None]) -> list[Figure]:
-    """Measure one process that follows a log.
+def run(*, size: int, repeat: int, rate: int, progress: Callable[[str], None]) -> list[Figure]:
+    """Measure processes that follow a log.
 
     Args:
         size: How many events there are in the log.
         repeat: How many rounds; each begins with the log's first event.
+        rate: How many commands a second a worker decides while a projection follows.
         progress: Is told what is being done.
     """
-    samples: dict[str, list[float]] = defaultdict(list)
+    samples: defaultdict[str, list[float]] = defaultdict(list)
     progress("reading: starting servers")
-    with LocalStack(replicas=0, broker=True) as stack:
+    with LocalStack(replicas=1, broker=True) as stack:
         addresses = stack.environment()
         progress(f"reading: loading {size:,} events")
         asyncio.run(_load(addresses["DATABASE_ADMIN_URL"], size))
         for number in range(1, repeat + 1):
             progress(f"reading: round {number} of {repeat}")
-            projection = Projection(name=f"lendings{number}", events=_LENDINGS, tables=(lendings,), changes=_row)
             # Each round has tables of its own; of one schema and name there can be one.
-            project = Declared(domain=library, projection=projection)
+            project = Declared(domain=library, projection=lendings_rows(f"lendings{number}"))
             _take(samples, "project", asyncio.run(_seconds(addresses, project, size)), size)
             for mode in ("binary", "structured"):
                 relay = Relay(name=f"relay-{mode}{number}", mode=mode, begins="start")
                 took = asyncio.run(_seconds(addresses, Output(domain=library, output=relay), size))
                 _take(samples, f"relay_{mode}", took, size)
             asyncio.run(_forget(addresses["DATABASE_ADMIN_URL"]))
+        asyncio.run(_beside(addresses, samples, repeat, rate, progress))
+    if _PEER in present():
+        progress(f"reading: {_PEER}")
+        _measure_peer(samples, repeat)
     return figures_of(samples)
 
 
-def _take(samples: dict[str, list[float]], name: str, took: tuple[float, float], size: int) -> None:
+async def _beside(
+    addresses: dict[str, str],
+    samples: defaultdict[str, list[float]],
+    repeat: int,
+    rate: int,
+    progress: Callable[[str], None],
+) -> None:
+    async with _administration(addresses["DATABASE_ADMIN_URL"]) as admin:
+        await Beside(addresses, admin, samples, progress).run(repeat, rate=rate)
+
+
+def _measure_peer(samples: defaultdict[str, list[float]], repeat: int) -> None:
+    from tests.bench.reading import peer  # noqa: PLC0415  it may not be installed
+
+    with serve() as address:
+        asyncio.run(peer.load(address, repeat * _PEERS_EVENTS_A_ROUND))
+        for _ in range(repeat):
+            rate, cpu = peer.events_a_second(address)
+            samples[f"{_PEER}.project"].append(rate)
+            samples[f"{_PEER}.project{CPU}"].append(cpu)
+
+
+def _take(samples: defaultdict[str, list[float]], name: str, took: tuple[float, float], size: int) -> None:
     seconds, cpu_seconds = took
     samples[name].append(size / seconds)
     samples[f"{name}{CPU}"].append(cpu_seconds / size * 1e6)
@@ -102,20 +123,23 @@ def _session(url: str, purpose: str) -> Session:
 
 async def _load(admin_url: str, size: int) -> None:
     await migrate(admin_url)
-    connection = await asyncpg.connect(admin_url)
-    try:
+    async with _administration(admin_url) as connection:
         await connection.execute("SET synchronous_commit = off")
         await connection.execute(_FILL, size)
         await connection.execute("VACUUM ANALYZE eventstore.events")
         await connection.execute("CHECKPOINT")
-    finally:
-        await connection.close()
 
 
 async def _forget(admin_url: str) -> None:
     """Have the next round begin as this one did."""
+    async with _administration(admin_url) as connection:
+        await connection.execute("DROP SCHEMA read_library CASCADE; DELETE FROM reading.followers")
+
+
+@asynccontextmanager
+async def _administration(admin_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
     connection = await asyncpg.connect(admin_url)
     try:
-        await connection.execute("DROP SCHEMA read_library CASCADE; DELETE FROM reading.followers")
+        yield connection
     finally:
         await connection.close()

@@ -47,6 +47,11 @@ class Timed:
             if process.stdout is not None:
                 process.stdout.close()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def says(self, text: str, *, times: int = 1) -> None:
         """Wait until it has said something so many times.
 
@@ -55,16 +60,16 @@ class Timed:
         """
         await self.until(lambda: sum(text in line for line in list(self._lines)) >= times, what=f"{text!r}")
 
-    async def until(self, holds: Condition, *, what: str) -> None:
-        """Wait for something that comes about while it runs. Raises as ``says`` does."""
+    async def until(self, holds: Condition, *, what: str, seconds: float = _SAY_SECONDS) -> None:
+        """Wait for something that comes about while it runs, for so long at most. Raises as ``says`` does."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _SAY_SECONDS
+        deadline = loop.time() + seconds
         while not (await met if isinstance(met := holds(), Awaitable) else met):
             if self._process.poll() is not None:
                 self._reader.join()
                 raise BenchError(f"it ended before {what}: " + "".join(self._lines[-_TELLING_LINES:]))
             if loop.time() > deadline:
-                raise BenchError(f"it took longer than {_SAY_SECONDS:g} s to come to {what}")
+                raise BenchError(f"it took longer than {seconds:g} s to come to {what}")
             await asyncio.sleep(_POLL_SECONDS)
 
     def spent(self) -> float:

@@ -40,13 +40,6 @@ async def runtime(database: Database) -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
-    """A store on the test's database, without replicas."""
-    async with PostgresEventStore.connect(database.url) as store:
-        yield store
-
-
-@pytest.fixture
 async def stores(database: Database) -> AsyncIterator[Callable[[int], Awaitable[list[PostgresEventStore]]]]:
     """Makes so many stores with one connection each, so that their appends meet in the database and nowhere before."""
     async with AsyncExitStack() as stack:

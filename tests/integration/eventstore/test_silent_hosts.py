@@ -45,6 +45,14 @@ async def test_a_host_that_swallows_everything_does_not_hide_the_next(
         await way(behind(port, database.admin_url))
 
 
+async def test_a_standby_that_is_named_first_is_passed_over(database: Database) -> None:
+    """It answers, and says that it accepts no writes."""
+    standby = urlsplit(database.replica_urls[0])
+    assert standby.hostname == "127.0.0.1"
+    assert standby.port is not None
+    await reach(behind(standby.port, database.admin_url))
+
+
 async def test_of_hosts_that_all_fail_each_is_named_with_its_reason(database: Database) -> None:
     with black_hole() as port, black_hole() as other:
         parts = urlsplit(database.url)

@@ -1,25 +1,15 @@
 """The part reader on PostgreSQL: what a process that starts reads of a long history, and of a stored state."""
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from eventstore import Consistency
 from eventstore.postgres import PostgresEventStore
 from handlers.kept_states import KeptStates
 from handlers.part_reader import LONGEST_AT_ONCE, PartReader
 from tests.support.domains.jars import Jar, domain, dropped, jar, saved, total
-from tests.support.fixtures.databases import Database
 
 LONG = 2 * LONGEST_AT_ONCE + 1
 STRONG = Consistency.STRONG
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
-    async with PostgresEventStore.connect(database.url) as opened:
-        yield opened
 
 
 async def test_a_long_history_and_a_short_one_are_read_for_many_at_once(store: PostgresEventStore) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from worker.reading.read_models import ReadModels
 ROOT = Path(__file__).resolve().parents[3]
 BALANCES = "ledger.balances"
 FOLLOW_SECONDS = 0.02
+# Events that may wait for a follower while others are recorded.
+_MOST_AHEAD = 200
 
 
 def booked(account: str, amount: int = 1) -> Event:
@@ -43,11 +45,16 @@ async def book(store: EventStore, *accounts: str) -> Position:
 
 @asynccontextmanager
 async def coordinating(
-    url: str, domain: Domain, *, target: str | None = None, schema: str = DEFAULT_SCHEMA
+    url: str,
+    domain: Domain,
+    *,
+    target: str | None = None,
+    schema: str = DEFAULT_SCHEMA,
+    answer_seconds: float = 10.0,
 ) -> AsyncIterator[Coordinator]:
     """Run a domain's projections in this process."""
     declared = [Declared(domain=domain, projection=projection) for projection in domain.projections]
-    async with following(url, declared, target=target, schema=schema) as coordinator:
+    async with following(url, declared, target=target, schema=schema, answer_seconds=answer_seconds) as coordinator:
         yield coordinator
 
 
@@ -59,13 +66,18 @@ async def following(
     target: str | None = None,
     outlet: Outlet | None = None,
     schema: str = DEFAULT_SCHEMA,
+    answer_seconds: float = 10.0,
 ) -> AsyncIterator[Coordinator]:
     """Run what follows the log in this process."""
     async with PostgresEventStore.connect(
         url, schema=schema, follow_seconds=FOLLOW_SECONDS, application_name="projecting"
     ) as store:
         coordinator = Coordinator(
-            declared, store, lambda purpose: Session(target or url, purpose=purpose, schema=schema), outlet=outlet
+            declared,
+            store,
+            lambda purpose: Session(target or url, purpose=purpose, schema=schema),
+            outlet=outlet,
+            answer_seconds=answer_seconds,
         )
         try:
             await coordinator.open()
@@ -93,6 +105,51 @@ async def rows(url: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
     connection = await asyncpg.connect(url)
     try:
         return [tuple(row) for row in await connection.fetch(sql, *values)]
+    finally:
+        await connection.close()
+
+
+async def moves_on(url: str, follower: str, *, by: int) -> None:
+    """Wait until a follower has come on by so many events."""
+    async with _checkpoint(url, follower) as at:
+        before = await at()
+
+        async def moves() -> bool:
+            return await at() >= before + by
+
+        await eventually(moves, what=f"{follower} to go on", seconds=60)
+
+
+async def keeps_up(url: str, follower: str, number: int, *, until: asyncio.Event) -> None:
+    """Wait until a follower is not far behind an event: a machine that is slow is not to have the more to do for it.
+
+    Args:
+        url: The database of its checkpoint.
+        follower: Its name.
+        number: The event.
+        until: What ends the wait, too.
+    """
+    async with _checkpoint(url, follower) as at:
+
+        async def is_near() -> bool:
+            return until.is_set() or await at() >= number - _MOST_AHEAD
+
+        await eventually(is_near, what=f"{follower} to keep up", seconds=100)
+
+
+@asynccontextmanager
+async def _checkpoint(url: str, follower: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    connection = await asyncpg.connect(url)
+
+    async def number() -> int:
+        return int(
+            await connection.fetchval(
+                "SELECT coalesce(max(number), 0) FROM reading.followers WHERE name = $1", follower
+            )
+        )
+
+    try:
+        yield number
     finally:
         await connection.close()
 

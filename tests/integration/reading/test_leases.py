@@ -6,6 +6,9 @@ from eventstore.postgres import PostgresEventStore, Session
 from tests.integration.reading.projecting import book, check_balances, coordinating, owner_of, reached, rows
 from tests.support.domains.ledger import balances, ledger
 from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
+from tests.support.tcp_proxy import proxy
+from worker.leased_service import LeasedService
 from worker.reading.followers import FollowerName, FollowerRow, Followers
 from worker.reading.lease import LEASE_SECONDS, Candidate
 
@@ -67,3 +70,31 @@ async def test_a_lease_is_abandoned_when_nobody_has_kept_it_for_as_long_as_it_ho
         assert not await Followers(transaction).renew({row.follower_id: row.fence}, 3600)
     for each in (session, other):
         await each.close()
+
+
+async def test_a_database_that_falls_silent_for_one_process_is_told_and_another_one_goes_on(
+    database: Database,
+) -> None:
+    domain = ledger(balances)
+    async with PostgresEventStore.connect(database.url) as store, proxy(database.url) as way:
+        async with coordinating(way.url, domain, answer_seconds=0.5) as cut_off:
+            await reached(database.url, await book(store, "a"))
+            async with coordinating(database.url, domain) as other:
+                way.hold()
+
+                async def is_told() -> bool:
+                    return cut_off.trouble is not None
+
+                await eventually(is_told, what="the silence to be told")
+                assert not LeasedService([cut_off], doing="projecting").health().ready
+                await reached(database.url, await book(store, "b"))
+                assert other.active == 1
+                way.go_on()
+
+                async def goes_on() -> bool:
+                    return cut_off.trouble is None and not cut_off.running
+
+                await eventually(goes_on, what="the one that was cut off to know that another one projects")
+            await reached(database.url, await book(store, "c"))
+            assert cut_off.active == 1
+        await check_balances(database.url)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -22,7 +21,7 @@ from tests.integration.reading.bell_tower import (
     stopped,
     taken,
 )
-from tests.integration.reading.projecting import Projecting, lose, rows, told, waits_for_lock
+from tests.integration.reading.projecting import Projecting, keeps_up, lose, moves_on, rows, told, waits_for_lock
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.bells import bells, late, tolling
 from tests.support.fixtures.databases import Database
@@ -36,20 +35,6 @@ from worker.reading.outputs import Output, position_before
 
 TOLLING = Output(domain=bells(reactions=(tolling,)), output=tolling)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-async def client(vhost: str) -> AsyncIterator[AmqpClient]:
-    """A channel in the test's own hands."""
-    async with AmqpClient.open(vhost) as client:
-        yield client
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
-    """The log."""
-    async with PostgresEventStore.connect(database.url) as store:
-        yield store
 
 
 async def _tolled(store: PostgresEventStore) -> list[str]:
@@ -161,6 +146,8 @@ async def test_processes_that_are_killed_again_and_again_have_each_bell_tolled_o
         while not enough.is_set():
             count += 3
             position = await ring(store, *(f"b{count - each}" for each in range(3)))
+            if count % 60 == 0:
+                await keeps_up(database.admin_url, "tolling", position.number, until=enough)
         return position, count + 1
 
     async with serving_domain(bells(), store, vhost, worker_concurrency=32):
@@ -168,7 +155,7 @@ async def test_processes_that_are_killed_again_and_again_have_each_bell_tolled_o
         try:
             for _ in range(4):
                 async with reacting(database.url, vhost) as process:
-                    await _moves(database.admin_url, by=chance.randrange(1, 80))
+                    await moves_on(database.admin_url, "tolling", by=chance.randrange(1, 80))
                     await process.kill()
         finally:
             enough.set()
@@ -182,17 +169,6 @@ async def test_processes_that_are_killed_again_and_again_have_each_bell_tolled_o
             await eventually(are_tolled, what="the bells to be tolled", seconds=60)
         tolled = await _tolled(store)
     assert len(tolled) == len(set(tolled)) == count
-
-
-async def _moves(admin_url: str, *, by: int) -> None:
-    asked = "SELECT coalesce(max(number), 0) FROM reading.followers"
-    ((before,),) = await rows(admin_url, asked)
-
-    async def moves() -> bool:
-        ((now,),) = await rows(admin_url, asked)
-        return bool(now >= before + by)
-
-    await eventually(moves, what="the reaction to go on", seconds=60)
 
 
 async def test_one_that_is_new_leaves_alone_what_has_happened_before(

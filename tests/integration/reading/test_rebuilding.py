@@ -22,8 +22,9 @@ from tests.support.domains.ledger import balances, balances_of, ledger
 from tests.support.fixtures.databases import TENANT, Database
 from tests.support.fixtures.waiting import eventually
 from worker.errors import ProjectionError
-from worker.reading.builds import Declared
+from worker.reading.builds import Declared, Superseded
 from worker.reading.coordinator import Coordinator
+from worker.reading.followers import Followers
 
 CURRENT = "SELECT follower_id, version FROM reading.followers WHERE is_current AND name = 'balances'"
 
@@ -134,6 +135,52 @@ async def test_a_version_before_the_one_that_readers_read_rests_and_says_so(data
             assert "version 1 in this program" in problem
             assert "readers read version 2" in problem
             assert older.running == {}
+
+
+async def test_a_version_goes_on_until_a_later_one_that_is_being_built_takes_its_place(database: Database) -> None:
+    later = Declared(domain=ledger(balances_of(2)), projection=balances_of(2))
+    session = Session(database.url, purpose="test")
+    async with PostgresEventStore.connect(database.url) as store, coordinating(database.url, ledger(balances)) as older:
+        await reached(database.url, await book(store, "a"))
+        before = await rows(database.admin_url, CURRENT)
+        await later.register(session)  # as a process does that begins, and has read nothing yet
+        await reached(database.url, await book(store, "b"))
+        assert older.problems == {}
+        async with coordinating(database.url, later.domain):
+            await _is_replaced(database.admin_url, before)
+            await reached(database.url, await book(store, "c"))
+            shown = await rows(database.url, "SELECT account, note FROM read_ledger.accounts ORDER BY 1")
+            assert shown == [(account, "wider") for account in "abc"]
+
+            async def says_so() -> bool:
+                return bool(older.problems)
+
+            await eventually(says_so, what="the older version to rest")
+            assert "readers read version 2" in older.problems[later.name]
+    await session.close()
+
+
+async def test_a_later_version_that_was_withdrawn_while_it_was_built_gives_way(database: Database) -> None:
+    earlier = Declared(domain=ledger(balances), projection=balances)
+    later = Declared(domain=ledger(balances_of(2)), projection=balances_of(2))
+    session = Session(database.url, purpose="test")
+    async with PostgresEventStore.connect(database.url) as store, coordinating(database.url, ledger(balances)):
+        await reached(database.url, await book(store, "a"))
+        before = await rows(database.admin_url, CURRENT)
+        await later.register(session)
+        build = "SELECT follower_id FROM reading.followers WHERE NOT is_current"
+        ((building,),) = await rows(database.admin_url, build)
+        async with session.transaction() as transaction:
+            fence = await Followers(transaction).take(building, "a process that builds it", 60.0)
+        with pytest.raises(Superseded, match="there is being built version 2"):
+            await earlier.rebuild(session)
+        async with session.transaction() as transaction:
+            await Followers(transaction).release(building, fence or 0)
+        assert await earlier.rebuild(session)
+        await _is_replaced(database.admin_url, before)
+        await reached(database.url, await book(store, "b"))
+        assert await rows(database.admin_url, "SELECT version FROM reading.followers") == [(1,)]
+    await session.close()
 
 
 async def test_other_tables_without_another_version_are_refused(database: Database) -> None:

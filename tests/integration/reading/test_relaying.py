@@ -29,20 +29,6 @@ from worker.amqp.relay_exchange import declare_exchange
 DOMAIN = bells(relays=(aloud,))
 
 
-@pytest.fixture
-async def client(vhost: str) -> AsyncIterator[AmqpClient]:
-    """A channel in the test's own hands."""
-    async with AmqpClient.open(vhost) as client:
-        yield client
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
-    """The log."""
-    async with PostgresEventStore.connect(database.url) as store:
-        yield store
-
-
 @asynccontextmanager
 async def _listening(client: AmqpClient, vhost: str, key: str = "#", **arguments: Any) -> AsyncIterator[str]:
     """A queue that is bound to the events, which gives its name."""

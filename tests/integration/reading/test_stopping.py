@@ -1,5 +1,6 @@
 """Events that cannot be projected, and what a person does about them; pausing; and what a mistake is told by."""
 
+import asyncio
 import json
 
 import asyncpg
@@ -20,7 +21,7 @@ from tests.integration.reading.projecting import (
 from tests.support.domains.ledger import Booked, balances, ledger, others
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
-from worker.errors import PositionNotProjected
+from worker.errors import FollowerError, PositionNotProjected
 from worker.leased_service import LeasedService
 from worker.reading.administration import pause, resume, skip
 from worker.reading.builds import Declared
@@ -67,6 +68,34 @@ async def test_an_event_that_fails_stops_its_projection_alone_behind_all_before_
             assert await rows(database.admin_url, noted) == [
                 (701, "Booked", "ValueError: bad cannot go below nothing", "booked by mistake", "ada")
             ]
+
+
+async def test_of_two_who_leave_one_event_out_one_is_told_that_it_was_done(database: Database) -> None:
+    sessions = [Session(database.url, purpose="worker projections skip") for _ in range(2)]
+    admin = await asyncpg.connect(database.admin_url)
+    async with PostgresEventStore.connect(database.url) as store:
+        await store.append([booked("bad", -1)])
+        async with coordinating(database.url, ledger(balances)) as coordinator:
+            await _stopped(coordinator)
+    async with admin.transaction():
+        await admin.execute("SELECT FROM reading.followers FOR UPDATE")
+        both = [
+            asyncio.create_task(skip(session, DECLARED.name, None, by="ada", reason="booked by mistake"))
+            for session in sessions
+        ]
+
+        async def wait() -> bool:
+            waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            return len(await rows(database.admin_url, waiting)) == len(both)
+
+        await eventually(wait, what="both to wait for the row")
+    told = await asyncio.gather(*both, return_exceptions=True)
+    assert [1] in told
+    (late,) = [each for each in told if isinstance(each, FollowerError)]
+    assert str(late) == "no event stops ledger.balances any more: somebody else was faster"
+    for session in sessions:
+        await session.close()
+    await admin.close()
 
 
 async def test_a_value_that_the_server_refuses_stops_at_the_event_that_it_is_of(database: Database) -> None:

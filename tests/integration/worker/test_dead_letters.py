@@ -45,7 +45,7 @@ BAD: list[tuple[str, bytes, dict[str, Any], str, str]] = [
     ("no JSON", b"{nope", {}, "not_json", "the body is not JSON"),
     ("nothing", b"", {}, "not_json", "the body is not JSON"),
     ("invalid UTF-8", b'{"Key": "\xff"}', {}, "not_json", "the body is not JSON"),
-    ("an array", b"[1]", {}, "not_an_object", "must be a JSON object, not list"),
+    ("an array", b"[1]", {}, "not_an_object", "must be a JSON object, not an array"),
     ("a missing field", b"{}", {}, "invalid_command", "Count: Key is missing"),
     ("a wrong field", b'{"Key": 5}', {}, "invalid_command", "Count: Key: input should be a valid string"),
     ("an unknown command", GOOD, {"message_type": "Fly"}, "unknown_command", "no command 'Fly'"),

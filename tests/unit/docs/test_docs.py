@@ -83,7 +83,7 @@ def test_the_readme_is_read_in_two_minutes() -> None:
 
 
 def test_every_page_is_listed_by_need() -> None:
-    listed = re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", page("docs/index.md"))
     assert sorted(listed) == sorted(path.name for path in PAGES if path.parent.name == "docs" and path.stem != "index")
 
 
@@ -92,7 +92,7 @@ def test_the_site_has_the_pages_of_the_index_by_need() -> None:
     assert first == "index.md"
     assert [name for group in groups for name in group] == ["Learn", "Do", "Look up", "Understand"]
     listed = [name for group in groups for names in group.values() for name in names]
-    assert listed == re.findall(r"\]\((\w+\.md)\)", page("docs/index.md"))
+    assert listed == re.findall(r"\]\(([\w-]+\.md)\)", page("docs/index.md"))
 
 
 def test_the_rules_of_dcb_are_listed_with_their_tests() -> None:

@@ -6,9 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from eventstore import EventStoreError, InvalidRequest
+from eventstore import START, EventStoreError, InvalidRequest
 from eventstore.postgres.batcher import Batcher, Waiting
 from eventstore.postgres.connections.pool import Pool
+from eventstore.postgres.reads.coalescer import Coalescer
+from eventstore.postgres.reads.lookup import Answer, Lookup
 
 
 class Weighty(Batcher[int, int]):
@@ -64,6 +66,28 @@ async def test_a_batch_takes_as_many_as_it_may_have_and_one_at_least(batcher: We
     questions = [100, 28, 1, 128, 200, 64, 65]
     assert await together(*map(batcher.ask, questions)) == questions
     assert batcher.batches == [[100, 28], [1], [128], [200], [64], [65]]
+
+
+class Sized(Coalescer):
+    """Notes how many share a statement, and answers that there is nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(Pool(cast("Any", None), "nowhere", cast("Any", None)), "query", cast("Any", None), seconds=1)
+        self.sizes: list[int] = []
+
+    async def _answer(self, batch: Sequence[Waiting[Lookup, Answer]]) -> Sequence[Answer]:
+        self.sizes.append(len(batch))
+        return [Answer((), START, {}) for _ in batch]
+
+
+@pytest.mark.parametrize(
+    ("callers", "sizes"), [(1, [1]), (16, [16]), (20, [16, 4]), (40, [20, 16, 4]), (128, [32, 32, 32, 16, 16])]
+)
+async def test_queries_leave_half_of_those_that_wait_to_the_next_statement(callers: int, sizes: list[int]) -> None:
+    """What all share, all wait for, and while they go on together no server has anything to do."""
+    queries = Sized()
+    await asyncio.gather(*(queries.ask(Lookup(())) for _ in range(callers)))
+    assert queries.sizes == sizes
 
 
 async def test_a_batch_takes_as_many_bytes_as_it_may_have_and_one_question_at_least(batcher: Weighty) -> None:

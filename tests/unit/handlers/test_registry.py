@@ -91,10 +91,20 @@ NO_DOMAIN = (
                 "meant, give it another name"
             ),
         ),
-        ("lantern.plain", "WORKER_DOMAINS: 'lantern.plain' must have the form module:attribute"),
+        (
+            "lantern.plain",
+            "WORKER_DOMAINS: 'lantern.plain' must have the form module:attribute, such as lantern.plain:domain",
+        ),
+        (
+            "lantern.domain",
+            "WORKER_DOMAINS: 'lantern.domain' must have the form module:attribute, such as lantern:domain",
+        ),
         ("lantern", "WORKER_DOMAINS: 'lantern' must have the form module:attribute, such as lantern:domain"),
         (":domain", "WORKER_DOMAINS: ':domain' must have the form module:attribute"),
-        ("lantern.plain:", "WORKER_DOMAINS: 'lantern.plain:' must have the form module:attribute"),
+        (
+            "lantern.plain:",
+            "WORKER_DOMAINS: 'lantern.plain:' must have the form module:attribute, such as lantern.plain:domain",
+        ),
         (
             "lanterns.plain:domain",
             (

@@ -72,7 +72,7 @@ def test_it_is_well_formed_and_needs_nothing_else(made: Summary) -> None:
 def test_every_chart_has_its_axes_named_and_says_what_it_shows(made: Summary) -> None:
     charts = charts_of(page(made))
     # Each is drawn for wide and for narrow screens.
-    assert len(charts) == 2 * (5 if made.latency_ms is not None else 2)
+    assert len(charts) == 2 * ((4 if made.latency_ms is not None else 1) + bool(made.conflicts))
     for chart in charts:
         assert chart.get("role") == "img"
         assert chart.get("aria-label")
@@ -185,6 +185,15 @@ def test_the_terminal_shows_the_same_run(made: Summary) -> None:
     assert f"verdict: {f'{made.violations} violations' if made.violations else 'clean'}" in text
     if made.latency_ms is not None:
         assert str(made.unluckiest and made.unluckiest.command_id) in text
+
+
+def test_the_page_has_no_chart_of_conflicts_where_there_were_none_and_says_why_a_figure_is_missing() -> None:
+    quiet = RUNS["clean"].model_copy(update={"conflicts": 0, "workers": None, "cpu_us_per_command": None})
+    shown = read(page(quiet)).text
+    assert "Conflicts" in read(page(RUNS["clean"])).text
+    assert "Conflicts" not in shown
+    at = shown.index("CPU a command")
+    assert shown[at + 1 : at + 3] == ["not measured", "only with --start-workers"]
 
 
 def test_the_page_says_how_many_commands_met_a_conflict_and_how_many_conflicts_there_were() -> None:

@@ -10,7 +10,7 @@ from cloudevents.core.bindings.amqp import AMQPMessage, from_amqp_event
 from cloudevents.core.exceptions import CloudEventValidationError
 
 from eventstore import Event, RecordedEvent
-from handlers import Relay
+from handlers import InvalidRelay, Relay
 from handlers.relay import Mode
 from tests.support.domains.bells import bells
 from worker.amqp.ordered_sender import Outgoing
@@ -64,6 +64,18 @@ def test_what_is_not_there_is_left_out_and_every_digit_is_kept() -> None:
         "cloudEvents_time": "2026-02-03T04:05:06.789012Z",
     }
     assert json.loads(sent.body, parse_float=Decimal)["Tons"] == digits
+
+
+@pytest.mark.parametrize(("value", "text"), [(7, "7"), (Decimal("1.50"), "1.50"), (True, "true"), (False, "false")])
+def test_a_subject_is_written_as_json_has_it(value: Any, text: str) -> None:
+    headers = _message(_event({"Bell": value}), subject="Bell").properties.headers or {}
+    assert headers["cloudEvents_subject"] == text
+
+
+@pytest.mark.parametrize(("value", "kind"), [([], "a list"), ({"of": "iron"}, "a dict")])
+def test_a_subject_that_is_neither_text_nor_number_is_told(value: Any, kind: str) -> None:
+    with pytest.raises(InvalidRelay, match=f"the field Bell is the subject of the relay aloud, and holds {kind};"):
+        _message(_event({"Bell": value}), subject="Bell")
 
 
 def test_a_source_that_cannot_be_is_an_error() -> None:

@@ -3,7 +3,8 @@ from yarl import URL
 
 from worker.amqp.connection import Link
 from worker.amqp.dialing import _Connection
-from worker.errors import BrokerMisconfigured
+from worker.errors import BrokerMisconfigured, SettingsError
+from worker.settings import Settings
 
 
 async def test_a_connection_that_was_refused_counts_as_closed() -> None:
@@ -21,3 +22,30 @@ def test_an_address_that_the_library_does_not_read_is_refused_before_it_is_tried
     with pytest.raises(BrokerMisconfigured, match="correct AMQP_URL") as raised:
         Link(url, name="test")
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("heartbeat=10", "its parameter 'heartbeat' means nothing here: take it out; known are auth, cadata, "),
+        ("cafle=/ca.pem", r"its parameter 'cafle' means nothing here \(did you mean cafile\?\): take it out"),
+        # With these the library ends with a traceback.
+        ("interleave=1", "its parameter 'interleave' means nothing here"),
+        ("auth=kerberos", "its parameter auth must be one of plain, external"),
+    ],
+)
+def test_a_parameter_that_would_be_passed_over_is_refused(
+    monkeypatch: pytest.MonkeyPatch, query: str, told: str
+) -> None:
+    url = f"amqp://app:secret@mq:5672/events?{query}"
+    with pytest.raises(BrokerMisconfigured, match=f"the broker's address: {told}.*; correct AMQP_URL$") as raised:
+        Link(url, name="test")
+    monkeypatch.setenv("AMQP_URL", url)
+    with pytest.raises(SettingsError, match=f"AMQP_URL: {told}") as refused:
+        Settings.load(needs=("amqp_url",))
+    assert "secret" not in f"{raised.value} {refused.value}"
+
+
+@pytest.mark.parametrize("query", ["", "auth=EXTERNAL", "cafile=/ca.pem&server_hostname=mq"])
+def test_a_parameter_that_is_read_is_taken(query: str) -> None:
+    Link(f"amqps://app:secret@mq/events?{query}", name="test")

@@ -127,6 +127,15 @@ def test_what_a_list_keeps_is_small_and_still_tells_the_size() -> None:
     assert (kept.size, kept.body, kept.headers, kept.traceback) == (10_000, b"", {}, None)
 
 
+def test_a_list_tells_the_first_line_of_an_error_as_far_as_it_is_short() -> None:
+    told = "KeyError in evolve (/shop/shop.py:17): 'colour'"
+    kept = letter({"worker-error": f"{told}\nand more"}).without_content()
+    assert kept.brief_error == kept.summary()["error"] == told
+    long = letter({"worker-error": "e" * 10_000}).without_content().brief_error
+    assert long == "e" * 159 + "…"
+    assert letter().without_content().brief_error is None
+
+
 def test_ids_are_compared_in_one_spelling() -> None:
     assert same_id(ID.upper()) == same_id(ID.replace("-", "")) == ID
     assert same_id("Order-7") == "Order-7"

@@ -18,14 +18,16 @@ class SlowWire:
     Args:
         at: With which answer.
         first: Whether the letter comes before the answer, as on a connection that keeps the order, or after it.
+        is_there: Whether it is counted as ready until then, as by a broker that has not come to hand it out.
     """
 
-    def __init__(self, at: int, *, first: bool) -> None:
+    def __init__(self, at: int, *, first: bool, is_there: bool = False) -> None:
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_consumer_cancel_callbacks: set[object] = set()
         self.asked = 0
         self._at = at
         self._first = first
+        self._is_there = is_there
         self._deliver: Callable[[Any], Awaitable[None]] | None = None
 
     async def basic_qos(self, **_: int) -> None:
@@ -41,7 +43,7 @@ class SlowWire:
             arriving = asyncio.ensure_future(self._deliver(letter))
             if self._first:
                 await arriving
-        return SimpleNamespace(message_count=0)
+        return SimpleNamespace(message_count=int(self._is_there and self.asked < self._at))
 
 
 @pytest.mark.parametrize(
@@ -79,3 +81,10 @@ async def test_what_does_not_come_though_it_was_asked_for_three_times_is_not_the
     wire = SlowWire(99, first=True)
     assert [held async for held in QueueBrowser(cast("WireChannel", wire), "tally.commands.dead", 1)] == []
     assert wire.asked == 3
+
+
+async def test_what_the_broker_has_and_does_not_hand_out_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_browser, "_PATIENCE", 0)
+    wire = SlowWire(20, first=True, is_there=True)
+    browser = QueueBrowser(cast("WireChannel", wire), "tally.commands.dead", 1)
+    assert [held.body async for held in browser] == [b"{}"]

@@ -26,11 +26,10 @@ class Broken:
         raise LookupError("a bug")
 
 
-async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptureFixture) -> None:
+def settling(scheduler: Broken, counters: Counters) -> Settler:
     nobody = cast("Any", None)
-    wire, counters = Wire(), Counters()
-    settler = Settler(
-        cast("Any", Broken()),
+    return Settler(
+        cast("Any", scheduler),
         Topology("tally"),
         store=nobody,
         sender=nobody,
@@ -41,6 +40,11 @@ async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptu
         settings=Settings(),
         server=("localhost", 5672),
     )
+
+
+async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptureFixture) -> None:
+    wire, counters = Wire(), Counters()
+    settler = settling(Broken(), counters)
     properties = SimpleNamespace(
         headers={}, message_id=str(uuid4()), message_type="Count", correlation_id=None, reply_to=None, timestamp=None
     )
@@ -64,20 +68,8 @@ async def test_a_drain_has_one_time_for_those_that_are_decided_and_those_that_ar
         async def close(self) -> None:
             pass
 
-    nobody = cast("Any", None)
     wire, counters = Wire(), Counters()
-    settler = Settler(
-        cast("Any", Slow()),
-        Topology("tally"),
-        store=nobody,
-        sender=nobody,
-        replies=nobody,
-        isolator=nobody,
-        breaker=nobody,
-        counters=counters,
-        settings=Settings(),
-        server=("localhost", 5672),
-    )
+    settler = settling(Slow(), counters)
     properties = SimpleNamespace(headers={})
     delivery = Delivery(wire.acks, Received(1, cast("Any", properties), b"{}", is_redelivered=False), counters)
     never: Any = asyncio.Event().wait

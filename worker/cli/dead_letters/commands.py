@@ -30,13 +30,13 @@ from worker.stores import stores_of
 __all__ = ["discard", "list_letters", "replay", "show"]
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The letters' message ids.")]
-Domain = Annotated[str | None, typer.Option(help="Whose letters; of all domains without this.")]
-Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only letters of this reason; again for more.")]
-Commands = Annotated[list[str] | None, typer.Option("--command", help="Only letters of this command; again for more.")]
+Domain = Annotated[str | None, typer.Option(help="Only this domain's letters.")]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only letters of this reason; repeat for more.")]
+Commands = Annotated[list[str] | None, typer.Option("--command", help="Only letters of this command; repeat for more.")]
 Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died longer ago: 30m, 36h, 90d.")]
-Younger = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died after that.")]
+Younger = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died after this: 30m, 36h, 90d.")]
 All = Annotated[bool, typer.Option("--all", help="Every letter.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
 def list_letters(
@@ -232,8 +232,7 @@ def discard(
     treatment = Treatment(
         choice=choice,
         participle="discarded",
-        # Nobody has agreed to what came later.
-        wanted=lambda letter: letter.died_at is None or letter.died_at <= choice.asked_at,
+        wanted=lambda letter: letter.was_dead_by(choice.asked_at),
         act=act,
         asks_for_one=True,
     )

@@ -29,19 +29,18 @@ def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = Fa
         with_domain: Whether to name the domain of each.
     """
     domain = ("domain",) if with_domain else ()
-    listing = table("id", *domain, "command", "reason", "died (UTC)", "age", "attempts", "bytes")
-    for column in listing.columns[-3:]:
-        column.justify = "right"
+    listing = table("id", *domain, "command", "reason", "age", "attempts", "error")
+    for column in listing.columns[:-1]:
+        column.no_wrap = True
     for letter in letters:
         listing.add_row(
             (letter.message_id or NO_ID) + ("" if letter.has_own_id or not letter.message_id else " (assigned)"),
             *((letter.domain_name,) if with_domain else ()),
             letter.command_type or "",
             letter.reason,
-            _moment(letter.died_at),
             "" if letter.died_at is None else told(now - letter.died_at),
             f"{letter.attempts:,}",
-            f"{letter.size:,}",
+            letter.brief_error or "",
         )
     return listing
 
@@ -49,7 +48,6 @@ def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = Fa
 def kinds(counts: Kinds) -> "Table":
     """Draw how many letters there are of each kind, the most frequent first."""
     summary = table("reason", "command", "letters")
-    summary.columns[2].justify = "right"
     for (_, command, reason), count in counts.most_common():
         summary.add_row(reason, command, f"{count:,}")
     return summary

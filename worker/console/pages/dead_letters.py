@@ -116,11 +116,8 @@ class DeadLettersPage:
         )
 
     def _meant(self, form: Form) -> tuple[Action, Topology, Sequence[str]]:
-        try:
-            action = Action(form.one("action"))
-        except ValueError:
-            raise HTTPException(400, "It does not say what is to be done.") from None
-        ids = list(dict.fromkeys(form.all("id")))
+        action = form.action(Action)
+        ids = list(dict.fromkeys(filter(None, form.all("id"))))
         if not ids:
             raise HTTPException(400, "No letter is chosen: go back, and choose some.")
         return action, self._topology(form.one("domain")), ids

@@ -1,5 +1,6 @@
 """Followers: what follows the log, of whichever kind, how far it has come, and what stops it."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.chosen_stores import chosen
-from worker.console.attempt import Fresh, attempt
+from worker.console.attempt import Found, Fresh, attempt
 from worker.console.console import Console
 from worker.console.forms import Form
 from worker.reading import administration
@@ -57,6 +58,19 @@ class FollowerGroup:
     rows: Sequence[FollowerRow]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """A database, and what came of asking it.
+
+    Attributes:
+        name: It, without a password.
+        groups: Its followers.
+    """
+
+    name: str
+    groups: Found[list[FollowerGroup]]
+
+
 class FollowersPage:
     """The page ``/followers``.
 
@@ -66,20 +80,23 @@ class FollowersPage:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._found: Fresh[list[FollowerGroup]] = Fresh(self._look, seconds=_REFRESH_SECONDS - 0.5)
+        self._found: Fresh[Sequence[_Place]] = Fresh(self._look, seconds=_REFRESH_SECONDS - 0.5)
 
     async def show(self, _: Request) -> Response:
         """Show them."""
         found = await self._found.get()
+        places = found.value or ()
         groups = [
             (
                 group,
                 [(row, state_of(row), max(row.head - row.position.number, 0), _actions(row)) for row in group.rows],
             )
-            for group in found.value or ()
+            for place in places
+            for group in place.groups.value or ()
         ]
+        troubles = [(place.name, place.groups.trouble) for place in places if place.groups.trouble is not None]
         return self._console.renderer.page(
-            "followers.html", refresh=_REFRESH_SECONDS, trouble=found.trouble, groups=groups
+            "followers.html", refresh=_REFRESH_SECONDS, trouble=found.trouble, troubles=troubles, groups=groups
         )
 
     async def treat(self, request: Request) -> Response:
@@ -118,24 +135,17 @@ class FollowersPage:
         )
 
     def _meant(self, form: Form) -> tuple[Action, tuple[str, str], FollowerName]:
-        try:
-            action = Action(form.one("action"))
-        except ValueError:
-            raise HTTPException(400, "It does not say what is to be done.") from None
+        action = form.action(Action)
         kind, (domain, _, own) = form.one("kind"), form.one("name").partition(".")
         places = {place_of(*each): each for each in _databases(self._console.settings)}
         if kind not in EVERY_KIND or form.one("place") not in places:
             raise HTTPException(404, "There is no such follower.")
         return action, places[form.one("place")], FollowerName(kind=kind, domain=domain, name=own)
 
-    async def _look(self) -> list[FollowerGroup]:
-        groups = []
-        for url, schema in _databases(self._console.settings):
-            rows = await _followers(url, schema)
-            for kind in dict.fromkeys(row.name.kind for row in rows):
-                of_kind = [row for row in rows if row.name.kind == kind]
-                groups.append(FollowerGroup(place=place_of(url, schema), kind=kind, rows=of_kind))
-        return groups
+    async def _look(self) -> Sequence[_Place]:
+        databases = _databases(self._console.settings)
+        found = await asyncio.gather(*(attempt(_groups(*each)) for each in databases))
+        return [_Place(name=place_of(*each), groups=groups) for each, groups in zip(databases, found, strict=True)]
 
 
 def _actions(row: FollowerRow) -> Sequence[Action]:
@@ -176,6 +186,14 @@ def _databases(settings: Settings) -> list[tuple[str, str]]:
     stores = chosen(settings, None)
     found = [(settings.projections_url or store.database_url, store.database_schema) for store in stores]
     return list(dict.fromkeys(found))
+
+
+async def _groups(url: str, schema: str) -> list[FollowerGroup]:
+    rows = await _followers(url, schema)
+    return [
+        FollowerGroup(place=place_of(url, schema), kind=kind, rows=[row for row in rows if row.name.kind == kind])
+        for kind in dict.fromkeys(row.name.kind for row in rows)
+    ]
 
 
 async def _followers(url: str, schema: str) -> list[FollowerRow]:

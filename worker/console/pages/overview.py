@@ -56,11 +56,12 @@ class Overview:
 
 
 def _chart(course: Throughput) -> dict[str, object]:
-    most = max(*course.settled, *course.conflicts, 1.0)
+    peak = max(*course.settled, *course.conflicts)
+    most = max(peak, 1.0)
     return {
+        "peak": peak,
         "width": _WIDTH,
         "height": _HEIGHT,
-        "most": most,
         "seconds": int(course.step * len(course.settled)),
         "settled": bars(course.settled, width=_WIDTH, height=_HEIGHT, most=most),
         "conflicts": bars(course.conflicts, width=_WIDTH, height=_HEIGHT, most=most),

@@ -75,7 +75,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
         ),
         (("RegisterReader", "Ada"), "the body is not JSON: JSON is malformed: invalid character (byte 0)."),
         (("RegisterReader", '{"ReaderID": "ada"'), "the body is not JSON: Input data was truncated."),
-        (("RegisterReader", "[]"), "the body must be a JSON object, not list."),
+        (("RegisterReader", "[]"), "the body must be a JSON object, not an array."),
         (("RegisterReader", "[" * 100), "the body is nested more than 64 levels deep."),
         (("RegisterReader", ADA, "--id", "42"), "the id '42' is not a UUID."),
         (("RegisterReader", ADA, "--domain", "shop"), "there is no domain 'shop' in WORKER_DOMAINS; it names library."),
@@ -377,4 +377,5 @@ def test_where_nothing_names_the_domains_it_is_said(
     assert (ran.status, ran.err[: len(sentence) + 8]) == (2, f"worker: {sentence}")
     monkeypatch.delenv("WORKER_DOMAINS")
     ran = run(capsys, monkeypatch, *arguments)
-    assert (ran.status, ran.err.partition(";")[0]) == (2, "worker: WORKER_DOMAINS names no domain")
+    missing = "names no domain" if arguments[0] == "view" else "is not set"
+    assert (ran.status, ran.err.partition(";")[0]) == (2, f"worker: WORKER_DOMAINS {missing}")

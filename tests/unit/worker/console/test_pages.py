@@ -43,7 +43,8 @@ async def test_the_overview_shows_workers_and_says_that_the_broker_is_away(conso
     console.workers.take(encode(report("c", "beta", ready=False, state="paused until the database answers")))
     console.workers.take(b"no report")
     seen = (await browser.get("/")).seen
-    assert "Workers 2 there" in seen
+    assert "Workers 2 running" in seen
+    assert "settled conflicts a second, over the last 120 s: none" in seen
     assert "alpha 7 consuming library" in seen
     assert "beta 7 stopped" in seen
     assert "paused until the database answers" in seen

@@ -1,10 +1,13 @@
 """A command that fails in a round is believed when it fails on what is on record; it is decided again a few times."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from itertools import count
 
 import pytest
+from opentelemetry.context import Context
 
 from eventstore import OutcomeKind
 from handlers import Accepted, Command, Decider, Decision, Domain, Unchanged, View
@@ -13,6 +16,7 @@ from tests.support.domains.tally import domain as tallying
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command
 from worker.counters import Counters
+from worker.rounds.job import Job
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
@@ -85,4 +89,33 @@ async def test_a_command_that_fails_only_when_it_is_to_be_recorded_fails_of_what
         await asyncio.wait_for(scheduler.process(command("CountFirst", key="a")), 5)
     assert counters.attempts == 6
     assert store.chains == []
+    await scheduler.close()
+
+
+async def test_what_a_command_fails_of_is_gone_when_it_is_told_so() -> None:
+    raised: list[weakref.ref[Exception]] = []
+
+    class CannotCount(Exception):
+        def __init__(self) -> None:
+            raised.append(weakref.ref(self))
+
+    def decide(_: CountFirst, __: Tally) -> Decision:
+        raise CannotCount
+
+    failing = Domain(
+        name="failing",
+        views=(strict,),
+        deciders=(Decider(command=CountFirst, parts=lambda command: strict.at(command.key), decide=decide),),
+        events=tallying.events,
+    )
+    scheduler = Scheduler(GatedStore(), failing, Settings())
+    ended = asyncio.Event()
+    gc.disable()
+    try:
+        scheduler.submit(Job(command("CountFirst", key="a"), lambda *_: ended.set(), context=Context()))
+        await asyncio.wait_for(ended.wait(), 5)
+        await all_wait()
+        assert [each() for each in raised] == [None, None]
+    finally:
+        gc.enable()
     await scheduler.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -178,7 +178,6 @@ LIMITS = st.one_of(
 )
 
 
-@settings(max_examples=300)
 @given(STORIES, LIMITS, st.integers(0, 99))
 def test_a_span_is_the_message_that_the_sdk_makes_of_it(story: Story, limits: Limits, seed: int) -> None:
     assert ours(story, limits, seed) == sdk(story, limits, seed)

@@ -2,8 +2,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from eventstore.postgres import PostgresEventStore
 from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.databases import Database
 from worker.publisher import Publisher
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[PostgresEventStore]:
+    """A store on the test's database."""
+    async with PostgresEventStore.connect(database.url) as store:
+        yield store
 
 
 @pytest.fixture

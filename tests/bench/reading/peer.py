@@ -1,0 +1,118 @@
+"""A peer: the projection runner of ``eventsourcing``, with a row for each event, over a log of its own."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from eventsourcing.dcb.application import DCBApplication
+from eventsourcing.dcb.domain import Tagged
+from eventsourcing.dcb.msgpack import Decision, MessagePackMapper
+from eventsourcing.persistence import Tracking
+from eventsourcing.postgres import PostgresTrackingRecorder
+from eventsourcing.projection import Projection, ProjectionRunner
+from eventsourcing.utils import get_topic
+from psycopg.sql import SQL, Composed, Identifier
+
+from tests.bench.subject import Address
+from tests.bench.subjects.postgres import administration, copy
+
+__all__ = ["events_a_second", "load"]
+
+_FEWEST_SECONDS = 5.0
+
+
+class Lent(Decision):  # type: ignore[misc]  # its types are not read
+    """A lending, as its library wants an event declared."""
+
+    book_id: str
+    reader_id: str
+    at: datetime
+
+
+class Log(DCBApplication):  # type: ignore[misc]  # its types are not read
+    """The log, in the table that its recorder makes."""
+
+    name = "log"
+
+
+class Lendings(PostgresTrackingRecorder):  # type: ignore[misc]  # its types are not read
+    """The tables, of which one says how far they are."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.sql_create_statements.append(
+            SQL("CREATE TABLE IF NOT EXISTS {}.{} (number bigint PRIMARY KEY, book_id text, at timestamptz)").format(
+                Identifier(self.datastore.schema), Identifier("lendings")
+            )
+        )
+        self._insert: Composed = SQL("INSERT INTO {}.{} VALUES (%s, %s, %s)").format(
+            Identifier(self.datastore.schema), Identifier("lendings")
+        )
+
+    def add(self, decision: Lent, tracking: Tracking) -> None:
+        """Write a row and how far they are, in one transaction."""
+        with self.datastore.transaction(commit=True) as cursor:
+            self._insert_tracking(cursor, tracking)
+            cursor.execute(self._insert, (tracking.notification_id, decision.book_id, decision.at), prepare=True)
+
+
+class LendingsProjection(Projection[Lendings]):  # type: ignore[misc]  # its types are not read
+    """A row for each lending."""
+
+    name = "lendings"
+    topics = (get_topic(Lent),)
+
+    def process_event(self, domain_event: Tagged[Any], tracking: Tracking) -> None:
+        """See the library's."""
+        self.view.add(domain_event.decision, tracking)
+
+
+async def load(address: Address, size: int) -> None:
+    """Fill its log with lendings, one after the other."""
+    with Log(_environment(address)) as log:
+        events, tags = log.recorder.events_table_name, log.recorder.tags_table_name
+    async with administration(address) as connection:
+        await connection.execute("SET session_replication_role = replica")  # each tag's event is there
+        await copy(connection, "public", events, "type data tags", _rows(size))
+        await connection.execute(
+            f"INSERT INTO {tags} (tag, main_id) SELECT tag, id FROM {events}, unnest(tags) AS tag ORDER BY tag, id"  # noqa: S608  the names are the recorder's own
+        )
+        await connection.execute(f"VACUUM ANALYZE {events}, {tags}")
+        await connection.execute("CHECKPOINT")
+
+
+def events_a_second(address: Address, *, seconds: float = _FEWEST_SECONDS) -> tuple[float, float]:
+    """Go on projecting for so many seconds, and return the events a second, and the CPU time of each in µs."""
+    environment = _environment(address)
+    with ProjectionRunner(
+        application_class=Log, projection_class=LendingsProjection, view_class=Lendings, env=environment
+    ) as runner:
+        begun, cpu_begun = time.perf_counter(), time.process_time()
+        first = runner.view.max_tracking_id(Log.name) or 0
+        runner.run_forever(timeout=seconds)
+        took = (runner.view.max_tracking_id(Log.name) or 0) - first
+        return took / (time.perf_counter() - begun), (time.process_time() - cpu_begun) / took * 1e6
+
+
+def _rows(size: int) -> Iterator[str]:
+    mapper, now = MessagePackMapper(), datetime.now(UTC)
+    for number in range(1, size + 1):
+        lent = Lent(book_id=f"book-{number}", reader_id=f"reader-{number % 1000}", at=now)
+        event = mapper.to_dcb_event(Tagged(tags=[f"book-{number}", f"reader-{number % 1000}"], decision=lent))
+        yield f"{event.type}\t\\\\x{event.data.hex()}\t{{{','.join(event.tags)}}}"
+
+
+def _environment(address: Address) -> dict[str, str]:
+    parts = urlsplit(address.admin_url)
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.dcb.postgres_tt",
+        "LENDINGS_PERSISTENCE_MODULE": "eventsourcing.postgres",  # of the projection of this name
+        "MAPPER_TOPIC": get_topic(MessagePackMapper),
+        "POSTGRES_DBNAME": parts.path.lstrip("/"),
+        "POSTGRES_HOST": str(parts.hostname),
+        "POSTGRES_PORT": str(parts.port),
+        "POSTGRES_USER": str(parts.username),
+        "POSTGRES_PASSWORD": str(parts.password),
+    }
