@@ -119,7 +119,7 @@ async def test_who_is_not_known_is_not_forgotten(guests: Worker, database: Datab
         "no Sensitive field of the domains belongs to whom 'guest' names; did you mean Guest? Known: Guest."
     )
     library = guests.having(WORKER_DOMAINS="handlers.library:domain")
-    assert (await library(*FORGET)).mistake().endswith("belongs to whom 'Guest' names; None has any.")
+    assert (await library(*FORGET)).mistake().endswith("belongs to whom 'Guest' names: they have no Sensitive fields.")
     assert (await guests.having(DATABASE_ADMIN_URL=database.url)(*FORGET)).status == 2
 
 

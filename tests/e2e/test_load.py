@@ -178,17 +178,17 @@ async def test_two_domains_while_the_store_of_one_is_down_now_and_then(
     own = worker.having(
         WORKER_DOMAINS="handlers.library:domain,handlers.warehouse:domain", DATABASE_URL_WAREHOUSE=other.url
     )
-    run = ("load", "run", "two-domains", "--commands", "300", "--start-workers", "2", "--json", "-")
+    run = ("load", "run", "two-domains", "--commands", "600", "--start-workers", "2", "--json", "-")
     end = await own(*run, "--set", "down_seconds=0.5")
     assert end.status == 0, end
     made = summary(end.output)
     assert (made.violations, made.unanswered, made.dead_letters) == (0, 0, 0)
     assert made.outages >= 1
     assert f"a store was down {made.outages} time" in end.complaint
-    assert {each.domain: each.answered for each in made.by_domain} == {"warehouse": 150, "library": 150}
+    assert {each.domain: each.answered for each in made.by_domain} == {"warehouse": 300, "library": 300}
     receipts = [await counted(each, "receipts") for each in (database, other)]
     # 100 readers and 20 books; 20 deliveries.
-    assert receipts == [150 + 120, 150 + 20]
+    assert receipts == [300 + 120, 300 + 20]
     assert made.oracle_checked == sum(receipts)
     alone = await worker.having(WORKER_DOMAINS=own.environment["WORKER_DOMAINS"])(*run)
     assert alone.status == 0, alone

@@ -161,6 +161,7 @@ async def test_a_check_names_what_followers_and_schedules_lack(
         "part": "followers and schedule of library",
         "good": True,
         "text": "may be run",
+        "note": False,
     }
     admin = await asyncpg.connect(database.admin_url)
     await admin.execute("REVOKE USAGE ON SCHEMA schedule FROM eventstore_projections")

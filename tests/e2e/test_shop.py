@@ -55,7 +55,7 @@ async def test_a_package_is_found_where_the_program_is_called(worker: Worker) ->
         here.having(PYTHONSAFEPATH="1")("check", "--json", script=script),
         worker.having(WORKER_DOMAINS="shop.orders:domain")("check", "--json", script=script),
     )
-    found = {"part": "domains", "good": True, "text": "orders (3 commands)"}
+    found = {"part": "domains", "good": True, "text": "orders (3 commands)", "note": False}
     assert by_script.document()[0] == by_module.document()[0] == found
     assert not forbidden.document()[0]["good"]
     assert not elsewhere.document()[0]["good"]

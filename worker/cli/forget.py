@@ -74,8 +74,8 @@ def _subject(text: str, settings: Settings) -> Subject:
         known = sorted({name for each in served_domains(settings) for name in each.sensitive.subject_fields})
         if field not in known:
             hint = meant(field, known)
-            named = f"{hint} Known: {', '.join(known)}." if known else "They have no such field."
-            raise Mistake(f"no Sensitive field of the domains belongs to whom {field!r} names; {named}")
+            named = f"; {hint} Known: {', '.join(known)}." if known else ": they have no Sensitive fields."
+            raise Mistake(f"no Sensitive field of the domains belongs to whom {field!r} names{named}")
     return Subject(field, value)
 
 

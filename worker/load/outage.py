@@ -15,7 +15,7 @@ __all__ = ["PlannedOutage", "Way", "interrupted"]
 
 _CHUNK = 64 * 1024
 # Also a short load loses its store once.
-_FIRST_UP = 0.5
+_FIRST_UP = 0.1
 _DEFAULT_PORT = 5432
 
 
@@ -27,7 +27,7 @@ class PlannedOutage:
         domain: Whose store.
         url: Its primary.
         replica_urls: Its replicas, which stay.
-        up: How long it serves between two outages, in seconds; half a second at most before the first.
+        up: How long it serves between two outages, in seconds; a tenth of a second at most before the first.
         down: How long each outage lasts.
     """
 

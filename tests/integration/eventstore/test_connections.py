@@ -308,15 +308,12 @@ async def test_what_the_server_refuses_the_second_time_did_not_happen_the_first(
         await append
 
 
-async def test_why_an_administrators_connection_was_lost_in_a_transaction_is_told(
-    database: Database, admin: Connection
-) -> None:
+async def test_why_an_administrators_connection_was_lost_in_a_transaction_is_told(database: Database) -> None:
     """And not that the transaction in it cannot be ended, which is what the driver says last."""
 
     async def lose() -> None:
         async with administrator(database.admin_url, purpose="test") as connection, connection.transaction():
-            await terminate(admin, connection.get_server_pid())
-            await connection.fetch("SELECT 1")
+            await connection.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with pytest.raises(StoreUnavailable, match="terminating connection due to administrator command"):
         await lose()

@@ -120,7 +120,7 @@ async def test_letters_are_looked_at_chosen_replayed_and_discarded(
 ) -> None:
     first, second, third = await bury(client, 3, headers=story(traceparent=f"00-{TRACE}-b7ad6b7169203331-01"))
     listed = await browser.get("/dead-letters")
-    assert "3 letters: handler_error 3." in listed.seen
+    assert "3 dead letters: handler_error 3." in listed.seen
     one = await browser.get(f"/dead-letters/tally/{second}")
     assert "reason handler_error error because" in one.seen
     assert GOOD.decode() in one.seen
