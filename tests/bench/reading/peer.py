@@ -16,7 +16,7 @@ from eventsourcing.utils import get_topic
 from psycopg.sql import SQL, Composed, Identifier
 
 from tests.bench.subject import Address
-from tests.bench.subjects.postgres import administration, copy
+from tests.bench.subjects.eventsourcing import fill
 
 __all__ = ["events_a_second", "load"]
 
@@ -73,14 +73,7 @@ async def load(address: Address, size: int) -> None:
     """Fill its log with lendings, one after the other."""
     with Log(_environment(address)) as log:
         events, tags = log.recorder.events_table_name, log.recorder.tags_table_name
-    async with administration(address) as connection:
-        await connection.execute("SET session_replication_role = replica")  # each tag's event is there
-        await copy(connection, "public", events, "type data tags", _rows(size))
-        await connection.execute(
-            f"INSERT INTO {tags} (tag, main_id) SELECT tag, id FROM {events}, unnest(tags) AS tag ORDER BY tag, id"  # noqa: S608  the names are the recorder's own
-        )
-        await connection.execute(f"VACUUM ANALYZE {events}, {tags}")
-        await connection.execute("CHECKPOINT")
+    await fill(address, events, tags, _rows(size))
 
 
 def events_a_second(address: Address, *, seconds: float = _FEWEST_SECONDS) -> tuple[float, float]:

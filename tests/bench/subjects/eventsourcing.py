@@ -14,7 +14,7 @@ from tests.bench.library import LENT, TYPES, loans
 from tests.bench.subject import COMPARED, Address, Conflict, Contender, InThreads, Loan
 from tests.bench.subjects.postgres import administration, copy, serve
 
-__all__ = ["Eventsourcing", "contender"]
+__all__ = ["Eventsourcing", "contender", "fill"]
 
 # Its appends lock the table: more connections only wait in more places.
 _CONNECTIONS = 16
@@ -81,10 +81,21 @@ async def _load(address: Address, size: int) -> None:
     subject = Eventsourcing(address)
     with subject.recorder.datastore:
         subject.recorder.create_table()
-    events, tags = subject.recorder.events_table_name, subject.recorder.tags_table_name
+    await fill(address, subject.recorder.events_table_name, subject.recorder.tags_table_name, _rows(size))
+
+
+async def fill(address: Address, events: str, tags: str, rows: Iterator[str]) -> None:
+    """Fill a recorder's tables, which are there and empty.
+
+    Args:
+        address: Where they are.
+        events: The table of events.
+        tags: The table of their tags.
+        rows: A line for each event, in COPY's form: type, data and tags.
+    """
     async with administration(address) as connection:
         await connection.execute("SET session_replication_role = replica")  # each tag's event is there
-        await copy(connection, "public", events, "type data tags", _rows(size))
+        await copy(connection, "public", events, "type data tags", rows)
         await connection.execute(
             f"INSERT INTO {tags} (tag, main_id) SELECT tag, id FROM {events}, unnest(tags) AS tag ORDER BY tag, id"  # noqa: S608  the names are the recorder's own
         )
