@@ -170,7 +170,7 @@ class Driver(Protocol):
         """Open a connection.
 
         Raises:
-            Connecting failed.
+            DRIVER_ERRORS, ValueError: Connecting failed.
         """
 
     def pool(self, dial: Dial, *, first: int, size: int) -> ConnectionPool:

@@ -108,7 +108,7 @@ async def import_events(
 
     Raises:
         InvalidRequest: Another process continues the same import, or the source has changed.
-        The connection was lost. Recorded events stay; call again.
+        OutcomeUnknown, StoreUnavailable: The connection was lost. Recorded events stay; call again.
         StoreMisconfigured: The role may not import.
 
     After any error, and if the call is cancelled, recorded events stay, and a later call continues after them.
