@@ -35,7 +35,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Parse a position from its ``str`` form.
 
         Raises:
-            ValueError: The text has not the form ``number:token``, or a number is out of range.
+            ValueError: The text is not of the form ``number:token``, or a number is out of range.
         """
         number, _, token = text.partition(":")
         if not (number.isdecimal() and token.isdecimal() and text.isascii()):

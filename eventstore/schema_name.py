@@ -38,7 +38,7 @@ _TAKEN = frozenset({"public", "information_schema"})
 def schema_name_complaint(name: str) -> str | None:
     """Return a sentence that says what is wrong with the name of a store's schema, or None.
 
-    A text that has not the form of a name is not quoted in the sentence: it may be an address with a password.
+    A text that is not of the form of a name is not quoted in the sentence: it may be an address with a password.
     """
     if not _FORM.fullmatch(name) or len(name) > LONGEST_NAME:
         return f"the name of a schema has up to {LONGEST_NAME} small letters, digits and _, and begins with a letter"

@@ -43,7 +43,7 @@ _TRANSIENT = {"40001", "40P01", "55P03", "57014"}
 # The server as a whole: read-only, shutting down, starting, a database that refuses connections; out of connections,
 # memory or disk.
 _UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100", "53200", FULL, "58000", "58030"}
-# The code of every pooler message. Only its text tells an unknown parameter from a temporary reason.
+# The code of every pooler message. Only its text distinguishes an unknown parameter from a temporary reason.
 _PROTOCOL = "08P01"
 _PARAMETER = "startup parameter"
 # Constraint violations concern the tables' content, such as a number that is used twice: appends take numbers under the

@@ -14,7 +14,7 @@ Statement = Callable[[Shared], tuple[str, tuple[object, ...]]]
 
 Learn = Callable[[Sequence[Row]], None]
 
-# Up to this many queries, a statement costs the server hardly less than a larger one.
+# The least and the most queries in a statement, if as many wait: fewer would cost the server hardly less.
 _FEW, _MANY = 16, 32
 
 

@@ -130,7 +130,7 @@ class Reader:
     async def short(
         self, boundary: Filter, *, consistency: Consistency, min_position: Position = START
     ) -> EventStream | None:
-        """Answer like ``query`` if at most some hundred events match; None if there may be more."""
+        """Answer like ``query`` if at most ``LONGEST_SHARED`` events match; None if there may be more."""
         if matches_any(boundary) and not is_period(boundary):
             return None  # only a walk along the log could count them
 

@@ -109,7 +109,7 @@ class Replicas:
             await asyncio.gather(*watches, return_exceptions=True)
 
     def choose(self, least: int) -> Pool | Fallback:
-        """Return the least lagging replica that has reached ``least``, or the reason why there is none."""
+        """Return one of the least lagging replicas that have reached ``least``, or the reason why there is none."""
         up = [pool for pool, replica in self._replicas.items() if replica.up]
         reached = [pool for pool in up if pool.head.number >= least]
         if not reached:

@@ -73,7 +73,8 @@ class Subscription:
         seen = self.seen
         if seen.number >= self.end:
             head = await self.reader.head(consistency=self.consistency)
-            # A log that ends earlier lags or was truncated: its number cannot tell, and the next events will.
+            # A log that ends earlier lags or was truncated. Its number does not show which; the position's token does,
+            # once the log is that long again.
             if head.number < seen.number or head == seen:
                 return None
             self.end = head.number

@@ -171,7 +171,7 @@ async def _compared(target: SchemaConnection, source: AdoptionSource, own: Impor
     """Compare the adopted events with the table, up to the last adopted one.
 
     Raises:
-        InvalidRequest: They differ.
+        InvalidRequest: The adopted events differ from those of the table.
     """
     there = await source.added_up(_above(own))
     try:

@@ -120,7 +120,7 @@ async def import_events(
         own = next((each for each in known if (each.kind, each.name) == (FILE, name)), Import(kind=FILE, name=name))
         async with Recorder(connection, own, progress) as recorder:
             chunks = _chunks(events, own)
-            # In a thread: meanwhile the event loop sends the chunk before.
+            # In a thread, while the event loop sends the previous chunk.
             while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
                 await recorder.record(chunk)
         return recorder.state
