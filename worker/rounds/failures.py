@@ -41,7 +41,7 @@ class Failures:
         handover: Sends deliveries on to another queue.
         replies: Sends a reply to publishers that asked for one and get no answer.
         breaker: Open while the database does not answer.
-        counters: Counts dead letters and retries.
+        counters: Counts dead letters.
         settings: The worker's settings: limits of messages, longest age, retry delay.
     """
 
