@@ -30,7 +30,6 @@ _NAME = "worker events check"
 _BATCH = 5000
 # How often progress is shown, in events.
 _STEP = 1000
-# No event lies above this number: such a read returns the head and no event.
 
 
 def check(
