@@ -68,8 +68,7 @@ class Done:
 
 
 class Letters:
-    """Reads and treats dead letters, browsing each queue once at a time: two browsers would hide letters from each
-    other.
+    """Reads and treats dead letters, with one browser a queue at a time: two would hide letters from each other.
 
     Args:
         settings: The worker's settings: the broker, and the stores, which know whether old receipts were deleted.
