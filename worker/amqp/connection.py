@@ -85,7 +85,7 @@ class Link:
         It tries until the caller is cancelled, with full jitter between the attempts.
 
         Raises:
-            BrokerMisconfigured: The broker refuses the connection, or ``prepare`` does.
+            BrokerMisconfigured: The broker refuses the connection, or a request that ``prepare`` makes.
             BrokerUnavailable: The link was closed.
         """
         if self._wire is not None and not self._wire.is_closed:

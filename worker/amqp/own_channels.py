@@ -56,7 +56,7 @@ class OwnChannels:
             mandatory: Whether the broker returns it if no queue takes it.
             shares: Messages with an equal value share a limit on how many are published at once.
 
-        Raises whatever the library raises.
+        Raises any error of the library.
         """
         if (room := self._room.get(shares)) is None:
             room = self._room[shares] = asyncio.Semaphore(_AT_ONCE)

@@ -18,7 +18,7 @@ def check_replicas(store: StoreSettings, *, wanted: bool) -> None:
     """Check that a store has replicas, if they are wanted.
 
     Raises:
-        SettingsError: It has none.
+        SettingsError: Replicas are wanted, and the store has none.
     """
     field = "database_replica_urls"
     if wanted and not store.database_replica_urls:

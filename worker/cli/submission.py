@@ -155,7 +155,7 @@ def identity(text: object) -> UUID | None:
     """Parse a command's id; None stays None.
 
     Raises:
-        Mistake: It is not a UUID.
+        Mistake: The text is not a UUID.
     """
     if text is None:
         return None

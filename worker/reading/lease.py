@@ -55,7 +55,7 @@ class Candidate:
             row: The follower's row, read just before.
 
         Raises:
-            EventStoreError: As ``Session.transaction``.
+            EventStoreError: The database cannot be reached or written: as in ``Session.transaction``.
         """
         # If the process is frozen in the transaction, the row stays locked for no longer than this.
         limits = {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s", "lock_timeout": _LOCK_TIMEOUT}
@@ -112,7 +112,7 @@ class Checkpoint:
 
         Raises:
             LeaseLost: The lease is lost; nothing may be written.
-            EventStoreError: As ``Session.transaction``.
+            EventStoreError: The database cannot be reached or written: as in ``Session.transaction``.
         """
         ((moved,),) = [row.values() for row in await prepared.run(*self._values(to, head))]
         if not moved:
@@ -122,8 +122,8 @@ class Checkpoint:
         """Check that the lease is still the caller's, before an action that cannot be rolled back.
 
         Raises:
-            LeaseLost: It is not.
-            EventStoreError: As ``Session.transaction``.
+            LeaseLost: Another process has the lease, or the follower is paused or gone.
+            EventStoreError: The database cannot be reached or written: as in ``Session.transaction``.
         """
         async with session.transaction() as transaction:
             ((holds,),) = [row.values() for row in await transaction.fetch_own(HOLDS, self.follower_id, self.fence)]
@@ -135,7 +135,7 @@ class Checkpoint:
 
         Raises:
             LeaseLost: Another process has the lease: the action may be repeated.
-            EventStoreError: As ``Session.transaction``.
+            EventStoreError: The database cannot be reached or written: as in ``Session.transaction``.
         """
         async with session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
             rows = await transaction.fetch_own(ADVANCE_ON_TRAIL, *self._values(to, head))

@@ -14,9 +14,9 @@ READING: Mapping[str, Sequence[str]] = {"reading": ("take_v1", "renew_v1", "adva
 SCHEDULE: Mapping[str, Sequence[str]] = {**READING, "schedule": ("keep_v1", "put_v1", "claim_v1", "sent_v1")}
 """What schedules need."""
 
-# Purpose: tell what a role lacks of what follows the log.
-# Parameters: the role that it is to be a member of; the schemas; the functions, each with its schema.
-# Result: one row: who asks; whether they are a member; what is not there; what is there and may not be used.
+# Purpose: return what a role lacks for followers or schedules.
+# Parameters: the role that it must be a member of; the schemas; the functions, each with its schema.
+# Result: one row: the role in use; whether it is a member; what does not exist; what exists and may not be used.
 _LOOK = """
 SELECT current_user AS who,
     EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $1 AND pg_has_role(r.oid, 'MEMBER')) AS is_member,

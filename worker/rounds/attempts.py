@@ -35,7 +35,7 @@ class Attempts:
     """Makes attempts at the commands of one domain. These are the ``Outcomes`` of its rounds.
 
     Args:
-        shared: The objects that the parts of one domain's scheduler share.
+        shared: The objects that are shared within one domain's scheduler.
         ended: Called once with each command that has ended, and its receipt, the error that prevented one, or None if
             its caller no longer waits.
 

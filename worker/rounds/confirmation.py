@@ -29,7 +29,7 @@ class Confirmation:
     events of other writers, or combine parts read at different times. If it was kept, it would fail the command each
     time. A command that repeatedly fails only in rounds is decided alone, with nothing else in progress. If it then
     repeatedly fails, its error counts, whatever happens on a snapshot: its code is not pure.
-        shared: The objects that the parts of one domain's scheduler share.
+        shared: The objects that are shared within one domain's scheduler.
         outcomes: Gets the result for each command.
     """
 

@@ -19,7 +19,7 @@ class Escalation:
     It begins only when no round of this process is being recorded. No other command is decided during it.
 
     Args:
-        shared: The objects that the parts of one domain's scheduler share.
+        shared: The objects that are shared within one domain's scheduler.
         decide: Decides a command as the next member of a round.
         outcomes: Gets the result for each command.
     """

@@ -37,7 +37,7 @@ class PartReads:
     only the commands that read it. Views that turn out slow are read apart from the others.
 
     Args:
-        shared: The objects that the parts of one domain's scheduler share.
+        shared: The objects that are shared within one domain's scheduler.
         recording: Says when to send the next statement, so that reads keep step with rounds.
         ready: Called with each command whose reads and look-up are done.
         failed: Called with each command whose read failed, and the error.

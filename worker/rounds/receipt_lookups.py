@@ -17,7 +17,7 @@ class ReceiptLookups:
     """Looks up the receipts of one domain's commands. Requests made while a statement runs share the next one.
 
     Args:
-        shared: The objects that the parts of one domain's scheduler share.
+        shared: The objects that are shared within one domain's scheduler.
         recording: Says when to send the next statement, so that look-ups keep step with rounds.
         done: Called with each command that was looked up.
         failed: Called with the commands whose look-up failed, and the error.

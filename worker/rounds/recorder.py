@@ -24,7 +24,7 @@ class Recorder:
     """Sends rounds to the store.
 
     Args:
-        shared: The objects that the parts of one domain's scheduler share.
+        shared: The objects that are shared within one domain's scheduler.
         order: Holds back commands that would overtake an earlier one with the same affinity key.
         recording: Notified when a round is sent and when it is answered.
         outcomes: Gets the result for each command.

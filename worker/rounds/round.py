@@ -58,7 +58,7 @@ class Round:
     """Commands of one domain that are decided together.
 
     Args:
-        shared: The objects that the parts of one domain's scheduler share.
+        shared: The objects that are shared within one domain's scheduler.
         previous: The round that is being recorded; this one is decided on top of it. None if there is none.
 
     Attributes:
@@ -137,7 +137,8 @@ class Round:
         # A command that has ended must not be recorded after its end was reported.
         ended = any(member.job.has_ended for member in self.members)
         left = self._part_with(stale, late) if stale or late or ended else []
-        # Members that have a receipt already go last: no other member relies on them, and they rely on no later one.
+        # No member relies on one that has a receipt already. These go last: earlier in the chain, such a duplicate would
+        # have members refused that have its events in their boundary.
         self.members.sort(key=lambda member: member.job.is_recorded)
         if not self.members:
             # Nothing is in progress any more. Otherwise a command that needs that would wait for ever.

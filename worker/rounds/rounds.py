@@ -41,7 +41,7 @@ class Rounds:
     answered.
 
     Args:
-        shared: The objects that the parts of one domain's scheduler share.
+        shared: The objects that are shared within one domain's scheduler.
         order: Holds back commands that would overtake an earlier one with the same affinity key.
         recorder: Sends the rounds to the store.
         outcomes: Gets the result for each command.

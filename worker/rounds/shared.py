@@ -1,4 +1,4 @@
-"""The objects that the parts of one domain's scheduler share."""
+"""The objects that are shared within one domain's scheduler."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ __all__ = ["Shared"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shared:
-    """The objects that the parts of one domain's scheduler share.
+    """The objects that are shared within one domain's scheduler.
 
     Attributes:
         store: The event store that is read and appended to.
