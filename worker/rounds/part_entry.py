@@ -26,7 +26,7 @@ class PartEntry(msgspec.Struct, eq=False, gc=False):
         seen: Ordinal of the last own event that is folded in, or was found not to belong.
         events: How many events the state is folded from.
         must_read: Whether an event of another writer was recorded that the state may lack.
-        lacks: Sequence number of the newest such event that is known; 0 if none is. The state lacks it if it lies above.
+        lacks: Sequence number of the newest such event that is known, which the state lacks if it lies above; or 0.
         size: Approximate size of entry and state, in bytes.
         measured: How many events the state was folded from when its size was measured.
         users: How many active commands read it.

@@ -137,8 +137,8 @@ class Round:
         # A command that has ended must not be recorded after its end was reported.
         ended = any(member.job.has_ended for member in self.members)
         left = self._part_with(stale, late) if stale or late or ended else []
-        # No member relies on one that has a receipt already. These go last: earlier in the chain, such a duplicate would
-        # have members refused that have its events in their boundary.
+        # No member relies on one that has a receipt already. Such duplicates go last: earlier in the chain, they would
+        # have members refused that have their events in the boundary.
         self.members.sort(key=lambda member: member.job.is_recorded)
         if not self.members:
             # Nothing is in progress any more. Otherwise a command that needs that would wait for ever.
