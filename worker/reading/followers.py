@@ -175,7 +175,7 @@ class Followers:
     """The rows of followers, in a transaction. Everything is written by database functions, which keep the invariants.
 
     Raises:
-        EventStoreError: From each method: as ``Session.transaction``.
+        EventStoreError: From any method, if the database cannot be reached or written: as in ``Session.transaction``.
     """
 
     def __init__(self, transaction: Transaction) -> None:

@@ -51,8 +51,8 @@ class ReadModels:
     Safe to share between the tasks of one event loop. On a connection of its own, they are served one after another.
 
     Args:
-        url: Address of that database, or of its replica, as a role that may read the tables; no further right is
-            needed. Use the server that is then read from: another one may have a later position.
+        url: Address of that database, or of its replica, as the role that reads the tables; the role needs no right but
+            to connect. Use the server that is then read from: another one may have a later position.
         schema: The schema of the store whose events the projections follow.
     """
 

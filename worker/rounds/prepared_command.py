@@ -48,7 +48,7 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             BadMessage: The body can never become a command of this domain.
-            InvalidParts: The domain's code names invalid parts: as ``Domain.reads``.
+            InvalidParts: The domain's code names invalid parts: as in ``Domain.reads``.
         """
         body = read_body(
             message.body, max_bytes=settings.worker_max_message_bytes, max_depth=settings.worker_max_json_depth
@@ -95,7 +95,7 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             TypeError: ``decision`` is not a decision.
             InvalidRequest: It has more events than can be appended at once.
-            UnknownEventType, InvalidEvent: An event is not one of the domain, or is invalid: as ``Domain.to_record``.
+            UnknownEventType, InvalidEvent: An event is not one of the domain, or is invalid: as in ``Domain.to_record``.
         """
         details = {**self.details, "attempts": attempts}
         facts: tuple[DomainEvent, ...]

@@ -99,7 +99,7 @@ class Round:
 
         Raises:
             Alone: Together with the events before them, they would be too many for one round.
-            UnknownEventType, UnreadableEvent: An event cannot be read back: as ``Domain.recorded``.
+            UnknownEventType, UnreadableEvent: An event cannot be read back: as in ``Domain.recorded``.
             Exception: Any error of a view.
         """
         if self.members and self._events + len(events) > LARGEST_APPEND:

@@ -157,7 +157,7 @@ class ScheduledCommands:
         session: A session with the database.
 
     Raises:
-        EventStoreError: From each method: as ``Session.transaction``.
+        EventStoreError: From any method, if the database cannot be reached or written: as in ``Session.transaction``.
     """
 
     def __init__(self, session: Session) -> None:
