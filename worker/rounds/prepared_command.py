@@ -95,7 +95,7 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             TypeError: ``decision`` is not a decision.
             InvalidRequest: It has more events than can be appended at once.
-            UnknownEventType, InvalidEvent: An event is not one of the domain, or is invalid: as in ``Domain.to_record``.
+            UnknownEventType, InvalidEvent: An event is unknown to the domain, or invalid: as in ``Domain.to_record``.
         """
         details = {**self.details, "attempts": attempts}
         facts: tuple[DomainEvent, ...]
