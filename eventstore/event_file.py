@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from eventstore.counted import counted
 from eventstore.errors import InvalidEvent, InvalidRequest
 from eventstore.events import Event
-from eventstore.jsontext import decode_object
+from eventstore.jsontext import NotJson, decode_object
 from eventstore.position import LAST_NUMBER
 
 __all__ = ["NUMBER_FIELD", "EventFile", "FileFormat", "event_of_record"]
@@ -187,7 +187,7 @@ def _ndjson_records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dic
             continue
         try:
             record = decode_object(line)
-        except (ValueError, RecursionError) as error:
+        except NotJson as error:
             raise InvalidEvent(f"line {number}: it is not JSON: {error}") from None
         if not isinstance(record, dict):
             raise InvalidEvent(f"line {number}: it is no JSON object")
@@ -243,7 +243,7 @@ def _csv_record(row: dict[str, str], number: int) -> dict[str, Any]:
         if text := row.get(name):
             try:
                 record[name] = decode_object(text)
-            except (ValueError, RecursionError) as error:
+            except NotJson as error:
                 raise InvalidEvent(f"line {number}: the {name} is not JSON: {error}") from None
     return record
 

@@ -6,13 +6,23 @@ refused here, so that every engine refuses the same values before anything is se
 
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any, cast
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "MAX_DIGITS", "Unstorable", "canonical", "decode_object", "encode_object", "has_long_number"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_DIGITS",
+    "NotJson",
+    "NumberTooLong",
+    "Unstorable",
+    "canonical",
+    "decode_object",
+    "encode_object",
+    "has_long_number",
+]
 
 # Texts that need a full check. NaN is encoded as null; the other patterns may be part of a harmless string.
 _SUSPECT = re.compile(rb"null|NaN|Infinity|\\u0000|[eE][+-]?[0-9]{4}|[0-9.]{1000}")
@@ -40,6 +50,14 @@ _checker = msgspec.json.Decoder(msgspec.Raw)
 
 class Unstorable(ValueError):
     """Raised by ``encode_object``: a part of the value cannot be stored. The message names it."""
+
+
+class NotJson(ValueError):
+    """Raised by ``decode_object``: the text is not JSON, or holds more than can be read."""
+
+
+class NumberTooLong(NotJson):
+    """Raised by ``decode_object``: a number's exponent is beyond those of ``Decimal``."""
 
 
 def encode_object(value: object) -> str:
@@ -102,9 +120,17 @@ def decode_object(text: str | bytes | msgspec.Raw) -> dict[str, Any]:
     """Decode the text of a JSON object; fractions become ``Decimal``, integers stay exact.
 
     Raises:
-        ValueError: The text is not JSON.
+        NumberTooLong: A number's exponent has some 18 digits or more. ``has_long_number`` finds shorter ones.
+        NotJson: The text is not JSON, or is nested too deeply for the interpreter.
     """
-    return cast("dict[str, Any]", _decoder.decode(text))
+    try:
+        return cast("dict[str, Any]", _decoder.decode(text))
+    except InvalidOperation:
+        raise NumberTooLong(f"a number has more than {MAX_DIGITS:,} digits") from None
+    except RecursionError:
+        raise NotJson("the text is nested too deeply") from None
+    except ValueError as error:
+        raise NotJson(str(error)) from error
 
 
 def canonical(value: object) -> bytes:

@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from eventstore import Filter, InvalidFilter, P
 from eventstore.filter import UnboundedFilter
+from eventstore.jsontext import MAX_DIGITS
 from eventstore.predicate import Predicate
 from worker.failures import Mistake
 
@@ -77,6 +78,8 @@ def scalar(what: str, text: str) -> str | bool | int | Decimal:
     """
     try:
         found = json.loads(text, parse_float=Decimal, parse_constant=str)
+    except InvalidOperation:
+        raise Mistake(f"{what}: a number has at most {MAX_DIGITS:,} digits.") from None
     except (ValueError, RecursionError):
         if text[:1] in {'"', "[", "{"}:
             raise Mistake(f"{what}: the value begins like JSON and is none.") from None

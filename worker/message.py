@@ -15,7 +15,7 @@ import msgspec
 
 from eventstore import Position
 from eventstore.counted import counted
-from eventstore.jsontext import MAX_DIGITS, canonical, decode_object, has_long_number
+from eventstore.jsontext import MAX_DIGITS, NotJson, NumberTooLong, canonical, decode_object, has_long_number
 
 __all__ = [
     "CAUSATION_HEADER",
@@ -170,13 +170,19 @@ def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
         raise BadMessage("too_deep", f"the body is nested more than {max_depth} levels deep")
     try:
         value: Any = decode_object(body)
-    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+    except NumberTooLong:
+        raise _too_long() from None
+    except NotJson as error:
         raise BadMessage("not_json", f"the body is not JSON: {error}") from None
     if has_long_number(body, value):
-        raise BadMessage("number_too_long", f"the body has a number beyond {MAX_DIGITS:,} digits")
+        raise _too_long()
     if not isinstance(value, dict):
         raise BadMessage("not_an_object", f"the body must be a JSON object, not {_KINDS.get(type(value), 'null')}")
     return value
+
+
+def _too_long() -> BadMessage:
+    return BadMessage("number_too_long", f"the body has a number beyond {MAX_DIGITS:,} digits")
 
 
 def _without_mark(body: bytes) -> bytes:
