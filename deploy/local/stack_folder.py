@@ -1,4 +1,4 @@
-"""The folder of the stack that ``make up`` runs in the background: it lies in the clone, locked while the stack runs."""
+"""The folder of the stack that ``make up`` runs in the background: in the clone, and locked while the stack runs."""
 
 import fcntl
 import os
