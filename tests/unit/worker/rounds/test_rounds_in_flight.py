@@ -72,6 +72,27 @@ async def test_who_relied_on_a_refused_event_is_decided_again_and_spends_no_atte
     assert len(store._log.events) == 3
 
 
+async def test_what_was_decided_before_a_part_was_read_anew_is_decided_again_and_spends_no_attempt(
+    store: GatedStore, scheduler: Scheduler, counters: Counters
+) -> None:
+    """As where a shard comes back while a command of another one waits for its round."""
+    store.may_answer.clear()
+    first = sent(scheduler, command("Count", Key="a", Limit=9))
+    await all_wait()
+    waiting = sent(scheduler, command("Count", Key="a", Limit=9))
+    await all_wait()
+    scheduler.doubt_states()
+    reading = sent(scheduler, command("Count", Key="a", Limit=9))
+    await all_wait()
+    assert (counters.attempts, len(store.consistencies)) == (3, 2)
+    store.may_answer.set()
+    answers = [await each for each in (first, waiting, reading)]
+    assert [(answer.receipt.first, answer.attempts) for answer in answers] == [(1, 1), (2, 1), (3, 1)]
+    # Decided four times, though nobody else recorded anything, and recorded once each.
+    # The two that waited were decided twice: what they stood on was replaced, though by the same events.
+    assert (counters.attempts, counters.conflicts, len(store._log.events)) == (5, 0, 3)
+
+
 async def test_a_conflict_is_known_before_the_next_round_is_sent(
     store: GatedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
