@@ -68,6 +68,12 @@ class Attempts:
         """Look again at what may be done."""
         self._rounds.wake()
 
+    def forget_ended(self) -> None:
+        """Wait with none any more that has ended: while the store does not answer, nothing else would let it go."""
+        self._rounds.forget_ended()
+        self._reads.forget_ended()
+        self._lookups.forget_ended()
+
     async def close(self) -> None:
         """Stop at once. What is being recorded may be on record or not."""
         self._retries.close()

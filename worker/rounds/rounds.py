@@ -97,6 +97,11 @@ class Rounds:
         """Look again at what may be done."""
         self._news.set()
 
+    def forget_ended(self) -> None:
+        """Let go of those who are ready and have ended."""
+        self._ready = [each for each in self._ready if not each[1].has_ended]
+        heapq.heapify(self._ready)
+
     async def close(self) -> None:
         """Decide no more."""
         if self._runner is not None:

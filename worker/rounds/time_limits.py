@@ -29,6 +29,7 @@ class TimeLimits:
         outcomes: Told of each command whose time is over.
         silence: Called with how long the store may leave an append without an answer, before the time of those who wait
             behind it is over. Returns what all that are under way fail of; None if none of them does.
+        forget_ended: Called when the time of some was over: they need not be waited with any more.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class TimeLimits:
         seconds: float,
         outcomes: Outcomes,
         silence: Callable[[float], StoreUnavailable | None],
+        forget_ended: Callable[[], None],
     ) -> None:
         self._active = active
         self._breaker = breaker
@@ -46,6 +48,7 @@ class TimeLimits:
         self._interval = min(_TICK_SECONDS, seconds / _TICKS)
         self._outcomes = outcomes
         self._silence = silence
+        self._forget_ended = forget_ended
         self._ticker: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
@@ -62,7 +65,8 @@ class TimeLimits:
         self._ticker = asyncio.get_running_loop().call_later(self._interval, self._tick)
         silence = self._silence(self._seconds / 2)
         now = time.monotonic()
-        for job in self._active:
+        jobs = [*self._active]
+        for job in jobs:
             if silence is not None:
                 self._outcomes.failed(job, silence.copy_for_caller())
             elif job.is_sent or self._outcomes.let_go(job):
@@ -77,3 +81,5 @@ class TimeLimits:
                     self._outcomes.failed(job, failure)
             elif now - job.started_at > self._seconds:
                 self._outcomes.failed(job, HandlerTimedOut(f"there was no answer within {self._seconds:g} s"))
+        if any(job.has_ended for job in jobs):
+            self._forget_ended()
