@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from eventstore import EventStore, EventStoreError, Receipt, StoreUnavailable
+from eventstore import EventStore, EventStoreError, Receipt, RetryableError, StoreUnavailable
 from handlers.complaint import text_of
 from worker.amqp.delivery import POISON_HEADER
 from worker.counters import Counters, End
@@ -85,7 +85,7 @@ class Failures:
                     if message is not None and reason != _REUSED:
                         try:
                             found = await self._recorded(processing, message)
-                        except TimeoutError:
+                        except (TimeoutError, RetryableError):
                             failure = StoreUnavailable("the database did not say whether it has an answer")
                             settlement = Retry(reason="store_unavailable", history=history)
                         else:
@@ -104,6 +104,7 @@ class Failures:
 
         Raises:
             TimeoutError: The database did not answer for as long as we may hold the delivery.
+            RetryableError: It gave up on this request.
         """
         try:
             body = read_body(
@@ -124,6 +125,8 @@ class Failures:
                     )
                 except DOWN as error:
                     self._breaker.open(error, era)
+                except RetryableError:
+                    raise
                 except EventStoreError as error:
                     _log.warning("whether it has an answer could not be told: %s", error)
                     return None

@@ -7,8 +7,11 @@ import pytest
 
 from eventstore.postgres import PostgresEventStore
 from handlers import Accepted, Command, Decider, Decision
+from tests.integration.eventstore.staging import connected
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.tally import Count, Counted, Tally, domain, tally
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 from tests.support.serving import QUEUES, serving_domain, settled
 from worker.amqp.delivery import POISON_HEADER
 from worker.counters import Counters, End
@@ -31,6 +34,11 @@ def decide_open(command: Open, state: Tally) -> Decision:
         raise ValueError(f"{command.Key} is open already")
     return Accepted(events=(Counted(key=command.Key),))
 
+
+# Whoever waits for a table is told to give up.
+_CANCEL = """
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'relation'
+"""
 
 opening = replace(
     domain,
@@ -75,4 +83,37 @@ async def test_what_was_recorded_by_a_process_that_has_ended_is_answered(
         assert (answer["command_id"], answer["outcome"], answer["first"]) == (sent, "accepted", 1)
         await settled(service, 1)
     assert service.counters.dead_letters == {}
+    assert await letters(client) == [0, 0, 0]
+
+
+async def test_what_was_recorded_is_answered_also_when_the_database_would_not_say_so_at_first(
+    store: PostgresEventStore, database: Database, vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(database.admin_url) as admin, connected(database.admin_url) as other:
+        unreadable = admin.transaction()
+        decided = 0
+
+        async def decide(_: Isolator, _name: str, message: CommandMessage, **_bounds: Any) -> NoReturn:
+            nonlocal decided
+            decided += 1
+            if decided == 1:
+                scheduler = Scheduler(store, domain, Settings(), Counters())
+                await scheduler.process(message)
+                await scheduler.close()
+                await unreadable.start()
+                await admin.execute("LOCK TABLE eventstore.receipts IN ACCESS EXCLUSIVE MODE")
+            raise KilledItsProcess("it was killed")
+
+        async def is_cancelled() -> bool:
+            return bool(await other.fetchval(_CANCEL))
+
+        monkeypatch.setattr(Isolator, "decide", decide)
+        async with serving_domain(domain, store, vhost) as service:
+            await client.put(b'{"Key": "a"}', reply_to=client.replies, headers={POISON_HEADER: True})
+            await eventually(is_cancelled, what="the look-up to be cancelled")
+            await unreadable.rollback()
+            answer = await client.answer()
+            assert (answer["outcome"], answer["first"]) == ("accepted", 1)
+            await settled(service, 2)
+    assert service.counters.ends == {End.RETRIED: 1, End.DUPLICATE: 1}
     assert await letters(client) == [0, 0, 0]
