@@ -30,7 +30,8 @@ class CircuitBreaker:
     A database that has just come back is not asked by all at once: the first rounds are small.
 
     Args:
-        probe: Asks the database to do what commands need of it; raises an ``EventStoreError`` while it cannot.
+        probe: Asks the database to do what commands need of it; raises while it cannot, an ``EventStoreError`` as a
+            rule.
         backoff: How long it rests before each probe.
         name: Whose database it is, for the log; empty where there is one only.
         is_patient: Whether commands wait for a database that does not answer. If not, they fail, and it stays closed.
@@ -126,6 +127,9 @@ class CircuitBreaker:
                 await self._probe()
             except EventStoreError as error:
                 _log.debug("%sstill paused: %s", self._told_as, error)
+                continue
+            except Exception:  # noqa: BLE001  whatever it is, nobody else would ever find that the database answers
+                _log.exception("%sstill paused: asking the database failed", self._told_as)
                 continue
             _log.warning("%sresumed", self._told_as)
             self._is_open = False
