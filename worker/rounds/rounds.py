@@ -174,12 +174,13 @@ class Rounds:
         prepared = job.prepared
         if self._outcomes.let_go(job) or prepared is None or not self._order.admits(job):
             return
-        self._counters.attempts += 1
         span = decide_span(job)
         context = trace.set_span_in_context(span, job.context) if span.is_recording() else job.context
         try:
             with UserCode(self._watchdog, job.message.command_type, context):
-                decision = self._domain.decide(prepared.command, prepared.reads, round_.states_for(job))
+                states = round_.states_for(job)
+                self._counters.attempts += 1
+                decision = self._domain.decide(prepared.command, prepared.reads, states)
                 events, outcome = prepared.to_record(decision, self._domain, job.attempts)
                 sealed = sealed_events(self._domain, self._states, round_, job, events)
                 round_.add(job, events, outcome, recorded_as=sealed)

@@ -93,6 +93,26 @@ async def test_what_was_decided_before_a_part_was_read_anew_is_decided_again_and
     assert (counters.attempts, counters.conflicts, len(store._log.events)) == (5, 0, 3)
 
 
+async def test_a_command_that_has_to_be_read_for_first_has_not_been_decided(
+    store: GatedStore, counters: Counters
+) -> None:
+    scheduler = Scheduler(store, domain, Settings(worker_concurrency=1), counters)
+    store.may_answer.clear()
+    # The first is being recorded, the second waits for that, and there is no room for the third.
+    messages = [command("Count", Key="a", Limit=9) for _ in range(3)]
+    waiting = []
+    for message in messages:
+        waiting.append(sent(scheduler, message))
+        await all_wait()
+    assert counters.attempts == 2
+    scheduler._states.forget()
+    store.may_answer.set()
+    assert [(await each).receipt.first for each in waiting] == [1, 2, 3]
+    # The second once more: what it was decided on is gone.
+    assert counters.attempts == 4
+    await scheduler.close()
+
+
 async def test_a_conflict_is_known_before_the_next_round_is_sent(
     store: GatedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
