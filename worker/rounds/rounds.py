@@ -98,6 +98,11 @@ class Rounds:
         """Check again for work."""
         self._news.set()
 
+    def forget_ended(self) -> None:
+        """Let go of those who are ready and have ended."""
+        self._ready = [each for each in self._ready if not each[1].has_ended]
+        heapq.heapify(self._ready)
+
     async def close(self) -> None:
         """Stop deciding."""
         if self._runner is not None:
@@ -170,12 +175,13 @@ class Rounds:
         prepared = job.prepared
         if self._outcomes.let_go(job) or prepared is None or not self._order.admits(job):
             return
-        self._counters.attempts += 1
         span = decide_span(job)
         context = trace.set_span_in_context(span, job.context) if span.is_recording() else job.context
         try:
             with UserCode(self._watchdog, job.message.command_type, context):
-                decision = self._domain.decide(prepared.command, prepared.reads, round_.states_for(job))
+                states = round_.states_for(job)
+                self._counters.attempts += 1
+                decision = self._domain.decide(prepared.command, prepared.reads, states)
                 events, outcome = prepared.to_record(decision, self._domain, job.attempts)
                 sealed = sealed_events(self._domain, self._states, round_, job, events)
                 round_.add(job, events, outcome, recorded_as=sealed)
