@@ -172,6 +172,14 @@ class Rounds:
 
     def decide(self, round_: Round, job: Job) -> None:
         """Decide a command as the next member of a round. If that fails, its error is reported, and it is no member."""
+        try:
+            self._decide(round_, job)
+        except Exception as bug:  # noqa: BLE001  such as a program's own span processor raises; the round goes on
+            _log.exception("deciding %s failed", job.message.command_type)
+            if not (round_.members and round_.members[-1].job is job):
+                self._outcomes.failed(job, bug)
+
+    def _decide(self, round_: Round, job: Job) -> None:
         prepared = job.prepared
         if self._outcomes.let_go(job) or prepared is None or not self._order.admits(job):
             return
