@@ -1,4 +1,4 @@
-"""Administration: how failures at a database of DATABASE_ADMIN_URL are told."""
+"""Administration: how failures at a database that is named by another variable than DATABASE_URL are told."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from eventstore import StoreMisconfigured, StoreUnavailable
 from worker.failures import Mistake, store_advice
 from worker.stores import StoreSettings
 
-__all__ = ["administering"]
+__all__ = ["administering", "reaching"]
 
 # SQLSTATE insufficient_privilege. The store's own advice is for the role that workers use.
 _LACKS_RIGHT = "42501"
@@ -22,12 +22,24 @@ def administering(store: StoreSettings) -> Iterator[None]:
     """
     variable = store.variable("database_admin_url")
     try:
-        yield
-    except StoreUnavailable as error:
-        raise Mistake(f"{error}; {store_advice(error.code, variable)}.") from error
+        with reaching(variable):
+            yield
     except StoreMisconfigured as error:
         if error.code != _LACKS_RIGHT:
             raise
         raise Mistake(
             f"the role of {variable} may not do this: name the database's owner ({error.__cause__})."
         ) from error
+
+
+@contextmanager
+def reaching(variable: str) -> Iterator[None]:
+    """Say of a server that cannot be reached which variable names it.
+
+    Raises:
+        Mistake: It cannot.
+    """
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise Mistake(f"{error}; {store_advice(error.code, variable)}.") from error

@@ -264,6 +264,20 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
             ),
         ),
         (
+            ("projections", "list"),
+            {
+                "WORKER_DOMAINS": "handlers.library:domain",
+                "DATABASE_URL": "postgresql://db/events",
+                "PROJECTIONS_URL": "postgresql://worker@127.0.0.1:9/tables",
+            },
+            "PostgreSQL cannot be reached: connection refused; start the database or correct PROJECTIONS_URL.",
+        ),
+        (
+            ("reactions", "list"),
+            {"WORKER_DOMAINS": "handlers.library:domain", "DATABASE_URL": "postgresql://worker@127.0.0.1:9/events"},
+            "PostgreSQL cannot be reached: connection refused; start the database or correct DATABASE_URL.",
+        ),
+        (
             ("config",),
             {"WORKER_CONCURRENCY": "many"},
             "WORKER_CONCURRENCY: it must be a whole number.",
