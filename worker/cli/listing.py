@@ -1,4 +1,4 @@
-"""Listings: tables whose cells cannot steer the terminal. They may hold what a message brought."""
+"""Listings: tables whose cells cannot control the terminal. Cells may contain text from messages."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,27 +13,27 @@ from worker.printable import printable
 
 __all__ = ["Listing"]
 
-# Also with a unit, such as 1.5 s, 16.4 kB or 57.1%.
+# With or without a unit, such as 1.5 s, 16.4 kB or 57.1%.
 _NUMBER = re.compile(r"[+-]?\d[\d,.]*( ?[a-zA-Zµ%]{1,5})?")
 _NOTHING = frozenset({"", "-"})
 _BETWEEN = 2
-# A text in the last column may be broken anywhere, a path for one, but not into a column of single letters.
+# Texts in the last column, such as paths, may be broken anywhere, but the column keeps this width.
 _LEAST_TEXT = 24
 
 
 class Listing(Table):
-    """A table of which each cell's text is written out, as far as it is not seen.
+    """A table that writes invisible characters in its cells out.
 
-    No word is broken but in the last column: where the terminal is too narrow for that, each row is drawn as a record,
-    a line for each cell that is not empty.
+    Words are broken in the last column only. Where the terminal is too narrow for that, each row is drawn as a record,
+    with a line for each cell that is not empty.
     """
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
-        """Add a row, as the library has it."""
+        """Add a row, as in the library."""
         super().add_row(*(printable(cell, lines=True) if isinstance(cell, str) else cell for cell in cells), **options)
 
     def trim(self) -> None:
-        """Put the numbers of a column below each other, and leave out a column that holds nothing in any row."""
+        """Right-align columns of numbers, and remove columns that are empty in all rows."""
         kept = []
         for column in self.columns:
             told = {cell for cell in column.cells if isinstance(cell, str)}
