@@ -47,7 +47,6 @@ class ShardConsumer:
         deliver: Called with each delivery, in order within a shard. It must not block: it is called while the
             connection is read.
         may_begin: Awaited before consuming begins again, as in ``Consumer``.
-        consume_seconds: How long the broker may take to start consuming one shard, before another connection is tried.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class ShardConsumer:
         counters: Counters,
         deliver: Callable[[Delivery], None],
         may_begin: Callable[[], Awaitable[object]],
-        consume_seconds: float = _CONSUME_SECONDS,
     ) -> None:
         if topology.shards is None:
             raise ValueError("a domain without affinity has no shards")
@@ -69,7 +67,6 @@ class ShardConsumer:
         self._counters = counters
         self._deliver = deliver
         self._may_begin = may_begin
-        self._consume_seconds = consume_seconds
         self._interruption = Interruption(topology.queue)
         self._link = Link(
             url,
@@ -205,7 +202,7 @@ class ShardConsumer:
 
     async def _opened(self, shard: int, prefetch: int) -> ShardChannel:
         # A broker that has just restarted may never answer a consumer; it does on a new connection.
-        async with asyncio.timeout(self._consume_seconds):
+        async with asyncio.timeout(_CONSUME_SECONDS):
             return await ShardChannel.open(
                 self._link,
                 self._topology.shard_queue(shard),

@@ -85,10 +85,6 @@ class PartStates:
             return False
         return entry.seen >= self._own.gone and self._head - entry.number <= _LARGEST_LAG
 
-    def peek(self, part: Part[Any]) -> PartEntry | None:
-        """Return a part's entry; None if there is none. Its place in the order of use stays."""
-        return self._entries.get(part)
-
     @staticmethod
     def least(entries: Iterable[PartEntry]) -> int:
         """Return the highest sequence number that these parts show to be recorded: a read must not be older."""
