@@ -119,7 +119,7 @@ def _example(place: str) -> str:
 
 
 def _way_to(module_name: str, attribute: str, missing: str | None) -> str:
-    """Say what to do about a module that is missing: the named one, or one that it imports."""
+    """Return the advice for a missing module: the named one, or one that it imports."""
     if module_name.endswith(".py"):
         return f"a module is named as it is imported: {module_name[:-3].replace('/', '.')}:{attribute}"
     way = "install its package, or correct the name"

@@ -1,4 +1,4 @@
-"""Several: what a function of somebody's returns where it may return nothing, one thing, or several."""
+"""Several: the result of a function that may return None, one value, or several values."""
 
 from collections.abc import Iterable, Mapping
 from types import UnionType
@@ -10,11 +10,12 @@ __all__ = ["several"]
 
 
 def several(returned: Any, kind: type | UnionType) -> list[Any]:
-    """Return what there is, in order.
+    """Return the values in order.
 
     Args:
-        returned: None, one value, or values. A text, a mapping and a model are one: what they are made of is not meant.
-        kind: What is meant. What is of another kind is returned as well, for its caller to refuse.
+        returned: None, one value, or an iterable of values. A text, a mapping or a model counts as one value, although
+            it is iterable.
+        kind: The expected kind. Values of other kinds are returned as well; the caller refuses them.
     """
     if returned is None:
         return []

@@ -37,10 +37,10 @@ def administering(store: StoreSettings) -> Iterator[None]:
 
 @contextmanager
 def reaching(variable: str) -> Iterator[None]:
-    """Say of a server that cannot be reached which variable names it.
+    """Name the variable of a server that cannot be reached.
 
     Raises:
-        Mistake: It cannot.
+        Mistake: The server cannot be reached.
     """
     try:
         yield

@@ -44,7 +44,7 @@ class Listing(Table):
         self.columns = [replace(column, _index=index) for index, column in enumerate(kept)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw it, as the library asks for it."""
+        """Render the table or its records, as the library requests."""
         texts = [[text for text in (column.header, *column.cells) if isinstance(text, str)] for column in self.columns]
         widths = _widths(texts, options.max_width)
         if widths is None and self.show_header:
@@ -67,7 +67,7 @@ class Listing(Table):
 
 
 def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """Return how wide each column is, if all fit without a broken word; the widest give way first."""
+    """Return the width of each column, or None if words would be broken. The widest columns shrink first."""
     widths = [max(map(cell_len, _lines(texts)), default=0) for texts in columns]
     least = [max((cell_len(word) for text in texts for word in text.split()), default=0) for texts in columns]
     least[-1] = min(least[-1], _LEAST_TEXT)

@@ -150,7 +150,7 @@ class FollowersPage:
 
 
 def _behind(row: FollowerRow) -> int | None:
-    """Return how many events it has not looked at; None for a schedule, which has a lease and reads no events."""
+    """Return the number of unread events; None for a schedule, which has a lease and reads no events."""
     return None if row.name.kind == KIND else max(row.head - row.position.number, 0)
 
 
