@@ -239,7 +239,7 @@ async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
             {
                 "domains": r"WORKER_DOMAINS: nowhere cannot be imported: .*",
                 "replica": r"it accepts writes, so it is no replica; correct DATABASE_REPLICA_URLS\.",
-                "broker": r"AMQP_URL is not set; name the RabbitMQ broker\.",
+                "broker": r"AMQP_URL is not set; give it the form .*\.",
             },
         ),
     ],

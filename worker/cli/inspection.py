@@ -23,7 +23,7 @@ from worker.errors import BrokerError, SettingsError
 from worker.failures import sentence
 from worker.misspelt import unknown
 from worker.served_domains import served_domains
-from worker.settings import Settings
+from worker.settings import Settings, not_set
 from worker.stores import StoreSettings, place_of, stores_of, unread
 from worker.topology import Topology
 
@@ -57,7 +57,7 @@ async def inspect(settings: Settings, domain: str | None = None, *, followers: b
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
     try:
         domains = served_domains(settings)
-    except HandlerError as error:
+    except (HandlerError, SettingsError) as error:
         return Finding(part="domains", good=False, text=sentence(error)), ()
     texts = (f"{domain.name} ({counted(len(domain.deciders), 'command')})" for domain in domains)
     return Finding(part="domains", good=True, text=", ".join(texts)), domains
@@ -81,7 +81,7 @@ def _views(domain: Domain) -> Iterator[Finding]:
 
 async def _databases(settings: Settings, domains: Sequence[Domain], only: str | None) -> list[Finding]:
     if not settings.database_url and not settings.domain_databases:
-        return [Finding(part="database", good=False, text="DATABASE_URL is not set; name the primary database.")]
+        return [Finding(part="database", good=False, text=not_set("database_url"))]
     try:
         stores = stores_of(settings, [domain.name for domain in domains], only=only)
     except SettingsError as error:
@@ -118,7 +118,7 @@ async def _admin(store: StoreSettings) -> Finding:
 
 async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
     if not settings.amqp_url:
-        return [Finding(part="broker", good=False, text="AMQP_URL is not set; name the RabbitMQ broker.")]
+        return [Finding(part="broker", good=False, text=not_set("amqp_url"))]
     part = f"broker {broker_address(settings.amqp_url)}"
     findings = []
     # Without a domain there is no queue to check, but the broker is connected to all the same.
