@@ -214,7 +214,7 @@ class Link:
         """
         if isinstance(error, TimeoutError):
             return await self._diagnosis()
-        return translated(error, self._address, is_cancelled=is_cancelled)
+        return translated(error, self._address, is_cancelled=is_cancelled, is_dialling=self._connection is None)
 
     async def diagnose(self) -> str:
         """Say why the broker does not answer."""
