@@ -20,6 +20,8 @@ help: ## show this list
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3 to choose one."; exit 2; }
+	@test ! -L $(VENV) || { echo "$(VENV) is a link, and what it leads to may be in use elsewhere: remove the link, or make" \
+		"the environment complete where it is, and touch $(VENV)/.ready there."; exit 2; }
 	@$(PYTHON) -m venv --clear $(VENV) \
 		|| { echo "python3 cannot make a virtual environment; install its venv module (Debian: python3-venv)."; exit 2; }
 	@echo "Installing the pinned dependencies into $(VENV) ..."

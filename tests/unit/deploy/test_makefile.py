@@ -1,7 +1,10 @@
 """``make lock`` and ``make clean``, which no other test may run."""
 
 import re
+import shutil
+import subprocess
 from collections import Counter
+from pathlib import Path
 
 from tests.support.composition import ROOT
 
@@ -36,3 +39,18 @@ def test_clean_removes_nothing_that_is_kept_in_version_control() -> None:
     # A stack that runs is stopped, and removes its folder itself.
     assert ".stack" not in removed.split()
     assert re.search(r"test -e \.stack; then \$\(MAKE\) .*down", recipe)
+
+
+def test_an_environment_that_a_link_leads_to_is_not_emptied(tmp_path: Path) -> None:
+    clone, elsewhere = tmp_path / "clone", tmp_path / "elsewhere"
+    (elsewhere / "bin").mkdir(parents=True)
+    (elsewhere / ".ready").touch()
+    clone.mkdir()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copyfile(ROOT / name, clone / name)  # newer than the environment is
+    (clone / ".venv").symlink_to(elsewhere)
+    make = shutil.which("make")
+    assert make is not None
+    made = subprocess.run([make, "-C", clone, ".venv/.ready"], capture_output=True, text=True, check=False)
+    assert (made.returncode, made.stdout.count(".venv is a link")) == (2, 1), made
+    assert (elsewhere / "bin").exists()
